@@ -1,0 +1,54 @@
+/**
+ * Wake-ups inside one process: whoever commits news for an account publishes, whoever waits for that account is told.
+ * A wake-up is a hint, never data: what is new is always read from the store.
+ */
+
+import type { AccountNo, DeviceNo, RoomId, SessionNo } from "../wire/ids.ts";
+
+/** What a batch may have changed. */
+export type WakeKind =
+  | "timeline" | "state" | "members" | "facts" | "typing" | "receipts" | "account_data" | "presence" | "invites"
+  | "to_device" | "device_lists" | "complete" | "gone";
+
+/**
+ * - news: the account's position or one of its devices' seq advanced. `kinds` and `rooms` are absent where they are not known
+ *   (it came from another process): then anything may have changed.
+ * - session: a newer request of the session began (D11); `request` tells it from the older ones.
+ */
+export type Wake =
+  | {
+      readonly type: "news";
+      readonly account: AccountNo;
+      readonly device?: DeviceNo;
+      readonly kinds?: ReadonlySet<WakeKind>;
+      readonly rooms?: ReadonlySet<RoomId>;
+    }
+  | { readonly type: "session"; readonly account: AccountNo; readonly session: SessionNo; readonly request: string };
+
+export type Listener = (wake: Wake) => void;
+
+/** One publisher and subscriber interface for wake-ups; in-process here, across processes in listen.ts. */
+export interface Feed {
+  publish(wake: Wake): void;
+  /** Calls `listener` for each wake-up of `account` until the returned function is called. */
+  subscribe(account: AccountNo, listener: Listener): () => void;
+}
+
+export class Hub implements Feed {
+  readonly #listeners = new Map<AccountNo, Set<Listener>>();
+
+  publish(wake: Wake): void {
+    const listeners = this.#listeners.get(wake.account);
+    if (listeners) for (const listener of [...listeners]) listener(wake);
+  }
+
+  subscribe(account: AccountNo, listener: Listener): () => void {
+    let listeners = this.#listeners.get(account);
+    if (!listeners) this.#listeners.set(account, (listeners = new Set()));
+    listeners.add(listener);
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0 && this.#listeners.get(account) === listeners) this.#listeners.delete(account);
+    };
+  }
+}

@@ -1,0 +1,50 @@
+/** The connection pool: types as the rest of the store expects them, and the one way to run a transaction. */
+
+import postgres from "postgres";
+
+/** 8-byte integers come as numbers: ours stay far below 2^53 (an open `to_ord`, 2^63-1, is only ever compared in SQL). */
+const types = {
+  bigint: { to: 20, from: [20], serialize: (value: number | bigint) => String(value), parse: Number },
+};
+
+export type Sql = postgres.Sql<{ bigint: number }>;
+export type Tx = postgres.TransactionSql<{ bigint: number }>;
+/** Something that queries run on: the pool, or a transaction. */
+export type Db = Sql | Tx;
+
+/** Where PostgreSQL is: what postgres.js takes. */
+export type DbOptions = {
+  readonly host?: string;
+  readonly port?: number;
+  readonly path?: string;
+  readonly database?: string;
+  readonly username?: string;
+  readonly password?: string;
+  readonly ssl?: "require" | "prefer" | "verify-full" | false;
+  readonly connection?: Readonly<Record<string, string>>;
+};
+
+/**
+ * A pool of at most `max` connections; nothing is sent before the first query.
+ * Statement results: bigint as number, timestamptz as Date, bytea as Buffer.
+ */
+export function connect(options: DbOptions, max = 10): Sql {
+  const { connection, ...where } = options;
+  return postgres({
+    ...where,
+    max,
+    types,
+    onnotice: () => {},
+    connection: { application_name: "syncv3", ...connection },
+  });
+}
+
+/** Runs `body` in a transaction that sees one moment of the database and writes nothing. */
+export function readTx<T>(sql: Sql, body: (tx: Tx) => Promise<T>): Promise<T> {
+  return sql.begin("isolation level repeatable read read only", body as (tx: postgres.TransactionSql) => Promise<T>) as Promise<T>;
+}
+
+/** Runs `body` in a read-committed transaction: all of it or nothing. */
+export function writeTx<T>(sql: Sql, body: (tx: Tx) => Promise<T>): Promise<T> {
+  return sql.begin(body as (tx: postgres.TransactionSql) => Promise<T>) as Promise<T>;
+}
