@@ -70,6 +70,7 @@ create table timeline (
   primary key (account, ord)
 );
 create index timeline_room on timeline (account, room_id, ord);
+create index timeline_gap on timeline (account, room_id, ord) where gap;
 create index timeline_event on timeline (event_id, account);
 
 -- Fetched history: what lies before the oldest row of a room's timeline, without a gap between. idx counts down from -1.
@@ -136,6 +137,8 @@ create table rooms (
   last_ord    bigint      not null default 0,          -- of its newest timeline event
   last_ts     bigint      not null default 0,          -- recency, ms: min(origin_server_ts of the newest event, when we got it)
   members     text        not null default 'none' check (members in ('none', 'complete', 'stale')),
+  unsure_ord  bigint      not null default 0,          -- when its member list last became unsure (gap, joined anew, wrong count)
+  pending_gap boolean     not null default false,      -- a limited batch without events: the gap is before the next event
   primary key (account, room_id)
 );
 
@@ -241,6 +244,7 @@ create table sessions (
   device      bigint      not null references devices on delete cascade,
   kind        text        not null check (kind in ('v3', 'v2')),
   position    bigint      not null default 0,          -- of the last token used
+  state       integer     not null default 0,          -- of the last token used
   takes_part  boolean     not null default false,      -- in the purge of to-device messages (S2)
   acked       bigint      not null default 0,          -- to-device place acknowledged
   presence    boolean     not null default false,      -- asks for presence
@@ -249,6 +253,7 @@ create table sessions (
 );
 create index sessions_device on sessions (device, used_at);
 create index sessions_account on sessions (account);
+create unique index sessions_v2 on sessions (device) where kind = 'v2';   -- one participant for all v2 clients of a device (D1)
 
 -- What a token stands for besides its places: sticky parameters and what was sent. Immutable, told apart by content.
 create table session_states (

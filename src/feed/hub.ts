@@ -42,6 +42,11 @@ export class Hub implements Feed {
     if (listeners) for (const listener of [...listeners]) listener(wake);
   }
 
+  /** Wakes every listener: something may have been missed. */
+  wakeAll(): void {
+    for (const account of [...this.#listeners.keys()]) this.publish({ type: "news", account });
+  }
+
   subscribe(account: AccountNo, listener: Listener): () => void {
     let listeners = this.#listeners.get(account);
     if (!listeners) this.#listeners.set(account, (listeners = new Set()));

@@ -35,6 +35,8 @@ export type RoomFacts = {
     readonly avatar?: string;
     /** m.heroes of the v2 summary. */
     readonly heroes?: readonly UserId[];
+    /** The homeserver never told the counts: they are counted from the members that are known. */
+    readonly counted?: true;
   };
 };
 

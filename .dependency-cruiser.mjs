@@ -1,0 +1,46 @@
+/** Imports go one way: cli → api → faces → engine → {streams, feed} → store → wire → base, and cli → upstream → store. */
+
+const ROOMS = {
+  base: [],
+  wire: ["base"],
+  store: ["wire", "base"],
+  feed: ["store", "wire", "base"],
+  // The kinds of wake-ups are feed's.
+  streams: ["feed", "store", "wire", "base"],
+  upstream: ["feed", "store", "wire", "base"],
+  engine: ["streams", "feed", "store", "wire", "base"],
+  faces: ["engine", "streams", "feed", "store", "wire", "base"],
+  api: ["faces", "engine", "streams", "feed", "wire", "base"],
+  config: ["store", "wire", "base"],
+};
+
+const oneWay = Object.entries(ROOMS).map(([room, below]) => ({
+  name: `${room}-imports-below`,
+  comment: `src/${room} may import ${below.length > 0 ? below.join(", ") : "nothing else of src"}`,
+  severity: "error",
+  from: { path: `^src/${room}/`, pathNot: "\\.test\\.ts$" },
+  to: { path: "^(src|test)/", pathNot: `^src/(${[room, ...below].join("|")})/` },
+}));
+
+export default {
+  forbidden: [
+    ...oneWay,
+    { name: "no-circles", severity: "error", from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } } },
+    { name: "found", severity: "error", from: {}, to: { couldNotResolve: true } },
+    { name: "sources-import-no-tests", severity: "error", from: { path: "^src/", pathNot: "\\.test\\.ts$" }, to: { path: "^test/|\\.test\\.ts$" } },
+    {
+      name: "declared",
+      severity: "error",
+      from: { path: "^src/", pathNot: "\\.test\\.ts$" },
+      to: { dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"] },
+    },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    // Its other parser is the TypeScript compiler before version 7.
+    parser: "swc",
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "node", "default", "types"] },
+  },
+};

@@ -1,0 +1,189 @@
+/** Who a request comes from (R2, D2, D4): access tokens, proven by the homeserver's whoami. */
+
+import { LRUCache } from "lru-cache";
+import { withDeadline } from "../base/abort.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Auth } from "../faces/route.ts";
+import type { UserId } from "../wire/ids.ts";
+import { badGateway, limitExceeded, MatrixError, missingToken, unknownToken } from "../wire/errors.ts";
+import { failureOf, type DeviceRef, type StoredToken, type TokenStore, type WhoamiClient, type WhoamiFailure } from "./ports.ts";
+
+export type AuthenticatorDeps = {
+  readonly tokens: TokenStore;
+  readonly client: WhoamiClient;
+  readonly secretBox: { hashToken(token: string): Buffer };
+  readonly logger: Logger;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Ends verifications as the process ends. */
+  readonly signal: AbortSignal;
+};
+
+/** Whose a token is, whether or not we hold anything of the device. */
+export type Identity = { readonly userId: UserId; readonly deviceId: string; readonly tokenHash: Buffer };
+
+/** A proof is good for this long (D2). */
+const PROOF_MS = 60_000;
+/** A refused token is not asked about again for this long, so that a client that insists does not hammer the homeserver. */
+const REFUSED_MS = 30_000;
+/** After a failed verification of a token that was good, requests go on without asking for this long. */
+const TROUBLE_MS = 5_000;
+/** How long the owner of a token that we do not keep is remembered. */
+const IDENTITY_MS = 600_000;
+/** The longest that a request waits for whoami. */
+const WHOAMI_MS = 10_000;
+
+export class Authenticator {
+  readonly #deps: AuthenticatorDeps;
+  readonly #refused: LRUCache<string, MatrixError>;
+  readonly #troubled: LRUCache<string, true>;
+  readonly #identities: LRUCache<string, Identity>;
+  readonly #verifying = new Map<string, Promise<StoredToken>>();
+
+  constructor(deps: AuthenticatorDeps) {
+    this.#deps = deps;
+    const common = { ttlResolution: 0, perf: { now: deps.now } };
+    this.#refused = new LRUCache({ max: 10_000, ttl: REFUSED_MS, ...common });
+    this.#troubled = new LRUCache({ max: 10_000, ttl: TROUBLE_MS, ...common });
+    this.#identities = new LRUCache({ max: 10_000, ttl: IDENTITY_MS, ...common });
+  }
+
+  /** The owner of a live token, with the rows that stand for it. Throws MatrixError: 401, 429, 502, or as the homeserver refused it. */
+  async verify(token: string): Promise<Auth> {
+    const tokenHash = this.#deps.secretBox.hashToken(token);
+    const key = tokenHash.toString("base64");
+    const refused = this.#refused.get(key);
+    if (refused) throw refused;
+    const stored = await this.#deps.tokens.find(tokenHash);
+    if (stored?.dead && this.#age(stored.dead.at) < REFUSED_MS) throw unknownToken(stored.dead.softLogout);
+    const isGood = stored && !stored.dead && (this.#age(stored.verifiedAt) <= PROOF_MS || this.#troubled.has(key));
+    const proven = isGood ? stored : await this.#coalesce(key, () => this.#prove(token, tokenHash, key, stored));
+    const { account, device, userId, deviceId } = proven;
+    return { account, device, userId, deviceId, token, tokenHash };
+  }
+
+  /** The owner of a token, or null where nobody says so now. Writes nothing, and does not ask again about a token that we keep. */
+  async identify(token: string): Promise<Identity | null> {
+    const tokenHash = this.#deps.secretBox.hashToken(token);
+    const key = tokenHash.toString("base64");
+    if (this.#refused.has(key)) return null;
+    const stored = await this.#deps.tokens.find(tokenHash);
+    if (stored && !stored.dead) return { userId: stored.userId, deviceId: stored.deviceId, tokenHash };
+    const known = this.#identities.get(key);
+    if (known) return known;
+    if (this.#troubled.has(key)) return null;
+    try {
+      const identity = await this.#whoami(token, tokenHash);
+      this.#identities.set(key, identity);
+      return identity;
+    } catch (error) {
+      const failure = failureOf(error);
+      if (!failure) throw error;
+      if (failure.kind === "unknown_token") this.#refused.set(key, unknownToken(failure.softLogout));
+      else this.#troubled.set(key, true);
+      return null;
+    }
+  }
+
+  /** The homeserver has answered a request made with this token: as good as a whoami (D2). */
+  async noteProof(token: string, identity: Identity): Promise<DeviceRef> {
+    const stored = await this.#deps.tokens.find(identity.tokenHash);
+    if (stored && !stored.dead) {
+      if (this.#age(stored.verifiedAt) > PROOF_MS / 2) await this.#deps.tokens.proven(identity.tokenHash, stored);
+      return stored;
+    }
+    return this.#deps.tokens.register({ token, hash: identity.tokenHash, userId: identity.userId, deviceId: identity.deviceId });
+  }
+
+  /** The homeserver has refused this token (401 M_UNKNOWN_TOKEN). */
+  async noteRefusal(tokenHash: Buffer, softLogout: boolean): Promise<void> {
+    this.forgetToken(tokenHash);
+    this.#refused.set(tokenHash.toString("base64"), unknownToken(softLogout));
+    await this.#deps.tokens.dead(tokenHash, softLogout);
+  }
+
+  /** Drops what is remembered of a token, e.g. as it was logged out. */
+  forgetToken(tokenHash: Buffer): void {
+    const key = tokenHash.toString("base64");
+    this.#identities.delete(key);
+    this.#troubled.delete(key);
+  }
+
+  async #prove(token: string, tokenHash: Buffer, key: string, stored: StoredToken | null): Promise<StoredToken> {
+    let who: Identity;
+    try {
+      who = await this.#whoami(token, tokenHash);
+    } catch (error) {
+      const failure = failureOf(error);
+      if (!failure) throw error;
+      return this.#judge(failure, tokenHash, key, stored);
+    }
+    this.#troubled.delete(key);
+    const { userId, deviceId } = who;
+    if (stored && !stored.dead && stored.userId === userId && stored.deviceId === deviceId) {
+      await this.#deps.tokens.proven(tokenHash, stored);
+      return stored;
+    }
+    const ref = await this.#deps.tokens.register({ token, hash: tokenHash, userId, deviceId });
+    return { ...ref, userId, deviceId, verifiedAt: this.#deps.now(), dead: null };
+  }
+
+  /** What a failed whoami means: a refusal is final; trouble is the client's only where the token was never proven (D4). */
+  async #judge(failure: WhoamiFailure, tokenHash: Buffer, key: string, stored: StoredToken | null): Promise<StoredToken> {
+    if (failure.kind === "unknown_token") {
+      if (stored) await this.#deps.tokens.dead(tokenHash, failure.softLogout);
+      throw this.#refuse(key, unknownToken(failure.softLogout));
+    }
+    // E.g. M_USER_LOCKED: the homeserver knows the token and will not serve it.
+    if (failure.status === 401 || failure.status === 403) {
+      const extra = failure.softLogout ? { soft_logout: true } : {};
+      throw this.#refuse(key, new MatrixError(failure.status, failure.errcode ?? "M_FORBIDDEN", "The homeserver refuses this access token", extra));
+    }
+    if (stored?.dead) throw unknownToken(stored.dead.softLogout);
+    if (stored) {
+      this.#deps.logger.warn({ reason: failure.message, device: stored.device }, "A token cannot be verified now; it was good before");
+      this.#troubled.set(key, true);
+      return stored;
+    }
+    if (failure.kind === "rate_limited") throw limitExceeded(failure.retryAfterMs ?? 1000, "The homeserver asks to wait");
+    throw badGateway(`The access token cannot be verified: ${failure.message}`);
+  }
+
+  #refuse(key: string, error: MatrixError): MatrixError {
+    this.#refused.set(key, error);
+    return error;
+  }
+
+  async #whoami(token: string, tokenHash: Buffer): Promise<Identity> {
+    const late = () => Object.assign(new Error(`the homeserver did not answer within ${WHOAMI_MS} ms`), { kind: "unreachable" });
+    const who = await withDeadline(this.#deps.signal, WHOAMI_MS, late, (signal) => this.#deps.client.whoami(token, signal));
+    // A homeserver from before device ids in whoami: each token is a device of its own.
+    return { userId: who.userId, deviceId: who.deviceId ?? `syncv3_${tokenHash.toString("hex").slice(0, 16)}`, tokenHash };
+  }
+
+  /** Of several requests with one token, one asks and the others wait for it. */
+  #coalesce(key: string, prove: () => Promise<StoredToken>): Promise<StoredToken> {
+    const running = this.#verifying.get(key);
+    if (running) return running;
+    const promise = prove().finally(() => this.#verifying.delete(key));
+    this.#verifying.set(key, promise);
+    return promise;
+  }
+
+  #age(at: number): number {
+    return this.#deps.now() - at;
+  }
+}
+
+/** The access token of a request to one of our own routes. Throws MatrixError 401 M_MISSING_TOKEN. */
+export function requiredToken(authorization: string | undefined, query: URLSearchParams): string {
+  const token = bearerToken(authorization);
+  if (token !== null) return token;
+  if (query.has("access_token")) throw missingToken("The access token must be in the Authorization header: the access_token parameter is not supported here");
+  throw missingToken();
+}
+
+/** The token of `Authorization: Bearer …`, or null. */
+export function bearerToken(authorization: string | undefined): string | null {
+  return /^Bearer +(\S+) *$/i.exec(authorization ?? "")?.[1] ?? null;
+}

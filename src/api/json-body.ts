@@ -1,0 +1,49 @@
+/** Request bodies of our own routes (D5). */
+
+import type { IncomingMessage } from "node:http";
+import { MatrixError, notJson, tooLarge } from "../wire/errors.ts";
+
+/** 1 MiB. */
+export const MAX_BODY_BYTES = 1024 * 1024;
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/** The body as JSON whatever its Content-Type; `{}` where there is none. */
+export async function readJsonBody(request: IncomingMessage, maxBytes = MAX_BODY_BYTES): Promise<unknown> {
+  const bytes = await readBody(request, maxBytes);
+  let text: string;
+  try {
+    text = utf8.decode(bytes);
+  } catch {
+    throw notJson("The request body is not UTF-8");
+  }
+  if (text.trim() === "") return {};
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw notJson();
+  }
+}
+
+/** All bytes of the body, at most `maxBytes`; what comes beyond is not read. */
+export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  // The connection is of no more use: the rest of the body is still coming.
+  const refusal = () => new MatrixError(413, "M_TOO_LARGE", tooLarge().message, {}, { connection: "close" });
+  if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw refusal();
+  const chunks: Buffer[] = [];
+  let size = 0;
+  return new Promise((resolve, reject) => {
+    const settle = (end: () => void) => {
+      request.off("data", onData).off("end", onEnd).off("error", onError).off("close", onError);
+      end();
+    };
+    const onData = (chunk: Buffer) => {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > maxBytes) settle(() => { request.pause(); reject(refusal()); });
+    };
+    const onEnd = () => settle(() => resolve(Buffer.concat(chunks, size)));
+    const onError = () => settle(() => reject(notJson("The request body was cut short")));
+    request.on("data", onData).on("end", onEnd).on("error", onError).on("close", onError);
+  });
+}

@@ -1,0 +1,78 @@
+/**
+ * What passes through and ends something that we hold: log-outs, deleted devices, deactivation, forgotten rooms (D2).
+ * As the homeserver says yes, our data goes at once, before the client hears it.
+ */
+
+import type { Logger } from "../base/logger.ts";
+import type { RoomId } from "../wire/ids.ts";
+import type { Authenticator, Identity } from "./auth.ts";
+import type { Forgetting } from "./ports.ts";
+import { segmentsOf } from "./proxy-path.ts";
+
+/** What a request ends when it succeeds. */
+export type Ending =
+  | { readonly kind: "logout" | "account" | "devices" }
+  | { readonly kind: "device"; readonly deviceId: string }
+  | { readonly kind: "room"; readonly roomId: string };
+
+/** The bytes of a request body that are looked at: `delete_devices` names its devices there. */
+export const ENDING_BODY_BYTES = 1024 * 1024;
+
+/** What a request would end, or null for all the others. */
+export function endingOf(method: string, target: string): Ending | null {
+  const path = segmentsOf(target);
+  if (!path || path[0] !== "_matrix" || path[1] !== "client") return null;
+  const rest = path.slice(path[2] === "api" ? 4 : 3);
+  const [first, second, third] = rest;
+  if (method === "DELETE" && first === "devices" && second !== undefined && rest.length === 2) return { kind: "device", deviceId: second };
+  if (method !== "POST") return null;
+  if (first === "logout" && rest.length === 1) return { kind: "logout" };
+  if (first === "logout" && second === "all" && rest.length === 2) return { kind: "account" };
+  if (first === "account" && second === "deactivate" && rest.length === 2) return { kind: "account" };
+  if (first === "delete_devices" && rest.length === 1) return { kind: "devices" };
+  if (first === "rooms" && third === "forget" && second !== undefined && rest.length === 3) return { kind: "room", roomId: second };
+  return null;
+}
+
+export type EndingDeps = { readonly auth: Authenticator; readonly forgetting: Forgetting; readonly logger: Logger };
+
+/**
+ * Carries out what a request of `identity` ended. `body` is the request's. Failures are logged and not the client's: the
+ * homeserver has done its part, and the poller finds the dead token by itself.
+ */
+export async function carryOut(deps: EndingDeps, ending: Ending, identity: Identity, body: Buffer): Promise<void> {
+  const { forgetting, auth } = deps;
+  if (ending.kind !== "room") auth.forgetToken(identity.tokenHash);
+  try {
+    const held = await forgetting.find(identity.userId, devicesOf(ending, identity, body));
+    if (!held) return;
+    if (ending.kind === "room") await forgetting.forgetRoom(held.account, ending.roomId as RoomId);
+    else if (ending.kind === "account") await forgetting.forgetAccount(held.account);
+    else for (const device of held.devices) await forgetting.forgetDevice(held.account, device);
+  } catch (error) {
+    deps.logger.error({ reason: error instanceof Error ? error.message : String(error), kind: ending.kind }, "Data of an ended device, account or room could not be deleted");
+  }
+}
+
+function devicesOf(ending: Ending, identity: Identity, body: Buffer): readonly string[] {
+  switch (ending.kind) {
+    case "logout":
+      return [identity.deviceId];
+    case "device":
+      return [ending.deviceId];
+    case "devices":
+      return namedDevices(body);
+    case "account":
+    case "room":
+      return [];
+  }
+}
+
+function namedDevices(body: Buffer): string[] {
+  try {
+    const value = JSON.parse(body.toString("utf8")) as { devices?: unknown } | null;
+    return Array.isArray(value?.devices) ? value.devices.filter((one) => typeof one === "string") : [];
+  } catch {
+    return [];
+  }
+}

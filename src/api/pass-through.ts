@@ -1,0 +1,162 @@
+/**
+ * Everything that is not ours goes to the homeserver and back, streaming both ways, without a limit of size.
+ *
+ * By undici directly and not by @fastify/http-proxy: that one resolves the request's path as a URL, so that dot segments leave
+ * the prefix that was matched; it forwards X-Forwarded-For of anybody; and an upstream that answers before it has
+ * read the upload (413) makes it destroy the client's connection with the answer unsent.
+ */
+
+import type { IncomingMessage } from "node:http";
+import { PassThrough, type Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { Agent, type Dispatcher } from "undici";
+import { badGateway, invalidParam, MatrixError } from "../wire/errors.ts";
+import { clientHeaders, upstreamHeaders } from "./proxy-headers.ts";
+import type { IsTrusted } from "./trusted-proxies.ts";
+
+/** Longer than any long poll or a large first sync; the client gives up when it wants to. */
+const SILENCE_MS = 900_000;
+
+export type ForwarderOptions = {
+  /** Base URL of the homeserver. */
+  readonly baseUrl: string;
+  readonly isTrusted: IsTrusted;
+};
+
+/** What differs from the client's own request. */
+export type OpenOptions = {
+  readonly signal: AbortSignal;
+  /** Path and query; default: the client's, byte for byte. */
+  readonly target?: string;
+  /** Replaced or added headers, names in lower case. */
+  readonly headers?: Readonly<Record<string, string>>;
+};
+
+/** `onAnswer` runs when the status is known and before the client gets it; `capture` bytes of the request body are kept for it. */
+export type ForwardOptions = {
+  readonly signal: AbortSignal;
+  readonly capture?: number;
+  readonly onAnswer?: (status: number, body: Buffer) => Promise<void>;
+};
+
+export class Forwarder {
+  readonly #origin: string;
+  readonly #basePath: string;
+  readonly #isTrusted: IsTrusted;
+  readonly #closing = new AbortController();
+  // As many connections as there are requests: each may be a long poll.
+  readonly #agent = new Agent({ connect: { timeout: 10_000 }, headersTimeout: SILENCE_MS, bodyTimeout: SILENCE_MS, keepAliveTimeout: 4000 });
+
+  constructor(options: ForwarderOptions) {
+    const url = new URL(options.baseUrl);
+    this.#origin = url.origin;
+    this.#basePath = url.pathname.replace(/\/+$/, "");
+    this.#isTrusted = options.isTrusted;
+  }
+
+  /** Sends the request on and hands the answer back as it comes. Throws MatrixError 502 while nothing has been answered. */
+  async forward(request: FastifyRequest, reply: FastifyReply, options: ForwardOptions): Promise<void> {
+    const upload = uploadOf(request.raw, options.capture ?? 0);
+    const answer = await this.#open(request.raw, options, upload?.stream ?? null);
+    await this.#send(reply, answer, () => options.onAnswer?.(answer.statusCode, upload?.captured() ?? Buffer.alloc(0)));
+  }
+
+  /** Sends a request without a body on; the caller reads the answer's body, or destroys it. Throws MatrixError 502. */
+  open(request: IncomingMessage, options: OpenOptions): Promise<Dispatcher.ResponseData> {
+    return this.#open(request, options, null);
+  }
+
+  /** Hands an answer on as it comes. */
+  send(reply: FastifyReply, answer: Dispatcher.ResponseData): Promise<void> {
+    return this.#send(reply, answer, undefined);
+  }
+
+  /** Ends what still waits for the homeserver; answers that have begun are finished. */
+  stopWaiting(): void {
+    this.#closing.abort(badGateway("The server is stopping"));
+  }
+
+  async close(): Promise<void> {
+    this.stopWaiting();
+    await this.#agent.destroy();
+  }
+
+  async #open(request: IncomingMessage, options: OpenOptions, body: Readable | null): Promise<Dispatcher.ResponseData> {
+    const changed = options.headers ?? {};
+    const drop = new Set([...Object.keys(changed), ...(body ? [] : ["content-length"])]);
+    const headers = [...upstreamHeaders(request, this.#isTrusted(request.socket.remoteAddress), drop), ...Object.entries(changed).flat()];
+    // Until the head of the answer is here, the end of the process ends the request too; then only the client does.
+    const controller = new AbortController();
+    const onGone = () => controller.abort(options.signal.reason);
+    const onClosing = () => controller.abort(this.#closing.signal.reason);
+    options.signal.addEventListener("abort", onGone, { once: true });
+    this.#closing.signal.addEventListener("abort", onClosing, { once: true });
+    if (options.signal.aborted) onGone();
+    if (this.#closing.signal.aborted) onClosing();
+    try {
+      return await this.#agent.request({
+        origin: this.#origin,
+        path: this.#basePath + (options.target ?? request.url ?? "/"),
+        method: (request.method ?? "GET") as Dispatcher.HttpMethod,
+        headers,
+        body,
+        signal: controller.signal,
+      });
+    } catch (error) {
+      body?.destroy();
+      throw asMatrixError(error);
+    } finally {
+      this.#closing.signal.removeEventListener("abort", onClosing);
+    }
+  }
+
+  async #send(reply: FastifyReply, answer: Dispatcher.ResponseData, before: (() => Promise<void> | undefined) | undefined): Promise<void> {
+    try {
+      await before?.();
+    } catch (error) {
+      answer.body.on("error", () => {}).destroy();
+      throw error;
+    }
+    reply.hijack();
+    try {
+      reply.raw.writeHead(answer.statusCode, clientHeaders(answer.headers));
+      await pipeline(answer.body, reply.raw);
+    } catch (error) {
+      // The head is out: a broken connection is the only way left to say that the rest is missing.
+      reply.raw.destroy();
+      reply.log.debug({ reason: String(error) }, "A passed answer was cut short");
+    }
+  }
+}
+
+type Upload = { readonly stream: Readable; captured(): Buffer };
+
+/** The client's body; null where it has none. Behind a PassThrough: when undici drops it early, the client's connection lives on. */
+function uploadOf(request: IncomingMessage, capture: number): Upload | null {
+  const hasBody = request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0;
+  if (!hasBody || request.method === "GET" || request.method === "HEAD") return null;
+  const stream = new PassThrough();
+  const chunks: Buffer[] = [];
+  let size = 0;
+  if (capture > 0) {
+    request.on("data", (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= capture) chunks.push(chunk);
+    });
+  }
+  const onBroken = () => {
+    if (!request.readableEnded) stream.destroy(new Error("the client broke its upload off"));
+  };
+  stream.on("error", () => request.unpipe(stream));
+  request.on("error", onBroken).on("close", onBroken).pipe(stream);
+  return { stream, captured: () => (size <= capture ? Buffer.concat(chunks) : Buffer.alloc(0)) };
+}
+
+function asMatrixError(error: unknown): MatrixError {
+  if (error instanceof MatrixError) return error;
+  const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : null;
+  if (code === "UND_ERR_INVALID_ARG") return invalidParam("The request cannot be passed on");
+  const text = error instanceof Error ? error.message : String(error);
+  return badGateway(`The homeserver cannot be reached: ${code !== null && !text.includes(code) ? `${text} (${code})` : text}`);
+}

@@ -1,0 +1,81 @@
+/** What the API asks of the rest of the program, as functions: it knows neither SQL nor the homeserver's client. */
+
+import type { AccountNo, DeviceNo, RoomId, UserId } from "../wire/ids.ts";
+
+/** One device of an account. */
+export type DeviceRef = { readonly account: AccountNo; readonly device: DeviceNo };
+
+/** A token that was verified at least once. */
+export type StoredToken = DeviceRef & {
+  readonly userId: UserId;
+  readonly deviceId: string;
+  /** Last proof, ms since 1970. */
+  readonly verifiedAt: number;
+  /** Set where the homeserver has said that it does not know the token. */
+  readonly dead: { readonly at: number; readonly softLogout: boolean } | null;
+};
+
+/** `token` is sealed by the store. Account and device are made where they are new; a dead token becomes live again. */
+export type NewToken = { readonly token: string; readonly hash: Buffer; readonly userId: UserId; readonly deviceId: string };
+
+export type TokenStore = {
+  find(hash: Buffer): Promise<StoredToken | null>;
+  register(token: NewToken): Promise<DeviceRef>;
+  /** The homeserver has just accepted the token. */
+  proven(hash: Buffer, ref: DeviceRef): Promise<void>;
+  /** The homeserver has just refused the token. */
+  dead(hash: Buffer, softLogout: boolean): Promise<void>;
+  /** A client of the account has just been seen. */
+  seen(account: AccountNo): Promise<void>;
+};
+
+/** See startPass and passAnswer of the store. */
+export type PassQueue = {
+  /** The device, where we have polled it (D1); else null. */
+  polledDevice(userId: UserId, deviceId: string): Promise<DeviceRef | null>;
+  start(ref: DeviceRef, since: string | null): Promise<PassStart>;
+  isWaiting(ref: DeviceRef, after: number): Promise<boolean>;
+  /** One transaction. */
+  pass(ref: DeviceRef, answer: PassInput): Promise<PassOutput>;
+};
+export type PassStart = { readonly acknowledged: number; readonly upTo: number; readonly waiting: boolean };
+export type PassInput = { readonly start: PassStart; readonly since: string | null; readonly nextBatch: string; readonly messages: readonly string[] };
+export type PassOutput = { readonly bodies: readonly string[]; readonly told: number; readonly added: number };
+
+/** Deletes what the homeserver no longer has, pollers first (D2). */
+export type Forgetting = {
+  /** Which of them we hold; `deviceIds` null: all. Null: not even the account. */
+  find(userId: UserId, deviceIds: readonly string[] | null): Promise<{ readonly account: AccountNo; readonly devices: readonly DeviceNo[] } | null>;
+  forgetDevice(account: AccountNo, device: DeviceNo): Promise<void>;
+  forgetAccount(account: AccountNo): Promise<void>;
+  forgetRoom(account: AccountNo, roomId: RoomId): Promise<void>;
+};
+
+/** The part of the homeserver's client that proves tokens. Rejects with errors that `failureOf` reads. */
+export type WhoamiClient = {
+  whoami(token: string, signal: AbortSignal): Promise<{ readonly userId: UserId; readonly deviceId: string | null }>;
+};
+
+/** Why the homeserver did not say who a token belongs to. */
+export type WhoamiFailure = {
+  readonly kind: string;
+  readonly message: string;
+  readonly status: number | null;
+  readonly errcode: string | null;
+  readonly softLogout: boolean;
+  readonly retryAfterMs: number | null;
+};
+
+/** The failure that a homeserver client's error stands for; anything else that was thrown is no answer of a homeserver. */
+export function failureOf(error: unknown): WhoamiFailure | null {
+  if (!(error instanceof Error) || !("kind" in error) || typeof error.kind !== "string") return null;
+  const { status, errcode, softLogout, retryAfterMs } = error as Partial<WhoamiFailure>;
+  return {
+    kind: error.kind,
+    message: error.message,
+    status: status ?? null,
+    errcode: errcode ?? null,
+    softLogout: softLogout ?? false,
+    retryAfterMs: retryAfterMs ?? null,
+  };
+}

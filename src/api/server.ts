@@ -1,0 +1,230 @@
+/** The HTTP server: our own routes, and all the rest of the homeserver's API passed through. */
+
+import { randomUUID } from "node:crypto";
+import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { LRUCache } from "lru-cache";
+import type { Logger } from "../base/logger.ts";
+import type { Auth, RouteContext, RoutePlugin } from "../faces/route.ts";
+import type { Feed } from "../feed/hub.ts";
+import type { AccountNo, DeviceNo } from "../wire/ids.ts";
+import { forbidden, internalError, invalidParam, MatrixError, unavailable, unrecognized } from "../wire/errors.ts";
+import { Authenticator, bearerToken, requiredToken } from "./auth.ts";
+import { readJsonBody } from "./json-body.ts";
+import { InProgress } from "./limits.ts";
+import { carryOut, ENDING_BODY_BYTES, endingOf } from "./logout-hooks.ts";
+import { Forwarder } from "./pass-through.ts";
+import type { Forgetting, PassQueue, TokenStore, WhoamiClient } from "./ports.ts";
+import { judgeTarget, segmentsOf } from "./proxy-path.ts";
+import { trustedProxies } from "./trusted-proxies.ts";
+import { V2Sync } from "./v2-sync.ts";
+
+export type ServerDeps = {
+  /** Base URL of the homeserver, where everything that is not ours goes. */
+  readonly baseUrl: string;
+  readonly client: WhoamiClient;
+  readonly secretBox: { hashToken(token: string): Buffer };
+  readonly tokens: TokenStore;
+  readonly queue: PassQueue;
+  readonly forgetting: Forgetting;
+  readonly feed: Feed;
+  /** A client of the device has just proven itself: it is to be polled from now on. Called for each request of ours. */
+  readonly ensurePolling: (account: AccountNo, device: DeviceNo) => void;
+  /** Resolves when requests can be served: migrated, database reachable. */
+  readonly ready: () => Promise<void>;
+  readonly logger: Logger;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Addresses and networks whose X-Forwarded-… headers are believed. */
+  readonly trustedProxies?: readonly string[];
+  /** The faces. */
+  readonly routes?: readonly RoutePlugin[];
+  readonly limits?: Partial<ServerLimits>;
+};
+
+/** Requests in progress at once (D21). */
+export type ServerLimits = { readonly perDevice: number; readonly total: number };
+
+const LIMITS: ServerLimits = { perDevice: 64, total: 20_000 };
+
+/** Of the client-server spec, "Web browser clients". */
+export const CORS_HEADERS = {
+  "access-control-allow-origin": "*",
+  "access-control-allow-methods": "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS",
+  "access-control-allow-headers": "X-Requested-With, Content-Type, Authorization, Date",
+} as const;
+
+/** How often an account is noted as seen, and how long a stopping server waits for answers that are being sent. */
+const SEEN_EVERY_MS = 300_000;
+const STOP_MS = 8_000;
+
+const V3_SYNC = "/_matrix/client/v3/sync";
+const V2_SYNC = [V3_SYNC, "/_matrix/client/r0/sync"];
+
+/** A server that is not listening yet. `close` answers what waits for the homeserver, finishes what is being sent, and ends. */
+export function buildServer(deps: ServerDeps): FastifyInstance {
+  const limits = { ...LIMITS, ...deps.limits };
+  const stopping = new AbortController();
+  const auth = new Authenticator({ ...deps, signal: stopping.signal });
+  const forwarder = new Forwarder({ baseUrl: deps.baseUrl, isTrusted: trustedProxies(deps.trustedProxies ?? []) });
+  const v2Sync = new V2Sync({ auth, forwarder, queue: deps.queue, feed: deps.feed });
+
+  const app: FastifyInstance = fastify({
+    loggerInstance: deps.logger as FastifyBaseLogger,
+    // Its own request log has query strings, which may hold access tokens.
+    logController: new LogController({ disableRequestLogging: true }),
+    return503OnClosing: false, // said by requestScopes, as a Matrix error
+    genReqId: () => randomUUID(),
+    exposeHeadRoutes: false,
+    forceCloseConnections: "idle",
+    http: { maxHeaderSize: 65_536 }, // v2 filters stand in the query
+    frameworkErrors: (error, request, reply) => void answerError(error, request, reply),
+  });
+  const scopes = requestScopes(app, limits.total, stopping.signal);
+  const context = routeContext(deps, auth, limits, scopes);
+
+  // Bodies are read by the routes themselves, or streamed: whatever their Content-Type says (D5).
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", (_request, _payload, done) => done(null));
+  app.setErrorHandler((error, request, reply) => answerError(error, request, reply));
+  app.addHook("onResponse", (request, reply, done) => {
+    request.log.debug({ method: request.method, path: pathOf(request), status: reply.raw.statusCode, ms: Math.round(reply.elapsedTime) }, "request");
+    done();
+  });
+
+  const rest = (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => passOn(request, reply, { deps, auth, forwarder, signal: context.signalOf(request) });
+  app.route({ method: ["GET", "HEAD"], url: "/health/live", handler: () => ({ status: "live" }) });
+  app.route({ method: ["GET", "HEAD"], url: "/health/ready", handler: (request) => readiness(deps, request) });
+  for (const url of V2_SYNC) {
+    app.route({ method: ["GET", "HEAD"], url, handler: (request, reply) => v2Sync.handle(request, reply, context.signalOf(request)) });
+  }
+  for (const addRoutes of deps.routes ?? []) addRoutes(app, context);
+  app.all("/*", rest);
+  app.setNotFoundHandler(rest);
+
+  app.addHook("preClose", (done) => {
+    stopping.abort(unavailable("The server is stopping"));
+    forwarder.stopWaiting();
+    setTimeout(() => app.server.closeAllConnections(), STOP_MS).unref();
+    done();
+  });
+  app.addHook("onClose", () => forwarder.close());
+  return app;
+}
+
+type Scope = { readonly signal: AbortSignal; onDone(release: () => void): void };
+
+/** What belongs to a request until its answer is sent or its client has gone. */
+function requestScopes(app: FastifyInstance, maxTotal: number, stopping: AbortSignal): WeakMap<FastifyRequest, Scope> {
+  const scopes = new WeakMap<FastifyRequest, Scope>();
+  const total = new InProgress<"all">(maxTotal);
+  app.addHook("onRequest", (request, reply, done) => {
+    reply.headers({ ...CORS_HEADERS, "x-request-id": request.id });
+    // Otherwise a Content-Type that is not one is refused before a route sees it. rawHeaders still have it for the homeserver.
+    delete request.raw.headers["content-type"];
+    const gone = new AbortController();
+    const releases: (() => void)[] = [];
+    scopes.set(request, { signal: gone.signal, onDone: (release) => void releases.push(release) });
+    reply.raw.once("close", () => {
+      for (const release of releases) release();
+      // A connection that has become idle only now would keep a stopping server alive.
+      if (stopping.aborted) setImmediate(() => app.server.closeIdleConnections());
+      if (!reply.raw.writableFinished) gone.abort(new DOMException("The client has gone", "AbortError"));
+    });
+    try {
+      if (stopping.aborted) throw stopping.reason;
+      // Whether we live must be told under load too.
+      if (!pathOf(request).startsWith("/health/")) releases.push(total.enter("all"));
+      done();
+    } catch (error) {
+      done(error as Error);
+    }
+  });
+  return scopes;
+}
+
+function routeContext(deps: ServerDeps, auth: Authenticator, limits: ServerLimits, scopes: WeakMap<FastifyRequest, Scope>): RouteContext {
+  const perDevice = new InProgress<DeviceNo>(limits.perDevice);
+  const seen = new LRUCache<AccountNo, true>({ max: 100_000, ttl: SEEN_EVERY_MS, ttlResolution: 0, perf: { now: deps.now } });
+  const scopeOf = (request: FastifyRequest): Scope => {
+    const scope = scopes.get(request);
+    if (!scope) throw new Error("A request without a scope");
+    return scope;
+  };
+  return {
+    async authenticate(request: FastifyRequest): Promise<Auth> {
+      const query = new URLSearchParams(request.raw.url?.split("?").slice(1).join("?"));
+      const token = requiredToken(request.headers.authorization, query);
+      if (query.has("user_id")) throw forbidden("Acting as another user (user_id) is not supported here");
+      const who = await auth.verify(token);
+      scopeOf(request).onDone(perDevice.enter(who.device));
+      if (!seen.has(who.account)) {
+        seen.set(who.account, true);
+        await deps.tokens.seen(who.account);
+      }
+      deps.ensurePolling(who.account, who.device);
+      return who;
+    },
+    readJsonBody: (request) => readJsonBody(request.raw),
+    signalOf: (request) => scopeOf(request).signal,
+  };
+}
+
+type PassDeps = { readonly deps: ServerDeps; readonly auth: Authenticator; readonly forwarder: Forwarder; readonly signal: AbortSignal };
+
+/** Everything that is not ours. */
+async function passOn(request: FastifyRequest, reply: FastifyReply, { deps, auth, forwarder, signal }: PassDeps): Promise<unknown> {
+  const { method } = request;
+  const target = request.raw.url ?? "/";
+  if (method === "OPTIONS" && /^\/_matrix(?:[/?]|$)/.test(target)) return reply.code(204).send();
+  const kind = judgeTarget(target);
+  if (kind === "refused") throw invalidParam("This request target is not accepted");
+  if (kind === "unknown") throw unrecognized();
+  if (method === "TRACE" || segmentsOf(target)?.join("/") === V3_SYNC.slice(1)) throw unrecognized(405);
+  const ending = endingOf(method, target);
+  const query = new URLSearchParams(target.split("?").slice(1).join("?"));
+  const token = bearerToken(request.headers.authorization) ?? query.get("access_token");
+  // Before the request: afterwards nobody can say whose token it was.
+  const identity = ending && token !== null && !query.has("user_id") ? await auth.identify(token) : null;
+  if (!ending || !identity) {
+    await forwarder.forward(request, reply, { signal });
+    return reply;
+  }
+  const onAnswer = async (status: number, body: Buffer): Promise<void> => {
+    if (status >= 200 && status < 300) await carryOut({ auth, forgetting: deps.forgetting, logger: deps.logger }, ending, identity, body);
+  };
+  await forwarder.forward(request, reply, { signal, capture: ENDING_BODY_BYTES, onAnswer });
+  return reply;
+}
+
+async function readiness(deps: ServerDeps, request: FastifyRequest): Promise<{ status: string }> {
+  try {
+    await deps.ready();
+    return { status: "ready" };
+  } catch (error) {
+    request.log.warn({ reason: error instanceof Error ? error.message : String(error) }, "Not ready");
+    throw unavailable("Not ready: the database is unreachable or not migrated");
+  }
+}
+
+/** The one place where what was thrown becomes an answer. What is unexpected is told to the log alone (B22). */
+function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const known = error instanceof MatrixError ? error : requestError(error);
+  if (!known) {
+    const { name, message, stack, code } = (error instanceof Error ? error : new Error(String(error))) as Error & { code?: unknown };
+    request.log.error({ reason: { name, message, code, stack }, method: request.method, path: pathOf(request) }, "A request failed");
+  }
+  const answer = known ?? internalError();
+  return reply.code(answer.status).headers({ ...CORS_HEADERS, ...answer.headers }).type("application/json").send(answer.toBody());
+}
+
+/** What the framework itself refuses, e.g. a path with broken escapes. */
+function requestError(error: unknown): MatrixError | null {
+  if (!(error instanceof Error) || !("statusCode" in error) || typeof error.statusCode !== "number") return null;
+  if (error.statusCode < 400 || error.statusCode > 499) return null;
+  return new MatrixError(error.statusCode, error.statusCode === 413 ? "M_TOO_LARGE" : "M_UNRECOGNIZED", error.message);
+}
+
+/** Without the query: it may hold an access token. */
+function pathOf(request: FastifyRequest): string {
+  return request.raw.url?.split("?", 1)[0] ?? "";
+}

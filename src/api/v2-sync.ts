@@ -1,0 +1,185 @@
+/**
+ * GET /sync (v2) of a device that we poll too (D1). Upstream, whoever advances `since` deletes the device's to-device messages, so
+ * there are two readers and each would cost the other messages. Here they meet: what the passed answer brings is queued before
+ * it is forwarded, and what our poller has brought is in the answer. Every other device's answer streams through untouched.
+ */
+
+import { createHash } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http";
+import { promisify } from "node:util";
+import { createGunzip, gzip } from "node:zlib";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { LRUCache } from "lru-cache";
+import type { Dispatcher } from "undici";
+import type { Feed, Wake } from "../feed/hub.ts";
+import type { DeviceNo } from "../wire/ids.ts";
+import { badGateway } from "../wire/errors.ts";
+import { bearerToken, type Authenticator, type Identity } from "./auth.ts";
+import type { Forwarder } from "./pass-through.ts";
+import type { DeviceRef, PassQueue, PassStart } from "./ports.ts";
+import { clientHeaders } from "./proxy-headers.ts";
+import { cutV2Answer } from "./v2-answer.ts";
+
+export type V2SyncDeps = {
+  readonly auth: Authenticator;
+  readonly forwarder: Forwarder;
+  readonly queue: PassQueue;
+  readonly feed: Feed;
+  /** Bytes of an answer, unpacked. Default 256 MiB. */
+  readonly maxBytes?: number;
+};
+
+type Asked = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly bytes: Buffer };
+
+const zip = promisify(gzip);
+/** We say these ourselves: the body is another one. */
+const BODY_HEADERS: ReadonlySet<string> = new Set(["content-length", "content-encoding", "etag", "content-md5", "digest"]);
+/** Below this, packing costs more than it saves. */
+const ZIP_FROM_BYTES = 1024;
+
+export class V2Sync {
+  readonly #deps: V2SyncDeps;
+  readonly #maxBytes: number;
+  /**
+   * By device and `since`: the seq that was told together with a next_batch equal to that `since`. Such an answer cannot be told
+   * from its retry, so it stays unacknowledged; the next request waits as usual instead of getting the same at once for ever.
+   */
+  readonly #retold = new LRUCache<string, number>({ max: 10_000 });
+
+  constructor(deps: V2SyncDeps) {
+    this.#deps = deps;
+    this.#maxBytes = deps.maxBytes ?? 256 * 1024 * 1024;
+  }
+
+  async handle(request: FastifyRequest, reply: FastifyReply, signal: AbortSignal): Promise<unknown> {
+    const { auth, forwarder, queue } = this.#deps;
+    const query = queryOf(request.raw.url);
+    const token = bearerToken(request.headers.authorization) ?? query.get("access_token");
+    // With user_id an application service speaks for somebody: the token does not say for which device.
+    const identity = token === null || query.has("user_id") || request.method === "HEAD" ? null : await auth.identify(token);
+    const ref = identity && (await queue.polledDevice(identity.userId, identity.deviceId));
+    if (token === null || !identity || !ref) {
+      await forwarder.forward(request, reply, { signal });
+      return reply;
+    }
+    const since = query.get("since");
+    const { asked, start } = await this.#ask(request, ref, since, signal);
+    const bytes = asked.status === 200 ? await this.#exchange(request, token, identity, ref, since, start, asked.bytes) : asked.bytes;
+    if (asked.status === 401) await this.#noteRefusal(identity, asked.bytes);
+    return send(request, reply, asked, bytes);
+  }
+
+  /** Asks the homeserver, as long as the client wants to wait; at once where something is queued, or as soon as something is. */
+  async #ask(request: FastifyRequest, ref: DeviceRef, since: string | null, signal: AbortSignal): Promise<{ asked: Asked; start: PassStart }> {
+    const { forwarder, queue, feed } = this.#deps;
+    const url = request.raw.url ?? "/";
+    for (;;) {
+      const woken = new AbortController();
+      let check = (): void => {};
+      const unsubscribe = feed.subscribe(ref.account, (wake) => {
+        if (concerns(wake, ref.device)) check();
+      });
+      try {
+        const start = await queue.start(ref, since);
+        const retold = this.#retold.get(keyOf(ref, since));
+        const hurry = start.waiting && (retold === undefined || (await queue.isWaiting(ref, retold)));
+        if (!hurry) {
+          check = () => {
+            queue.isWaiting(ref, Math.max(start.acknowledged, start.upTo)).then(
+              (waiting) => { if (waiting) woken.abort(); },
+              (error: unknown) => request.log.warn({ reason: String(error) }, "A waiting v2 sync was not woken"),
+            );
+          };
+          // What came between the first look and this one.
+          check();
+        }
+        const target = hurry ? withTimeoutZero(url) : url;
+        const headers = { "accept-encoding": "gzip" };
+        const response = await forwarder.open(request.raw, { signal: AbortSignal.any([signal, woken.signal]), target, headers });
+        check = () => {};
+        return { asked: { status: response.statusCode, headers: response.headers, bytes: await this.#read(response) }, start };
+      } catch (error) {
+        if (signal.aborted || !woken.signal.aborted) throw error;
+      } finally {
+        unsubscribe();
+      }
+    }
+  }
+
+  /** Commits the answer's messages and puts the client's queue in their place. */
+  async #exchange(request: FastifyRequest, token: string, identity: Identity, ref: DeviceRef, since: string | null, start: PassStart, bytes: Buffer): Promise<Buffer> {
+    const { auth, queue, feed } = this.#deps;
+    const answer = cutV2Answer(bytes);
+    if (!answer) {
+      request.log.warn({ device: ref.device }, "A v2 sync answer could not be read and is passed as it is");
+      return bytes;
+    }
+    await auth.noteProof(token, identity);
+    // Where this fails the client gets an error, asks again with the same since, and nothing is lost.
+    const passed = await queue.pass(ref, { start, since, nextBatch: answer.nextBatch, messages: answer.messages });
+    if (since === answer.nextBatch && passed.bodies.length > 0) this.#retold.set(keyOf(ref, since), passed.told);
+    if (passed.added > 0) feed.publish({ type: "news", account: ref.account, device: ref.device, kinds: new Set(["to_device"]) });
+    return answer.withMessages(passed.bodies);
+  }
+
+  async #noteRefusal(identity: Identity, bytes: Buffer): Promise<void> {
+    type Refusal = { readonly errcode?: unknown; readonly soft_logout?: unknown } | null;
+    let body: Refusal;
+    try {
+      body = JSON.parse(bytes.toString("utf8")) as Refusal;
+    } catch {
+      return; // not the homeserver's own 401
+    }
+    if (body?.errcode === "M_UNKNOWN_TOKEN") await this.#deps.auth.noteRefusal(identity.tokenHash, body.soft_logout === true);
+  }
+
+  /** The whole body, unpacked. */
+  async #read(response: Dispatcher.ResponseData): Promise<Buffer> {
+    const { body } = response;
+    const packed = [response.headers["content-encoding"]].flat()[0]?.toLowerCase() === "gzip";
+    const gunzip = packed ? createGunzip() : null;
+    if (gunzip) body.on("error", (error) => gunzip.destroy(error));
+    const chunks: Buffer[] = [];
+    let size = 0;
+    try {
+      for await (const chunk of gunzip ? body.pipe(gunzip) : body) {
+        chunks.push(chunk as Buffer);
+        size += (chunk as Buffer).length;
+        if (size > this.#maxBytes) throw badGateway("The homeserver's answer is too large");
+      }
+    } catch (error) {
+      throw badGateway(`The homeserver's answer broke off: ${error instanceof Error ? error.message : String(error)}`);
+    } finally {
+      gunzip?.destroy();
+      body.on("error", () => {}).destroy();
+    }
+    return Buffer.concat(chunks, size);
+  }
+}
+
+async function send(request: FastifyRequest, reply: FastifyReply, asked: Asked, bytes: Buffer): Promise<FastifyReply> {
+  reply.code(asked.status).headers(clientHeaders(asked.headers, BODY_HEADERS));
+  const wantsGzip = /\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))/i.test(String(request.headers["accept-encoding"] ?? ""));
+  if (!wantsGzip || bytes.length < ZIP_FROM_BYTES) return reply.send(bytes);
+  return reply.header("content-encoding", "gzip").send(await zip(bytes));
+}
+
+function concerns(wake: Wake, device: DeviceNo): boolean {
+  if (wake.type !== "news" || (wake.device !== undefined && wake.device !== device)) return false;
+  return wake.kinds?.has("to_device") ?? true;
+}
+
+function queryOf(url: string | undefined): URLSearchParams {
+  return new URLSearchParams(/\?(.*)$/s.exec(url ?? "")?.[1] ?? "");
+}
+
+/** The same request, answered at once; its other parameters keep their bytes. */
+function withTimeoutZero(url: string): string {
+  const [path = "", ...rest] = url.split("?");
+  const kept = rest.join("?").split("&").filter((pair) => pair !== "" && !new URLSearchParams(pair).has("timeout"));
+  return `${path}?${[...kept, "timeout=0"].join("&")}`;
+}
+
+function keyOf(ref: DeviceRef, since: string | null): string {
+  return `${ref.device} ${createHash("sha256").update(since ?? "").digest("base64")}`;
+}

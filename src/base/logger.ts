@@ -1,0 +1,49 @@
+/** The log: one JSON object a line, or coloured text where a person is looking. */
+
+import { createRequire } from "node:module";
+
+import { pino, type Logger } from "pino";
+
+export type { Logger };
+
+/** Levels of `-loglevel`, from quiet to loud. */
+export const LOG_LEVELS = ["silent", "fatal", "error", "warn", "info", "debug", "trace"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Whether `text` is the name of a level. */
+export function isLogLevel(text: string): text is LogLevel {
+  return (LOG_LEVELS as readonly string[]).includes(text);
+}
+
+/**
+ * A logger that writes to standard error. `pretty`: for a terminal (default: whether standard error is one);
+ * falls back to JSON lines where pino-pretty is not installed, as it is not needed in production.
+ */
+export function createLogger(level: LogLevel = "info", pretty: boolean = process.stderr.isTTY): Logger {
+  const options = {
+    level,
+    base: null,
+    // Tokens of users must not reach a log, whatever object somebody logs.
+    redact: ["token", "accessToken", "access_token", "headers.authorization", "req.headers.authorization"],
+  };
+  if (!pretty || !isInstalled("pino-pretty")) return pino(options, pino.destination(2));
+  const transport: unknown = pino.transport({
+    target: "pino-pretty",
+    options: { destination: 2, ignore: "pid,hostname", translateTime: "SYS:HH:MM:ss.l", messageFormat: "{msg}", singleLine: true },
+  });
+  return pino(options, transport as pino.DestinationStream);
+}
+
+/** A logger that says nothing: for tests and for callers that have none. */
+export function silentLogger(): Logger {
+  return pino({ level: "silent" });
+}
+
+function isInstalled(name: string): boolean {
+  try {
+    createRequire(import.meta.url).resolve(name);
+    return true;
+  } catch {
+    return false;
+  }
+}

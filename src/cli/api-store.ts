@@ -1,0 +1,59 @@
+/** What the API asks of the store, bound to a database: the API itself knows no SQL. */
+
+import type { SecretBox } from "../base/secret-box.ts";
+import type { Forgetting, PassQueue, TokenStore } from "../api/ports.ts";
+import type { Sql } from "../store/db.ts";
+import { writeTx } from "../store/db.ts";
+import { deleteAccount, deleteDevice, findDevice, pollState, touchAccounts } from "../store/devices.ts";
+import { findDevices, forgetRoom } from "../store/forget.ts";
+import { isWaiting, passAnswer, startPass } from "../store/passed-answers.ts";
+import { findToken, markDead, markVerified, registerToken, sealToken } from "../store/tokens.ts";
+import type { AccountNo, DeviceNo } from "../wire/ids.ts";
+
+/** Messages that one passed v2 answer holds at most; the rest comes with the next, at once. */
+const PASS_LIMIT = 1000;
+
+export function tokenStore(sql: Sql, box: SecretBox): TokenStore {
+  return {
+    async find(hash) {
+      const row = await findToken(sql, hash);
+      if (!row) return null;
+      const { account, device, userId, deviceId } = row;
+      const dead = row.deadAt && { at: row.deadAt.getTime(), softLogout: row.softLogout };
+      return { account, device, userId, deviceId, verifiedAt: row.verifiedAt.getTime(), dead };
+    },
+    register: ({ token, userId, deviceId }) => registerToken(sql, { ...sealToken(box, token), userId, deviceId }),
+    proven: (hash) => markVerified(sql, [{ tokenHash: hash, agoMs: 0 }]),
+    dead: (hash, softLogout) => markDead(sql, hash, softLogout),
+    seen: (account) => touchAccounts(sql, [account]),
+  };
+}
+
+export function passQueue(sql: Sql): PassQueue {
+  return {
+    async polledDevice(userId, deviceId) {
+      const found = await findDevice(sql, userId, deviceId);
+      const polled = found && (await pollState(sql, found.device));
+      return polled && polled.deviceSince !== null ? found : null;
+    },
+    start: (ref, since) => startPass(sql, ref.account, ref.device, since),
+    isWaiting: (ref, after) => isWaiting(sql, ref.device, after),
+    pass: (ref, input) => writeTx(sql, (tx) => passAnswer(tx, { ...ref, ...input, limit: PASS_LIMIT })),
+  };
+}
+
+/** `stop` ends the pollers of a device (null: all of the account) before its rows go. */
+export function forgetting(sql: Sql, stop: (account: AccountNo, device: DeviceNo | null) => void | Promise<void>): Forgetting {
+  return {
+    find: (userId, deviceIds) => findDevices(sql, userId, deviceIds),
+    async forgetDevice(account, device) {
+      await stop(account, device);
+      await deleteDevice(sql, device);
+    },
+    async forgetAccount(account) {
+      await stop(account, null);
+      await deleteAccount(sql, account);
+    },
+    forgetRoom: (account, roomId) => forgetRoom(sql, account, roomId),
+  };
+}

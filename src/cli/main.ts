@@ -1,0 +1,78 @@
+/** The command's beginning and end: arguments, signals, the exit code, and errors in words. */
+
+import { readFileSync } from "node:fs";
+
+import { CommanderError } from "commander";
+
+import { createLogger } from "../base/logger.ts";
+import { BadDsn } from "../config/dsn.ts";
+import { createProgram, doubleDashes, UsageError, type Settings } from "../config/options.ts";
+import { BadServer } from "../config/server-url.ts";
+import { DirectoryInUse } from "./directory-lock.ts";
+import { WrongVersion } from "./embedded-database.ts";
+import { DatabaseUnusable } from "./open-database.ts";
+import { NoPostgres } from "./postgres-program.ts";
+import { BadSecretFile } from "./secret.ts";
+import { serve } from "./serve.ts";
+
+/** After this long a stop in good order has failed. */
+const STOP_LIMIT_MS = 9500;
+
+/** Errors that the operator can mend: their message is enough. */
+const MENDABLE = [UsageError, BadDsn, BadServer, BadSecretFile, DatabaseUnusable, DirectoryInUse, NoPostgres, WrongVersion];
+
+/** Runs the command; gives the exit code: 0 done, 1 failed, 2 asked for wrongly. */
+export async function main(args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
+  const say = (line: string): void => void process.stdout.write(`${line}\n`);
+  const complain = (text: string): void => void process.stderr.write(`syncv3: ${text}\n`);
+  const program = createProgram(version(), env, (settings) => runServe(settings, say));
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().configureOutput({ outputError: (text) => complain(text.replace(/^error: /, "").trimEnd()) });
+  }
+  try {
+    await program.parseAsync(doubleDashes(args), { from: "user" });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof Error && (MENDABLE.some((kind) => error instanceof kind) || isListenError(error))) complain(describe(error));
+    else complain(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    return error instanceof UsageError || error instanceof BadDsn ? 2 : 1;
+  }
+}
+
+async function runServe(settings: Settings, say: (line: string) => void): Promise<void> {
+  const stopping = new AbortController();
+  const stop = (): void => {
+    if (stopping.signal.aborted) return;
+    stopping.abort();
+    setTimeout(() => {
+      process.stderr.write("syncv3: could not stop in good order in time\n");
+      process.exit(1);
+    }, STOP_LIMIT_MS).unref();
+  };
+  // `disconnect`: scripts/start.mjs, which had started us, is gone.
+  for (const event of ["SIGTERM", "SIGINT", "disconnect"]) process.on(event, stop);
+  try {
+    const logger = createLogger(settings.logLevel);
+    await serve({ settings, version: version(), logger, say, signal: stopping.signal });
+  } catch (error) {
+    // Stopped while starting: what was under way gave up as it was asked to.
+    if (!stopping.signal.aborted) throw error;
+  } finally {
+    for (const event of ["SIGTERM", "SIGINT", "disconnect"]) process.off(event, stop);
+  }
+}
+
+function isListenError(error: Error): error is NodeJS.ErrnoException {
+  return "syscall" in error && error.syscall === "listen";
+}
+
+function describe(error: Error): string {
+  if (!isListenError(error)) return error.message;
+  return error.code === "EADDRINUSE" ? `${error.message.replace(/^listen /, "-port: ")}. Give another, e.g. -port :8009` : error.message;
+}
+
+function version(): string {
+  const file = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(file) as { version: string }).version;
+}

@@ -1,0 +1,67 @@
+/** The database that was named, or one of our own; reachable, new enough, and with this version's schema. */
+
+import type { Logger } from "../base/logger.ts";
+import type { Settings } from "../config/options.ts";
+import { connect, type DbOptions, type Sql } from "../store/db.ts";
+import { migrate } from "../store/migrate.ts";
+import { startEmbeddedDatabase } from "./embedded-database.ts";
+
+const OLDEST_VERSION = 13;
+
+/** The database cannot be used. The message is for the operator. */
+export class DatabaseUnusable extends Error {
+  override readonly name = "DatabaseUnusable";
+}
+
+export type OpenDatabase = {
+  readonly sql: Sql;
+  readonly options: DbOptions;
+  /** For people: which and where. */
+  readonly description: string;
+  /** Fulfilled if the database ends for good. */
+  readonly failed: Promise<Error>;
+  close(): Promise<void>;
+};
+
+/** @throws DatabaseUnusable, and what startEmbeddedDatabase throws */
+export async function openDatabase(
+  settings: Pick<Settings, "db" | "data">,
+  logger: Logger,
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<OpenDatabase> {
+  const embedded = settings.db === undefined ? await startEmbeddedDatabase({ directory: settings.data, logger, signal, onProgress: say }) : undefined;
+  const options = settings.db ?? embedded?.options ?? {};
+  const sql = connect(options);
+  const close = async (): Promise<void> => {
+    await sql.end({ timeout: 3 });
+    await embedded?.stop();
+  };
+  try {
+    const version = await versionOf(sql, options);
+    const done = await migrate(options, logger);
+    if (done.length > 0) logger.info({ migrations: done }, "Migrated the database");
+    const where = embedded === undefined ? whereOf(options) : `in ${settings.data}`;
+    return { sql, options, description: `PostgreSQL ${version} ${where}`, failed: embedded?.failed ?? new Promise(() => {}), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function versionOf(sql: Sql, options: DbOptions): Promise<number> {
+  let found: number;
+  try {
+    const [row] = await sql`select current_setting('server_version_num')::int / 10000 as major`;
+    found = Number(row?.["major"]);
+  } catch (error) {
+    const reason = error instanceof AggregateError ? String(error.errors[0]) : error instanceof Error ? error.message : String(error);
+    throw new DatabaseUnusable(`-db: cannot connect to PostgreSQL ${whereOf(options)}: ${reason}`, { cause: error });
+  }
+  if (found < OLDEST_VERSION) throw new DatabaseUnusable(`-db: PostgreSQL ${found} is too old: ${OLDEST_VERSION} or later is needed`);
+  return found;
+}
+
+function whereOf(options: DbOptions): string {
+  return `at ${options.path ?? `${options.host ?? "localhost"}:${options.port ?? 5432}`}, database ${options.database ?? ""}`;
+}

@@ -1,0 +1,58 @@
+/** PostgreSQL refuses to run as root: who it runs as instead, where we are root (containers). */
+
+import { chown, stat } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+
+/** A user to run a child process as. */
+export type RunAs = { readonly uid: number; readonly gid: number };
+
+/** A program with its arguments, and what `spawn` needs besides. */
+export type Invocation = { readonly file: string; readonly args: readonly string[]; readonly options: Partial<RunAs> };
+
+/**
+ * Undefined unless we are root. Else the owner of `existing` (what PostgreSQL made at an earlier start must stay its own),
+ * else the system's `postgres`, else `nobody`: initdb wants a user that /etc/passwd knows.
+ */
+export async function chooseRunAs(existing: string): Promise<RunAs | undefined> {
+  if (process.getuid?.() !== 0) return undefined;
+  const owner = await stat(existing).catch(() => undefined);
+  if (owner !== undefined && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid };
+  return passwdEntry("postgres") ?? passwdEntry("nobody") ?? { uid: 65534, gid: 65534 };
+}
+
+/** Gives `path` to the user, where there is one. */
+export async function give(path: string, user: RunAs | undefined): Promise<void> {
+  if (user !== undefined) await chown(path, user.uid, user.gid);
+}
+
+/**
+ * How to run `file` as `user`, who has to reach `paths`. A root's home is closed to others (/root is 0700), and with it the program or
+ * the data below it: then util-linux' `setpriv` leaves the process the one capability of passing closed directories.
+ */
+export function asUser(user: RunAs | undefined, file: string, args: readonly string[], paths: readonly string[]): Invocation {
+  if (user === undefined) return { file, args, options: {} };
+  const reaches = spawnSync("/bin/sh", ["-c", 'for p do test -x "$p" || exit 1; done', "sh", file, ...paths], { ...user, cwd: "/" }).status === 0;
+  if (reaches) return { file, args, options: user };
+  const keep = ["--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"];
+  return {
+    file: "setpriv",
+    args: [`--reuid=${user.uid}`, `--regid=${user.gid}`, "--clear-groups", ...keep, "--", file, ...args],
+    options: {},
+  };
+}
+
+function passwdEntry(name: string): RunAs | undefined {
+  let passwd: string;
+  try {
+    passwd = readFileSync("/etc/passwd", "utf8");
+  } catch {
+    return undefined;
+  }
+  const fields = passwd
+    .split("\n")
+    .map((line) => line.split(":"))
+    .find((line) => line[0] === name);
+  const [uid, gid] = [Number(fields?.[2]), Number(fields?.[3])];
+  return Number.isSafeInteger(uid) && Number.isSafeInteger(gid) && uid !== 0 ? { uid, gid } : undefined;
+}

@@ -1,0 +1,41 @@
+/** The secret where none is given: made once and kept in the data directory. */
+
+import { randomBytes } from "node:crypto";
+import { link, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+/** The file cannot serve: open to others, or empty. */
+export class BadSecretFile extends Error {
+  override readonly name = "BadSecretFile";
+}
+
+/**
+ * The text of `DIRECTORY/secret` (256 random bits, mode 0600), made if there is none. Of several processes that start together all get the same.
+ * @throws BadSecretFile
+ */
+export async function keptSecret(directory: string): Promise<{ readonly secret: string; readonly path: string; readonly made: boolean }> {
+  const path = join(directory, "secret");
+  await mkdir(directory, { recursive: true, mode: 0o711 });
+  const made = await makeSecret(path);
+  const { mode } = await stat(path);
+  if ((mode & 0o077) !== 0) throw new BadSecretFile(`${path} can be read by others: chmod 600 ${path}`);
+  const secret = (await readFile(path, "utf8")).trim();
+  if (secret.length < 16) throw new BadSecretFile(`${path} holds no secret. If no token is stored yet, remove it: a new one will be made`);
+  return { secret, path, made };
+}
+
+/** Written beside and linked into place: the file is there whole or not at all, and never replaces one that is there. */
+async function makeSecret(path: string): Promise<boolean> {
+  if (await stat(path).catch(() => undefined)) return false;
+  const unfinished = `${path}.${process.pid}`;
+  await writeFile(unfinished, `${randomBytes(32).toString("base64url")}\n`, { mode: 0o600, flush: true });
+  try {
+    await link(unfinished, path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
+  } finally {
+    await rm(unfinished, { force: true });
+  }
+}

@@ -1,0 +1,67 @@
+/** Every option of the command: its flag, its environment variable, its default and its help, in one place. */
+
+/** `flag` is written `-flag` or `--flag`; the flag wins over the variable, the variable over the default. */
+export type OptionRow = {
+  readonly flag: string;
+  readonly variable: string;
+  /** What stands for the value in the help. */
+  readonly value: string;
+  readonly fallback?: string;
+  readonly help: string;
+};
+
+export const OPTION_TABLE = [
+  {
+    flag: "server",
+    variable: "SYNCV3_SERVER",
+    value: "URL",
+    help: "The homeserver: its base URL (https://matrix.example.org) or its server name (example.org). Required",
+  },
+  {
+    flag: "db",
+    variable: "SYNCV3_DB",
+    value: "DSN",
+    help: 'PostgreSQL 13 or later: "user=syncv3 dbname=syncv3 sslmode=disable" or postgres://USER:PASSWORD@HOST/DATABASE. Without it one is started in the data directory',
+  },
+  {
+    flag: "port",
+    variable: "SYNCV3_BINDADDR",
+    value: "ADDRESS",
+    fallback: ":8008",
+    help: "Where to listen: :8008, 127.0.0.1:8008, or the path of a Unix socket",
+  },
+  {
+    flag: "data",
+    variable: "SYNCV3_DATA",
+    value: "DIR",
+    help: "The data directory, for the database and the secret where none are given (default: syncv3 below the user's data home)",
+  },
+  {
+    flag: "secret",
+    variable: "SYNCV3_SECRET",
+    value: "TEXT",
+    help: "What access tokens are encrypted with in the database. Without it one is made and kept in the data directory",
+  },
+  {
+    flag: "loglevel",
+    variable: "SYNCV3_LOG_LEVEL",
+    value: "LEVEL",
+    fallback: "info",
+    help: "silent, fatal, error, warn, info, debug or trace",
+  },
+  {
+    flag: "trusted-proxies",
+    variable: "SYNCV3_TRUSTED_PROXIES",
+    value: "LIST",
+    help: "Addresses and networks (10.0.0.0/8), with commas between, whose X-Forwarded-For is believed",
+  },
+  {
+    flag: "session-idle",
+    variable: "SYNCV3_SESSION_IDLE",
+    value: "TIME",
+    fallback: "7d",
+    help: "How long an unused session is kept: 90s, 30m, 12h, 7d",
+  },
+] as const satisfies readonly OptionRow[];
+
+export type OptionFlag = (typeof OPTION_TABLE)[number]["flag"];

@@ -1,0 +1,133 @@
+/** The command line and the environment, read and checked. */
+
+import { BlockList, isIP } from "node:net";
+
+import { Command, Help, Option } from "commander";
+
+import { isLogLevel, LOG_LEVELS, type LogLevel } from "../base/logger.ts";
+import type { DbOptions } from "../store/db.ts";
+import { defaultDataDirectory } from "./data-directory.ts";
+import { parseDsn } from "./dsn.ts";
+import { parseDuration } from "./duration.ts";
+import { parseListenAddress, type ListenAddress } from "./listen-address.ts";
+import { OPTION_TABLE, type OptionFlag, type OptionRow } from "./option-table.ts";
+
+/** What `serve` is asked to do. */
+export type Settings = {
+  /** The homeserver as it was given: a base URL or a server name. */
+  readonly server: string;
+  /** Undefined: start one in `data`. */
+  readonly db: DbOptions | undefined;
+  readonly listen: ListenAddress;
+  /** Absolute or relative path of the data directory. */
+  readonly data: string;
+  /** Undefined: the one kept in `data`. */
+  readonly secret: string | undefined;
+  readonly logLevel: LogLevel;
+  /** Addresses and networks whose X-Forwarded-For is believed. */
+  readonly trustedProxies: readonly string[];
+  readonly sessionIdleMs: number;
+};
+
+/** An option's value cannot be used. The message is for the person who gave it. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/**
+ * The program: `serve` is its default command, and `onServe` is called with what it is asked to do. Commander writes help and version,
+ * refuses unknown options, and then ends the process (tests: `exitOverride`).
+ */
+export function createProgram(version: string, env: NodeJS.ProcessEnv, onServe: (settings: Settings) => Promise<void>): Command {
+  const program = new Command("syncv3")
+    .description("A better sync API for any existing Matrix homeserver")
+    .version(version, "-V, --version", "Show the version")
+    .helpOption("-h, --help", "Show this help")
+    .helpCommand(false)
+    .addHelpText("after", "\nOptions may be written with one dash as well. More: README.md");
+  const serve = program
+    .command("serve", { isDefault: true })
+    .description("Serve the API in front of a homeserver (the default)")
+    .allowExcessArguments(false)
+    .action(async (values: Record<string, string>) => onServe(readSettings(values, env)));
+  for (const row of OPTION_TABLE) serve.addOption(toOption(row));
+  // `syncv3 --help` is read for the options, and they are those of its one command.
+  const plain = new Help();
+  program.configureHelp({ visibleOptions: (command) => [...plain.visibleOptions(command), ...(command === program ? serve.options : [])] });
+  return program;
+}
+
+function toOption(row: OptionRow): Option {
+  const fallback = row.fallback === undefined ? "" : ` (default: ${row.fallback})`;
+  return new Option(`--${row.flag} <${row.value}>`, `${row.help}${fallback} [${row.variable}]`);
+}
+
+/** The arguments with the known options' single dashes doubled, as Commander wants them: `-server URL`, `-server=URL`. */
+export function doubleDashes(args: readonly string[]): string[] {
+  const flags = new Set<string>([...OPTION_TABLE.map((row) => row.flag), "help", "version"]);
+  let isValue = false;
+  return args.map((arg) => {
+    const match = /^--?([a-z][a-z-]*)(=.*)?$/s.exec(arg);
+    const flag = match?.[1];
+    if (isValue || flag === undefined || !flags.has(flag)) {
+      isValue = false;
+      return arg;
+    }
+    isValue = match?.[2] === undefined && flag !== "help" && flag !== "version";
+    return arg.startsWith("--") ? arg : `-${arg}`;
+  });
+}
+
+/** @throws UsageError, BadDsn */
+function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): Settings {
+  const get = (flag: OptionFlag): { readonly text: string; readonly name: string } | undefined => {
+    const row: OptionRow | undefined = OPTION_TABLE.find((each) => each.flag === flag);
+    const given = values[flag.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())];
+    if (given !== undefined) return { text: given, name: `-${flag}` };
+    const variable = row === undefined ? undefined : env[row.variable]?.trim();
+    if (row !== undefined && variable !== undefined && variable !== "") return { text: variable, name: row.variable };
+    return row?.fallback === undefined ? undefined : { text: row.fallback, name: `-${flag}` };
+  };
+  const read = <T>(flag: OptionFlag, parse: (text: string) => T | undefined, expected: string): T => {
+    const { text, name } = get(flag) ?? { text: "", name: `-${flag}` };
+    const value = parse(text);
+    if (value === undefined) throw new UsageError(`${name}: "${text}" is not ${expected}`);
+    return value;
+  };
+  const server = get("server")?.text.trim() ?? "";
+  if (server === "") throw new UsageError("Which homeserver? Name it with -server https://matrix.example.org (or SYNCV3_SERVER)");
+  const dsn = get("db")?.text ?? "";
+  const secret = get("secret")?.text;
+  if (secret === "") throw new UsageError("-secret must not be empty");
+  return {
+    server,
+    db: dsn === "" ? undefined : parseDsn(dsn, env),
+    listen: read("port", parseListenAddress, "an address such as :8008, 127.0.0.1:8008 or /run/syncv3.sock"),
+    data: get("data")?.text ?? defaultDataDirectory(env),
+    secret,
+    logLevel: read("loglevel", (text) => (isLogLevel(text) ? text : undefined), `one of ${LOG_LEVELS.join(", ")}`),
+    trustedProxies: get("trusted-proxies") === undefined ? [] : read("trusted-proxies", parseNetworks, "a list of addresses and networks"),
+    sessionIdleMs: read("session-idle", parseDuration, "a time such as 90s, 30m, 12h or 7d"),
+  };
+}
+
+function parseNetworks(text: string): string[] | undefined {
+  const networks = text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+  return networks.every(isNetwork) ? networks : undefined;
+}
+
+function isNetwork(text: string): boolean {
+  const [address = "", bits, ...rest] = text.split("/");
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return false;
+  if (bits === undefined) return true;
+  try {
+    new BlockList().addSubnet(address, /^\d+$/.test(bits) ? Number(bits) : -1, family === 6 ? "ipv6" : "ipv4");
+    return true;
+  } catch {
+    return false;
+  }
+}

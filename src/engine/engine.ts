@@ -1,0 +1,216 @@
+/**
+ * The engine: from a request to an answer, top to bottom (sync v3, part 1 and 2).
+ *
+ *   open       the token's session and state; without a token a new session          R3, R8, D3
+ *   merge      the request into the sticky parameters                                 R6, D9
+ *   page       page requests are answered from their snapshot, and that is all        D14
+ *   accept     what the token acknowledges is noted, older requests are ended         R9, D11
+ *   wait       evaluate until there is news, the time is over, or a newer request     D7
+ *   answer     the parts, and a token for what was told                               R13
+ */
+
+import { randomUUID } from "node:crypto";
+import type { Feed, Wake } from "../feed/hub.ts";
+import type { Sql } from "../store/db.ts";
+import { createSession, findSessionState, saveListSnapshot, saveSessionState, useSession } from "../store/sessions.ts";
+import { purgeToDevice } from "../store/to-device.ts";
+import { needKey, type Need, type StreamKey } from "../streams/stream.ts";
+import { invalidParam, unknownSession } from "../wire/errors.ts";
+import type { AccountNo, DeviceNo, Position, SessionNo } from "../wire/ids.ts";
+import { evaluate, type Outcome } from "./evaluate.ts";
+import { interestedIn } from "./interest.ts";
+import type { JsonObject } from "./merge.ts";
+import { answerPages } from "./pages.ts";
+import { EMPTY_STATE, mergeRequest, type MergedRequest, parseState, serializeState, type SessionState } from "./session-state.ts";
+import { openToken, sealToken, type Signer, type SyncToken } from "./token.ts";
+import { Waiter } from "./waiter.ts";
+
+export type EngineOptions = {
+  /** A session that was not used for so long is gone (D20), ms. */
+  readonly sessionIdleMs: number;
+  /** D20. */
+  readonly sessionsPerDevice: number;
+  /** How long an account's first request waits for the first v2 answer (D23), ms. */
+  readonly firstContactMs: number;
+  /** How long an answer waits for what must be fetched (D24), ms. */
+  readonly fetchMs: number;
+};
+
+export const ENGINE_DEFAULTS: EngineOptions = {
+  sessionIdleMs: 7 * 24 * 3600 * 1000, sessionsPerDevice: 100, firstContactMs: 60_000, fetchMs: 10_000,
+};
+
+export type EngineDeps = {
+  readonly sql: Sql;
+  readonly feed: Feed;
+  readonly sign: Signer;
+  /** ms since the epoch. */
+  readonly now: () => number;
+  /** Fetches and stores what an answer needs; settles when that is done or has failed. Several calls for one thing share it. */
+  readonly fetch: (account: AccountNo, need: Need) => Promise<void>;
+  /** Sees to it that the device is polled. */
+  readonly ensurePolling: (account: AccountNo, device: DeviceNo) => void;
+  /** Throws the 401 of D2 where the token has died meanwhile. */
+  readonly assertTokenLives: (tokenHash: Buffer) => Promise<void>;
+  readonly options: EngineOptions;
+};
+
+export type SyncRequest = {
+  readonly account: AccountNo;
+  readonly device: DeviceNo;
+  readonly tokenHash: Buffer;
+  readonly since: string | null;
+  /** Validated, see faces/v3/request-schema.ts. */
+  readonly body: JsonObject;
+  /** ms, 0 to 300 000 (D6). */
+  readonly timeout: number;
+  /** Aborted when the client is gone. */
+  readonly signal: AbortSignal;
+};
+
+type Opened = { readonly token: SyncToken; readonly state: SessionState; readonly request: MergedRequest };
+
+export class Engine {
+  readonly #deps: EngineDeps;
+  readonly #draining = new AbortController();
+
+  constructor(deps: EngineDeps) {
+    this.#deps = deps;
+  }
+
+  /** Ends all waits: each is answered with what there is. For a clean shutdown. */
+  drain(): void {
+    this.#draining.abort();
+  }
+
+  /**
+   * Answers a sync request: the body as JSON text.
+   * @throws MatrixError R11 for a token that cannot be used (D3); 400 for page tokens that cannot (D14, D15); 401 (D2).
+   */
+  async sync(request: SyncRequest): Promise<string> {
+    this.#deps.ensurePolling(request.account, request.device);
+    const opened = await this.#open(request);
+    const { pages } = opened.request;
+    if (pages.size > 0) {
+      if (request.since === null) throw invalidParam("A page token goes with the `since` that it came with");
+      return answerPages(this.#deps, { ...request, ...opened, since: request.since });
+    }
+    await this.#accept(request, opened);
+    return this.#wait(request, opened);
+  }
+
+  async #open(request: SyncRequest): Promise<Opened> {
+    const { sql, sign, options } = this.#deps;
+    if (request.since === null) {
+      const merged = mergeRequest(EMPTY_STATE, request.body);
+      if (merged.pages.size > 0) throw invalidParam("A page token goes with the `since` that it came with");
+      const session = await createSession(
+        sql,
+        { account: request.account, device: request.device, takesPart: "to_device" in merged.params, presence: "presence" in merged.params },
+        options.sessionsPerDevice,
+      );
+      return { token: firstToken(session), state: EMPTY_STATE, request: merged };
+    }
+    const token = openToken(request.since, sign);
+    if (!token) throw unknownSession();
+    const body = await findSessionState(sql, request.device, token, options.sessionIdleMs);
+    if (body === null) throw unknownSession();
+    const state = parseState(body);
+    return { token, state, request: mergeRequest(state, request.body) };
+  }
+
+  /** Only an accepted request acknowledges (B3), and only what a token that had the stream was told (B1). */
+  async #accept(request: SyncRequest, { token, state, request: merged }: Opened): Promise<void> {
+    const had = "to_device" in state.params;
+    const has = "to_device" in merged.params;
+    const freed = await useSession(this.#deps.sql, {
+      account: request.account, session: token.session, state: token.state, position: token.position,
+      acked: had ? token.toDevice : null,
+      takesPart: has ? true : had ? false : null,
+      presence: "presence" in merged.params,
+    });
+    if (freed) await purgeToDevice(this.#deps.sql, request.device);
+  }
+
+  async #wait(request: SyncRequest, opened: Opened): Promise<string> {
+    const { feed, now } = this.#deps;
+    const requestId = randomUUID();
+    const started = now();
+    const deadline = started + request.timeout;
+    const firstDeadline = request.since === null ? started + this.#deps.options.firstContactMs : deadline;
+    const fetchDeadline = started + this.#deps.options.fetchMs;
+    feed.publish({ type: "session", account: request.account, session: opened.token.session, request: requestId });
+    const waiter = new Waiter(feed, request.account, relevantTo(request, opened, requestId), [request.signal, this.#draining.signal]);
+    const tried = new Set<string>();
+    let { token, state } = opened;
+    try {
+      for (;;) {
+        const question = { account: request.account, device: request.device, token, state, request: opened.request, tried };
+        const outcome = await evaluate(this.#deps.sql, this.#deps.sign, question, now());
+        if (!outcome) throw unknownSession();
+        if (outcome.needs.length > 0) {
+          await this.#fetch(request, outcome.needs, tried, fetchDeadline, waiter.stopped);
+          continue;
+        }
+        const until = outcome.complete ? deadline : Math.max(deadline, firstDeadline);
+        if (outcome.news || now() >= until || waiter.stopped.aborted) return await this.#answer(token, state, outcome);
+        // Nothing to tell: the wait goes on from here, so that the next look is a short one.
+        if (outcome.complete && outcome.parts.length === 0 && sameState(state, outcome.state)) token = { ...token, ...outcome.places };
+        const wake = await waiter.next(until - now());
+        if (wake === "superseded") return JSON.stringify({ next: request.since ?? sealToken(opened.token, this.#deps.sign) });
+        if (wake === "gone") await this.#deps.assertTokenLives(request.tokenHash);
+      }
+    } finally {
+      waiter.close();
+    }
+  }
+
+  /** Waits for what must be fetched, at most until `deadline`; what is not there by then is left out (D24). */
+  async #fetch(request: SyncRequest, needs: readonly Need[], tried: Set<string>, deadline: number, stopped: AbortSignal): Promise<void> {
+    const fetched = Promise.allSettled(needs.map((need) => this.#deps.fetch(request.account, need)));
+    const { promise: over, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, Math.max(0, deadline - this.#deps.now()));
+    const stop = () => resolve();
+    stopped.addEventListener("abort", stop, { once: true });
+    try {
+      await Promise.race([fetched, over]);
+    } finally {
+      clearTimeout(timer);
+      stopped.removeEventListener("abort", stop);
+    }
+    for (const need of needs) tried.add(needKey(need));
+  }
+
+  async #answer(token: SyncToken, before: SessionState, outcome: Outcome): Promise<string> {
+    const { sql, sign } = this.#deps;
+    if (outcome.snapshot) await saveListSnapshot(sql, token.session, outcome.snapshot);
+    let { state } = token;
+    if (!sameState(before, outcome.state)) {
+      const saved = await saveSessionState(sql, token.session, serializeState(outcome.state));
+      if (saved === null) throw unknownSession();
+      state = saved;
+    }
+    const next = sealToken({ ...token, ...outcome.places, state }, sign);
+    const parts = outcome.parts.map(([key, text]: readonly [StreamKey, string]) => `"${key}":${text}`);
+    if (!outcome.complete) parts.push('"initial_sync":"in_progress"');
+    return `{${[...parts, `"next":"${next}"`].join(",")}}`;
+  }
+}
+
+function firstToken(session: SessionNo): SyncToken {
+  const start = 0 as Position;
+  return { session, state: 0, position: start, toDevice: 0, e2ee: 0, members: start, page: 0 };
+}
+
+function sameState(a: SessionState, b: SessionState): boolean {
+  return a === b || serializeState(a) === serializeState(b);
+}
+
+/** What a wake-up means to a request: a newer one of its session ends it (D11), news that it asked about is looked at. */
+function relevantTo(request: SyncRequest, { token, request: merged }: Opened, requestId: string) {
+  return (wake: Wake): "look" | "superseded" | "gone" | null => {
+    if (wake.type === "session") return wake.session === token.session && wake.request !== requestId ? "superseded" : null;
+    if (wake.kinds?.has("gone")) return "gone";
+    return interestedIn(wake, merged.params, request.device) ? "look" : null;
+  };
+}

@@ -1,0 +1,19 @@
+/** Sticky parameters (R6, D9): JSON merge patch, RFC 7396. */
+
+export type JsonObject = { readonly [key: string]: unknown };
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** `target` with `patch` applied: objects member by member, `null` removes, anything else replaces. Neither is changed. */
+export function mergePatch(target: JsonObject | undefined, patch: JsonObject): JsonObject {
+  const merged: [string, unknown][] = Object.entries(target ?? {}).filter(([key]) => !Object.hasOwn(patch, key));
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) continue;
+    const before = target && Object.hasOwn(target, key) ? target[key] : undefined;
+    merged.push([key, isObject(value) ? mergePatch(isObject(before) ? before : undefined, value) : value]);
+  }
+  // fromEntries defines own properties, so a key named __proto__ stays a key.
+  return Object.fromEntries(merged);
+}

@@ -1,0 +1,50 @@
+/**
+ * One request's wait. It listens from its creation on, so that what happens while an evaluation runs is not missed: such a
+ * wake-up is kept and given at once by the next `next`.
+ */
+
+import type { Feed, Wake } from "../feed/hub.ts";
+import type { AccountNo } from "../wire/ids.ts";
+
+/** `look`: evaluate again. `superseded`: a newer request took over. `gone`: a token or session died. `over`: the time is up. */
+export type WaitEnd = "look" | "superseded" | "gone" | "over";
+
+const STRENGTH: Readonly<Record<Exclude<WaitEnd, "over">, number>> = { look: 1, gone: 2, superseded: 3 };
+
+export class Waiter {
+  readonly stopped: AbortSignal;
+  readonly #unsubscribe: () => void;
+  #pending: Exclude<WaitEnd, "over"> | null = null;
+  #resolve: (() => void) | null = null;
+
+  /** @param meaning what a wake-up means to this request; null: nothing. */
+  constructor(feed: Feed, account: AccountNo, meaning: (wake: Wake) => Exclude<WaitEnd, "over"> | null, stops: readonly AbortSignal[]) {
+    this.stopped = AbortSignal.any([...stops]);
+    this.#unsubscribe = feed.subscribe(account, (wake) => {
+      const end = meaning(wake);
+      if (end === null) return;
+      if (!this.#pending || STRENGTH[end] > STRENGTH[this.#pending]) this.#pending = end;
+      this.#resolve?.();
+    });
+  }
+
+  /** Waits for a wake-up that means something, at most `ms`, or until stopped. */
+  async next(ms: number): Promise<WaitEnd> {
+    if (!this.#pending && !this.stopped.aborted) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#resolve = resolve;
+      const timer = setTimeout(resolve, Math.max(0, ms));
+      this.stopped.addEventListener("abort", () => resolve(), { once: true });
+      await promise;
+      clearTimeout(timer);
+      this.#resolve = null;
+    }
+    const end = this.#pending ?? "over";
+    this.#pending = null;
+    return end;
+  }
+
+  close(): void {
+    this.#unsubscribe();
+  }
+}

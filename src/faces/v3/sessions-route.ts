@@ -1,0 +1,39 @@
+/** The device's own sessions (D20): `GET …/syncv3/sessions` lists them, `DELETE …/syncv3/sessions/{id}` ends one. */
+
+import { endSession, listSessions, type SessionRow } from "../../store/session-list.ts";
+import { writeTx, type Sql } from "../../store/db.ts";
+import { notFound } from "../../wire/errors.ts";
+import type { SessionNo } from "../../wire/ids.ts";
+import type { RoutePlugin } from "../route.ts";
+
+const PATH = "/_matrix/client/unstable/syncv3/sessions";
+
+/** Times are ms since 1970; `position` is opaque but for its order; `to_device_held` counts messages stored until this session has them. */
+function toWire(row: SessionRow): Record<string, unknown> {
+  return {
+    id: String(row.session),
+    kind: row.kind,
+    created_ts: row.created_at.getTime(),
+    last_used_ts: row.used_at.getTime(),
+    position: row.position,
+    to_device_held: row.held,
+  };
+}
+
+export function sessionsRoute(sql: Sql): RoutePlugin {
+  return (app, context) => {
+    app.get(PATH, async (request) => {
+      const { device } = await context.authenticate(request);
+      return { sessions: (await listSessions(sql, device)).map(toWire) };
+    });
+    app.delete<{ Params: { id: string } }>(`${PATH}/:id`, async (request) => {
+      const { device } = await context.authenticate(request);
+      const session = Number(request.params.id);
+      const isId = /^\d+$/.test(request.params.id) && Number.isSafeInteger(session);
+      // Another device's session is as unknown as none: nothing leaks.
+      const ended = isId && (await writeTx(sql, (tx) => endSession(tx, device, session as SessionNo)));
+      if (!ended) throw notFound("Session unknown");
+      return {};
+    });
+  };
+}

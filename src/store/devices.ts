@@ -1,0 +1,104 @@
+/** Devices and the accounts they belong to: how far each was polled, and how they are removed. */
+
+import type { AccountNo, DeviceNo, UserId } from "../wire/ids.ts";
+import { type Db, type Sql, type Tx, writeTx } from "./db.ts";
+
+/** Where polling as a device stands. `accountSince`: of the responses with rooms, whichever device polled them. */
+export type PollState = {
+  readonly userId: UserId;
+  readonly deviceId: string;
+  readonly accountSince: string | null;
+  readonly deviceSince: string | null;
+};
+
+/** A device that can be polled. */
+export type LiveDevice = {
+  readonly account: AccountNo;
+  readonly device: DeviceNo;
+  /** It is the one that polled the account's rooms last, or nobody did yet: it can go on without a take-over. */
+  readonly current: boolean;
+  /** A session of the account asks for presence. */
+  readonly presence: boolean;
+};
+
+/** Null: there is no such device. */
+export async function pollState(db: Db, device: DeviceNo): Promise<PollState | null> {
+  const rows = await db<PollState[]>`
+    select a.user_id as "userId", d.device_id as "deviceId", a.since as "accountSince", d.since as "deviceSince"
+    from devices d join accounts a using (account) where d.device = ${device}`;
+  return rows[0] ?? null;
+}
+
+/** The devices with a live token of those accounts that were seen within `idleMs`, newest token first. */
+export async function liveDevices(db: Db, accounts: readonly AccountNo[], idleMs: number): Promise<LiveDevice[]> {
+  if (accounts.length === 0) return [];
+  return db<LiveDevice[]>`
+    select d.account, d.device, a.since is not distinct from d.since as current,
+           exists (select 1 from sessions s where s.account = d.account and s.presence) as presence
+    from accounts a
+    join devices d using (account)
+    join (select device, max(created_at) as newest from tokens where account = any(${[...accounts]}::bigint[]) and dead_at is null group by device) t using (device)
+    where a.account = any(${[...accounts]}::bigint[]) and a.seen_at > now() - ${idleMs}::double precision * interval '1 millisecond'
+    order by t.newest desc`;
+}
+
+/** The device with that id; null: we do not know it. */
+export async function findDevice(db: Db, userId: UserId, deviceId: string): Promise<{ account: AccountNo; device: DeviceNo } | null> {
+  const rows = await db<{ account: AccountNo; device: DeviceNo }[]>`
+    select d.account, d.device from devices d join accounts a using (account) where a.user_id = ${userId} and d.device_id = ${deviceId}`;
+  return rows[0] ?? null;
+}
+
+/** The account of a user; null: we do not know the user. */
+export async function findAccount(db: Db, userId: UserId): Promise<AccountNo | null> {
+  const rows = await db<{ account: AccountNo }[]>`select account from accounts where user_id = ${userId}`;
+  return rows[0]?.account ?? null;
+}
+
+/** A client of each of these accounts was seen just now. */
+export async function touchAccounts(db: Db, accounts: readonly AccountNo[]): Promise<void> {
+  if (accounts.length === 0) return;
+  await db`update accounts set seen_at = now() where account = any(${[...accounts]}::bigint[])`;
+}
+
+/**
+ * The homeserver has forgotten the device's `since` (D26): it starts anew, and its sessions end, since what changed in
+ * the meantime in its device lists cannot be told. For a device whose polls carry rooms the whole account is reset instead.
+ */
+export async function resetDevice(sql: Sql, device: DeviceNo): Promise<void> {
+  await writeTx(sql, async (tx) => {
+    await tx`update devices set since = null where device = ${device}`;
+    await tx`delete from sessions where device = ${device}`;
+  });
+}
+
+/**
+ * Removes a device with its tokens, sessions and to-device messages (D2: logged out or deleted), and with the last device the account.
+ * `accountDeleted`: it was the last one. Null: there was no such device.
+ */
+export function deleteDevice(sql: Sql, device: DeviceNo): Promise<{ account: AccountNo; accountDeleted: boolean } | null> {
+  return writeTx(sql, async (tx) => {
+    // The account's row is locked first, as ingest does, so that the two never wait for each other.
+    const [found] = await tx<{ account: AccountNo }[]>`
+      select account from accounts where account = (select account from devices where device = ${device}) for update`;
+    if (!found) return null;
+    await tx`delete from devices where device = ${device}`;
+    const [left] = await tx`select 1 from devices where account = ${found.account} limit 1`;
+    if (!left) await deleteAccountRows(tx, found.account);
+    return { account: found.account, accountDeleted: !left };
+  });
+}
+
+/** Removes an account and all that is keyed by it (D2: deactivated, logged out everywhere). Shared event bodies stay for retention. */
+export async function deleteAccount(sql: Sql, account: AccountNo): Promise<void> {
+  await writeTx(sql, (tx) => deleteAccountRows(tx, account));
+}
+
+/** Tables without a foreign key to accounts (they are written most). */
+const LOG_TABLES = ["timeline", "older", "older_chunks", "state", "members", "rooms", "room_facts", "typing", "receipts", "account_data", "presence", "invites"] as const;
+
+async function deleteAccountRows(tx: Tx, account: AccountNo): Promise<void> {
+  // First the row that every ingest of the account locks: what is underway finishes, what comes later finds no account.
+  await tx`delete from accounts where account = ${account}`;
+  for (const table of LOG_TABLES) await tx`delete from ${tx(table)} where account = ${account}`;
+}

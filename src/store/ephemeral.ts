@@ -1,0 +1,91 @@
+/** What is kept only as it is now: typing, receipts, account data, presence, invites. Each row tells when it last changed. */
+
+import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
+import type { Db } from "./db.ts";
+
+/** A half-open span of ordinals: after `from`, up to and with `to`. */
+export type Span = { readonly from: number; readonly to: Position };
+
+/** Typing sets of rooms that changed in the span. `users` is a JSON list. */
+export async function readTyping(db: Db, account: AccountNo, roomIds: readonly RoomId[], span: Span): Promise<{ room_id: RoomId; users: string }[]> {
+  if (roomIds.length === 0) return [];
+  return db<{ room_id: RoomId; users: string }[]>`
+    select room_id, users from typing
+    where account = ${account} and room_id = any(${[...roomIds]}::text[]) and ord > ${span.from} and ord <= ${span.to}
+    order by room_id`;
+}
+
+export type ReceiptRow = {
+  readonly room_id: RoomId;
+  readonly user_id: UserId;
+  readonly kind: string;
+  readonly event_id: string;
+  /** JSON: what stands under the user id. */
+  readonly data: string;
+};
+
+/** Receipts that changed in the span, other users' private ones never; by room, event, kind, user. */
+export async function readReceipts(db: Db, account: AccountNo, me: UserId, roomIds: readonly RoomId[], span: Span): Promise<ReceiptRow[]> {
+  if (roomIds.length === 0) return [];
+  return db<ReceiptRow[]>`
+    select room_id, user_id, kind, event_id, data from receipts
+    where account = ${account} and room_id = any(${[...roomIds]}::text[]) and ord > ${span.from} and ord <= ${span.to}
+      and (kind <> 'm.read.private' or user_id = ${me})
+    order by room_id, event_id, kind, user_id, ord`;
+}
+
+/** Global account data that changed in the span: the events as received. */
+export async function readGlobalAccountData(db: Db, account: AccountNo, span: Span): Promise<string[]> {
+  const rows = await db<{ body: string }[]>`
+    select body from account_data where account = ${account} and room_id = '' and ord > ${span.from} and ord <= ${span.to} order by type`;
+  return rows.map((row) => row.body);
+}
+
+/** Account data of rooms ("*": every room) that changed in the span. */
+export async function readRoomAccountData(
+  db: Db,
+  account: AccountNo,
+  roomIds: readonly RoomId[] | "*",
+  span: Span,
+): Promise<{ room_id: RoomId; body: string }[]> {
+  if (roomIds.length === 0) return [];
+  return db<{ room_id: RoomId; body: string }[]>`
+    select room_id, body from account_data
+    where account = ${account} and room_id <> '' and ord > ${span.from} and ord <= ${span.to}
+      and ${roomIds === "*" ? db`true` : db`room_id = any(${[...roomIds]}::text[])`}
+    order by room_id, type`;
+}
+
+/** Presence events that changed in the span, as received. */
+export async function readPresence(db: Db, account: AccountNo, span: Span): Promise<string[]> {
+  const rows = await db<{ body: string }[]>`
+    select body from presence where account = ${account} and ord > ${span.from} and ord <= ${span.to} order by ord`;
+  return rows.map((row) => row.body);
+}
+
+export type InviteRow = { readonly room_id: RoomId; readonly kind: "invite" | "knock"; readonly body: string; readonly gone: boolean };
+
+/** Invites and knocks that came or went in the span; those by ignored users are left out (D25). */
+export async function readInvites(db: Db, account: AccountNo, ignored: readonly UserId[], span: Span): Promise<InviteRow[]> {
+  return db<InviteRow[]>`
+    select room_id, kind, body, gone from invites
+    where account = ${account} and ord > ${span.from} and ord <= ${span.to}
+      and (gone or inviter is null or inviter <> all(${[...ignored]}::text[]))
+    order by ord`;
+}
+
+/** Device-list changes of a device in (from, to] of its seq, and its key counts with the seq at which they last changed. */
+export async function readDeviceLists(db: Db, device: number, from: number, to: number): Promise<{ changed: UserId[]; left: UserId[] }> {
+  const rows = await db<{ user_id: UserId; kind: "changed" | "left" }[]>`
+    select user_id, kind from device_lists where device = ${device} and seq > ${from} and seq <= ${to} order by user_id collate "C"`;
+  return {
+    changed: rows.filter((row) => row.kind === "changed").map((row) => row.user_id),
+    left: rows.filter((row) => row.kind === "left").map((row) => row.user_id),
+  };
+}
+
+export async function readKeyCounts(db: Db, device: number): Promise<{ one_time_keys: string; fallback_keys: string | null; counts_seq: number } | null> {
+  const [row] = await db<{ one_time_keys: string; fallback_keys: string | null; counts_seq: number }[]>`
+    select one_time_keys, fallback_keys, counts_seq from devices where device = ${device}`;
+  return row ?? null;
+}

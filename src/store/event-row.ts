@@ -1,0 +1,31 @@
+/** An event as an account sees it: the shared body, and what is the account's own beside it. */
+
+import { eventText } from "../wire/event.ts";
+import type { DeviceNo, EventId, RoomId, UserId } from "../wire/ids.ts";
+
+export type EventRow = {
+  readonly room_id: RoomId;
+  readonly event_id: EventId;
+  readonly type: string;
+  readonly state_key: string | null;
+  readonly sender: UserId;
+  readonly body: string;
+  readonly unsigned: string | null;
+  readonly age_ts: number | null;
+  readonly txn_id?: string | null;
+  readonly txn_device?: DeviceNo | null;
+};
+
+/** The client-format event, with `room_id` (R14); the transaction id only for the device that sent it. */
+export function rowText(row: EventRow, device: DeviceNo, now: number): string {
+  return eventText(
+    {
+      body: row.body,
+      room_id: row.room_id,
+      unsigned: row.unsigned,
+      age_ts: row.age_ts,
+      txn_id: row.txn_device === device ? (row.txn_id ?? null) : null,
+    },
+    now,
+  );
+}

@@ -1,0 +1,66 @@
+/** Rooms as lists see them, at a position. */
+
+import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
+import type { Db } from "./db.ts";
+import type { Membership, RoomFacts, RoomFactsRow } from "./room-facts.ts";
+
+type Stored = { room_id: RoomId; membership: Membership; facts: string };
+
+const parsed = (row: Stored): RoomFactsRow => ({
+  room_id: row.room_id,
+  membership: row.membership,
+  facts: JSON.parse(row.facts) as RoomFacts,
+});
+
+/** Facts of some rooms at a position; rooms that were unknown then are left out. */
+export async function factsAt(db: Db, account: AccountNo, roomIds: readonly RoomId[], at: Position): Promise<Map<RoomId, RoomFactsRow>> {
+  if (roomIds.length === 0) return new Map();
+  const rows = await db<Stored[]>`
+    select room_id, membership, facts from room_facts
+    where account = ${account} and room_id = any(${[...roomIds]}::text[]) and from_ord <= ${at} and to_ord > ${at}`;
+  return new Map(rows.map((row) => [row.room_id, parsed(row)]));
+}
+
+/** Facts of all rooms that the user was joined to at a position. */
+export async function joinedFactsAt(db: Db, account: AccountNo, at: Position): Promise<RoomFactsRow[]> {
+  const rows = await db<Stored[]>`
+    select room_id, membership, facts from room_facts
+    where account = ${account} and from_ord <= ${at} and to_ord > ${at} and membership = 'join'`;
+  return rows.map(parsed);
+}
+
+/** Rooms whose facts changed in (from, to]. */
+export async function roomsWithNewFacts(db: Db, account: AccountNo, from: Position, to: Position): Promise<RoomId[]> {
+  const rows = await db<{ room_id: RoomId }[]>`
+    select distinct room_id from room_facts where account = ${account} and from_ord > ${from} and from_ord <= ${to}`;
+  return rows.map((row) => row.room_id);
+}
+
+/**
+ * How the user stood to rooms over (from, to]: joined at each end, and whether there was anything but "join" between.
+ * Rooms that are unknown are left out.
+ */
+export async function membershipOver(
+  db: Db,
+  account: AccountNo,
+  roomIds: readonly RoomId[],
+  from: Position,
+  to: Position,
+): Promise<Map<RoomId, { joinedNow: boolean; interrupted: boolean }>> {
+  if (roomIds.length === 0) return new Map();
+  const rows = await db<{ room_id: RoomId; joined_now: boolean; interrupted: boolean }[]>`
+    select room_id,
+      bool_or(membership = 'join' and from_ord <= ${to} and to_ord > ${to}) as joined_now,
+      bool_or(membership <> 'join') or min(from_ord) > ${from} as interrupted
+    from room_facts
+    where account = ${account} and room_id = any(${[...roomIds]}::text[]) and from_ord <= ${to} and to_ord > ${from}
+    group by room_id`;
+  return new Map(rows.map((row) => [row.room_id, { joinedNow: row.joined_now, interrupted: row.interrupted }]));
+}
+
+/** `last_ts` (recency, ms) and `last_ord` of rooms as they are now. */
+export async function recency(db: Db, account: AccountNo): Promise<Map<RoomId, { lastOrd: number; lastTs: number }>> {
+  const rows = await db<{ room_id: RoomId; last_ord: number; last_ts: number }[]>`
+    select room_id, last_ord, last_ts from rooms where account = ${account}`;
+  return new Map(rows.map((row) => [row.room_id, { lastOrd: row.last_ord, lastTs: row.last_ts }]));
+}

@@ -1,0 +1,30 @@
+/** What the homeserver no longer has, as it was named to it (D2): finding our rows of it, and deleting those of a forgotten room. */
+
+import type { AccountNo, DeviceNo, RoomId, UserId } from "../wire/ids.ts";
+import type { Db, Sql } from "./db.ts";
+import { writeTx } from "./db.ts";
+
+/** Tables keyed by account and room. `events` is shared by all accounts: retention deletes what nobody refers to. */
+const ROOM_TABLES = [
+  "timeline", "older", "older_chunks", "state", "members", "rooms", "room_facts", "typing", "receipts", "account_data", "invites",
+] as const;
+
+/** Deletes all rows of a room that the user has forgotten. */
+export async function forgetRoom(sql: Sql, account: AccountNo, roomId: RoomId): Promise<void> {
+  if (roomId === "") return; // account_data keeps the global data under it
+  await writeTx(sql, async (tx) => {
+    // As ingest does: what is underway finishes first.
+    await tx`select from accounts where account = ${account} for update`;
+    for (const table of ROOM_TABLES) await tx`delete from ${tx(table)} where account = ${account} and room_id = ${roomId}`;
+  });
+}
+
+/** The account of a user and those of the named devices that we hold (`deviceIds` null: all of the account); null where we hold none. */
+export async function findDevices(db: Db, userId: UserId, deviceIds: readonly string[] | null): Promise<{ account: AccountNo; devices: DeviceNo[] } | null> {
+  const rows = await db<{ account: AccountNo; device: DeviceNo | null; device_id: string | null }[]>`
+    select a.account, device, device_id from accounts a left join devices using (account) where user_id = ${userId}`;
+  const [first] = rows;
+  if (!first) return null;
+  const named = rows.filter(({ device_id }) => deviceIds === null || (device_id !== null && deviceIds.includes(device_id)));
+  return { account: first.account, devices: named.flatMap(({ device }) => (device === null ? [] : [device])) };
+}

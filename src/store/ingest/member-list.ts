@@ -1,0 +1,28 @@
+/** What a fetched member list is compared with. */
+
+import type { AccountNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
+import type { Tx } from "../db.ts";
+import type { KnownRoom } from "./known.ts";
+import { OPEN } from "./rows.ts";
+
+export type OpenMember = { readonly user_id: UserId; readonly event_id: EventId; readonly membership: string; readonly from_ord: number };
+
+/** Everybody who is known in the room now, whatever the membership. */
+export async function readOpenMembers(tx: Tx, account: AccountNo, room: RoomId): Promise<OpenMember[]> {
+  return await tx<OpenMember[]>`
+    select user_id, event_id, membership, from_ord from members where account = ${account} and room_id = ${room} and to_ord = ${OPEN}::bigint`;
+}
+
+/** undefined: the account has never had the room. */
+export async function readRoom(tx: Tx, account: AccountNo, room: RoomId): Promise<KnownRoom | undefined> {
+  const [row] = await tx<(Omit<KnownRoom, "facts"> & { facts: string | null })[]>`
+    select r.room_id, r.last_ord, r.last_ts, r.members, r.unsure_ord, r.pending_gap, f.membership, f.facts
+    from rooms r
+    left join room_facts f on f.account = r.account and f.room_id = r.room_id and f.to_ord = ${OPEN}::bigint
+    where r.account = ${account} and r.room_id = ${room}`;
+  return row && { ...row, facts: row.facts === null ? null : (JSON.parse(row.facts) as KnownRoom["facts"]) };
+}
+
+export async function writePosition(tx: Tx, account: AccountNo, position: number): Promise<void> {
+  await tx`update accounts set position = ${position} where account = ${account}`;
+}

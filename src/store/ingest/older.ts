@@ -1,0 +1,38 @@
+/** Fetched history: rows below the oldest event of a room's timeline. */
+
+import type { AccountNo, EventId, RoomId } from "../../wire/ids.ts";
+import type { Tx } from "../db.ts";
+import type { Query } from "./statement.ts";
+import { some } from "./statement.ts";
+
+export type OlderRow = { readonly idx: number; readonly event_id: EventId; readonly unsigned: string | null; readonly age_ts: number | null };
+export type OlderChunk = { readonly idx: number; readonly prev_batch: string | null; readonly state: readonly EventId[] };
+
+/** The lowest idx of the room's history; 0: none is stored. */
+export async function readOldest(tx: Tx, account: AccountNo, room: RoomId): Promise<number> {
+  const [row] = await tx<{ idx: number }[]>`select coalesce(min(idx), 0) as idx from older where account = ${account} and room_id = ${room}`;
+  return row?.idx ?? 0;
+}
+
+/** Which of the events the account has in the room, in its timeline or its history. */
+export async function readStoredIds(tx: Tx, account: AccountNo, room: RoomId, ids: readonly EventId[]): Promise<Set<EventId>> {
+  const list = [...ids];
+  const rows = await tx<{ event_id: EventId }[]>`
+    select event_id from timeline where event_id = any(${list}::text[]) and account = ${account} and room_id = ${room}
+    union all
+    select event_id from older where event_id = any(${list}::text[]) and account = ${account} and room_id = ${room}`;
+  return new Set(rows.map((row) => row.event_id));
+}
+
+export function writeOlder(tx: Tx, account: AccountNo, room: RoomId, rows: readonly OlderRow[], chunk: OlderChunk): Query[] {
+  return [
+    ...some(rows, (json) => tx`
+      insert into older (account, room_id, idx, event_id, unsigned, age_ts)
+      select ${account}, ${room}, idx, event_id, unsigned, age_ts
+      from json_to_recordset(${json}::text::json) r (idx integer, event_id text, unsigned text, age_ts bigint)`),
+    tx`
+      insert into older_chunks (account, room_id, idx, prev_batch, state)
+      values (${account}, ${room}, ${chunk.idx}, ${chunk.prev_batch}, ${JSON.stringify(chunk.state)})
+      on conflict (account, room_id, idx) do update set prev_batch = excluded.prev_batch, state = excluded.state`,
+  ];
+}

@@ -1,0 +1,10 @@
+/** Forgetting how far the homeserver has told an account. */
+
+import type { AccountNo, DeviceNo } from "../../wire/ids.ts";
+import type { Tx } from "../db.ts";
+
+export async function forgetSince(tx: Tx, account: AccountNo, device: DeviceNo): Promise<void> {
+  await tx`update accounts set since = null where account = ${account}`;
+  await tx`update devices set since = null where device = ${device} and account = ${account}`;
+  await tx`delete from sessions where account = ${account}`;
+}

@@ -1,0 +1,145 @@
+/** What one batch writes: rows as the planner makes them and write.ts stores them. Names are those of the columns. */
+
+import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
+import type { Membership } from "../room-facts.ts";
+
+/** An open row's to_ord. As text: it is beyond what a number holds. */
+export const OPEN = "9223372036854775807";
+
+export type EventRow = {
+  readonly event_id: EventId;
+  readonly type: string;
+  readonly state_key: string | null;
+  readonly sender: UserId;
+  readonly ts: number;
+  readonly body: string;
+  readonly pruned: boolean;
+};
+
+export type TimelineRow = {
+  readonly ord: number;
+  readonly room_id: RoomId;
+  readonly event_id: EventId;
+  readonly unsigned: string | null;
+  readonly age_ts: number | null;
+  readonly txn_id: string | null;
+  readonly gap: boolean;
+  readonly prev_batch: string | null;
+  readonly notify: boolean;
+};
+
+/** A new state row; `to_ord` null: open. */
+export type StateRow = {
+  readonly room_id: RoomId;
+  readonly type: string;
+  readonly state_key: string;
+  readonly from_ord: number;
+  readonly to_ord: number | null;
+  readonly event_id: EventId;
+  readonly unsigned: string | null;
+  readonly age_ts: number | null;
+};
+
+export type MemberRow = {
+  readonly room_id: RoomId;
+  readonly user_id: UserId;
+  readonly from_ord: number;
+  readonly to_ord: number | null;
+  readonly event_id: EventId;
+  readonly membership: string;
+  readonly was: string | null;
+  readonly sort_name: string;
+  readonly learned: boolean;
+  readonly unsigned: string | null;
+  readonly age_ts: number | null;
+};
+
+/** Ends the stored open row. */
+export type StateEnd = { readonly room_id: RoomId; readonly type: string; readonly state_key: string; readonly to_ord: number };
+export type MemberEnd = { readonly room_id: RoomId; readonly user_id: UserId; readonly to_ord: number };
+/** Ends every open member row of the room that began by `before`, but those of `keep`. */
+export type MembersEnd = { readonly room_id: RoomId; readonly to_ord: number; readonly before: number; readonly keep: readonly UserId[] };
+
+export type RoomRow = {
+  readonly room_id: RoomId;
+  readonly last_ord: number;
+  readonly last_ts: number;
+  readonly members: MembersKnown;
+  readonly unsure_ord: number;
+  readonly pending_gap: boolean;
+};
+export type MembersKnown = "none" | "complete" | "stale";
+
+export type FactsRow = { readonly room_id: RoomId; readonly from_ord: number; readonly membership: Membership; readonly facts: string };
+export type TypingRow = { readonly room_id: RoomId; readonly users: string; readonly ord: number };
+export type ReceiptRow = {
+  readonly room_id: RoomId;
+  readonly user_id: UserId;
+  readonly kind: string;
+  readonly thread_id: string;
+  readonly event_id: EventId;
+  readonly data: string;
+  readonly ord: number;
+};
+/** `room_id` '': global. */
+export type AccountDataRow = { readonly room_id: RoomId | ""; readonly type: string; readonly body: string; readonly ord: number };
+export type PresenceRow = { readonly user_id: UserId; readonly body: string; readonly ord: number };
+export type InviteRow = {
+  readonly room_id: RoomId;
+  readonly kind: "invite" | "knock";
+  readonly body: string;
+  readonly inviter: UserId | null;
+  readonly ord: number;
+};
+export type InviteEnd = { readonly room_id: RoomId; readonly ord: number };
+
+/** A stored event that is redacted now: its pruned body, and `unsigned` for this account's rows of it. */
+export type RedactionRow = {
+  readonly event_id: EventId;
+  readonly body: string;
+  readonly unsigned: string | null;
+  /** For member rows: the name to sort by once the display name is gone. */
+  readonly sort_name: string | null;
+};
+
+export type ToDeviceRow = { readonly seq: number; readonly before_pos: number; readonly body: string; readonly hash: string };
+export type PassedRow = { readonly hash: string; readonly times: number };
+export type DeviceListRow = { readonly user_id: UserId; readonly kind: "changed" | "left"; readonly seq: number };
+
+/** What belongs to the device, whatever becomes of the rest. Hashes are hex. */
+export type DeviceWrites = {
+  readonly since: string;
+  readonly seq: number;
+  readonly one_time_keys: string;
+  readonly fallback_keys: string | null;
+  readonly counts_seq: number;
+  readonly toDevice: readonly ToDeviceRow[];
+  /** Copies that were dropped, to be taken off to_device_passed. */
+  readonly passed: readonly PassedRow[];
+  readonly deviceLists: readonly DeviceListRow[];
+};
+
+/** What belongs to the account. `position` is the new one. */
+export type RoomWrites = {
+  readonly position: number;
+  /** null: unchanged. */
+  readonly ignored: string | null;
+  /** Somebody is no longer ignored: v3 sessions end (D25). */
+  readonly endSessions: boolean;
+  readonly events: readonly EventRow[];
+  readonly timeline: readonly TimelineRow[];
+  readonly state: readonly StateRow[];
+  readonly stateEnds: readonly StateEnd[];
+  readonly members: readonly MemberRow[];
+  readonly memberEnds: readonly MemberEnd[];
+  readonly membersEnds: readonly MembersEnd[];
+  readonly rooms: readonly RoomRow[];
+  readonly facts: readonly FactsRow[];
+  readonly typing: readonly TypingRow[];
+  readonly receipts: readonly ReceiptRow[];
+  readonly accountData: readonly AccountDataRow[];
+  readonly presence: readonly PresenceRow[];
+  readonly invites: readonly InviteRow[];
+  readonly inviteEnds: readonly InviteEnd[];
+  readonly redactions: readonly RedactionRow[];
+};

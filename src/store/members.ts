@@ -1,0 +1,108 @@
+/** Members of rooms at a position: single ones, pages of all, and changes. */
+
+import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
+import type { Db } from "./db.ts";
+import type { EventRow } from "./event-row.ts";
+
+export type MemberRow = EventRow & { readonly user_id: UserId; readonly from_ord: number; readonly membership: string };
+export type MembersState = "none" | "complete" | "stale";
+
+/** Whether the full member list of a room is known (and was kept since). */
+export async function membersState(db: Db, account: AccountNo, roomId: RoomId): Promise<MembersState> {
+  const [row] = await db<{ members: MembersState }[]>`
+    select members from rooms where account = ${account} and room_id = ${roomId}`;
+  return row?.members ?? "none";
+}
+
+/** Member events of some users at their rooms' positions, as far as they are known; by room, then user. */
+export async function membersAt(
+  db: Db,
+  account: AccountNo,
+  wanted: readonly { readonly roomId: RoomId; readonly userId: string; readonly at: number }[],
+): Promise<MemberRow[]> {
+  if (wanted.length === 0) return [];
+  return db<MemberRow[]>`
+    select m.room_id, m.user_id, m.from_ord, m.membership, m.event_id, m.unsigned, m.age_ts,
+      'm.room.member' as type, m.user_id as state_key, e.sender, e.body
+    from (select distinct * from unnest(${wanted.map((w) => w.roomId)}::text[], ${wanted.map((w) => w.userId)}::text[], ${wanted.map((w) => w.at)}::bigint[])) as w(room_id, user_id, at)
+    join members m on m.account = ${account} and m.room_id = w.room_id and m.user_id = w.user_id and m.from_ord <= w.at and m.to_ord > w.at
+    join events e using (event_id)
+    order by m.room_id, m.user_id collate "C"`;
+}
+
+/** All members of a room that are known at a position. For `["m.room.member", "*"]`. */
+export async function allMembersAt(db: Db, account: AccountNo, rooms: readonly { readonly roomId: RoomId; readonly at: number }[]): Promise<MemberRow[]> {
+  if (rooms.length === 0) return [];
+  return db<MemberRow[]>`
+    select m.room_id, m.user_id, m.from_ord, m.membership, m.event_id, m.unsigned, m.age_ts,
+      'm.room.member' as type, m.user_id as state_key, e.sender, e.body
+    from unnest(${rooms.map((r) => r.roomId)}::text[], ${rooms.map((r) => r.at)}::bigint[]) as r(room_id, at)
+    join members m on m.account = ${account} and m.room_id = r.room_id and m.from_ord <= r.at and m.to_ord > r.at
+    join events e using (event_id)
+    order by m.room_id, m.user_id collate "C"`;
+}
+
+export type MemberOrder =
+  | { readonly by: "name" }
+  /** Levels of single users, and everybody else's. */
+  | { readonly by: "power"; readonly explicit: readonly (readonly [string, number])[]; readonly usersDefault: number };
+
+/**
+ * Up to `limit` members after the user `after` (null: from the start) in an order, at a position. Names compare by code point
+ * of their case-folded form, user ids break ties (S3). The list is a partition of the snapshot whatever the limits.
+ */
+export async function memberPage(
+  db: Db,
+  account: AccountNo,
+  roomId: RoomId,
+  page: { readonly at: Position; readonly membership: readonly string[]; readonly order: MemberOrder; readonly after: string | null; readonly limit: number },
+): Promise<MemberRow[]> {
+  const explicit = page.order.by === "power" ? page.order.explicit : [];
+  const usersDefault = page.order.by === "power" ? page.order.usersDefault : 0;
+  return db<MemberRow[]>`
+    with listed as (
+      select m.*, coalesce(l.level, ${usersDefault}::float8) as level
+      from members m
+      left join unnest(${explicit.map(([user]) => user)}::text[], ${explicit.map(([, level]) => level)}::float8[]) as l(user_id, level)
+        on l.user_id = m.user_id
+      where m.account = ${account} and m.room_id = ${roomId} and m.from_ord <= ${page.at} and m.to_ord > ${page.at}
+        and m.membership = any(${[...page.membership]}::text[])
+    ), place as (
+      select coalesce(l.level, ${usersDefault}::float8) as level, m.sort_name, m.user_id
+      from members m
+      left join unnest(${explicit.map(([user]) => user)}::text[], ${explicit.map(([, level]) => level)}::float8[]) as l(user_id, level)
+        on l.user_id = m.user_id
+      where m.account = ${account} and m.room_id = ${roomId} and m.user_id = ${page.after}
+        and m.from_ord <= ${page.at} and m.to_ord > ${page.at}
+    )
+    select c.room_id, c.user_id, c.from_ord, c.membership, c.event_id, c.unsigned, c.age_ts,
+      'm.room.member' as type, c.user_id as state_key, e.sender, e.body
+    from (
+      select * from listed c
+      where ${page.after}::text is null
+        or (c.level < (select level from place))
+        or (c.level = (select level from place)
+          and (c.sort_name collate "C", c.user_id collate "C") > (select sort_name collate "C", user_id collate "C" from place))
+      order by c.level desc, c.sort_name collate "C", c.user_id collate "C"
+      limit ${page.limit}
+    ) c
+    join events e using (event_id)
+    order by c.level desc, c.sort_name collate "C", c.user_id collate "C"`;
+}
+
+/** Up to `limit` member events that happened in (from, to], oldest first, of users who are or were of one of the memberships. */
+export async function memberChanges(
+  db: Db,
+  account: AccountNo,
+  roomId: RoomId,
+  range: { readonly from: Position; readonly to: Position; readonly membership: readonly string[]; readonly limit: number },
+): Promise<MemberRow[]> {
+  return db<MemberRow[]>`
+    select m.room_id, m.user_id, m.from_ord, m.membership, m.event_id, m.unsigned, m.age_ts,
+      'm.room.member' as type, m.user_id as state_key, e.sender, e.body
+    from members m join events e using (event_id)
+    where m.account = ${account} and m.room_id = ${roomId} and m.from_ord > ${range.from} and m.from_ord <= ${range.to}
+      and not m.learned and (m.membership = any(${[...range.membership]}::text[]) or m.was = any(${[...range.membership]}::text[]))
+    order by m.from_ord
+    limit ${range.limit}`;
+}

@@ -1,0 +1,64 @@
+/** Brings the database to this version's schema: the files of sql/, in order, each once. */
+
+import { basename, dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { runner } from "node-pg-migrate";
+import pg from "pg";
+
+import type { Logger } from "../base/logger.ts";
+import type { DbOptions } from "./db.ts";
+
+/** The migrations that come with this package. */
+const MIGRATIONS = fileURLToPath(new URL("../../sql", import.meta.url));
+
+/**
+ * Runs the migrations that have not run yet, all in one transaction, and gives their names.
+ * Of several processes that start together one migrates and the others wait for it (an advisory lock).
+ * @throws the database's error; nothing has then been changed.
+ */
+export async function migrate(options: DbOptions, logger?: Logger, directory: string = MIGRATIONS): Promise<string[]> {
+  const client = new pg.Client(clientConfig(options));
+  // An error of an idle connection is an event; without a listener it would end the process. The next query throws it.
+  client.on("error", () => {});
+  await client.connect();
+  try {
+    const done = await runner({
+      dbClient: client,
+      dir: directory,
+      // A dump of the whole schema lies beside them, for comparison.
+      ignorePattern: "(\\..*|schema\\.sql)",
+      migrationsTable: "migrations",
+      direction: "up",
+      count: Infinity,
+      singleTransaction: true,
+      advisoryLockMode: "wait",
+      logger: {
+        debug: (text) => logger?.trace(text),
+        info: (text) => logger?.trace(text),
+        warn: (text) => logger?.warn(text),
+        error: (text) => logger?.error(text),
+      },
+    });
+    return done.map((migration) => migration.name);
+  } finally {
+    await client.end();
+  }
+}
+
+/** The same place in the terms of the `pg` package, which the migrations run on. */
+export function clientConfig(options: DbOptions): pg.ClientConfig {
+  const port = options.path === undefined ? options.port : Number(basename(options.path).split(".").at(-1));
+  const host = options.path === undefined ? options.host : dirname(options.path);
+  return {
+    ...(host === undefined ? {} : { host }),
+    ...(port === undefined ? {} : { port }),
+    ...(options.database === undefined ? {} : { database: options.database }),
+    ...(options.username === undefined ? {} : { user: options.username }),
+    ...(options.password === undefined ? {} : { password: options.password }),
+    // `prefer` means no certificate check; where the server has no TLS at all, `pg` cannot fall back, so it goes without.
+    ssl: options.ssl === "require" ? { rejectUnauthorized: false } : options.ssl === "verify-full" ? true : false,
+    application_name: "syncv3 migrate",
+    ...(options.connection?.["options"] === undefined ? {} : { options: options.connection["options"] }),
+  };
+}

@@ -1,0 +1,108 @@
+/**
+ * v2 answers that are passed to a client of a polled device (D1). Such a client is one more participant in the purge of
+ * to-device messages: one session of kind `v2` a device. Its v2 `since` acknowledges what was told with that token.
+ */
+
+import { createHash } from "node:crypto";
+import type { AccountNo, DeviceNo, SessionNo } from "../wire/ids.ts";
+import type { Db, Tx } from "./db.ts";
+import { acknowledge, appendPassed, purgeToDevice, readToDevice } from "./to-device.ts";
+
+/** How far the v2 client is when it asks. */
+export type PassStart = {
+  /** It has received everything up to this seq: by what it acknowledged before, or by the `since` that it asks with. */
+  readonly acknowledged: number;
+  /** The device's seq now: what is queued up to here came before the upstream answer that is about to be asked for. */
+  readonly upTo: number;
+  /** Whether something between the two is still queued. */
+  readonly waiting: boolean;
+};
+
+export type PassedAnswer = {
+  readonly account: AccountNo;
+  readonly device: DeviceNo;
+  readonly start: PassStart;
+  /** The client's v2 token, null for none, and the one it is given. */
+  readonly since: string | null;
+  readonly nextBatch: string;
+  /** Texts of the answer's to-device messages, oldest first. */
+  readonly messages: readonly string[];
+  /** How many messages the client is told at most. */
+  readonly limit: number;
+};
+
+/** `bodies` are what the client is to be told, oldest first, up to the seq `told`; `added` of them the poller had not seen. */
+export type PassResult = { readonly bodies: readonly string[]; readonly told: number; readonly added: number };
+
+/** Where the device's v2 client stands as it asks with `since`; makes its session where there is none. Acknowledges nothing yet. */
+export async function startPass(db: Db, account: AccountNo, device: DeviceNo, since: string | null): Promise<PassStart> {
+  const { acked } = await participant(db, account, device);
+  const [row] = await db<{ up_to: number; since_seq: number | null }[]>`
+    select d.seq as up_to, (select seq from passed_batches b where b.device = d.device and token_hash = ${hashOfToken(since ?? "")}) as since_seq
+    from devices d where device = ${device}`;
+  if (!row) throw new Error("The device is gone");
+  const acknowledged = Math.max(acked, row.since_seq ?? 0);
+  return { acknowledged, upTo: row.up_to, waiting: await isWaiting(db, device, acknowledged) };
+}
+
+/** Whether a message above `after` is queued. */
+export async function isWaiting(db: Db, device: DeviceNo, after: number): Promise<boolean> {
+  return (await readToDevice(db, device, after, 1)).length > 0;
+}
+
+/**
+ * Commits an answer before it is forwarded, acknowledges what its `since` stands for, and tells what the client gets.
+ *
+ * The client is told the queue up to `upTo` or the last message of the answer, whichever is later, and no further: all of that
+ * is older upstream than `nextBatch`, so nothing that its next `since` acknowledges can come from upstream again.
+ */
+export async function passAnswer(tx: Tx, answer: PassedAnswer): Promise<PassResult> {
+  const { account, device, start } = answer;
+  // The device first, as everybody who locks it does: no two wait for each other.
+  await tx`select from devices where device = ${device} for no key update`;
+  const { session } = await participant(tx, account, device);
+  await acknowledge(tx, session, start.acknowledged);
+  await tx`update sessions set used_at = now() where session = ${session}`;
+  const appended = await appendPassed(tx, device, answer.messages, start.acknowledged);
+  const last = Math.max(start.upTo, appended.told);
+  const rows = (await readToDevice(tx, device, start.acknowledged, answer.limit)).filter(({ seq }) => seq <= last);
+  const told = rows.at(-1)?.seq ?? start.acknowledged;
+  await recordBatch(tx, answer, told);
+  await purgeToDevice(tx, device);
+  return { bodies: rows.map(({ body }) => body), told, added: appended.added };
+}
+
+/**
+ * Notes what `nextBatch` will acknowledge. A token that was told before keeps the lower place, and one that equals `since` is
+ * not noted: the client may have got only the earlier answer, and a message told twice is better than one lost.
+ */
+async function recordBatch(tx: Tx, answer: PassedAnswer, told: number): Promise<void> {
+  const { device, since, nextBatch } = answer;
+  if (since === nextBatch) return;
+  if (since !== null) {
+    await tx`
+      delete from passed_batches where device = ${device}
+      and passed_at < (select passed_at from passed_batches where device = ${device} and token_hash = ${hashOfToken(since)})`;
+  }
+  await tx`delete from passed_batches where device = ${device} and passed_at < now() - interval '7 days'`;
+  await tx`
+    insert into passed_batches (device, token_hash, seq) values (${device}, ${hashOfToken(nextBatch)}, ${told})
+    on conflict (device, token_hash) do update set seq = least(passed_batches.seq, excluded.seq), passed_at = now()`;
+}
+
+async function participant(db: Db, account: AccountNo, device: DeviceNo): Promise<{ session: SessionNo; acked: number }> {
+  const find = () => db<{ session: SessionNo; acked: number }[]>`
+    select session, acked from sessions where device = ${device} and kind = 'v2' order by session limit 1`;
+  const [found] = await find();
+  if (found) return found;
+  await db`
+    insert into sessions (account, device, kind, takes_part) select account, device, 'v2', true from devices where device = ${device} and account = ${account}
+    on conflict (device) where kind = 'v2' do nothing`;
+  const [made] = await find();
+  if (!made) throw new Error("The device is gone");
+  return made;
+}
+
+function hashOfToken(token: string): Buffer {
+  return createHash("sha256").update(token, "utf8").digest();
+}

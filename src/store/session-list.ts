@@ -1,0 +1,33 @@
+/** The sessions of a device as its user sees them (D20). */
+
+import type { DeviceNo, SessionNo } from "../wire/ids.ts";
+import type { Db, Tx } from "./db.ts";
+import { purgeToDevice } from "./to-device.ts";
+
+/** `held`: to-device messages that are stored and that this session, as it takes part, has not acknowledged. */
+export type SessionRow = {
+  readonly session: SessionNo;
+  readonly kind: "v3" | "v2";
+  readonly created_at: Date;
+  readonly used_at: Date;
+  readonly position: number;
+  readonly held: number;
+};
+
+/** The device's sessions, the last used first. */
+export async function listSessions(db: Db, device: DeviceNo): Promise<SessionRow[]> {
+  return db<SessionRow[]>`
+    select session, kind, created_at, used_at, position,
+      case when takes_part then (select count(*) from to_device t where t.device = s.device and t.seq > s.acked) else 0 end as held
+    from sessions s where device = ${device} order by used_at desc, session desc`;
+}
+
+/** Ends a session of the device; what only it held back is purged. False: the device has no such session. */
+export async function endSession(tx: Tx, device: DeviceNo, session: SessionNo): Promise<boolean> {
+  // What it acknowledged counts until it is gone, so purge on both sides of its end.
+  await purgeToDevice(tx, device);
+  const ended = await tx`delete from sessions where session = ${session} and device = ${device}`;
+  if (ended.count === 0) return false;
+  await purgeToDevice(tx, device);
+  return true;
+}

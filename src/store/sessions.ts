@@ -1,0 +1,145 @@
+/** Sessions (R7-R12, D20): rows that say where a session stands, what its tokens remember, and what its pages sent. */
+
+import { createHash } from "node:crypto";
+import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../wire/ids.ts";
+import type { Db, Sql, Tx } from "./db.ts";
+import { writeTx } from "./db.ts";
+
+export type NewSession = { readonly account: AccountNo; readonly device: DeviceNo; readonly takesPart: boolean; readonly presence: boolean };
+
+/**
+ * A new v3 session, which holds its device's to-device messages from the start if it takes part (B5).
+ * At most `most` sessions a device: the longest idle make room (D20).
+ */
+export async function createSession(sql: Sql, session: NewSession, most: number): Promise<SessionNo> {
+  return writeTx(sql, async (tx) => {
+    // One at a time per device, so that two together do not pass the bound.
+    await tx`select from devices where device = ${session.device} for no key update`;
+    await tx`
+      delete from sessions where session in (
+        select session from sessions where device = ${session.device} and kind = 'v3' order by used_at desc, session desc offset ${most - 1})`;
+    const [row] = await tx<{ session: SessionNo }[]>`
+      insert into sessions (account, device, kind, takes_part, presence)
+      values (${session.account}, ${session.device}, 'v3', ${session.takesPart}, ${session.presence}) returning session`;
+    if (!row) throw new Error("no row was returned");
+    return row.session;
+  });
+}
+
+export type TokenPlace = { readonly session: SessionNo; readonly state: number; readonly position: Position };
+
+/**
+ * The remembered state of a token of this device, as JSON text; null where the session, its state or its snapshot is gone:
+ * unknown or idle for longer than `idleMs`, another device's, behind the account's horizon (D3, D10, R10).
+ */
+export async function findSessionState(db: Db, device: DeviceNo, token: TokenPlace, idleMs: number): Promise<string | null> {
+  const [row] = await db<{ body: string | null }[]>`
+    select st.body from sessions s
+    join accounts a using (account)
+    left join session_states st on st.session = s.session and st.state = ${token.state}
+    where s.session = ${token.session} and s.device = ${device} and s.kind = 'v3'
+      and s.used_at > now() - make_interval(secs => ${idleMs / 1000}) and a.horizon <= ${token.position}`;
+  if (!row || (row.body === null && token.state !== 0)) return null;
+  return row.body ?? "";
+}
+
+export type SessionUse = TokenPlace & {
+  readonly account: AccountNo;
+  /** Acknowledged to-device place; null: this request acknowledges nothing. */
+  readonly acked: number | null;
+  /** null: unchanged. */
+  readonly takesPart: boolean | null;
+  readonly presence: boolean;
+};
+
+/** Notes that a token was used. True where that may set to-device messages free to be purged (S2). */
+export async function useSession(db: Db, use: SessionUse): Promise<boolean> {
+  const [row] = await db<{ freed: boolean }[]>`
+    with before as (select acked, takes_part from sessions where session = ${use.session} for no key update),
+    used as (
+      update sessions set used_at = now(), position = ${use.position}, state = ${use.state}, presence = ${use.presence},
+        acked = greatest(acked, ${use.acked ?? 0}::bigint), takes_part = coalesce(${use.takesPart}::boolean, takes_part)
+      where session = ${use.session}
+      returning acked, takes_part),
+    seen as (
+      update accounts set seen_at = now() where account = ${use.account} and seen_at < now() - interval '10 minutes'),
+    kept as (
+      update session_states set used_at = now() where session = ${use.session} and state = ${use.state})
+    select used.acked > before.acked or (before.takes_part and not used.takes_part) as freed from before, used`;
+  return row?.freed ?? false;
+}
+
+/** Keeps a state of a session and gives its number; the same content has the same number. Null: the session is gone. */
+export async function saveSessionState(sql: Sql, session: SessionNo, body: string): Promise<number | null> {
+  const hash = createHash("sha256").update(body).digest();
+  return writeTx(sql, async (tx) => {
+    const [alive] = await tx`select from sessions where session = ${session} for no key update`;
+    if (!alive) return null;
+    const [row] = await tx<{ state: number }[]>`
+      insert into session_states (session, state, hash, body)
+      select ${session}, coalesce(max(state), 0) + 1, ${hash}, ${body} from session_states where session = ${session}
+      on conflict (session, hash) do update set used_at = now()
+      returning state`;
+    return row?.state ?? null;
+  });
+}
+
+/** Notes the rooms that a page answer sent as they were at a position (D14). */
+export async function addSessionPage(sql: Sql, session: SessionNo, position: Position, rooms: readonly RoomId[]): Promise<void> {
+  await writeTx(sql, async (tx) => {
+    await tx`select from sessions where session = ${session} for no key update`;
+    const body = JSON.stringify(rooms);
+    await tx`
+      insert into session_pages (session, page, position, rooms)
+      select ${session}, coalesce(max(page), 0) + 1, ${position}, ${body} from session_pages where session = ${session}
+      having not coalesce(bool_or(position = ${position} and rooms = ${body}), false)`;
+  });
+}
+
+/** Page answers of a session after `page` whose snapshot is not newer than `position`, oldest first. */
+export async function readSessionPages(
+  db: Db, session: SessionNo, page: number, position: Position,
+): Promise<{ page: number; position: Position; rooms: RoomId[] }[]> {
+  const rows = await db<{ page: number; position: Position; rooms: string }[]>`
+    select page, position, rooms from session_pages where session = ${session} and page > ${page} and position <= ${position} order by page`;
+  return rows.map((row) => ({ ...row, rooms: JSON.parse(row.rooms) as RoomId[] }));
+}
+
+export async function saveListSnapshot(db: Db, session: SessionNo, snapshot: { number: number; hash: Buffer; rooms: readonly RoomId[] }): Promise<void> {
+  await db`
+    insert into list_snapshots (session, snapshot, hash, rooms)
+    values (${session}, ${snapshot.number}, ${snapshot.hash}, ${JSON.stringify(snapshot.rooms)})
+    on conflict (session, snapshot) do update set created_at = now()`;
+}
+
+/** The ordered rooms of a kept snapshot; null: it is gone. */
+export async function findListSnapshot(db: Db, session: SessionNo, snapshot: number): Promise<RoomId[] | null> {
+  const [row] = await db<{ rooms: string }[]>`select rooms from list_snapshots where session = ${session} and snapshot = ${snapshot}`;
+  return row ? (JSON.parse(row.rooms) as RoomId[]) : null;
+}
+
+/** What one evaluation begins with: how far the account and the device are. Null: the session is gone. */
+export type Head = {
+  readonly userId: UserId;
+  readonly position: Position;
+  readonly complete: boolean;
+  readonly ignored: readonly UserId[];
+  readonly upstreamSince: string;
+  readonly deviceSeq: number;
+};
+
+export async function readHead(tx: Tx, session: SessionNo): Promise<Head | null> {
+  const [row] = await tx<{ user_id: UserId; position: Position; complete: boolean; ignored: string; since: string | null; seq: number }[]>`
+    select a.user_id, a.position, a.complete, a.ignored, a.since, d.seq
+    from sessions s join accounts a using (account) join devices d using (device)
+    where s.session = ${session}`;
+  if (!row) return null;
+  return {
+    userId: row.user_id,
+    position: row.position,
+    complete: row.complete,
+    ignored: JSON.parse(row.ignored) as UserId[],
+    upstreamSince: row.since ?? "",
+    deviceSeq: row.seq,
+  };
+}

@@ -1,0 +1,73 @@
+/** Room state at a position, and what changed of it. Members live in a table of their own: members.ts. */
+
+import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
+import type { Db } from "./db.ts";
+import type { EventRow } from "./event-row.ts";
+
+export type StateRow = EventRow & { readonly from_ord: number };
+
+/** `[type, state_key]` pairs, `*` for any; "all" = every state event. Never matches m.room.member. */
+export type StateSelector = "all" | readonly (readonly [string, string])[];
+
+/** A room and the position whose state is asked for. */
+export type StateAt = { readonly roomId: RoomId; readonly at: number };
+
+/** The state of each room at its position, by type, then key. */
+export async function stateAt(db: Db, account: AccountNo, rooms: readonly StateAt[], selector: StateSelector): Promise<StateRow[]> {
+  if (rooms.length === 0 || (selector !== "all" && selector.length === 0)) return [];
+  return db<StateRow[]>`
+    select s.room_id, s.from_ord, s.event_id, s.unsigned, s.age_ts, s.type, s.state_key, e.sender, e.body
+    from unnest(${rooms.map((r) => r.roomId)}::text[], ${rooms.map((r) => r.at)}::bigint[]) as r(room_id, at)
+    join state s on s.account = ${account} and s.room_id = r.room_id and s.from_ord <= r.at and s.to_ord > r.at
+    join events e using (event_id)
+    where ${selected(db, selector)}
+    order by s.room_id, s.type collate "C", s.state_key collate "C"`;
+}
+
+/** A room and two positions: what began after `from` and holds at `to`. */
+export type StateSpan = { readonly roomId: RoomId; readonly from: number; readonly to: number };
+
+/** The state of each room at its span's end that began after its start, by type, then key: what changed. */
+export async function stateChanged(db: Db, account: AccountNo, spans: readonly StateSpan[], selector: StateSelector): Promise<StateRow[]> {
+  if (spans.length === 0 || (selector !== "all" && selector.length === 0)) return [];
+  return db<StateRow[]>`
+    select s.room_id, s.from_ord, s.event_id, s.unsigned, s.age_ts, s.type, s.state_key, e.sender, e.body
+    from unnest(${spans.map((r) => r.roomId)}::text[], ${spans.map((r) => r.from)}::bigint[], ${spans.map((r) => r.to)}::bigint[]) as r(room_id, after, until)
+    join state s on s.account = ${account} and s.room_id = r.room_id and s.from_ord > r.after and s.from_ord <= r.until and s.to_ord > r.until
+    join events e using (event_id)
+    where ${selected(db, selector)}
+    order by s.room_id, s.type collate "C", s.state_key collate "C"`;
+}
+
+/** Rooms in which state began in (from, to], by a selector. */
+export async function roomsWithStateChanges(db: Db, account: AccountNo, from: Position, to: Position): Promise<RoomId[]> {
+  const rows = await db<{ room_id: RoomId }[]>`
+    select distinct room_id from state where account = ${account} and from_ord > ${from} and from_ord <= ${to}`;
+  return rows.map((row) => row.room_id);
+}
+
+/** One state event's body, or null: e.g. the power levels at a position. */
+export async function stateEvent(
+  db: Db,
+  account: AccountNo,
+  roomId: RoomId,
+  type: string,
+  stateKey: string,
+  at: Position,
+): Promise<{ body: string; sender: string } | null> {
+  const [row] = await db<{ body: string; sender: string }[]>`
+    select e.body, e.sender from state s join events e using (event_id)
+    where s.account = ${account} and s.room_id = ${roomId} and s.type = ${type} and s.state_key = ${stateKey}
+      and s.from_ord <= ${at} and s.to_ord > ${at}`;
+  return row ?? null;
+}
+
+function selected(db: Db, selector: StateSelector) {
+  if (selector === "all") return db`true`;
+  const exact = selector.filter(([type, key]) => type !== "*" && key !== "*");
+  const anyKey = selector.filter(([type, key]) => type !== "*" && key === "*").map(([type]) => type);
+  const anyType = selector.filter(([type, key]) => type === "*" && key !== "*").map(([, key]) => key);
+  const all = selector.some(([type, key]) => type === "*" && key === "*");
+  return db`(${all} or s.type = any(${anyKey}::text[]) or s.state_key = any(${anyType}::text[])
+    or (s.type, s.state_key) in (select * from unnest(${exact.map(([type]) => type)}::text[], ${exact.map(([, key]) => key)}::text[])))`;
+}

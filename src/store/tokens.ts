@@ -1,0 +1,97 @@
+/**
+ * Access tokens: which device each belongs to, whether the homeserver still takes it, and when that was last proven (D2).
+ * At rest a token is a key (HMAC) to find it by and a sealed box to use it from; both need the server's secret.
+ */
+
+import type { SecretBox } from "../base/secret-box.ts";
+import type { AccountNo, DeviceNo, UserId } from "../wire/ids.ts";
+import { type Db, type Sql, writeTx } from "./db.ts";
+
+/** What stands in the table for an access token: `tokenHash` 32 bytes, `ciphertext` a box bound to that hash. */
+export type SealedToken = { readonly tokenHash: Buffer; readonly ciphertext: Buffer };
+
+export type TokenRow = SealedToken & {
+  readonly account: AccountNo;
+  readonly device: DeviceNo;
+  readonly userId: UserId;
+  readonly deviceId: string;
+  /** Last proof that the homeserver takes it: whoami, or a poll with this very token. */
+  readonly verifiedAt: Date;
+  /** When the homeserver said M_UNKNOWN_TOKEN; null: it lives. */
+  readonly deadAt: Date | null;
+  /** With `deadAt`: what the homeserver said with it. */
+  readonly softLogout: boolean;
+};
+
+/** How an access token is kept. */
+export function sealToken(box: SecretBox, token: string): SealedToken {
+  const tokenHash = box.hashToken(token);
+  return { tokenHash, ciphertext: box.seal(token, contextOf(tokenHash)) };
+}
+
+/** The access token itself. @throws SealError when it was sealed under another secret. */
+export function openToken(box: SecretBox, sealed: SealedToken): string {
+  return box.open(sealed.ciphertext, contextOf(sealed.tokenHash));
+}
+
+function contextOf(tokenHash: Buffer): string {
+  return `token ${tokenHash.toString("hex")}`;
+}
+
+/** What is known of the token with that hash, dead or alive; null: never seen. */
+export async function findToken(db: Db, tokenHash: Buffer): Promise<TokenRow | null> {
+  const rows = await db<TokenRow[]>`
+    select t.token_hash as "tokenHash", t.ciphertext, t.account, t.device, a.user_id as "userId", d.device_id as "deviceId",
+           t.verified_at as "verifiedAt", t.dead_at as "deadAt", t.soft_logout as "softLogout"
+    from tokens t join devices d using (device) join accounts a on a.account = t.account
+    where t.token_hash = ${tokenHash}`;
+  return rows[0] ?? null;
+}
+
+/**
+ * Writes what whoami has just said of a token: its account, device and itself, made or found, in one transaction.
+ * Call it only after the homeserver has verified the token (D2). Counts as a proof; a token that was dead lives again.
+ * `deviceId`: whoami's; where it tells none, something that stays the same for that token (B10).
+ */
+export function registerToken(sql: Sql, token: SealedToken & { readonly userId: UserId; readonly deviceId: string }): Promise<{ account: AccountNo; device: DeviceNo }> {
+  return writeTx(sql, async (tx) => {
+    const [accountRow] = await tx<{ account: AccountNo }[]>`
+      insert into accounts (user_id) values (${token.userId})
+      on conflict (user_id) do update set seen_at = now() returning account`;
+    if (!accountRow) throw new Error("an upsert returned no account");
+    const { account } = accountRow;
+    const [deviceRow] = await tx<{ device: DeviceNo }[]>`
+      insert into devices (account, device_id) values (${account}, ${token.deviceId})
+      on conflict (account, device_id) do update set device_id = excluded.device_id returning device`;
+    if (!deviceRow) throw new Error("an upsert returned no device");
+    const { device } = deviceRow;
+    await tx`
+      insert into tokens (token_hash, device, account, ciphertext) values (${token.tokenHash}, ${device}, ${account}, ${token.ciphertext})
+      on conflict (token_hash) do update set device = excluded.device, account = excluded.account, ciphertext = excluded.ciphertext,
+        verified_at = now(), dead_at = null, soft_logout = false`;
+    return { account, device };
+  });
+}
+
+/** A proof for each of the tokens: `agoMs` milliseconds before now. Never sets an older time, never revives a dead one. */
+export async function markVerified(db: Db, proofs: readonly { readonly tokenHash: Buffer; readonly agoMs: number }[]): Promise<void> {
+  if (proofs.length === 0) return;
+  const list = JSON.stringify(proofs.map((proof) => ({ hash: proof.tokenHash.toString("hex"), ago: proof.agoMs })));
+  await db`
+    update tokens t set verified_at = greatest(t.verified_at, now() - p.ago * interval '1 millisecond')
+    from json_to_recordset(${list}::text::json) as p(hash text, ago double precision)
+    where t.token_hash = decode(p.hash, 'hex') and t.dead_at is null`;
+}
+
+/** The homeserver said M_UNKNOWN_TOKEN to it: it is never sent again (B57) until it is registered anew. */
+export async function markDead(db: Db, tokenHash: Buffer, softLogout: boolean): Promise<void> {
+  await db`update tokens set dead_at = coalesce(dead_at, now()), soft_logout = ${softLogout} where token_hash = ${tokenHash}`;
+}
+
+/** The device's token to poll with: the one that was seen first most recently and is not dead. */
+export async function newestLiveToken(db: Db, device: DeviceNo): Promise<SealedToken | null> {
+  const rows = await db<SealedToken[]>`
+    select token_hash as "tokenHash", ciphertext from tokens
+    where device = ${device} and dead_at is null order by created_at desc limit 1`;
+  return rows[0] ?? null;
+}

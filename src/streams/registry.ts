@@ -1,0 +1,27 @@
+/** All streams, in the order in which an answer is made: what others lean on comes first. */
+
+import { accountData } from "./account-data.ts";
+import { e2ee } from "./e2ee.ts";
+import { invites } from "./invites.ts";
+import { presence } from "./presence.ts";
+import { receipts } from "./receipts.ts";
+import { roomList } from "./room-list.ts";
+import { roomMembers } from "./room-members.ts";
+import { room } from "./room.ts";
+import type { Stream, StreamKey } from "./stream.ts";
+import { toDevice } from "./to-device.ts";
+import { typing } from "./typing.ts";
+
+/**
+ * to_device first: it bounds how far the others may go (D19). room_list next: its active set is what `"room_list"` means to
+ * the rest.
+ */
+export const STREAMS: readonly Stream<unknown>[] = [
+  toDevice, roomList, room, roomMembers, typing, accountData, receipts, presence, invites, e2ee,
+];
+
+const KEYS: ReadonlySet<string> = new Set(STREAMS.map((stream) => stream.key));
+
+export function isStreamKey(key: string): key is StreamKey {
+  return KEYS.has(key);
+}

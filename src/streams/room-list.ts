@@ -1,0 +1,87 @@
+/** S5 Room list: the rooms of an account in a chosen order, page by page, and what changes of the ones that were sent. */
+
+import { createHash } from "node:crypto";
+import { joinedFactsAt, recency } from "../store/facts.ts";
+import type { RoomFactsRow } from "../store/room-facts.ts";
+import type { Position, RoomId } from "../wire/ids.ts";
+import { canonicalJson } from "../base/canonical-json.ts";
+import { listDelta } from "./room-list-delta.ts";
+import { listAnswer, type ListMemory, listLimit, type ListParams, negotiated, trackedAfter } from "./room-list-answer.ts";
+import { type ListFilters, matchesFilters } from "./room-list-match.ts";
+import { listSorts, sortRooms } from "./room-list-sort.ts";
+import { type Entry, type EntryRoom, roomEntries } from "./room-entry.ts";
+import { spaceChildren } from "./space-children.ts";
+import type { Context, Evaluation, Memory, Stream } from "./stream.ts";
+import { clampLimit, NO_NEWS } from "./stream.ts";
+
+export const roomList: Stream<ListParams> = {
+  key: "room_list",
+  kinds: new Set(["timeline", "state", "facts", "members"]),
+  resolve(raw) {
+    const p = (raw["p"] ?? {}) as { limit?: unknown; sort?: unknown };
+    return {
+      limit: listLimit(p.limit),
+      sorts: listSorts(p.sort),
+      stateEvents: (raw["state_events"] as ListParams["stateEvents"] | undefined) ?? [],
+      spaces: (raw["spaces"] as readonly RoomId[] | undefined) ?? null,
+      timelineLimit: clampLimit(raw["timeline_limit"], 1, 20),
+      lazyLoadMembers: raw["lazy_load_members"] !== false,
+      trackNotifications: raw["track_notifications"] !== false,
+      filters: (raw["filters"] as ListFilters | undefined) ?? {},
+      rooms: raw["rooms"] !== false,
+    };
+  },
+  selection: (params) => [params.sorts, params.stateEvents, params.spaces, params.filters, params.rooms],
+  async evaluate(context, params, memory, firstPage) {
+    const before = memory as ListMemory | undefined;
+    if (before && !firstPage) return listDelta(context, params, before);
+    return firstRooms(context, params, before, firstPage);
+  },
+};
+
+/** Page one at the context's position: the first answer of the stream, or what `p.since = "1"` asks for. */
+async function firstRooms(context: Context, params: ListParams, before: ListMemory | undefined, asked: boolean): Promise<Evaluation> {
+  const ordered = params.rooms ? await orderedRooms(context, params) : [];
+  const listed = ordered.slice(0, params.limit);
+  const entries = await wholeEntries(context, listed, context.to, params);
+  const sent = listed.map((row) => row.room_id).sort();
+  const page = asked ? hashOf([params, ordered.length, entries.map((entry) => entry.identity)]) : undefined;
+  const memory = { sent, ...(page !== undefined && { page }) } satisfies ListMemory as Memory;
+  const tracked = trackedAfter(before?.sent ?? [], sent);
+  if (before && page !== undefined && before.page === page) return { ...NO_NEWS, memory, tracked };
+  const snapshot = ordered.length > listed.length ? snapshotOf(ordered.map((row) => row.room_id)) : undefined;
+  const next = snapshot && context.sealPage({ stream: "room_list", snapshot: snapshot.number, offset: listed.length });
+  const text = listAnswer({ entries, count: ordered.length, p: negotiated(params, next) });
+  return { text, news: true, memory, tracked, ...(snapshot && { snapshot }) };
+}
+
+/** All rooms that match at the context's position, in order. */
+async function orderedRooms(context: Context, params: ListParams): Promise<RoomFactsRow[]> {
+  const [joined, last, children] = await Promise.all([
+    joinedFactsAt(context.tx, context.account, context.to),
+    recency(context.tx, context.account),
+    params.spaces ? spaceChildren(context, params.spaces, context.to) : undefined,
+  ]);
+  const matching = joined.filter((row) => matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id)));
+  return sortRooms(matching, params.sorts, {
+    lastTs: (roomId) => last.get(roomId)?.lastTs ?? 0,
+    spacePlace: (roomId) => children?.get(roomId),
+  });
+}
+
+/** Whole entries of rooms at a position, in the given order. */
+export async function wholeEntries(context: Context, rooms: readonly RoomFactsRow[], at: Position, params: ListParams): Promise<Entry[]> {
+  const last = await recency(context.tx, context.account);
+  const whole = rooms.map((now): EntryRoom => ({ now, before: undefined, from: 0 as Position, recency: last.get(now.room_id)?.lastTs ?? 0 }));
+  return roomEntries(context, whole, at, params);
+}
+
+/** A snapshot is told apart by its content: a retry finds its own. */
+function snapshotOf(rooms: readonly RoomId[]) {
+  const hash = createHash("sha256").update(JSON.stringify(rooms)).digest();
+  return { number: hash.readUInt32BE(0) & 0x7fff_ffff, hash, rooms };
+}
+
+function hashOf(value: unknown): string {
+  return createHash("sha256").update(canonicalJson(value)).digest("base64url");
+}

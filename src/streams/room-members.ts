@@ -1,0 +1,160 @@
+/** S3 Room members: pages of a snapshot in a chosen order, or the changes since. */
+
+import { createHash } from "node:crypto";
+import { type EventRow, rowText } from "../store/event-row.ts";
+import { memberChanges, memberPage, membersState, type MemberOrder, type MemberRow } from "../store/members.ts";
+import { stateEvent } from "../store/state.ts";
+import { powerLevels } from "../wire/power-levels.ts";
+import type { Position, RoomId } from "../wire/ids.ts";
+import { FORBIDDEN, roomGate } from "./gate.ts";
+import { canonicalJson } from "../base/canonical-json.ts";
+import type { Context, Evaluation, Memory, Need, Stream } from "./stream.ts";
+import { clampLimit, needKey, NO_NEWS } from "./stream.ts";
+
+export type MembersParams = {
+  readonly roomId: RoomId | null;
+  readonly membership: readonly string[];
+  readonly limit: number;
+  readonly sort: MembersSort;
+};
+
+export type MembersSort = "by_pl" | "by_name";
+
+const SORTS: ReadonlySet<unknown> = new Set(["by_pl", "by_name"]);
+
+/** An unknown sort is negotiated to the default (R16); a list of sorts counts by its first known one. */
+export function membersSort(asked: unknown): MembersSort {
+  const known = (Array.isArray(asked) ? asked : [asked]).find((sort) => SORTS.has(sort));
+  return (known as MembersSort | undefined) ?? "by_pl";
+}
+
+export const membersLimit = (asked: unknown) => clampLimit(asked, 50, 1000);
+
+export const roomMembers: Stream<MembersParams> = {
+  key: "room_members",
+  kinds: new Set(["members", "facts"]),
+  resolve(raw) {
+    const p = (raw["p"] ?? {}) as { limit?: unknown; sort?: unknown };
+    return {
+      roomId: (raw["room_id"] as RoomId | undefined) ?? null,
+      membership: (raw["membership"] as readonly string[] | undefined) ?? ["join", "invite"],
+      limit: membersLimit(p.limit),
+      sort: membersSort(p.sort),
+    };
+  },
+  selection: (params) => [params.roomId, params.membership, params.sort],
+  async evaluate(context, params, memory, firstPage) {
+    const { roomId } = params;
+    if (roomId === null) return memory ? { ...NO_NEWS, memory } : { text: emptyPage(params), news: true, memory: {} };
+    const gate = await roomGate(context, roomId, memory);
+    const places = { members: context.to };
+    switch (gate.step) {
+      case "forbid":
+        return { text: `{${FORBIDDEN}}`, news: true, memory: gate.memory, places };
+      case "silent":
+        return { ...NO_NEWS, memory: gate.memory, places };
+      case "lost": {
+        const own = await memberChanges(context.tx, context.account, roomId, {
+          from: context.from.members, to: context.to, membership: ["join", "leave", "ban"], limit: 1000,
+        });
+        const leave = own.filter((row) => row.user_id === context.userId).slice(-1);
+        return { text: `{"events":[${texts(context, leave)}],"p":${negotiated(params)},${FORBIDDEN}}`, news: true, memory: gate.memory, places };
+      }
+      case "start":
+      case "delta": {
+        const need = await missingList(context, roomId);
+        // Not told until the list is known: the place stays, so that nothing of it is skipped (D24).
+        if (need === "wait") return { ...NO_NEWS, memory, places: { members: context.from.members } };
+        if (need) return { ...NO_NEWS, memory, places: { members: context.from.members }, needs: [need] };
+        if (gate.step === "start" || firstPage) return pageOne(context, params, roomId, memory, gate.memory, firstPage);
+        return delta(context, params, roomId, gate.memory);
+      }
+    }
+  },
+};
+
+/** The need for a full list that is not known; "wait": it was tried in this request and is not there yet. */
+export async function missingList(context: Context, roomId: RoomId): Promise<Need | "wait" | null> {
+  if ((await membersState(context.tx, context.account, roomId)) === "complete") return null;
+  const need: Need = { kind: "members", roomId };
+  return context.tried.has(needKey(need)) ? "wait" : need;
+}
+
+async function pageOne(
+  context: Context, params: MembersParams, roomId: RoomId, before: Memory | undefined, after: Memory, asked: boolean,
+): Promise<Evaluation> {
+  const places = { members: context.to };
+  const page = await readPage(context, params, roomId, context.to, null);
+  if (!asked) return { text: page.text, news: true, memory: withoutPage(after), places };
+  // D16: the same page one as in this token's last answer is no news.
+  const hash = createHash("sha256").update(canonicalJson([params, page.ids])).digest("base64url");
+  const memory = { ...after, page: hash };
+  return before?.["page"] === hash ? { ...NO_NEWS, memory, places } : { text: page.text, news: true, memory, places };
+}
+
+function withoutPage({ page: _page, ...memory }: Memory): Memory {
+  return memory;
+}
+
+async function delta(context: Context, params: MembersParams, roomId: RoomId, memory: Memory): Promise<Evaluation> {
+  const rows = await memberChanges(context.tx, context.account, roomId, {
+    from: context.from.members, to: context.to, membership: params.membership, limit: params.limit + 1,
+  });
+  const told = rows.slice(0, params.limit);
+  const last = told.at(-1);
+  const members = rows.length > params.limit && last ? (last.from_ord as Position) : context.to;
+  if (told.length === 0) return { ...NO_NEWS, memory: withoutPage(memory), places: { members } };
+  const text = `{"events":[${texts(context, told)}],"p":${negotiated(params)}}`;
+  return { text, news: true, memory: withoutPage(memory), places: { members } };
+}
+
+/**
+ * A page of the members at `at` after the user `after` (null: page one): the stream's object, and the ids of its events.
+ * Used for page requests (D14) and by the room stream for its first page of members.
+ */
+export async function readPage(
+  context: Context,
+  params: Pick<MembersParams, "membership" | "limit" | "sort">,
+  roomId: RoomId,
+  at: Position,
+  after: string | null,
+): Promise<{ text: string; ids: readonly string[] }> {
+  const order = await memberOrder(context, params.sort, roomId, at);
+  const rows = await memberPage(context.tx, context.account, roomId, {
+    at, membership: params.membership, order, after, limit: params.limit + 1,
+  });
+  const listed = rows.slice(0, params.limit);
+  const last = listed.at(-1);
+  const next = rows.length > params.limit && last
+    ? context.sealPage({ stream: "room_members", roomId, membership: params.membership, sort: params.sort, after: last.user_id })
+    : undefined;
+  return {
+    text: `{"events":[${texts(context, listed)}],"p":${negotiated(params, next)}}`,
+    ids: listed.map((row) => row.event_id),
+  };
+}
+
+async function memberOrder(context: Context, sort: MembersSort, roomId: RoomId, at: Position): Promise<MemberOrder> {
+  if (sort === "by_name") return { by: "name" };
+  const [levels, create] = await Promise.all([
+    stateEvent(context.tx, context.account, roomId, "m.room.power_levels", "", at),
+    stateEvent(context.tx, context.account, roomId, "m.room.create", "", at),
+  ]);
+  const created = create ? (JSON.parse(create.body) as { content?: { additional_creators?: unknown; room_version?: unknown } }).content : undefined;
+  const version = typeof created?.room_version === "string" ? created.room_version : undefined;
+  const content = levels ? (JSON.parse(levels.body) as { content?: unknown }).content : null;
+  const read = powerLevels(content, create?.sender ?? null, created?.additional_creators, version);
+  return { by: "power", explicit: read.explicit, usersDefault: read.usersDefault };
+}
+
+function negotiated(params: Pick<MembersParams, "limit" | "sort">, next?: string): string {
+  return JSON.stringify({ limit: params.limit, sort: params.sort, next });
+}
+
+function emptyPage(params: MembersParams): string {
+  return `{"events":[],"p":${negotiated(params)}}`;
+}
+
+function texts(context: Context, rows: readonly (MemberRow | EventRow)[]): string {
+  return rows.map((row) => rowText(row, context.device, context.now)).join(",");
+}

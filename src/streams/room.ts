@@ -1,0 +1,84 @@
+/** S4 Room: the whole state and timeline of a room, often the one on screen; or of every room that the list tracks. */
+
+import { factsAt, membershipOver } from "../store/facts.ts";
+import type { StateSelector } from "../store/state.ts";
+import type { RoomId } from "../wire/ids.ts";
+import { FORBIDDEN, gateStep, roomGate } from "./gate.ts";
+import { type MembersSort, membersSort, missingList } from "./room-members.ts";
+import { type RoomTask, roomViews } from "./room-view.ts";
+import type { Context, Evaluation, Memory, Need, Stream } from "./stream.ts";
+import { clampLimit, NO_NEWS } from "./stream.ts";
+
+export type RoomParams = {
+  readonly roomId: RoomId | "room_list" | null;
+  readonly timelineLimit: number;
+  readonly types: readonly string[] | undefined;
+  readonly notTypes: readonly string[] | undefined;
+  readonly state: StateSelector;
+  /** 0: only the members that the timeline's senders need. */
+  readonly memberLimit: number;
+  readonly memberSort: MembersSort;
+  readonly earliest: readonly string[];
+};
+
+export const room: Stream<RoomParams> = {
+  key: "room",
+  kinds: new Set(["timeline", "state", "facts", "members"]),
+  resolve: (raw) => ({
+    roomId: (raw["room_id"] as RoomParams["roomId"] | undefined) ?? null,
+    timelineLimit: clampLimit(raw["timeline_limit"], 20, 100),
+    types: raw["types"] as readonly string[] | undefined,
+    notTypes: raw["not_types"] as readonly string[] | undefined,
+    state: (raw["state"] as StateSelector | undefined) ?? "all",
+    memberLimit: clampLimit(raw["room_member_limit"], 0, 1000),
+    memberSort: membersSort(raw["room_member_sort"]),
+    earliest: (raw["earliest_timeline_event_ids"] as readonly string[] | undefined) ?? [],
+  }),
+  selection: (params) => [params.roomId, params.types, params.notTypes, params.state],
+  async evaluate(context, params, memory) {
+    if (params.roomId === null) return memory ? { ...NO_NEWS, memory } : { text: '{"rooms":{}}', news: true, memory: {} };
+    if (params.roomId === "room_list") return trackedRooms(context, params, memory);
+    const gate = await roomGate(context, params.roomId, memory);
+    if (gate.step === "forbid") return { text: `{${FORBIDDEN}}`, news: true, memory: gate.memory };
+    if (gate.step === "silent") return { ...NO_NEWS, memory: gate.memory };
+    const told = await views(context, params, [{ roomId: params.roomId, step: gate.step }], memory, gate.memory);
+    if (gate.step !== "lost" || told.needs) return told;
+    return { ...told, text: `{"rooms":${told.text ?? "{}"},${FORBIDDEN}}`, news: true };
+  },
+};
+
+async function trackedRooms(context: Context, params: RoomParams, memory: Memory | undefined): Promise<Evaluation> {
+  const { kept, added, removed } = context.tracked;
+  const standings = await membershipOver(context.tx, context.account, [...kept, ...removed], context.from.position, context.to);
+  const tasks: RoomTask[] = added.map((roomId) => ({ roomId, step: "start" }));
+  for (const roomId of kept) {
+    const standing = standings.get(roomId) ?? { joinedNow: false, interrupted: false };
+    const { step } = gateStep(memory ? "live" : undefined, standing);
+    if (step === "start" || step === "delta") tasks.push({ roomId, step });
+  }
+  for (const roomId of memory ? removed : []) {
+    const left = await factsAt(context.tx, context.account, [roomId], context.to);
+    if (left.get(roomId)?.membership !== "join") tasks.push({ roomId, step: "lost" });
+  }
+  return views(context, params, tasks, memory, memory ?? {});
+}
+
+/** Tells rooms; where something must be fetched first, tells only what it needs (D24). */
+async function views(
+  context: Context, params: RoomParams, tasks: readonly RoomTask[], before: Memory | undefined, after: Memory,
+): Promise<Evaluation> {
+  const needs: Need[] = [];
+  for (const task of params.memberLimit > 0 ? tasks : []) {
+    if (task.step !== "start") continue;
+    const need = await missingList(context, task.roomId);
+    if (need === "wait") return { ...NO_NEWS, memory: before };
+    if (need) needs.push(need);
+  }
+  if (needs.length > 0) return { ...NO_NEWS, memory: before, needs };
+  const told = await roomViews(context, params, tasks);
+  if (told.needs.length > 0) return { ...NO_NEWS, memory: before, needs: told.needs };
+  const rooms = `{${told.rooms.map(({ roomId, text }) => `${JSON.stringify(roomId)}:${text}`).join(",")}}`;
+  if (tasks.some((task) => task.step === "lost") && params.roomId !== "room_list") return { text: rooms, news: true, memory: after };
+  if (before && told.rooms.length === 0) return { ...NO_NEWS, memory: after };
+  return { text: `{"rooms":${rooms}}`, news: true, memory: after };
+}

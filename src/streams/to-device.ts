@@ -1,0 +1,37 @@
+/** S2 To device: every message, whole, in order, once acknowledged never again. */
+
+import { readToDevice } from "../store/to-device.ts";
+import type { Position } from "../wire/ids.ts";
+import type { Context, Evaluation, Stream } from "./stream.ts";
+import { clampLimit, NO_NEWS } from "./stream.ts";
+
+type Params = { readonly limit: number };
+
+export const toDevice: Stream<Params> = {
+  key: "to_device",
+  kinds: new Set(["to_device"]),
+  resolve: (raw) => ({ limit: clampLimit(raw["limit"], 100, 1000) }),
+  selection: () => null,
+  async evaluate(context, params, memory) {
+    const rows = await readToDevice(context.tx, context.device, context.from.toDevice, params.limit);
+    const last = rows.at(-1);
+    // Less than the limit: the place goes to the head, so that what other sessions left behind is never looked at again (B9).
+    const places = { toDevice: last && rows.length >= params.limit ? last.seq : context.deviceSeq };
+    if (memory && rows.length === 0) return { ...NO_NEWS, memory, places };
+    const text = `{"limit":${params.limit},"events":[${rows.map((row) => row.body).join(",")}]}`;
+    // What was stored before the session took part holds nothing up (D19).
+    return { text, news: true, memory: memory ?? { since: context.deviceSeq }, places };
+  },
+};
+
+/**
+ * D19: the position that other streams may advance to: before the batch of the first message that is still to be told,
+ * so that a key is never later than the events it opens.
+ */
+export async function toDeviceBound(context: Context, evaluation: Evaluation): Promise<Position> {
+  const told = evaluation.places?.toDevice ?? context.from.toDevice;
+  const exempt = Number(evaluation.memory?.["since"] ?? 0);
+  const [waiting] = await readToDevice(context.tx, context.device, Math.max(told, exempt), 1);
+  if (!waiting || waiting.before_pos >= context.to) return context.to;
+  return Math.max(waiting.before_pos, context.from.position) as Position;
+}

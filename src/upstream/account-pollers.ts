@@ -1,0 +1,111 @@
+/** The pollers of one account: one that polls its rooms as well, as one of its devices, and one for each further device. */
+
+import type { LiveDevice } from "../store/devices.ts";
+import type { Lease } from "../store/leases.ts";
+import type { DeviceNo } from "../wire/ids.ts";
+import { Poller, type PollerDeps, type PollerEnd } from "./poller.ts";
+
+type Running = { readonly poller: Poller; readonly rooms: boolean; readonly done: Promise<void>; stopping: boolean };
+
+/** How long a device is left alone whose token cannot be opened, ms. */
+const UNUSABLE_REST_MS = 60_000;
+
+export class AccountPollers {
+  readonly lease: Lease;
+  readonly #deps: PollerDeps;
+  readonly #onEnd: (end: PollerEnd) => void;
+  readonly #running = new Map<DeviceNo, Running>();
+  readonly #restUntil = new Map<DeviceNo, number>();
+  /** The devices as they were last told, not yet acted upon. */
+  #latest: readonly LiveDevice[] | null = null;
+  #work: Promise<void> | null = null;
+  #stopped = false;
+
+  /** `onEnd` is told when a poller ends that was not stopped: `stale` = the lease is lost, all else = look at the devices again. */
+  constructor(deps: PollerDeps, lease: Lease, onEnd: (end: PollerEnd) => void) {
+    this.#deps = deps;
+    this.lease = lease;
+    this.#onEnd = onEnd;
+  }
+
+  /** Whether that device is polled now. */
+  polls(device: DeviceNo): boolean {
+    const running = this.#running.get(device);
+    return running !== undefined && !running.stopping;
+  }
+
+  /**
+   * Makes the pollers what the devices ask for (live ones, newest token first). One at a time: a device's old poller has ended,
+   * with its last commit, before a new one of it starts, since two polls of one device would lose to-device messages.
+   */
+  reconcile(live: readonly LiveDevice[]): Promise<void> {
+    this.#latest = live;
+    this.#work ??= this.#reconcileLatest().finally(() => {
+      this.#work = null;
+    });
+    return this.#work;
+  }
+
+  /** A client with a token of that device was seen: its token may be usable now. */
+  forgive(device: DeviceNo): void {
+    this.#restUntil.delete(device);
+  }
+
+  /** Ends all; resolves after their last commits. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const device of this.#running.keys()) this.#stopOne(device);
+    await this.#work;
+    await Promise.all([...this.#running.values()].map((running) => running.done));
+  }
+
+  async #reconcileLatest(): Promise<void> {
+    while (this.#latest && !this.#stopped) {
+      const live = this.#latest;
+      this.#latest = null;
+      await this.#reconcile(live);
+    }
+  }
+
+  async #reconcile(live: readonly LiveDevice[]): Promise<void> {
+    const now = this.#deps.now();
+    const wanted = live.filter((one) => (this.#restUntil.get(one.device) ?? 0) <= now);
+    const roomDevice = this.#chooseRoomDevice(wanted);
+    const leaving = [...this.#running].filter(([device, { rooms }]) => !wanted.some((one) => one.device === device) || rooms !== (device === roomDevice));
+    await Promise.all(leaving.map(([device]) => this.#stopOne(device)));
+    if (this.#stopped) return;
+    const presence = wanted.some((one) => one.presence);
+    for (const { device } of wanted) {
+      const running = this.#running.get(device);
+      if (!running) this.#start(device, device === roomDevice, presence);
+      else if (running.rooms) running.poller.setPresence(presence);
+    }
+  }
+
+  /** The one that polls the rooms already; else one that can go on where they stand; else the one with the newest token. */
+  #chooseRoomDevice(wanted: readonly LiveDevice[]): DeviceNo | undefined {
+    const present = wanted.find(({ device }) => this.#running.get(device)?.rooms === true);
+    return (present ?? wanted.find((one) => one.current) ?? wanted[0])?.device;
+  }
+
+  #start(device: DeviceNo, rooms: boolean, presence: boolean): void {
+    const { account, epoch } = this.lease;
+    const poller = new Poller(this.#deps, { account, device, epoch, rooms, presence: rooms && presence });
+    const running: Running = { poller, rooms, done: poller.run().then((end) => this.#ended(device, running, end)), stopping: false };
+    this.#running.set(device, running);
+  }
+
+  #ended(device: DeviceNo, running: Running, end: PollerEnd): void {
+    this.#running.delete(device);
+    if (end === "unusable") this.#restUntil.set(device, this.#deps.now() + UNUSABLE_REST_MS);
+    if (!running.stopping && !this.#stopped) this.#onEnd(end);
+  }
+
+  #stopOne(device: DeviceNo): Promise<void> {
+    const running = this.#running.get(device);
+    if (!running) return Promise.resolve();
+    running.stopping = true;
+    running.poller.stop();
+    return running.done;
+  }
+}

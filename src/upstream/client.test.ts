@@ -1,0 +1,143 @@
+import { gzipSync } from "node:zlib";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type FakeHomeserver, startFakeHomeserver, v2 } from "../../test/support/fake-homeserver.ts";
+import type { EventId, RoomId } from "../wire/ids.ts";
+import { HomeserverClient } from "./client.ts";
+import { retryAfter, type UpstreamError } from "./upstream-error.ts";
+
+let hs: FakeHomeserver;
+let client: HomeserverClient;
+let token: string;
+const never = new AbortController().signal;
+const SYNC = { since: "s1", timeout: 0, filter: "{}" };
+
+beforeEach(async () => {
+  hs = await startFakeHomeserver();
+  client = new HomeserverClient({ baseUrl: `${hs.url}/` });
+  token = hs.login("@alice:test", "PHONE");
+});
+
+afterEach(async () => {
+  await client.close();
+  await hs.stop();
+});
+
+/** The UpstreamError that `promise` rejects with. */
+async function failure(promise: Promise<unknown>): Promise<UpstreamError> {
+  return promise.then(
+    () => expect.unreachable("it should have been rejected"),
+    (error: UpstreamError) => error,
+  );
+}
+
+describe("whoami", () => {
+  test("tells user and device, and null where the homeserver tells no device", async () => {
+    expect(await client.whoami(token, never)).toEqual({ userId: "@alice:test", deviceId: "PHONE" });
+    expect(await client.whoami(hs.login("@bot:test", null), never)).toEqual({ userId: "@bot:test", deviceId: null });
+  });
+
+  test("a revoked token is unknown_token, with soft_logout as the homeserver says", async () => {
+    hs.revoke(token, true);
+    expect(await failure(client.whoami(token, never))).toMatchObject({ kind: "unknown_token", softLogout: true, status: 401 });
+  });
+});
+
+describe("sync", () => {
+  test("B49, B51: sends since URL-encoded, the filter, set_presence=offline", async () => {
+    hs.queueSync(token, v2());
+    await client.sync(token, { since: "s1&a=b c+d%20~/ü", timeout: 0, filter: '{"room":{}}' }, never);
+    const query = hs.polls(token)[0]?.query;
+    expect(query?.get("since")).toBe("s1&a=b c+d%20~/ü");
+    expect(query?.get("filter")).toBe('{"room":{}}');
+    expect(query?.get("set_presence")).toBe("offline");
+    expect(hs.polls(token)[0]?.headers.authorization).toBe(`Bearer ${token}`);
+  });
+
+  test("gives the body byte for byte, unpacked", async () => {
+    const text = `{"next_batch":"s1", "big": 1.0, "x":"${"é\\u0000".repeat(1000)}"}`;
+    hs.queueSync(token, text);
+    expect((await client.sync(token, { ...SYNC, since: null }, never)).text).toBe(text);
+  });
+
+  test.each(["M_INVALID_PARAM", "M_UNKNOWN", "M_UNKNOWN_POS"])("400 %s to a since is bad_since, without one it is not", async (errcode) => {
+    hs.fail({ path: "/sync" }, { status: 400, body: { errcode } }, 2);
+    expect((await failure(client.sync(token, SYNC, never))).kind).toBe("bad_since");
+    expect((await failure(client.sync(token, { ...SYNC, since: null }, never))).kind).toBe("rejected");
+  });
+
+  test.each([
+    [401, { errcode: "M_UNKNOWN_TOKEN" }, "unknown_token"],
+    [401, { errcode: "M_MISSING_TOKEN" }, "unknown_token"],
+    [403, { errcode: "M_UNKNOWN_TOKEN" }, "unknown_token"],
+    [403, { errcode: "M_FORBIDDEN" }, "forbidden"],
+    [401, "<html>log in to the Wi-Fi</html>", "rejected"],
+    [400, { errcode: "M_BAD_JSON" }, "rejected"],
+    [404, "", "rejected"],
+    [500, { errcode: "M_UNKNOWN" }, "rejected"],
+    [502, "<html>Bad Gateway</html>", "rejected"],
+    [429, "slow down", "rate_limited"],
+    [200, "", "bad_answer"],
+    [200, "[]", "bad_answer"],
+    [200, "<html>hello</html>", "bad_answer"],
+  ])("%i %j is %s", async (status, body, kind) => {
+    hs.fail({ path: "/sync" }, { status, body });
+    expect(await failure(client.sync(token, SYNC, never))).toMatchObject({ kind, status });
+  });
+
+  test("429 tells how long to wait: body first, then header", async () => {
+    hs.fail({ path: "/sync" }, { status: 429, body: { errcode: "M_LIMIT_EXCEEDED", retry_after_ms: 1234 }, headers: { "retry-after": "9" } });
+    expect((await failure(client.sync(token, SYNC, never))).retryAfterMs).toBe(1234);
+    hs.fail({ path: "/sync" }, { status: 503, body: "<html>", headers: { "retry-after": "9" } });
+    expect((await failure(client.sync(token, SYNC, never))).retryAfterMs).toBe(9000);
+    expect(retryAfter({}, new Date(61_000).toUTCString(), 1000)).toBe(60_000);
+    expect(retryAfter({ retry_after_ms: "soon" }, "tomorrow", 0)).toBeNull();
+  });
+
+  test("a body that breaks off is unreachable, plain and zipped", async () => {
+    const zip = gzipSync(`{"a":"${Math.random()}"}`);
+    hs.fail({ path: "/sync" }, { body: '{"next_batch":"s1","rooms":{}}', cut: 10 });
+    expect((await failure(client.sync(token, SYNC, never))).kind).toBe("unreachable");
+    hs.fail({ path: "/sync" }, { body: zip, cut: 10, headers: { "content-encoding": "gzip" } });
+    expect((await failure(client.sync(token, SYNC, never))).kind).toBe("unreachable");
+  });
+
+  test("a body that is too large when unpacked is refused", async () => {
+    const small = new HomeserverClient({ baseUrl: hs.url, maxResponseBytes: 10_000 });
+    hs.fail({ path: "/sync" }, { body: `{"x":"${"x".repeat(1_000_000)}"}` });
+    expect(await failure(small.sync(token, SYNC, never))).toMatchObject({ kind: "bad_answer", message: expect.stringContaining("larger than 10000 bytes") });
+    hs.queueSync(token, v2({ next_batch: "n" }));
+    expect((await small.sync(token, SYNC, never)).text).toContain('"n"');
+    await small.close();
+  });
+
+  test("no answer in time is unreachable; no server too", async () => {
+    const hasty = new HomeserverClient({ baseUrl: hs.url, timeouts: { syncGrace: 20 } });
+    hs.holdSync(token);
+    expect(await failure(hasty.sync(token, SYNC, never))).toMatchObject({ kind: "unreachable", message: expect.stringContaining("within 20 ms") });
+    await hasty.close();
+    await hs.stop();
+    expect((await failure(client.sync(token, SYNC, never))).kind).toBe("unreachable");
+    hs = await startFakeHomeserver();
+  });
+
+  test("the caller's signal ends it with its own reason, and the homeserver sees the connection go", async () => {
+    const controller = new AbortController();
+    const polling = client.sync(token, { ...SYNC, timeout: 30_000 }, controller.signal);
+    const rejected = expect(polling).rejects.toThrow("enough");
+    const poll = await hs.waitForPoll(token);
+    controller.abort(new Error("enough"));
+    await rejected;
+    await new Promise<void>((resolve) => (poll.signal.aborted ? resolve() : poll.signal.addEventListener("abort", () => resolve())));
+  });
+});
+
+test("ids are encoded in paths", async () => {
+  hs.on("GET", "/_matrix/client/v3/rooms/:room/context/:event", (request) => ({ body: request.params }));
+  hs.on("GET", "/_matrix/client/v3/rooms/:room/members", { body: { chunk: [] } });
+  const answer = await client.context(token, "!a/b:test" as RoomId, "$x/?+" as EventId, 10, never);
+  expect(JSON.parse(answer.text)).toEqual({ room: "!a/b:test", event: "$x/?+" });
+  await client.members(token, "!a:test" as RoomId, "at&1", never);
+  expect(hs.seen({ path: "/members" })[0]?.query.get("at")).toBe("at&1");
+  await client.members(token, "!a:test" as RoomId, null, never);
+  expect(hs.seen({ path: "/members" })[1]?.query.has("at")).toBe(false);
+});

@@ -1,0 +1,200 @@
+/**
+ * The homeserver's client-server API, as far as we ask it ourselves. Answers are texts: what is stored is cut from them byte for byte.
+ * Every method rejects with UpstreamError, or with the reason of its signal.
+ */
+
+import { createGunzip } from "node:zlib";
+import { Agent, type Dispatcher } from "undici";
+import { reasonOf, withDeadline } from "../base/abort.ts";
+import type { EventId, RoomId, UserId } from "../wire/ids.ts";
+import { errorOfStatus, UpstreamError } from "./upstream-error.ts";
+
+/** All in milliseconds, for the whole of a request, its body included. */
+export type ClientTimeouts = {
+  readonly connect: number;
+  /** Any request but /sync. */
+  readonly request: number;
+  /** A /sync without `since`: large accounts take minutes. */
+  readonly firstSync: number;
+  /** Added to the `timeout` of a /sync with `since`. */
+  readonly syncGrace: number;
+};
+
+export type ClientOptions = {
+  /** Base URL of the homeserver, with or without a slash at the end. */
+  readonly baseUrl: string;
+  readonly timeouts?: Partial<ClientTimeouts>;
+  /** Bytes of one body, unpacked. Default 256 MiB. */
+  readonly maxResponseBytes?: number;
+  readonly userAgent?: string;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+};
+
+/** A body and when it was complete (ms since 1970). */
+export type Answer = { readonly text: string; readonly receivedAt: number };
+
+/** Who a token belongs to. `deviceId` null: the homeserver told none. */
+export type Whoami = { readonly userId: UserId; readonly deviceId: string | null };
+
+/** `since` null: from the beginning. `timeout` in milliseconds. `filter`: JSON text (see v2-filter.ts). */
+export type SyncQuery = { readonly since: string | null; readonly timeout: number; readonly filter: string };
+
+const TIMEOUTS: ClientTimeouts = { connect: 10_000, request: 60_000, firstSync: 600_000, syncGrace: 60_000 };
+
+type Query = Readonly<Record<string, string | number | null | undefined>>;
+
+export class HomeserverClient {
+  readonly #baseUrl: string;
+  readonly #timeouts: ClientTimeouts;
+  readonly #maxBytes: number;
+  readonly #userAgent: string;
+  readonly #now: () => number;
+  readonly #agent: Agent;
+
+  constructor(options: ClientOptions) {
+    this.#baseUrl = options.baseUrl.replace(/\/+$/, "");
+    this.#timeouts = { ...TIMEOUTS, ...options.timeouts };
+    this.#maxBytes = options.maxResponseBytes ?? 256 * 1024 * 1024;
+    this.#userAgent = options.userAgent ?? "syncv3";
+    this.#now = options.now ?? Date.now;
+    // A connection a waiting poll: undici's default of unlimited connections is wanted. Its own timeouts are off, ours hold.
+    this.#agent = new Agent({ connect: { timeout: this.#timeouts.connect }, headersTimeout: 0, bodyTimeout: 0, keepAliveTimeout: 4000 });
+  }
+
+  /** `GET /account/whoami`. */
+  async whoami(token: string, signal: AbortSignal): Promise<Whoami> {
+    const path = "/_matrix/client/v3/account/whoami";
+    const { text } = await this.get(token, path, {}, signal);
+    const body = JSON.parse(text) as Record<string, unknown>;
+    const userId = body["user_id"];
+    if (typeof userId !== "string" || !userId.startsWith("@")) throw new UpstreamError("bad_answer", `the homeserver's answer to ${path} has no user_id`, { status: 200 });
+    const deviceId = body["device_id"];
+    return { userId: userId as UserId, deviceId: typeof deviceId === "string" && deviceId !== "" ? deviceId : null };
+  }
+
+  /** `GET /sync` (v2), without marking the user online. A since that the homeserver does not know rejects as bad_since. */
+  sync(token: string, query: SyncQuery, signal: AbortSignal): Promise<Answer> {
+    const limit = query.since === null ? this.#timeouts.firstSync : query.timeout + this.#timeouts.syncGrace;
+    const params = { since: query.since, timeout: query.timeout, filter: query.filter, set_presence: "offline" };
+    return this.#get(token, "/_matrix/client/v3/sync", params, limit, signal);
+  }
+
+  /** `GET /rooms/{roomId}/members`; `at`: a v2 token (null: now). */
+  members(token: string, roomId: RoomId, at: string | null, signal: AbortSignal): Promise<Answer> {
+    return this.get(token, `${roomPath(roomId)}/members`, { at }, signal);
+  }
+
+  /** `GET /rooms/{roomId}/joined_members`. */
+  joinedMembers(token: string, roomId: RoomId, signal: AbortSignal): Promise<Answer> {
+    return this.get(token, `${roomPath(roomId)}/joined_members`, {}, signal);
+  }
+
+  /** `GET /rooms/{roomId}/state`: the whole present state. */
+  state(token: string, roomId: RoomId, signal: AbortSignal): Promise<Answer> {
+    return this.get(token, `${roomPath(roomId)}/state`, {}, signal);
+  }
+
+  /** `GET /rooms/{roomId}/messages`. `from` null: from the newest (dir b). `filter`: JSON text. */
+  messages(token: string, roomId: RoomId, query: { readonly from: string | null; readonly dir: "b" | "f"; readonly limit: number; readonly filter?: string }, signal: AbortSignal): Promise<Answer> {
+    return this.get(token, `${roomPath(roomId)}/messages`, query, signal);
+  }
+
+  /** `GET /rooms/{roomId}/context/{eventId}`. `limit`: events around it. */
+  context(token: string, roomId: RoomId, eventId: EventId, limit: number, signal: AbortSignal, filter?: string): Promise<Answer> {
+    return this.get(token, `${roomPath(roomId)}/context/${encodeURIComponent(eventId)}`, { limit, filter }, signal);
+  }
+
+  /** `GET /rooms/{roomId}/event/{eventId}`. */
+  event(token: string, roomId: RoomId, eventId: EventId, signal: AbortSignal): Promise<Answer> {
+    return this.get(token, `${roomPath(roomId)}/event/${encodeURIComponent(eventId)}`, {}, signal);
+  }
+
+  /** Any other GET whose answer is JSON. Parameters that are null or undefined are left out. `token` null: unauthenticated. */
+  async get(token: string | null, path: string, query: Query, signal: AbortSignal): Promise<Answer> {
+    const answer = await this.#get(token, path, query, this.#timeouts.request, signal);
+    try {
+      JSON.parse(answer.text);
+    } catch (cause) {
+      throw new UpstreamError("bad_answer", `the homeserver's answer to ${path} is not JSON`, { status: 200, cause });
+    }
+    return answer;
+  }
+
+  /** Closes idle connections and breaks the others. */
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  #get(token: string | null, path: string, query: Query, limitMs: number, parent: AbortSignal): Promise<Answer> {
+    const late = () => new UpstreamError("unreachable", `the homeserver did not answer ${path} within ${limitMs} ms`);
+    return withDeadline(parent, limitMs, late, async (signal) => {
+      try {
+        return await this.#request(token, path, query, signal);
+      } catch (cause) {
+        if (signal.aborted) throw reasonOf(signal);
+        if (cause instanceof UpstreamError) throw cause;
+        throw new UpstreamError("unreachable", `the homeserver cannot be reached for ${path}: ${causeText(cause)}`, { cause });
+      }
+    });
+  }
+
+  async #request(token: string | null, path: string, query: Query, signal: AbortSignal): Promise<Answer> {
+    const url = new URL(this.#baseUrl + path);
+    for (const [name, value] of Object.entries(query)) if (value !== null && value !== undefined) url.searchParams.set(name, String(value));
+    const response = await this.#agent.request({
+      origin: url.origin,
+      path: url.pathname + url.search,
+      method: "GET",
+      signal,
+      headers: {
+        accept: "application/json",
+        "accept-encoding": "gzip",
+        "user-agent": this.#userAgent,
+        ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+      },
+    });
+    const text = await this.#readBody(response, path);
+    const receivedAt = this.#now();
+    if (response.statusCode !== 200) throw errorOfStatus(response.statusCode, text, one(response.headers["retry-after"]), receivedAt, { path, since: typeof query["since"] === "string" });
+    if (!/^\s*\{/.test(text)) throw new UpstreamError("bad_answer", `the homeserver's answer to ${path} is not a JSON object`, { status: 200 });
+    return { text, receivedAt };
+  }
+
+  /** The body, unpacked, never more than the limit in memory; it is read to its end or destroyed, so that no connection leaks. */
+  async #readBody(response: Dispatcher.ResponseData, path: string): Promise<string> {
+    const { body } = response;
+    const zipped = one(response.headers["content-encoding"])?.toLowerCase() === "gzip";
+    const gunzip = zipped ? createGunzip() : null;
+    const stream = gunzip ? body.pipe(gunzip) : body;
+    if (gunzip) body.on("error", (error) => gunzip.destroy(error));
+    const chunks: Buffer[] = [];
+    let size = 0;
+    try {
+      for await (const chunk of stream) {
+        size += (chunk as Buffer).length;
+        if (size > this.#maxBytes) throw new UpstreamError("bad_answer", `the homeserver's answer to ${path} is larger than ${this.#maxBytes} bytes`, { status: response.statusCode });
+        chunks.push(chunk as Buffer);
+      }
+    } finally {
+      gunzip?.destroy();
+      body.destroy();
+      body.on("error", () => {}); // destroying a body that is not at its end reports an abort, which nobody needs
+    }
+    return Buffer.concat(chunks, size).toString("utf8");
+  }
+}
+
+function roomPath(roomId: RoomId): string {
+  return `/_matrix/client/v3/rooms/${encodeURIComponent(roomId)}`;
+}
+
+function one(header: string | string[] | undefined): string | undefined {
+  return Array.isArray(header) ? header[0] : header;
+}
+
+function causeText(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  const code = (cause as { code?: unknown }).code;
+  return typeof code === "string" && !cause.message.includes(code) ? `${cause.message} (${code})` : cause.message;
+}

@@ -1,0 +1,126 @@
+/** What an answer needs and a poll does not bring (D24): full member lists, older history. One fetch at a time for one thing. */
+
+import type { SecretBox } from "../base/secret-box.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Feed } from "../feed/hub.ts";
+import type { Sql } from "../store/db.ts";
+import { liveToken, oldestToken, syncedPlace } from "../store/fetch-place.ts";
+import { openToken } from "../store/tokens.ts";
+import { cutEvent } from "../wire/event.ts";
+import type { AccountNo, RoomId } from "../wire/ids.ts";
+import { eachElement, eachMember, JsonSyntaxError } from "../wire/json-scan.ts";
+import type { HomeserverClient } from "./client.ts";
+import { learnMembers } from "./ingest/learn-members.ts";
+import { storeOlder } from "./ingest/store-older.ts";
+
+/** What can be fetched: the engine's `Need`. */
+export type FetchWish =
+  | { readonly kind: "members"; readonly roomId: RoomId }
+  | { readonly kind: "older"; readonly roomId: RoomId; /** At least so many events, where there are. */ readonly count: number };
+
+export type FetcherDeps = {
+  readonly sql: Sql;
+  readonly client: Pick<HomeserverClient, "members" | "messages" | "context">;
+  readonly box: SecretBox;
+  readonly feed: Pick<Feed, "publish">;
+  readonly logger: Logger;
+  readonly now: () => number;
+};
+
+/** One request of /messages brings at most so many events. */
+const MOST_OLDER = 100;
+
+export class Fetcher {
+  readonly #deps: FetcherDeps;
+  readonly #running = new Map<string, Promise<void>>();
+  readonly #stop = new AbortController();
+
+  constructor(deps: FetcherDeps) {
+    this.#deps = deps;
+  }
+
+  /** Fetches and stores; joins a fetch of the same thing that is under way. Resolves when it is stored, rejects where it cannot be had. */
+  fetch(account: AccountNo, wish: FetchWish): Promise<void> {
+    const key = `${account} ${wish.kind} ${wish.roomId}`;
+    const running = this.#running.get(key);
+    if (running) return running;
+    const work = this.#fetch(account, wish).finally(() => this.#running.delete(key));
+    this.#running.set(key, work);
+    // The request that asked may have stopped waiting: the failure is told here, once.
+    work.catch((error: unknown) => {
+      if (!this.#stop.signal.aborted) {
+        this.#deps.logger.info({ account, kind: wish.kind, reason: error instanceof Error ? error.message : String(error) }, "A fetch from the homeserver failed");
+      }
+    });
+    return work;
+  }
+
+  /** Ends what is under way. */
+  async close(): Promise<void> {
+    this.#stop.abort(new Error("stopping"));
+    await Promise.allSettled(this.#running.values());
+  }
+
+  async #fetch(account: AccountNo, wish: FetchWish): Promise<void> {
+    const sealed = await liveToken(this.#deps.sql, account);
+    if (!sealed) throw new Error("no access token of the account is valid");
+    const token = openToken(this.#deps.box, sealed);
+    await (wish.kind === "members" ? this.#members(account, token, wish.roomId) : this.#older(account, token, wish.roomId, wish.count));
+  }
+
+  async #members(account: AccountNo, token: string, roomId: RoomId): Promise<void> {
+    const { sql, client, feed } = this.#deps;
+    const place = await syncedPlace(sql, account);
+    if (!place) throw new Error("the account was not synced yet");
+    const { text } = await client.members(token, roomId, place.since, this.#stop.signal);
+    const { chunk } = cutAnswer(text);
+    await learnMembers({ sql }, { account, roomId, at: place.position, memberEventTexts: chunk, now: this.#deps.now() });
+    feed.publish({ type: "news", account, kinds: new Set(["members"]), rooms: new Set([roomId]) });
+  }
+
+  /**
+   * Older events and the state before them. One event more than is wanted is asked for: /context of it tells the state after
+   * it, which is the state before the others.
+   */
+  async #older(account: AccountNo, token: string, roomId: RoomId, count: number): Promise<void> {
+    const { sql, client, feed } = this.#deps;
+    const from = await oldestToken(sql, account, roomId);
+    if (from === null) throw new Error("no token for the room's history is known");
+    const limit = Math.min(count + 1, MOST_OLDER);
+    const messages = cutAnswer((await client.messages(token, roomId, { from, dir: "b", limit }, this.#stop.signal)).text);
+    const store = (newestFirst: readonly string[], state: readonly string[], prevBatch: string | null) =>
+      storeOlder({ sql }, { account, roomId, newestFirst, stateBefore: state, prevBatch, now: this.#deps.now() });
+    if (messages.end === null) await store(messages.chunk, [], null);
+    else {
+      const before = messages.chunk.at(-1);
+      const event = before === undefined ? null : cutEvent(before, this.#deps.now());
+      if (event?.kind !== "event") throw new Error("the homeserver gave no older events");
+      const filter = JSON.stringify({ lazy_load_members: true });
+      const { text } = await client.context(token, roomId, event.event_id, 0, this.#stop.signal, filter);
+      const context = cutAnswer(text);
+      await store(messages.chunk.slice(0, -1), context.state, context.end);
+    }
+    feed.publish({ type: "news", account, kinds: new Set(["timeline"]), rooms: new Set([roomId]) });
+  }
+}
+
+/** `chunk`, `state` (event texts) and `end` of an answer of /members, /messages or /context. */
+function cutAnswer(text: string): { chunk: string[]; state: string[]; end: string | null } {
+  const chunk: string[] = [];
+  const state: string[] = [];
+  let end: string | null = null;
+  const list = (start: number, into: string[]) => {
+    if (text[start] === "[") eachElement(text, start, (from, to) => void into.push(text.slice(from, to)));
+  };
+  try {
+    eachMember(text, 0, (key, start, stop) => {
+      if (key === "chunk") list(start, chunk);
+      else if (key === "state") list(start, state);
+      else if (key === "end") end = JSON.parse(text.slice(start, stop)) as string | null;
+    });
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) throw new Error("the homeserver's answer is not JSON", { cause: error });
+    throw error;
+  }
+  return { chunk, state, end };
+}

@@ -1,0 +1,95 @@
+/** A batch in the making: its ordinals, its rows so far, and what it is news of. */
+
+import type { WakeKind } from "../../feed/hub.ts";
+import type { RoomFacts, Membership } from "../../store/room-facts.ts";
+import type {
+  AccountDataRow, EventRow, FactsRow, InviteEnd, InviteRow, MemberEnd, MemberRow, MembersEnd, PresenceRow, ReceiptRow, RedactionRow, RoomRow,
+  RoomWrites, StateEnd, StateRow, TimelineRow, TypingRow,
+} from "../../store/ingest/rows.ts";
+import type { KnownRoom } from "../../store/ingest/known.ts";
+import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
+
+export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+export class Draft {
+  /** The position before the batch. */
+  readonly start: number;
+  readonly kinds = new Set<WakeKind>();
+  readonly newsOf = new Set<RoomId>();
+  readonly events = new Map<EventId, Mutable<EventRow>>();
+  readonly timeline: Mutable<TimelineRow>[] = [];
+  readonly state: Mutable<StateRow>[] = [];
+  readonly stateEnds: StateEnd[] = [];
+  readonly members: Mutable<MemberRow>[] = [];
+  readonly memberEnds: MemberEnd[] = [];
+  readonly membersEnds: MembersEnd[] = [];
+  readonly rooms: RoomRow[] = [];
+  readonly facts: FactsRow[] = [];
+  readonly typing: TypingRow[] = [];
+  readonly receipts: ReceiptRow[] = [];
+  readonly accountData: AccountDataRow[] = [];
+  readonly presence: PresenceRow[] = [];
+  readonly invites: InviteRow[] = [];
+  readonly inviteEnds: InviteEnd[] = [];
+  readonly redactions = new Map<EventId, RedactionRow>();
+  ignored: readonly UserId[] | null = null;
+  endSessions = false;
+  #last: number;
+
+  constructor(position: number) {
+    this.start = position;
+    this.#last = position;
+  }
+
+  /** The ordinal given last; once the batch is whole, the new position. */
+  get last(): number {
+    return this.#last;
+  }
+
+  /** The next ordinal, for a change of that kind (in that room). */
+  next(kind: WakeKind, room?: RoomId): number {
+    this.kinds.add(kind);
+    if (room !== undefined) this.newsOf.add(room);
+    this.#last += 1;
+    return this.#last;
+  }
+
+  /** New facts get a row, with an ordinal of its own; the same as before get none. */
+  putFacts(room: KnownRoom, membership: Membership, facts: RoomFacts): void {
+    const text = JSON.stringify(facts);
+    if (room.membership === membership && room.facts !== null && JSON.stringify(room.facts) === text) return;
+    this.facts.push({ room_id: room.room_id, from_ord: this.next("facts", room.room_id), membership, facts: text });
+  }
+
+  /** Writes the room's row where it differs from the stored one. */
+  putRoom(stored: KnownRoom, row: RoomRow): void {
+    const same =
+      stored.membership !== null && stored.last_ord === row.last_ord && stored.last_ts === row.last_ts && stored.members === row.members &&
+      stored.unsure_ord === row.unsure_ord && stored.pending_gap === row.pending_gap;
+    if (!same) this.rooms.push(row);
+  }
+
+  writes(): RoomWrites {
+    return {
+      position: this.#last,
+      ignored: this.ignored === null ? null : JSON.stringify(this.ignored),
+      endSessions: this.endSessions,
+      events: [...this.events.values()],
+      timeline: this.timeline,
+      state: this.state,
+      stateEnds: this.stateEnds,
+      members: this.members,
+      memberEnds: this.memberEnds,
+      membersEnds: this.membersEnds,
+      rooms: this.rooms,
+      facts: this.facts,
+      typing: this.typing,
+      receipts: this.receipts,
+      accountData: this.accountData,
+      presence: this.presence,
+      invites: this.invites,
+      inviteEnds: this.inviteEnds,
+      redactions: [...this.redactions.values()],
+    };
+  }
+}

@@ -1,0 +1,114 @@
+/** Stores a room's full member list, as the homeserver's /members tells it. */
+
+import type { Tx } from "../../store/db.ts";
+import { writeTx } from "../../store/db.ts";
+import { lockAccount } from "../../store/ingest/device.ts";
+import type { KnownRoom } from "../../store/ingest/known.ts";
+import type { OpenMember } from "../../store/ingest/member-list.ts";
+import { readOpenMembers, readRoom, writePosition } from "../../store/ingest/member-list.ts";
+import { writeEvents } from "../../store/ingest/write-events.ts";
+import { writeMembers, writeRoomRows } from "../../store/ingest/write.ts";
+import type { CutEvent } from "../../wire/event.ts";
+import { cutEvent } from "../../wire/event.ts";
+import type { AccountNo, Position, RoomId, UserId } from "../../wire/ids.ts";
+import { Draft } from "./draft.ts";
+import { computeFacts, noChange } from "./facts.ts";
+import type { IngestDeps } from "./ingest.ts";
+import { RoomState } from "./room-state.ts";
+
+export type LearnInput = {
+  readonly account: AccountNo;
+  readonly roomId: RoomId;
+  /** The account's position when /members was asked: what came since is newer than the answer. */
+  readonly at: Position;
+  /** The answer's `chunk`. */
+  readonly memberEventTexts: readonly string[];
+  /** When the answer came, ms. */
+  readonly now: number;
+};
+
+/** `position`: the account's, now. `changed`: how many members were not known, or known otherwise. */
+export type LearnResult = { readonly position: Position; readonly changed: number };
+
+/**
+ * The list is complete afterwards, unless it became unsure (a gap, a new join) after it was asked for: then ask again.
+ * Each change has an ordinal of its own; those who are in the room no more end at one.
+ */
+export async function learnMembers(deps: IngestDeps, input: LearnInput): Promise<LearnResult> {
+  const events = new Map<UserId, CutEvent>();
+  for (const text of input.memberEventTexts) {
+    const event = cutEvent(text, input.now);
+    if (event.kind === "event" && event.type === "m.room.member" && event.state_key !== null) events.set(event.state_key as UserId, event);
+  }
+  return await writeTx(deps.sql, (tx) => learn(tx, input, events));
+}
+
+async function learn(tx: Tx, input: LearnInput, events: ReadonlyMap<UserId, CutEvent>): Promise<LearnResult> {
+  const [account, room, stored] = await Promise.all([
+    lockAccount(tx, input.account),
+    readRoom(tx, input.account, input.roomId),
+    readOpenMembers(tx, input.account, input.roomId),
+  ]);
+  if (!account || !room) return { position: (account?.position ?? input.at) as Position, changed: 0 };
+  const draft = new Draft(account.position);
+  const gone = planList(draft, input, room, stored, events);
+  if (room.unsure_ord <= input.at) draft.putRoom(room, { ...pick(room), members: "complete" });
+  planCounts(draft, account.user_id, room, stored, gone, events);
+  await Promise.all([
+    ...writeEvents(tx, [...draft.events.values()]),
+    ...writeMembers(tx, input.account, draft),
+    ...writeRoomRows(tx, input.account, draft),
+    writePosition(tx, input.account, draft.last),
+  ]);
+  return { position: draft.last as Position, changed: draft.members.length + gone.size };
+}
+
+/** Plans the rows; gives those who are not in the list. */
+function planList(
+  draft: Draft,
+  input: LearnInput,
+  room: KnownRoom,
+  stored: readonly OpenMember[],
+  events: ReadonlyMap<UserId, CutEvent>,
+): ReadonlySet<UserId> {
+  const known = stored.map((member) => ({ ...member, room_id: room.room_id, body: "{}" }));
+  const state = new RoomState(draft, room.room_id, [], known);
+  const newer = new Set(stored.filter((member) => member.from_ord > input.at).map((member) => member.user_id));
+  for (const [user, event] of events) {
+    if (!newer.has(user) && state.isNew(event)) state.apply(event, draft.next("members", room.room_id), room.members === "none");
+  }
+  const gone = stored.map((member) => member.user_id).filter((user) => !events.has(user) && !newer.has(user));
+  if (gone.length > 0) {
+    const to_ord = draft.next("members", room.room_id);
+    for (const user_id of gone) draft.memberEnds.push({ room_id: room.room_id, user_id, to_ord });
+  }
+  return new Set(gone);
+}
+
+/** Where nobody tells how many there are, now we know. */
+function planCounts(
+  draft: Draft,
+  me: UserId,
+  room: KnownRoom,
+  stored: readonly OpenMember[],
+  gone: ReadonlySet<UserId>,
+  events: ReadonlyMap<UserId, CutEvent>,
+): void {
+  if (room.facts?.sources.counted !== true || room.membership === null) return;
+  const members = new Map<UserId, string>();
+  for (const member of stored) if (!gone.has(member.user_id)) members.set(member.user_id, member.membership);
+  for (const row of draft.members) members.set(row.user_id, row.membership);
+  const having = (membership: string): number => [...members.values()].filter((each) => each === membership).length;
+  const present = [...members].filter(([user, each]) => user !== me && (each === "join" || each === "invite")).map(([user]) => user);
+  const facts = computeFacts(room.facts, {
+    ...noChange(me, room.facts),
+    counted: { joined: having("join"), invited: having("invite") },
+    standIns: present.sort().slice(0, 5),
+    member: (user) => events.get(user)?.content,
+  });
+  draft.putFacts(room, room.membership, facts);
+}
+
+function pick({ room_id, last_ord, last_ts, members, unsure_ord, pending_gap }: KnownRoom): Omit<KnownRoom, "membership" | "facts"> {
+  return { room_id, last_ord, last_ts, members, unsure_ord, pending_gap };
+}

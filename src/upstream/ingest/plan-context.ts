@@ -1,0 +1,75 @@
+/** What every part of the planner needs: who asks, and what is known, found quickly. */
+
+import type { AccountDataKey, Known, KnownEvent, KnownMember, KnownRoom, KnownState } from "../../store/ingest/known.ts";
+import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
+
+/** Counts and stand-ins that only some rooms need: see needs.ts. */
+export type Extra = {
+  readonly counts: ReadonlyMap<RoomId, { readonly joined: number; readonly invited: number }>;
+  readonly standIns: ReadonlyMap<RoomId, readonly KnownMember[]>;
+};
+
+export type PlanContext = {
+  readonly me: UserId;
+  /** When the response came, ms. */
+  readonly now: number;
+  /** The account is synced anew (D26). */
+  readonly reset: boolean;
+  readonly ignored: readonly UserId[];
+  readonly known: KnownIndex;
+  readonly extra: Extra;
+  /** Rooms of m.direct, where it is known now; null: rooms keep what they are. `told`: the response brought it. */
+  readonly direct: { readonly rooms: ReadonlySet<string>; readonly told: boolean } | null;
+};
+
+export class KnownIndex {
+  readonly rooms: ReadonlyMap<RoomId, KnownRoom>;
+  readonly seen: ReadonlyMap<RoomId, ReadonlyMap<EventId, number>>;
+  readonly state: ReadonlyMap<RoomId, readonly KnownState[]>;
+  readonly members: ReadonlyMap<RoomId, readonly KnownMember[]>;
+  readonly redacted: ReadonlyMap<RoomId, readonly KnownEvent[]>;
+  readonly typing: ReadonlyMap<RoomId, string>;
+  readonly presence: ReadonlyMap<UserId, string>;
+  readonly invites: ReadonlyMap<RoomId, Known["invites"][number]>;
+  readonly #receipts: ReadonlyMap<string, Known["receipts"][number]>;
+  readonly #accountData: ReadonlyMap<string, string>;
+
+  constructor(known: Known) {
+    this.rooms = new Map(known.rooms.map((room) => [room.room_id, room]));
+    const seen = new Map<RoomId, Map<EventId, number>>();
+    for (const row of known.seen) {
+      const room = seen.get(row.room_id);
+      if (room) room.set(row.event_id, Math.max(row.ord, room.get(row.event_id) ?? 0));
+      else seen.set(row.room_id, new Map([[row.event_id, row.ord]]));
+    }
+    this.seen = seen;
+    this.state = Map.groupBy(known.state, (row) => row.room_id);
+    this.members = Map.groupBy(known.members, (row) => row.room_id);
+    this.redacted = Map.groupBy(known.redacted, (row) => row.room_id);
+    this.typing = new Map(known.typing.map((row) => [row.room_id, row.users]));
+    this.presence = new Map(known.presence.map((row) => [row.user_id, row.body]));
+    this.invites = new Map(known.invites.map((row) => [row.room_id, row]));
+    this.#receipts = new Map(known.receipts.map((row) => [key(row.room_id, row.user_id, row.kind, row.thread_id), row]));
+    this.#accountData = new Map(known.accountData.map((row) => [key(row.room_id, row.type), row.body]));
+  }
+
+  /** What is known of a room; of an unknown one, that. */
+  room(room_id: RoomId): KnownRoom {
+    return this.rooms.get(room_id) ?? {
+      room_id, last_ord: 0, last_ts: 0, members: "none", unsure_ord: 0, pending_gap: false, membership: null, facts: null,
+    };
+  }
+
+  receipt(room: RoomId, user: UserId, kind: string, thread: string): Known["receipts"][number] | undefined {
+    return this.#receipts.get(key(room, user, kind, thread));
+  }
+
+  /** The body of an account data event; room '' is global. */
+  accountData(room: AccountDataKey["room_id"], type: string): string | undefined {
+    return this.#accountData.get(key(room, type));
+  }
+}
+
+function key(...parts: readonly string[]): string {
+  return JSON.stringify(parts);
+}

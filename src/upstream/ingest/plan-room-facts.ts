@@ -1,0 +1,97 @@
+/** The facts of a room of the join or leave section, and whether its member list adds up. */
+
+import type { KnownMember } from "../../store/ingest/known.ts";
+import type { Membership } from "../../store/room-facts.ts";
+import { isObject } from "../../wire/identifier.ts";
+import type { UserId } from "../../wire/ids.ts";
+import type { FactsChange } from "./facts.ts";
+import { computeFacts, NO_FACTS, tagsOf } from "./facts.ts";
+import type { RoomWork } from "./plan-room.ts";
+
+/** As many as homeservers tell. */
+const MAX_HEROES = 5;
+
+/** Plans the facts row. True: the members known to be joined are not as many as the homeserver counts, though all should be known. */
+export function planRoomFacts(work: RoomWork, membership: Membership): boolean {
+  const { draft, context, stored, section, state, whole } = work;
+  const counted = countMembers(work);
+  const base = whole || stored.facts === null ? NO_FACTS : stored.facts;
+  const gone = membership !== "join";
+  const change: FactsChange = {
+    me: context.me,
+    contents: state.contents,
+    member: memberContent(work),
+    ...section.summary,
+    counted,
+    standIns: standIns(work),
+    notifications: gone ? 0 : section.unread.notifications,
+    highlights: gone ? 0 : section.unread.highlights,
+    tags: tags(work),
+    isDm: isDirect(work),
+  };
+  const facts = computeFacts(base, change);
+  draft.putFacts(stored, membership, facts);
+  if (whole || stored.members !== "complete" || section.summary.joined === null || counted === null) return false;
+  return counted.joined !== section.summary.joined;
+}
+
+/** Members that are known, after the batch; null where nobody counted those before it. */
+function countMembers(work: RoomWork): { joined: number; invited: number } | null {
+  const { context, stored, state, whole } = work;
+  const before = whole || stored.facts === null ? { joined: 0, invited: 0 } : context.extra.counts.get(stored.room_id);
+  if (before === undefined) return null;
+  return whole ? countTold(work) : { joined: before.joined + state.joinedBy, invited: before.invited + state.invitedBy };
+}
+
+/** Of a whole room, the members that the response told, whether or not they were known before. */
+function countTold(work: RoomWork): { joined: number; invited: number } {
+  const told = [...work.state.memberContents.values()].map((member) => member.membership);
+  return { joined: told.filter((each) => each === "join").length, invited: told.filter((each) => each === "invite").length };
+}
+
+function memberContent(work: RoomWork): (user: UserId) => Record<string, unknown> | undefined {
+  const { context, stored, state } = work;
+  const known = new Map((context.known.members.get(stored.room_id) ?? []).map((member) => [member.user_id, member]));
+  for (const member of context.extra.standIns.get(stored.room_id) ?? []) known.set(member.user_id, member);
+  return (user) => {
+    const told = state.memberContents.get(user);
+    if (told) return told.content;
+    const member = known.get(user);
+    return member ? contentOf(member.body) : undefined;
+  };
+}
+
+/** Who names the room where the homeserver never told heroes: its first members by user id; null: as before. */
+function standIns(work: RoomWork): UserId[] | null {
+  const { context, stored, section, state, whole } = work;
+  const fresh = whole || stored.facts === null;
+  if (section.summary.heroes !== null || (!fresh && stored.facts?.sources.heroes !== undefined)) return null;
+  const known: readonly KnownMember[] | undefined = fresh ? [] : context.extra.standIns.get(stored.room_id);
+  if (known === undefined) return null;
+  const present = new Set(known.map((member) => member.user_id));
+  for (const [user, { membership }] of state.memberContents) {
+    if (membership === "join" || membership === "invite") present.add(user);
+    else present.delete(user);
+  }
+  present.delete(context.me);
+  return [...present].sort().slice(0, MAX_HEROES);
+}
+
+function tags(work: RoomWork): Record<string, unknown> | null {
+  const told = work.section.accountData.find((item) => item.type === "m.tag");
+  if (told) return tagsOf(told.content);
+  return work.stored.facts === null ? null : { ...work.stored.facts.tags };
+}
+
+function isDirect(work: RoomWork): boolean {
+  const { context, stored } = work;
+  if (context.direct?.told || stored.facts === null) return context.direct?.rooms.has(stored.room_id) ?? false;
+  return stored.facts.is_dm;
+}
+
+/** The content of an event's body; {} where it has none. */
+export function contentOf(body: string): Record<string, unknown> {
+  const event: unknown = JSON.parse(body);
+  const content = isObject(event) ? event["content"] : undefined;
+  return isObject(content) ? content : {};
+}

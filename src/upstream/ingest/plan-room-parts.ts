@@ -1,0 +1,42 @@
+/** What comes with a room beside its events: who types, receipts, account data; and the end of an invite. */
+
+import type { AccountDataItem } from "../../wire/v2-response.ts";
+import type { RoomId, UserId } from "../../wire/ids.ts";
+import type { Draft } from "./draft.ts";
+import type { PlanContext } from "./plan-context.ts";
+import type { RoomWork } from "./plan-room.ts";
+
+export function planRoomParts(work: RoomWork): void {
+  const { draft, context, stored, section, to } = work;
+  const room = stored.room_id;
+  if (to === "leave") planTyping(draft, context, room, []);
+  else if (section.ephemeral.typing !== null) planTyping(draft, context, room, section.ephemeral.typing);
+  for (const receipt of section.ephemeral.receipts) {
+    const known = context.known.receipt(room, receipt.user_id, receipt.kind, receipt.thread_id);
+    if (known?.event_id === receipt.event_id && known.data === receipt.data) continue;
+    draft.receipts.push({ room_id: room, ...receipt, ord: draft.next("receipts", room) });
+  }
+  planAccountData(draft, context, room, section.accountData);
+  endInvite(draft, context, room);
+}
+
+/** The whole present set; the order it comes in means nothing, and no row is an empty set. */
+export function planTyping(draft: Draft, context: PlanContext, room: RoomId, users: readonly UserId[]): void {
+  const stored = JSON.parse(context.known.typing.get(room) ?? "[]") as string[];
+  const now = [...new Set(users)];
+  if (stored.length === now.length && now.every((user) => stored.includes(user))) return;
+  draft.typing.push({ room_id: room, users: JSON.stringify(now), ord: draft.next("typing", room) });
+}
+
+/** Room '' is global. */
+export function planAccountData(draft: Draft, context: PlanContext, room: RoomId | "", items: readonly AccountDataItem[]): void {
+  for (const { type, body } of items) {
+    if (context.known.accountData(room, type) === body) continue;
+    draft.accountData.push({ room_id: room, type, body, ord: draft.next("account_data", room === "" ? undefined : room) });
+  }
+}
+
+/** A pending invite or knock of the room is over. */
+export function endInvite(draft: Draft, context: PlanContext, room: RoomId): void {
+  if (context.known.invites.has(room)) draft.inviteEnds.push({ room_id: room, ord: draft.next("invites", room) });
+}

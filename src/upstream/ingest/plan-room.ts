@@ -1,0 +1,129 @@
+/** One room of the join or leave section. */
+
+import type { KnownRoom } from "../../store/ingest/known.ts";
+import type { MembersKnown } from "../../store/ingest/rows.ts";
+import type { Membership } from "../../store/room-facts.ts";
+import type { CutEvent } from "../../wire/event.ts";
+import type { EventId, UserId } from "../../wire/ids.ts";
+import type { JoinedRoom } from "../../wire/v2-response.ts";
+import type { Draft } from "./draft.ts";
+import type { PlanContext } from "./plan-context.ts";
+import { planRoomFacts } from "./plan-room-facts.ts";
+import { planRoomParts } from "./plan-room-parts.ts";
+import { planRedactions } from "./redactions.ts";
+import { RoomState, stateKey } from "./room-state.ts";
+import { splitTimeline } from "./room-timeline.ts";
+import type { SplitTimeline } from "./room-timeline.ts";
+
+/** A room being planned. `whole`: it is told from scratch (joined anew, or after a reset), not from where we were. */
+export type RoomWork = {
+  readonly draft: Draft;
+  readonly context: PlanContext;
+  readonly stored: KnownRoom;
+  readonly section: JoinedRoom;
+  readonly to: "join" | "leave";
+  readonly whole: boolean;
+  readonly split: SplitTimeline;
+  readonly state: RoomState;
+};
+
+/** State first, then the timeline, then what follows from them. */
+export function planRoom(draft: Draft, context: PlanContext, stored: KnownRoom, section: JoinedRoom, to: "join" | "leave"): void {
+  const { known } = context;
+  const whole = to === "join" && (context.reset || stored.membership !== "join");
+  const split = splitTimeline(section.timeline, known.seen.get(stored.room_id) ?? new Map<EventId, number>(), stored.last_ord, {
+    limited: section.limited, whole, pendingGap: stored.pending_gap,
+  });
+  const state = new RoomState(draft, stored.room_id, known.state.get(stored.room_id) ?? [], known.members.get(stored.room_id) ?? []);
+  const work: RoomWork = { draft, context, stored, section, to, whole, split, state };
+  planStateBlock(work);
+  const newest = planTimeline(work);
+  planRedactions(work);
+  planRoomParts(work);
+  const counted = planRoomFacts(work, ownMembership(work));
+  planRoomRow(work, newest, counted);
+}
+
+/** The state before the timeline, as changes to what is stored. */
+function planStateBlock(work: RoomWork): void {
+  const { draft, stored, section, split, state, whole } = work;
+  const effective = new Map<string, CutEvent>();
+  for (const event of section.state) effective.set(stateKey(event.type, event.state_key ?? ""), event);
+  for (const event of split.before) {
+    if (event.state_key === null) continue;
+    const key = stateKey(event.type, event.state_key);
+    // The state block is that of the timeline's beginning. Of a whole room it is moved on to where the fresh events begin; else
+    // what it says is older than what we know of these keys.
+    if (whole) effective.set(key, event);
+    else effective.delete(key);
+  }
+  if (whole && stored.membership !== null) endOldState(work, effective);
+  const learned = whole || stored.members === "none";
+  for (const event of effective.values()) {
+    if (!state.isNew(event)) state.remember(event);
+    else state.apply(event, draft.next(event.type === "m.room.member" ? "members" : "state", stored.room_id), learned);
+  }
+}
+
+/** What the room's whole state does not hold any more ends where it begins. */
+function endOldState(work: RoomWork, effective: ReadonlyMap<string, CutEvent>): void {
+  const { draft, stored, split, state } = work;
+  const again = split.fresh.filter((event) => event.state_key !== null);
+  let at: number | null = null;
+  const ord = (): number => (at ??= draft.next("state", stored.room_id));
+  state.endAllBut(new Set(effective.keys()), new Set(again.map((event) => event.event_id)), ord);
+  const members = [...effective.values(), ...again].filter((event) => event.type === "m.room.member");
+  draft.membersEnds.push({
+    room_id: stored.room_id, to_ord: ord(), before: draft.start, keep: members.map((event) => event.state_key as UserId),
+  });
+}
+
+/** Appends the fresh events; gives the newest one's ordinal and event. */
+function planTimeline(work: RoomWork): { ord: number; ts: number } | null {
+  const { draft, context, stored, section, split, state } = work;
+  const notify = (section.unread.notifications ?? 0) > (stored.facts?.notification_count ?? 0);
+  let newest: { ord: number; ts: number } | null = null;
+  for (const [index, event] of split.fresh.entries()) {
+    const ord = draft.next("timeline", stored.room_id);
+    const row = {
+      ord, room_id: stored.room_id, event_id: event.event_id, unsigned: event.unsigned, age_ts: event.age_ts, txn_id: event.txn_id,
+      gap: index === 0 && split.gap,
+      // The token stands before the first event of the response, which need not be the first fresh one.
+      prev_batch: index === 0 && split.before.length === 0 ? section.prev_batch : null,
+      notify: notify && event.sender !== context.me,
+    };
+    draft.timeline.push(row);
+    state.putEvent(event);
+    state.noteRow(event.event_id, row);
+    if (event.state_key !== null) {
+      if (state.isNew(event)) draft.kinds.add(event.type === "m.room.member" ? "members" : "state");
+      state.apply(event, ord, false);
+    }
+    newest = { ord, ts: Math.min(event.ts, context.now) };
+  }
+  return newest;
+}
+
+/** A join section means joined. In a leave section the own member event tells a ban; without one it is a leave. */
+function ownMembership(work: RoomWork): Membership {
+  if (work.to === "join") return "join";
+  return work.state.membershipOf(work.context.me) === "ban" ? "ban" : "leave";
+}
+
+/** What is true of the room now; `wrong`: the member list is not what the homeserver counts. */
+function planRoomRow(work: RoomWork, newest: { ord: number; ts: number } | null, wrong: boolean): void {
+  const { draft, stored, section, split, whole } = work;
+  // Of a gap that only now gets its event the member list knew already.
+  const unsure = wrong || whole || (split.gap && section.limited);
+  let members: MembersKnown = stored.members;
+  if (whole) members = "none";
+  else if (unsure && members === "complete") members = "stale";
+  draft.putRoom(stored, {
+    room_id: stored.room_id,
+    last_ord: newest?.ord ?? stored.last_ord,
+    last_ts: newest?.ts ?? stored.last_ts,
+    members,
+    unsure_ord: unsure ? draft.last : stored.unsure_ord,
+    pending_gap: split.fresh.length === 0 && (stored.pending_gap || split.gap),
+  });
+}

@@ -1,0 +1,77 @@
+/** Plans a batch: from what is known and what came, what is to be written. Pure. */
+
+import type { WakeKind } from "../../feed/hub.ts";
+import type { KnownRoom } from "../../store/ingest/known.ts";
+import type { RoomWrites } from "../../store/ingest/rows.ts";
+import { isObject } from "../../wire/identifier.ts";
+import type { RoomId, UserId } from "../../wire/ids.ts";
+import type { V2Response } from "../../wire/v2-response.ts";
+import { Draft } from "./draft.ts";
+import type { FactsChange } from "./facts.ts";
+import { computeFacts, noChange } from "./facts.ts";
+import type { PlanContext } from "./plan-context.ts";
+import { planInvite } from "./plan-invite.ts";
+import { planRoom } from "./plan-room.ts";
+import { endInvite, planAccountData, planTyping } from "./plan-room-parts.ts";
+
+export type Plan = { readonly writes: RoomWrites; readonly kinds: ReadonlySet<WakeKind>; readonly rooms: ReadonlySet<RoomId> };
+
+const IGNORED = "m.ignored_user_list";
+
+/** `position`: the account's, before the batch. */
+export function planBatch(context: PlanContext, response: V2Response, position: number): Plan {
+  const draft = new Draft(position);
+  const { known } = context;
+  for (const [room, section] of response.join) planRoom(draft, context, known.room(room), section, "join");
+  for (const [room, section] of response.leave) planRoom(draft, context, known.room(room), section, "leave");
+  for (const [room, section] of response.invite) planInvite(draft, context, known.room(room), section, "invite");
+  for (const [room, section] of response.knock) planInvite(draft, context, known.room(room), section, "knock");
+  planOtherRooms(draft, context, response);
+  planAccountData(draft, context, "", response.accountData);
+  planIgnored(draft, context, response);
+  for (const { user_id, body } of response.presence) {
+    if (known.presence.get(user_id) !== body) draft.presence.push({ user_id, body, ord: draft.next("presence") });
+  }
+  if (draft.endSessions) draft.kinds.add("gone");
+  return { writes: draft.writes(), kinds: draft.kinds, rooms: draft.newsOf };
+}
+
+/** Rooms that the response has no section for: m.direct tells of any room, and after a reset a missing one is lost. */
+function planOtherRooms(draft: Draft, context: PlanContext, response: V2Response): void {
+  if (!context.reset && !context.direct?.told) return;
+  const present = new Set([...response.join.keys(), ...response.leave.keys(), ...response.invite.keys(), ...response.knock.keys()]);
+  for (const room of context.known.rooms.values()) {
+    if (present.has(room.room_id) || room.facts === null || room.membership === null) continue;
+    if (context.reset && room.membership !== "leave" && room.membership !== "ban") planLost(draft, context, room);
+    else if (context.direct?.told) planDirect(draft, context, room);
+  }
+}
+
+function planLost(draft: Draft, context: PlanContext, room: KnownRoom): void {
+  if (room.facts === null) return;
+  planTyping(draft, context, room.room_id, []);
+  endInvite(draft, context, room.room_id);
+  const change: FactsChange = { ...noChange(context.me, room.facts), notifications: 0, highlights: 0 };
+  draft.putFacts(room, "leave", computeFacts(room.facts, change));
+}
+
+/** An invite that called itself direct stays so until it is answered: m.direct is written by the client that answers. */
+function planDirect(draft: Draft, context: PlanContext, room: KnownRoom): void {
+  if (room.facts === null || room.membership === null) return;
+  const listed = context.direct?.rooms.has(room.room_id) ?? false;
+  const isDm = listed || (room.membership === "invite" && room.facts.is_dm);
+  if (isDm === room.facts.is_dm) return;
+  draft.putFacts(room, room.membership, computeFacts(room.facts, { ...noChange(context.me, room.facts), isDm }));
+}
+
+function planIgnored(draft: Draft, context: PlanContext, response: V2Response): void {
+  const item = response.accountData.find(({ type }) => type === IGNORED);
+  if (!item) return;
+  const users = item.content["ignored_users"];
+  const now = isObject(users) ? (Object.keys(users) as UserId[]) : [];
+  const before = new Set(context.ignored);
+  if (before.size === now.length && now.every((user) => before.has(user))) return;
+  draft.ignored = now;
+  // What the ignored user sent in between was filtered out of what sessions have been told (D25).
+  draft.endSessions = context.ignored.some((user) => !now.includes(user));
+}

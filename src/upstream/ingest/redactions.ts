@@ -1,0 +1,94 @@
+/** Redactions: what they name is pruned for good, in the batch and in the store, and says why (B48). */
+
+import type { KnownEvent } from "../../store/ingest/known.ts";
+import { eventText } from "../../wire/event.ts";
+import { isObject } from "../../wire/identifier.ts";
+import type { EventId, UserId } from "../../wire/ids.ts";
+import { pruneEvent } from "../../wire/redact.ts";
+import { roomVersionOf } from "../../wire/room-versions.ts";
+import { contentOf } from "./plan-room-facts.ts";
+import type { RoomWork } from "./plan-room.ts";
+import { membershipOf, sortName } from "./room-state.ts";
+
+/**
+ * Applies the redactions of a room's fresh events. Only to events that this account has in that very room: an event elsewhere could
+ * name any id. Events that come redacted while we have them whole count likewise.
+ */
+export function planRedactions(work: RoomWork): void {
+  const { context, section, split, stored } = work;
+  const known = new Map((context.known.redacted.get(stored.room_id) ?? []).map((event) => [event.event_id, event]));
+  for (const event of [...section.state, ...section.timeline]) {
+    const target = event.redacted_because ? known.get(event.event_id) : undefined;
+    if (target && !(target.pruned && hasReason(target.unsigned))) redactStored(work, target, event.body, event.unsigned);
+  }
+  for (const event of split.fresh) {
+    if (event.redacts === null) continue;
+    const because = eventText({ body: event.body, room_id: stored.room_id, unsigned: null, age_ts: null, txn_id: null }, context.now);
+    redactFresh(work, event.redacts, because);
+    const target = known.get(event.redacts);
+    if (!target) continue;
+    const body = target.pruned ? target.body : pruneEvent(target.body, target.type, roomVersion(work));
+    redactStored(work, target, body, withReason(target.unsigned, because));
+  }
+}
+
+/** A target that came in the same batch, before the redaction or after it. */
+function redactFresh(work: RoomWork, target: EventId, because: string): void {
+  const { draft, state } = work;
+  const rows = state.rowsOf.get(target);
+  const event = draft.events.get(target);
+  if (rows === undefined || event === undefined) return;
+  if (!event.pruned) event.body = pruneEvent(event.body, event.type, roomVersion(work));
+  event.pruned = true;
+  for (const row of rows) {
+    row.unsigned = withReason(row.unsigned, because);
+    if ("sort_name" in row && "user_id" in row) Object.assign(row, { sort_name: sortName(row.user_id as UserId, undefined) });
+  }
+  forget(work, { event_id: target, type: event.type, state_key: event.state_key, body: event.body });
+}
+
+function redactStored(work: RoomWork, target: KnownEvent, body: string, unsigned: string | null): void {
+  const { draft } = work;
+  if (draft.redactions.has(target.event_id)) return;
+  const isMember = target.type === "m.room.member" && target.state_key !== null;
+  draft.redactions.set(target.event_id, {
+    event_id: target.event_id, body, unsigned, sort_name: isMember ? sortName(target.state_key as UserId, undefined) : null,
+  });
+  if (target.open) forget(work, { ...target, body });
+}
+
+/** Tells the room's facts that a state event says less now, unless the batch put another in its place. */
+function forget(work: RoomWork, event: Pick<KnownEvent, "event_id" | "type" | "state_key" | "body">): void {
+  const { state } = work;
+  // The version is there in no pruned m.room.create of old rooms, and the type is not either; both stay what they were.
+  if (event.state_key === null || event.type === "m.room.create") return;
+  const content = contentOf(event.body);
+  if (event.type === "m.room.member") {
+    const user = event.state_key as UserId;
+    const told = state.memberContents.get(user);
+    if (told === undefined || told.event_id === event.event_id) {
+      state.memberContents.set(user, { event_id: event.event_id, membership: membershipOf(content), content });
+    }
+    return;
+  }
+  const told = state.contents.get(event.type);
+  if (event.state_key === "" && (told === undefined || told.event_id === event.event_id)) {
+    state.contents.set(event.type, { event_id: event.event_id, content });
+  }
+}
+
+function roomVersion(work: RoomWork): string | undefined {
+  const told = work.state.contents.get("m.room.create");
+  return told ? roomVersionOf(told.content) : work.stored.facts?.room_version;
+}
+
+/** `unsigned` with the redaction event in it. Texts are joined: what was there keeps its bytes. */
+export function withReason(unsigned: string | null, because: string): string {
+  if (unsigned === null) return `{"redacted_because":${because}}`;
+  return hasReason(unsigned) ? unsigned : `{"redacted_because":${because},${unsigned.slice(1)}`;
+}
+
+function hasReason(unsigned: string | null): boolean {
+  const fields: unknown = unsigned === null ? null : JSON.parse(unsigned);
+  return isObject(fields) && isObject(fields["redacted_because"]);
+}

@@ -1,0 +1,149 @@
+/** A room's present state while a batch is applied to it: what is stored, with the batch's changes on top. */
+
+import { memberSortName } from "../../base/case-fold.ts";
+import type { KnownMember, KnownState } from "../../store/ingest/known.ts";
+import type { MemberRow, StateRow, TimelineRow } from "../../store/ingest/rows.ts";
+import type { CutEvent } from "../../wire/event.ts";
+import { isObject } from "../../wire/identifier.ts";
+import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
+import type { Draft, Mutable } from "./draft.ts";
+
+type Content = Record<string, unknown>;
+type HasUnsigned = Mutable<Pick<TimelineRow | StateRow | MemberRow, "unsigned">>;
+type StateNow = { event_id: EventId; row: Mutable<StateRow> | null };
+type MemberNow = { event_id: EventId; membership: string; row: Mutable<MemberRow> | null };
+
+const MEMBER = "m.room.member";
+
+export class RoomState {
+  readonly #draft: Draft;
+  readonly #room: RoomId;
+  readonly #state = new Map<string, StateNow>();
+  readonly #members = new Map<UserId, MemberNow>();
+  /** Contents that the batch (or a redaction) told: of state with an empty key by type, of members by user. */
+  readonly contents = new Map<string, { event_id: EventId; content: Content }>();
+  readonly memberContents = new Map<UserId, { event_id: EventId; membership: string; content: Content }>();
+  /** The batch's rows of each of its events: where a redaction has to be noted. */
+  readonly rowsOf = new Map<EventId, HasUnsigned[]>();
+  /** By how much the batch changes the number of members known to be joined and invited. */
+  joinedBy = 0;
+  invitedBy = 0;
+  membersChanged = false;
+
+  constructor(draft: Draft, room: RoomId, state: readonly KnownState[], members: readonly KnownMember[]) {
+    this.#draft = draft;
+    this.#room = room;
+    for (const row of state) this.#state.set(stateKey(row.type, row.state_key), { event_id: row.event_id, row: null });
+    for (const row of members) this.#members.set(row.user_id, { event_id: row.event_id, membership: row.membership, row: null });
+  }
+
+  /** Whether a state event is not the present one of its key. */
+  isNew(event: CutEvent): boolean {
+    return this.#present(event) !== event.event_id;
+  }
+
+  /** Applies a state event at an ordinal; nothing where it is the present one already. `learned`: see members.learned. */
+  apply(event: CutEvent, ord: number, learned: boolean): void {
+    this.remember(event);
+    if (event.state_key === null || !this.isNew(event)) return;
+    this.putEvent(event);
+    if (event.type === MEMBER) this.#applyMember(event, event.state_key as UserId, ord, learned);
+    else this.#applyState(event, event.state_key, ord);
+  }
+
+  /** Notes what a state event says, for the room's facts, whether or not it is new. */
+  remember(event: CutEvent): void {
+    if (event.state_key === null) return;
+    const { event_id, content } = event;
+    if (event.type === MEMBER) this.memberContents.set(event.state_key as UserId, { event_id, membership: membershipOf(content), content });
+    else if (event.state_key === "") this.contents.set(event.type, { event_id, content });
+  }
+
+  /** Ends stored state that the whole state of the room no longer holds. `keep`: ids of events that will come again. */
+  endAllBut(effective: ReadonlySet<string>, keep: ReadonlySet<EventId>, ord: () => number): void {
+    let at: number | null = null;
+    for (const [key, now] of this.#state) {
+      if (now.row !== null || effective.has(key) || keep.has(now.event_id)) continue;
+      at ??= ord();
+      const [type = "", state_key = ""] = JSON.parse(key) as string[];
+      this.#draft.stateEnds.push({ room_id: this.#room, type, state_key, to_ord: at });
+      this.#state.delete(key);
+    }
+  }
+
+  /** The event's row of `events`, if the batch has none yet. */
+  putEvent(event: CutEvent): void {
+    if (this.#draft.events.has(event.event_id)) return;
+    this.#draft.events.set(event.event_id, {
+      event_id: event.event_id, type: event.type, state_key: event.state_key, sender: event.sender, ts: event.ts, body: event.body,
+      pruned: event.redacted_because,
+    });
+  }
+
+  noteRow(id: EventId, row: HasUnsigned): void {
+    const rows = this.rowsOf.get(id);
+    if (rows) rows.push(row);
+    else this.rowsOf.set(id, [row]);
+  }
+
+  membershipOf(user: UserId): string | null {
+    return this.#members.get(user)?.membership ?? null;
+  }
+
+  #present(event: { readonly type: string; readonly state_key: string | null }): EventId | undefined {
+    if (event.state_key === null) return undefined;
+    if (event.type === MEMBER) return this.#members.get(event.state_key as UserId)?.event_id;
+    return this.#state.get(stateKey(event.type, event.state_key))?.event_id;
+  }
+
+  #applyState(event: CutEvent, state_key: string, ord: number): void {
+    const key = stateKey(event.type, state_key);
+    const now = this.#state.get(key);
+    if (now?.row) now.row.to_ord = ord;
+    else if (now) this.#draft.stateEnds.push({ room_id: this.#room, type: event.type, state_key, to_ord: ord });
+    const row: Mutable<StateRow> = {
+      room_id: this.#room, type: event.type, state_key, from_ord: ord, to_ord: null, event_id: event.event_id, unsigned: event.unsigned,
+      age_ts: event.age_ts,
+    };
+    this.#draft.state.push(row);
+    this.noteRow(event.event_id, row);
+    this.#state.set(key, { event_id: event.event_id, row });
+  }
+
+  #applyMember(event: CutEvent, user_id: UserId, ord: number, learned: boolean): void {
+    const now = this.#members.get(user_id);
+    const membership = membershipOf(event.content);
+    if (now?.row) now.row.to_ord = ord;
+    else if (now) this.#draft.memberEnds.push({ room_id: this.#room, user_id, to_ord: ord });
+    const row: Mutable<MemberRow> = {
+      room_id: this.#room, user_id, from_ord: ord, to_ord: null, event_id: event.event_id, membership, was: now?.membership ?? null,
+      sort_name: sortName(user_id, event.content["displayname"]), learned, unsigned: event.unsigned, age_ts: event.age_ts,
+    };
+    this.#draft.members.push(row);
+    this.noteRow(event.event_id, row);
+    this.joinedBy += count(membership, "join") - count(now?.membership, "join");
+    this.invitedBy += count(membership, "invite") - count(now?.membership, "invite");
+    this.membersChanged = true;
+    this.#members.set(user_id, { event_id: event.event_id, membership, row });
+  }
+}
+
+/** S3's sort name as it can be stored: PostgreSQL holds no NUL, and UTF-8 no lone surrogate. */
+export function sortName(user: UserId, displayname: unknown): string {
+  return memberSortName(user, displayname).replaceAll("\0", "\u{fffd}").toWellFormed();
+}
+
+/** content.membership; one that is no text, or cannot be stored, counts as having left. */
+export function membershipOf(content: unknown): string {
+  const membership = isObject(content) ? content["membership"] : undefined;
+  return typeof membership === "string" && /^[\w.]{1,64}$/.test(membership) ? membership : "leave";
+}
+
+/** One text for a pair (type, state key). */
+export function stateKey(type: string, key: string): string {
+  return JSON.stringify([type, key]);
+}
+
+function count(membership: string | undefined, wanted: string): number {
+  return membership === wanted ? 1 : 0;
+}

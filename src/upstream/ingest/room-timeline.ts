@@ -1,0 +1,32 @@
+/** Which events of a timeline are new to the account, and whether something is missing before them. */
+
+import type { CutEvent } from "../../wire/event.ts";
+import type { EventId } from "../../wire/ids.ts";
+
+export type SplitTimeline = {
+  /** Up to and including the last known event: nothing of it is appended. Unseen ones among them are old (B35). */
+  readonly before: readonly CutEvent[];
+  /** To be appended. */
+  readonly fresh: readonly CutEvent[];
+  /** There are events that we do not have between the newest stored event and the first fresh one. */
+  readonly gap: boolean;
+};
+
+/**
+ * Splits a timeline at its last known event. `seen`: ordinals of the known ones (0: fetched history).
+ * `lastOrd`: the newest stored event's, 0 where none is stored. `whole`: the room is told from scratch, not from where we were.
+ */
+export function splitTimeline(
+  timeline: readonly CutEvent[],
+  seen: ReadonlyMap<EventId, number>,
+  lastOrd: number,
+  room: { readonly limited: boolean; readonly whole: boolean; readonly pendingGap: boolean },
+): SplitTimeline {
+  const lastKnown = timeline.findLastIndex((event) => seen.has(event.event_id));
+  const known = timeline[lastKnown];
+  const before = timeline.slice(0, lastKnown + 1);
+  const fresh = timeline.slice(lastKnown + 1);
+  // What follows the newest stored event directly has no gap before it, whatever `limited` says.
+  if (known !== undefined && seen.get(known.event_id) === lastOrd) return { before, fresh, gap: false };
+  return { before, fresh, gap: room.limited || room.pendingGap || (room.whole && lastOrd > 0) };
+}

@@ -1,0 +1,145 @@
+/**
+ * The leases that this process holds: which accounts it polls. They run for 10 s by the database's clock and are renewed every 3 s in
+ * one statement, which also carries what polling proved (accounts.polled_at, tokens.verified_at).
+ *
+ *     claim ──> held ──renew──> held
+ *                 ├── taken over or deleted (renewal does not find it)  ──> lost
+ *                 └── no renewal came through for 9 s                   ──> lost: someone else may poll it already
+ */
+
+import type { DbOptions, Sql } from "../store/db.ts";
+import { claimLeases, type Lease, releaseLeases, renewLeases } from "../store/leases.ts";
+import { OwnerLock } from "../store/owner-lock.ts";
+import type { AccountNo } from "../wire/ids.ts";
+
+export const LEASE_MS = 10_000;
+export const RENEW_MS = 3000;
+/** A lease that could not be renewed for this long counts as lost here, before it runs out in the database. */
+const SELF_FENCE_MS = LEASE_MS - 1000;
+
+export type LeasesOptions = {
+  readonly sql: Sql;
+  /** A name that no other process has, now or ever, e.g. a UUID. */
+  readonly ownerId: string;
+  /**
+   * A way straight to PostgreSQL (not through a transaction pooler): with it a process that died is noticed at once.
+   * Null: its leases have to run out.
+   */
+  readonly lockDb: DbOptions | null;
+  /** Milliseconds; only differences count. */
+  readonly now: () => number;
+};
+
+type Held = { readonly epoch: number; renewedAt: number; polledAt: number | null };
+
+export class Leases {
+  /** As it stands in the table. */
+  readonly owner: string;
+  readonly #options: LeasesOptions;
+  readonly #held = new Map<AccountNo, Held>();
+  readonly #proofs = new Map<string, number>();
+  readonly #lock: OwnerLock | null;
+
+  constructor(options: LeasesOptions) {
+    this.#options = options;
+    this.owner = `${options.lockDb ? "lock" : "row"}:${options.ownerId}`;
+    this.#lock = options.lockDb && new OwnerLock(options.lockDb, this.owner);
+  }
+
+  /** Accounts held, with their epochs. */
+  held(): Lease[] {
+    return [...this.#held].map(([account, { epoch }]) => ({ account, epoch }));
+  }
+
+  epoch(account: AccountNo): number | null {
+    return this.#held.get(account)?.epoch ?? null;
+  }
+
+  /** Takes up to `limit` accounts that nobody polls and that were seen within `idleMs`. */
+  async claim(idleMs: number, limit: number): Promise<Lease[]> {
+    return this.#claim({ idleMs, limit });
+  }
+
+  /** Takes that account; null: somebody polls it, it has no live token, or it is held already. */
+  async claimOne(account: AccountNo): Promise<Lease | null> {
+    return (await this.#claim({ only: account }))[0] ?? null;
+  }
+
+  async #claim(which: { readonly idleMs: number; readonly limit: number } | { readonly only: AccountNo }): Promise<Lease[]> {
+    await this.#lock?.hold();
+    const before = this.#options.now();
+    const leases = await claimLeases(this.#options.sql, this.owner, LEASE_MS, which);
+    for (const { account, epoch } of leases) this.#held.set(account, { epoch, renewedAt: before, polledAt: null });
+    return leases;
+  }
+
+  /** A poll with rooms of that account succeeded. Written with the next renewal. */
+  polled(account: AccountNo, at: number): void {
+    const held = this.#held.get(account);
+    if (held) held.polledAt = at;
+  }
+
+  /** A poll with that token succeeded: it is good (D2). Written with the next renewal. */
+  proven(tokenHash: Buffer, at: number): void {
+    this.#proofs.set(tokenHash.toString("hex"), at);
+  }
+
+  /** Renews all and writes what was learned. The accounts that were lost. @throws when the database cannot be reached: see `fenced` */
+  async renew(): Promise<AccountNo[]> {
+    // Without the lock others may take what we have, but as long as they did not, it is ours: `claim` says what is wrong.
+    await this.#lock?.hold().catch(() => {});
+    const before = this.#options.now();
+    const input = [...this.#held].map(([account, { epoch, polledAt }]) => ({ account, epoch, polledAgoMs: polledAt === null ? null : Math.max(0, before - polledAt) }));
+    const proofs = [...this.#proofs].map(([hash, at]) => ({ hash, agoMs: Math.max(0, before - at) }));
+    if (input.length === 0 && proofs.length === 0) return [];
+    const kept = await renewLeases(this.#options.sql, this.owner, LEASE_MS, input, proofs);
+    for (const [hash, at] of [...this.#proofs]) if (at <= before) this.#proofs.delete(hash);
+    const lost: AccountNo[] = [];
+    for (const { account, epoch } of input) {
+      const held = this.#held.get(account);
+      if (held?.epoch !== epoch) continue;
+      if (kept.has(account)) {
+        held.renewedAt = before;
+        if (held.polledAt !== null && held.polledAt <= before) held.polledAt = null;
+      } else {
+        this.#held.delete(account);
+        lost.push(account);
+      }
+    }
+    return lost;
+  }
+
+  /** Gives up the accounts whose last renewal is too long ago: while the database was away, or this process was frozen. */
+  fenced(): AccountNo[] {
+    const limit = this.#options.now() - SELF_FENCE_MS;
+    const lost = [...this.#held].filter(([, held]) => held.renewedAt < limit).map(([account]) => account);
+    for (const account of lost) this.#held.delete(account);
+    return lost;
+  }
+
+  /** The account is known to be lost. */
+  forget(account: AccountNo): void {
+    this.#held.delete(account);
+  }
+
+  /** Gives accounts back. Their pollers must have ended. */
+  async release(accounts: readonly AccountNo[]): Promise<void> {
+    const leases = accounts.flatMap((account) => {
+      const held = this.#held.get(account);
+      return held ? [{ account, epoch: held.epoch }] : [];
+    });
+    if (leases.length === 0) return;
+    await this.renew(); // what was learned would be lost otherwise
+    for (const { account } of leases) this.#held.delete(account);
+    await releaseLeases(this.#options.sql, this.owner, leases);
+  }
+
+  /** Gives everything back, the owner's lock too. */
+  async close(): Promise<void> {
+    try {
+      await this.release([...this.#held.keys()]);
+    } finally {
+      await this.#lock?.close();
+    }
+  }
+}

@@ -1,0 +1,281 @@
+/**
+ * One v2 loop of one device: ask, ingest, tell whoever waits, ask again.
+ *
+ *     load ──> poll ──200──> ingest ──stored──> poll (30 s)
+ *      ^        │               ├─ poisoned ──> load
+ *      │        │               └─ stale ─────> load, or end where the lease is gone
+ *      │        ├─ unknown token ─> mark it dead ─> load (the next live token), or end: none left
+ *      │        ├─ bad since, twice ─> reset (D26) ─> load
+ *      └────────┴─ anything else ─> back off, then poll (0 s)
+ *
+ * The homeserver deletes to-device messages when `since` advances, so nothing is asked for with a new `since` before ingest committed it.
+ * A room poller whose device stands elsewhere than the account's rooms (it takes over from another device) first polls without rooms
+ * until its own to-device queue is empty and acknowledged, then goes on where the rooms stand.
+ */
+
+import { reasonOf } from "../base/abort.ts";
+import type { Logger } from "../base/logger.ts";
+import { SealError, type SecretBox } from "../base/secret-box.ts";
+import type { Feed } from "../feed/hub.ts";
+import type { Sql } from "../store/db.ts";
+import { type PollState, pollState, resetDevice } from "../store/devices.ts";
+import { isLeaseHeld } from "../store/leases.ts";
+import { markDead, newestLiveToken, openToken } from "../store/tokens.ts";
+import type { AccountNo, DeviceNo } from "../wire/ids.ts";
+import { BackOff } from "./back-off.ts";
+import type { Answer, HomeserverClient } from "./client.ts";
+import type { IngestInput, IngestResult } from "./ingest/ingest.ts";
+import type { Leases } from "./leases.ts";
+import { UpstreamError } from "./upstream-error.ts";
+import { v2Filter } from "./v2-filter.ts";
+
+/** Length of a long poll, ms. */
+export const POLL_MS = 30_000;
+
+export type PollerDeps = {
+  readonly sql: Sql;
+  readonly client: Pick<HomeserverClient, "sync">;
+  readonly box: SecretBox;
+  readonly feed: Pick<Feed, "publish">;
+  readonly logger: Logger;
+  readonly leases: Pick<Leases, "owner" | "polled" | "proven">;
+  readonly ingest: (input: IngestInput) => Promise<IngestResult>;
+  /** D26, for the whole account: its rooms are synced anew, its sessions end. */
+  readonly resetAccount: (account: AccountNo) => Promise<void>;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** 0 to 1. */
+  readonly random: () => number;
+  /** See base/abort.ts `sleep`. */
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+};
+
+export type PollerJob = {
+  readonly account: AccountNo;
+  readonly device: DeviceNo;
+  /** Of the account's lease. */
+  readonly epoch: number;
+  /** It polls the account's rooms, too; else it is a further device. */
+  readonly rooms: boolean;
+  readonly presence: boolean;
+};
+
+/**
+ * Why a poller ended.
+ * - stopped: it was told to.
+ * - no_token: the device has no live token (any more); it waits for a newer one.
+ * - unusable: its token does not open: it was sealed under another secret.
+ * - stale: the account's lease is not ours any more.
+ * - deleted: the device is gone.
+ */
+export type PollerEnd = "stopped" | "no_token" | "unusable" | "stale" | "deleted";
+
+type Token = { readonly hash: Buffer; readonly text: string };
+/** What the next poll is asked with. `drain`: before a take-over, without rooms. */
+type Plan = { readonly since: string | null; readonly rooms: boolean; readonly overlap: boolean; readonly drain: boolean; readonly timeout: number };
+
+export class Poller {
+  readonly #deps: PollerDeps;
+  readonly #job: PollerJob;
+  readonly #backOff: BackOff;
+  readonly #stop = new AbortController();
+  /** Of the poll that is underway: aborted to ask anew with another filter. */
+  #poll = new AbortController();
+  #presence: boolean;
+  #token: Token | null = null;
+  /** A token that must not be sent again, not yet written down as dead. */
+  #dying: { readonly hash: Buffer; readonly softLogout: boolean } | null = null;
+  #place: PollState | null = null;
+  /** Polls in a row, before a take-over, that found the device's to-device queue empty. */
+  #drained = 0;
+  /** Ask with timeout=0: at first, and after errors. */
+  #hurry = true;
+  #badSinces = 0;
+  #stales = 0;
+  #quickEmpties = 0;
+
+  constructor(deps: PollerDeps, job: PollerJob) {
+    this.#deps = deps;
+    this.#job = job;
+    this.#presence = job.presence;
+    this.#backOff = new BackOff(deps.random);
+  }
+
+  /** Polls until it ends; never rejects. Call it once. */
+  async run(): Promise<PollerEnd> {
+    while (!this.#stop.signal.aborted) {
+      try {
+        const end = await this.#step();
+        if (end !== null) return end;
+      } catch (error) {
+        if (this.#stop.signal.aborted) break;
+        const delay = this.#failed(error);
+        await this.#deps.sleep(delay, this.#stop.signal).catch(() => {});
+      }
+    }
+    return "stopped";
+  }
+
+  /** Ends it: a waiting poll at once, an ingest after its commit. */
+  stop(): void {
+    this.#stop.abort(new Error("the poller was stopped"));
+    this.#poll.abort(new Error("the poller was stopped"));
+  }
+
+  /** Whether somebody asks for presence; a change asks the homeserver anew at once. */
+  setPresence(presence: boolean): void {
+    if (presence === this.#presence) return;
+    this.#presence = presence;
+    this.#hurry = true;
+    this.#poll.abort(new Error("the filter changed"));
+  }
+
+  async #step(): Promise<PollerEnd | null> {
+    await this.#buryToken();
+    try {
+      this.#token ??= await this.#loadToken();
+    } catch (error) {
+      if (!(error instanceof SealError)) throw error;
+      this.#deps.logger.error({ ...this.#names() }, "the device's token was stored under another secret; it waits for the client to come with its token");
+      return "unusable";
+    }
+    if (!this.#token) return "no_token";
+    this.#place ??= await pollState(this.#deps.sql, this.#job.device);
+    if (!this.#place) return "deleted";
+    const plan = this.#plan(this.#place);
+    const startedAt = this.#deps.now();
+    const answer = await this.#ask(this.#token, plan);
+    if (answer === null) return null;
+    const result = await this.#ingest(this.#place, plan, answer);
+    const end = await this.#digest(result, plan);
+    await this.#restAfterNothing(result, plan, startedAt);
+    return end;
+  }
+
+  #plan(place: PollState): Plan {
+    const timeout = this.#hurry ? 0 : POLL_MS;
+    const { accountSince, deviceSince } = place;
+    if (!this.#job.rooms) return { since: deviceSince, rooms: false, overlap: deviceSince === null, drain: false, timeout };
+    const takeOver = accountSince !== deviceSince;
+    if (takeOver && this.#drained < 2) return { since: deviceSince, rooms: false, overlap: deviceSince === null, drain: true, timeout: 0 };
+    return { since: accountSince, rooms: true, overlap: takeOver || accountSince === null, drain: false, timeout: takeOver ? 0 : timeout };
+  }
+
+  /** The answer; null: ask anew (another filter, another token). Throws what is waited out. */
+  async #ask(token: Token, plan: Plan): Promise<Answer | null> {
+    if (this.#stop.signal.aborted) throw reasonOf(this.#stop.signal);
+    this.#poll = new AbortController();
+    const filter = v2Filter({ rooms: plan.rooms, presence: this.#presence, first: plan.since === null });
+    try {
+      const answer = await this.#deps.client.sync(token.text, { since: plan.since, timeout: plan.timeout, filter }, this.#poll.signal);
+      this.#deps.leases.proven(token.hash, answer.receivedAt);
+      this.#badSinces = 0;
+      return answer;
+    } catch (error) {
+      if (this.#stop.signal.aborted) throw error;
+      if (this.#poll.signal.aborted) return null;
+      if (error instanceof UpstreamError && error.kind === "unknown_token") {
+        this.#dying = { hash: token.hash, softLogout: error.softLogout };
+        this.#token = null;
+        return null;
+      }
+      if (error instanceof UpstreamError && error.kind === "bad_since") {
+        // Twice, so that a homeserver that stumbles once does not cost the account its sessions.
+        this.#badSinces += 1;
+        if (this.#badSinces >= 2) return this.#reset(plan);
+      }
+      throw error;
+    }
+  }
+
+  #ingest(place: PollState, plan: Plan, answer: Answer): Promise<IngestResult> {
+    const { account, device, epoch } = this.#job;
+    const { userId, accountSince, deviceSince } = place;
+    return this.#deps.ingest({ account, device, userId, epoch, rooms: plan.rooms, accountSince, deviceSince, overlap: plan.overlap, text: answer.text, now: answer.receivedAt });
+  }
+
+  async #digest(result: IngestResult, plan: Plan): Promise<PollerEnd | null> {
+    const { account, device, epoch } = this.#job;
+    if (result.kind === "stale") {
+      this.#place = null;
+      if (!(await isLeaseHeld(this.#deps.sql, this.#deps.leases.owner, { account, epoch }))) return "stale";
+      this.#stales += 1;
+      if (this.#stales > 1) throw new Error("what was polled from is not what is stored, again");
+      return null;
+    }
+    if (plan.rooms) this.#deps.leases.polled(account, this.#deps.now());
+    this.#backOff.succeeded();
+    this.#hurry = false;
+    this.#stales = 0;
+    if (plan.drain) this.#drained = result.toDevice ? 0 : this.#drained + 1;
+    if (result.kind === "poisoned") {
+      this.#deps.logger.error({ ...this.#names(), error: result.error }, "a response of the homeserver could not be stored and was kept aside");
+      this.#place = null;
+      this.#deps.feed.publish({ type: "news", account, device });
+      return null;
+    }
+    const { nextBatch, news } = result;
+    if (this.#place) this.#place = { ...this.#place, deviceSince: nextBatch, ...(plan.rooms ? { accountSince: nextBatch } : {}) };
+    if (news.kinds.size > 0 || news.rooms.size > 0) this.#deps.feed.publish({ type: "news", account, device, kinds: news.kinds, rooms: news.rooms });
+    return null;
+  }
+
+  /** A homeserver that answers long polls at once, with nothing, must not be asked in a tight loop. */
+  async #restAfterNothing(result: IngestResult, plan: Plan, startedAt: number): Promise<void> {
+    const empty = result.kind === "stored" && result.news.kinds.size === 0 && !result.toDevice;
+    if (!empty || plan.timeout === 0 || this.#deps.now() - startedAt >= 1000) {
+      this.#quickEmpties = 0;
+      return;
+    }
+    this.#quickEmpties += 1;
+    if (this.#quickEmpties > 3) await this.#deps.sleep(Math.min(1000, 10 * 2 ** Math.min(this.#quickEmpties, 10)), this.#stop.signal);
+  }
+
+  /** D26. A device that polls without rooms loses its own place only. */
+  async #reset(plan: Plan): Promise<null> {
+    const { account, device } = this.#job;
+    this.#deps.logger.warn(this.#names(), "the homeserver does not know where the last poll ended; starting anew");
+    if (plan.rooms) await this.#deps.resetAccount(account);
+    else await resetDevice(this.#deps.sql, device);
+    this.#badSinces = 0;
+    this.#place = null;
+    this.#drained = 0;
+    this.#hurry = true;
+    this.#deps.feed.publish({ type: "news", account, device });
+    return null;
+  }
+
+  async #loadToken(): Promise<Token | null> {
+    const sealed = await newestLiveToken(this.#deps.sql, this.#job.device);
+    return sealed && { hash: sealed.tokenHash, text: openToken(this.#deps.box, sealed) };
+  }
+
+  /** Writes down that the token is dead (B57); whoever waits is told, to answer 401. */
+  async #buryToken(): Promise<void> {
+    if (!this.#dying) return;
+    await markDead(this.#deps.sql, this.#dying.hash, this.#dying.softLogout);
+    this.#dying = null;
+    this.#hurry = true;
+    this.#deps.logger.info(this.#names(), "the homeserver does not take the device's token any more");
+    const { account, device } = this.#job;
+    this.#deps.feed.publish({ type: "news", account, device, kinds: new Set(["gone"]), rooms: new Set() });
+  }
+
+  /** Counts a failure; milliseconds to wait. */
+  #failed(error: unknown): number {
+    const upstream = error instanceof UpstreamError ? error : null;
+    const delay = this.#backOff.failed(upstream?.retryAfterMs ?? null);
+    this.#hurry = true;
+    // Of an ingest that failed we do not know whether it was committed: what is stored decides where to go on.
+    this.#place = null;
+    const { failures } = this.#backOff;
+    const level = failures === 1 || failures % 10 === 0 ? "warn" : "debug";
+    const what = upstream ? { kind: upstream.kind, reason: upstream.message } : { err: error };
+    this.#deps.logger[level]({ ...this.#names(), ...what, failures, delay: Math.round(delay) }, "a poll failed; it will be tried again");
+    return delay;
+  }
+
+  #names(): { readonly account: AccountNo; readonly device: DeviceNo } {
+    return { account: this.#job.account, device: this.#job.device };
+  }
+}

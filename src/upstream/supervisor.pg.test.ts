@@ -1,0 +1,219 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { ev, toDevice, v2 } from "../../test/support/fake-homeserver.ts";
+import { type UpstreamFixture, upstreamFixture } from "../../test/support/upstream-fixture.ts";
+import { pollState } from "../store/devices.ts";
+import { markDead } from "../store/tokens.ts";
+
+let fixture: UpstreamFixture;
+
+beforeEach(async () => {
+  fixture = await upstreamFixture();
+});
+afterEach(() => fixture.stop());
+
+const timeline = (next?: string) => v2({ ...(next === undefined ? {} : { next_batch: next }), join: { "!a:test": { timeline: [ev.message("@bob:test")] } } });
+/** Whether the newest poll of a token carried rooms. */
+const withRooms = (token: string) => !(fixture.hs.polls(token).at(-1)?.query.get("filter") ?? "").includes('"rooms":[]');
+const sinces = (token: string) => fixture.hs.polls(token).map((poll) => poll.query.get("since"));
+const expireLeases = () => fixture.sql`update leases set expires_at = now() - interval '1 second'`;
+
+describe("which accounts are polled", () => {
+  test("B56: after a restart polling resumes where it was, without any client", async () => {
+    const alice = await fixture.login();
+    fixture.hs.queueSync(alice.token, timeline());
+    const first = fixture.supervise();
+    first.ensure(alice.account, alice.device);
+    await fixture.hs.waitForPoll(alice.token);
+    await first.stop();
+    fixture.hs.queueSync(alice.token, timeline());
+    fixture.supervise();
+    await fixture.hs.waitForPoll(alice.token);
+    expect(sinces(alice.token)).toEqual([null, "s1", "s1", "s2"]);
+    expect(fixture.hs.peakPolls(alice.token)).toBe(1);
+  });
+
+  test("ensure starts a new account at once, long before the next sweep", async () => {
+    const supervisor = fixture.supervise({ sweepMs: 3_600_000 });
+    await vi.waitFor(async () => expect(await fixture.sql`select 1 from leases`).toHaveLength(0));
+    const alice = await fixture.login();
+    supervisor.ensure(alice.account, alice.device);
+    supervisor.ensure(alice.account, alice.device);
+    await fixture.hs.waitForPoll(alice.token);
+    expect(supervisor.accounts()).toEqual([alice.account]);
+    expect(fixture.hs.peakPolls(alice.token)).toBe(1);
+  });
+
+  test("accounts that nobody saw for 30 days rest, and resume when somebody comes", async () => {
+    const alice = await fixture.login();
+    const supervisor = fixture.supervise();
+    await fixture.hs.waitForPoll(alice.token);
+    await fixture.sql`update accounts set seen_at = now() - interval '31 days'`;
+    await vi.waitFor(() => expect(supervisor.accounts()).toEqual([]));
+    expect(await fixture.sql`select 1 from leases where expires_at > now()`).toHaveLength(0);
+    const sent = fixture.hs.polls(alice.token).length;
+    supervisor.ensure(alice.account, alice.device);
+    await fixture.hs.waitForRequest({ path: "/sync", token: alice.token }, sent + 1);
+    const [row] = await fixture.sql`select seen_at > now() - interval '1 minute' as seen from accounts`;
+    expect(row?.["seen"]).toBe(true);
+  });
+
+  test("B57: an account whose only token died is left alone until a newer one is registered", async () => {
+    const alice = await fixture.login();
+    const supervisor = fixture.supervise();
+    await fixture.hs.waitForPoll(alice.token);
+    fixture.hs.revoke(alice.token);
+    await vi.waitFor(() => expect(supervisor.accounts()).toEqual([]));
+    supervisor.ensure(alice.account, alice.device);
+    const sent = fixture.hs.polls(alice.token).length;
+    const fresh = fixture.hs.login("@alice:test", "PHONE", "fresh");
+    await fixture.register(fresh);
+    supervisor.ensure(alice.account, alice.device);
+    await fixture.hs.waitForPoll(fresh);
+    expect(fixture.hs.polls(alice.token)).toHaveLength(sent);
+  });
+
+  test("a token that comes while another process answers the client is noticed by the sweep", async () => {
+    const alice = await fixture.login();
+    const here = fixture.supervise();
+    await fixture.hs.waitForPoll(alice.token);
+    const there = fixture.supervise({ sql: fixture.pool() });
+    const laptop = await fixture.login("@alice:test", "LAPTOP");
+    there.ensure(laptop.account, laptop.device);
+    await fixture.hs.waitForPoll(laptop.token);
+    expect(here.accounts()).toEqual([alice.account]);
+    expect(there.accounts()).toEqual([]);
+  });
+});
+
+describe("devices of one account", () => {
+  test("one polls the rooms, the others their own things alone", async () => {
+    const phone = await fixture.login();
+    const laptop = await fixture.login("@alice:test", "LAPTOP");
+    fixture.supervise();
+    await Promise.all([fixture.hs.waitForPoll(phone.token), fixture.hs.waitForPoll(laptop.token)]);
+    expect([withRooms(phone.token), withRooms(laptop.token)].toSorted()).toEqual([false, true]);
+  });
+
+  test("when the token of the room poller dies, another device takes over where the rooms stand", async () => {
+    const phone = await fixture.login();
+    const supervisor = fixture.supervise();
+    fixture.hs.queueSync(phone.token, timeline("rooms-1"));
+    await fixture.hs.waitForPoll(phone.token);
+    const laptop = await fixture.login("@alice:test", "LAPTOP");
+    fixture.hs.queueSync(laptop.token, v2({ next_batch: "laptop-1", to_device: [toDevice("@bob:test")] }));
+    supervisor.ensure(laptop.account, laptop.device);
+    await fixture.hs.waitForPoll(laptop.token);
+    expect(withRooms(laptop.token)).toBe(false);
+    fixture.hs.revoke(phone.token);
+    await fixture.hs.waitForRequest({ path: "/sync", token: laptop.token, where: (request) => request.query.get("since") === "rooms-1" });
+    await fixture.hs.waitForPoll(laptop.token);
+    expect(withRooms(laptop.token)).toBe(true);
+    expect(fixture.hs.peakPolls(laptop.token)).toBe(1);
+    expect(sinces(laptop.token).slice(0, 2)).toEqual([null, "laptop-1"]);
+    expect(fixture.ingest.stored.filter((input) => input.device === laptop.device && input.rooms)[0]).toMatchObject({ overlap: true, accountSince: "rooms-1" });
+    expect(await pollState(fixture.sql, laptop.device)).toMatchObject({ accountSince: "rooms-1", deviceSince: "rooms-1" });
+  });
+
+  test("a token that another process found dead ends its poller by the sweep", async () => {
+    const phone = await fixture.login();
+    const supervisor = fixture.supervise();
+    const poll = await fixture.hs.waitForPoll(phone.token);
+    await markDead(fixture.sql, fixture.box.hashToken(phone.token), false);
+    await vi.waitFor(() => expect(poll.signal.aborted).toBe(true));
+    await vi.waitFor(() => expect(supervisor.accounts()).toEqual([]));
+  });
+
+  test("a session that asks for presence gets it polled", async () => {
+    const phone = await fixture.login();
+    fixture.supervise();
+    await fixture.hs.waitForPoll(phone.token);
+    await fixture.sql`insert into sessions (account, device, kind, presence) values (${phone.account}, ${phone.device}, 'v3', true)`;
+    await fixture.hs.waitForRequest({ path: "/sync", where: (request) => !(request.query.get("filter") ?? "").includes('"presence"') });
+  });
+});
+
+describe("several processes", () => {
+  test("two never poll one account at the same time", async () => {
+    const users = await Promise.all(Array.from({ length: 12 }, (_, index) => fixture.login(`@user${index}:test`)));
+    const [one, two] = [fixture.supervise({ sql: fixture.pool() }), fixture.supervise({ sql: fixture.pool() })];
+    for (const user of users) {
+      one.ensure(user.account, user.device);
+      two.ensure(user.account, user.device);
+    }
+    await Promise.all(users.map((user) => fixture.hs.waitForPoll(user.token)));
+    expect([...one.accounts(), ...two.accounts()].toSorted((a, b) => a - b)).toEqual(users.map((user) => user.account).toSorted((a, b) => a - b));
+    await one.stop();
+    await vi.waitFor(() => expect(two.accounts()).toHaveLength(12));
+    await Promise.all(users.map((user) => fixture.hs.waitForPoll(user.token)));
+    expect(users.map((user) => fixture.hs.peakPolls(user.token))).toEqual(users.map(() => 1));
+    expect(fixture.ingest.stale).toBe(0);
+  });
+
+  test("a lease that ran out is taken over; what the former owner still brings is refused and it lets go", async () => {
+    const alice = await fixture.login();
+    const frozen = fixture.supervise({ sql: fixture.pool(), sweepMs: 3_600_000 });
+    frozen.ensure(alice.account, alice.device);
+    await fixture.hs.waitForPoll(alice.token);
+    await expireLeases();
+    const fresh = fixture.supervise({ sql: fixture.pool() });
+    await vi.waitFor(() => expect(fresh.accounts()).toEqual([alice.account]));
+    await vi.waitFor(() => expect(fixture.hs.polls(alice.token).filter((poll) => poll.status === undefined && !poll.signal.aborted)).toHaveLength(2));
+    const before = fixture.ingest.stored.length;
+    fixture.hs.queueSync(alice.token, timeline());
+    await vi.waitFor(() => expect(frozen.accounts()).toEqual([]));
+    await vi.waitFor(() => expect(fixture.ingest.stored.length).toBe(before + 1));
+    expect(fresh.accounts()).toEqual([alice.account]);
+    expect(new Set(fixture.ingest.stored.slice(before).map((input) => input.epoch))).toEqual(new Set([2]));
+  });
+
+  test("a process that died is replaced at once, not when its leases run out", async () => {
+    const alice = await fixture.login();
+    await fixture.sql`insert into leases (account, owner, epoch, expires_at) values (${alice.account}, 'lock:dead', 7, now() + interval '1 hour')`;
+    fixture.supervise({ lockDb: fixture.database.options });
+    await fixture.hs.waitForPoll(alice.token);
+    expect(await fixture.sql`select epoch from leases`).toEqual([{ epoch: 8 }]);
+  });
+});
+
+describe("endings", () => {
+  test("stop ends the polls, gives the leases back, and nothing starts again", async () => {
+    const alice = await fixture.login();
+    const supervisor = fixture.supervise({ lockDb: fixture.database.options });
+    const poll = await fixture.hs.waitForPoll(alice.token);
+    await supervisor.stop();
+    await vi.waitFor(() => expect(poll.signal.aborted).toBe(true));
+    expect(await fixture.sql`select 1 from leases where expires_at > now()`).toHaveLength(0);
+    supervisor.ensure(alice.account, alice.device);
+    expect(supervisor.accounts()).toEqual([]);
+  });
+
+  test("D2: stop writes what the last polls proved", async () => {
+    const alice = await fixture.login();
+    const supervisor = fixture.supervise();
+    await fixture.hs.waitForPoll(alice.token);
+    await fixture.sql`update tokens set verified_at = now() - interval '1 hour'`;
+    fixture.hs.queueSync(alice.token, timeline());
+    await vi.waitFor(() => expect(fixture.ingest.stored.length).toBe(2));
+    await supervisor.stop();
+    const [row] = await fixture.sql`select verified_at > now() - interval '1 minute' as proven from tokens`;
+    expect(row?.["proven"]).toBe(true);
+  });
+
+  test("S1: typing of an account that is not polled any more ends, and who waits is told", async () => {
+    const alice = await fixture.login();
+    await fixture.sql`insert into typing (account, room_id, users, ord) values (${alice.account}, '!a:test', '["@bob:test"]', 1)`;
+    await markDead(fixture.sql, fixture.box.hashToken(alice.token), false);
+    const wakes = fixture.wakes(alice.account);
+    fixture.supervise();
+    await vi.waitFor(() => expect(wakes).toEqual([{ type: "news", account: alice.account, kinds: new Set(["typing"]), rooms: new Set(["!a:test"]) }]));
+  });
+
+  test("an outage of the database is survived", async () => {
+    const alice = await fixture.login();
+    fixture.supervise({ sql: fixture.pool() });
+    await fixture.hs.waitForPoll(alice.token);
+    await fixture.sql`select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`;
+    fixture.hs.queueSync(alice.token, timeline("after"));
+    await vi.waitFor(() => expect(sinces(alice.token)).toContain("after"), 10_000);
+  });
+});

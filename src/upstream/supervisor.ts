@@ -1,0 +1,245 @@
+/**
+ * Which accounts this process polls. Every account that was seen in the last 30 days and has a live token is polled by exactly one
+ * process: at start and every few seconds each takes what nobody polls (a restart resumes without any client asking).
+ *
+ *     renew   every 3 s: leases, and what polling proved; what was lost is stopped
+ *     sweep   every second or so: accounts that are free are taken; devices and tokens that came or went start or end pollers
+ *     typing  every 15 s: sets of accounts that nobody polled with success for 2 minutes are emptied (S1)
+ */
+
+import { LRUCache } from "lru-cache";
+import { sleep } from "../base/abort.ts";
+import { type LiveDevice, liveDevices, touchAccounts } from "../store/devices.ts";
+import type { DbOptions } from "../store/db.ts";
+import { expireTyping } from "../store/typing-expiry.ts";
+import type { AccountNo, DeviceNo } from "../wire/ids.ts";
+import { AccountPollers } from "./account-pollers.ts";
+import { Leases, RENEW_MS } from "./leases.ts";
+import type { PollerDeps, PollerEnd } from "./poller.ts";
+
+export type SupervisorOptions = Omit<PollerDeps, "leases" | "now" | "random" | "sleep"> & {
+  /** A name that no other process has, now or ever, e.g. a UUID. */
+  readonly ownerId: string;
+  /** See LeasesOptions: a way straight to PostgreSQL, of which one connection is kept; null behind a transaction pooler. */
+  readonly lockDb: DbOptions | null;
+  /** Accounts whose clients were not seen for so long are not polled, ms. Default 30 days. */
+  readonly idleMs?: number;
+  /** Between two looks at what there is to poll, ms. Default 1000; longer where a look takes long. */
+  readonly sweepMs?: number;
+  /** Age of the last success at which typing ends, ms. Default 2 minutes. */
+  readonly typingMs?: number;
+  /** Between two looks for it, ms. Default 15 s. */
+  readonly typingSweepMs?: number;
+  readonly now?: () => number;
+  readonly random?: () => number;
+  readonly sleep?: PollerDeps["sleep"];
+};
+
+/** Accounts taken in one sweep: a start does not ask the homeserver for everybody at the same moment. */
+const CLAIM_BATCH = 200;
+/** accounts.seen_at is written at most so often for an account. */
+const TOUCH_MS = 3_600_000;
+
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #deps: PollerDeps;
+  readonly #leases: Leases;
+  readonly #accounts = new Map<AccountNo, AccountPollers>();
+  readonly #stop = new AbortController();
+  readonly #tasks = new Set<Promise<void>>();
+  /** Accounts that are being looked at; true: look once more, somebody asked meanwhile. */
+  readonly #attending = new Map<AccountNo, boolean>();
+  /** Accounts that another process polls, as of a second ago. */
+  readonly #elsewhere = new LRUCache<AccountNo, true>({ max: 50_000, ttl: 1000 });
+  readonly #touched = new LRUCache<AccountNo, true>({ max: 100_000, ttl: TOUCH_MS });
+  readonly #toTouch = new Set<AccountNo>();
+
+  constructor(options: SupervisorOptions) {
+    const now = options.now ?? Date.now;
+    this.#options = options;
+    this.#leases = new Leases({ sql: options.sql, ownerId: options.ownerId, lockDb: options.lockDb, now });
+    this.#deps = { ...options, leases: this.#leases, now, random: options.random ?? Math.random, sleep: options.sleep ?? sleep };
+  }
+
+  /** Begins to poll; returns at once. Call it once. */
+  start(): void {
+    const { sweepMs = 1000, typingSweepMs = 15_000 } = this.#options;
+    this.#loop("lease renewal", RENEW_MS, () => this.#renew());
+    this.#loop("sweep", sweepMs, () => this.#sweep());
+    this.#loop("typing expiry", typingSweepMs, () => this.#expireTyping());
+  }
+
+  /**
+   * A client of that device is here: it is polled, by this process if nobody does yet. Returns at once, cheap where all is well;
+   * also where a token of the device has just been registered.
+   */
+  ensure(account: AccountNo, device: DeviceNo): void {
+    if (this.#stop.signal.aborted) return;
+    if (!this.#touched.has(account)) {
+      this.#touched.set(account, true);
+      this.#toTouch.add(account);
+    }
+    const pollers = this.#accounts.get(account);
+    if (pollers?.polls(device) || this.#elsewhere.has(account)) return;
+    pollers?.forgive(device);
+    this.#attend(account);
+  }
+
+  /** Accounts that this process polls now. */
+  accounts(): AccountNo[] {
+    return [...this.#accounts.keys()];
+  }
+
+  /** Ends all polls, each after its commit, and gives the accounts back. */
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error("the supervisor was stopped"));
+    while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+    await Promise.all([...this.#accounts.values()].map((pollers) => pollers.stop()));
+    this.#accounts.clear();
+    await this.#leases.close();
+  }
+
+  async #renew(): Promise<void> {
+    const touched = [...this.#toTouch];
+    try {
+      for (const account of await this.#leases.renew()) this.#lose(account);
+      await touchAccounts(this.#options.sql, touched);
+      for (const account of touched) this.#toTouch.delete(account);
+    } finally {
+      this.#fence();
+    }
+  }
+
+  #fence(): void {
+    for (const account of this.#leases.fenced()) this.#lose(account);
+  }
+
+  async #sweep(): Promise<void> {
+    this.#fence();
+    const { sql } = this.#options;
+    await this.#leases.claim(this.#idleMs, CLAIM_BATCH);
+    const held = this.#leases.held().map((lease) => lease.account);
+    const live = Map.groupBy(await liveDevices(sql, held, this.#idleMs), (one) => one.account);
+    const unused: AccountNo[] = [];
+    for (const account of held) {
+      const devices = live.get(account);
+      if (devices) this.#spawn(this.#poll(account, devices));
+      else if (!this.#attending.has(account)) unused.push(account);
+    }
+    if (unused.length > 0) await this.#giveBack(unused);
+  }
+
+  /** Has the account's pollers fit its devices, if the account is ours (still). */
+  async #poll(account: AccountNo, devices: readonly LiveDevice[]): Promise<void> {
+    const epoch = this.#leases.epoch(account);
+    if (epoch === null || this.#stop.signal.aborted) return;
+    let pollers = this.#accounts.get(account);
+    if (pollers && pollers.lease.epoch !== epoch) {
+      // Lost and taken again in between: the old ones must have ended first.
+      await pollers.stop();
+      if (this.#accounts.get(account) === pollers) this.#accounts.delete(account);
+      return this.#poll(account, devices);
+    }
+    if (!pollers) {
+      const made = new AccountPollers(this.#deps, { account, epoch }, (end) => this.#ended(made, end));
+      pollers = made;
+      this.#accounts.set(account, made);
+    }
+    await pollers.reconcile(devices);
+  }
+
+  #ended(pollers: AccountPollers, end: PollerEnd): void {
+    const { account } = pollers.lease;
+    if (this.#accounts.get(account) !== pollers) return;
+    if (end === "stale") this.#lose(account);
+    else this.#attend(account);
+  }
+
+  /** Somebody else has the account, or will soon. */
+  #lose(account: AccountNo): void {
+    this.#leases.forget(account);
+    const pollers = this.#accounts.get(account);
+    if (!pollers) return;
+    this.#options.logger.info({ account }, "the account is polled by another process");
+    this.#spawn(
+      pollers.stop().then(() => {
+        if (this.#accounts.get(account) === pollers) this.#accounts.delete(account);
+      }),
+    );
+  }
+
+  /** Nothing to poll there: no live token, or nobody seen for long. */
+  async #giveBack(accounts: readonly AccountNo[]): Promise<void> {
+    await Promise.all(accounts.map((account) => this.#accounts.get(account)?.stop()));
+    for (const account of accounts) this.#accounts.delete(account);
+    await this.#leases.release(accounts);
+  }
+
+  /** Looks at one account now; what is asked meanwhile is one more look. */
+  #attend(account: AccountNo): void {
+    if (this.#stop.signal.aborted) return;
+    if (this.#attending.has(account)) {
+      this.#attending.set(account, true);
+      return;
+    }
+    this.#attending.set(account, false);
+    this.#spawn(this.#look(account).finally(() => {
+      const again = this.#attending.get(account) === true;
+      this.#attending.delete(account);
+      if (again) this.#attend(account);
+    }));
+  }
+
+  async #look(account: AccountNo): Promise<void> {
+    const { sql } = this.#options;
+    if (this.#toTouch.has(account)) {
+      await touchAccounts(sql, [account]);
+      this.#toTouch.delete(account);
+    }
+    if (this.#leases.epoch(account) === null && !(await this.#leases.claimOne(account))) {
+      this.#elsewhere.set(account, true);
+      return;
+    }
+    const devices = await liveDevices(sql, [account], this.#idleMs);
+    if (devices.length > 0) await this.#poll(account, devices);
+  }
+
+  async #expireTyping(): Promise<void> {
+    const { sql, feed, typingMs = 120_000 } = this.#options;
+    for (const { account, rooms } of await expireTyping(sql, typingMs)) {
+      feed.publish({ type: "news", account, kinds: new Set(["typing"]), rooms: new Set(rooms) });
+    }
+  }
+
+  get #idleMs(): number {
+    return this.#options.idleMs ?? 30 * 24 * 3_600_000;
+  }
+
+  /** Runs `body` at once and again and again, `ms` apart, at most a twentieth of the time; a failure is logged and waits for the next time. */
+  #loop(name: string, ms: number, body: () => Promise<void>): void {
+    const run = async () => {
+      let failures = 0;
+      while (!this.#stop.signal.aborted) {
+        const startedAt = performance.now();
+        try {
+          await body();
+          failures = 0;
+        } catch (error) {
+          failures += 1;
+          if (failures === 1 || failures % 60 === 0) this.#options.logger.warn({ err: error, failures }, `${name} failed; it will be tried again`);
+        }
+        const pause = name === "lease renewal" ? ms : Math.max(ms, 19 * (performance.now() - startedAt));
+        await sleep(pause, this.#stop.signal).catch(() => {});
+      }
+    };
+    this.#spawn(run());
+  }
+
+  /** Keeps a promise until it settles, for `stop`; what it rejects with is logged. */
+  #spawn(work: Promise<void>): void {
+    const task = work
+      .catch((error: unknown) => this.#options.logger.warn({ err: error }, "polling could not be arranged; it will be tried again"))
+      .finally(() => this.#tasks.delete(task));
+    this.#tasks.add(task);
+  }
+}

@@ -1,0 +1,81 @@
+/** What can go wrong when the homeserver is asked: one class, told apart by `kind`. */
+
+/**
+ * - unknown_token: the homeserver does not know the access token (any more); final for that token. See `softLogout`.
+ * - forbidden: 403 for another reason.
+ * - rate_limited: 429. `retryAfterMs` where it said so.
+ * - bad_since: it does not know the `since` that we asked with (D26).
+ * - rejected: any other status that is not 200; `status` and, where there was one, `errcode`.
+ * - unreachable: no connection, a broken one, or no answer in time.
+ * - bad_answer: 200 with something that is no Matrix answer, or one that is too large.
+ */
+export type UpstreamErrorKind = "unknown_token" | "forbidden" | "rate_limited" | "bad_since" | "rejected" | "unreachable" | "bad_answer";
+
+export type UpstreamErrorDetails = {
+  /** HTTP status; null where none came. */
+  readonly status?: number | null;
+  readonly errcode?: string | null;
+  readonly softLogout?: boolean;
+  readonly retryAfterMs?: number | null;
+  readonly cause?: unknown;
+};
+
+export class UpstreamError extends Error {
+  override readonly name = "UpstreamError";
+  readonly kind: UpstreamErrorKind;
+  readonly status: number | null;
+  readonly errcode: string | null;
+  /** The client may log in again and keep its data (D2). */
+  readonly softLogout: boolean;
+  /** Milliseconds to wait before the next try, as the homeserver wishes; null: it did not say. */
+  readonly retryAfterMs: number | null;
+
+  constructor(kind: UpstreamErrorKind, message: string, details: UpstreamErrorDetails = {}) {
+    super(message, { cause: details.cause });
+    this.kind = kind;
+    this.status = details.status ?? null;
+    this.errcode = details.errcode ?? null;
+    this.softLogout = details.softLogout ?? false;
+    this.retryAfterMs = details.retryAfterMs ?? null;
+  }
+}
+
+/** The answer's own wish in milliseconds: `retry_after_ms` of the body, else Retry-After (seconds or an HTTP date). */
+export function retryAfter(body: Readonly<Record<string, unknown>>, header: string | undefined, now: number): number | null {
+  const inBody = body["retry_after_ms"];
+  if (typeof inBody === "number" && Number.isFinite(inBody) && inBody >= 0) return inBody;
+  if (header === undefined) return null;
+  if (/^\d+$/.test(header.trim())) return Number(header) * 1000;
+  const date = Date.parse(header);
+  return Number.isNaN(date) ? null : Math.max(0, date - now);
+}
+
+const BAD_SINCE_CODES: ReadonlySet<unknown> = new Set(["M_INVALID_PARAM", "M_UNKNOWN", "M_UNKNOWN_POS"]);
+
+/** The error that a status other than 200 stands for. `text` is the body, of whatever kind (a proxy's HTML page, nothing, JSON). */
+export function errorOfStatus(status: number, text: string, retryAfterHeader: string | undefined, now: number, what: { readonly path: string; readonly since: boolean }): UpstreamError {
+  const body = parseObject(text);
+  const errcode = typeof body["errcode"] === "string" ? body["errcode"] : null;
+  const said = typeof body["error"] === "string" ? `: ${body["error"].slice(0, 200)}` : "";
+  const message = `the homeserver answered ${status}${errcode === null ? "" : ` ${errcode}`} to ${what.path}${said}`;
+  const details: UpstreamErrorDetails = { status, errcode, softLogout: body["soft_logout"] === true, retryAfterMs: retryAfter(body, retryAfterHeader, now) };
+  return new UpstreamError(kindOf(status, errcode, what.since), message, details);
+}
+
+function kindOf(status: number, errcode: string | null, since: boolean): UpstreamErrorKind {
+  if ((status === 401 || status === 403) && errcode === "M_UNKNOWN_TOKEN") return "unknown_token";
+  if (status === 401 && errcode === "M_MISSING_TOKEN") return "unknown_token";
+  if (status === 403) return "forbidden";
+  if (status === 429 || errcode === "M_LIMIT_EXCEEDED") return "rate_limited";
+  if (status === 400 && since && BAD_SINCE_CODES.has(errcode)) return "bad_since";
+  return "rejected";
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}

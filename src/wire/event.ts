@@ -1,0 +1,150 @@
+/**
+ * A client-format event, cut into what is shared by all who see it (the body) and what differs for each (`unsigned`), and joined
+ * again. Bodies stay text: what the homeserver wrote is what a client gets.
+ */
+
+import { isIdentifier, isObject, isShort } from "./identifier.ts";
+import type { EventId, RoomId, UserId } from "./ids.ts";
+import { isStorable } from "./ids.ts";
+import { copyText, cutMembers, expectEnd, JsonSyntaxError, skipSpace, skipValue } from "./json-scan.ts";
+
+export type CutEvent = {
+  readonly kind: "event";
+  readonly event_id: EventId;
+  readonly type: string;
+  /** null: not a state event. */
+  readonly state_key: string | null;
+  readonly sender: UserId;
+  /** origin_server_ts, ms, a safe integer; where the event has none, the time it was cut at. */
+  readonly ts: number;
+  /** The event's own text less the top-level `unsigned` and `room_id`. Well-formed: it can be stored. */
+  readonly body: string;
+  /** Parsed; {} where it is not an object. */
+  readonly content: Record<string, unknown>;
+  /** JSON object less `age` and `transaction_id`; null where that is absent, empty or not an object. */
+  readonly unsigned: string | null;
+  /** When the homeserver got the event by our clock, ms: now - unsigned.age. null where it does not say. */
+  readonly age_ts: number | null;
+  /** unsigned.transaction_id: the device that asked is the one that sent the event. */
+  readonly txn_id: string | null;
+  /** What an m.room.redaction redacts; null where the two places that may name it (by room version) disagree. */
+  readonly redacts: EventId | null;
+  /** True where the homeserver has redacted the event already (unsigned.redacted_because). */
+  readonly redacted_because: boolean;
+};
+
+/** An event that cannot be stored: it is left out, its neighbours are not (B37). */
+export type MalformedEvent = { readonly kind: "malformed"; readonly reason: string };
+
+const NOT_IN_BODY: ReadonlySet<string> = new Set(["unsigned", "room_id"]);
+const OWN_OF_DEVICE: ReadonlySet<string> = new Set(["age", "transaction_id"]);
+
+/**
+ * Cuts one event, the whole of `text`. `now` is the time it was received at, ms.
+ * Never throws: what is not JSON, or not an event, is malformed.
+ */
+export function cutEvent(text: string, now: number): CutEvent | MalformedEvent {
+  try {
+    const { event, end } = cutEventAt(text, 0, now);
+    expectEnd(text, end);
+    return event;
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) return malformed("not JSON");
+    throw error;
+  }
+}
+
+/**
+ * Cuts the event that begins at `start` of a longer text; `end` is where it ends. Nothing returned keeps `text` alive.
+ * @throws JsonSyntaxError where the text is not JSON.
+ */
+export function cutEventAt(text: string, start: number, now: number): { event: CutEvent | MalformedEvent; end: number } {
+  if (text.charAt(skipSpace(text, start)) !== "{") return { event: malformed("not an object"), end: skipValue(text, start) };
+  const cut = cutMembers(text, start, NOT_IN_BODY);
+  // Parsing a joined text makes it flat, a copy of its own; one without cuts is a slice.
+  const body = cut.removed.size === 0 ? copyText(cut.text) : cut.text.toWellFormed();
+  const fields: unknown = JSON.parse(body);
+  if (!isObject(fields)) return { event: malformed("not an object"), end: cut.end };
+  return { event: fromFields(fields, body, cut.removed.get("unsigned"), now), end: cut.end };
+}
+
+function fromFields(fields: Record<string, unknown>, body: string, unsignedText: string | undefined, now: number): CutEvent | MalformedEvent {
+  const { event_id, type, sender, state_key, origin_server_ts: ts } = fields;
+  if (!isIdentifier(event_id)) return malformed("event_id is missing or cannot be stored");
+  if (!isText(type)) return malformed("type is missing or cannot be stored");
+  if (!isIdentifier(sender)) return malformed("sender is missing or cannot be stored");
+  if (state_key !== undefined && !isText(state_key)) return malformed("state_key cannot be stored");
+  const content = isObject(fields["content"]) ? fields["content"] : {};
+  return {
+    kind: "event",
+    event_id: event_id as EventId,
+    type,
+    state_key: state_key ?? null,
+    sender: sender as UserId,
+    ts: typeof ts === "number" && Number.isSafeInteger(ts) ? ts : now,
+    body,
+    content,
+    redacts: type === "m.room.redaction" ? redactedId(fields["redacts"], content["redacts"]) : null,
+    ...cutUnsigned(unsignedText, now),
+  };
+}
+
+type UnsignedParts = Pick<CutEvent, "unsigned" | "age_ts" | "txn_id" | "redacted_because">;
+
+function cutUnsigned(text: string | undefined, now: number): UnsignedParts {
+  const none = { unsigned: null, age_ts: null, txn_id: null, redacted_because: false };
+  if (text === undefined) return none;
+  const fields: unknown = JSON.parse(text);
+  if (!isObject(fields)) return none;
+  const { age, transaction_id: txnId, redacted_because: because } = fields;
+  const cameAt = typeof age === "number" ? Math.round(now - age) : null;
+  const hasMore = Object.keys(fields).some((key) => !OWN_OF_DEVICE.has(key));
+  return {
+    unsigned: hasMore ? copyText(cutMembers(text, 0, OWN_OF_DEVICE).text) : null,
+    age_ts: Number.isSafeInteger(cameAt) ? cameAt : null,
+    txn_id: typeof txnId === "string" && isStorable(txnId) ? txnId : null,
+    redacted_because: isObject(because),
+  };
+}
+
+/**
+ * Room versions 1 to 10 name the redacted event at the top level, 11 and later in the content; homeservers copy the one to the other
+ * for clients. Where both are there and differ, one was made up by the sender, and we cannot tell which.
+ */
+function redactedId(top: unknown, inner: unknown): EventId | null {
+  if (isIdentifier(top) && isIdentifier(inner) && top !== inner) return null;
+  if (isIdentifier(top)) return top as EventId;
+  return isIdentifier(inner) ? (inner as EventId) : null;
+}
+
+/** A text that can be stored as a type or a state key: it may be empty. */
+function isText(value: unknown): value is string {
+  return typeof value === "string" && isShort(value) && isStorable(value);
+}
+
+function malformed(reason: string): MalformedEvent {
+  return { kind: "malformed", reason };
+}
+
+/** What eventText joins: see CutEvent for the members. `body` has at least one member and ends with its brace. */
+export type EventParts = {
+  readonly body: string;
+  readonly room_id: RoomId;
+  readonly unsigned: string | null;
+  readonly age_ts: number | null;
+  readonly txn_id: string | null;
+};
+
+/**
+ * The client-format event as JSON text: the body with `room_id`, and `unsigned` with `age` (ms, at least 0) and `transaction_id`
+ * put back where they are known. Joins texts only. `now` in ms.
+ */
+export function eventText(parts: EventParts, now: number): string {
+  let own = "";
+  if (parts.age_ts !== null) own = `"age":${Math.max(0, now - parts.age_ts)}`;
+  if (parts.txn_id !== null) own += `${own === "" ? "" : ","}"transaction_id":${JSON.stringify(parts.txn_id)}`;
+  const room = `,"room_id":${JSON.stringify(parts.room_id)}`;
+  const head = parts.body.slice(0, -1) + room;
+  if (parts.unsigned === null) return own === "" ? `${head}}` : `${head},"unsigned":{${own}}}`;
+  return own === "" ? `${head},"unsigned":${parts.unsigned}}` : `${head},"unsigned":${parts.unsigned.slice(0, -1)},${own}}}`;
+}

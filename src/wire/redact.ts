@@ -1,0 +1,72 @@
+/** The redaction algorithm (spec: "Redactions" of each room version), on text: what is kept keeps its bytes. */
+
+import { eachMember } from "./json-scan.ts";
+import type { RoomVersionFacts } from "./room-versions.ts";
+import { roomVersionFacts } from "./room-versions.ts";
+
+/** What is kept of a value: all of it, or of an object the members named, each in its own measure. */
+type Kept = "all" | { readonly [key: string]: Kept };
+
+/** Of every event, whatever the version. `room_id` and `unsigned` are not in a body. */
+const TOP_LEVEL = [
+  "event_id", "type", "sender", "state_key", "hashes", "signatures", "depth", "prev_events", "auth_events", "origin_server_ts",
+];
+
+const POWER_LEVELS = ["ban", "events", "events_default", "kick", "redact", "state_default", "users", "users_default"];
+
+/**
+ * The redacted event as JSON text. `body` is the event's (one JSON object, see CutEvent), `type` its type.
+ * An unknown room version, or undefined, is taken for the newest. Pruning twice changes nothing more.
+ * @throws JsonSyntaxError where `body` is no JSON object.
+ */
+export function pruneEvent(body: string, type: string, roomVersion: string | undefined): string {
+  const version = roomVersionFacts(roomVersion);
+  const kept = all(...TOP_LEVEL, ...(version.cleanRedactions ? [] : ["origin", "membership", "prev_state"]));
+  const pruned = prune(body, { ...kept, content: contentKept(type, version) });
+  // An event whose content is missing or no object still has one for its readers.
+  return pruned.content ? pruned.text : `${pruned.text.slice(0, -1)}${pruned.text === "{}" ? "" : ","}"content":{}}`;
+}
+
+function contentKept(type: string, version: RoomVersionFacts): Kept {
+  switch (type) {
+    case "m.room.member":
+      return {
+        ...all("membership", ...(version.keepsAuthorisingServer ? ["join_authorised_via_users_server"] : [])),
+        ...(version.cleanRedactions ? { third_party_invite: all("signed") } : {}),
+      };
+    case "m.room.create":
+      return version.cleanRedactions ? "all" : all("creator");
+    case "m.room.join_rules":
+      return all("join_rule", ...(version.keepsAllow ? ["allow"] : []));
+    case "m.room.power_levels":
+      return all(...POWER_LEVELS, ...(version.cleanRedactions ? ["invite"] : []));
+    case "m.room.history_visibility":
+      return all("history_visibility");
+    case "m.room.aliases":
+      return all(...(version.keepsAliases ? ["aliases"] : []));
+    case "m.room.redaction":
+      return all(...(version.cleanRedactions ? ["redacts"] : []));
+    default:
+      return {};
+  }
+}
+
+function all(...keys: readonly string[]): { [key: string]: Kept } {
+  return Object.fromEntries(keys.map((key) => [key, "all"]));
+}
+
+/** Keeps of the object `text` what `kept` names. Where an object is asked for and there is none, the member goes. */
+function prune(text: string, kept: { readonly [key: string]: Kept }): { text: string; content: boolean } {
+  const members = new Map<string, string>();
+  eachMember(text, 0, (key, start, end) => {
+    const measure = Object.hasOwn(kept, key) ? kept[key] : undefined;
+    if (measure === undefined) return;
+    // Of doubles the last counts, as with JSON.parse.
+    members.delete(key);
+    const value = text.slice(start, end);
+    if (measure === "all" && (key !== "content" || value.startsWith("{"))) members.set(key, value);
+    else if (measure !== "all" && value.startsWith("{")) members.set(key, prune(value, measure).text);
+  });
+  const joined = Array.from(members, ([key, value]) => `${JSON.stringify(key)}:${value}`).join(",");
+  return { text: `{${joined}}`, content: members.has("content") };
+}

@@ -1,0 +1,86 @@
+/** The ephemeral events of a room in a v2 response: who types, who has read what. */
+
+import { isIdentifier, isObject } from "./identifier.ts";
+import type { EventId, UserId } from "./ids.ts";
+import type { Reading } from "./v2-part.ts";
+import { idsOf, parseValue, readMap, readMembers, skip } from "./v2-part.ts";
+
+/** One user's receipt. */
+export type Receipt = {
+  readonly event_id: EventId;
+  /** `m.read`, `m.read.private`, … */
+  readonly kind: string;
+  readonly user_id: UserId;
+  /** '' for an unthreaded receipt, `main` for the main timeline, else the thread's root. */
+  readonly thread_id: string;
+  /** What stands under the user id, as received: `{"ts":…,"thread_id":…}`. */
+  readonly data: string;
+};
+
+/** `typing`: the whole present set, null where the response says nothing. `receipts`: one for each user, kind and thread. */
+export type Ephemeral = { typing: UserId[] | null; receipts: Receipt[] };
+
+/** Reads one ephemeral event into `into`; the last m.typing counts. */
+export function readEphemeral(r: Reading, start: number, where: string, into: EphemeralBuilder): number {
+  if (r.text.charAt(start) !== "{") return skip(r, start, where, "not an object");
+  let type: unknown = null;
+  let contentStart = -1;
+  const end = readMembers(r, start, where, {
+    type: (at) => {
+      const parsed = parseValue(r, at);
+      type = parsed.value;
+      return parsed.end;
+    },
+    content: (at) => {
+      contentStart = at;
+      return parseValue(r, at).end;
+    },
+  });
+  if (contentStart < 0) r.skipped.push({ where, reason: "no content" });
+  else if (type === "m.typing") readTyping(r, contentStart, where, into);
+  else if (type === "m.receipt") readReceipts(r, contentStart, `${where}.content`, into);
+  else r.skipped.push({ where, reason: "unknown type" });
+  return end;
+}
+
+function readTyping(r: Reading, start: number, where: string, into: EphemeralBuilder): void {
+  const { value } = parseValue(r, start);
+  const users = isObject(value) ? value["user_ids"] : undefined;
+  if (Array.isArray(users)) into.typing = idsOf<UserId>(r, users, `${where}.content.user_ids`);
+  else r.skipped.push({ where, reason: "user_ids is not a list" });
+}
+
+/** content = event id → kind → user id → data. */
+function readReceipts(r: Reading, start: number, where: string, into: EphemeralBuilder): void {
+  readMap(r, start, where, (eventId, kindsStart, inEvent) =>
+    readMap(r, kindsStart, inEvent, (kind, usersStart, inKind) =>
+      readMap(r, usersStart, inKind, (userId, dataStart, atUser) => {
+        const { value, text, end } = parseValue(r, dataStart);
+        const thread = isObject(value) ? (value["thread_id"] ?? "") : null;
+        if (!isObject(value)) r.skipped.push({ where: atUser, reason: "not an object" });
+        else if (thread !== "" && !isIdentifier(thread)) r.skipped.push({ where: atUser, reason: "thread_id cannot be stored" });
+        else {
+          const receipt = { event_id: eventId as EventId, kind, user_id: userId as UserId, thread_id: thread, data: text };
+          into.addReceipt(receipt, typeof value["ts"] === "number" ? value["ts"] : 0);
+        }
+        return end;
+      }),
+    ),
+  );
+}
+
+/** Collects a room's ephemeral events; of a user's receipts of one kind and thread the newest by `ts` stays, of equals the last. */
+export class EphemeralBuilder {
+  typing: UserId[] | null = null;
+  readonly #receipts = new Map<string, { receipt: Receipt; ts: number }>();
+
+  addReceipt(receipt: Receipt, ts: number): void {
+    const key = JSON.stringify([receipt.user_id, receipt.kind, receipt.thread_id]);
+    const known = this.#receipts.get(key);
+    if (!known || known.ts <= ts) this.#receipts.set(key, { receipt, ts });
+  }
+
+  build(): Ephemeral {
+    return { typing: this.typing, receipts: Array.from(this.#receipts.values(), ({ receipt }) => receipt) };
+  }
+}

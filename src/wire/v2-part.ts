@@ -1,0 +1,87 @@
+/**
+ * Tolerant reading of a v2 response in one pass: what has the wrong type is left out and noted, and everything around it is kept.
+ * Only what is not JSON at all fails, since then the response was cut short.
+ */
+
+import { isIdentifier } from "./identifier.ts";
+import { copyText, skipValue, walkElements, walkMembers } from "./json-scan.ts";
+
+/** A part that was left out: where in the response (`rooms.join.!a:b.timeline.events[3]`), and why. */
+export type Skipped = { readonly where: string; readonly reason: string };
+
+/** What is being read: the response's text, when it came (ms), and what had to be left out so far. */
+export type Reading = { readonly text: string; readonly now: number; readonly skipped: Skipped[] };
+
+/** Reads the value at `start`, found at `where`; returns its end offset. */
+export type PartReader = (start: number, where: string) => number;
+
+/** Reads an object: each member that `readers` knows by its reader, the others passed over. */
+export function readMembers(r: Reading, start: number, where: string, readers: Readonly<Record<string, PartReader>>): number {
+  if (r.text.charAt(start) !== "{") return skip(r, start, where, "not an object");
+  return walkMembers(r.text, start, (key, valueStart) => {
+    const reader = Object.hasOwn(readers, key) ? readers[key] : undefined;
+    return reader ? reader(valueStart, where === "" ? key : `${where}.${key}`) : skipValue(r.text, valueStart);
+  });
+}
+
+/** Reads an object used as a map: every member by one reader. A key that cannot be stored as an id is left out. */
+export function readMap(r: Reading, start: number, where: string, read: (key: string, start: number, where: string) => number): number {
+  if (r.text.charAt(start) !== "{") return skip(r, start, where, "not an object");
+  return walkMembers(r.text, start, (key, valueStart) => {
+    // The key is a slice of the response, and a map's keys are kept.
+    const id = copyText(key);
+    const at = `${where}.${id.slice(0, 300)}`;
+    return isIdentifier(id) ? read(id, valueStart, at) : skip(r, valueStart, at, "not an id");
+  });
+}
+
+/** Reads a list: every element by one reader. */
+export function readList(r: Reading, start: number, where: string, read: PartReader): number {
+  if (r.text.charAt(start) !== "[") return skip(r, start, where, "not a list");
+  let index = 0;
+  return walkElements(r.text, start, (elementStart) => read(elementStart, `${where}[${index++}]`));
+}
+
+/** Reads `{"events": […]}`. */
+export function readEvents(r: Reading, start: number, where: string, read: PartReader): number {
+  return readMembers(r, start, where, { events: (at, path) => readList(r, at, path, read) });
+}
+
+/** Passes over the value at `start` and notes why. */
+export function skip(r: Reading, start: number, where: string, reason: string): number {
+  r.skipped.push({ where, reason });
+  return skipValue(r.text, start);
+}
+
+/** The value at `start`, parsed, with its own text. For small values only. */
+export function parseValue(r: Reading, start: number): { value: unknown; text: string; end: number } {
+  const end = skipValue(r.text, start);
+  const text = copyText(r.text.slice(start, end));
+  return { value: JSON.parse(text), text, end };
+}
+
+/** A list of ids without doubles; what is no id in it is left out and noted. */
+export function readIds<Id extends string>(r: Reading, start: number, where: string, keep: (ids: Id[]) => void): number {
+  const { value, end } = parseValue(r, start);
+  if (Array.isArray(value)) keep(idsOf<Id>(r, value, where));
+  else r.skipped.push({ where, reason: "not a list" });
+  return end;
+}
+
+/** The ids of a parsed list; see readIds. */
+export function idsOf<Id extends string>(r: Reading, list: readonly unknown[], where: string): Id[] {
+  const ids = new Set<Id>();
+  for (const [index, item] of list.entries()) {
+    if (isIdentifier(item)) ids.add(item as Id);
+    else r.skipped.push({ where: `${where}[${index}]`, reason: "not an id" });
+  }
+  return [...ids];
+}
+
+/** A number of things: a safe integer, 0 or more; anything else is left out and noted, but null and absent mean unknown. */
+export function readCount(r: Reading, start: number, where: string, keep: (count: number) => void): number {
+  const { value, end } = parseValue(r, start);
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) keep(value);
+  else if (value !== null) r.skipped.push({ where, reason: "not a count" });
+  return end;
+}

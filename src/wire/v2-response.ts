@@ -1,0 +1,135 @@
+/** A `GET /sync` (v2) response, cut into parts that are stored as they came. Spec: client-server API, "Syncing". */
+
+import { isIdentifier, isObject } from "./identifier.ts";
+import type { RoomId, UserId } from "./ids.ts";
+import { isStorable } from "./ids.ts";
+import { copyText, expectEnd, JsonSyntaxError, skipSpace, skipValue } from "./json-scan.ts";
+import type { PartReader, Reading, Skipped } from "./v2-part.ts";
+import { parseValue, readEvents, readIds, readMap, readMembers, skip } from "./v2-part.ts";
+import type { AccountDataItem, JoinedRoom, StrippedRoom } from "./v2-room.ts";
+import { readAccountData, readJoinedRoom, readStrippedRoom } from "./v2-room.ts";
+
+export type { Ephemeral, Receipt } from "./v2-ephemeral.ts";
+export type { Skipped } from "./v2-part.ts";
+export type { AccountDataItem, JoinedRoom, StrippedEvent, StrippedRoom } from "./v2-room.ts";
+
+/** A presence event: whose, and its own text. */
+export type PresenceItem = { readonly user_id: UserId; readonly body: string };
+
+export type V2Response = {
+  readonly next_batch: string;
+  /** Global account data, one of each type. */
+  readonly accountData: AccountDataItem[];
+  /** One of each user, the last. */
+  readonly presence: PresenceItem[];
+  /** Byte for byte, oldest first. */
+  readonly toDevice: string[];
+  readonly deviceLists: { readonly changed: UserId[]; readonly left: UserId[] };
+  /** device_one_time_keys_count, an object's text; null: not said. */
+  readonly oneTimeKeys: string | null;
+  /** device_unused_fallback_key_types, a list's text; null: not said. */
+  readonly fallbackKeys: string | null;
+  readonly join: Map<RoomId, JoinedRoom>;
+  readonly leave: Map<RoomId, JoinedRoom>;
+  readonly invite: Map<RoomId, StrippedRoom>;
+  readonly knock: Map<RoomId, StrippedRoom>;
+  /** What had to be left out: nothing around it is lost for that (B37). */
+  readonly skipped: Skipped[];
+};
+
+/** The text is no v2 response at all: not JSON (it may have been cut short), not an object, or without a next_batch. */
+export class BadResponse extends Error {
+  override readonly name = "BadResponse";
+}
+
+/**
+ * Cuts a v2 response. `now` is when it came, ms. Whatever has a wrong type is left out alone and named in `skipped`; nothing in the
+ * answer keeps `text` alive.
+ * @throws BadResponse
+ */
+export function cutResponse(text: string, now: number): V2Response {
+  try {
+    return readResponse({ text, now, skipped: [] });
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) throw new BadResponse(`the answer is not JSON: ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
+function readResponse(r: Reading): V2Response {
+  const start = skipSpace(r.text, 0);
+  if (r.text.charAt(start) !== "{") {
+    expectEnd(r.text, skipValue(r.text, start));
+    throw new BadResponse("the answer is not a JSON object");
+  }
+  let nextBatch: unknown;
+  let oneTimeKeys: string | null = null;
+  let fallbackKeys: string | null = null;
+  let oldFallbackKeys: string | null = null;
+  const accountData: AccountDataItem[] = [];
+  const presence = new Map<UserId, PresenceItem>();
+  const toDevice: string[] = [];
+  const deviceLists = { changed: new Array<UserId>(), left: new Array<UserId>() };
+  const join = new Map<RoomId, JoinedRoom>();
+  const leave = new Map<RoomId, JoinedRoom>();
+  const invite = new Map<RoomId, StrippedRoom>();
+  const knock = new Map<RoomId, StrippedRoom>();
+  const end = readMembers(r, start, "", {
+    next_batch: (at) => {
+      const parsed = parseValue(r, at);
+      nextBatch = parsed.value;
+      return parsed.end;
+    },
+    account_data: (at, where) => readEvents(r, at, where, (item, path) => readAccountData(r, item, path, accountData)),
+    presence: (at, where) => readEvents(r, at, where, (item, path) => readPresence(r, item, path, presence)),
+    to_device: (at, where) => readEvents(r, at, where, (item, path) => readToDevice(r, item, path, toDevice)),
+    device_lists: (at, where) =>
+      readMembers(r, at, where, {
+        changed: (list, path) => readIds<UserId>(r, list, path, (ids) => (deviceLists.changed = ids)),
+        left: (list, path) => readIds<UserId>(r, list, path, (ids) => (deviceLists.left = ids)),
+      }),
+    device_one_time_keys_count: textOf(r, "{", (body) => (oneTimeKeys = body)),
+    device_unused_fallback_key_types: textOf(r, "[", (body) => (fallbackKeys = body)),
+    // What homeservers called it before Matrix 1.2.
+    "org.matrix.msc2732.device_unused_fallback_key_types": textOf(r, "[", (body) => (oldFallbackKeys = body)),
+    rooms: (at, where) =>
+      readMembers(r, at, where, {
+        join: roomsOf(r, (id, room, path) => readJoinedRoom(r, room, path, (cut) => join.set(id, cut))),
+        leave: roomsOf(r, (id, room, path) => readJoinedRoom(r, room, path, (cut) => leave.set(id, cut))),
+        invite: roomsOf(r, (id, room, path) => readStrippedRoom(r, room, path, "invite_state", (cut) => invite.set(id, cut))),
+        knock: roomsOf(r, (id, room, path) => readStrippedRoom(r, room, path, "knock_state", (cut) => knock.set(id, cut))),
+      }),
+  });
+  expectEnd(r.text, end);
+  if (typeof nextBatch !== "string" || !isStorable(nextBatch)) throw new BadResponse("the answer has no next_batch");
+  return {
+    next_batch: nextBatch, accountData, presence: [...presence.values()], toDevice, deviceLists, oneTimeKeys,
+    fallbackKeys: fallbackKeys ?? oldFallbackKeys, join, leave, invite, knock, skipped: r.skipped,
+  };
+}
+
+function roomsOf(r: Reading, read: (id: RoomId, start: number, where: string) => number): PartReader {
+  return (start, where) => readMap(r, start, where, (key, at, path) => read(key as RoomId, at, path));
+}
+
+/** Keeps the text of a value that begins with `first`. */
+function textOf(r: Reading, first: "{" | "[", keep: (text: string) => void): PartReader {
+  return (start, where) => {
+    if (r.text.charAt(start) !== first) return skip(r, start, where, first === "{" ? "not an object" : "not a list");
+    const end = skipValue(r.text, start);
+    keep(copyText(r.text.slice(start, end)));
+    return end;
+  };
+}
+
+function readToDevice(r: Reading, start: number, where: string, into: string[]): number {
+  return textOf(r, "{", (text) => into.push(text))(start, where);
+}
+
+function readPresence(r: Reading, start: number, where: string, into: Map<UserId, PresenceItem>): number {
+  const { value, text, end } = parseValue(r, start);
+  const sender = isObject(value) ? value["sender"] : undefined;
+  if (isIdentifier(sender)) into.set(sender as UserId, { user_id: sender as UserId, body: text });
+  else r.skipped.push({ where, reason: "sender is missing or cannot be stored" });
+  return end;
+}

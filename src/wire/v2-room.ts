@@ -1,0 +1,152 @@
+/** One room of a v2 response: joined and left ones with their events, invited and knocked ones with stripped state. */
+
+import type { CutEvent } from "./event.ts";
+import { cutEventAt } from "./event.ts";
+import { isIdentifier, isObject, isShort } from "./identifier.ts";
+import type { EventId, UserId } from "./ids.ts";
+import { isStorable } from "./ids.ts";
+import type { Ephemeral } from "./v2-ephemeral.ts";
+import { EphemeralBuilder, readEphemeral } from "./v2-ephemeral.ts";
+import type { Reading } from "./v2-part.ts";
+import { parseValue, readCount, readEvents, readIds, readList, readMembers } from "./v2-part.ts";
+
+/** An account data event: its own text, and its content parsed ({} where it is not an object). */
+export type AccountDataItem = { readonly type: string; readonly body: string; readonly content: Record<string, unknown> };
+
+/** A room under `rooms.join` or `rooms.leave`. Unknown numbers and lists are null: "not said", which is not the same as 0 or none. */
+export type JoinedRoom = {
+  /** The state before the timeline, without doubles and without events that are in the timeline too. */
+  state: CutEvent[];
+  /** Oldest first, without doubles (the first one stays). */
+  timeline: CutEvent[];
+  /** Older events than these were left out: a gap, unless this is the first time the room comes. */
+  limited: boolean;
+  /** Stands right before the first event of the timeline. */
+  prev_batch: string | null;
+  ephemeral: Ephemeral;
+  accountData: AccountDataItem[];
+  summary: { heroes: UserId[] | null; joined: number | null; invited: number | null };
+  unread: { notifications: number | null; highlights: number | null };
+};
+
+/** A state event of an invite: no id, no time. */
+export type StrippedEvent = {
+  readonly type: string;
+  readonly state_key: string;
+  readonly sender: UserId;
+  readonly content: Record<string, unknown>;
+};
+
+/** A room under `rooms.invite` or `rooms.knock`: `body` is its invite_state or knock_state object, as received. */
+export type StrippedRoom = { body: string; events: StrippedEvent[] };
+
+/** Types of account data and to-device messages have no limit in the spec; an index row has one of 2700 bytes. */
+const MAX_TYPE_BYTES = 1000;
+
+/** Reads a room under `rooms.join` or `rooms.leave`. */
+export function readJoinedRoom(r: Reading, start: number, where: string, keep: (room: JoinedRoom) => void): number {
+  const room: JoinedRoom = {
+    state: [], timeline: [], limited: false, prev_batch: null, ephemeral: { typing: null, receipts: [] }, accountData: [],
+    summary: { heroes: null, joined: null, invited: null }, unread: { notifications: null, highlights: null },
+  };
+  const inState = new Map<EventId, CutEvent>();
+  const inTimeline = new Map<EventId, CutEvent>();
+  const ephemeral = new EphemeralBuilder();
+  const isRoom = r.text.charAt(start) === "{";
+  const end = readMembers(r, start, where, {
+    state: (at, path) => readEvents(r, at, path, (event, eventPath) => readEvent(r, event, eventPath, inState, true)),
+    timeline: (at, path) =>
+      readMembers(r, at, path, {
+        events: (list, listPath) => readList(r, list, listPath, (event, eventPath) => readEvent(r, event, eventPath, inTimeline, false)),
+        limited: (value) => {
+          const parsed = parseValue(r, value);
+          room.limited = parsed.value === true;
+          return parsed.end;
+        },
+        prev_batch: (value) => {
+          const parsed = parseValue(r, value);
+          room.prev_batch = typeof parsed.value === "string" && isStorable(parsed.value) ? parsed.value : null;
+          return parsed.end;
+        },
+      }),
+    ephemeral: (at, path) => readEvents(r, at, path, (event, eventPath) => readEphemeral(r, event, eventPath, ephemeral)),
+    account_data: (at, path) => readEvents(r, at, path, (item, itemPath) => readAccountData(r, item, itemPath, room.accountData)),
+    summary: (at, path) =>
+      readMembers(r, at, path, {
+        "m.heroes": (list, listPath) => readIds<UserId>(r, list, listPath, (heroes) => (room.summary.heroes = heroes)),
+        "m.joined_member_count": (n, nPath) => readCount(r, n, nPath, (count) => (room.summary.joined = count)),
+        "m.invited_member_count": (n, nPath) => readCount(r, n, nPath, (count) => (room.summary.invited = count)),
+      }),
+    unread_notifications: (at, path) =>
+      readMembers(r, at, path, {
+        notification_count: (n, nPath) => readCount(r, n, nPath, (count) => (room.unread.notifications = count)),
+        highlight_count: (n, nPath) => readCount(r, n, nPath, (count) => (room.unread.highlights = count)),
+      }),
+  });
+  room.timeline = [...inTimeline.values()];
+  room.state = [...inState.values()].filter((event) => !inTimeline.has(event.event_id));
+  room.ephemeral = ephemeral.build();
+  if (isRoom) keep(room);
+  return end;
+}
+
+function readEvent(r: Reading, start: number, where: string, into: Map<EventId, CutEvent>, isState: boolean): number {
+  const { event, end } = cutEventAt(r.text, start, r.now);
+  if (event.kind === "malformed") r.skipped.push({ where, reason: event.reason });
+  else if (isState && event.state_key === null) r.skipped.push({ where, reason: "no state_key" });
+  else if (into.has(event.event_id)) r.skipped.push({ where, reason: "double" });
+  else into.set(event.event_id, event);
+  return end;
+}
+
+/** Reads one account data event, global or of a room; a later one of the same type in the same response replaces the earlier. */
+export function readAccountData(r: Reading, start: number, where: string, into: AccountDataItem[]): number {
+  const { value, text, end } = parseValue(r, start);
+  const type = isObject(value) ? value["type"] : undefined;
+  if (!isObject(value) || typeof type !== "string" || !isShort(type, MAX_TYPE_BYTES) || !isStorable(type)) {
+    r.skipped.push({ where, reason: "type is missing or cannot be stored" });
+    return end;
+  }
+  const known = into.findIndex((item) => item.type === type);
+  if (known >= 0) into.splice(known, 1);
+  into.push({ type, body: text, content: isObject(value["content"]) ? value["content"] : {} });
+  return end;
+}
+
+/** Reads a room under `rooms.invite` (`member` = `invite_state`) or `rooms.knock` (`knock_state`). */
+export function readStrippedRoom(
+  r: Reading,
+  start: number,
+  where: string,
+  member: "invite_state" | "knock_state",
+  keep: (room: StrippedRoom) => void,
+): number {
+  const room: StrippedRoom = { body: '{"events":[]}', events: [] };
+  const isRoom = r.text.charAt(start) === "{";
+  const end = readMembers(r, start, where, {
+    [member]: (at: number, path: string) => {
+      const parsed = parseValue(r, at);
+      const events = isObject(parsed.value) ? parsed.value["events"] : undefined;
+      if (!Array.isArray(events)) {
+        r.skipped.push({ where: path, reason: "no list of events" });
+        return parsed.end;
+      }
+      room.body = parsed.text;
+      for (const [index, event] of events.entries()) {
+        const stripped = strippedEvent(event);
+        if (stripped) room.events.push(stripped);
+        else r.skipped.push({ where: `${path}.events[${index}]`, reason: "not a stripped state event" });
+      }
+      return parsed.end;
+    },
+  });
+  if (isRoom) keep(room);
+  return end;
+}
+
+function strippedEvent(event: unknown): StrippedEvent | null {
+  if (!isObject(event)) return null;
+  const { type, state_key, sender, content } = event;
+  if (typeof type !== "string" || typeof state_key !== "string" || !isIdentifier(sender)) return null;
+  return { type, state_key, sender: sender as UserId, content: isObject(content) ? content : {} };
+}

@@ -1,0 +1,116 @@
+/** Our HTTP server for tests: listening on loopback, in front of a fake homeserver; by default without a database. */
+
+import type { AddressInfo } from "node:net";
+import type { FastifyInstance } from "fastify";
+import type { Forgetting, PassQueue, StoredToken, TokenStore } from "../../src/api/ports.ts";
+import { buildServer, type ServerDeps } from "../../src/api/server.ts";
+import { silentLogger } from "../../src/base/logger.ts";
+import { SecretBox } from "../../src/base/secret-box.ts";
+import { Hub } from "../../src/feed/hub.ts";
+import { HomeserverClient } from "../../src/upstream/client.ts";
+import type { AccountNo, DeviceNo } from "../../src/wire/ids.ts";
+
+/** Tokens in memory: one account and one device a (user, device id). */
+export class MemoryTokens implements TokenStore {
+  readonly rows = new Map<string, StoredToken>();
+  readonly seenAccounts: AccountNo[] = [];
+  readonly #numbers = new Map<string, number>();
+  readonly #now: () => number;
+
+  constructor(now: () => number = Date.now) {
+    this.#now = now;
+  }
+
+  async find(hash: Buffer): Promise<StoredToken | null> {
+    return this.rows.get(hash.toString("hex")) ?? null;
+  }
+
+  async register({ hash, userId, deviceId }: { hash: Buffer; userId: StoredToken["userId"]; deviceId: string }): Promise<StoredToken> {
+    const row = { account: this.#number(userId) as AccountNo, device: this.#number(`${userId} ${deviceId}`) as DeviceNo, userId, deviceId, verifiedAt: this.#now(), dead: null };
+    this.rows.set(hash.toString("hex"), row);
+    return row;
+  }
+
+  async proven(hash: Buffer): Promise<void> {
+    this.#change(hash, { verifiedAt: this.#now() });
+  }
+
+  async dead(hash: Buffer, softLogout: boolean): Promise<void> {
+    this.#change(hash, { dead: { at: this.#now(), softLogout } });
+  }
+
+  async seen(account: AccountNo): Promise<void> {
+    this.seenAccounts.push(account);
+  }
+
+  #change(hash: Buffer, change: Partial<StoredToken>): void {
+    const row = this.rows.get(hash.toString("hex"));
+    if (row) this.rows.set(hash.toString("hex"), { ...row, ...change });
+  }
+
+  #number(key: string): number {
+    const known = this.#numbers.get(key) ?? this.#numbers.size + 1;
+    this.#numbers.set(key, known);
+    return known;
+  }
+}
+
+/** No device is polled. */
+export const nothingPolled: PassQueue = {
+  polledDevice: async () => null,
+  start: () => Promise.reject(new Error("no device is polled")),
+  isWaiting: async () => false,
+  pass: () => Promise.reject(new Error("no device is polled")),
+};
+
+/** Nothing is held, so nothing can be forgotten. */
+export const nothingHeld: Forgetting = {
+  find: async () => null,
+  forgetDevice: async () => {},
+  forgetAccount: async () => {},
+  forgetRoom: async () => {},
+};
+
+export type TestApi = {
+  readonly app: FastifyInstance;
+  /** Base URL, without a slash at the end. */
+  readonly url: string;
+  readonly client: HomeserverClient;
+  readonly polled: [AccountNo, DeviceNo][];
+  /** A request to it; `token` goes into the Authorization header. */
+  fetch(path: string, init?: RequestInit & { token?: string }): Promise<Response>;
+  stop(): Promise<void>;
+};
+
+/** Starts it; whatever is not given in `over` is the emptiest there is. */
+export async function startApi(baseUrl: string, over: Partial<ServerDeps> = {}): Promise<TestApi> {
+  const client = new HomeserverClient({ baseUrl });
+  const polled: [AccountNo, DeviceNo][] = [];
+  const app = buildServer({
+    baseUrl,
+    client,
+    secretBox: new SecretBox("test"),
+    tokens: new MemoryTokens(),
+    queue: nothingPolled,
+    forgetting: nothingHeld,
+    feed: new Hub(),
+    ensurePolling: (account, device) => void polled.push([account, device]),
+    ready: async () => {},
+    logger: silentLogger(),
+    now: Date.now,
+    ...over,
+  });
+  await app.listen({ host: "127.0.0.1", port: 0 });
+  const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
+  return {
+    app,
+    url,
+    client,
+    polled,
+    fetch: (path, { token, headers, ...init } = {}) => fetch(url + path, { ...init, headers: { ...(token === undefined ? {} : { authorization: `Bearer ${token}` }), ...(headers as Record<string, string>) } }),
+    stop: async () => {
+      await app.close();
+      await client.close();
+    },
+  };
+}

@@ -1,0 +1,146 @@
+/**
+ * The whole server in front of a fake homeserver, with real HTTP and a real database, and a client that speaks sync v3 to it.
+ *
+ *     const t = await startV3();
+ *     const alice = t.login("@alice:test", "PHONE", v2({ join: { … } }));
+ *     const first = await alice.sync({ room_list: {} });
+ *     await t.deliver(alice, v2({ … }));                      // resolves when it is stored
+ *     const then = await alice.sync({}, { since: first.next });
+ *     await t.stop();
+ */
+
+import { buildServer, type BuiltServer } from "../../src/cli/build-server.ts";
+import { silentLogger, type Logger } from "../../src/base/logger.ts";
+import { SecretBox } from "../../src/base/secret-box.ts";
+import type { Sql } from "../../src/store/db.ts";
+import { freshDatabase, type TestDatabase } from "./database.ts";
+import { type FakeHomeserver, type Json, startFakeHomeserver, v2 } from "./fake-homeserver.ts";
+
+/** An answer's body. Streams are looked into by tests, each knowing what it asked for. */
+// oxlint-disable-next-line typescript/no-explicit-any -- the wire format under test is what a test asserts about
+export type Answer = { readonly next: string; readonly [stream: string]: any };
+
+export type Reply = { readonly status: number; readonly body: Answer; readonly text: string; readonly headers: Headers };
+
+export type SyncOptions = { readonly since?: string | undefined; readonly timeout?: number | string; readonly signal?: AbortSignal };
+
+/** A device with its access token. */
+export class V3Client {
+  readonly userId: string;
+  readonly deviceId: string;
+  token: string;
+  readonly #url: () => string;
+
+  constructor(url: () => string, userId: string, deviceId: string, token: string) {
+    this.#url = url;
+    this.userId = userId;
+    this.deviceId = deviceId;
+    this.token = token;
+  }
+
+  /** A sync that must succeed: its body. */
+  async sync(body: Json = {}, options: SyncOptions = {}): Promise<Answer> {
+    const reply = await this.request(body, options);
+    if (reply.status !== 200) throw new Error(`sync answered ${reply.status}: ${reply.text}`);
+    return reply.body;
+  }
+
+  /** A sync, whatever comes. A string is sent as it is. */
+  request(body: Json | string = {}, { since, timeout, signal }: SyncOptions = {}): Promise<Reply> {
+    const query = new URLSearchParams();
+    if (since !== undefined) query.set("since", since);
+    if (timeout !== undefined) query.set("timeout", String(timeout));
+    const text = typeof body === "string" ? body : JSON.stringify(body);
+    return this.fetch("POST", `/_matrix/client/v3/sync?${query}`, text, {}, signal);
+  }
+
+  /** Any request with the device's token. */
+  async fetch(method: string, path: string, body?: string, headers: Record<string, string> = {}, signal?: AbortSignal): Promise<Reply> {
+    const response = await fetch(this.#url() + path, {
+      method,
+      headers: { authorization: `Bearer ${this.token}`, ...headers },
+      ...(body === undefined ? {} : { body }),
+      ...(signal ? { signal } : {}),
+    });
+    const text = await response.text();
+    let parsed: unknown = {};
+    try {
+      parsed = JSON.parse(text);
+    } catch {
+      // Not JSON: the test looks at `text`.
+    }
+    return { status: response.status, body: parsed as Answer, text, headers: response.headers };
+  }
+}
+
+export type V3Options = { readonly sessionIdleMs?: number; readonly trustedProxies?: readonly string[]; readonly logger?: Logger; readonly database?: TestDatabase };
+
+export class V3Fixture {
+  readonly hs: FakeHomeserver;
+  readonly database: TestDatabase;
+  readonly #options: V3Options;
+  #server: BuiltServer | null = null;
+  /** Base URL of the server under test. */
+  url = "";
+
+  constructor(hs: FakeHomeserver, database: TestDatabase, options: V3Options) {
+    this.hs = hs;
+    this.database = database;
+    this.#options = options;
+  }
+
+  get sql(): Sql {
+    return this.database.sql;
+  }
+
+  /** Starts the server (again): what is visible must be the same (D22). */
+  async start(): Promise<void> {
+    this.#server = await buildServer({
+      settings: { trustedProxies: this.#options.trustedProxies ?? [], sessionIdleMs: this.#options.sessionIdleMs ?? 7 * 86_400_000 },
+      homeserver: new URL(this.hs.url), sql: this.sql, db: this.database.options,
+      secretBox: new SecretBox("a secret of the test"), version: "test", logger: this.#options.logger ?? silentLogger(),
+    });
+    this.url = await this.#server.listen({ host: "127.0.0.1", port: 0 });
+  }
+
+  async stopServer(): Promise<void> {
+    await this.#server?.close();
+    this.#server = null;
+  }
+
+  async restart(): Promise<void> {
+    await this.stopServer();
+    await this.start();
+  }
+
+  /** A device that the homeserver knows; `first` is its first v2 answer. */
+  login(userId = "@alice:test", deviceId = "PHONE", first: Json = v2()): V3Client {
+    const token = this.hs.login(userId, deviceId);
+    this.hs.queueSync(token, first);
+    return new V3Client(() => this.url, userId, deviceId, token);
+  }
+
+  /** The same device under another token, as after a refresh. */
+  refresh(client: V3Client): V3Client {
+    return new V3Client(() => this.url, client.userId, client.deviceId, this.hs.login(client.userId, client.deviceId));
+  }
+
+  /** Gives v2 responses to the device's poller, and waits until they are stored. The device must be polled already. */
+  async deliver(client: V3Client, ...responses: Json[]): Promise<void> {
+    this.hs.queueSync(client.token, ...responses);
+    await this.hs.waitForPoll(client.token);
+  }
+
+  async stop(): Promise<void> {
+    await this.stopServer();
+    await this.hs.stop();
+    await this.database.drop();
+  }
+}
+
+/** A running server in front of a running fake homeserver. */
+export async function startV3(options: V3Options = {}): Promise<V3Fixture> {
+  const fixture = new V3Fixture(await startFakeHomeserver(), options.database ?? (await freshDatabase()), options);
+  await fixture.start();
+  return fixture;
+}
