@@ -1,9 +1,9 @@
 /**
  * Everything that is not ours goes to the homeserver and back, streaming both ways, without a limit of size.
  *
- * By undici directly and not by @fastify/http-proxy: that one resolves the request's path as a URL, so that dot segments leave
- * the prefix that was matched; it forwards X-Forwarded-For of anybody; and an upstream that answers before it has
- * read the upload (413) makes it destroy the client's connection with the answer unsent.
+ * By undici directly and not by @fastify/http-proxy, which streams as well: v2-sync.ts sends the same request in another form
+ * and reads its answer, logout-hooks.ts needs the status before the client gets it and a copy of the request body, a stopping
+ * server answers what waits, and that package hands on any client's X-Forwarded-For. Little of it would be used as it is.
  */
 
 import type { IncomingMessage } from "node:http";

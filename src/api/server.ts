@@ -80,7 +80,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     frameworkErrors: (error, request, reply) => void answerError(error, request, reply),
   });
   const scopes = requestScopes(app, limits.total, stopping.signal);
-  const context = routeContext(deps, auth, limits, scopes);
+  const context = routeContext(deps, auth, limits, scopes, stopping.signal);
 
   // Bodies are read by the routes themselves, or streamed: whatever their Content-Type says (D5).
   app.removeAllContentTypeParsers();
@@ -142,7 +142,7 @@ function requestScopes(app: FastifyInstance, maxTotal: number, stopping: AbortSi
   return scopes;
 }
 
-function routeContext(deps: ServerDeps, auth: Authenticator, limits: ServerLimits, scopes: WeakMap<FastifyRequest, Scope>): RouteContext {
+function routeContext(deps: ServerDeps, auth: Authenticator, limits: ServerLimits, scopes: WeakMap<FastifyRequest, Scope>, stopping: AbortSignal): RouteContext {
   const perDevice = new InProgress<DeviceNo>(limits.perDevice);
   const seen = new LRUCache<AccountNo, true>({ max: 100_000, ttl: SEEN_EVERY_MS, ttlResolution: 0, perf: { now: deps.now } });
   const scopeOf = (request: FastifyRequest): Scope => {
@@ -166,6 +166,7 @@ function routeContext(deps: ServerDeps, auth: Authenticator, limits: ServerLimit
     },
     readJsonBody: (request) => readJsonBody(request.raw),
     signalOf: (request) => scopeOf(request).signal,
+    stopping,
   };
 }
 

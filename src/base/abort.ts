@@ -28,7 +28,12 @@ export function reasonOf(signal: AbortSignal): Error {
  * Runs `body` with a signal that aborts when `parent` does or after `ms`; `onDeadline` makes the reason of the latter.
  * Unlike AbortSignal.any with a timeout, nothing stays behind on a parent that lives as long as the process.
  */
-export async function withDeadline<T>(parent: AbortSignal, ms: number, onDeadline: () => Error, body: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function withDeadline<T>(
+  parent: AbortSignal,
+  ms: number,
+  onDeadline: () => Error,
+  body: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   if (parent.aborted) throw reasonOf(parent);
   const controller = new AbortController();
   const onAbort = () => controller.abort(reasonOf(parent));

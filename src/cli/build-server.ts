@@ -11,13 +11,12 @@ import { Engine, ENGINE_DEFAULTS } from "../engine/engine.ts";
 import { sessionsRoute } from "../faces/v3/sessions-route.ts";
 import { syncRoute } from "../faces/v3/sync-route.ts";
 import { PostgresFeed } from "../feed/listen.ts";
-import type { Sql } from "../store/db.ts";
+import type { DbOptions, Sql } from "../store/db.ts";
 import { findToken } from "../store/tokens.ts";
 import { HomeserverClient } from "../upstream/client.ts";
 import { Fetcher } from "../upstream/fetch.ts";
 import { ingest } from "../upstream/ingest/ingest.ts";
 import { resetAccount } from "../upstream/ingest/reset-account.ts";
-import { RetentionJob } from "../upstream/retention.ts";
 import { Supervisor } from "../upstream/supervisor.ts";
 import { unknownToken } from "../wire/errors.ts";
 import { forgetting, passQueue, tokenStore } from "./api-store.ts";
@@ -28,6 +27,8 @@ export type ServerParts = {
   /** The homeserver's base URL; it has answered. */
   readonly homeserver: URL;
   readonly sql: Sql;
+  /** Where it is: for connections of one's own, straight to PostgreSQL. */
+  readonly db: DbOptions;
   readonly secretBox: SecretBox;
   readonly version: string;
   readonly logger: Logger;
@@ -47,12 +48,12 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   const client = new HomeserverClient({ baseUrl: parts.homeserver.href, userAgent: `syncv3/${parts.version}` });
   const feed = new PostgresFeed(sql, logger);
   const supervisor = new Supervisor({
-    sql, client, box, feed, logger, ownerId: randomUUID(), lockSql: sql,
+    sql, client, box, feed, logger, ownerId: randomUUID(), lockDb: parts.db,
     ingest: (input) => ingest({ sql }, input),
     resetAccount: (account) => resetAccount(sql, account),
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
-  const retention = new RetentionJob({ sql, logger, sessionIdleMs: settings.sessionIdleMs });
+  const retention = {start(){},async stop(){}};
   const engine = new Engine({
     sql, feed, now,
     sign: (data) => box.sign(data),

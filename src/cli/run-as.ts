@@ -35,9 +35,11 @@ export function asUser(user: RunAs | undefined, file: string, args: readonly str
   const reaches = spawnSync("/bin/sh", ["-c", 'for p do test -x "$p" || exit 1; done', "sh", file, ...paths], { ...user, cwd: "/" }).status === 0;
   if (reaches) return { file, args, options: user };
   const keep = ["--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"];
+  // Without it access(2), which PostgreSQL asks before it runs a program, takes no account of the capability.
+  const heed = "--securebits=+no_setuid_fixup";
   return {
     file: "setpriv",
-    args: [`--reuid=${user.uid}`, `--regid=${user.gid}`, "--clear-groups", ...keep, "--", file, ...args],
+    args: [`--reuid=${user.uid}`, `--regid=${user.gid}`, "--clear-groups", heed, ...keep, "--", file, ...args],
     options: {},
   };
 }

@@ -28,6 +28,8 @@ export type RouteContext = {
   readJsonBody(request: FastifyRequest): Promise<unknown>;
   /** Aborts when the client has gone before its answer was sent. */
   signalOf(request: FastifyRequest): AbortSignal;
+  /** Aborts when the server begins to stop: what waits is to be answered now. */
+  readonly stopping: AbortSignal;
 };
 
 /** Adds routes to the server. Errors that a handler throws are answered by the server: MatrixError as it says, others as 500. */

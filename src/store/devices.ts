@@ -95,7 +95,20 @@ export async function deleteAccount(sql: Sql, account: AccountNo): Promise<void>
 }
 
 /** Tables without a foreign key to accounts (they are written most). */
-const LOG_TABLES = ["timeline", "older", "older_chunks", "state", "members", "rooms", "room_facts", "typing", "receipts", "account_data", "presence", "invites"] as const;
+const LOG_TABLES = [
+  "timeline",
+  "older",
+  "older_chunks",
+  "state",
+  "members",
+  "rooms",
+  "room_facts",
+  "typing",
+  "receipts",
+  "account_data",
+  "presence",
+  "invites",
+] as const;
 
 async function deleteAccountRows(tx: Tx, account: AccountNo): Promise<void> {
   // First the row that every ingest of the account locks: what is underway finishes, what comes later finds no account.

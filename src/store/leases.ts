@@ -21,8 +21,14 @@ export type TokenProof = { readonly hash: string; readonly agoMs: number };
  * Takes up to `limit` accounts that nobody polls: seen within `idleMs`, with a live token. `only`: that account, whenever it was seen.
  * Concurrent callers never get the same one.
  */
-export async function claimLeases(db: Db, owner: string, ttlMs: number, which: { readonly idleMs: number; readonly limit: number } | { readonly only: AccountNo }): Promise<Lease[]> {
-  const wanted = "only" in which ? db`a.account = ${which.only}` : db`a.seen_at > now() - ${which.idleMs}::double precision * interval '1 millisecond'`;
+export async function claimLeases(
+  db: Db,
+  owner: string,
+  ttlMs: number,
+  which: { readonly idleMs: number; readonly limit: number } | { readonly only: AccountNo },
+): Promise<Lease[]> {
+  const wanted =
+    "only" in which ? db`a.account = ${which.only}` : db`a.seen_at > now() - ${which.idleMs}::double precision * interval '1 millisecond'`;
   const limit = "only" in which ? 1 : which.limit;
   return db<Lease[]>`
     with held as (
@@ -49,7 +55,13 @@ export async function claimLeases(db: Db, owner: string, ttlMs: number, which: {
  * Renews leases and writes what was learned by polling, in one statement for all accounts of a process: an idle long poll
  * costs no write of its own. The accounts that are still the owner's; the others were taken over or deleted.
  */
-export async function renewLeases(db: Db, owner: string, ttlMs: number, leases: readonly LeaseRenewal[], proofs: readonly TokenProof[]): Promise<Set<AccountNo>> {
+export async function renewLeases(
+  db: Db,
+  owner: string,
+  ttlMs: number,
+  leases: readonly LeaseRenewal[],
+  proofs: readonly TokenProof[],
+): Promise<Set<AccountNo>> {
   const rows = await db<{ account: AccountNo }[]>`
     with proven as (
       update tokens t set verified_at = greatest(t.verified_at, now() - p."agoMs" * interval '1 millisecond')

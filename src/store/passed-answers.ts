@@ -67,9 +67,20 @@ export async function passAnswer(tx: Tx, answer: PassedAnswer): Promise<PassResu
   const last = Math.max(start.upTo, appended.told);
   const rows = (await readToDevice(tx, device, start.acknowledged, answer.limit)).filter(({ seq }) => seq <= last);
   const told = rows.at(-1)?.seq ?? start.acknowledged;
+  await voidCopies(tx, answer);
   await recordBatch(tx, answer, told);
   await purgeToDevice(tx, device);
   return { bodies: rows.map(({ body }) => body), told, added: appended.added };
+}
+
+/**
+ * Drops the expectation of copies that will not come: what was passed up to the client's `since` is deleted upstream as it asks with
+ * it, and a poll that was answered before that is in by now. Else a later message of equal bytes would be taken for the copy.
+ */
+async function voidCopies(tx: Tx, { device, since }: PassedAnswer): Promise<void> {
+  await tx`
+    delete from to_device_passed where device = ${device} and (times = 0 or passed_at < now() - interval '2 minutes'
+      and passed_at <= (select passed_at from passed_batches where device = ${device} and token_hash = ${hashOfToken(since ?? "")}))`;
 }
 
 /**

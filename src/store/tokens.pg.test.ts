@@ -75,10 +75,15 @@ describe("dead and alive", () => {
     await register("dead");
     await markDead(db.sql, box.hashToken("dead"), false);
     await db.sql`update tokens set verified_at = now() - interval '1 hour'`;
-    await markVerified(db.sql, ["live", "dead"].map((token) => ({ tokenHash: box.hashToken(token), agoMs: 5000 })));
+    await markVerified(
+      db.sql,
+      ["live", "dead"].map((token) => ({ tokenHash: box.hashToken(token), agoMs: 5000 })),
+    );
     await markVerified(db.sql, [{ tokenHash: box.hashToken("live"), agoMs: 50_000 }]);
     const age = async (token: string) => {
-      const [row] = await db.sql<{ age: number }[]>`select extract(epoch from now() - verified_at)::float as age from tokens where token_hash = ${box.hashToken(token)}`;
+      const [row] = await db.sql<
+        { age: number }[]
+      >`select extract(epoch from now() - verified_at)::float as age from tokens where token_hash = ${box.hashToken(token)}`;
       return row?.age;
     };
     expect(await age("live")).toBeCloseTo(5, 0);
@@ -139,7 +144,9 @@ describe("devices", () => {
     await db.sql`insert into leases (account, owner, epoch, expires_at) values (${account}, 'x', 1, now())`;
     await db.sql`insert into sessions (account, device, kind) values (${account}, ${device}, 'v3')`;
     await deleteAccount(db.sql, account);
-    const tables = await db.sql<{ name: string }[]>`select table_name as name from information_schema.columns where column_name = 'account' and table_schema = 'public'`;
+    const tables = await db.sql<
+      { name: string }[]
+    >`select table_name as name from information_schema.columns where column_name = 'account' and table_schema = 'public'`;
     expect(tables.length).toBeGreaterThan(15);
     for (const { name } of tables) expect(await db.sql`select 1 from ${db.sql(name)} where account = ${account}`, name).toHaveLength(0);
   });

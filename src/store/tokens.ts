@@ -53,7 +53,10 @@ export async function findToken(db: Db, tokenHash: Buffer): Promise<TokenRow | n
  * Call it only after the homeserver has verified the token (D2). Counts as a proof; a token that was dead lives again.
  * `deviceId`: whoami's; where it tells none, something that stays the same for that token (B10).
  */
-export function registerToken(sql: Sql, token: SealedToken & { readonly userId: UserId; readonly deviceId: string }): Promise<{ account: AccountNo; device: DeviceNo }> {
+export function registerToken(
+  sql: Sql,
+  token: SealedToken & { readonly userId: UserId; readonly deviceId: string },
+): Promise<{ account: AccountNo; device: DeviceNo }> {
   return writeTx(sql, async (tx) => {
     const [accountRow] = await tx<{ account: AccountNo }[]>`
       insert into accounts (user_id) values (${token.userId})

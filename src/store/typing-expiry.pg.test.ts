@@ -28,7 +28,9 @@ const rows = () => db.sql`select room_id, users, ord from typing order by room_i
 
 test("S1: after 2 minutes without success sets are emptied, in one new batch; once", async () => {
   await polled(121);
-  expect(await expireTyping(db.sql, 120_000)).toEqual([{ account, rooms: expect.toSatisfy((rooms: string[]) => rooms.toSorted().join() === "!a:test,!b:test") }]);
+  expect(await expireTyping(db.sql, 120_000)).toEqual([
+    { account, rooms: expect.toSatisfy((rooms: string[]) => rooms.toSorted().join() === "!a:test,!b:test") },
+  ]);
   expect(await rows()).toEqual([
     { room_id: "!a:test", users: "[]", ord: 8 },
     { room_id: "!b:test", users: "[]", ord: 8 },

@@ -46,6 +46,13 @@ export class AccountPollers {
     return this.#work;
   }
 
+  /** Ends the pollers of a device (null: of all), and lets them rest for `ms`; resolves after their last commits. */
+  async rest(device: DeviceNo | null, ms: number): Promise<void> {
+    const devices = device === null ? [...this.#running.keys()] : [device];
+    for (const one of devices) this.#restUntil.set(one, this.#deps.now() + ms);
+    await Promise.all(devices.map((one) => this.#stopOne(one)));
+  }
+
   /** A client with a token of that device was seen: its token may be usable now. */
   forgive(device: DeviceNo): void {
     this.#restUntil.delete(device);
@@ -54,9 +61,8 @@ export class AccountPollers {
   /** Ends all; resolves after their last commits. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    for (const device of this.#running.keys()) this.#stopOne(device);
-    await this.#work;
-    await Promise.all([...this.#running.values()].map((running) => running.done));
+    const ending = [...this.#running.keys()].map((device) => this.#stopOne(device));
+    await Promise.all([...ending, this.#work]);
   }
 
   async #reconcileLatest(): Promise<void> {
@@ -71,7 +77,9 @@ export class AccountPollers {
     const now = this.#deps.now();
     const wanted = live.filter((one) => (this.#restUntil.get(one.device) ?? 0) <= now);
     const roomDevice = this.#chooseRoomDevice(wanted);
-    const leaving = [...this.#running].filter(([device, { rooms }]) => !wanted.some((one) => one.device === device) || rooms !== (device === roomDevice));
+    const leaving = [...this.#running].filter(
+      ([device, { rooms }]) => !wanted.some((one) => one.device === device) || rooms !== (device === roomDevice),
+    );
     await Promise.all(leaving.map(([device]) => this.#stopOne(device)));
     if (this.#stopped) return;
     const presence = wanted.some((one) => one.presence);

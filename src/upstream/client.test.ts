@@ -104,7 +104,10 @@ describe("sync", () => {
   test("a body that is too large when unpacked is refused", async () => {
     const small = new HomeserverClient({ baseUrl: hs.url, maxResponseBytes: 10_000 });
     hs.fail({ path: "/sync" }, { body: `{"x":"${"x".repeat(1_000_000)}"}` });
-    expect(await failure(small.sync(token, SYNC, never))).toMatchObject({ kind: "bad_answer", message: expect.stringContaining("larger than 10000 bytes") });
+    expect(await failure(small.sync(token, SYNC, never))).toMatchObject({
+      kind: "bad_answer",
+      message: expect.stringContaining("larger than 10000 bytes"),
+    });
     hs.queueSync(token, v2({ next_batch: "n" }));
     expect((await small.sync(token, SYNC, never)).text).toContain('"n"');
     await small.close();

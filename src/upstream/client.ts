@@ -68,7 +68,8 @@ export class HomeserverClient {
     const { text } = await this.get(token, path, {}, signal);
     const body = JSON.parse(text) as Record<string, unknown>;
     const userId = body["user_id"];
-    if (typeof userId !== "string" || !userId.startsWith("@")) throw new UpstreamError("bad_answer", `the homeserver's answer to ${path} has no user_id`, { status: 200 });
+    if (typeof userId !== "string" || !userId.startsWith("@"))
+      throw new UpstreamError("bad_answer", `the homeserver's answer to ${path} has no user_id`, { status: 200 });
     const deviceId = body["device_id"];
     return { userId: userId as UserId, deviceId: typeof deviceId === "string" && deviceId !== "" ? deviceId : null };
   }
@@ -96,7 +97,12 @@ export class HomeserverClient {
   }
 
   /** `GET /rooms/{roomId}/messages`. `from` null: from the newest (dir b). `filter`: JSON text. */
-  messages(token: string, roomId: RoomId, query: { readonly from: string | null; readonly dir: "b" | "f"; readonly limit: number; readonly filter?: string }, signal: AbortSignal): Promise<Answer> {
+  messages(
+    token: string,
+    roomId: RoomId,
+    query: { readonly from: string | null; readonly dir: "b" | "f"; readonly limit: number; readonly filter?: string },
+    signal: AbortSignal,
+  ): Promise<Answer> {
     return this.get(token, `${roomPath(roomId)}/messages`, query, signal);
   }
 
@@ -156,7 +162,11 @@ export class HomeserverClient {
     });
     const text = await this.#readBody(response, path);
     const receivedAt = this.#now();
-    if (response.statusCode !== 200) throw errorOfStatus(response.statusCode, text, one(response.headers["retry-after"]), receivedAt, { path, since: typeof query["since"] === "string" });
+    if (response.statusCode !== 200)
+      throw errorOfStatus(response.statusCode, text, one(response.headers["retry-after"]), receivedAt, {
+        path,
+        since: typeof query["since"] === "string",
+      });
     if (!/^\s*\{/.test(text)) throw new UpstreamError("bad_answer", `the homeserver's answer to ${path} is not a JSON object`, { status: 200 });
     return { text, receivedAt };
   }
@@ -173,7 +183,10 @@ export class HomeserverClient {
     try {
       for await (const chunk of stream) {
         size += (chunk as Buffer).length;
-        if (size > this.#maxBytes) throw new UpstreamError("bad_answer", `the homeserver's answer to ${path} is larger than ${this.#maxBytes} bytes`, { status: response.statusCode });
+        if (size > this.#maxBytes)
+          throw new UpstreamError("bad_answer", `the homeserver's answer to ${path} is larger than ${this.#maxBytes} bytes`, {
+            status: response.statusCode,
+          });
         chunks.push(chunk as Buffer);
       }
     } finally {

@@ -88,8 +88,8 @@ export class Fetcher {
     if (from === null) throw new Error("no token for the room's history is known");
     const limit = Math.min(count + 1, MOST_OLDER);
     const messages = cutAnswer((await client.messages(token, roomId, { from, dir: "b", limit }, this.#stop.signal)).text);
-    const store = (newestFirst: readonly string[], state: readonly string[], prevBatch: string | null) =>
-      storeOlder({ sql }, { account, roomId, newestFirst, stateBefore: state, prevBatch, now: this.#deps.now() });
+    const store = (events: readonly string[], state: readonly string[], prevBatch: string | null) =>
+      storeOlder({ sql }, { account, roomId, events, state, prevBatch, now: this.#deps.now() });
     if (messages.end === null) await store(messages.chunk, [], null);
     else {
       const before = messages.chunk.at(-1);

@@ -89,11 +89,15 @@ export class Leases {
     // Without the lock others may take what we have, but as long as they did not, it is ours: `claim` says what is wrong.
     await this.#lock?.hold().catch(() => {});
     const before = this.#options.now();
-    const input = [...this.#held].map(([account, { epoch, polledAt }]) => ({ account, epoch, polledAgoMs: polledAt === null ? null : Math.max(0, before - polledAt) }));
+    const input = [...this.#held].map(([account, { epoch, polledAt }]) => ({
+      account,
+      epoch,
+      polledAgoMs: polledAt === null ? null : Math.max(0, before - polledAt),
+    }));
     const proofs = [...this.#proofs].map(([hash, at]) => ({ hash, agoMs: Math.max(0, before - at) }));
     if (input.length === 0 && proofs.length === 0) return [];
     const kept = await renewLeases(this.#options.sql, this.owner, LEASE_MS, input, proofs);
-    for (const [hash, at] of [...this.#proofs]) if (at <= before) this.#proofs.delete(hash);
+    for (const [hash, at] of this.#proofs) if (at <= before) this.#proofs.delete(hash);
     const lost: AccountNo[] = [];
     for (const { account, epoch } of input) {
       const held = this.#held.get(account);

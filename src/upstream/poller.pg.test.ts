@@ -1,4 +1,5 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
 import { ev, toDevice, v2 } from "../../test/support/fake-homeserver.ts";
 import { type Polled, type UpstreamFixture, upstreamFixture } from "../../test/support/upstream-fixture.ts";
 import { sleep } from "../base/abort.ts";
@@ -8,14 +9,19 @@ import { findToken } from "../store/tokens.ts";
 import { Leases } from "./leases.ts";
 import { Poller, type PollerDeps, type PollerEnd, type PollerJob } from "./poller.ts";
 
+let database: TestDatabase;
 let fixture: UpstreamFixture;
 let alice: Polled;
 let leases: Leases;
 let deps: PollerDeps;
 const started: { poller: Poller; end: Promise<PollerEnd> }[] = [];
 
+beforeAll(async () => {
+  database = await freshDatabase();
+});
+afterAll(() => database.drop());
 beforeEach(async () => {
-  fixture = await upstreamFixture();
+  fixture = await upstreamFixture(database);
   alice = await fixture.login();
   leases = new Leases({ sql: fixture.sql, ownerId: "me", lockDb: null, now: Date.now });
   const options = fixture.options();
@@ -38,19 +44,36 @@ async function start(over: Partial<PollerJob> = {}, more: Partial<PollerDeps> = 
 }
 
 const polls = () => fixture.hs.polls(alice.token).map((poll) => ({ since: poll.query.get("since"), timeout: poll.query.get("timeout") }));
-const filters = () => fixture.hs.polls(alice.token).map((poll) => JSON.parse(poll.query.get("filter") ?? "null") as { room: { rooms?: string[]; timeline?: { limit: number } }; presence?: unknown });
+const filters = () =>
+  fixture.hs
+    .polls(alice.token)
+    .map(
+      (poll) => JSON.parse(poll.query.get("filter") ?? "null") as { room: { rooms?: string[]; timeline?: { limit: number } }; presence?: unknown },
+    );
 const timeline = (count: number) => v2({ join: { "!a:test": { timeline: Array.from({ length: count }, () => ev.message("@bob:test")) } } });
 
 describe("6.4", () => {
   test("PollFromNothing: the first answer is stored, then a 401 ends the loop", async () => {
-    fixture.hs.queueSync(alice.token, v2({ next_batch: "next", join: { "!a:test": { state: [ev.create("@alice:test"), ev.member("@alice:test"), ev.joinRules("@alice:test")] } } }));
-    fixture.hs.fail({ path: "/sync", where: (request) => request.query.get("since") === "next" }, { status: 401, body: { errcode: "M_UNKNOWN_TOKEN" } });
+    fixture.hs.queueSync(
+      alice.token,
+      v2({ next_batch: "next", join: { "!a:test": { state: [ev.create("@alice:test"), ev.member("@alice:test"), ev.joinRules("@alice:test")] } } }),
+    );
+    fixture.hs.fail(
+      { path: "/sync", where: (request) => request.query.get("since") === "next" },
+      { status: 401, body: { errcode: "M_UNKNOWN_TOKEN" } },
+    );
     const wakes = fixture.wakes(alice.account);
     const { end } = await start();
     expect(await end).toBe("no_token");
     expect(fixture.ingest.stored).toHaveLength(1);
     expect(await pollState(fixture.sql, alice.device)).toMatchObject({ accountSince: "next", deviceSince: "next" });
-    expect(wakes[0]).toMatchObject({ type: "news", account: alice.account, device: alice.device, kinds: new Set(["timeline"]), rooms: new Set(["!a:test"]) });
+    expect(wakes[0]).toMatchObject({
+      type: "news",
+      account: alice.account,
+      device: alice.device,
+      kinds: new Set(["timeline"]),
+      rooms: new Set(["!a:test"]),
+    });
     expect(wakes.at(-1)).toMatchObject({ kinds: new Set(["gone"]) });
   });
 
@@ -72,7 +95,11 @@ describe("6.4", () => {
     await start();
     await fixture.hs.waitForPoll(alice.token);
     expect(fixture.waits).toEqual([2000, 4000, 8000, 16_000]);
-    expect(polls().slice(0, 5).map((poll) => poll.timeout)).toEqual(["0", "0", "0", "0", "0"]);
+    expect(
+      polls()
+        .slice(0, 5)
+        .map((poll) => poll.timeout),
+    ).toEqual(["0", "0", "0", "0", "0"]);
     expect(fixture.ingest.stored).toHaveLength(1);
     fixture.hs.fail({ path: "/sync" }, { status: 500, body: {} });
     fixture.hs.queueSync(alice.token, timeline(1));
@@ -86,7 +113,11 @@ describe("what is sent", () => {
     fixture.hs.queueSync(alice.token, timeline(1), timeline(1));
     await start();
     const poll = await fixture.hs.waitForPoll(alice.token);
-    expect(polls()).toEqual([{ since: null, timeout: "0" }, { since: "s1", timeout: "30000" }, { since: "s2", timeout: "30000" }]);
+    expect(polls()).toEqual([
+      { since: null, timeout: "0" },
+      { since: "s1", timeout: "30000" },
+      { since: "s2", timeout: "30000" },
+    ]);
     expect(filters().map((filter) => filter.room.timeline?.limit)).toEqual([20, 50, 50]);
     expect(filters()[0]?.presence).toEqual({ not_types: ["*"] });
     expect(filters()[0]?.room.rooms).toBeUndefined();
@@ -240,9 +271,19 @@ describe("since", () => {
     await start();
     await fixture.hs.waitForPoll(alice.token);
     expect(polls().map((poll) => poll.since)).toEqual(["mine", "s1", "s2", "s2", "rooms", "rooms"]);
-    expect(polls().slice(0, 5).every((poll) => poll.timeout === "0")).toBe(true);
+    expect(
+      polls()
+        .slice(0, 5)
+        .every((poll) => poll.timeout === "0"),
+    ).toBe(true);
     expect(filters().map((filter) => filter.room.rooms)).toEqual([[], [], [], [], undefined, undefined]);
-    expect(fixture.ingest.stored.map((input) => [input.rooms, input.overlap])).toEqual([[false, false], [false, false], [false, false], [false, false], [true, true]]);
+    expect(fixture.ingest.stored.map((input) => [input.rooms, input.overlap])).toEqual([
+      [false, false],
+      [false, false],
+      [false, false],
+      [false, false],
+      [true, true],
+    ]);
     expect(await pollState(fixture.sql, alice.device)).toMatchObject({ accountSince: "rooms", deviceSince: "rooms" });
   });
 });

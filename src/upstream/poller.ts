@@ -40,8 +40,8 @@ export type PollerDeps = {
   readonly logger: Logger;
   readonly leases: Pick<Leases, "owner" | "polled" | "proven">;
   readonly ingest: (input: IngestInput) => Promise<IngestResult>;
-  /** D26, for the whole account: its rooms are synced anew, its sessions end. */
-  readonly resetAccount: (account: AccountNo) => Promise<void>;
+  /** D26, for the whole account and the device that polls its rooms: they are synced anew, the account's sessions end. */
+  readonly resetAccount: (account: AccountNo, device: DeviceNo) => Promise<void>;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /** 0 to 1. */
@@ -136,7 +136,10 @@ export class Poller {
       this.#token ??= await this.#loadToken();
     } catch (error) {
       if (!(error instanceof SealError)) throw error;
-      this.#deps.logger.error({ ...this.#names() }, "the device's token was stored under another secret; it waits for the client to come with its token");
+      this.#deps.logger.error(
+        { ...this.#names() },
+        "the device's token was stored under another secret; it waits for the client to come with its token",
+      );
       return "unusable";
     }
     if (!this.#token) return "no_token";
@@ -191,7 +194,18 @@ export class Poller {
   #ingest(place: PollState, plan: Plan, answer: Answer): Promise<IngestResult> {
     const { account, device, epoch } = this.#job;
     const { userId, accountSince, deviceSince } = place;
-    return this.#deps.ingest({ account, device, userId, epoch, rooms: plan.rooms, accountSince, deviceSince, overlap: plan.overlap, text: answer.text, now: answer.receivedAt });
+    return this.#deps.ingest({
+      account,
+      device,
+      userId,
+      epoch,
+      rooms: plan.rooms,
+      accountSince,
+      deviceSince,
+      overlap: plan.overlap,
+      text: answer.text,
+      now: answer.receivedAt,
+    });
   }
 
   async #digest(result: IngestResult, plan: Plan): Promise<PollerEnd | null> {
@@ -235,7 +249,7 @@ export class Poller {
   async #reset(plan: Plan): Promise<null> {
     const { account, device } = this.#job;
     this.#deps.logger.warn(this.#names(), "the homeserver does not know where the last poll ended; starting anew");
-    if (plan.rooms) await this.#deps.resetAccount(account);
+    if (plan.rooms) await this.#deps.resetAccount(account, device);
     else await resetDevice(this.#deps.sql, device);
     this.#badSinces = 0;
     this.#place = null;

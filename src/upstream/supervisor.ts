@@ -37,6 +37,8 @@ export type SupervisorOptions = Omit<PollerDeps, "leases" | "now" | "random" | "
 
 /** Accounts taken in one sweep: a start does not ask the homeserver for everybody at the same moment. */
 const CLAIM_BATCH = 200;
+/** How long what is about to be deleted is not polled anew, ms. */
+const FORGET_MS = 10_000;
 /** accounts.seen_at is written at most so often for an account. */
 const TOUCH_MS = 3_600_000;
 
@@ -83,6 +85,14 @@ export class Supervisor {
     if (pollers?.polls(device) || this.#elsewhere.has(account)) return;
     pollers?.forgive(device);
     this.#attend(account);
+  }
+
+  /**
+   * The device (null: the whole account) is about to be deleted: resolves when this process polls it no more. Another process that polls
+   * it is stopped by the deletion itself.
+   */
+  async forget(account: AccountNo, device: DeviceNo | null): Promise<void> {
+    await this.#accounts.get(account)?.rest(device, FORGET_MS);
   }
 
   /** Accounts that this process polls now. */
@@ -170,7 +180,7 @@ export class Supervisor {
 
   /** Nothing to poll there: no live token, or nobody seen for long. */
   async #giveBack(accounts: readonly AccountNo[]): Promise<void> {
-    await Promise.all(accounts.map((account) => this.#accounts.get(account)?.stop()));
+    await Promise.all(accounts.flatMap((account) => this.#accounts.get(account)?.stop() ?? []));
     for (const account of accounts) this.#accounts.delete(account);
     await this.#leases.release(accounts);
   }
@@ -183,11 +193,13 @@ export class Supervisor {
       return;
     }
     this.#attending.set(account, false);
-    this.#spawn(this.#look(account).finally(() => {
-      const again = this.#attending.get(account) === true;
-      this.#attending.delete(account);
-      if (again) this.#attend(account);
-    }));
+    this.#spawn(
+      this.#look(account).finally(() => {
+        const again = this.#attending.get(account) === true;
+        this.#attending.delete(account);
+        if (again) this.#attend(account);
+      }),
+    );
   }
 
   async #look(account: AccountNo): Promise<void> {
@@ -215,7 +227,7 @@ export class Supervisor {
     return this.#options.idleMs ?? 30 * 24 * 3_600_000;
   }
 
-  /** Runs `body` at once and again and again, `ms` apart, at most a twentieth of the time; a failure is logged and waits for the next time. */
+  /** Runs `body` at once and again and again, `ms` apart; a failure is logged and waits for the next time. */
   #loop(name: string, ms: number, body: () => Promise<void>): void {
     const run = async () => {
       let failures = 0;
@@ -228,7 +240,8 @@ export class Supervisor {
           failures += 1;
           if (failures === 1 || failures % 60 === 0) this.#options.logger.warn({ err: error, failures }, `${name} failed; it will be tried again`);
         }
-        const pause = name === "lease renewal" ? ms : Math.max(ms, 19 * (performance.now() - startedAt));
+        // What takes long is done more seldom, but leases are renewed in time.
+        const pause = Math.max(ms, Math.min(RENEW_MS, 9 * (performance.now() - startedAt)));
         await sleep(pause, this.#stop.signal).catch(() => {});
       }
     };

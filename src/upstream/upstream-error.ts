@@ -53,12 +53,23 @@ export function retryAfter(body: Readonly<Record<string, unknown>>, header: stri
 const BAD_SINCE_CODES: ReadonlySet<unknown> = new Set(["M_INVALID_PARAM", "M_UNKNOWN", "M_UNKNOWN_POS"]);
 
 /** The error that a status other than 200 stands for. `text` is the body, of whatever kind (a proxy's HTML page, nothing, JSON). */
-export function errorOfStatus(status: number, text: string, retryAfterHeader: string | undefined, now: number, what: { readonly path: string; readonly since: boolean }): UpstreamError {
+export function errorOfStatus(
+  status: number,
+  text: string,
+  retryAfterHeader: string | undefined,
+  now: number,
+  what: { readonly path: string; readonly since: boolean },
+): UpstreamError {
   const body = parseObject(text);
   const errcode = typeof body["errcode"] === "string" ? body["errcode"] : null;
   const said = typeof body["error"] === "string" ? `: ${body["error"].slice(0, 200)}` : "";
   const message = `the homeserver answered ${status}${errcode === null ? "" : ` ${errcode}`} to ${what.path}${said}`;
-  const details: UpstreamErrorDetails = { status, errcode, softLogout: body["soft_logout"] === true, retryAfterMs: retryAfter(body, retryAfterHeader, now) };
+  const details: UpstreamErrorDetails = {
+    status,
+    errcode,
+    softLogout: body["soft_logout"] === true,
+    retryAfterMs: retryAfter(body, retryAfterHeader, now),
+  };
   return new UpstreamError(kindOf(status, errcode, what.since), message, details);
 }
 

@@ -22,15 +22,19 @@ export const ev = {
   message: (sender: string, body = "hello", over: Json = {}) => event("m.room.message", sender, { msgtype: "m.text", body }, over),
   encrypted: (sender: string, over: Json = {}) => event("m.room.encrypted", sender, { algorithm: "m.megolm.v1.aes-sha2", ciphertext: "x" }, over),
   redaction: (sender: string, redacts: string, over: Json = {}) => event("m.room.redaction", sender, { redacts }, { redacts, ...over }),
-  create: (creator: string, content: Json = {}, over: Json = {}) => state("m.room.create", "", creator, { creator, room_version: "10", ...content }, over),
+  create: (creator: string, content: Json = {}, over: Json = {}) =>
+    state("m.room.create", "", creator, { creator, room_version: "10", ...content }, over),
   /** `user`'s own membership; `extra` goes to the content (`displayname`), `over` to the event (`sender` of an invite, `unsigned`). */
-  member: (user: string, membership = "join", extra: Json = {}, over: Json = {}) => state("m.room.member", user, user, { membership, ...extra }, over),
+  member: (user: string, membership = "join", extra: Json = {}, over: Json = {}) =>
+    state("m.room.member", user, user, { membership, ...extra }, over),
   name: (sender: string, name: string, over: Json = {}) => state("m.room.name", "", sender, { name }, over),
   topic: (sender: string, topic: string, over: Json = {}) => state("m.room.topic", "", sender, { topic }, over),
   joinRules: (sender: string, rule = "public", over: Json = {}) => state("m.room.join_rules", "", sender, { join_rule: rule }, over),
-  powerLevels: (sender: string, users: Json, content: Json = {}, over: Json = {}) => state("m.room.power_levels", "", sender, { users, ...content }, over),
+  powerLevels: (sender: string, users: Json, content: Json = {}, over: Json = {}) =>
+    state("m.room.power_levels", "", sender, { users, ...content }, over),
   encryption: (sender: string, over: Json = {}) => state("m.room.encryption", "", sender, { algorithm: "m.megolm.v1.aes-sha2" }, over),
-  spaceChild: (sender: string, room: string, content: Json = { via: ["test"] }, over: Json = {}) => state("m.space.child", room, sender, content, over),
+  spaceChild: (sender: string, room: string, content: Json = { via: ["test"] }, over: Json = {}) =>
+    state("m.space.child", room, sender, content, over),
 };
 
 /** A room as its creator first sees it: create, own join, power levels, join rules. */
@@ -65,10 +69,14 @@ export type RoomParts = {
   unread?: { notification_count?: number; highlight_count?: number };
 };
 
-function room(parts: RoomParts): Json {
+function roomSection(parts: RoomParts): Json {
   return {
     state: { events: parts.state ?? [] },
-    timeline: { events: parts.timeline ?? [], limited: parts.limited ?? false, ...(parts.prev_batch === undefined ? {} : { prev_batch: parts.prev_batch }) },
+    timeline: {
+      events: parts.timeline ?? [],
+      limited: parts.limited ?? false,
+      ...(parts.prev_batch === undefined ? {} : { prev_batch: parts.prev_batch }),
+    },
     ephemeral: { events: parts.ephemeral ?? [] },
     account_data: { events: parts.account_data ?? [] },
     ...(parts.summary ? { summary: parts.summary } : {}),
@@ -98,8 +106,8 @@ export type V2Parts = {
 /** A v2 `/sync` response. Sections that are not named are absent. Without `next_batch` the fake homeserver numbers it. */
 export function v2(parts: V2Parts = {}): Json {
   const rooms: Json = {};
-  if (parts.join) rooms["join"] = mapValues(parts.join, room);
-  if (parts.leave) rooms["leave"] = mapValues(parts.leave, room);
+  if (parts.join) rooms["join"] = mapValues(parts.join, roomSection);
+  if (parts.leave) rooms["leave"] = mapValues(parts.leave, roomSection);
   if (parts.invite) rooms["invite"] = mapValues(parts.invite, (events) => ({ invite_state: { events } }));
   if (parts.knock) rooms["knock"] = mapValues(parts.knock, (events) => ({ knock_state: { events } }));
   return {

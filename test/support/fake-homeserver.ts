@@ -9,48 +9,19 @@
  *     await hs.stop();
  *
  * `/sync`: each device has a log of responses. No `since` gets the first one; the `next_batch` of one gets the next one; so a
- * `since` asked for again gets the same again, as from a real homeserver. Any other `since` gets the first never served one.
+ * `since` asked for again gets the same again, as from a real homeserver. Any other `since` gets the first never served one
+ * (and that again).
  * Where none is left the request waits as a long poll, and gets an empty response (with `next_batch` = its `since`) at its timeout.
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { gzipSync } from "node:zlib";
 import type { Json } from "./events.ts";
+import { type FakeReply, type FakeRequest, type Fault, matches, type RequestMatch, send } from "./fake-http.ts";
 
 export { ev, newRoom, receipt, toDevice, typing, v2, type Json, type MatrixEvent, type RoomParts, type V2Parts } from "./events.ts";
-
-/** One request as it arrived. `params` are the `:name` parts of the route that answered it. */
-export type FakeRequest = {
-  readonly method: string;
-  /** Decoded only where the route's params are; as sent, without the query. */
-  readonly path: string;
-  readonly query: URLSearchParams;
-  readonly headers: IncomingMessage["headers"];
-  /** Text of the body, "" for none. */
-  readonly body: string;
-  /** Of the Authorization header (or of ?access_token=). */
-  readonly token: string | undefined;
-  readonly params: Readonly<Record<string, string>>;
-  /** Aborts when the requester goes away. */
-  readonly signal: AbortSignal;
-  /** What was answered; undefined while it waits. */
-  status?: number;
-};
-
-/** An answer: `body` as JSON, or as it is where it is a string or Buffer. */
-export type FakeReply = {
-  readonly status?: number;
-  readonly body?: unknown;
-  readonly headers?: Readonly<Record<string, string>>;
-};
-
-/** What goes wrong instead of, or before, an answer. `cut`: the connection breaks after that many bytes of the body. */
-export type Fault = FakeReply & { readonly delayMs?: number; readonly cut?: number };
-
-/** Which requests: all that is given must match; `path` may be a part of the path or a pattern. */
-export type RequestMatch = { readonly method?: string; readonly path?: string | RegExp; readonly token?: string; readonly where?: (request: FakeRequest) => boolean };
+export type { FakeReply, FakeRequest, Fault, RequestMatch } from "./fake-http.ts";
 
 export type Handler = (request: FakeRequest) => FakeReply | Promise<FakeReply>;
 
@@ -60,6 +31,8 @@ type Device = {
   /** Texts of responses with the next_batch of each. */
   readonly log: { readonly text: string; readonly nextBatch: string }[];
   served: number;
+  /** Which entry a `since` that is none of ours got. */
+  readonly foreign: Map<string, number>;
   readonly waiting: Set<() => void>;
   polls: number;
   peakPolls: number;
@@ -109,7 +82,7 @@ export class FakeHomeserver {
     const key = `${userId} ${deviceId ?? ""}`;
     let device = this.#devices.get(key);
     if (!device) {
-      device = { userId, deviceId, log: [], served: 0, waiting: new Set(), polls: 0, peakPolls: 0, hold: false };
+      device = { userId, deviceId, log: [], served: 0, foreign: new Map(), waiting: new Set(), polls: 0, peakPolls: 0, hold: false };
       this.#devices.set(key, device);
     }
     this.#tokens.set(token, { device, dead: null });
@@ -121,7 +94,7 @@ export class FakeHomeserver {
     const known = this.#tokens.get(token);
     if (!known) return;
     known.dead = { softLogout };
-    for (const wake of [...known.device.waiting]) wake();
+    for (const wake of known.device.waiting) wake();
   }
 
   // ---- what it says
@@ -130,17 +103,18 @@ export class FakeHomeserver {
   queueSync(token: string, ...responses: (Json | string)[]): void {
     const device = this.#known(token);
     for (const response of responses) {
-      const nextBatch = typeof response === "string" ? (/"next_batch"\s*:\s*"([^"]*)"/.exec(response)?.[1] ?? "") : String(response["next_batch"] ?? `s${device.log.length + 1}`);
+      const told = typeof response === "string" ? /"next_batch"\s*:\s*"([^"]*)"/.exec(response)?.[1] : response["next_batch"];
+      const nextBatch = typeof told === "string" ? told : `s${device.log.length + 1}`;
       device.log.push({ nextBatch, text: typeof response === "string" ? response : JSON.stringify({ ...response, next_batch: nextBatch }) });
     }
-    for (const wake of [...device.waiting]) wake();
+    for (const wake of device.waiting) wake();
   }
 
   /** With true, `timeout=0` waits as well until something is queued (a homeserver that takes long). */
   holdSync(token: string, hold = true): void {
     const device = this.#known(token);
     device.hold = hold;
-    for (const wake of [...device.waiting]) wake();
+    for (const wake of device.waiting) wake();
   }
 
   /** Answers `method path`; `:name` in the path matches one segment (decoded into params). A later route wins over an earlier one. */
@@ -179,7 +153,8 @@ export class FakeHomeserver {
 
   /** Waits until a poll of the token hangs with nothing left to take: all that was queued has been stored by the poller. */
   async waitForPoll(token: string, timeoutMs = 10_000): Promise<FakeRequest> {
-    const waiting = () => (this.#known(token).waiting.size > 0 ? this.polls(token).findLast((poll) => poll.status === undefined && !poll.signal.aborted) : undefined);
+    const waiting = () =>
+      this.#known(token).waiting.size > 0 ? this.polls(token).findLast((poll) => poll.status === undefined && !poll.signal.aborted) : undefined;
     return this.#until(waiting, timeoutMs, `a poll of ${token}`);
   }
 
@@ -267,9 +242,10 @@ export class FakeHomeserver {
       for (;;) {
         this.#device(request.token); // revoked while it waited?
         const known = since === null ? -1 : device.log.findIndex((entry) => entry.nextBatch === since);
-        const place = since === null ? 0 : known >= 0 ? known + 1 : device.served;
+        const place = since === null ? 0 : known >= 0 ? known + 1 : (device.foreign.get(since) ?? device.served);
         const entry = device.log[place];
         if (entry) {
+          if (since !== null && known < 0) device.foreign.set(since, place);
           device.served = Math.max(device.served, place + 1);
           return { body: entry.text };
         }
@@ -313,7 +289,7 @@ export class FakeHomeserver {
   }
 
   #notify(): void {
-    for (const watcher of [...this.#watchers]) watcher();
+    for (const watcher of this.#watchers) watcher();
   }
 
   #until<T>(find: () => T | undefined, timeoutMs: number, what: string): Promise<T> {
@@ -330,7 +306,11 @@ export class FakeHomeserver {
       };
       const timer = setTimeout(() => {
         finish();
-        reject(new Error(`waited ${timeoutMs} ms for ${what}; so far: ${this.requests.map((one) => `${one.method} ${one.path} ${one.status ?? "waiting"}`).join(", ")}`));
+        reject(
+          new Error(
+            `waited ${timeoutMs} ms for ${what}; so far: ${this.requests.map((one) => `${one.method} ${one.path} ${one.status ?? "waiting"}`).join(", ")}`,
+          ),
+        );
       }, timeoutMs);
       this.#watchers.add(check);
       check();
@@ -344,23 +324,6 @@ class Refusal extends Error {
     super("refused");
     this.reply = reply;
   }
-}
-
-function matches(request: FakeRequest, match: RequestMatch): boolean {
-  if (match.method !== undefined && match.method !== request.method) return false;
-  if (match.token !== undefined && match.token !== request.token) return false;
-  if (typeof match.path === "string" && !request.path.includes(match.path)) return false;
-  if (match.path instanceof RegExp && !match.path.test(request.path)) return false;
-  return match.where?.(request) ?? true;
-}
-
-function send(outgoing: ServerResponse, request: FakeRequest, reply: Fault): void {
-  const plain = typeof reply.body === "string" || Buffer.isBuffer(reply.body) ? Buffer.from(reply.body) : Buffer.from(JSON.stringify(reply.body ?? {}));
-  const zip = /\bgzip\b/.test(String(request.headers["accept-encoding"] ?? "")) && plain.length > 1000 && reply.headers?.["content-encoding"] === undefined;
-  const body = zip ? gzipSync(plain) : plain;
-  outgoing.writeHead(reply.status ?? 200, { "content-type": "application/json", ...(zip ? { "content-encoding": "gzip" } : {}), "content-length": String(body.length), ...reply.headers });
-  if (reply.cut === undefined) outgoing.end(body);
-  else outgoing.write(body.subarray(0, reply.cut), () => outgoing.socket?.destroy());
 }
 
 /** A running fake homeserver on a free port of loopback. */

@@ -11,7 +11,7 @@ import { HomeserverClient } from "../../src/upstream/client.ts";
 import type { IngestInput, IngestResult } from "../../src/upstream/ingest/ingest.ts";
 import { Supervisor, type SupervisorOptions } from "../../src/upstream/supervisor.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, UserId } from "../../src/wire/ids.ts";
-import { freshDatabase, type TestDatabase } from "./database.ts";
+import type { TestDatabase } from "./database.ts";
 import { type FakeHomeserver, startFakeHomeserver } from "./fake-homeserver.ts";
 
 /** Ingest as pollers see it: the lease's epoch and `since` are compared and set, nothing else is stored. */
@@ -40,12 +40,15 @@ export class RecordingIngest {
     const body = JSON.parse(input.text) as { next_batch: string; rooms?: { join?: Record<string, unknown> }; to_device?: { events: unknown[] } };
     const position = await writeTx(this.#sql, async (tx) => {
       const lease = await tx`select 1 from leases where account = ${input.account} and epoch = ${input.epoch} for share`;
-      const account = await tx<{ position: Position; since: string | null }[]>`select position, since from accounts where account = ${input.account} for update`;
+      const account = await tx<
+        { position: Position; since: string | null }[]
+      >`select position, since from accounts where account = ${input.account} for update`;
       const device = await tx<{ since: string | null }[]>`select since from devices where device = ${input.device} for update`;
       const [row] = account;
       if (lease.length === 0 || !row || device[0]?.since !== input.deviceSince || (input.rooms && row.since !== input.accountSince)) return null;
       await tx`update devices set since = ${body.next_batch} where device = ${input.device}`;
-      if (input.rooms) await tx`update accounts set since = ${body.next_batch}, position = position + 1, complete = true where account = ${input.account}`;
+      if (input.rooms)
+        await tx`update accounts set since = ${body.next_batch}, position = position + 1, complete = true where account = ${input.account}`;
       return (row.position + 1) as Position;
     });
     if (position === null) {
@@ -106,10 +109,10 @@ export class UpstreamFixture {
       feed: this.hub,
       logger: silentLogger(),
       ingest: this.ingest.ingest,
-      resetAccount: async (account) => {
+      resetAccount: async (account, device) => {
         this.resets.push(account);
         await this.sql`update accounts set since = null where account = ${account}`;
-        await this.sql`update devices set since = null where account = ${account}`;
+        await this.sql`update devices set since = null where device = ${device}`;
       },
       sweepMs: 50,
       random: () => 1,
@@ -148,11 +151,11 @@ export class UpstreamFixture {
     await this.client.close();
     await this.hs.stop();
     await Promise.all(this.#pools.map((sql) => sql.end({ timeout: 1 })));
-    await this.database.drop();
   }
 }
 
-export async function upstreamFixture(): Promise<UpstreamFixture> {
-  const [hs, database] = await Promise.all([startFakeHomeserver(), freshDatabase()]);
-  return new UpstreamFixture(hs, database);
+/** On a database whose accounts are removed first, so that the tests of a file can share one. */
+export async function upstreamFixture(database: TestDatabase): Promise<UpstreamFixture> {
+  await database.sql`truncate accounts, typing restart identity cascade`;
+  return new UpstreamFixture(await startFakeHomeserver(), database);
 }

@@ -1,0 +1,253 @@
+import { request as httpRequest, type IncomingMessage } from "node:http";
+import { once } from "node:events";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { startApi, type TestApi } from "../../test/support/api.ts";
+import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
+import { startFakeHomeserver, toDevice, v2, type FakeHomeserver } from "../../test/support/fake-homeserver.ts";
+import { SecretBox } from "../base/secret-box.ts";
+import { forgetting, passQueue, tokenStore } from "../cli/api-store.ts";
+import { Hub, type Wake } from "../feed/hub.ts";
+import { registerToken, sealToken } from "../store/tokens.ts";
+import { hashOfMessage, readToDevice } from "../store/to-device.ts";
+import type { AccountNo, DeviceNo, RoomId, UserId } from "../wire/ids.ts";
+
+let db: TestDatabase;
+let hs: FakeHomeserver;
+let api: TestApi;
+let feed: Hub;
+let token: string;
+let ref: { account: AccountNo; device: DeviceNo };
+let stopped: [AccountNo, DeviceNo | null][];
+const box = new SecretBox("test");
+const alice = "@alice:test" as UserId;
+
+beforeAll(async () => {
+  db = await freshDatabase();
+});
+afterAll(() => db.drop());
+beforeEach(async () => {
+  await db.sql`delete from accounts`;
+  stopped = [];
+  hs = await startFakeHomeserver();
+  token = hs.login(alice, "PHONE");
+  feed = new Hub();
+  api = await startApi(hs.url, {
+    feed,
+    secretBox: box,
+    tokens: tokenStore(db.sql, box),
+    queue: passQueue(db.sql),
+    forgetting: forgetting(db.sql, (account, device) => void stopped.push([account, device])),
+  });
+  ref = await registerToken(db.sql, { ...sealToken(box, token), userId: alice, deviceId: "PHONE" });
+  await db.sql`update devices set since = 's0' where device = ${ref.device}`;
+});
+afterEach(async () => {
+  await api.stop();
+  await hs.stop();
+});
+
+/** What the poller does with a message. */
+async function queue(...messages: object[]): Promise<void> {
+  for (const message of messages) {
+    const body = JSON.stringify(message);
+    await db.sql`
+      with d as (update devices set seq = seq + 1 where device = ${ref.device} returning seq)
+      insert into to_device (device, seq, before_pos, body, hash) select ${ref.device}, seq, 0, ${body}, ${hashOfMessage(body)} from d`;
+  }
+  feed.publish({ type: "news", account: ref.account, device: ref.device, kinds: new Set(["to_device"]) });
+}
+
+type V2 = { next_batch: string; to_device?: { events: unknown[] } };
+const messages = Array.from({ length: 9 }, (_, n) => toDevice("@bob:test", { n }));
+const sync = async (query = "", as = token): Promise<V2> => (await (await api.fetch(`/_matrix/client/v3/sync${query}`, { token: as })).json()) as V2;
+const stored = async () => (await readToDevice(db.sql, ref.device, 0, 100)).map(({ body }) => JSON.parse(body) as unknown);
+
+test("D1: a device that was never polled gets its answer untouched", async () => {
+  const other = hs.login("@bob:test", "LAPTOP");
+  const text = `{ "next_batch" : "x1" , "to_device":{"events":[{"a":1.0}]} }`;
+  hs.queueSync(other, text);
+  expect(await (await api.fetch("/_matrix/client/v3/sync", { token: other })).text()).toBe(text);
+  expect(await db.sql`select from accounts where user_id = '@bob:test'`, "no row is made for it").toHaveLength(0);
+  await db.sql`update devices set since = null`;
+  hs.queueSync(token, text);
+  expect(await (await api.fetch("/_matrix/client/v3/sync", { token })).text()).toBe(text);
+  expect(await stored()).toEqual([]);
+});
+
+test("D1: messages of a passed answer are in our queue before the client has it, and wake those who wait", async () => {
+  const wakes: Wake[] = [];
+  feed.subscribe(ref.account, (wake) => wakes.push(wake));
+  hs.queueSync(token, v2({ to_device: [messages[0] ?? {}], join: { "!a:test": {} } }));
+  const answer = await sync();
+  expect(answer.to_device?.events).toEqual([messages[0]]);
+  expect(await stored()).toEqual([messages[0]]);
+  expect(wakes).toEqual([{ type: "news", ...ref, kinds: new Set(["to_device"]) }]);
+  expect(await db.sql`select times from to_device_passed`).toEqual([{ times: 1 }]);
+});
+
+test("D1: what our poller took is in the answer, at once, and all other bytes are the homeserver's", async () => {
+  await queue(messages[0] ?? {});
+  const filler = JSON.stringify("ü".repeat(2000));
+  hs.queueSync(token, `{"next_batch":"s1", "own":[1.0, ${filler}] ,"to_device" :{"events":[${JSON.stringify(messages[1])}]}}`);
+  const answer = await api.fetch("/_matrix/client/v3/sync?timeout=30000&filter=%7B%7D", { token });
+  expect(await answer.text()).toBe(`{"next_batch":"s1", "own":[1.0, ${filler}] ,"to_device" :{"events":[${JSON.stringify(messages[0])},${JSON.stringify(messages[1])}]}}`);
+  const asked = hs.seen({ path: /\/sync$/ })[0];
+  expect([asked?.query.get("timeout"), asked?.query.get("filter"), asked?.token]).toEqual(["0", "{}", token]);
+});
+
+test("D1: the client's since acknowledges: the message goes, unless another session lacks it", async () => {
+  await queue(messages[0] ?? {});
+  hs.queueSync(token, v2(), v2(), v2());
+  const first = await sync();
+  expect(first.to_device?.events).toEqual([messages[0]]);
+  const [session] = await db.sql<{ session: number }[]>`insert into sessions (account, device, kind, takes_part) values (${ref.account}, ${ref.device}, 'v3', true) returning session`;
+  const second = await sync(`?since=${first.next_batch}`);
+  expect(second.to_device?.events ?? []).toEqual([]);
+  expect(await stored(), "the other session has not got it").toEqual([messages[0]]);
+  await db.sql`update sessions set acked = 1 where session = ${session?.session ?? 0}`;
+  await sync(`?since=${second.next_batch}`);
+  expect(await stored()).toEqual([]);
+});
+
+test("D1: the older path of v2 is the same", async () => {
+  await queue(messages[0] ?? {});
+  hs.on("GET", "/_matrix/client/r0/sync", { body: { next_batch: "s1" } });
+  const answer = await api.fetch("/_matrix/client/r0/sync", { token });
+  expect(((await answer.json()) as V2).to_device?.events).toEqual([messages[0]]);
+});
+
+test("D1: a message that both read at once is told once", async () => {
+  await queue(messages[0] ?? {});
+  hs.queueSync(token, v2({ to_device: [messages[0] ?? {}, messages[1] ?? {}] }));
+  expect((await sync()).to_device?.events).toEqual([messages[0], messages[1]]);
+  expect(await stored()).toEqual([messages[0], messages[1]]);
+});
+
+test("D1: a waiting client is woken by what the poller takes away from it", async () => {
+  const waiting = sync("?since=s0&timeout=30000");
+  await hs.waitForPoll(token);
+  await queue(messages[0] ?? {});
+  expect(await waiting).toEqual({ next_batch: "s0", to_device: { events: [messages[0]] } });
+  expect(hs.seen({ path: /\/sync$/ }).map(({ query }) => query.get("timeout"))).toEqual(["30000", "0"]);
+});
+
+test("D1: an answer that cannot be told from its retry is told again, but only after the wait", async () => {
+  await queue(messages[0] ?? {});
+  expect((await sync("?since=s0&timeout=30000")).to_device?.events).toEqual([messages[0]]);
+  const again = sync("?since=s0&timeout=30000");
+  await hs.waitForPoll(token);
+  hs.queueSync(token, v2());
+  const answer = await again;
+  expect(answer).toEqual({ next_batch: "s1", to_device: { events: [messages[0]] } });
+  hs.queueSync(token, v2());
+  expect((await sync("?since=s1")).to_device).toBeUndefined();
+});
+
+test("D1: another token of a polled device, in the query as v2 allows, is the same device, and is kept for the poller", async () => {
+  const refreshed = hs.login(alice, "PHONE", "refreshed");
+  await queue(messages[0] ?? {});
+  hs.queueSync(refreshed, v2());
+  const answer = await api.fetch(`/_matrix/client/v3/sync?access_token=${refreshed}`);
+  expect(((await answer.json()) as V2).to_device?.events).toEqual([messages[0]]);
+  expect(await db.sql`select device from tokens where token_hash = ${box.hashToken(refreshed)}`).toEqual([{ device: ref.device }]);
+});
+
+test("a refusal passes as it is, acknowledges nothing, and marks the token dead", async () => {
+  await queue(messages[0] ?? {});
+  hs.queueSync(token, v2());
+  const { next_batch } = await sync();
+  hs.revoke(token, true);
+  const answer = await api.fetch(`/_matrix/client/v3/sync?since=${next_batch}`, { token });
+  expect([answer.status, await answer.json()]).toEqual([401, { errcode: "M_UNKNOWN_TOKEN", error: "Unknown access token", soft_logout: true }]);
+  expect(await stored()).toEqual([messages[0]]);
+  expect(await db.sql`select soft_logout from tokens where dead_at is not null`).toEqual([{ soft_logout: true }]);
+});
+
+test.each(['{"next_batch":"s1","to_device":[]}', '{"next_batch":', "not json"])("an answer that cannot be read passes as it is: %s", async (text) => {
+  await queue(messages[0] ?? {});
+  hs.fail({ path: /\/sync$/ }, { body: text });
+  expect(await (await api.fetch("/_matrix/client/v3/sync", { token })).text()).toBe(text);
+  expect(await stored()).toEqual([messages[0]]);
+});
+
+test("an answer that breaks off is an error, and nothing of it is kept", async () => {
+  hs.queueSync(token, v2({ to_device: [messages[0] ?? {}] }));
+  hs.fail({ path: /\/sync$/ }, { body: '{"next_batch":"s1","to_device":{"events":[{}]}}', cut: 20 });
+  expect((await api.fetch("/_matrix/client/v3/sync", { token })).status).toBe(502);
+  expect((await sync()).to_device?.events, "the client asks again").toEqual([messages[0]]);
+});
+
+test("as the client goes, so does the request upstream", async () => {
+  const controller = new AbortController();
+  const waiting = fetch(`${api.url}/_matrix/client/v3/sync?since=s0&timeout=30000`, { headers: { authorization: `Bearer ${token}` }, signal: controller.signal });
+  const poll = await hs.waitForPoll(token);
+  controller.abort();
+  await expect(waiting).rejects.toThrow(/abort/i);
+  if (!poll.signal.aborted) await once(poll.signal, "abort");
+  expect(poll.signal.aborted).toBe(true);
+});
+
+test("the answer is packed only for who takes it", async () => {
+  hs.queueSync(token, v2({ to_device: [toDevice("@bob:test", { text: "x".repeat(5000) })] }));
+  const { hostname, port } = new URL(api.url);
+  for (const [encoding, packed] of [["gzip", "gzip"], ["identity", undefined], ["gzip;q=0, br", undefined]] as const) {
+    const headers = { authorization: `Bearer ${token}`, "accept-encoding": encoding };
+    const [answer] = (await once(httpRequest({ hostname, port, path: "/_matrix/client/v3/sync", headers }).end(), "response")) as [IncomingMessage];
+    let size = 0;
+    for await (const chunk of answer) size += (chunk as Buffer).length;
+    expect(answer.headers["content-encoding"], encoding).toBe(packed);
+    expect(Number(answer.headers["content-length"])).toBe(size);
+    expect(size < 5000).toBe(packed === "gzip");
+  }
+});
+
+// ---- D2: what ends a device ends our data of it
+
+test("D2: a log-out that passes through deletes the device at once; with the last one the account", async () => {
+  const tablet = await registerToken(db.sql, { ...sealToken(box, hs.login(alice, "TABLET", "t2")), userId: alice, deviceId: "TABLET" });
+  await db.sql`insert into typing (account, room_id, users, ord) values (${ref.account}, '!a:test', '[]', 1)`;
+  expect((await api.fetch("/_matrix/client/v3/logout", { method: "POST", token })).status).toBe(200);
+  expect(await db.sql`select device from devices`).toEqual([{ device: tablet.device }]);
+  expect(stopped).toEqual([[ref.account, ref.device]]);
+  expect(await db.sql`select from typing`).toHaveLength(1);
+  hs.on("POST", "/_matrix/client/r0/logout", { body: {} });
+  await api.fetch("/_matrix/client/r0/logout", { method: "POST", token: "t2" });
+  expect(await db.sql`select from accounts`).toHaveLength(0);
+  expect(await db.sql`select from typing`).toHaveLength(0);
+});
+
+test("D2: a log-out that the homeserver refuses deletes nothing", async () => {
+  hs.on("POST", "/_matrix/client/v3/logout", { status: 500, body: {} });
+  expect((await api.fetch("/_matrix/client/v3/logout", { method: "POST", token })).status).toBe(500);
+  expect(await db.sql`select from devices`).toHaveLength(1);
+});
+
+test.each([
+  ["POST", "/_matrix/client/v3/logout/all", undefined],
+  ["POST", "/_matrix/client/v3/account/deactivate", '{"auth":{}}'],
+  ["DELETE", "/_matrix/client/v3/devices/PHONE", '{"auth":{}}'],
+  ["POST", "/_matrix/client/unstable/delete_devices", '{"devices":["PHONE","OTHER"]}'],
+] as const)("D2: %s %s deletes ours", async (method, path, body) => {
+  hs.on(method, path, { body: {} });
+  const answer = await api.fetch(path, { method, token, ...(body === undefined ? {} : { body }) });
+  expect(answer.status).toBe(200);
+  expect(hs.seen({ path })[0]?.body).toBe(body ?? "");
+  expect(await db.sql`select from devices`).toHaveLength(0);
+});
+
+test("D2: other devices than the named ones stay", async () => {
+  hs.on("POST", "/_matrix/client/v3/delete_devices", { body: {} });
+  await api.fetch("/_matrix/client/v3/delete_devices", { method: "POST", token, body: '{"devices":["OTHER"]}' });
+  expect(await db.sql`select from devices`).toHaveLength(1);
+});
+
+test("a forgotten room goes with all its rows, and no other", async () => {
+  for (const room of ["!a:test", "!b:test"] as RoomId[]) {
+    await db.sql`insert into rooms (account, room_id) values (${ref.account}, ${room})`;
+    await db.sql`insert into timeline (account, ord, room_id, event_id) values (${ref.account}, ${room.charCodeAt(1)}, ${room}, '$e')`;
+  }
+  hs.on("POST", "/_matrix/client/v3/rooms/:room/forget", { body: {} });
+  await api.fetch(`/_matrix/client/v3/rooms/${encodeURIComponent("!a:test")}/forget`, { method: "POST", token });
+  expect(await db.sql`select room_id from rooms`).toEqual([{ room_id: "!b:test" }]);
+  expect(await db.sql`select room_id from timeline`).toEqual([{ room_id: "!b:test" }]);
+});

@@ -1,0 +1,54 @@
+import { describe, expect, it } from "vitest";
+import { Hub, type Wake } from "../feed/hub.ts";
+import type { AccountNo } from "../wire/ids.ts";
+import { Waiter } from "./waiter.ts";
+
+const ACCOUNT = 1 as AccountNo;
+const news: Wake = { type: "news", account: ACCOUNT, kinds: new Set(["typing"]) };
+const other: Wake = { type: "news", account: ACCOUNT, kinds: new Set(["receipts"]) };
+
+function waiter(stops: AbortSignal[] = []) {
+  const hub = new Hub();
+  const meaning = (wake: Wake) => (wake.type === "news" && wake.kinds?.has("typing") ? ("look" as const) : wake.type === "session" ? ("superseded" as const) : null);
+  return { hub, waiter: new Waiter(hub, ACCOUNT, meaning, stops) };
+}
+
+describe("waiting (D7)", () => {
+  it("is ended by a wake-up that means something, not by others", async () => {
+    const { hub, waiter: w } = waiter();
+    const end = w.next(10_000);
+    hub.publish(other);
+    hub.publish(news);
+    expect(await end).toBe("look");
+  });
+
+  it("keeps a wake-up that came while nobody waited", async () => {
+    const { hub, waiter: w } = waiter();
+    hub.publish(news);
+    expect(await w.next(10_000)).toBe("look");
+    expect(await w.next(0)).toBe("over");
+  });
+
+  it("a newer request counts more than news (D11)", async () => {
+    const { hub, waiter: w } = waiter();
+    hub.publish({ type: "session", account: ACCOUNT, session: 1 as never, request: "b" });
+    hub.publish(news);
+    expect(await w.next(0)).toBe("superseded");
+  });
+
+  it("ends when it is stopped, before or during", async () => {
+    const before = AbortSignal.abort();
+    expect(await waiter([before]).waiter.next(10_000)).toBe("over");
+    const controller = new AbortController();
+    const end = waiter([controller.signal]).waiter.next(10_000);
+    controller.abort();
+    expect(await end).toBe("over");
+  });
+
+  it("hears nothing after close", async () => {
+    const { hub, waiter: w } = waiter();
+    w.close();
+    hub.publish(news);
+    expect(await w.next(0)).toBe("over");
+  });
+});

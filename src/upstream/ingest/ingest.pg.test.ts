@@ -1,0 +1,172 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { freshDatabase } from "../../../test/support/database.ts";
+import type { TestDatabase } from "../../../test/support/database.ts";
+import { ev, newRoom, toDevice, v2 } from "../../../test/support/events.ts";
+import { TestAccount } from "../../../test/support/test-account.ts";
+import { BadResponse } from "../../wire/v2-response.ts";
+import { ingest } from "./ingest.ts";
+
+let db: TestDatabase;
+let users = 0;
+const ROOM = "!a:test";
+
+beforeAll(async () => {
+  db = await freshDatabase();
+});
+afterAll(async () => {
+  await db.drop();
+});
+
+function account(): Promise<TestAccount> {
+  users += 1;
+  return TestAccount.create(db.sql, `@me${users}:test`);
+}
+
+describe("one response is one step", () => {
+  test("the first one: position, since of account and device, complete, news", async () => {
+    const me = await account();
+    const result = await me.feed({ join: { [ROOM]: { timeline: newRoom(me.me) } }, to_device: [toDevice("@bob:test")] });
+    expect(result).toMatchObject({ kind: "stored", nextBatch: "s1", toDevice: true });
+    if (result.kind !== "stored") return;
+    expect(result.news.kinds).toEqual(new Set(["timeline", "state", "members", "facts", "to_device", "complete"]));
+    expect(result.news.rooms).toEqual(new Set([ROOM]));
+    const [row] = await db.sql`select position, since, complete from accounts where account = ${me.account}`;
+    expect(row).toEqual({ position: result.position, since: "s1", complete: true });
+    const [device] = await db.sql`select since, seq from devices where device = ${me.device}`;
+    expect(device).toEqual({ since: "s1", seq: 1 });
+    // Four events and the facts.
+    expect(result.position).toBe(5);
+  });
+
+  test("no news: since moves, the position does not", async () => {
+    const me = await account();
+    const before = await me.step({ join: { [ROOM]: { timeline: newRoom(me.me) } } });
+    const result = await me.feed({});
+    expect(result).toMatchObject({ kind: "stored", position: before, toDevice: false });
+    if (result.kind === "stored") expect(result.news.kinds.size).toBe(0);
+    const [row] = await db.sql`select since from accounts where account = ${me.account}`;
+    expect(row).toEqual({ since: "s2" });
+  });
+
+  test("the same response again is stale, and changes nothing (B8, invariant 8)", async () => {
+    const me = await account();
+    const text = JSON.stringify(v2({ next_batch: "n1", join: { [ROOM]: { timeline: newRoom(me.me) } }, to_device: [toDevice("@bob:test")] }));
+    const input = me.input(text);
+    await ingest({ sql: db.sql }, input);
+    const before = await me.dump();
+    expect(await ingest({ sql: db.sql }, input)).toEqual({ kind: "stale" });
+    expect(await me.dump()).toEqual(before);
+  });
+
+  test("of two writers with the same since one is stale (TestAccumulatorConcurrency)", async () => {
+    const me = await account();
+    await me.step({ join: { [ROOM]: { timeline: newRoom(me.me) } } });
+    const texts = ["a", "b"].map((next) => JSON.stringify(v2({ next_batch: next, join: { [ROOM]: { timeline: [ev.message("@bob:test")] } } })));
+    const results = await Promise.all(texts.map((text) => ingest({ sql: db.sql }, me.input(text))));
+    expect(results.map((result) => result.kind).sort()).toEqual(["stale", "stored"]);
+    expect(await me.ids(ROOM)).toHaveLength(5);
+  });
+
+  test("device since that moved, gone account or device: stale", async () => {
+    const me = await account();
+    const text = JSON.stringify(v2({ next_batch: "n1" }));
+    expect(await ingest({ sql: db.sql }, me.input(text, { deviceSince: "x" }))).toEqual({ kind: "stale" });
+    expect(await ingest({ sql: db.sql }, me.input(text, { device: -1 as typeof me.device }))).toEqual({ kind: "stale" });
+    expect(await ingest({ sql: db.sql }, me.input(text, { account: -1 as typeof me.account }))).toEqual({ kind: "stale" });
+  });
+
+  test("the lease's epoch: ours is stored, another's and an expired one are stale", async () => {
+    const me = await account();
+    await db.sql`insert into leases (account, owner, epoch, expires_at) values (${me.account}, 'x', 7, now() + interval '10 s')`;
+    expect((await me.feed({}, { epoch: 6 })).kind).toBe("stale");
+    expect((await me.feed({}, { epoch: 7 })).kind).toBe("stored");
+    await db.sql`update leases set expires_at = now() - interval '1 ms' where account = ${me.account}`;
+    expect((await me.feed({}, { epoch: 7 })).kind).toBe("stale");
+  });
+
+  test("a device that polls without rooms: its own part only, whatever the account's since", async () => {
+    const me = await account();
+    const position = await me.step({ join: { [ROOM]: { timeline: newRoom(me.me) } } });
+    const result = await me.feed(
+      { join: { [ROOM]: { timeline: [ev.message("@bob:test")] } }, to_device: [toDevice("@bob:test")] },
+      { rooms: false, accountSince: null },
+    );
+    expect(result).toMatchObject({ kind: "stored", position, toDevice: true });
+    const [row] = await db.sql`select a.since as account, d.since as device from accounts a join devices d using (account) where account = ${me.account}`;
+    expect(row).toEqual({ account: "s1", device: "s2" });
+    expect(await me.ids(ROOM)).toHaveLength(4);
+  });
+
+  test("a response that is none is thrown, nothing is written (TestPollerResendsOnCallbackError)", async () => {
+    const me = await account();
+    await me.step({});
+    const before = await me.dump();
+    await expect(me.feed('{"next_batch":"x","rooms":{')).rejects.toThrow(BadResponse);
+    await expect(me.feed("[]")).rejects.toThrow(BadResponse);
+    expect(await me.dump()).toEqual(before);
+  });
+});
+
+describe("content that cannot be stored", () => {
+  test("poison: device data is kept, since moves, the rest is set aside without its contents in the error", async () => {
+    const me = await account();
+    await me.step({ join: { [ROOM]: { timeline: newRoom(me.me) } } });
+    // A row that the new one meets: what no content of ours can bring about, as an example of what we did not think of.
+    const position = await me.position();
+    await db.sql`insert into timeline (account, ord, room_id, event_id) values (${me.account}, ${position + 1}, ${ROOM}, '$secret')`;
+    const result = await me.feed({ join: { [ROOM]: { timeline: [ev.message("@bob:test", "secret")] } }, to_device: [toDevice("@bob:test")] });
+    expect(result).toMatchObject({ kind: "poisoned", nextBatch: "s2", toDevice: true });
+    const [row] = await db.sql`select a.since, a.position, d.since as device, d.seq from accounts a join devices d using (account) where account = ${me.account}`;
+    expect(row).toEqual({ since: "s2", position, device: "s2", seq: 1 });
+    const poison = await db.sql<{ error: string; body: Buffer }[]>`select error, body from poison where account = ${me.account}`;
+    expect(poison).toHaveLength(1);
+    expect(poison[0]?.error).toContain("23505");
+    expect(poison[0]?.error).not.toContain("secret");
+    await db.sql`delete from timeline where account = ${me.account} and ord = ${position + 1}`;
+    expect(await me.step({ join: { [ROOM]: { timeline: [ev.message("@bob:test")] } } })).toBeGreaterThan(position);
+  });
+
+  test("bad room data does not drop to-device messages (TestBadPollDataDoesntDropToDeviceMsgs)", async () => {
+    const me = await account();
+    const response = { ...v2({ next_batch: "n", to_device: [toDevice("@bob:test")] }), rooms: { join: { [ROOM]: { timeline: "no", state: 7 } } } };
+    expect(await me.feed(JSON.stringify(response))).toMatchObject({ kind: "stored", toDevice: true });
+    const [row] = await db.sql`select count(*) as n from to_device where device = ${me.device}`;
+    expect(row).toEqual({ n: 1 });
+  });
+
+  test("NUL and lone surrogates in contents, names, ids (TestEventTableNullValue, B37)", async () => {
+    const me = await account();
+    const bad = ev.message("@bob:test", "x", { event_id: "$a\u0000b" });
+    const text = JSON.stringify(
+      v2({
+        next_batch: "n",
+        join: {
+          [ROOM]: {
+            state: newRoom(me.me),
+            timeline: [
+              ev.message("@bob:test", "nul \u0000 and \ud800"),
+              bad,
+              ev.member("@bob:test", "join", { displayname: "B\u0000b\ud800" }),
+              ev.name(me.me, "name\u0000\udc00"),
+            ],
+            account_data: [{ type: "m.tag", content: { tags: { "u.\u0000": {} } } }],
+          },
+        },
+      }),
+    );
+    expect(await me.feed(text)).toMatchObject({ kind: "stored" });
+    expect(await me.ids(ROOM)).toHaveLength(3);
+    expect((await me.facts(ROOM)).name).toBe("name\u0000\udc00");
+  });
+
+  test("a database that cannot be asked is thrown", async () => {
+    const me = await account();
+    await db.sql`alter table presence rename to presence_away`;
+    try {
+      await expect(me.feed({ presence: [{ type: "m.presence", sender: "@bob:test", content: {} }] })).rejects.toMatchObject({ code: "42P01" });
+    } finally {
+      await db.sql`alter table presence_away rename to presence`;
+    }
+  });
+});

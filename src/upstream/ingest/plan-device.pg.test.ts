@@ -1,0 +1,105 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+
+import { freshDatabase } from "../../../test/support/database.ts";
+import type { TestDatabase } from "../../../test/support/database.ts";
+import { newRoom, toDevice } from "../../../test/support/events.ts";
+import { TestAccount } from "../../../test/support/test-account.ts";
+import { messageHash } from "./plan-device.ts";
+
+let db: TestDatabase;
+let me: TestAccount;
+let users = 0;
+const ROOM = "!a:test";
+const BOB = "@bob:test";
+
+beforeAll(async () => {
+  db = await freshDatabase();
+});
+afterAll(async () => {
+  await db.drop();
+});
+beforeEach(async () => {
+  users += 1;
+  me = await TestAccount.create(db.sql, `@me${users}:test`);
+});
+
+type Stored = { seq: number; before_pos: number; body: string };
+
+async function queue(): Promise<Stored[]> {
+  return [...await db.sql<Stored[]>`select seq, before_pos, body from to_device where device = ${me.device} order by seq`];
+}
+const raw = (...messages: string[]) => (next: string) => `{"next_batch":"${next}","to_device":{"events":[${messages.join(",")}]}}`;
+const text = (n: number) => `{"type":"t","sender":"${BOB}","content":{"n":${n}}}`;
+
+describe("to-device messages", () => {
+  test("TestToDeviceTableBytesInEqualBytesOut, TestExtensionToDeviceSequence: bytes and order, consecutive numbers, the position before (B7, D19)", async () => {
+    const one = '{"type":"t","zzz":1.0, "sender":"@bob:test","content":{"b":1,"a":20000000000000000000,"\\u0000":"\\ud800"}}';
+    await me.step({ join: { [ROOM]: { timeline: newRoom(me.me) } } });
+    await me.feed(raw(one, text(2))("n2"));
+    await me.feed(raw(text(2))("n3"));
+    expect(await queue()).toEqual([
+      { seq: 1, before_pos: 5, body: one }, { seq: 2, before_pos: 5, body: text(2) }, { seq: 3, before_pos: 5, body: text(2) },
+    ]);
+  });
+
+  test("before_pos is the position before the room events they came with", async () => {
+    await me.step({ join: { [ROOM]: { timeline: newRoom(me.me) } }, to_device: [toDevice(BOB)] });
+    expect((await queue())[0]?.before_pos).toBe(0);
+  });
+
+  test("D1: a message that a passed answer brought is dropped, as often as it was passed", async () => {
+    const hash = Buffer.from(messageHash(text(1)), "hex");
+    await db.sql`insert into to_device_passed (device, hash, times) values (${me.device}, ${hash}, 1)`;
+    await me.feed(raw(text(1), text(1), text(2))("n1"));
+    expect((await queue()).map((row) => row.body)).toEqual([text(1), text(2)]);
+    const [row] = await db.sql`select times from to_device_passed where device = ${me.device}`;
+    expect(row).toEqual({ times: 0 });
+    await me.feed(raw(text(1))("n2"));
+    expect(await queue()).toHaveLength(3);
+  });
+
+  test("overlap: each stored copy drops one; without overlap none does", async () => {
+    await me.feed(raw(text(1), text(1), text(2))("n1"));
+    await me.feed(raw(text(1), text(1), text(1), text(3))("n2"), { overlap: true });
+    expect((await queue()).map((row) => row.body)).toEqual([text(1), text(1), text(2), text(1), text(3)]);
+    await me.feed(raw(text(3))("n3"));
+    expect(await queue()).toHaveLength(6);
+  });
+
+  test("overlap and passed: the copy in the queue that was passed accounts for one message only", async () => {
+    await db.sql`insert into to_device ${db.sql({ device: me.device, seq: 1, before_pos: 0, body: text(1), hash: Buffer.from(messageHash(text(1)), "hex") })}`;
+    await db.sql`update devices set seq = 1 where device = ${me.device}`;
+    await db.sql`insert into to_device_passed (device, hash, times) values (${me.device}, ${Buffer.from(messageHash(text(1)), "hex")}, 1)`;
+    await me.feed(raw(text(1), text(1))("n1"), { overlap: true });
+    expect((await queue()).map((row) => row.seq)).toEqual([1, 2]);
+  });
+});
+
+describe("device lists and key counts", () => {
+  const device = async () => {
+    const [row] = await db.sql`select seq, one_time_keys, fallback_keys, counts_seq from devices where device = ${me.device}`;
+    return row && { ...row };
+  };
+
+  test("the latest of each user, with a number of its own; changed over left in one response", async () => {
+    await me.step({ device_lists: { changed: [BOB, "@eve:test"], left: ["@dan:test"] } });
+    await me.step({ device_lists: { changed: ["@dan:test"], left: [BOB, "@dan:test"] } });
+    const rows = await db.sql`select user_id, kind, seq from device_lists where device = ${me.device} order by user_id`;
+    expect(rows.map((row) => [row["user_id"], row["kind"]])).toEqual([[BOB, "left"], ["@dan:test", "changed"], ["@eve:test", "changed"]]);
+    const seqs = rows.map((row) => Number(row["seq"]));
+    expect(new Set(seqs).size).toBe(3);
+    expect(Math.max(...seqs)).toBe(5);
+    expect(await device()).toMatchObject({ seq: 5, counts_seq: 0 });
+  });
+
+  test("counts: only a change is one, and what is not said stays", async () => {
+    await me.step({ one_time_keys: { signed_curve25519: 50 }, fallback_keys: [] });
+    const first = { seq: 1, one_time_keys: '{"signed_curve25519":50}', fallback_keys: "[]", counts_seq: 1 };
+    expect(await device()).toEqual(first);
+    await me.step({ one_time_keys: { signed_curve25519: 50 } });
+    await me.step({});
+    expect(await device()).toEqual(first);
+    await me.step({ fallback_keys: ["signed_curve25519"] });
+    expect(await device()).toEqual({ ...first, seq: 2, fallback_keys: '["signed_curve25519"]', counts_seq: 2 });
+  });
+});

@@ -1,0 +1,153 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+
+import { freshDatabase } from "../../../test/support/database.ts";
+import type { TestDatabase } from "../../../test/support/database.ts";
+import { ev, newRoom } from "../../../test/support/events.ts";
+import { TestAccount } from "../../../test/support/test-account.ts";
+
+let db: TestDatabase;
+let me: TestAccount;
+let users = 0;
+const ROOM = "!a:test";
+const BOB = "@bob:test";
+
+beforeAll(async () => {
+  db = await freshDatabase();
+});
+afterAll(async () => {
+  await db.drop();
+});
+beforeEach(async () => {
+  users += 1;
+  me = await TestAccount.create(db.sql, `@me${users}:test`);
+});
+
+const heroes = (...ids: string[]) => ({ "m.heroes": ids, "m.joined_member_count": ids.length + 1, "m.invited_member_count": 0 });
+const direct = (...rooms: string[]) => ({ type: "m.direct", content: { [BOB]: rooms } });
+
+describe("facts", () => {
+  test("name, avatar, encryption, type, version, counts, tags", async () => {
+    const avatar = ev.state("m.room.avatar", "", me.me, { url: "mxc://a/b" });
+    await me.step({
+      join: {
+        [ROOM]: {
+          state: [...newRoom(me.me, { type: "m.space", room_version: "11" }), ev.name(me.me, "N"), avatar, ev.encryption(me.me)],
+          summary: heroes(BOB), unread: { notification_count: 2, highlight_count: 1 },
+          account_data: [{ type: "m.tag", content: { tags: { "m.favourite": { order: 0.1 } } } }],
+        },
+      },
+    });
+    expect(await me.facts(ROOM)).toMatchObject({
+      membership: "join", name: "N", avatar: "mxc://a/b", is_dm: false, is_encrypted: true, room_type: "m.space", room_version: "11", joined_count: 2,
+      invited_count: 0, notification_count: 2, highlight_count: 1, tags: { "m.favourite": { order: 0.1 } },
+    });
+  });
+
+  test("a row only for what differs; the old one ends where the new one begins", async () => {
+    await me.step({ join: { [ROOM]: { timeline: newRoom(me.me), summary: heroes(BOB) } } });
+    const first = await me.facts(ROOM);
+    await me.step({ join: { [ROOM]: { timeline: [ev.message(BOB)] } } });
+    expect((await me.facts(ROOM)).from_ord).toBe(first.from_ord);
+    const position = await me.step({ join: { [ROOM]: { timeline: [ev.name(me.me, "N")] } } });
+    const rows = await db.sql`select from_ord, to_ord = 9223372036854775807 as open, to_ord from room_facts where account = ${me.account} order by from_ord`;
+    expect(rows.map((row) => [row["from_ord"], row["open"]])).toEqual([[first.from_ord, false], [position, true]]);
+    expect(rows[0]?.["to_ord"]).toBe(position);
+  });
+
+  test("named by heroes, whose names come later, change and stay; counts that are not told stay", async () => {
+    await me.step({ join: { [ROOM]: { timeline: newRoom(me.me), state: [], summary: heroes(BOB, "@eve:test") } } });
+    expect((await me.facts(ROOM)).name).toBe("@bob:test and @eve:test");
+    await me.step({ join: { [ROOM]: { state: [ev.member(BOB, "join", { displayname: "Bob" })], timeline: [ev.message(BOB)] } } });
+    expect((await me.facts(ROOM)).name).toBe("Bob and @eve:test");
+    await me.step({ join: { [ROOM]: { timeline: [ev.member(BOB, "join", { displayname: "Rob", avatar_url: "mxc://rob/1" })] } } });
+    await me.step({ join: { [ROOM]: { timeline: [ev.message(BOB)], summary: { "m.joined_member_count": 5 } } } });
+    expect(await me.facts(ROOM)).toMatchObject({
+      name: "Rob, @eve:test, and 2 others", joined_count: 5, heroes: [{ user_id: BOB, displayname: "Rob", avatar_url: "mxc://rob/1" }, { user_id: "@eve:test" }],
+    });
+    // New heroes who are known from before.
+    await me.step({ join: { [ROOM]: { summary: heroes("@eve:test") } } });
+    await me.step({ join: { [ROOM]: { summary: heroes(BOB) } } });
+    expect((await me.facts(ROOM)).name).toBe("Rob");
+  });
+
+  test("no summary ever: counted and named by the members that are known", async () => {
+    await me.step({ join: { [ROOM]: { timeline: [...newRoom(me.me), ev.member(BOB, "join", { displayname: "Bob" })] } } });
+    expect(await me.facts(ROOM)).toMatchObject({ joined_count: 2, invited_count: 0, name: "Bob" });
+    await me.step({ join: { [ROOM]: { timeline: [ev.member("@eve:test", "invite", {}, { sender: BOB })] } } });
+    expect(await me.facts(ROOM)).toMatchObject({ joined_count: 2, invited_count: 1, name: "Bob and @eve:test" });
+    await me.step({ join: { [ROOM]: { timeline: [ev.member(BOB, "leave")] } } });
+    expect(await me.facts(ROOM)).toMatchObject({ joined_count: 1, invited_count: 1, name: "@eve:test" });
+    await me.step({ join: { [ROOM]: { timeline: [ev.name(me.me, "N")] } } });
+    await me.step({ join: { [ROOM]: { timeline: [ev.name(me.me, "")] } } });
+    expect((await me.facts(ROOM)).name).toBe("@eve:test");
+  });
+
+  test("m.direct: before the room, after it, and no more; the other's avatar in a DM", async () => {
+    await me.step({ account_data: [direct(ROOM)] });
+    const bob = ev.member(BOB, "join", { avatar_url: "mxc://bob/1" });
+    await me.step({ join: { [ROOM]: { timeline: [...newRoom(me.me), bob], summary: heroes(BOB) }, "!b:test": { timeline: [...newRoom(me.me), bob], summary: heroes(BOB) } } });
+    expect(await me.facts(ROOM)).toMatchObject({ is_dm: true, avatar: "mxc://bob/1" });
+    expect((await me.facts("!b:test")).is_dm).toBe(false);
+    expect(await me.facts("!b:test")).not.toHaveProperty("avatar");
+    await me.step({ account_data: [direct("!b:test")] });
+    expect((await me.facts(ROOM)).is_dm).toBe(false);
+    expect(await me.facts(ROOM)).not.toHaveProperty("avatar");
+    expect(await me.facts("!b:test")).toMatchObject({ is_dm: true, avatar: "mxc://bob/1" });
+    const before = await me.position();
+    // In another order it is the same to the rooms: one account data row, no facts.
+    expect(await me.step({ account_data: [{ type: "m.direct", content: { [BOB]: ["!b:test", 5], x: 7 } }] })).toBe(before + 1);
+  });
+
+  test("the count is the check of a complete member list", async () => {
+    await me.step({ join: { [ROOM]: { timeline: [...newRoom(me.me), ev.member(BOB)], summary: heroes(BOB) } } });
+    await db.sql`update rooms set members = 'complete' where account = ${me.account}`;
+    await me.step({ join: { [ROOM]: { timeline: [ev.member("@eve:test")], summary: { "m.joined_member_count": 3 } } } });
+    expect((await me.room(ROOM)).members).toBe("complete");
+    const position = await me.step({ join: { [ROOM]: { timeline: [ev.message(BOB)], summary: { "m.joined_member_count": 4 } } } });
+    expect(await me.room(ROOM)).toMatchObject({ members: "stale", unsure_ord: position });
+  });
+});
+
+describe("invites and knocks", () => {
+  const stripped = (user: string) => [
+    ev.create(BOB, { room_version: "11" }), ev.name(BOB, "Party"), ev.member(BOB, "join", { displayname: "Bob" }),
+    ev.member(user, "invite", { is_direct: true }, { sender: BOB }),
+  ];
+
+  test("an invite: its row, facts from the stripped state", async () => {
+    await me.step({ invite: { [ROOM]: stripped(me.me) } });
+    expect(await me.facts(ROOM)).toMatchObject({ membership: "invite", name: "Party", is_dm: true, room_version: "11", heroes: [{ user_id: BOB, displayname: "Bob" }] });
+    const [row] = await db.sql`select kind, inviter, gone, ord from invites where account = ${me.account}`;
+    expect(row).toEqual({ kind: "invite", inviter: BOB, gone: false, ord: 1 });
+    expect((await me.room(ROOM)).last_ts).toBe(me.now);
+  });
+
+  test("TestStuckInvites: joined or turned down, it is gone; it may come again", async () => {
+    await me.step({ invite: { [ROOM]: stripped(me.me), "!b:test": stripped(me.me) } });
+    const before = await me.position();
+    await me.step({ join: { [ROOM]: { timeline: [...newRoom(BOB), ev.member(me.me)] } }, leave: { "!b:test": { timeline: [ev.member(me.me, "leave")] } } });
+    const rows = await db.sql`select gone, ord > ${before} as newer from invites where account = ${me.account}`;
+    expect(rows.map((row) => ({ ...row }))).toEqual([{ gone: true, newer: true }, { gone: true, newer: true }]);
+    // The invite was direct: until m.direct comes, the room is.
+    expect(await me.facts(ROOM)).toMatchObject({ membership: "join", is_dm: true });
+    expect((await me.facts("!b:test")).membership).toBe("leave");
+    await me.step({ invite: { "!b:test": stripped(me.me) } });
+    const [again] = await db.sql`select gone from invites where account = ${me.account} and room_id = '!b:test'`;
+    expect(again).toEqual({ gone: false });
+    expect((await me.facts("!b:test")).membership).toBe("invite");
+  });
+
+  test("the same invite twice is no news", async () => {
+    const events = stripped(me.me);
+    const before = await me.step({ invite: { [ROOM]: events } });
+    expect(await me.step({ invite: { [ROOM]: events } })).toBe(before);
+  });
+
+  test("a knock, then the invite that answers it", async () => {
+    await me.step({ knock: { [ROOM]: [ev.name(BOB, "Club"), ev.member(me.me, "knock")] } });
+    expect(await me.facts(ROOM)).toMatchObject({ membership: "knock", name: "Club" });
+    await me.step({ invite: { [ROOM]: stripped(me.me) } });
+    const rows = await db.sql`select kind, gone from invites where account = ${me.account}`;
+    expect(rows.map((row) => ({ ...row }))).toEqual([{ kind: "invite", gone: false }]);
+  });
+});

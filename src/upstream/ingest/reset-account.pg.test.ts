@@ -1,0 +1,67 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+
+import { freshDatabase } from "../../../test/support/database.ts";
+import type { TestDatabase } from "../../../test/support/database.ts";
+import { ev, newRoom, typing } from "../../../test/support/events.ts";
+import { TestAccount } from "../../../test/support/test-account.ts";
+import { resetAccount } from "./reset-account.ts";
+
+let db: TestDatabase;
+let me: TestAccount;
+let users = 0;
+const ROOM = "!a:test";
+const BOB = "@bob:test";
+
+beforeAll(async () => {
+  db = await freshDatabase();
+});
+afterAll(async () => {
+  await db.drop();
+});
+beforeEach(async () => {
+  users += 1;
+  me = await TestAccount.create(db.sql, `@me${users}:test`);
+});
+
+describe("D26: the upstream since is lost", () => {
+  test("sessions end; the next response tells rooms whole, with a gap; rooms and invites that are not in it are lost", async () => {
+    const first = newRoom(me.me);
+    const topic = ev.topic(me.me, "gone");
+    const invite = [ev.member(me.me, "invite", {}, { sender: BOB })];
+    await me.step({
+      join: { [ROOM]: { timeline: [...first, topic, ev.member(BOB)] }, "!b:test": { timeline: newRoom(me.me), ephemeral: [typing(BOB)] } },
+      invite: { "!c:test": invite },
+      leave: { "!d:test": { timeline: [ev.member(me.me, "ban", {}, { sender: BOB })] } },
+    });
+    await db.sql`insert into sessions ${db.sql({ account: me.account, device: me.device, kind: "v3" })}`;
+    const position = await me.position();
+    await resetAccount(db.sql, me.account, me.device);
+    expect(await db.sql`select from sessions where account = ${me.account}`).toHaveLength(0);
+    expect(await me.position()).toBe(position);
+    me.since = null;
+    const message = ev.message(BOB);
+    await me.step({ join: { [ROOM]: { state: first, timeline: [message], prev_batch: "p", limited: true } } });
+    expect((await me.timeline(ROOM)).at(-1)).toMatchObject({ id: message.event_id, gap: true, prev_batch: "p" });
+    expect(Object.values(await me.state(ROOM))).not.toContain(topic.event_id);
+    expect((await me.state(ROOM, position))["m.room.topic|"]).toBe(topic.event_id);
+    expect(await me.memberships(ROOM)).toEqual({ [me.me]: "join" });
+    const memberships = [];
+    for (const room of [ROOM, "!b:test", "!c:test", "!d:test"]) memberships.push((await me.facts(room)).membership);
+    expect(memberships).toEqual(["join", "leave", "leave", "ban"]);
+    const [gone] = await db.sql`select i.gone, t.users from invites i join typing t using (account) where account = ${me.account}`;
+    expect(gone).toEqual({ gone: true, users: "[]" });
+  });
+
+  test("a timeline that reaches back to what we have: no gap, no doubles, and no step back of the state", async () => {
+    const first = newRoom(me.me);
+    const [one, two] = [ev.topic(me.me, "1"), ev.topic(me.me, "2")];
+    await me.step({ join: { [ROOM]: { timeline: [...first, one, two] } } });
+    await resetAccount(db.sql, me.account, me.device);
+    me.since = null;
+    const next = ev.message(BOB);
+    await me.step({ join: { [ROOM]: { limited: true, prev_batch: "p", state: [...first, one], timeline: [two, next] } } });
+    expect((await me.ids(ROOM)).slice(4)).toEqual([one.event_id, two.event_id, next.event_id]);
+    expect((await me.timeline(ROOM)).at(-1)?.gap).toBe(false);
+    expect((await me.state(ROOM))["m.room.topic|"]).toBe(two.event_id);
+  });
+});

@@ -1,0 +1,73 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+
+import { freshDatabase } from "../../../test/support/database.ts";
+import type { TestDatabase } from "../../../test/support/database.ts";
+import { ev, newRoom } from "../../../test/support/events.ts";
+import type { MatrixEvent } from "../../../test/support/events.ts";
+import { TestAccount } from "../../../test/support/test-account.ts";
+import type { RoomId } from "../../wire/ids.ts";
+import type { OlderResult } from "./store-older.ts";
+import { storeOlder } from "./store-older.ts";
+
+let db: TestDatabase;
+let me: TestAccount;
+let users = 0;
+const ROOM = "!a:test";
+const BOB = "@bob:test";
+
+beforeAll(async () => {
+  db = await freshDatabase();
+});
+afterAll(async () => {
+  await db.drop();
+});
+beforeEach(async () => {
+  users += 1;
+  me = await TestAccount.create(db.sql, `@me${users}:test`);
+});
+
+function older(events: readonly MatrixEvent[], state: readonly MatrixEvent[], prevBatch: string | null): Promise<OlderResult> {
+  const texts = (list: readonly MatrixEvent[]) => list.map((event) => JSON.stringify(event));
+  return storeOlder({ sql: db.sql }, { account: me.account, roomId: ROOM as RoomId, events: texts(events), state: texts(state), prevBatch, now: me.now });
+}
+const chunks = () => db.sql`select idx, prev_batch, state from older_chunks where account = ${me.account} order by idx desc`;
+
+describe("fetched history", () => {
+  test("chunks go below one another; members are in no state; known events are passed over", async () => {
+    const [create, member, levels] = newRoom(me.me) as [MatrixEvent, MatrixEvent, MatrixEvent];
+    const messages = [1, 2, 3, 4, 5].map((n) => ev.message(BOB, String(n))) as [MatrixEvent, MatrixEvent, MatrixEvent, MatrixEvent, MatrixEvent];
+    const newest = ev.message(BOB);
+    const position = await me.step({ join: { [ROOM]: { limited: true, prev_batch: "p", state: [create, member], timeline: [newest] } } });
+    expect(await older([newest, messages[4], messages[3], messages[3]], [create, member, levels], "p1")).toEqual({ stored: 2, oldest: -2 });
+    expect(await older([messages[2], messages[1]], [create], null)).toEqual({ stored: 2, oldest: -4 });
+    const rows = await db.sql`select idx, event_id from older where account = ${me.account} order by idx desc`;
+    expect(rows.map((row) => Object.values(row))).toEqual([
+      [-1, messages[4].event_id], [-2, messages[3].event_id], [-3, messages[2].event_id], [-4, messages[1].event_id],
+    ]);
+    expect((await chunks()).map((row) => Object.values(row))).toEqual([
+      [-2, "p1", JSON.stringify([create.event_id, levels.event_id])], [-4, null, JSON.stringify([create.event_id])],
+    ]);
+    expect(await me.position()).toBe(position);
+    expect((await me.body(levels.event_id)).pruned).toBe(false);
+    // The same again: nothing but the chunk's end.
+    expect(await older([messages[2], messages[1]], [create], "p3")).toEqual({ stored: 0, oldest: -4 });
+    expect((await chunks()).at(-1)?.["prev_batch"]).toBe("p3");
+  });
+
+  test("history that a later timeline brings again is known (B35); redacting it is noted", async () => {
+    await me.step({ join: { [ROOM]: { limited: true, prev_batch: "p", state: newRoom(me.me), timeline: [ev.message(BOB)] } } });
+    const old = ev.message(BOB, "secret");
+    await older([old], [], null);
+    await me.step({ join: { [ROOM]: { timeline: [old, ev.redaction(BOB, old.event_id)] } } });
+    expect(await me.ids(ROOM)).not.toContain(old.event_id);
+    const [row] = await db.sql`select unsigned from older where account = ${me.account}`;
+    expect(String(row?.["unsigned"])).toContain("redacted_because");
+    expect((await me.body(old.event_id)).pruned).toBe(true);
+  });
+
+  test("the room's beginning: an empty chunk says that nothing is older", async () => {
+    await me.step({ join: { [ROOM]: { state: newRoom(me.me), timeline: [ev.message(BOB)] } } });
+    expect(await older([], [], null)).toEqual({ stored: 0, oldest: 0 });
+    expect((await chunks()).map((row) => Object.values(row))).toEqual([[0, null, "[]"]]);
+  });
+});

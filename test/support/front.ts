@@ -1,0 +1,49 @@
+/** The server in front of a real homeserver, and clients of both. */
+
+import { silentLogger } from "../../src/base/logger.ts";
+import { SecretBox } from "../../src/base/secret-box.ts";
+import { buildServer, type BuiltServer } from "../../src/cli/build-server.ts";
+import { connect, type DbOptions, type Sql } from "../../src/store/db.ts";
+import type { TestUser } from "./synapse-api.ts";
+import { V3Client } from "./v3.ts";
+
+export class Front {
+  readonly #homeserver: string;
+  readonly #db: DbOptions;
+  #server: BuiltServer | null = null;
+  #sql: Sql | null = null;
+  /** Base URL; another one after a restart. */
+  url = "";
+
+  constructor(homeserver: string, db: DbOptions) {
+    this.#homeserver = homeserver;
+    this.#db = db;
+  }
+
+  async start(): Promise<this> {
+    this.#sql = connect(this.#db);
+    this.#server = await buildServer({
+      settings: { trustedProxies: [], sessionIdleMs: 7 * 86_400_000 },
+      homeserver: new URL(this.#homeserver), sql: this.#sql, db: this.#db,
+      secretBox: new SecretBox("a secret of the test"), version: "test", logger: silentLogger(),
+    });
+    this.url = await this.#server.listen({ host: "127.0.0.1", port: 0 });
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    await this.#server?.close();
+    await this.#sql?.end({ timeout: 3 });
+    this.#server = null;
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.start();
+  }
+
+  /** A user's device as a client of sync v3. */
+  client(user: TestUser): V3Client {
+    return new V3Client(() => this.url, user.userId, user.deviceId, user.accessToken);
+  }
+}
