@@ -13,6 +13,7 @@ create table accounts (
   since       text,                                    -- upstream next_batch of the last v2 response that carried rooms
   complete    boolean     not null default false,      -- the first v2 answer is in (D23)
   horizon     bigint      not null default 0,          -- tokens of a lower position are answered as R11 (D10)
+  swept       bigint      not null default 0,          -- the horizon up to which retention has deleted what nobody can ask for
   ignored     text        not null default '[]',       -- JSON list of user ids: m.ignored_user_list as it is now (D25)
   seen_at     timestamptz not null default now(),      -- when a client of the account was last seen
   created_at  timestamptz not null default now()
@@ -94,6 +95,9 @@ create table older_chunks (
   state       text        not null,                    -- JSON list of event ids (no members): the state before the event at idx
   primary key (account, room_id, idx)
 );
+
+-- Whether an event is still in the state of a chunk.
+create index older_chunks_state on older_chunks using gin ((state::jsonb));
 
 create table state (
   account     bigint      not null,
@@ -302,11 +306,12 @@ create table leases (
   polled_at   timestamptz                              -- last successful v2 answer
 );
 
--- Where an account's position was, so that an hour of snapshots can be kept.
+-- Where an account and its sessions were, so that an hour of snapshots can be kept. Retention writes and reads it.
 create table position_marks (
   account     bigint      not null references accounts on delete cascade,
   marked_at   timestamptz not null default now(),
   position    bigint      not null,
+  lowest      bigint      not null,                    -- that of the lowest token that was the last one used in its session
   primary key (account, marked_at)
 );
 

@@ -179,7 +179,8 @@ export class Authenticator {
 export function requiredToken(authorization: string | undefined, query: URLSearchParams): string {
   const token = bearerToken(authorization);
   if (token !== null) return token;
-  if (query.has("access_token")) throw missingToken("The access token must be in the Authorization header: the access_token parameter is not supported here");
+  if (query.has("access_token"))
+    throw missingToken("The access token must be in the Authorization header: the access_token parameter is not supported here");
   throw missingToken();
 }
 

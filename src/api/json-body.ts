@@ -40,7 +40,11 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
     const onData = (chunk: Buffer) => {
       chunks.push(chunk);
       size += chunk.length;
-      if (size > maxBytes) settle(() => { request.pause(); reject(refusal()); });
+      if (size > maxBytes)
+        settle(() => {
+          request.pause();
+          reject(refusal());
+        });
     };
     const onEnd = () => settle(() => resolve(Buffer.concat(chunks, size)));
     const onError = () => settle(() => reject(notJson("The request body was cut short")));

@@ -50,7 +50,10 @@ export async function carryOut(deps: EndingDeps, ending: Ending, identity: Ident
     else if (ending.kind === "account") await forgetting.forgetAccount(held.account);
     else for (const device of held.devices) await forgetting.forgetDevice(held.account, device);
   } catch (error) {
-    deps.logger.error({ reason: error instanceof Error ? error.message : String(error), kind: ending.kind }, "Data of an ended device, account or room could not be deleted");
+    deps.logger.error(
+      { reason: error instanceof Error ? error.message : String(error), kind: ending.kind },
+      "Data of an ended device, account or room could not be deleted",
+    );
   }
 }
 

@@ -98,7 +98,7 @@ export class Forwarder {
       return await this.#agent.request({
         origin: this.#origin,
         path: this.#basePath + (options.target ?? request.url ?? "/"),
-        method: (request.method ?? "GET") as Dispatcher.HttpMethod,
+        method: request.method ?? "GET",
         headers,
         body,
         signal: controller.signal,

@@ -39,7 +39,12 @@ export type PassQueue = {
   pass(ref: DeviceRef, answer: PassInput): Promise<PassOutput>;
 };
 export type PassStart = { readonly acknowledged: number; readonly upTo: number; readonly waiting: boolean };
-export type PassInput = { readonly start: PassStart; readonly since: string | null; readonly nextBatch: string; readonly messages: readonly string[] };
+export type PassInput = {
+  readonly start: PassStart;
+  readonly since: string | null;
+  readonly nextBatch: string;
+  readonly messages: readonly string[];
+};
 export type PassOutput = { readonly bodies: readonly string[]; readonly told: number; readonly added: number };
 
 /** Deletes what the homeserver no longer has, pollers first (D2). */

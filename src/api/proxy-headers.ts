@@ -3,12 +3,27 @@
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from "node:http";
 
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
-  "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
 ]);
 
 /** What we say ourselves, or what only a trusted proxy may say. `expect` was answered by our own server. */
 const REPLACED: ReadonlySet<string> = new Set([
-  "host", "expect", "forwarded", "x-real-ip", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port",
+  "host",
+  "expect",
+  "forwarded",
+  "x-real-ip",
+  "x-forwarded-for",
+  "x-forwarded-host",
+  "x-forwarded-proto",
+  "x-forwarded-port",
 ]);
 
 /**
@@ -42,5 +57,12 @@ export function clientHeaders(headers: IncomingHttpHeaders, drop: ReadonlySet<st
 
 /** The names that a Connection header lists: those headers are hop-by-hop too. */
 function connectionOptions(connection: string | string[] | undefined): ReadonlySet<string> {
-  return new Set([connection ?? []].flat().join(",").toLowerCase().split(",").map((name) => name.trim()));
+  return new Set(
+    [connection ?? []]
+      .flat()
+      .join(",")
+      .toLowerCase()
+      .split(",")
+      .map((name) => name.trim()),
+  );
 }

@@ -12,9 +12,12 @@ test.each([
   expect(judgeTarget(target)).toBe("pass");
 });
 
-test.each(["/", "/_matrix", "/_matrixx/a", "/_synapse/admin/v1/users", "/admin", "//_matrix/client/versions", "/health"])("%s is below no prefix", (target) => {
-  expect(judgeTarget(target)).toBe("unknown");
-});
+test.each(["/", "/_matrix", "/_matrixx/a", "/_synapse/admin/v1/users", "/admin", "//_matrix/client/versions", "/health"])(
+  "%s is below no prefix",
+  (target) => {
+    expect(judgeTarget(target)).toBe("unknown");
+  },
+);
 
 test.each([
   "/_matrix/../_synapse/admin/v1/users",

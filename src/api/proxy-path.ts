@@ -31,5 +31,8 @@ function hasDotSegment(path: string): boolean {
   const once = path.replaceAll(/%2e/gi, ".");
   if (once.split("/").some((segment) => segment === "." || segment === "..")) return true;
   // Some proxies decode slashes before they resolve "..", and some take a backslash for one.
-  return once.replaceAll(/%2f|%5c|\\/gi, "/").split("/").includes("..");
+  return once
+    .replaceAll(/%2f|%5c|\\/gi, "/")
+    .split("/")
+    .includes("..");
 }

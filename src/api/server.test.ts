@@ -38,7 +38,8 @@ afterEach(async () => {
   await hs.stop();
 });
 
-const sync = (init: RequestInit & { token?: string } = {}, query = "") => api.fetch(`/_matrix/client/v3/sync${query}`, { method: "POST", token: alice, ...init });
+const sync = (init: RequestInit & { token?: string } = {}, query = "") =>
+  api.fetch(`/_matrix/client/v3/sync${query}`, { method: "POST", token: alice, ...init });
 
 async function errorOf(response: Promise<Response>): Promise<unknown> {
   const answer = await response;
@@ -60,7 +61,9 @@ test("R2, D2: missing and wrong tokens", async () => {
   const { token: _, ...none } = { token: alice };
   expect(await errorOf(api.fetch("/_matrix/client/v3/sync", { method: "POST", ...none }))).toMatchObject({ status: 401, errcode: "M_MISSING_TOKEN" });
   expect(await errorOf(api.fetch(`/_matrix/client/v3/sync?access_token=${alice}`, { method: "POST" }))).toEqual({
-    status: 401, errcode: "M_MISSING_TOKEN", error: "The access token must be in the Authorization header: the access_token parameter is not supported here",
+    status: 401,
+    errcode: "M_MISSING_TOKEN",
+    error: "The access token must be in the Authorization header: the access_token parameter is not supported here",
   });
   expect(await errorOf(sync({ token: "nonsense" }))).toMatchObject({ status: 401, errcode: "M_UNKNOWN_TOKEN", soft_logout: false });
   expect(await errorOf(sync({}, "?user_id=@bob:test"))).toMatchObject({ status: 403, errcode: "M_FORBIDDEN" });
@@ -88,7 +91,7 @@ test.each([undefined, "", " \n "])("D5: body %j is {}", async (body) => {
   expect(await (await sync(body === undefined ? {} : { body })).json()).toMatchObject({ body: {} });
 });
 
-test.each(["{", "{}x", "{} {}", "{'a':1}", "nonsense", "{\"a\":1,}"])("D5, B16: body %j is not JSON", async (body) => {
+test.each(["{", "{}x", "{} {}", "{'a':1}", "nonsense", '{"a":1,}'])("D5, B16: body %j is not JSON", async (body) => {
   expect(await errorOf(sync({ body }))).toMatchObject({ status: 400, errcode: "M_NOT_JSON" });
 });
 
@@ -101,7 +104,7 @@ test("D5: a body of 1 MiB is read, one byte more is not, announced or not", asyn
   expect((await sync({ body: text(1024 * 1024) })).status).toBe(200);
   expect(await errorOf(sync({ body: text(1024 * 1024 + 1) }))).toMatchObject({ status: 413, errcode: "M_TOO_LARGE" });
   const stream = new Blob([text(1024 * 1024 + 1)]).stream();
-  expect(await errorOf(sync({ body: stream, duplex: "half" } as RequestInit))).toMatchObject({ status: 413, errcode: "M_TOO_LARGE" });
+  expect(await errorOf(sync({ body: stream, duplex: "half" }))).toMatchObject({ status: 413, errcode: "M_TOO_LARGE" });
 });
 
 test("D1: OPTIONS is answered by us below /_matrix", async () => {
@@ -122,31 +125,56 @@ test.each(["PUT", "DELETE", "PATCH"])("D1: %s on the sync path is 405", async (m
 });
 
 test("outside the prefixes everything is 404, whatever the method", async () => {
-  for (const [method, path] of [["GET", "/"], ["POST", "/login"], ["PUT", "/_synapse/admin/v1/x"], ["GET", "/health"], ["OPTIONS", "/x"]] as const) {
+  for (const [method, path] of [
+    ["GET", "/"],
+    ["POST", "/login"],
+    ["PUT", "/_synapse/admin/v1/x"],
+    ["GET", "/health"],
+    ["OPTIONS", "/x"],
+  ] as const) {
     expect(await errorOf(api.fetch(path, { method })), path).toMatchObject({ status: 404, errcode: "M_UNRECOGNIZED" });
   }
   expect(hs.requests).toHaveLength(0);
 });
 
 test("B22: what is unexpected is told to the log alone", async () => {
-  expect(await errorOf(api.fetch("/_matrix/client/unstable/syncv3/fail"))).toEqual({ status: 500, errcode: "M_UNKNOWN", error: "Internal server error" });
+  expect(await errorOf(api.fetch("/_matrix/client/unstable/syncv3/fail"))).toEqual({
+    status: 500,
+    errcode: "M_UNKNOWN",
+    error: "Internal server error",
+  });
   expect(await errorOf(api.fetch("/_matrix/client/unstable/syncv3/forbidden"))).toEqual({ status: 403, errcode: "M_FORBIDDEN", error: "Not yours" });
 });
 
-test.each(["/_matrix/../_synapse/admin", "/_matrix/%2e%2e/x", "http://evil.example/_matrix/client/versions", "/_matrix/%zz"])("target %s is refused", async (path) => {
-  const { hostname, port } = new URL(api.url);
-  const status = await new Promise((resolve, reject) => {
-    httpRequest({ hostname, port, path }, (answer) => { answer.resume(); resolve([answer.statusCode, answer.headers["access-control-allow-origin"]]); }).on("error", reject).end();
-  });
-  expect(status).toEqual([400, "*"]);
-  expect(hs.requests).toHaveLength(0);
-});
+test.each(["/_matrix/../_synapse/admin", "/_matrix/%2e%2e/x", "http://evil.example/_matrix/client/versions", "/_matrix/%zz"])(
+  "target %s is refused",
+  async (path) => {
+    const { hostname, port } = new URL(api.url);
+    const status = await new Promise((resolve, reject) => {
+      httpRequest({ hostname, port, path }, (answer) => {
+        answer.resume();
+        resolve([answer.statusCode, answer.headers["access-control-allow-origin"]]);
+      })
+        .on("error", reject)
+        .end();
+    });
+    expect(status).toEqual([400, "*"]);
+    expect(hs.requests).toHaveLength(0);
+  },
+);
 
 test("D21: more requests at once than a device may have are refused, and room is made as they end", async () => {
   let release = (): void => {};
   let started = 0;
   const bothStarted = new Promise<void>((resolve) => {
-    hold = { started: () => { if (++started === 2) resolve(); }, release: new Promise((done) => { release = done; }) };
+    hold = {
+      started: () => {
+        if (++started === 2) resolve();
+      },
+      release: new Promise((done) => {
+        release = done;
+      }),
+    };
   });
   const waiting = [sync(), sync()];
   await bothStarted;

@@ -68,8 +68,9 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   const forwarder = new Forwarder({ baseUrl: deps.baseUrl, isTrusted: trustedProxies(deps.trustedProxies ?? []) });
   const v2Sync = new V2Sync({ auth, forwarder, queue: deps.queue, feed: deps.feed });
 
+  const logger: FastifyBaseLogger = deps.logger;
   const app: FastifyInstance = fastify({
-    loggerInstance: deps.logger as FastifyBaseLogger,
+    loggerInstance: logger,
     // Its own request log has query strings, which may hold access tokens.
     logController: new LogController({ disableRequestLogging: true }),
     return503OnClosing: false, // said by requestScopes, as a Matrix error
@@ -91,7 +92,8 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     done();
   });
 
-  const rest = (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => passOn(request, reply, { deps, auth, forwarder, signal: context.signalOf(request) });
+  const rest = (request: FastifyRequest, reply: FastifyReply): Promise<unknown> =>
+    passOn(request, reply, { deps, auth, forwarder, signal: context.signalOf(request) });
   app.route({ method: ["GET", "HEAD"], url: "/health/live", handler: () => ({ status: "live" }) });
   app.route({ method: ["GET", "HEAD"], url: "/health/ready", handler: (request) => readiness(deps, request) });
   for (const url of V2_SYNC) {
@@ -142,7 +144,13 @@ function requestScopes(app: FastifyInstance, maxTotal: number, stopping: AbortSi
   return scopes;
 }
 
-function routeContext(deps: ServerDeps, auth: Authenticator, limits: ServerLimits, scopes: WeakMap<FastifyRequest, Scope>, stopping: AbortSignal): RouteContext {
+function routeContext(
+  deps: ServerDeps,
+  auth: Authenticator,
+  limits: ServerLimits,
+  scopes: WeakMap<FastifyRequest, Scope>,
+  stopping: AbortSignal,
+): RouteContext {
   const perDevice = new InProgress<DeviceNo>(limits.perDevice);
   const seen = new LRUCache<AccountNo, true>({ max: 100_000, ttl: SEEN_EVERY_MS, ttlResolution: 0, perf: { now: deps.now } });
   const scopeOf = (request: FastifyRequest): Scope => {
@@ -215,7 +223,11 @@ function answerError(error: unknown, request: FastifyRequest, reply: FastifyRepl
     request.log.error({ reason: { name, message, code, stack }, method: request.method, path: pathOf(request) }, "A request failed");
   }
   const answer = known ?? internalError();
-  return reply.code(answer.status).headers({ ...CORS_HEADERS, ...answer.headers }).type("application/json").send(answer.toBody());
+  return reply
+    .code(answer.status)
+    .headers({ ...CORS_HEADERS, ...answer.headers })
+    .type("application/json")
+    .send(answer.toBody());
 }
 
 /** What the framework itself refuses, e.g. a path with broken escapes. */

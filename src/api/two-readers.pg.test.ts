@@ -21,7 +21,6 @@ beforeAll(async () => {
 afterAll(() => db.drop());
 
 type Step = "message" | "poll" | "ingest" | "start" | "answer" | "deliver" | "lose";
-const STEPS: readonly Step[] = ["message", "poll", "ingest", "start", "answer", "deliver", "lose"];
 
 class World {
   readonly sent: string[] = [];
@@ -50,12 +49,23 @@ class World {
   static async make(idle: boolean): Promise<World> {
     users += 1;
     const user = `@u${users}:test` as UserId;
-    const [account] = await db.sql<{ account: AccountNo }[]>`insert into accounts (user_id, since, complete) values (${user}, '0', true) returning account`;
-    const [device] = await db.sql<{ device: DeviceNo }[]>`insert into devices (account, device_id, since) values (${account?.account ?? 0}, 'D', '0') returning device`;
+    const [account] = await db.sql<
+      { account: AccountNo }[]
+    >`insert into accounts (user_id, since, complete) values (${user}, '0', true) returning account`;
+    const [device] = await db.sql<
+      { device: DeviceNo }[]
+    >`insert into devices (account, device_id, since) values (${account?.account ?? 0}, 'D', '0') returning device`;
     if (!account || !device) throw new Error("no rows");
     // A v3 session that never acknowledges: whatever was queued stays to be counted.
     await db.sql`insert into sessions (account, device, kind, takes_part) values (${account.account}, ${device.device}, 'v3', true)`;
     return new World(user, account.account, device.device, idle);
+  }
+
+  /** What can happen now. */
+  possible(): Step[] {
+    const poller: Step = this.#poll ? "ingest" : "poll";
+    if (!this.#start) return ["message", poller, "start"];
+    return this.#answer ? ["message", poller, "deliver", "lose"] : ["message", poller, "answer"];
   }
 
   async step(step: Step): Promise<void> {
@@ -74,9 +84,21 @@ class World {
         if (!this.#poll) return;
         const { since, text } = this.#poll;
         this.#poll = null;
-        const result = await ingest({ sql: db.sql }, {
-          account: this.#account, device: this.#device, userId: this.#user, epoch: null, rooms: false, accountSince: null, deviceSince: since, overlap: false, text, now: Date.now(),
-        });
+        const result = await ingest(
+          { sql: db.sql },
+          {
+            account: this.#account,
+            device: this.#device,
+            userId: this.#user,
+            epoch: null,
+            rooms: false,
+            accountSince: null,
+            deviceSince: since,
+            overlap: false,
+            text,
+            now: Date.now(),
+          },
+        );
         if (result.kind !== "stored") throw new Error(`ingest: ${result.kind}`);
         this.#pollSince = result.nextBatch;
         return;
@@ -127,17 +149,32 @@ class World {
   }
 }
 
+/** Orders that chance seldom finds, as choices among what is possible. */
+const RARE: [number[], boolean][] = [
+  // The poller queues a message after our answer was made and before it is delivered; the client's next answer holds it too.
+  [[2, 2, 0, 1, 1, 2, 2, 2, 2], false],
+  // The poller takes a message, and its copy upstream, between our look at the queue and the answer; the next one, whose token is
+  // the one it was asked with, is lost.
+  [[2, 0, 1, 1, 1, 2, 2, 2, 3], true],
+];
+
 test("D1: neither reader costs the other a message, and none is queued twice or out of order", { timeout: 60_000 }, async () => {
-  const runs = fc.array(fc.constantFrom(...STEPS), { minLength: 10, maxLength: 60 });
+  const runs = fc.array(fc.nat(11), { minLength: 10, maxLength: 60, size: "max" });
   await fc.assert(
-    fc.asyncProperty(runs, fc.boolean(), async (steps, idle) => {
+    fc.asyncProperty(runs, fc.boolean(), async (choices, idle) => {
       const world = await World.make(idle);
-      for (const step of steps) await world.step(step);
+      for (const choice of choices) {
+        const possible = world.possible();
+        await world.step(possible[choice % possible.length] ?? "message");
+      }
       await world.settle();
       expect(await world.queued(), "the queue").toEqual(world.sent);
-      expect(world.sent.filter((body) => !world.received.includes(body)), "not received by the v2 client").toEqual([]);
+      expect(
+        world.sent.filter((body) => !world.received.includes(body)),
+        "not received by the v2 client",
+      ).toEqual([]);
       if (!idle) expect(world.received, "the v2 client, which uses the tokens it got").toEqual(world.sent);
     }),
-    { numRuns: 150 },
+    { numRuns: 150, examples: RARE },
   );
 });

@@ -22,15 +22,27 @@ test("a section that is missing is put in, unless there is nothing to put", () =
   expect(exchange('{"next_batch":"s1","to_device":{"events":[1]}}', [])).toBe('{"next_batch":"s1","to_device":{"events":[]}}');
 });
 
-test.each(["", "[]", "{}", '{"next_batch":1}', '{"next_batch":"s1"', '{"next_batch":"s1"}x', '{"next_batch":"s1","to_device":[]}', '{"next_batch":"s1","to_device":{"events":{}}}', '{"next_batch":"s1","to_device":null}'])(
-  "%s cannot be cut",
-  (text) => {
-    expect(cutV2Answer(Buffer.from(text))).toBeNull();
-  },
-);
+test.each([
+  "",
+  "[]",
+  "{}",
+  '{"next_batch":1}',
+  '{"next_batch":"s1"',
+  '{"next_batch":"s1"}x',
+  '{"next_batch":"s1","to_device":[]}',
+  '{"next_batch":"s1","to_device":{"events":{}}}',
+  '{"next_batch":"s1","to_device":null}',
+])("%s cannot be cut", (text) => {
+  expect(cutV2Answer(Buffer.from(text))).toBeNull();
+});
 
 test("any answer: the messages are those of JSON.parse, and only they change", () => {
-  const answers = fc.record({ next_batch: fc.string(), a: fc.jsonValue(), to_device: fc.record({ events: fc.array(fc.jsonValue()), b: fc.jsonValue() }), c: fc.jsonValue() });
+  const answers = fc.record({
+    next_batch: fc.string(),
+    a: fc.jsonValue(),
+    to_device: fc.record({ events: fc.array(fc.jsonValue()), b: fc.jsonValue() }),
+    c: fc.jsonValue(),
+  });
   fc.assert(
     fc.property(answers, fc.array(fc.jsonValue()), (value, others) => {
       const answer = cutV2Answer(Buffer.from(JSON.stringify(value)));

@@ -39,7 +39,9 @@ function cut(bytes: Buffer, text: string): V2Answer | null {
   if (nextBatch === null || isEmpty) return null;
 
   const found = section as { start: number; end: number } | null;
-  const { place, messages } = found ? readSection(bytes, text, found.start) : { place: { start: open + 1, end: open + 1, before: '"to_device":{"events":', after: "}," }, messages: [] };
+  const { place, messages } = found
+    ? readSection(bytes, text, found.start)
+    : { place: { start: open + 1, end: open + 1, before: '"to_device":{"events":', after: "}," }, messages: [] };
   return {
     nextBatch,
     messages,

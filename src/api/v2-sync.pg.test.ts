@@ -90,7 +90,9 @@ test("D1: what our poller took is in the answer, at once, and all other bytes ar
   const filler = JSON.stringify("ü".repeat(2000));
   hs.queueSync(token, `{"next_batch":"s1", "own":[1.0, ${filler}] ,"to_device" :{"events":[${JSON.stringify(messages[1])}]}}`);
   const answer = await api.fetch("/_matrix/client/v3/sync?timeout=30000&filter=%7B%7D", { token });
-  expect(await answer.text()).toBe(`{"next_batch":"s1", "own":[1.0, ${filler}] ,"to_device" :{"events":[${JSON.stringify(messages[0])},${JSON.stringify(messages[1])}]}}`);
+  expect(await answer.text()).toBe(
+    `{"next_batch":"s1", "own":[1.0, ${filler}] ,"to_device" :{"events":[${JSON.stringify(messages[0])},${JSON.stringify(messages[1])}]}}`,
+  );
   const asked = hs.seen({ path: /\/sync$/ })[0];
   expect([asked?.query.get("timeout"), asked?.query.get("filter"), asked?.token]).toEqual(["0", "{}", token]);
 });
@@ -100,7 +102,9 @@ test("D1: the client's since acknowledges: the message goes, unless another sess
   hs.queueSync(token, v2(), v2(), v2());
   const first = await sync();
   expect(first.to_device?.events).toEqual([messages[0]]);
-  const [session] = await db.sql<{ session: number }[]>`insert into sessions (account, device, kind, takes_part) values (${ref.account}, ${ref.device}, 'v3', true) returning session`;
+  const [session] = await db.sql<
+    { session: number }[]
+  >`insert into sessions (account, device, kind, takes_part) values (${ref.account}, ${ref.device}, 'v3', true) returning session`;
   const second = await sync(`?since=${first.next_batch}`);
   expect(second.to_device?.events ?? []).toEqual([]);
   expect(await stored(), "the other session has not got it").toEqual([messages[0]]);
@@ -179,7 +183,10 @@ test("an answer that breaks off is an error, and nothing of it is kept", async (
 
 test("as the client goes, so does the request upstream", async () => {
   const controller = new AbortController();
-  const waiting = fetch(`${api.url}/_matrix/client/v3/sync?since=s0&timeout=30000`, { headers: { authorization: `Bearer ${token}` }, signal: controller.signal });
+  const waiting = fetch(`${api.url}/_matrix/client/v3/sync?since=s0&timeout=30000`, {
+    headers: { authorization: `Bearer ${token}` },
+    signal: controller.signal,
+  });
   const poll = await hs.waitForPoll(token);
   controller.abort();
   await expect(waiting).rejects.toThrow(/abort/i);
@@ -190,7 +197,11 @@ test("as the client goes, so does the request upstream", async () => {
 test("the answer is packed only for who takes it", async () => {
   hs.queueSync(token, v2({ to_device: [toDevice("@bob:test", { text: "x".repeat(5000) })] }));
   const { hostname, port } = new URL(api.url);
-  for (const [encoding, packed] of [["gzip", "gzip"], ["identity", undefined], ["gzip;q=0, br", undefined]] as const) {
+  for (const [encoding, packed] of [
+    ["gzip", "gzip"],
+    ["identity", undefined],
+    ["gzip;q=0, br", undefined],
+  ] as const) {
     const headers = { authorization: `Bearer ${token}`, "accept-encoding": encoding };
     const [answer] = (await once(httpRequest({ hostname, port, path: "/_matrix/client/v3/sync", headers }).end(), "response")) as [IncomingMessage];
     let size = 0;

@@ -86,7 +86,9 @@ export class V2Sync {
         if (!hurry) {
           check = () => {
             queue.isWaiting(ref, Math.max(start.acknowledged, start.upTo)).then(
-              (waiting) => { if (waiting) woken.abort(); },
+              (waiting) => {
+                if (waiting) woken.abort();
+              },
               (error: unknown) => request.log.warn({ reason: String(error) }, "A waiting v2 sync was not woken"),
             );
           };
@@ -107,7 +109,15 @@ export class V2Sync {
   }
 
   /** Commits the answer's messages and puts the client's queue in their place. */
-  async #exchange(request: FastifyRequest, token: string, identity: Identity, ref: DeviceRef, since: string | null, start: PassStart, bytes: Buffer): Promise<Buffer> {
+  async #exchange(
+    request: FastifyRequest,
+    token: string,
+    identity: Identity,
+    ref: DeviceRef,
+    since: string | null,
+    start: PassStart,
+    bytes: Buffer,
+  ): Promise<Buffer> {
     const { auth, queue, feed } = this.#deps;
     const answer = cutV2Answer(bytes);
     if (!answer) {
@@ -159,7 +169,7 @@ export class V2Sync {
 
 async function send(request: FastifyRequest, reply: FastifyReply, asked: Asked, bytes: Buffer): Promise<FastifyReply> {
   reply.code(asked.status).headers(clientHeaders(asked.headers, BODY_HEADERS));
-  const wantsGzip = /\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))/i.test(String(request.headers["accept-encoding"] ?? ""));
+  const wantsGzip = /\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))/i.test(request.headers["accept-encoding"] ?? "");
   if (!wantsGzip || bytes.length < ZIP_FROM_BYTES) return reply.send(bytes);
   return reply.header("content-encoding", "gzip").send(await zip(bytes));
 }
@@ -176,10 +186,15 @@ function queryOf(url: string | undefined): URLSearchParams {
 /** The same request, answered at once; its other parameters keep their bytes. */
 function withTimeoutZero(url: string): string {
   const [path = "", ...rest] = url.split("?");
-  const kept = rest.join("?").split("&").filter((pair) => pair !== "" && !new URLSearchParams(pair).has("timeout"));
+  const kept = rest
+    .join("?")
+    .split("&")
+    .filter((pair) => pair !== "" && !new URLSearchParams(pair).has("timeout"));
   return `${path}?${[...kept, "timeout=0"].join("&")}`;
 }
 
 function keyOf(ref: DeviceRef, since: string | null): string {
-  return `${ref.device} ${createHash("sha256").update(since ?? "").digest("base64")}`;
+  return `${ref.device} ${createHash("sha256")
+    .update(since ?? "")
+    .digest("base64")}`;
 }

@@ -7,7 +7,7 @@ import type { Logger } from "../base/logger.ts";
 import type { SecretBox } from "../base/secret-box.ts";
 import type { ListenAddress } from "../config/listen-address.ts";
 import type { Settings } from "../config/options.ts";
-import { Engine, ENGINE_DEFAULTS } from "../engine/engine.ts";
+import { Engine, ENGINE_DEFAULTS, type EngineOptions } from "../engine/engine.ts";
 import { sessionsRoute } from "../faces/v3/sessions-route.ts";
 import { syncRoute } from "../faces/v3/sync-route.ts";
 import { PostgresFeed } from "../feed/listen.ts";
@@ -17,7 +17,7 @@ import { HomeserverClient } from "../upstream/client.ts";
 import { Fetcher } from "../upstream/fetch.ts";
 import { ingest } from "../upstream/ingest/ingest.ts";
 import { resetAccount } from "../upstream/ingest/reset-account.ts";
-import { Supervisor } from "../upstream/supervisor.ts";
+import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
 import { unknownToken } from "../wire/errors.ts";
 import { forgetting, passQueue, tokenStore } from "./api-store.ts";
 
@@ -32,6 +32,10 @@ export type ServerParts = {
   readonly secretBox: SecretBox;
   readonly version: string;
   readonly logger: Logger;
+  /** Bounds of the engine other than the default ones. */
+  readonly engine?: Partial<EngineOptions>;
+  /** When typing ends that nobody confirms, and how often that is looked at, other than the default (S1). */
+  readonly supervision?: Pick<SupervisorOptions, "typingMs" | "typingSweepMs">;
 };
 
 /** A server, not yet listening. */
@@ -48,9 +52,9 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   const client = new HomeserverClient({ baseUrl: parts.homeserver.href, userAgent: `syncv3/${parts.version}` });
   const feed = new PostgresFeed(sql, logger);
   const supervisor = new Supervisor({
-    sql, client, box, feed, logger, ownerId: randomUUID(), lockDb: parts.db,
+    sql, client, box, feed, logger, ownerId: randomUUID(), lockDb: parts.db, ...parts.supervision,
     ingest: (input) => ingest({ sql }, input),
-    resetAccount: (account) => resetAccount(sql, account),
+    resetAccount: (account, device) => resetAccount(sql, account, device),
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
   const retention = {start(){},async stop(){}};
@@ -63,7 +67,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
       const token = await findToken(sql, hash);
       if (!token || token.deadAt) throw unknownToken(token?.softLogout);
     },
-    options: { ...ENGINE_DEFAULTS, sessionIdleMs: settings.sessionIdleMs },
+    options: { ...ENGINE_DEFAULTS, sessionIdleMs: settings.sessionIdleMs, ...parts.engine },
   });
   const http = buildHttp({
     baseUrl: parts.homeserver.href, client, secretBox: box, tokens: tokenStore(sql, box), queue: passQueue(sql),

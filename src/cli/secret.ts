@@ -27,7 +27,7 @@ export async function keptSecret(directory: string): Promise<{ readonly secret: 
 /** Written beside and linked into place: the file is there whole or not at all, and never replaces one that is there. */
 async function makeSecret(path: string): Promise<boolean> {
   if (await stat(path).catch(() => undefined)) return false;
-  const unfinished = `${path}.${process.pid}`;
+  const unfinished = `${path}.${randomBytes(6).toString("hex")}`;
   await writeFile(unfinished, `${randomBytes(32).toString("base64url")}\n`, { mode: 0o600, flush: true });
   try {
     await link(unfinished, path);

@@ -36,7 +36,8 @@ export async function serve({ settings, version, logger, say, signal }: ServeInp
       say(`  database    ${database.description}`);
       say(`  listening   ${url}`);
       say(`Give Matrix clients this address in place of the homeserver's, or ask it something with a user's access token:`);
-      say(`  curl -X POST -H "Authorization: Bearer $TOKEN" -d '{}' ${url}/_matrix/client/v3/sync`);
+      const target = "path" in settings.listen ? `--unix-socket ${url} http://localhost` : url;
+      say(`  curl -X POST -H "Authorization: Bearer $TOKEN" -d '{}' ${target}/_matrix/client/v3/sync`);
       const reason = await Promise.race([aborted(signal), database.failed]);
       if (reason instanceof Error) throw reason;
       say("Stopping");

@@ -10,7 +10,7 @@ export class BadDsn extends Error {
 /** Keywords of libpq that have no bearing here, and are let pass. */
 const IGNORED = new Set(["gssencmode", "krbsrvname", "channel_binding", "target_session_attrs", "client_encoding", "fallback_application_name"]);
 /** A path is percent-encoded in a URL's host: `postgres://user@%2Frun%2Fpostgresql/name`. */
-const URL_FORM = /^postgres(?:ql)?:\/\/(?:([^:@/?]*)(?::([^@/?]*))?@)?([^:/?@]*|\[[^\]]*\])(?::(\d*))?(?:\/([^?]*))?(?:\?(.*))?$/;
+const URL_FORM = /^postgres(?:ql)?:\/\/(?:([^:@/?]*)(?::([^@/?]*))?@)?([^:/?@\s]*|\[[^\]\s]*\])(?::(\d*))?(?:\/([^?]*))?(?:\?(.*))?$/;
 
 /**
  * `user=me dbname=syncv3 sslmode=disable` (libpq's quoting) or `postgres://me:pw@host:5432/syncv3?sslmode=require`.

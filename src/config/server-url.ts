@@ -92,7 +92,7 @@ async function getJson(url: string, signal: AbortSignal): Promise<{ status: numb
   let target = url;
   // Well-known files are often behind a redirect.
   for (let hop = 0; ; hop++) {
-    const { statusCode, headers, body } = await request(target, { signal, headers: { accept: "application/json" } });
+    const { statusCode, headers, body } = await request(target, { signal, reset: true, headers: { accept: "application/json" } });
     const location = headers["location"];
     if (hop < 5 && [301, 302, 303, 307, 308].includes(statusCode) && typeof location === "string") {
       await body.dump();

@@ -6,7 +6,17 @@ import { writeTx } from "./db.ts";
 
 /** Tables keyed by account and room. `events` is shared by all accounts: retention deletes what nobody refers to. */
 const ROOM_TABLES = [
-  "timeline", "older", "older_chunks", "state", "members", "rooms", "room_facts", "typing", "receipts", "account_data", "invites",
+  "timeline",
+  "older",
+  "older_chunks",
+  "state",
+  "members",
+  "rooms",
+  "room_facts",
+  "typing",
+  "receipts",
+  "account_data",
+  "invites",
 ] as const;
 
 /** Deletes all rows of a room that the user has forgotten. */
@@ -20,7 +30,11 @@ export async function forgetRoom(sql: Sql, account: AccountNo, roomId: RoomId): 
 }
 
 /** The account of a user and those of the named devices that we hold (`deviceIds` null: all of the account); null where we hold none. */
-export async function findDevices(db: Db, userId: UserId, deviceIds: readonly string[] | null): Promise<{ account: AccountNo; devices: DeviceNo[] } | null> {
+export async function findDevices(
+  db: Db,
+  userId: UserId,
+  deviceIds: readonly string[] | null,
+): Promise<{ account: AccountNo; devices: DeviceNo[] } | null> {
   const rows = await db<{ account: AccountNo; device: DeviceNo | null; device_id: string | null }[]>`
     select a.account, device, device_id from accounts a left join devices using (account) where user_id = ${userId}`;
   const [first] = rows;

@@ -57,7 +57,7 @@ export function clientConfig(options: DbOptions): pg.ClientConfig {
     ...(options.username === undefined ? {} : { user: options.username }),
     ...(options.password === undefined ? {} : { password: options.password }),
     // `prefer` means no certificate check; where the server has no TLS at all, `pg` cannot fall back, so it goes without.
-    ssl: options.ssl === "require" ? { rejectUnauthorized: false } : options.ssl === "verify-full" ? true : false,
+    ssl: options.ssl === "require" ? { rejectUnauthorized: false } : options.ssl === "verify-full",
     application_name: "syncv3 migrate",
     ...(options.connection?.["options"] === undefined ? {} : { options: options.connection["options"] }),
   };

@@ -39,7 +39,8 @@ async function session(takesPart: boolean, acked = 0): Promise<SessionNo> {
 
 const stored = async () => (await readToDevice(db.sql, device, 0, 1000)).map(({ body }) => body);
 const append = (bodies: string[], acknowledged = 0) => writeTx(db.sql, (tx) => appendPassed(tx, device, bodies, acknowledged));
-const passedHashes = () => db.sql<{ hash: Buffer; times: number }[]>`select hash, times from to_device_passed where device = ${device} order by times`;
+const passedHashes = () =>
+  db.sql<{ hash: Buffer; times: number }[]>`select hash, times from to_device_passed where device = ${device} order by times`;
 
 test("messages are read oldest first, after a place, up to a limit", async () => {
   await queue('{"n":1}', '{"n":2}', '{"n":3}');
@@ -64,7 +65,10 @@ test("D1: a message equal to an acknowledged one is a new one", async () => {
 test("D1: passed copies are counted, for the poller to drop", async () => {
   await append(["A", "A", "B"]);
   await append(["A", "A", "A"], 3);
-  expect((await passedHashes()).map(({ hash, times }) => [hash.toString("hex"), times])).toEqual([[hashOfMessage("B").toString("hex"), 1], [hashOfMessage("A").toString("hex"), 5]]);
+  expect((await passedHashes()).map(({ hash, times }) => [hash.toString("hex"), times])).toEqual([
+    [hashOfMessage("B").toString("hex"), 1],
+    [hashOfMessage("A").toString("hex"), 5],
+  ]);
 });
 
 test("D19: a passed message remembers the account's position", async () => {
@@ -128,6 +132,22 @@ test("D1: an answer whose token is the one asked with acknowledges nothing: it c
   expect((await pass("s1", "s1", [])).bodies).toEqual(["A"]);
   expect((await pass("s1", "s2", [])).bodies).toEqual(["A"]);
   expect((await pass("s2", "s3", [])).bodies).toEqual([]);
+});
+
+test("D1: so it is for a token of before our time", async () => {
+  await queue("A");
+  expect((await pass("s1", "s1", [])).bodies).toEqual(["A"]);
+  expect((await pass("s1", "s1", [])).bodies).toEqual(["A"]);
+});
+
+test("D1: a copy that the poller cannot get any more is not waited for", async () => {
+  const { sql } = db;
+  await pass("s0", "s1", ["A"]);
+  await sql`update to_device_passed set passed_at = now() - interval '3 minutes'`;
+  await pass("s0", "s1", ["A"]);
+  expect(await passedHashes(), "the client has not acknowledged it").toHaveLength(1);
+  await pass("s1", "s2", []);
+  expect(await passedHashes()).toHaveLength(0);
 });
 
 test("D1: the same token told twice acknowledges what the first answer told", async () => {

@@ -64,10 +64,10 @@ export async function appendPassed(tx: Tx, device: DeviceNo, bodies: readonly st
            devices d join accounts a using (account) where d.device = ${device}`;
     await tx`update devices set seq = ${next} where device = ${device}`;
     await tx`
-      insert into to_device_passed (device, hash, times) select 1, null, 0 where false union all
+      insert into to_device_passed (device, hash, times)
       select ${device}, decode(n.hash, 'hex'), count(*)
       from json_to_recordset(${JSON.stringify(fresh.map(({ hash }) => ({ hash })))}::text::json) as n(hash text)
-      where false group by n.hash
+      group by n.hash
       on conflict (device, hash) do update set times = to_device_passed.times + excluded.times, passed_at = now()`;
   }
   return { added: fresh.length, told };

@@ -147,7 +147,7 @@ export class Poller {
     if (!this.#place) return "deleted";
     const plan = this.#plan(this.#place);
     const startedAt = this.#deps.now();
-    const answer = await this.#ask(this.#token, plan);
+    const answer = await this.#ask(this.#token, plan, startedAt);
     if (answer === null) return null;
     const result = await this.#ingest(this.#place, plan, answer);
     const end = await this.#digest(result, plan);
@@ -165,13 +165,14 @@ export class Poller {
   }
 
   /** The answer; null: ask anew (another filter, another token). Throws what is waited out. */
-  async #ask(token: Token, plan: Plan): Promise<Answer | null> {
+  async #ask(token: Token, plan: Plan, startedAt: number): Promise<Answer | null> {
     if (this.#stop.signal.aborted) throw reasonOf(this.#stop.signal);
     this.#poll = new AbortController();
     const filter = v2Filter({ rooms: plan.rooms, presence: this.#presence, first: plan.since === null });
     try {
       const answer = await this.#deps.client.sync(token.text, { since: plan.since, timeout: plan.timeout, filter }, this.#poll.signal);
-      this.#deps.leases.proven(token.hash, answer.receivedAt);
+      // Homeservers look at the token when a poll begins, not again when it ends.
+      this.#deps.leases.proven(token.hash, startedAt);
       this.#badSinces = 0;
       return answer;
     } catch (error) {

@@ -26,7 +26,14 @@ export class MemoryTokens implements TokenStore {
   }
 
   async register({ hash, userId, deviceId }: { hash: Buffer; userId: StoredToken["userId"]; deviceId: string }): Promise<StoredToken> {
-    const row = { account: this.#number(userId) as AccountNo, device: this.#number(`${userId} ${deviceId}`) as DeviceNo, userId, deviceId, verifiedAt: this.#now(), dead: null };
+    const row = {
+      account: this.#number(userId) as AccountNo,
+      device: this.#number(`${userId} ${deviceId}`) as DeviceNo,
+      userId,
+      deviceId,
+      verifiedAt: this.#now(),
+      dead: null,
+    };
     this.rows.set(hash.toString("hex"), row);
     return row;
   }
@@ -78,7 +85,7 @@ export type TestApi = {
   readonly client: HomeserverClient;
   readonly polled: [AccountNo, DeviceNo][];
   /** A request to it; `token` goes into the Authorization header. */
-  fetch(path: string, init?: RequestInit & { token?: string }): Promise<Response>;
+  readonly fetch: (path: string, init?: RequestInit & { token?: string }) => Promise<Response>;
   stop(): Promise<void>;
 };
 
@@ -107,7 +114,11 @@ export async function startApi(baseUrl: string, over: Partial<ServerDeps> = {}):
     url,
     client,
     polled,
-    fetch: (path, { token, headers, ...init } = {}) => fetch(url + path, { ...init, headers: { ...(token === undefined ? {} : { authorization: `Bearer ${token}` }), ...(headers as Record<string, string>) } }),
+    fetch: (path, { token, headers, ...init } = {}) =>
+      fetch(url + path, {
+        ...init,
+        headers: { ...(token === undefined ? {} : { authorization: `Bearer ${token}` }), ...(headers as Record<string, string>) },
+      }),
     stop: async () => {
       await app.close();
       await client.close();

@@ -22,12 +22,12 @@ export class Follower {
   }
 
   /** Long polls until an answer satisfies `found`, at most `ms`; what `found` made of it. */
-  async until<T>(found: (answer: Answer) => T | undefined | false, ms = 20_000): Promise<T> {
+  async until<T>(found: (answer: Answer) => T | undefined | false | Promise<T | undefined | false>, ms = 20_000): Promise<T> {
     const deadline = Date.now() + ms;
     for (;;) {
       const left = deadline - Date.now();
       if (left <= 0) throw new Error(`nothing of what was waited for came in ${ms} ms; the last answers: ${JSON.stringify(this.answers.slice(-3))}`);
-      const result = found(await this.step({}, left));
+      const result = await found(await this.step({}, left));
       if (result !== undefined && result !== false) return result;
     }
   }

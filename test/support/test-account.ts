@@ -40,8 +40,17 @@ export class TestAccount {
 
   input(text: string, over: Partial<IngestInput> = {}): IngestInput {
     return {
-      account: this.account, device: this.device, userId: this.me, epoch: null, rooms: true, accountSince: this.since, deviceSince: this.since,
-      overlap: false, text, now: this.now, ...over,
+      account: this.account,
+      device: this.device,
+      userId: this.me,
+      epoch: null,
+      rooms: true,
+      accountSince: this.since,
+      deviceSince: this.since,
+      overlap: false,
+      text,
+      now: this.now,
+      ...over,
     };
   }
 
@@ -67,8 +76,10 @@ export class TestAccount {
   }
 
   async timeline(room: string): Promise<TimelineShown[]> {
-    return [...await this.sql<TimelineShown[]>`
-      select event_id as id, gap, prev_batch, notify, ord from timeline where account = ${this.account} and room_id = ${room} order by ord`];
+    return [
+      ...(await this.sql<TimelineShown[]>`
+      select event_id as id, gap, prev_batch, notify, ord from timeline where account = ${this.account} and room_id = ${room} order by ord`),
+    ];
   }
 
   async ids(room: string): Promise<string[]> {
@@ -120,8 +131,20 @@ export class TestAccount {
   /** Every row of the account, for comparison. */
   async dump(): Promise<Record<string, unknown>> {
     const tables = [
-      "accounts", "timeline", "older", "older_chunks", "state", "members", "rooms", "room_facts", "typing", "receipts", "account_data", "presence",
-      "invites", "devices",
+      "accounts",
+      "timeline",
+      "older",
+      "older_chunks",
+      "state",
+      "members",
+      "rooms",
+      "room_facts",
+      "typing",
+      "receipts",
+      "account_data",
+      "presence",
+      "invites",
+      "devices",
     ];
     const dumps = tables.map(async (table) => {
       const rows = await this.sql<{ row: string }[]>`

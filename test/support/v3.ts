@@ -9,9 +9,10 @@
  *     await t.stop();
  */
 
-import { buildServer, type BuiltServer } from "../../src/cli/build-server.ts";
+import { buildServer, type BuiltServer, type ServerParts } from "../../src/cli/build-server.ts";
 import { silentLogger, type Logger } from "../../src/base/logger.ts";
 import { SecretBox } from "../../src/base/secret-box.ts";
+import type { EngineOptions } from "../../src/engine/engine.ts";
 import type { Sql } from "../../src/store/db.ts";
 import { freshDatabase, type TestDatabase } from "./database.ts";
 import { type FakeHomeserver, type Json, startFakeHomeserver, v2 } from "./fake-homeserver.ts";
@@ -73,7 +74,7 @@ export class V3Client {
   }
 }
 
-export type V3Options = { readonly sessionIdleMs?: number; readonly trustedProxies?: readonly string[]; readonly logger?: Logger; readonly database?: TestDatabase };
+export type V3Options = { readonly sessionIdleMs?: number; readonly trustedProxies?: readonly string[]; readonly logger?: Logger; readonly database?: TestDatabase; readonly engine?: Partial<EngineOptions>; readonly supervision?: ServerParts["supervision"] };
 
 export class V3Fixture {
   readonly hs: FakeHomeserver;
@@ -99,6 +100,8 @@ export class V3Fixture {
       settings: { trustedProxies: this.#options.trustedProxies ?? [], sessionIdleMs: this.#options.sessionIdleMs ?? 7 * 86_400_000 },
       homeserver: new URL(this.hs.url), sql: this.sql, db: this.database.options,
       secretBox: new SecretBox("a secret of the test"), version: "test", logger: this.#options.logger ?? silentLogger(),
+      ...(this.#options.engine && { engine: this.#options.engine }),
+      ...(this.#options.supervision && { supervision: this.#options.supervision }),
     });
     this.url = await this.#server.listen({ host: "127.0.0.1", port: 0 });
   }

@@ -72,7 +72,13 @@ test("D20: an unknown session, or another device's, is not found", async () => {
   await list();
   const own = await addSession(true);
   const stranger = hs.login("@bob:test", "LAPTOP");
-  for (const [id, as] of [[own, stranger], ["999999", token], ["1e3", token], ["-1", token], ["99999999999999999999", token]] as const) {
+  for (const [id, as] of [
+    [own, stranger],
+    ["999999", token],
+    ["1e3", token],
+    ["-1", token],
+    ["99999999999999999999", token],
+  ] as const) {
     const answer = await api.fetch(`${PATH}/${id}`, { method: "DELETE", token: as });
     expect([answer.status, await answer.json()], id).toEqual([404, { errcode: "M_NOT_FOUND", error: "Session unknown" }]);
   }

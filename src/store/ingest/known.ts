@@ -11,9 +11,9 @@ export type Touched = {
   readonly rooms: readonly RoomId[];
   /** Rooms of the join section: where one is joined anew all of its open state is read. */
   readonly joined: readonly RoomId[];
-  /** Read every room's facts and every pending invite too: m.direct came, or the account is synced anew. */
+  /** Read every room's facts too: m.direct came, or the account is synced anew. */
   readonly everything: boolean;
-  /** The account is synced anew (D26): rooms are whole, whatever is known. */
+  /** The account is synced anew (D26): rooms are whole, whatever is known, and any of them may be missing. */
   readonly reset: boolean;
   /** Events of the timelines. */
   readonly events: readonly EventId[];
@@ -81,7 +81,7 @@ export async function readKnown(tx: Tx, account: AccountNo, touched: Touched): P
     readSeen(tx, account, touched),
     readState(tx, account, touched),
     readMembers(tx, account, touched.members),
-    readTyping(tx, account, touched.typing),
+    readTyping(tx, account, touched),
     readReceipts(tx, account, touched.receipts),
     readAccountData(tx, account, touched),
     readPresence(tx, account, touched.presence),
@@ -135,10 +135,10 @@ async function readMembers(tx: Tx, account: AccountNo, members: readonly MemberK
     join events e on e.event_id = m.event_id`;
 }
 
-async function readTyping(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): Promise<Known["typing"]> {
-  if (rooms.length === 0) return [];
+async function readTyping(tx: Tx, account: AccountNo, touched: Touched): Promise<Known["typing"]> {
+  if (touched.typing.length === 0 && !touched.reset) return [];
   return await tx<{ room_id: RoomId; users: string }[]>`
-    select room_id, users from typing where account = ${account} and room_id = any(${[...rooms]}::text[])`;
+    select room_id, users from typing where account = ${account} and (${touched.reset} or room_id = any(${[...touched.typing]}::text[]))`;
 }
 
 async function readReceipts(tx: Tx, account: AccountNo, receipts: readonly ReceiptKey[]): Promise<Known["receipts"]> {
@@ -192,7 +192,11 @@ async function readRedacted(tx: Tx, account: AccountNo, ids: readonly EventId[])
 }
 
 /** How many are joined and invited among the known members of each room. */
-export async function countMembers(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): Promise<{ room_id: RoomId; joined: number; invited: number }[]> {
+export async function countMembers(
+  tx: Tx,
+  account: AccountNo,
+  rooms: readonly RoomId[],
+): Promise<{ room_id: RoomId; joined: number; invited: number }[]> {
   if (rooms.length === 0) return [];
   return await tx<{ room_id: RoomId; joined: number; invited: number }[]>`
     select r.room_id, count(*) filter (where m.membership = 'join') as joined, count(*) filter (where m.membership = 'invite') as invited

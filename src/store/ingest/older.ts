@@ -26,10 +26,13 @@ export async function readStoredIds(tx: Tx, account: AccountNo, room: RoomId, id
 
 export function writeOlder(tx: Tx, account: AccountNo, room: RoomId, rows: readonly OlderRow[], chunk: OlderChunk): Query[] {
   return [
-    ...some(rows, (json) => tx`
+    ...some(
+      rows,
+      (json) => tx`
       insert into older (account, room_id, idx, event_id, unsigned, age_ts)
       select ${account}, ${room}, idx, event_id, unsigned, age_ts
-      from json_to_recordset(${json}::text::json) r (idx integer, event_id text, unsigned text, age_ts bigint)`),
+      from json_to_recordset(${json}::text::json) r (idx integer, event_id text, unsigned text, age_ts bigint)`,
+    ),
     tx`
       insert into older_chunks (account, room_id, idx, prev_batch, state)
       values (${account}, ${room}, ${chunk.idx}, ${chunk.prev_batch}, ${JSON.stringify(chunk.state)})

@@ -16,13 +16,19 @@ type Pruned = Pick<EventRow, "event_id" | "body">;
 export function writeEvents(tx: Tx, events: readonly EventRow[]): Query[] {
   const sorted = events.toSorted(byId);
   return [
-    ...some(sorted, (rows) => tx`
+    ...some(
+      sorted,
+      (rows) => tx`
       insert into events (event_id, type, state_key, sender, ts, body, pruned)
       select event_id, type, state_key, sender, ts, body, pruned
       from json_to_recordset(${rows}::text::json) r (
         event_id text, type text, state_key text, sender text, ts bigint, body text, pruned boolean)
-      on conflict do nothing`),
-    ...prune(tx, sorted.filter((event) => event.pruned)),
+      on conflict do nothing`,
+    ),
+    ...prune(
+      tx,
+      sorted.filter((event) => event.pruned),
+    ),
   ];
 }
 
@@ -31,21 +37,27 @@ export function writeRedactions(tx: Tx, account: AccountNo, writes: Pick<RoomWri
   const redactions = writes.redactions.toSorted(byId);
   return [
     ...prune(tx, redactions),
-    ...some(redactions, (rows) => tx`
+    ...some(
+      redactions,
+      (rows) => tx`
       with r as (select * from json_to_recordset(${rows}::text::json) r (event_id text, unsigned text, sort_name text)),
       t as (update timeline x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = ${account}),
       o as (update older x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = ${account}),
       s as (update state x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = ${account})
       update members x set unsigned = r.unsigned, sort_name = coalesce(r.sort_name, x.sort_name)
-      from r where x.event_id = r.event_id and x.account = ${account}`),
+      from r where x.event_id = r.event_id and x.account = ${account}`,
+    ),
   ];
 }
 
 function prune(tx: Tx, events: readonly Pruned[]): Query[] {
   const bodies = events.map(({ event_id, body }) => ({ event_id, body }));
-  return some(bodies, (rows) => tx`
+  return some(
+    bodies,
+    (rows) => tx`
     update events e set body = r.body, pruned = true
-    from json_to_recordset(${rows}::text::json) r (event_id text, body text) where e.event_id = r.event_id and not e.pruned`);
+    from json_to_recordset(${rows}::text::json) r (event_id text, body text) where e.event_id = r.event_id and not e.pruned`,
+  );
 }
 
 function byId(a: { readonly event_id: string }, b: { readonly event_id: string }): number {

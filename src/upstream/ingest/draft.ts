@@ -3,8 +3,23 @@
 import type { WakeKind } from "../../feed/hub.ts";
 import type { RoomFacts, Membership } from "../../store/room-facts.ts";
 import type {
-  AccountDataRow, EventRow, FactsRow, InviteEnd, InviteRow, MemberEnd, MemberRow, MembersEnd, PresenceRow, ReceiptRow, RedactionRow, RoomRow,
-  RoomWrites, StateEnd, StateRow, TimelineRow, TypingRow,
+  AccountDataRow,
+  EventRow,
+  FactsRow,
+  InviteEnd,
+  InviteRow,
+  MemberEnd,
+  MemberRow,
+  MembersEnd,
+  PresenceRow,
+  ReceiptRow,
+  RedactionRow,
+  RoomRow,
+  RoomWrites,
+  StateEnd,
+  StateRow,
+  TimelineRow,
+  TypingRow,
 } from "../../store/ingest/rows.ts";
 import type { KnownRoom } from "../../store/ingest/known.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
@@ -64,8 +79,12 @@ export class Draft {
   /** Writes the room's row where it differs from the stored one. */
   putRoom(stored: KnownRoom, row: RoomRow): void {
     const same =
-      stored.membership !== null && stored.last_ord === row.last_ord && stored.last_ts === row.last_ts && stored.members === row.members &&
-      stored.unsure_ord === row.unsure_ord && stored.pending_gap === row.pending_gap;
+      stored.membership !== null &&
+      stored.last_ord === row.last_ord &&
+      stored.last_ts === row.last_ts &&
+      stored.members === row.members &&
+      stored.unsure_ord === row.unsure_ord &&
+      stored.pending_gap === row.pending_gap;
     if (!same) this.rooms.push(row);
   }
 

@@ -31,14 +31,31 @@ export type FactsChange = {
 
 /** Facts of a room of which nothing is known. */
 export const NO_FACTS: RoomFacts = {
-  is_dm: false, is_encrypted: false, joined_count: 0, invited_count: 0, notification_count: 0, highlight_count: 0, tags: {}, sources: {},
+  is_dm: false,
+  is_encrypted: false,
+  joined_count: 0,
+  invited_count: 0,
+  notification_count: 0,
+  highlight_count: 0,
+  tags: {},
+  sources: {},
 };
 
 /** A change that says nothing new. */
 export function noChange(me: UserId, old: RoomFacts): FactsChange {
   return {
-    me, contents: new Map(), member: () => undefined, heroes: null, joined: null, invited: null, counted: null, standIns: null, notifications: null,
-    highlights: null, tags: null, isDm: old.is_dm,
+    me,
+    contents: new Map(),
+    member: () => undefined,
+    heroes: null,
+    joined: null,
+    invited: null,
+    counted: null,
+    standIns: null,
+    notifications: null,
+    highlights: null,
+    tags: null,
+    isDm: old.is_dm,
   };
 }
 

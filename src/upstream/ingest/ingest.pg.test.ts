@@ -93,7 +93,8 @@ describe("one response is one step", () => {
       { rooms: false, accountSince: null },
     );
     expect(result).toMatchObject({ kind: "stored", position, toDevice: true });
-    const [row] = await db.sql`select a.since as account, d.since as device from accounts a join devices d using (account) where account = ${me.account}`;
+    const [row] =
+      await db.sql`select a.since as account, d.since as device from accounts a join devices d using (account) where account = ${me.account}`;
     expect(row).toEqual({ account: "s1", device: "s2" });
     expect(await me.ids(ROOM)).toHaveLength(4);
   });
@@ -117,7 +118,8 @@ describe("content that cannot be stored", () => {
     await db.sql`insert into timeline (account, ord, room_id, event_id) values (${me.account}, ${position + 1}, ${ROOM}, '$secret')`;
     const result = await me.feed({ join: { [ROOM]: { timeline: [ev.message("@bob:test", "secret")] } }, to_device: [toDevice("@bob:test")] });
     expect(result).toMatchObject({ kind: "poisoned", nextBatch: "s2", toDevice: true });
-    const [row] = await db.sql`select a.since, a.position, d.since as device, d.seq from accounts a join devices d using (account) where account = ${me.account}`;
+    const [row] =
+      await db.sql`select a.since, a.position, d.since as device, d.seq from accounts a join devices d using (account) where account = ${me.account}`;
     expect(row).toEqual({ since: "s2", position, device: "s2", seq: 1 });
     const poison = await db.sql<{ error: string; body: Buffer }[]>`select error, body from poison where account = ${me.account}`;
     expect(poison).toHaveLength(1);

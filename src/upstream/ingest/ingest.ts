@@ -106,7 +106,11 @@ async function store(tx: Tx, input: IngestInput, response: V2Response): Promise<
   }
   await Promise.all(queries);
   return {
-    kind: "stored", position: position as Position, nextBatch: response.next_batch, news: { kinds, rooms }, toDevice: response.toDevice.length > 0,
+    kind: "stored",
+    position: position as Position,
+    nextBatch: response.next_batch,
+    news: { kinds, rooms },
+    toDevice: response.toDevice.length > 0,
   };
 }
 

@@ -39,7 +39,8 @@ describe("a fetched member list", () => {
     const [bob, eve] = [ev.member(BOB), ev.member("@eve:test", "leave")];
     expect(await learn(at, [own, bob, eve])).toEqual({ position: at + 3, changed: 2 });
     expect(await me.members(ROOM)).toEqual({
-      [me.me]: { membership: "join", was: null, learned: true, id: own.event_id }, [BOB]: { membership: "join", was: null, learned: true, id: bob.event_id },
+      [me.me]: { membership: "join", was: null, learned: true, id: own.event_id },
+      [BOB]: { membership: "join", was: null, learned: true, id: bob.event_id },
       "@eve:test": { membership: "leave", was: null, learned: true, id: eve.event_id },
     });
     expect((await me.room(ROOM)).members).toBe("complete");

@@ -11,7 +11,10 @@ export type Needs = { readonly count: readonly RoomId[]; readonly standIns: read
 export function needsOf(response: V2Response, known: KnownIndex, reset: boolean): Needs {
   const count: RoomId[] = [];
   const standIns: RoomId[] = [];
-  for (const [sections, to] of [[response.join, "join"], [response.leave, "leave"]] as const) {
+  for (const [sections, to] of [
+    [response.join, "join"],
+    [response.leave, "leave"],
+  ] as const) {
     for (const [id, section] of sections) {
       const room = known.room(id);
       const whole = to === "join" && (reset || room.membership !== "join");

@@ -55,9 +55,18 @@ export class KnownIndex {
 
   /** What is known of a room; of an unknown one, that. */
   room(room_id: RoomId): KnownRoom {
-    return this.rooms.get(room_id) ?? {
-      room_id, last_ord: 0, last_ts: 0, members: "none", unsure_ord: 0, pending_gap: false, membership: null, facts: null,
-    };
+    return (
+      this.rooms.get(room_id) ?? {
+        room_id,
+        last_ord: 0,
+        last_ts: 0,
+        members: "none",
+        unsure_ord: 0,
+        pending_gap: false,
+        membership: null,
+        facts: null,
+      }
+    );
   }
 
   receipt(room: RoomId, user: UserId, kind: string, thread: string): Known["receipts"][number] | undefined {

@@ -26,9 +26,12 @@ beforeEach(async () => {
 type Stored = { seq: number; before_pos: number; body: string };
 
 async function queue(): Promise<Stored[]> {
-  return [...await db.sql<Stored[]>`select seq, before_pos, body from to_device where device = ${me.device} order by seq`];
+  return [...(await db.sql<Stored[]>`select seq, before_pos, body from to_device where device = ${me.device} order by seq`)];
 }
-const raw = (...messages: string[]) => (next: string) => `{"next_batch":"${next}","to_device":{"events":[${messages.join(",")}]}}`;
+const raw =
+  (...messages: string[]) =>
+  (next: string) =>
+    `{"next_batch":"${next}","to_device":{"events":[${messages.join(",")}]}}`;
 const text = (n: number) => `{"type":"t","sender":"${BOB}","content":{"n":${n}}}`;
 
 describe("to-device messages", () => {
@@ -38,7 +41,9 @@ describe("to-device messages", () => {
     await me.feed(raw(one, text(2))("n2"));
     await me.feed(raw(text(2))("n3"));
     expect(await queue()).toEqual([
-      { seq: 1, before_pos: 5, body: one }, { seq: 2, before_pos: 5, body: text(2) }, { seq: 3, before_pos: 5, body: text(2) },
+      { seq: 1, before_pos: 5, body: one },
+      { seq: 2, before_pos: 5, body: text(2) },
+      { seq: 3, before_pos: 5, body: text(2) },
     ]);
   });
 
@@ -85,7 +90,11 @@ describe("device lists and key counts", () => {
     await me.step({ device_lists: { changed: [BOB, "@eve:test"], left: ["@dan:test"] } });
     await me.step({ device_lists: { changed: ["@dan:test"], left: [BOB, "@dan:test"] } });
     const rows = await db.sql`select user_id, kind, seq from device_lists where device = ${me.device} order by user_id`;
-    expect(rows.map((row) => [row["user_id"], row["kind"]])).toEqual([[BOB, "left"], ["@dan:test", "changed"], ["@eve:test", "changed"]]);
+    expect(rows.map((row) => [row["user_id"], row["kind"]])).toEqual([
+      [BOB, "left"],
+      ["@dan:test", "changed"],
+      ["@eve:test", "changed"],
+    ]);
     const seqs = rows.map((row) => Number(row["seq"]));
     expect(new Set(seqs).size).toBe(3);
     expect(Math.max(...seqs)).toBe(5);

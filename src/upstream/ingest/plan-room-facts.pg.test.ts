@@ -32,14 +32,25 @@ describe("facts", () => {
       join: {
         [ROOM]: {
           state: [...newRoom(me.me, { type: "m.space", room_version: "11" }), ev.name(me.me, "N"), avatar, ev.encryption(me.me)],
-          summary: heroes(BOB), unread: { notification_count: 2, highlight_count: 1 },
+          summary: heroes(BOB),
+          unread: { notification_count: 2, highlight_count: 1 },
           account_data: [{ type: "m.tag", content: { tags: { "m.favourite": { order: 0.1 } } } }],
         },
       },
     });
     expect(await me.facts(ROOM)).toMatchObject({
-      membership: "join", name: "N", avatar: "mxc://a/b", is_dm: false, is_encrypted: true, room_type: "m.space", room_version: "11", joined_count: 2,
-      invited_count: 0, notification_count: 2, highlight_count: 1, tags: { "m.favourite": { order: 0.1 } },
+      membership: "join",
+      name: "N",
+      avatar: "mxc://a/b",
+      is_dm: false,
+      is_encrypted: true,
+      room_type: "m.space",
+      room_version: "11",
+      joined_count: 2,
+      invited_count: 0,
+      notification_count: 2,
+      highlight_count: 1,
+      tags: { "m.favourite": { order: 0.1 } },
     });
   });
 
@@ -49,8 +60,12 @@ describe("facts", () => {
     await me.step({ join: { [ROOM]: { timeline: [ev.message(BOB)] } } });
     expect((await me.facts(ROOM)).from_ord).toBe(first.from_ord);
     const position = await me.step({ join: { [ROOM]: { timeline: [ev.name(me.me, "N")] } } });
-    const rows = await db.sql`select from_ord, to_ord = 9223372036854775807 as open, to_ord from room_facts where account = ${me.account} order by from_ord`;
-    expect(rows.map((row) => [row["from_ord"], row["open"]])).toEqual([[first.from_ord, false], [position, true]]);
+    const rows =
+      await db.sql`select from_ord, to_ord = 9223372036854775807 as open, to_ord from room_facts where account = ${me.account} order by from_ord`;
+    expect(rows.map((row) => [row["from_ord"], row["open"]])).toEqual([
+      [first.from_ord, false],
+      [position, true],
+    ]);
     expect(rows[0]?.["to_ord"]).toBe(position);
   });
 
@@ -62,7 +77,9 @@ describe("facts", () => {
     await me.step({ join: { [ROOM]: { timeline: [ev.member(BOB, "join", { displayname: "Rob", avatar_url: "mxc://rob/1" })] } } });
     await me.step({ join: { [ROOM]: { timeline: [ev.message(BOB)], summary: { "m.joined_member_count": 5 } } } });
     expect(await me.facts(ROOM)).toMatchObject({
-      name: "Rob, @eve:test, and 2 others", joined_count: 5, heroes: [{ user_id: BOB, displayname: "Rob", avatar_url: "mxc://rob/1" }, { user_id: "@eve:test" }],
+      name: "Rob, @eve:test, and 2 others",
+      joined_count: 5,
+      heroes: [{ user_id: BOB, displayname: "Rob", avatar_url: "mxc://rob/1" }, { user_id: "@eve:test" }],
     });
     // New heroes who are known from before.
     await me.step({ join: { [ROOM]: { summary: heroes("@eve:test") } } });
@@ -85,7 +102,12 @@ describe("facts", () => {
   test("m.direct: before the room, after it, and no more; the other's avatar in a DM", async () => {
     await me.step({ account_data: [direct(ROOM)] });
     const bob = ev.member(BOB, "join", { avatar_url: "mxc://bob/1" });
-    await me.step({ join: { [ROOM]: { timeline: [...newRoom(me.me), bob], summary: heroes(BOB) }, "!b:test": { timeline: [...newRoom(me.me), bob], summary: heroes(BOB) } } });
+    await me.step({
+      join: {
+        [ROOM]: { timeline: [...newRoom(me.me), bob], summary: heroes(BOB) },
+        "!b:test": { timeline: [...newRoom(me.me), bob], summary: heroes(BOB) },
+      },
+    });
     expect(await me.facts(ROOM)).toMatchObject({ is_dm: true, avatar: "mxc://bob/1" });
     expect((await me.facts("!b:test")).is_dm).toBe(false);
     expect(await me.facts("!b:test")).not.toHaveProperty("avatar");
@@ -110,13 +132,21 @@ describe("facts", () => {
 
 describe("invites and knocks", () => {
   const stripped = (user: string) => [
-    ev.create(BOB, { room_version: "11" }), ev.name(BOB, "Party"), ev.member(BOB, "join", { displayname: "Bob" }),
+    ev.create(BOB, { room_version: "11" }),
+    ev.name(BOB, "Party"),
+    ev.member(BOB, "join", { displayname: "Bob" }),
     ev.member(user, "invite", { is_direct: true }, { sender: BOB }),
   ];
 
   test("an invite: its row, facts from the stripped state", async () => {
     await me.step({ invite: { [ROOM]: stripped(me.me) } });
-    expect(await me.facts(ROOM)).toMatchObject({ membership: "invite", name: "Party", is_dm: true, room_version: "11", heroes: [{ user_id: BOB, displayname: "Bob" }] });
+    expect(await me.facts(ROOM)).toMatchObject({
+      membership: "invite",
+      name: "Party",
+      is_dm: true,
+      room_version: "11",
+      heroes: [{ user_id: BOB, displayname: "Bob" }],
+    });
     const [row] = await db.sql`select kind, inviter, gone, ord from invites where account = ${me.account}`;
     expect(row).toEqual({ kind: "invite", inviter: BOB, gone: false, ord: 1 });
     expect((await me.room(ROOM)).last_ts).toBe(me.now);
@@ -125,9 +155,15 @@ describe("invites and knocks", () => {
   test("TestStuckInvites: joined or turned down, it is gone; it may come again", async () => {
     await me.step({ invite: { [ROOM]: stripped(me.me), "!b:test": stripped(me.me) } });
     const before = await me.position();
-    await me.step({ join: { [ROOM]: { timeline: [...newRoom(BOB), ev.member(me.me)] } }, leave: { "!b:test": { timeline: [ev.member(me.me, "leave")] } } });
+    await me.step({
+      join: { [ROOM]: { timeline: [...newRoom(BOB), ev.member(me.me)] } },
+      leave: { "!b:test": { timeline: [ev.member(me.me, "leave")] } },
+    });
     const rows = await db.sql`select gone, ord > ${before} as newer from invites where account = ${me.account}`;
-    expect(rows.map((row) => ({ ...row }))).toEqual([{ gone: true, newer: true }, { gone: true, newer: true }]);
+    expect(rows.map((row) => ({ ...row }))).toEqual([
+      { gone: true, newer: true },
+      { gone: true, newer: true },
+    ]);
     // The invite was direct: until m.direct comes, the room is.
     expect(await me.facts(ROOM)).toMatchObject({ membership: "join", is_dm: true });
     expect((await me.facts("!b:test")).membership).toBe("leave");

@@ -50,7 +50,9 @@ describe("typing, receipts, account data, presence", () => {
     await me.step({ join: { [ROOM]: { ephemeral: [receipt("$2", BOB), receipt("$2", BOB, "m.read", { ts: 1, thread_id: "$t" })] } } });
     const rows = await db.sql`select user_id, kind, thread_id, event_id from receipts where account = ${me.account} order by user_id, thread_id`;
     expect(rows.map((row) => Object.values(row))).toEqual([
-      [BOB, "m.read", "", "$2"], [BOB, "m.read", "$t", "$2"], [me.me, "m.read.private", "", "$1"],
+      [BOB, "m.read", "", "$2"],
+      [BOB, "m.read", "$t", "$2"],
+      [me.me, "m.read.private", "", "$1"],
     ]);
   });
 
@@ -61,7 +63,8 @@ describe("typing, receipts, account data, presence", () => {
     await me.step({ account_data: [{ type: "x", content: { a: 3 } }] });
     const rows = await db.sql`select room_id, body from account_data where account = ${me.account} order by room_id`;
     expect(rows.map((row) => [row["room_id"], JSON.parse(String(row["body"]))])).toEqual([
-      ["", { type: "x", content: { a: 3 } }], [ROOM, { type: "x", content: { a: 2 } }],
+      ["", { type: "x", content: { a: 3 } }],
+      [ROOM, { type: "x", content: { a: 2 } }],
     ]);
   });
 
@@ -73,7 +76,9 @@ describe("typing, receipts, account data, presence", () => {
   });
 
   test("D25: ignoring is kept; nobody but v3 sessions minds that it ends", async () => {
-    const ignore = (...ids: string[]) => ({ account_data: [{ type: "m.ignored_user_list", content: { ignored_users: Object.fromEntries(ids.map((id) => [id, {}])) } }] });
+    const ignore = (...ids: string[]) => ({
+      account_data: [{ type: "m.ignored_user_list", content: { ignored_users: Object.fromEntries(ids.map((id) => [id, {}])) } }],
+    });
     await db.sql`insert into sessions ${db.sql(["v3", "v2"].map((kind) => ({ account: me.account, device: me.device, kind })))}`;
     const kinds = async () => (await db.sql`select kind from sessions where account = ${me.account} order by kind`).map((row) => String(row["kind"]));
     await me.step(ignore(BOB, "@eve:test"));
@@ -101,7 +106,8 @@ describe("redactions (B48, TestEventTableRedact)", () => {
     expect(await contentOf(message.event_id)).toEqual({});
     expect((await me.body(message.event_id)).pruned).toBe(true);
     expect(await unsignedOf(message.event_id)).toEqual({
-      "m.relations": { x: 1 }, redacted_because: expect.objectContaining({ event_id: redaction.event_id, room_id: ROOM }) as unknown,
+      "m.relations": { x: 1 },
+      redacted_because: expect.objectContaining({ event_id: redaction.event_id, room_id: ROOM }) as unknown,
     });
     // Another account gets the whole version later.
     users += 1;

@@ -30,7 +30,9 @@ describe("timelines and state", () => {
     expect(await me.timeline(ROOM)).toEqual([{ id: message.event_id, gap: false, prev_batch: null, notify: false, ord: 5 }]);
     expect(position).toBe(6);
     expect(await me.state(ROOM)).toEqual({
-      "m.room.create|": state[0]?.event_id, "m.room.power_levels|": state[2]?.event_id, "m.room.join_rules|": state[3]?.event_id,
+      "m.room.create|": state[0]?.event_id,
+      "m.room.power_levels|": state[2]?.event_id,
+      "m.room.join_rules|": state[3]?.event_id,
     });
     expect(await me.members(ROOM)).toEqual({ [me.me]: { membership: "join", was: null, learned: true, id: state[1]?.event_id } });
   });
@@ -43,7 +45,9 @@ describe("timelines and state", () => {
     const timeline = [ev.message(me.me), newRules, visibility];
     await me.step({ join: { [ROOM]: { timeline } } });
     expect(await me.state(ROOM)).toEqual({
-      "m.room.create|": create?.event_id, "m.room.power_levels|": levels?.event_id, "m.room.join_rules|": newRules.event_id,
+      "m.room.create|": create?.event_id,
+      "m.room.power_levels|": levels?.event_id,
+      "m.room.join_rules|": newRules.event_id,
       "m.room.history_visibility|": visibility.event_id,
     });
     const before = await me.position();
@@ -113,7 +117,10 @@ describe("timelines and state", () => {
     const good = newRoom(me.me);
     const bad = { ...ev.name(me.me, "x"), event_id: 7 };
     const message = ev.message(BOB);
-    const response = { next_batch: "n", rooms: { join: { [ROOM]: { state: { events: [bad, ...good, {}, 5] }, timeline: { events: [bad, null, message] } } } } };
+    const response = {
+      next_batch: "n",
+      rooms: { join: { [ROOM]: { state: { events: [bad, ...good, {}, 5] }, timeline: { events: [bad, null, message] } } } },
+    };
     expect(await me.feed(JSON.stringify(response))).toMatchObject({ kind: "stored" });
     expect(await me.ids(ROOM)).toEqual([message.event_id]);
     expect(Object.keys(await me.state(ROOM))).toHaveLength(3);
@@ -144,7 +151,9 @@ describe("timelines and state", () => {
 
   test("S5: events by others are notifiable where the count rose", async () => {
     await me.step({ join: { [ROOM]: { timeline: newRoom(me.me), unread: { notification_count: 1 } } } });
-    const batch = (count: number) => ({ join: { [ROOM]: { timeline: [ev.message(BOB), ev.message(me.me)], unread: { notification_count: count } } } });
+    const batch = (count: number) => ({
+      join: { [ROOM]: { timeline: [ev.message(BOB), ev.message(me.me)], unread: { notification_count: count } } },
+    });
     await me.step(batch(2));
     await me.step(batch(2));
     await me.step(batch(0));
@@ -161,7 +170,9 @@ describe("gaps", () => {
     await me.step({ join: { [ROOM]: { limited: true, prev_batch: "p1", state: [topic], timeline: [one, two] } } });
     const rows = await me.timeline(ROOM);
     expect(rows.map(({ gap, prev_batch }) => ({ gap, prev_batch }))).toEqual([
-      { gap: false, prev_batch: "p0" }, ...Array.from({ length: 4 }, () => ({ gap: false, prev_batch: null })), { gap: true, prev_batch: "p1" },
+      { gap: false, prev_batch: "p0" },
+      ...Array.from({ length: 4 }, () => ({ gap: false, prev_batch: null })),
+      { gap: true, prev_batch: "p1" },
       { gap: false, prev_batch: null },
     ]);
     expect((await me.state(ROOM))["m.room.topic|"]).toBe(topic.event_id);
@@ -189,7 +200,10 @@ describe("gaps", () => {
     expect((await me.room(ROOM)).pending_gap).toBe(true);
     const unsure = (await me.room(ROOM)).unsure_ord;
     await me.step({ join: { [ROOM]: { timeline: [ev.message(BOB), ev.message(BOB)], prev_batch: "p2" } } });
-    expect((await me.timeline(ROOM)).slice(4)).toMatchObject([{ gap: true, prev_batch: "p2" }, { gap: false, prev_batch: null }]);
+    expect((await me.timeline(ROOM)).slice(4)).toMatchObject([
+      { gap: true, prev_batch: "p2" },
+      { gap: false, prev_batch: null },
+    ]);
     expect(await me.room(ROOM)).toMatchObject({ pending_gap: false, unsure_ord: unsure });
   });
 
@@ -205,7 +219,10 @@ describe("gaps", () => {
 
   test("a room joined anew with a limited timeline has a gap before it; one that is told from its creation has none", async () => {
     await me.step({
-      join: { [ROOM]: { limited: true, prev_batch: "p", state: newRoom(me.me), timeline: [ev.message(BOB)] }, "!b:test": { timeline: newRoom(me.me) } },
+      join: {
+        [ROOM]: { limited: true, prev_batch: "p", state: newRoom(me.me), timeline: [ev.message(BOB)] },
+        "!b:test": { timeline: newRoom(me.me) },
+      },
     });
     expect(await me.timeline(ROOM)).toMatchObject([{ gap: true, prev_batch: "p" }]);
     expect((await me.timeline("!b:test"))[0]).toMatchObject({ gap: false });
@@ -217,7 +234,9 @@ describe("coming and going", () => {
 
   test("leaving: the leave is the last event, the state stays, typing ends (B39, D18)", async () => {
     await me.step({
-      join: { [ROOM]: { timeline: newRoom(me.me), unread: { notification_count: 3 }, ephemeral: [{ type: "m.typing", content: { user_ids: [BOB] } }] } },
+      join: {
+        [ROOM]: { timeline: newRoom(me.me), unread: { notification_count: 3 }, ephemeral: [{ type: "m.typing", content: { user_ids: [BOB] } }] },
+      },
     });
     const leave = leaveOf(me.me);
     await me.step({ leave: { [ROOM]: { timeline: [ev.message(BOB), leave] } } });
@@ -252,7 +271,10 @@ describe("coming and going", () => {
     const state = [create, levels, rules, eve].filter((event) => event !== undefined);
     await me.step({ join: { [ROOM]: { limited: true, prev_batch: "p", state, timeline: [name, join] } } });
     expect(await me.state(ROOM)).toEqual({
-      "m.room.create|": create?.event_id, "m.room.power_levels|": levels?.event_id, "m.room.join_rules|": rules?.event_id, "m.room.name|": name.event_id,
+      "m.room.create|": create?.event_id,
+      "m.room.power_levels|": levels?.event_id,
+      "m.room.join_rules|": rules?.event_id,
+      "m.room.name|": name.event_id,
     });
     expect((await me.state(ROOM, left))["m.room.topic|"]).toBe(topic.event_id);
     expect(await me.memberships(ROOM)).toEqual({ [me.me]: "join", "@eve:test": "join" });
@@ -299,11 +321,16 @@ describe("coming and going", () => {
 
   test("TestAccumulatorMembershipLogs, TestEventTableMembershipDetection: was tells a join from a new name", async () => {
     await me.step({ join: { [ROOM]: { timeline: [ev.create(me.me), ev.member(me.me)] } } });
-    await me.step({ join: { [ROOM]: { timeline: [ev.member(me.me, "join", { displayname: "M" }), ev.member(BOB, "invite", {}, { sender: me.me })] } } });
+    await me.step({
+      join: { [ROOM]: { timeline: [ev.member(me.me, "join", { displayname: "M" }), ev.member(BOB, "invite", {}, { sender: me.me })] } },
+    });
     await me.step({ join: { [ROOM]: { timeline: [ev.member(BOB)] } } });
     const rows = await db.sql`select user_id, was, membership, sort_name from members where account = ${me.account} order by from_ord`;
     expect(rows.map((row) => [row["user_id"], row["was"], row["membership"], row["sort_name"]])).toEqual([
-      [me.me, null, "join", me.me.slice(1)], [me.me, "join", "join", "m"], [BOB, null, "invite", "bob:test"], [BOB, "invite", "join", "bob:test"],
+      [me.me, null, "join", me.me.slice(1)],
+      [me.me, "join", "join", "m"],
+      [BOB, null, "invite", "bob:test"],
+      [BOB, "invite", "join", "bob:test"],
     ]);
   });
 });

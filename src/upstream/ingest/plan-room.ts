@@ -4,7 +4,7 @@ import type { KnownRoom } from "../../store/ingest/known.ts";
 import type { MembersKnown } from "../../store/ingest/rows.ts";
 import type { Membership } from "../../store/room-facts.ts";
 import type { CutEvent } from "../../wire/event.ts";
-import type { EventId, UserId } from "../../wire/ids.ts";
+import type { EventId } from "../../wire/ids.ts";
 import type { JoinedRoom } from "../../wire/v2-response.ts";
 import type { Draft } from "./draft.ts";
 import type { PlanContext } from "./plan-context.ts";
@@ -32,7 +32,9 @@ export function planRoom(draft: Draft, context: PlanContext, stored: KnownRoom, 
   const { known } = context;
   const whole = to === "join" && (context.reset || stored.membership !== "join");
   const split = splitTimeline(section.timeline, known.seen.get(stored.room_id) ?? new Map<EventId, number>(), stored.last_ord, {
-    limited: section.limited, whole, pendingGap: stored.pending_gap,
+    limited: section.limited,
+    whole,
+    pendingGap: stored.pending_gap,
   });
   const state = new RoomState(draft, stored.room_id, known.state.get(stored.room_id) ?? [], known.members.get(stored.room_id) ?? []);
   const work: RoomWork = { draft, context, stored, section, to, whole, split, state };
@@ -57,25 +59,12 @@ function planStateBlock(work: RoomWork): void {
     if (whole) effective.set(key, event);
     else effective.delete(key);
   }
-  if (whole && stored.membership !== null) endOldState(work, effective);
+  if (whole && stored.membership !== null) state.endAllBut(effective, draft.next("state", stored.room_id));
   const learned = whole || stored.members === "none";
   for (const event of effective.values()) {
     if (!state.isNew(event)) state.remember(event);
     else state.apply(event, draft.next(event.type === "m.room.member" ? "members" : "state", stored.room_id), learned);
   }
-}
-
-/** What the room's whole state does not hold any more ends where it begins. */
-function endOldState(work: RoomWork, effective: ReadonlyMap<string, CutEvent>): void {
-  const { draft, stored, split, state } = work;
-  const again = split.fresh.filter((event) => event.state_key !== null);
-  let at: number | null = null;
-  const ord = (): number => (at ??= draft.next("state", stored.room_id));
-  state.endAllBut(new Set(effective.keys()), new Set(again.map((event) => event.event_id)), ord);
-  const members = [...effective.values(), ...again].filter((event) => event.type === "m.room.member");
-  draft.membersEnds.push({
-    room_id: stored.room_id, to_ord: ord(), before: draft.start, keep: members.map((event) => event.state_key as UserId),
-  });
 }
 
 /** Appends the fresh events; gives the newest one's ordinal and event. */
@@ -86,7 +75,12 @@ function planTimeline(work: RoomWork): { ord: number; ts: number } | null {
   for (const [index, event] of split.fresh.entries()) {
     const ord = draft.next("timeline", stored.room_id);
     const row = {
-      ord, room_id: stored.room_id, event_id: event.event_id, unsigned: event.unsigned, age_ts: event.age_ts, txn_id: event.txn_id,
+      ord,
+      room_id: stored.room_id,
+      event_id: event.event_id,
+      unsigned: event.unsigned,
+      age_ts: event.age_ts,
+      txn_id: event.txn_id,
       gap: index === 0 && split.gap,
       // The token stands before the first event of the response, which need not be the first fresh one.
       prev_batch: index === 0 && split.before.length === 0 ? section.prev_batch : null,

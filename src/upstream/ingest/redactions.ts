@@ -52,7 +52,10 @@ function redactStored(work: RoomWork, target: KnownEvent, body: string, unsigned
   if (draft.redactions.has(target.event_id)) return;
   const isMember = target.type === "m.room.member" && target.state_key !== null;
   draft.redactions.set(target.event_id, {
-    event_id: target.event_id, body, unsigned, sort_name: isMember ? sortName(target.state_key as UserId, undefined) : null,
+    event_id: target.event_id,
+    body,
+    unsigned,
+    sort_name: isMember ? sortName(target.state_key as UserId, undefined) : null,
   });
   if (target.open) forget(work, { ...target, body });
 }

@@ -11,7 +11,8 @@ import type { Draft, Mutable } from "./draft.ts";
 type Content = Record<string, unknown>;
 type HasUnsigned = Mutable<Pick<TimelineRow | StateRow | MemberRow, "unsigned">>;
 type StateNow = { event_id: EventId; row: Mutable<StateRow> | null };
-type MemberNow = { event_id: EventId; membership: string; row: Mutable<MemberRow> | null };
+/** `event_id` null: that row has ended. */
+type MemberNow = { event_id: EventId | null; membership: string; row: Mutable<MemberRow> | null };
 
 const MEMBER = "m.room.member";
 
@@ -59,23 +60,31 @@ export class RoomState {
     else if (event.state_key === "") this.contents.set(event.type, { event_id, content });
   }
 
-  /** Ends stored state that the whole state of the room no longer holds. `keep`: ids of events that will come again. */
-  endAllBut(effective: ReadonlySet<string>, keep: ReadonlySet<EventId>, ord: () => number): void {
-    let at: number | null = null;
+  /** Ends stored state and members that the room's whole state does not hold: it begins at `ord`, told as `effective` by key. */
+  endAllBut(effective: ReadonlyMap<string, CutEvent>, ord: number): void {
     for (const [key, now] of this.#state) {
-      if (now.row !== null || effective.has(key) || keep.has(now.event_id)) continue;
-      at ??= ord();
+      if (now.row !== null || effective.has(key)) continue;
       const [type = "", state_key = ""] = JSON.parse(key) as string[];
-      this.#draft.stateEnds.push({ room_id: this.#room, type, state_key, to_ord: at });
+      this.#draft.stateEnds.push({ room_id: this.#room, type, state_key, to_ord: ord });
       this.#state.delete(key);
     }
+    const users = [...effective.values()].filter((event) => event.type === MEMBER).map((event) => event.state_key as UserId);
+    const keep = new Set(users);
+    // Of all that are stored only those of the batch are known here.
+    this.#draft.membersEnds.push({ room_id: this.#room, to_ord: ord, before: this.#draft.start, keep: [...keep] });
+    for (const [user, now] of this.#members) if (!keep.has(user)) this.#members.set(user, { ...now, event_id: null });
   }
 
   /** The event's row of `events`, if the batch has none yet. */
   putEvent(event: CutEvent): void {
     if (this.#draft.events.has(event.event_id)) return;
     this.#draft.events.set(event.event_id, {
-      event_id: event.event_id, type: event.type, state_key: event.state_key, sender: event.sender, ts: event.ts, body: event.body,
+      event_id: event.event_id,
+      type: event.type,
+      state_key: event.state_key,
+      sender: event.sender,
+      ts: event.ts,
+      body: event.body,
       pruned: event.redacted_because,
     });
   }
@@ -90,7 +99,7 @@ export class RoomState {
     return this.#members.get(user)?.membership ?? null;
   }
 
-  #present(event: { readonly type: string; readonly state_key: string | null }): EventId | undefined {
+  #present(event: { readonly type: string; readonly state_key: string | null }): EventId | null | undefined {
     if (event.state_key === null) return undefined;
     if (event.type === MEMBER) return this.#members.get(event.state_key as UserId)?.event_id;
     return this.#state.get(stateKey(event.type, event.state_key))?.event_id;
@@ -102,7 +111,13 @@ export class RoomState {
     if (now?.row) now.row.to_ord = ord;
     else if (now) this.#draft.stateEnds.push({ room_id: this.#room, type: event.type, state_key, to_ord: ord });
     const row: Mutable<StateRow> = {
-      room_id: this.#room, type: event.type, state_key, from_ord: ord, to_ord: null, event_id: event.event_id, unsigned: event.unsigned,
+      room_id: this.#room,
+      type: event.type,
+      state_key,
+      from_ord: ord,
+      to_ord: null,
+      event_id: event.event_id,
+      unsigned: event.unsigned,
       age_ts: event.age_ts,
     };
     this.#draft.state.push(row);
@@ -114,10 +129,19 @@ export class RoomState {
     const now = this.#members.get(user_id);
     const membership = membershipOf(event.content);
     if (now?.row) now.row.to_ord = ord;
-    else if (now) this.#draft.memberEnds.push({ room_id: this.#room, user_id, to_ord: ord });
+    else if (now && now.event_id !== null) this.#draft.memberEnds.push({ room_id: this.#room, user_id, to_ord: ord });
     const row: Mutable<MemberRow> = {
-      room_id: this.#room, user_id, from_ord: ord, to_ord: null, event_id: event.event_id, membership, was: now?.membership ?? null,
-      sort_name: sortName(user_id, event.content["displayname"]), learned, unsigned: event.unsigned, age_ts: event.age_ts,
+      room_id: this.#room,
+      user_id,
+      from_ord: ord,
+      to_ord: null,
+      event_id: event.event_id,
+      membership,
+      was: now?.membership ?? null,
+      sort_name: sortName(user_id, event.content["displayname"]),
+      learned,
+      unsigned: event.unsigned,
+      age_ts: event.age_ts,
     };
     this.#draft.members.push(row);
     this.noteRow(event.event_id, row);

@@ -28,5 +28,7 @@ export function splitTimeline(
   const fresh = timeline.slice(lastKnown + 1);
   // What follows the newest stored event directly has no gap before it, whatever `limited` says.
   if (known !== undefined && seen.get(known.event_id) === lastOrd) return { before, fresh, gap: false };
-  return { before, fresh, gap: room.limited || room.pendingGap || (room.whole && lastOrd > 0) };
+  // Told from scratch and not limited, a timeline begins with the room.
+  const missing = room.whole ? lastOrd > 0 : room.pendingGap;
+  return { before, fresh, gap: room.limited || missing };
 }

@@ -28,7 +28,10 @@ beforeEach(async () => {
 
 function older(events: readonly MatrixEvent[], state: readonly MatrixEvent[], prevBatch: string | null): Promise<OlderResult> {
   const texts = (list: readonly MatrixEvent[]) => list.map((event) => JSON.stringify(event));
-  return storeOlder({ sql: db.sql }, { account: me.account, roomId: ROOM as RoomId, events: texts(events), state: texts(state), prevBatch, now: me.now });
+  return storeOlder(
+    { sql: db.sql },
+    { account: me.account, roomId: ROOM as RoomId, events: texts(events), state: texts(state), prevBatch, now: me.now },
+  );
 }
 const chunks = () => db.sql`select idx, prev_batch, state from older_chunks where account = ${me.account} order by idx desc`;
 
@@ -42,10 +45,14 @@ describe("fetched history", () => {
     expect(await older([messages[2], messages[1]], [create], null)).toEqual({ stored: 2, oldest: -4 });
     const rows = await db.sql`select idx, event_id from older where account = ${me.account} order by idx desc`;
     expect(rows.map((row) => Object.values(row))).toEqual([
-      [-1, messages[4].event_id], [-2, messages[3].event_id], [-3, messages[2].event_id], [-4, messages[1].event_id],
+      [-1, messages[4].event_id],
+      [-2, messages[3].event_id],
+      [-3, messages[2].event_id],
+      [-4, messages[1].event_id],
     ]);
     expect((await chunks()).map((row) => Object.values(row))).toEqual([
-      [-2, "p1", JSON.stringify([create.event_id, levels.event_id])], [-4, null, JSON.stringify([create.event_id])],
+      [-2, "p1", JSON.stringify([create.event_id, levels.event_id])],
+      [-4, null, JSON.stringify([create.event_id])],
     ]);
     expect(await me.position()).toBe(position);
     expect((await me.body(levels.event_id)).pruned).toBe(false);

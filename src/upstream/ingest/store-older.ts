@@ -39,7 +39,12 @@ async function store(tx: Tx, input: OlderInput, events: readonly CutEvent[], sta
   const [, lowest, known] = await Promise.all([
     lockAccount(tx, account),
     readOldest(tx, account, roomId),
-    readStoredIds(tx, account, roomId, events.map((event) => event.event_id)),
+    readStoredIds(
+      tx,
+      account,
+      roomId,
+      events.map((event) => event.event_id),
+    ),
   ]);
   const fresh = events.filter((event) => !known.has(event.event_id));
   const rows = fresh.map(({ event_id, unsigned, age_ts }, index) => ({ idx: lowest - 1 - index, event_id, unsigned, age_ts }));

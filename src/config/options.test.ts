@@ -1,0 +1,110 @@
+import { expect, test } from "vitest";
+
+import { OPTION_TABLE } from "./option-table.ts";
+import { createProgram, doubleDashes, UsageError, type Settings } from "./options.ts";
+
+/** The settings that the arguments and variables lead to. */
+async function settingsOf(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Settings> {
+  const seen: Settings[] = [];
+  const program = createProgram("1.2.3", env, async (settings) => void seen.push(settings));
+  for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ writeErr: () => {}, writeOut: () => {} });
+  await program.parseAsync(doubleDashes(args), { from: "user" });
+  const [settings] = seen;
+  if (settings === undefined) throw new Error("serve was not called");
+  return settings;
+}
+
+const SERVER = ["-server", "http://hs"];
+
+test("both spellings, with and without an equals sign, and serve named or not, mean the same", async () => {
+  const expected = await settingsOf(["--server", "http://hs", "--session-idle", "1h"]);
+  expect(expected).toMatchObject({ server: "http://hs", sessionIdleMs: 3_600_000 });
+  for (const args of [
+    ["-server", "http://hs", "-session-idle", "1h"],
+    ["-server=http://hs", "-session-idle=1h"],
+    ["--server=http://hs", "--session-idle=1h"],
+    ["serve", "-server", "http://hs", "--session-idle", "1h"],
+  ]) {
+    expect(await settingsOf(args), args.join(" ")).toEqual(expected);
+  }
+});
+
+test("the defaults", async () => {
+  expect(await settingsOf(SERVER, { HOME: "/nowhere", XDG_DATA_HOME: "/data" })).toEqual({
+    server: "http://hs",
+    db: undefined,
+    listen: { port: 8008 },
+    data: "/data/syncv3",
+    secret: undefined,
+    logLevel: "info",
+    trustedProxies: [],
+    sessionIdleMs: 7 * 86_400_000,
+  });
+});
+
+test("every option can be given by its variable, and the flag wins", async () => {
+  const env = {
+    SYNCV3_SERVER: "http://env",
+    SYNCV3_DB: "user=u dbname=d sslmode=disable",
+    SYNCV3_BINDADDR: "127.0.0.1:1234",
+    SYNCV3_DATA: "/d",
+    SYNCV3_SECRET: "s",
+    SYNCV3_LOG_LEVEL: "debug",
+    SYNCV3_TRUSTED_PROXIES: "10.0.0.0/8, ::1",
+    SYNCV3_SESSION_IDLE: "90s",
+  };
+  expect(Object.keys(env).toSorted()).toEqual(OPTION_TABLE.map((row) => row.variable).toSorted());
+  expect(await settingsOf([], env)).toEqual({
+    server: "http://env",
+    db: { host: "localhost", port: 5432, username: "u", database: "d", ssl: false },
+    listen: { host: "127.0.0.1", port: 1234 },
+    data: "/d",
+    secret: "s",
+    logLevel: "debug",
+    trustedProxies: ["10.0.0.0/8", "::1"],
+    sessionIdleMs: 90_000,
+  });
+  expect(await settingsOf(["-server", "http://flag", "-loglevel", "warn"], env)).toMatchObject({ server: "http://flag", logLevel: "warn" });
+  expect(await settingsOf(SERVER, { SYNCV3_LOG_LEVEL: "" })).toMatchObject({ logLevel: "info" });
+});
+
+test("an option's value may look like an option", async () => {
+  expect(await settingsOf([...SERVER, "-secret=-server"])).toMatchObject({ secret: "-server" });
+});
+
+test.each([
+  [["-port", "99999"]],
+  [["-port", "nonsense"]],
+  [["-loglevel", "loud"]],
+  [["-trusted-proxies", "10.0.0.0/99"]],
+  [["-trusted-proxies", "localhost"]],
+  [["-session-idle", "7"]],
+  [["-secret", ""]],
+])("refused: %s", async (args) => {
+  await expect(settingsOf([...SERVER, ...args])).rejects.toThrow(UsageError);
+});
+
+test("the message names the variable where that was wrong", async () => {
+  await expect(settingsOf(SERVER, { SYNCV3_BINDADDR: "x" })).rejects.toThrow(/^SYNCV3_BINDADDR: "x" is not an address/);
+});
+
+test("without a server there is nothing to do", async () => {
+  await expect(settingsOf([])).rejects.toThrow("-server");
+});
+
+test.each([[["-nope"]], [["--nope=1"]], [["-server"]], [["a-stray-word"]], [["-servers", "x"]]])("unknown or incomplete: %s", async (args) => {
+  await expect(settingsOf([...SERVER, ...args])).rejects.toMatchObject({ name: "CommanderError", exitCode: 1 });
+});
+
+test("--help names every option and variable; --version shows the version", async () => {
+  for (const [flag, expected] of [
+    ["-help", OPTION_TABLE.flatMap((row) => [`--${row.flag}`, row.variable])],
+    ["--version", ["1.2.3"]],
+  ] as const) {
+    let output = "";
+    const program = createProgram("1.2.3", {}, async () => {});
+    program.exitOverride().configureOutput({ writeOut: (text) => void (output += text) });
+    await expect(program.parseAsync(doubleDashes([flag]), { from: "user" })).rejects.toMatchObject({ exitCode: 0 });
+    for (const text of expected) expect(output).toContain(text);
+  }
+});

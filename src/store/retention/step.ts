@@ -1,0 +1,51 @@
+/** The steps of retention: short transactions, one process at a time, each of which may be the last. */
+
+import type { Sql, Tx } from "../db.ts";
+import { writeTx } from "../db.ts";
+
+/** Another process is at it. */
+export class RetentionBusy extends Error {
+  constructor() {
+    super("another process is deleting what has grown old");
+    this.name = "RetentionBusy";
+  }
+}
+
+/** At most so many rows are deleted in one transaction: some tens of milliseconds. */
+export const BATCH_ROWS = 2000;
+
+/**
+ * Runs `body` in a transaction that no other process's step overlaps. Where one does, that other one does the work.
+ * The lock is the transaction's, not the connection's: it works behind a transaction pooler, and ends with a crash.
+ * @throws RetentionBusy
+ */
+export function retentionStep<T>(sql: Sql, body: (tx: Tx) => Promise<T>): Promise<T> {
+  return writeTx(sql, async (tx) => {
+    const [row] = await tx<{ locked: boolean }[]>`select pg_try_advisory_xact_lock(hashtextextended('syncv3 retention', 0)) as locked`;
+    if (row?.locked !== true) throw new RetentionBusy();
+    return body(tx);
+  });
+}
+
+/** Repeats a step that says how many rows it deleted, until it deletes fewer than `batch` or `signal` aborts. The sum. */
+export async function inBatches(sql: Sql, signal: AbortSignal, step: (tx: Tx) => Promise<number>, batch = BATCH_ROWS): Promise<number> {
+  let sum = 0;
+  for (;;) {
+    signal.throwIfAborted();
+    const count = await retentionStep(sql, step);
+    sum += count;
+    if (count < batch) return sum;
+  }
+}
+
+/** `at` minus a span, ms. */
+export function before(at: Date, spanMs: number): Date {
+  return new Date(at.getTime() - spanMs);
+}
+
+/** The database's clock: it dates the rows that retention looks at. */
+export async function databaseTime(sql: Sql): Promise<Date> {
+  const [row] = await sql<{ at: Date }[]>`select now() as at`;
+  if (!row) throw new Error("no row was returned");
+  return row.at;
+}
