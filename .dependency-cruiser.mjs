@@ -40,7 +40,6 @@ export default {
     // Its other parser is the TypeScript compiler before version 7.
     parser: "swc",
     tsPreCompilationDeps: true,
-    tsConfig: { fileName: "tsconfig.json" },
     enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "node", "default", "types"] },
   },
 };

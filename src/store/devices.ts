@@ -110,7 +110,8 @@ const LOG_TABLES = [
   "invites",
 ] as const;
 
-async function deleteAccountRows(tx: Tx, account: AccountNo): Promise<void> {
+/** Within a transaction of the caller. */
+export async function deleteAccountRows(tx: Tx, account: AccountNo): Promise<void> {
   // First the row that every ingest of the account locks: what is underway finishes, what comes later finds no account.
   await tx`delete from accounts where account = ${account}`;
   for (const table of LOG_TABLES) await tx`delete from ${tx(table)} where account = ${account}`;

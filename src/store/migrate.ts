@@ -47,7 +47,7 @@ export async function migrate(options: DbOptions, logger?: Logger, directory: st
 }
 
 /** The same place in the terms of the `pg` package, which the migrations run on. */
-export function clientConfig(options: DbOptions): pg.ClientConfig {
+function clientConfig(options: DbOptions): pg.ClientConfig {
   const port = options.path === undefined ? options.port : Number(basename(options.path).split(".").at(-1));
   const host = options.path === undefined ? options.host : dirname(options.path);
   return {

@@ -1,51 +1,77 @@
 /** History that was fetched with /messages: what lies right before the oldest timeline row of a room. */
 
-import type { AccountNo, RoomId } from "../wire/ids.ts";
+import type { AccountNo, RoomId, UserId } from "../wire/ids.ts";
 import type { Db } from "./db.ts";
 import type { EventRow } from "./event-row.ts";
 import type { StateRow } from "./state.ts";
+import { likePatterns, type TypeFilter } from "./timeline.ts";
 
 export type OlderRow = EventRow & { readonly idx: number };
 
 export type OlderHistory = {
   /** Oldest first, at most `limit`, adjoining the timeline. */
   readonly events: readonly OlderRow[];
-  /** State before the first of `events`, without members, by type, then key. */
+  /**
+   * State before the first of `events`, without members, overlaid with state events among them that the filter takes out; by
+   * type, then key.
+   */
   readonly stateBefore: readonly StateRow[];
+  /** Upstream token right before the first of `events`, or else somewhat later; null: none is known. */
+  readonly prevBatch: string | null;
   /** Upstream token right before the oldest stored event; null: that is the room's beginning. Undefined: nothing was fetched yet. */
-  readonly prevBatch: string | null | undefined;
+  readonly end: string | null | undefined;
   /** Nothing older than `events` is stored. */
   readonly complete: boolean;
 };
 
+export type OlderOptions = { readonly limit: number; readonly ignored: readonly UserId[]; readonly filter?: TypeFilter };
+
 /** The newest `limit` events of a room's fetched history, and the state before them. */
-export async function readOlder(db: Db, account: AccountNo, roomId: RoomId, limit: number): Promise<OlderHistory> {
+export async function readOlder(db: Db, account: AccountNo, roomId: RoomId, options: OlderOptions): Promise<OlderHistory> {
+  const { limit } = options;
+  const { types, notTypes } = likePatterns(options.filter);
   const newestFirst = await db<OlderRow[]>`
     select o.room_id, o.idx, o.event_id, o.unsigned, o.age_ts, e.type, e.state_key, e.sender, e.body
     from older o join events e using (event_id)
     where o.account = ${account} and o.room_id = ${roomId}
+      and (e.state_key is not null or e.sender <> all(${[...options.ignored]}::text[]))
+      and (${types}::text[] is null or e.type like any(${types}::text[]))
+      and not (e.type like any(${notTypes}::text[]))
     order by o.idx desc limit ${limit + 1}`;
-  const chunks = await db<{ idx: number; prev_batch: string | null; state: string }[]>`
+  const chunks = await db<Chunk[]>`
     select idx, prev_batch, state from older_chunks where account = ${account} and room_id = ${roomId} order by idx`;
   const events = newestFirst.slice(0, limit).reverse();
   const complete = newestFirst.length <= limit;
   const [first] = events;
-  const prevBatch = chunks[0]?.prev_batch;
-  if (!first) return { events, stateBefore: [], prevBatch, complete };
+  const end = chunks[0]?.prev_batch;
+  const nothing = { events: [], stateBefore: [], prevBatch: null, end, complete };
+  if (!first) return nothing;
   // The chunk that holds the first event: the one that begins at or before it, nearest. Its state is rolled forward to the event.
-  const chunk = chunks.filter((c) => c.idx <= first.idx).at(-1);
-  if (!chunk) return { events: [], stateBefore: [], prevBatch, complete };
-  return { events, stateBefore: await rolledState(db, account, roomId, chunk, first.idx), prevBatch, complete };
+  const chunk = chunks.findLast((one) => one.idx <= first.idx);
+  if (!chunk) return nothing;
+  const prevBatch = complete ? (end ?? null) : (chunks.find((one) => one.idx >= first.idx)?.prev_batch ?? null);
+  return { events, stateBefore: await rolledState(db, account, roomId, chunk, first.idx, options.filter), prevBatch, end, complete };
 }
 
+/** Events of fetched history by id; those that are not there are left out. */
+export async function findOlder(db: Db, account: AccountNo, eventIds: readonly string[]): Promise<{ room_id: RoomId; event_id: string; idx: number }[]> {
+  if (eventIds.length === 0) return [];
+  return db<{ room_id: RoomId; event_id: string; idx: number }[]>`
+    select room_id, event_id, idx from older where account = ${account} and event_id = any(${[...eventIds]}::text[]) order by idx`;
+}
+
+type Chunk = { readonly idx: number; readonly prev_batch: string | null; readonly state: string };
+
 async function rolledState(
-  db: Db, account: AccountNo, roomId: RoomId, chunk: { idx: number; state: string }, before: number,
+  db: Db, account: AccountNo, roomId: RoomId, chunk: Chunk, before: number, filter: TypeFilter | undefined,
 ): Promise<StateRow[]> {
+  const { types, notTypes } = likePatterns(filter);
   const rows = await db<StateRow[]>`
     with passed as (
       select distinct on (e.type, e.state_key) e.event_id, o.unsigned, o.age_ts, e.type, e.state_key
       from older o join events e using (event_id)
-      where o.account = ${account} and o.room_id = ${roomId} and o.idx >= ${chunk.idx} and o.idx < ${before}
+      where o.account = ${account} and o.room_id = ${roomId} and o.idx >= ${chunk.idx}
+        and (o.idx < ${before} or not (${types}::text[] is null or e.type like any(${types}::text[])) or e.type like any(${notTypes}::text[]))
         and e.state_key is not null and e.type <> 'm.room.member'
       order by e.type, e.state_key, o.idx desc
     ), base as (

@@ -41,8 +41,7 @@ export async function readTimelines(
 ): Promise<Map<RoomId, Timeline>> {
   const timelines = new Map<RoomId, Timeline>();
   if (windows.length === 0) return timelines;
-  const types = options.filter?.types?.map(likePattern) ?? null;
-  const notTypes = options.filter?.notTypes?.map(likePattern) ?? [];
+  const { types, notTypes } = likePatterns(options.filter);
   const rows = await db<(TimelineRow & { first: number; gap_ord: number | null; prev: string | null })[]>`
     select w.room_id, t.ord, t.event_id, t.unsigned, t.age_ts, t.txn_id, t.txn_device, t.notify,
       t.type, t.state_key, t.sender, t.ts, t.body, bounds.first, bounds.gap_ord, p.prev_batch as prev
@@ -99,6 +98,26 @@ export async function findOrdinals(db: Db, account: AccountNo, eventIds: readonl
   if (eventIds.length === 0) return [];
   return db<{ room_id: RoomId; event_id: string; ord: number }[]>`
     select room_id, event_id, ord from timeline where account = ${account} and event_id = any(${[...eventIds]}::text[]) order by ord`;
+}
+
+/**
+ * What stands before a timeline event of a room: an upstream token right before it, or else somewhat later, and whether there
+ * are older events.
+ */
+export async function standingBefore(
+  db: Db, account: AccountNo, roomId: RoomId, ord: number,
+): Promise<{ readonly prevBatch: string | null; readonly older: boolean }> {
+  const [row] = await db<{ prev_batch: string | null; older: boolean }[]>`
+    select
+      (select prev_batch from timeline
+       where account = ${account} and room_id = ${roomId} and ord >= ${ord} and prev_batch is not null order by ord limit 1) as prev_batch,
+      exists (select from timeline where account = ${account} and room_id = ${roomId} and (ord < ${ord} or (ord = ${ord} and gap))) as older`;
+  return { prevBatch: row?.prev_batch ?? null, older: row?.older ?? false };
+}
+
+/** A filter's types as patterns of SQL's `like`; `types` null: any. */
+export function likePatterns(filter: TypeFilter | undefined): { readonly types: string[] | null; readonly notTypes: string[] } {
+  return { types: filter?.types?.map(likePattern) ?? null, notTypes: filter?.notTypes?.map(likePattern) ?? [] };
 }
 
 function likePattern(type: string): string {

@@ -3,58 +3,27 @@
 import { type EventRow, rowText } from "../store/event-row.ts";
 import { factsAt } from "../store/facts.ts";
 import { allMembersAt, membersAt, type MemberRow } from "../store/members.ts";
-import { readOlder } from "../store/older.ts";
 import type { RoomFacts, RoomFactsRow } from "../store/room-facts.ts";
 import { stateAt, stateChanged, type StateRow, type StateSelector } from "../store/state.ts";
-import { findOrdinals, readTimelines, type Timeline, type TimelineRow } from "../store/timeline.ts";
 import type { RoomId } from "../wire/ids.ts";
 import { readPage } from "./room-members.ts";
 import type { RoomParams } from "./room.ts";
-import { type Context, type Need, needKey } from "./stream.ts";
+import { type RoomTask, roomWindows, type Window } from "./room-window.ts";
+import type { Context, Need } from "./stream.ts";
 
-export type RoomTask = { readonly roomId: RoomId; readonly step: "start" | "delta" | "lost" };
 export type RoomViews = { readonly rooms: readonly { roomId: RoomId; text: string }[]; readonly needs: readonly Need[] };
 
 const COUNTS = ["notification_count", "highlight_count", "joined_count", "invited_count"] as const satisfies readonly (keyof RoomFacts)[];
 
-/** What of one room's history is told. */
-type Window = {
-  readonly task: RoomTask;
-  readonly events: readonly EventRow[];
-  readonly limited: boolean;
-  readonly prevBatch: string;
-  /** The state before `events` is the state at this ordinal; null: it is `stateBefore`, from fetched history. */
-  readonly startsAt: number;
-  readonly stateBefore: readonly StateRow[] | null;
-  /** The id that the state stands before, where the client named it. */
-  readonly stateBeforeId: string | undefined;
-};
-
 /** Tells rooms. Where the stored history does not reach as far as asked, `needs` says what to fetch, and nothing is told. */
 export async function roomViews(context: Context, params: RoomParams, tasks: readonly RoomTask[]): Promise<RoomViews> {
-  const starts = tasks.filter((task) => task.step === "start");
-  const deltas = tasks.filter((task) => task.step !== "start");
   const ids = tasks.map((task) => task.roomId);
-  const options = {
-    to: context.to, limit: params.timelineLimit, ignored: context.ignored, filter: { types: params.types, notTypes: params.notTypes },
-  };
-  const [initial, since, now, before, earliest] = await Promise.all([
-    readTimelines(context.tx, context.account, starts.map(({ roomId }) => ({ roomId, after: 0 })), options),
-    readTimelines(context.tx, context.account, deltas.map(({ roomId }) => ({ roomId, after: context.from.position })), options),
+  const { windows, needs } = await roomWindows(context, params, tasks);
+  if (needs.length > 0) return { rooms: [], needs };
+  const [now, before] = await Promise.all([
     factsAt(context.tx, context.account, ids, context.to),
     factsAt(context.tx, context.account, ids, context.from.position),
-    earliestOrdinals(context, params.earliest),
   ]);
-  const needs: Need[] = [];
-  const windows: Window[] = [];
-  for (const task of tasks) {
-    const timeline = (task.step === "start" ? initial : since).get(task.roomId);
-    if (!timeline) continue;
-    const window = task.step === "start" ? await initialWindow(context, params, task, timeline, earliest.get(task.roomId)) : plainWindow(context, task, timeline);
-    if ("kind" in window) needs.push(window);
-    else windows.push(window);
-  }
-  if (needs.length > 0) return { rooms: [], needs };
   const states = await windowStates(context, windows, params.state);
   const members = await windowMembers(context, params, windows);
   const rooms: { roomId: RoomId; text: string }[] = [];
@@ -64,68 +33,6 @@ export async function roomViews(context: Context, params: RoomParams, tasks: rea
     if (text !== null) rooms.push({ roomId, text });
   }
   return { rooms, needs };
-}
-
-async function initialWindow(
-  context: Context, params: RoomParams, task: RoomTask, timeline: Timeline, earliest: number | undefined,
-): Promise<Window | Need> {
-  if (earliest !== undefined) return sinceEarliest(context, task, timeline, earliest, params.earliest);
-  const missing = params.timelineLimit - timeline.events.length;
-  if (!timeline.reachesStart || !timeline.limited || missing <= 0) return plainWindow(context, task, timeline);
-  const older = await readOlder(context.tx, context.account, task.roomId, missing);
-  const need: Need = { kind: "older", roomId: task.roomId, count: missing - older.events.length };
-  const more = older.complete && older.prevBatch !== null;
-  if (need.count > 0 && more && !context.tried.has(needKey(need))) return need;
-  if (older.events.length === 0) return { ...plainWindow(context, task, timeline), limited: older.prevBatch !== null };
-  return {
-    task,
-    events: [...older.events, ...timeline.events],
-    limited: !older.complete || older.prevBatch !== null,
-    prevBatch: (older.complete ? older.prevBatch : null) ?? timeline.prevBatch ?? context.upstreamSince,
-    startsAt: startOf(timeline.events, context.to),
-    stateBefore: older.stateBefore,
-    stateBeforeId: undefined,
-  };
-}
-
-/**
- * The client already has the events from `earliest` up to its `since`: they are not sent again, and state is the one before
- * them. Where more is new than the limit holds, what it has does not adjoin, and the answer is like any other.
- */
-function sinceEarliest(context: Context, task: RoomTask, timeline: Timeline, earliest: number, ids: readonly string[]): Window {
-  const fresh = timeline.events.filter((event) => event.ord > context.from.position);
-  if (fresh.length === timeline.events.length && timeline.limited) return plainWindow(context, task, timeline);
-  const named = timeline.events.find((event) => event.ord === earliest);
-  return {
-    ...plainWindow(context, task, timeline),
-    events: fresh,
-    limited: earliest > 0,
-    prevBatch: timeline.prevBatch ?? context.upstreamSince,
-    startsAt: earliest - 1,
-    stateBeforeId: named?.event_id ?? ids[0],
-  };
-}
-
-function plainWindow(context: Context, task: RoomTask, timeline: Timeline): Window {
-  return {
-    task, events: timeline.events, limited: timeline.limited, prevBatch: timeline.prevBatch ?? context.upstreamSince,
-    startsAt: startOf(timeline.events, context.to), stateBefore: null, stateBeforeId: undefined,
-  };
-}
-
-function startOf(events: readonly TimelineRow[], to: number): number {
-  const [first] = events;
-  return first ? first.ord - 1 : to;
-}
-
-/** Of the ids that the client named, the earliest that is in a room's timeline and not newer than its token. */
-async function earliestOrdinals(context: Context, ids: readonly string[]): Promise<Map<RoomId, number>> {
-  const found = await findOrdinals(context.tx, context.account, ids);
-  const earliest = new Map<RoomId, number>();
-  for (const row of found) {
-    if (row.ord <= context.from.position && !earliest.has(row.room_id)) earliest.set(row.room_id, row.ord);
-  }
-  return earliest;
 }
 
 /**
@@ -140,7 +47,7 @@ async function windowStates(context: Context, windows: readonly Window[], select
   const [base, changed, within, members] = await Promise.all([
     stateAt(tx, account, initial.map((w) => ({ roomId: w.task.roomId, at: w.startsAt })), selector),
     stateChanged(tx, account, later.map((w) => ({ roomId: w.task.roomId, from, to: w.startsAt })), selector),
-    stateChanged(tx, account, windows.map((w) => ({ roomId: w.task.roomId, from: Math.max(w.startsAt, w.task.step === "start" ? 0 : from), to })), selector),
+    stateChanged(tx, account, windows.map((w) => ({ roomId: w.task.roomId, from: w.overlayFrom, to })), selector),
     namedMembers(context, windows, selector),
   ]);
   const states = new Map<RoomId, StateRow[]>();

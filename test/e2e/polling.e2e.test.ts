@@ -15,7 +15,7 @@ import { resetAccount } from "../../src/upstream/ingest/reset-account.ts";
 import { Supervisor } from "../../src/upstream/supervisor.ts";
 import { freshDatabase, type TestDatabase } from "../support/database.ts";
 import { sharedSynapse } from "../support/shared-synapse.ts";
-import { TestUser } from "../support/synapse-api.ts";
+import type { TestUser } from "../support/synapse-api.ts";
 
 const synapse = sharedSynapse();
 const box = new SecretBox("a secret of the test");
@@ -100,33 +100,6 @@ test("two devices: each gets its to-device messages once, also when one takes th
   await tell(4);
   await until(async () => expect(await toDevice(heir)).toEqual([1, 2, 3, 4]));
   expect(await findToken(db.sql, box.hashToken(leaver.accessToken))).toMatchObject({ deadAt: expect.any(Date), softLogout: false });
-});
-
-test("a refreshed token goes on from where the old one was", async () => {
-  const name = "poll-carol";
-  const registered = await synapse.users.registerUser(name, "OTHER");
-  const bob = await synapse.users.registerUser("poll-dave");
-  type Tokens = { readonly access_token: string; readonly refresh_token: string };
-  const identifier = { type: "m.id.user", user: name };
-  const login = { type: "m.login.password", identifier, password: `password of ${name}`, device_id: "PHONE", refresh_token: true };
-  const tokens = await registered.call<Tokens>("POST", "/login", login);
-  const old = new TestUser(synapse.url, registered.userId, tokens.access_token, "PHONE");
-  const room = await old.createRoom({ preset: "public_chat" });
-  await bob.join(room);
-  const { account, device } = await register(old);
-  const running = supervise();
-  await bob.send(room, "one");
-  await until(async () => expect(await texts()).toEqual(["one"]));
-  const { access_token } = await old.call<Tokens>("POST", "/refresh", { refresh_token: tokens.refresh_token });
-  // The first use of the new token ends the old one, but not the poll that waits with it: that one brings the next message.
-  const again = await register(new TestUser(synapse.url, old.userId, access_token, "PHONE"));
-  expect(again).toEqual({ account, device });
-  running.ensure(account, device);
-  await bob.send(room, "two");
-  await until(async () => expect((await findToken(db.sql, box.hashToken(old.accessToken)))?.deadAt).not.toBeNull());
-  await bob.send(room, "three");
-  await until(async () => expect(await texts()).toEqual(["one", "two", "three"]));
-  expect((await findToken(db.sql, box.hashToken(access_token)))?.deadAt).toBeNull();
 });
 
 test("D26: a since that the homeserver cannot read starts the account anew", async () => {

@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 
 /** A homeserver's answer that was not 200. */
-export class CallFailed extends Error {
+class CallFailed extends Error {
   override readonly name = "CallFailed";
   readonly status: number;
   readonly body: unknown;

@@ -11,5 +11,7 @@ import type { Query } from "./statement.ts";
  */
 export function holdEvents(tx: Tx, ids: readonly EventId[]): Query[] {
   if (ids.length === 0) return [];
-  return [tx`select from events where event_id = any(${[...ids]}::text[]) order by event_id for key share`];
+  return [
+    tx`select count(*) from (select from events where event_id = any(${[...ids]}::text[]) order by event_id for key share) held`,
+  ];
 }

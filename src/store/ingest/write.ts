@@ -165,6 +165,9 @@ function writeParts(tx: Tx, account: AccountNo, writes: RoomWrites): Query[] {
       select ${account}, room_id, users, ord from json_to_recordset(${rows}::text::json) r (room_id text, users text, ord bigint)
       on conflict (account, room_id) do update set users = excluded.users, ord = excluded.ord`,
     ),
+    // The success that brought a set is as new as the set, though a renewal writes it down later: else a look for typing that
+    // nobody confirms (S1) in between would end it at once.
+    ...some(writes.typing, () => tx`update leases set polled_at = now() where account = ${account}`),
     ...some(
       writes.receipts,
       (rows) => tx`

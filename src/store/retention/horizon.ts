@@ -25,7 +25,7 @@ export async function nextAccounts(db: Db, after: number, limit: number): Promis
 export async function markPositions(tx: Tx, range: AccountRange, at: Date, everyMs: number): Promise<number> {
   const marked = await tx`
     insert into position_marks (account, marked_at, position, lowest)
-    select f.account, ${at}, f.position, f.lowest
+    select f.account, ${at}::timestamptz, f.position, f.lowest
     from (${places(tx, range)}) f
     left join lateral (
       select marked_at, position, lowest from position_marks m where m.account = f.account order by marked_at desc limit 1

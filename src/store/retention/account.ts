@@ -1,0 +1,122 @@
+/**
+ * What of an account's log nobody can ask for any more: what is below its horizon, but for what a snapshot at the horizon still
+ * shows. Every step holds the account's lock, as ingest does, and so sees no half of a batch and meets no other writer.
+ */
+
+import type { AccountNo, EventId, RoomId } from "../../wire/ids.ts";
+import type { Db, Tx } from "../db.ts";
+import { OPEN } from "../ingest/rows.ts";
+import { deleteUnreferenced } from "./events.ts";
+import { BATCH_ROWS } from "./step.ts";
+
+/** Timeline events of a room that every snapshot can show: S4's largest timeline_limit. */
+const SHOWN = 100;
+/** How much further down a room's timeline is kept where that makes it begin at a known upstream token: more than one response holds. */
+const TOKEN_REACH = 100;
+
+/** What is to be swept: rows up to `horizon`, where everything up to `swept` has been. */
+export type SweptAccount = { readonly account: AccountNo; readonly horizon: number; readonly swept: number };
+
+/** `rows` of the log and bodies of `events` that were deleted. */
+export type Deleted = { readonly rows: number; readonly events: number };
+
+/** The account, locked; null: there is nothing to sweep, or it is gone. */
+export async function lockForSweep(tx: Tx, account: AccountNo): Promise<SweptAccount | null> {
+  const [row] = await tx<SweptAccount[]>`select account, horizon, swept from accounts where account = ${account} for update`;
+  return row && row.swept < row.horizon ? row : null;
+}
+
+/** Up to `limit` accounts after a number that have something to be swept. */
+export async function accountsToSweep(db: Db, after: number, limit: number): Promise<AccountNo[]> {
+  const rows = await db<{ account: AccountNo }[]>`
+    select account from accounts where swept < horizon and account > ${after} order by account limit ${limit}`;
+  return rows.map((row) => row.account);
+}
+
+/** All up to the horizon is deleted that can be. */
+export async function markSwept(tx: Tx, swept: SweptAccount): Promise<void> {
+  await tx`update accounts set swept = greatest(swept, ${swept.horizon}) where account = ${swept.account}`;
+}
+
+/** Where a room's timeline begins now. */
+export type Cut = { readonly room_id: RoomId; readonly ord: number };
+
+/**
+ * Makes the timelines of rooms that have grown begin later: at the newest row that has SHOWN rows up to the horizon from it on
+ * and, if there is one near, an upstream token before it, so that history can still be fetched from there. That row then stands
+ * behind a gap, as older events exist that are not told; fetched history no longer adjoins it and goes.
+ * The rows below are deleted by deleteTimeline.
+ */
+export async function cutTimelines(tx: Tx, { account, horizon, swept }: SweptAccount): Promise<Deleted & { readonly cuts: readonly Cut[] }> {
+  const cuts = await tx<Cut[]>`
+    select t.room_id, c.ord
+    from (select distinct room_id from timeline where account = ${account} and ord > ${swept} and ord <= ${horizon}) t
+    cross join lateral (
+      select ord from (
+        select ord, prev_batch, row_number() over (order by ord desc) as place
+        from timeline x where x.account = ${account} and x.room_id = t.room_id and x.ord <= ${horizon}
+        order by ord desc limit ${SHOWN + TOKEN_REACH}
+      ) newest
+      where place >= ${SHOWN}
+      order by prev_batch is null, place limit 1
+    ) c
+    where exists (select from timeline o where o.account = ${account} and o.room_id = t.room_id and o.ord < c.ord)`;
+  if (cuts.length === 0) return { cuts, rows: 0, events: 0 };
+  const rooms = cuts.map((cut) => cut.room_id);
+  const ords = cuts.map((cut) => cut.ord);
+  await tx`update timeline set gap = true where account = ${account} and ord = any(${ords}::bigint[]) and not gap`;
+  const older = await tx<{ event_id: EventId }[]>`
+    delete from older where account = ${account} and room_id = any(${rooms}::text[]) returning event_id`;
+  const chunks = await tx<{ state: string }[]>`
+    delete from older_chunks where account = ${account} and room_id = any(${rooms}::text[]) returning state`;
+  const ids = [...older.map((row) => row.event_id), ...chunks.flatMap((row) => JSON.parse(row.state) as EventId[])];
+  return { cuts, rows: older.length + chunks.length, events: await deleteUnreferenced(tx, ids) };
+}
+
+/** A batch of the timeline rows below the cuts. */
+export async function deleteTimeline(tx: Tx, { account }: SweptAccount, cuts: readonly Cut[]): Promise<Deleted> {
+  const rows = await tx<{ event_id: EventId }[]>`
+    delete from timeline t using (
+      select t.ord
+      from unnest(${cuts.map((cut) => cut.room_id)}::text[], ${cuts.map((cut) => cut.ord)}::bigint[]) c (room_id, ord)
+      join timeline t on t.account = ${account} and t.room_id = c.room_id and t.ord < c.ord
+      limit ${BATCH_ROWS}
+    ) old
+    where t.account = ${account} and t.ord = old.ord
+    returning t.event_id`;
+  return withBodies(tx, rows);
+}
+
+/**
+ * A batch of the closed state and member rows that no snapshot holds: at or above the horizon, or before one of the room's timeline
+ * events, as the state there is told with the events (S4). Call it once the timelines are cut.
+ */
+export async function deleteState(tx: Tx, { account, horizon }: SweptAccount, table: "state" | "members"): Promise<Deleted> {
+  const rows = await tx<{ event_id: EventId }[]>`
+    delete from ${tx(table)} s where ctid = any(array(
+      select s.ctid from ${tx(table)} s
+      where s.account = ${account} and s.to_ord <= ${horizon} and s.to_ord < ${tx.unsafe(OPEN)} and s.to_ord < coalesce((
+        select min(t.ord) from timeline t where t.account = ${account} and t.room_id = s.room_id), ${horizon}::bigint + 1)
+      limit ${BATCH_ROWS}))
+    returning s.event_id`;
+  return withBodies(tx, rows);
+}
+
+/** A batch of the closed room facts below the horizon. */
+export async function deleteFacts(tx: Tx, { account, horizon }: SweptAccount): Promise<Deleted> {
+  const rows = await tx`
+    delete from room_facts where ctid = any(array(
+      select ctid from room_facts
+      where account = ${account} and to_ord <= ${horizon} and to_ord < ${tx.unsafe(OPEN)} limit ${BATCH_ROWS}))`;
+  return { rows: rows.count, events: 0 };
+}
+
+/** Invites and knocks that every token has been told are gone. */
+export async function deleteInvites(tx: Tx, { account, horizon }: SweptAccount): Promise<Deleted> {
+  const rows = await tx`delete from invites where account = ${account} and gone and ord <= ${horizon}`;
+  return { rows: rows.count, events: 0 };
+}
+
+async function withBodies(tx: Tx, rows: readonly { readonly event_id: EventId }[]): Promise<Deleted> {
+  return { rows: rows.length, events: await deleteUnreferenced(tx, rows.map((row) => row.event_id)) };
+}

@@ -1,0 +1,105 @@
+/** What belongs to devices and has grown old (S2, D1, D2); and accounts that have none any more. */
+
+import type { AccountNo, DeviceNo } from "../../wire/ids.ts";
+import type { Db, Tx } from "../db.ts";
+import { deleteAccountRows } from "../devices.ts";
+import { BATCH_ROWS, before } from "./step.ts";
+
+const DAY = 24 * 3_600_000;
+/** S2, D2: for so long data waits for somebody who wants it. */
+const WAIT_MS = 30 * DAY;
+/** D1: tokens of v2 answers that were passed, per device. */
+const BATCHES_KEPT = 20;
+
+/** A batch of the messages that nobody has come for in 30 days (S2). */
+export async function deleteUnwantedMessages(tx: Tx, at: Date): Promise<number> {
+  const old = before(at, WAIT_MS);
+  // A device's first message is its oldest: one look tells whether there is anything to do.
+  const deleted = await tx`
+    delete from to_device where ctid = any(array(
+      select t.ctid
+      from devices d join to_device t using (device)
+      where not exists (select from sessions s where s.device = d.device and s.takes_part)
+        and (select f.received_at from to_device f where f.device = d.device order by f.seq limit 1) < ${old} and t.received_at < ${old}
+      limit ${BATCH_ROWS}))`;
+  return deleted.count;
+}
+
+/** Notes of messages that a passed answer brought and the poller has not met within a day. */
+export async function deletePassedNotes(tx: Tx, at: Date): Promise<number> {
+  const deleted = await tx`
+    delete from to_device_passed where ctid = any(array(
+      select ctid from to_device_passed where passed_at < ${before(at, DAY)} limit ${BATCH_ROWS}))`;
+  return deleted.count;
+}
+
+/** Tokens of passed answers that no v2 client comes back with: older than 7 days, or not among the device's newest 20. */
+export async function deletePassedBatches(tx: Tx, at: Date): Promise<number> {
+  const deleted = await tx`
+    delete from passed_batches p using (
+      select device, token_hash from (
+        select device, token_hash, passed_at, row_number() over (partition by device order by passed_at desc) as place from passed_batches
+      ) b
+      where place > ${BATCHES_KEPT} or passed_at < ${before(at, 7 * DAY)} limit ${BATCH_ROWS}
+    ) old
+    where p.device = old.device and p.token_hash = old.token_hash`;
+  return deleted.count;
+}
+
+/** Access tokens that the homeserver has refused for 30 days. */
+export async function deleteDeadTokens(tx: Tx, at: Date): Promise<number> {
+  const deleted = await tx`
+    delete from tokens where token_hash in (select token_hash from tokens where dead_at < ${before(at, WAIT_MS)} limit ${BATCH_ROWS})`;
+  return deleted.count;
+}
+
+/** Up to `limit` devices without any token: the last died 30 days ago (D2). New ones get the benefit of the doubt. */
+export async function tokenlessDevices(db: Db, at: Date, limit: number): Promise<{ account: AccountNo; device: DeviceNo }[]> {
+  return await db<{ account: AccountNo; device: DeviceNo }[]>`
+    select account, device from devices d
+    where created_at < ${before(at, WAIT_MS)} and not exists (select from tokens t where t.device = d.device)
+    order by device limit ${limit}`;
+}
+
+/** Deletes a device that still has no token, and with the last one its account. What went. */
+export async function deleteTokenless(tx: Tx, account: AccountNo, device: DeviceNo): Promise<{ devices: number; accounts: number }> {
+  // Whoever registers a token locks the account's row too, so that none can come in between.
+  await tx`select from accounts where account = ${account} for update`;
+  const devices = await tx`delete from devices d where device = ${device} and not exists (select from tokens t where t.device = d.device)`;
+  return { devices: devices.count, accounts: devices.count > 0 ? await deleteIfEmpty(tx, account) : 0 };
+}
+
+/** Up to `limit` accounts without a device. */
+export async function deviceless(db: Db, at: Date, limit: number): Promise<AccountNo[]> {
+  const rows = await db<{ account: AccountNo }[]>`
+    select account from accounts a
+    where created_at < ${before(at, WAIT_MS)} and not exists (select from devices d where d.account = a.account)
+    order by account limit ${limit}`;
+  return rows.map((row) => row.account);
+}
+
+/** Deletes an account that still has no device: 1, else 0. */
+export async function deleteIfEmpty(tx: Tx, account: AccountNo): Promise<number> {
+  const [row] = await tx<{ used: boolean }[]>`
+    select exists (select from devices d where d.account = a.account) as used from accounts a where account = ${account} for update`;
+  if (!row || row.used) return 0;
+  await deleteAccountRows(tx, account);
+  return 1;
+}
+
+/** A batch of the presence of accounts that no session asks it for. */
+export async function deleteUnwantedPresence(tx: Tx): Promise<number> {
+  const deleted = await tx`
+    delete from presence where ctid = any(array(
+      select p.ctid from accounts a join presence p using (account)
+      where not exists (select from sessions s where s.account = a.account and s.presence)
+      limit ${BATCH_ROWS}))`;
+  return deleted.count;
+}
+
+/** Responses that were kept aside for the operator 30 days ago. */
+export async function deletePoison(tx: Tx, at: Date): Promise<number> {
+  const deleted = await tx`
+    delete from poison where id in (select id from poison where at < ${before(at, WAIT_MS)} limit ${BATCH_ROWS})`;
+  return deleted.count;
+}

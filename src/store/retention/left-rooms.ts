@@ -1,0 +1,54 @@
+/** Rooms that the user has left, once every token has been told so: nothing of them is shown again. */
+
+import type { EventId, RoomId } from "../../wire/ids.ts";
+import type { Tx } from "../db.ts";
+import { OPEN } from "../ingest/rows.ts";
+import type { Deleted, SweptAccount } from "./account.ts";
+import { deleteUnreferenced } from "./events.ts";
+import { BATCH_ROWS } from "./step.ts";
+
+/** Rooms that are looked at together. */
+const ROOM_BATCH = 100;
+/** Tables that may have many rows of a room, and refer to event bodies. */
+const LARGE = ["timeline", "older", "state", "members"] as const;
+/** The rest; `room_facts` last, as it says that the room was left. Invites come and go by a rule of their own. */
+const SMALL = ["older_chunks", "receipts", "typing", "account_data", "rooms", "room_facts"] as const;
+
+/** `rooms`: how many are gone for good. `more`: there is more to do in another step. */
+export type LeftRooms = Deleted & { readonly rooms: number; readonly more: boolean };
+
+/**
+ * Deletes a batch of the rows of rooms that were left (or banned from) at or below the horizon, with nothing above it.
+ * What is deleted only in part is not seen either, and is whole again when the user joins: ingest compares it with what it is told.
+ */
+export async function deleteLeftRooms(tx: Tx, { account, horizon }: SweptAccount): Promise<LeftRooms> {
+  const left = await tx<{ room_id: RoomId }[]>`
+    select f.room_id from room_facts f
+    where f.account = ${account} and f.to_ord = ${tx.unsafe(OPEN)} and f.membership in ('leave', 'ban') and f.from_ord <= ${horizon}
+      and not exists (select from rooms r where r.account = f.account and r.room_id = f.room_id and r.last_ord > ${horizon})
+      and not exists (select from account_data d where d.account = f.account and d.room_id = f.room_id and d.ord > ${horizon})
+      and not exists (select from typing t where t.account = f.account and t.room_id = f.room_id and t.ord > ${horizon})
+      and not exists (select from receipts r where r.account = f.account and r.room_id = f.room_id and r.ord > ${horizon})
+    limit ${ROOM_BATCH}`;
+  if (left.length === 0) return { rows: 0, events: 0, rooms: 0, more: false };
+  const ids = left.map((row) => row.room_id);
+  let rows = 0;
+  let events = 0;
+  for (const table of LARGE) {
+    const deleted = await tx<{ event_id: EventId }[]>`
+      delete from ${tx(table)} where ctid = any(array(
+        select ctid from ${tx(table)} where account = ${account} and room_id = any(${ids}::text[]) limit ${BATCH_ROWS}))
+      returning event_id`;
+    rows += deleted.length;
+    events += await deleteUnreferenced(tx, deleted.map((row) => row.event_id));
+    if (deleted.length === BATCH_ROWS) return { rows, events, rooms: 0, more: true };
+  }
+  for (const table of SMALL) {
+    const deleted = await tx<{ state: string | null }[]>`
+      delete from ${tx(table)} where account = ${account} and room_id = any(${ids}::text[])
+      returning ${table === "older_chunks" ? tx`state` : tx`null::text as state`}`;
+    rows += deleted.length;
+    events += await deleteUnreferenced(tx, deleted.flatMap((row) => (row.state === null ? [] : (JSON.parse(row.state) as EventId[]))));
+  }
+  return { rows, events, rooms: ids.length, more: ids.length === ROOM_BATCH };
+}
