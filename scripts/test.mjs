@@ -34,8 +34,9 @@ if (args.includes("--static")) finish();
 mkdirSync(join(ROOT, ".cache"), { recursive: true });
 rmSync(REPORT, { force: true });
 console.log("== tests");
-if (!run("vitest", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${REPORT}`, ...args)) failed.push("tests");
-const counts = readCounts();
+const passed = run("vitest", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${REPORT}`, ...args);
+if (!passed) failed.push("tests");
+const counts = readCounts(passed);
 finish(`${counts.passed} passed, ${counts.failed} failed`);
 
 function finish(lastLine) {
@@ -44,12 +45,15 @@ function finish(lastLine) {
   process.exit(failed.length > 0 ? 1 : 0);
 }
 
-/** From vitest's own report. A file that could not even be loaded has no tests in it and is one failure. */
-function readCounts() {
+/**
+ * From vitest's own report. A file that could not even be loaded has no tests in it and is one failure, and so is a run
+ * that failed without any test of it failing.
+ */
+function readCounts(allPassed) {
   try {
     const { numPassedTests, numFailedTests, testResults } = JSON.parse(readFileSync(REPORT, "utf8"));
     const unloaded = testResults.filter((file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed"));
-    return { passed: numPassedTests, failed: numFailedTests + unloaded.length };
+    return { passed: numPassedTests, failed: Math.max(numFailedTests + unloaded.length, allPassed ? 0 : 1) };
   } catch {
     return { passed: 0, failed: 1 };
   }

@@ -12,11 +12,13 @@ import { sessionsRoute } from "../faces/v3/sessions-route.ts";
 import { syncRoute } from "../faces/v3/sync-route.ts";
 import { PostgresFeed } from "../feed/listen.ts";
 import type { DbOptions, Sql } from "../store/db.ts";
+import { checkReady } from "../store/ready.ts";
 import { findToken } from "../store/tokens.ts";
 import { HomeserverClient } from "../upstream/client.ts";
 import { Fetcher } from "../upstream/fetch.ts";
 import { ingest } from "../upstream/ingest/ingest.ts";
 import { resetAccount } from "../upstream/ingest/reset-account.ts";
+import { RetentionJob } from "../upstream/retention.ts";
 import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
 import { unknownToken } from "../wire/errors.ts";
 import { forgetting, passQueue, tokenStore } from "./api-store.ts";
@@ -57,7 +59,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     resetAccount: (account, device) => resetAccount(sql, account, device),
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
-  const retention = {start(){},async stop(){}};
+  const retention = new RetentionJob({ sql, logger, sessionIdleMs: settings.sessionIdleMs });
   const engine = new Engine({
     sql, feed, now,
     sign: (data) => box.sign(data),
@@ -74,7 +76,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     forgetting: forgetting(sql, (account, device) => supervisor.forget(account, device)),
     feed, logger, now,
     ensurePolling: (account, device) => supervisor.ensure(account, device),
-    ready: async () => void (await sql`select 1 from accounts limit 1`),
+    ready: () => checkReady(sql),
     trustedProxies: settings.trustedProxies,
     routes: [syncRoute(engine), sessionsRoute(sql)],
   });

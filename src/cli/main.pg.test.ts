@@ -6,10 +6,12 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test, vi } from "vitest";
 
 import { runCommand, type RunningCommand } from "../../test/support/command.ts";
 import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
+
+vi.setConfig({ testTimeout: 60_000 });
 
 const homeserver = createServer((_request, response) => response.end('{"versions":["v1.1"]}'));
 let server = "";

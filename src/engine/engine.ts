@@ -68,11 +68,14 @@ export type SyncRequest = {
   readonly signal: AbortSignal;
 };
 
+const PAGE_WITHOUT_SINCE = "A page token goes with the `since` that it came with";
+
 type Opened = { readonly token: SyncToken; readonly state: SessionState; readonly request: MergedRequest };
 
 export class Engine {
   readonly #deps: EngineDeps;
   readonly #draining = new AbortController();
+  #arrivals = 0;
 
   constructor(deps: EngineDeps) {
     this.#deps = deps;
@@ -89,21 +92,42 @@ export class Engine {
    */
   async sync(request: SyncRequest): Promise<string> {
     this.#deps.ensurePolling(request.account, request.device);
-    const opened = await this.#open(request);
-    const { pages } = opened.request;
-    if (pages.size > 0) {
-      if (request.since === null) throw invalidParam("A page token goes with the `since` that it came with");
-      return answerPages(this.#deps, { ...request, ...opened, since: request.since });
+    const arrival = this.#arrival();
+    const token = request.since === null ? null : openToken(request.since, this.#deps.sign);
+    if (request.since !== null && !token) throw unknownSession();
+    // Listens from its arrival on, so that of two requests that arrive together it is sure which one ends the other.
+    let params: SessionState["params"] | null = null;
+    const waiter = new Waiter(
+      this.#deps.feed, request.account, (wake) => meaningOf(wake, { device: request.device, session: token?.session, arrival, params }),
+      [request.signal, this.#draining.signal],
+    );
+    try {
+      const opened = await this.#open(request, token);
+      if (opened.request.pages.size > 0) {
+        if (request.since === null) throw invalidParam(PAGE_WITHOUT_SINCE);
+        return await answerPages(this.#deps, { ...request, ...opened, since: request.since });
+      }
+      ({ params } = opened.request);
+      await this.#accept(request, opened);
+      this.#deps.feed.publish({ type: "session", account: request.account, session: opened.token.session, request: arrival });
+      return await this.#wait(request, opened, waiter);
+    } finally {
+      waiter.close();
     }
-    await this.#accept(request, opened);
-    return this.#wait(request, opened);
   }
 
-  async #open(request: SyncRequest): Promise<Opened> {
-    const { sql, sign, options } = this.#deps;
-    if (request.since === null) {
+  /** Sorts after those of all earlier requests. */
+  #arrival(): string {
+    this.#arrivals += 1;
+    const digits = (value: number, length: number) => value.toString(36).padStart(length, "0");
+    return `${digits(this.#deps.now(), 10)} ${digits(this.#arrivals, 10)} ${randomUUID()}`;
+  }
+
+  async #open(request: SyncRequest, token: SyncToken | null): Promise<Opened> {
+    const { sql, options } = this.#deps;
+    if (!token) {
       const merged = mergeRequest(EMPTY_STATE, request.body);
-      if (merged.pages.size > 0) throw invalidParam("A page token goes with the `since` that it came with");
+      if (merged.pages.size > 0) throw invalidParam(PAGE_WITHOUT_SINCE);
       const session = await createSession(
         sql,
         { account: request.account, device: request.device, takesPart: "to_device" in merged.params, presence: "presence" in merged.params },
@@ -111,8 +135,6 @@ export class Engine {
       );
       return { token: firstToken(session), state: EMPTY_STATE, request: merged };
     }
-    const token = openToken(request.since, sign);
-    if (!token) throw unknownSession();
     const body = await findSessionState(sql, request.device, token, options.sessionIdleMs);
     if (body === null) throw unknownSession();
     const state = parseState(body);
@@ -132,36 +154,33 @@ export class Engine {
     if (freed) await purgeToDevice(this.#deps.sql, request.device);
   }
 
-  async #wait(request: SyncRequest, opened: Opened): Promise<string> {
-    const { feed, now } = this.#deps;
-    const requestId = randomUUID();
+  async #wait(request: SyncRequest, opened: Opened, waiter: Waiter): Promise<string> {
+    const { now } = this.#deps;
     const started = now();
     const deadline = started + request.timeout;
     const firstDeadline = request.since === null ? started + this.#deps.options.firstContactMs : deadline;
     const fetchDeadline = started + this.#deps.options.fetchMs;
-    feed.publish({ type: "session", account: request.account, session: opened.token.session, request: requestId });
-    const waiter = new Waiter(feed, request.account, relevantTo(request, opened, requestId), [request.signal, this.#draining.signal]);
     const tried = new Set<string>();
+    let waited = false;
     let { token, state } = opened;
-    try {
-      for (;;) {
-        const question = { account: request.account, device: request.device, token, state, request: opened.request, tried };
-        const outcome = await evaluate(this.#deps.sql, this.#deps.sign, question, now());
-        if (!outcome) throw unknownSession();
-        if (outcome.needs.length > 0) {
-          await this.#fetch(request, outcome.needs, tried, fetchDeadline, waiter.stopped);
-          continue;
-        }
-        const until = outcome.complete ? deadline : Math.max(deadline, firstDeadline);
-        if (outcome.news || now() >= until || waiter.stopped.aborted) return await this.#answer(token, state, outcome);
-        // Nothing to tell: the wait goes on from here, so that the next look is a short one.
-        if (outcome.complete && outcome.parts.length === 0 && sameState(state, outcome.state)) token = { ...token, ...outcome.places };
-        const wake = await waiter.next(until - now());
-        if (wake === "superseded") return JSON.stringify({ next: request.since ?? sealToken(opened.token, this.#deps.sign) });
-        if (wake === "gone") await this.#deps.assertTokenLives(request.tokenHash);
+    for (;;) {
+      const question = { account: request.account, device: request.device, token, state, request: opened.request, tried };
+      const outcome = await evaluate(this.#deps.sql, this.#deps.sign, question, now());
+      if (!outcome) throw unknownSession();
+      if (outcome.needs.length > 0) {
+        await this.#fetch(request, outcome.needs, tried, fetchDeadline, waiter.stopped);
+        continue;
       }
-    } finally {
-      waiter.close();
+      const until = outcome.complete ? deadline : Math.max(deadline, firstDeadline);
+      if (outcome.news || now() >= until || waiter.stopped.aborted) return await this.#answer(token, state, outcome);
+      // Nothing to tell: the wait goes on from here, so that the next look is a short one.
+      if (outcome.complete && outcome.parts.length === 0 && sameState(state, outcome.state)) token = { ...token, ...outcome.places };
+      // The token may have died before we listened.
+      if (!waited) await this.#deps.assertTokenLives(request.tokenHash);
+      waited = true;
+      const wake = await waiter.next(until - now());
+      if (wake === "superseded") return JSON.stringify({ next: request.since ?? sealToken(opened.token, this.#deps.sign) });
+      if (wake === "gone") await this.#deps.assertTokenLives(request.tokenHash);
     }
   }
 
@@ -206,11 +225,18 @@ function sameState(a: SessionState, b: SessionState): boolean {
   return a === b || serializeState(a) === serializeState(b);
 }
 
+type Listening = {
+  readonly device: DeviceNo;
+  /** undefined: the request starts one, which nobody else knows. */
+  readonly session: SessionNo | undefined;
+  readonly arrival: string;
+  /** null: not known yet, so anything may concern it. */
+  readonly params: SessionState["params"] | null;
+};
+
 /** What a wake-up means to a request: a newer one of its session ends it (D11), news that it asked about is looked at. */
-function relevantTo(request: SyncRequest, { token, request: merged }: Opened, requestId: string) {
-  return (wake: Wake): "look" | "superseded" | "gone" | null => {
-    if (wake.type === "session") return wake.session === token.session && wake.request !== requestId ? "superseded" : null;
-    if (wake.kinds?.has("gone")) return "gone";
-    return interestedIn(wake, merged.params, request.device) ? "look" : null;
-  };
+function meaningOf(wake: Wake, { device, session, arrival, params }: Listening): "look" | "superseded" | "gone" | null {
+  if (wake.type === "session") return wake.session === session && wake.request > arrival ? "superseded" : null;
+  if (wake.kinds?.has("gone")) return "gone";
+  return !params || interestedIn(wake, params, device) ? "look" : null;
 }

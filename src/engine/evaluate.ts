@@ -5,7 +5,7 @@ import { readTx, type Sql } from "../store/db.ts";
 import { STREAMS } from "../streams/registry.ts";
 import { type Context, type Evaluation, type Need, NOTHING_TRACKED, type Places, type StreamKey } from "../streams/stream.ts";
 import { toDeviceBound } from "../streams/to-device.ts";
-import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
+import type { AccountNo, DeviceNo, Position, RoomId } from "../wire/ids.ts";
 import { type MergedRequest, memoryOf, selectionOf, type SessionState, type StreamState } from "./session-state.ts";
 import { sealPageToken, type Signer, type SyncToken } from "./token.ts";
 
@@ -42,7 +42,7 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
     let context: Context = {
       tx, account: question.account, device: question.device, session: token.session, userId: head.userId,
       from: token, to: Math.max(head.position, token.position) as Position, deviceSeq: Math.max(head.deviceSeq, token.toDevice, token.e2ee),
-      upstreamSince: head.upstreamSince, ignored: head.ignored, tracked: NOTHING_TRACKED,
+      upstreamSince: head.upstreamSince, ignored: head.ignored, tracked: trackedBefore(question),
       pageRooms: pages.flatMap((page) => page.rooms.map((roomId) => ({ roomId, position: page.position }))),
       tried: question.tried, now,
       sealPage: (place) => sealPageToken({ ...place, session: token.session, position: context.to }, sign),
@@ -64,7 +64,8 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
       if (evaluation.needs) needs.push(...evaluation.needs);
       if (evaluation.tracked) context = { ...context, tracked: evaluation.tracked };
       if (stream.key === "to_device") {
-        context = { ...context, to: await toDeviceBound(context, evaluation) };
+        const { to, deviceSeq } = await toDeviceBound(context, evaluation);
+        context = { ...context, to, deviceSeq };
         places = { ...places, members: context.to };
       }
       snapshot ??= evaluation.snapshot;
@@ -77,6 +78,12 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
       state: { params: question.request.params, streams },
     };
   });
+}
+
+/** What the room list of the token tracked: what those that follow it still do, until it says otherwise. */
+function trackedBefore({ state, request }: Question): Context["tracked"] {
+  const sent = state.streams.room_list?.memory["sent"];
+  return request.params.room_list && Array.isArray(sent) ? { ...NOTHING_TRACKED, kept: sent as RoomId[] } : NOTHING_TRACKED;
 }
 
 /** D23: nothing can be told before the first v2 answer is in; what was asked for is remembered. */

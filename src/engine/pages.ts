@@ -5,11 +5,12 @@ import { readTx } from "../store/db.ts";
 import { addSessionPage, findListSnapshot, readHead } from "../store/sessions.ts";
 import { FORBIDDEN } from "../streams/gate.ts";
 import { listAnswer, listLimit, negotiated } from "../streams/room-list-answer.ts";
-import { roomList, wholeEntries } from "../streams/room-list.ts";
+import { listSelection, roomList, wholeEntries } from "../streams/room-list.ts";
 import { membersLimit, membersSort, readPage, roomMembers } from "../streams/room-members.ts";
+import { spaceChildren } from "../streams/space-children.ts";
 import { type Context, NOTHING_TRACKED, type PageRequest, type StreamKey } from "../streams/stream.ts";
 import { invalidParam, unknownSession } from "../wire/errors.ts";
-import type { RoomId } from "../wire/ids.ts";
+import type { Position, RoomId } from "../wire/ids.ts";
 import type { EngineDeps, SyncRequest } from "./engine.ts";
 import type { MergedRequest, SessionState } from "./session-state.ts";
 import { openPageToken, type PageToken, sealPageToken, type SyncToken } from "./token.ts";
@@ -22,6 +23,8 @@ export type PagesQuestion = SyncRequest & {
 };
 
 type Page = { readonly key: StreamKey; readonly text: string; readonly rooms?: readonly RoomId[] };
+/** Pages go on in the snapshot of the page token that each came with. */
+type Unsealed = Omit<Context, "sealPage">;
 type PageOf<Key> = Extract<PageToken, { stream: Key }>;
 
 /**
@@ -34,11 +37,10 @@ export async function answerPages(deps: EngineDeps, question: PagesQuestion): Pr
   const pages = await readTx(deps.sql, async (tx) => {
     const head = await readHead(tx, token.session);
     if (!head) throw unknownSession();
-    const context: Context = {
+    const context: Unsealed = {
       tx, account: question.account, device: question.device, session: token.session, userId: head.userId,
       from: token, to: head.position, deviceSeq: head.deviceSeq, upstreamSince: head.upstreamSince, ignored: head.ignored,
       tracked: NOTHING_TRACKED, pageRooms: [], tried: new Set(), now: deps.now(),
-      sealPage: (place) => sealPageToken({ ...place, session: token.session, position: positionOf(token, place.stream) }, deps.sign),
     };
     const answers: Page[] = [];
     for (const [key, page] of question.request.pages) answers.push(await answerPage(deps, context, question, key, page));
@@ -49,26 +51,30 @@ export async function answerPages(deps: EngineDeps, question: PagesQuestion): Pr
   return `{${[...parts, `"next":${JSON.stringify(question.since)}`].join(",")}}`;
 }
 
-async function answerPage(deps: EngineDeps, context: Context, question: PagesQuestion, key: StreamKey, page: PageRequest): Promise<Page> {
+async function answerPage(deps: EngineDeps, unsealed: Unsealed, question: PagesQuestion, key: StreamKey, page: PageRequest): Promise<Page> {
   const place = openPageToken(page.since, deps.sign);
   if (!place || place.stream !== key || place.session !== question.token.session) throw unusable(key);
-  if (place.position !== positionOf(question.token, key)) {
+  if (!positionsOf(question.token, key).includes(place.position)) {
     throw invalidParam(`${key}.p.since goes with the \`since\` that it came with; ask for page "1" instead`);
   }
+  const { session, position } = place;
+  const context: Context = { ...unsealed, sealPage: (next) => sealPageToken({ ...next, session, position }, deps.sign) };
   return place.stream === "room_list" ? listPage(context, question, page, place) : membersPage(context, question, page, place);
 }
 
 async function listPage(context: Context, question: PagesQuestion, page: PageRequest, place: PageOf<"room_list">): Promise<Page> {
   const sticky = roomList.resolve(question.state.params.room_list ?? {}) as ReturnType<typeof roomList.resolve>;
   const params = page.limit === undefined ? sticky : { ...sticky, limit: listLimit(page.limit) };
-  const ids = await findListSnapshot(context.tx, context.session, place.snapshot);
+  const selection = listSelection(sticky);
+  const ids = selection === place.selection ? await findListSnapshot(context.tx, context.session, place.snapshot) : null;
   if (!ids) throw unusable("room_list");
   const listed = ids.slice(place.offset, place.offset + params.limit);
   const facts = await factsAt(context.tx, context.account, listed, place.position);
   const rows = listed.flatMap((roomId) => facts.get(roomId) ?? []);
-  const entries = await wholeEntries(context, rows, place.position, params);
+  const children = params.spaces ? await spaceChildren(context, params.spaces, place.position) : undefined;
+  const entries = await wholeEntries(context, rows, place.position, params, children);
   const offset = place.offset + listed.length;
-  const next = offset < ids.length ? context.sealPage({ stream: "room_list", snapshot: place.snapshot, offset }) : undefined;
+  const next = offset < ids.length ? context.sealPage({ stream: "room_list", selection, snapshot: place.snapshot, offset }) : undefined;
   return { key: "room_list", text: listAnswer({ entries, count: ids.length, p: negotiated(params, next) }), rooms: listed };
 }
 
@@ -85,9 +91,9 @@ async function membersPage(context: Context, question: PagesQuestion, page: Page
   return { key: "room_members", text: (await readPage(context, params, roomId, place.position, place.after)).text };
 }
 
-/** The position whose snapshot a stream's pages walk through. */
-function positionOf(token: SyncToken, stream: StreamKey) {
-  return stream === "room_members" ? token.members : token.position;
+/** The positions whose snapshots a stream's pages may walk through. Members lag where a limit split them; the room stream's do not. */
+function positionsOf(token: SyncToken, stream: StreamKey): readonly Position[] {
+  return stream === "room_members" ? [token.members, token.position] : [token.position];
 }
 
 function unusable(key: StreamKey) {

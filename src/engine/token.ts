@@ -76,7 +76,7 @@ export function openToken(text: string, sign: Signer): SyncToken | null {
  */
 export type PageToken = { readonly session: SessionNo; readonly position: Position } & (
   | { readonly stream: "room_members"; readonly roomId: string; readonly membership: readonly string[]; readonly sort: string; readonly after: string }
-  | { readonly stream: "room_list"; readonly snapshot: number; readonly offset: number }
+  | { readonly stream: "room_list"; readonly selection: string; readonly snapshot: number; readonly offset: number }
 );
 
 export function sealPageToken(token: PageToken, sign: Signer): string {

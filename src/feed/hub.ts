@@ -13,7 +13,7 @@ export type WakeKind =
 /**
  * - news: the account's position or one of its devices' seq advanced. `kinds` and `rooms` are absent where they are not known
  *   (it came from another process): then anything may have changed.
- * - session: a newer request of the session began (D11); `request` tells it from the older ones.
+ * - session: a newer request of the session began (D11); `request` sorts after that of each older one.
  */
 export type Wake =
   | {

@@ -4,7 +4,7 @@ import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
 import type { Db } from "./db.ts";
 import type { EventRow } from "./event-row.ts";
 
-export type MemberRow = EventRow & { readonly user_id: UserId; readonly from_ord: number; readonly membership: string };
+export type MemberRow = EventRow & { readonly user_id: UserId; readonly from_ord: number; readonly membership: string; readonly learned: boolean };
 export type MembersState = "none" | "complete" | "stale";
 
 /** Whether the full member list of a room is known (and was kept since). */
@@ -22,7 +22,7 @@ export async function membersAt(
 ): Promise<MemberRow[]> {
   if (wanted.length === 0) return [];
   return db<MemberRow[]>`
-    select m.room_id, m.user_id, m.from_ord, m.membership, m.event_id, m.unsigned, m.age_ts,
+    select m.room_id, m.user_id, m.from_ord, m.membership, m.learned, m.event_id, m.unsigned, m.age_ts,
       'm.room.member' as type, m.user_id as state_key, e.sender, e.body
     from (select distinct * from unnest(${wanted.map((w) => w.roomId)}::text[], ${wanted.map((w) => w.userId)}::text[], ${wanted.map((w) => w.at)}::bigint[])) as w(room_id, user_id, at)
     join members m on m.account = ${account} and m.room_id = w.room_id and m.user_id = w.user_id and m.from_ord <= w.at and m.to_ord > w.at
@@ -34,7 +34,7 @@ export async function membersAt(
 export async function allMembersAt(db: Db, account: AccountNo, rooms: readonly { readonly roomId: RoomId; readonly at: number }[]): Promise<MemberRow[]> {
   if (rooms.length === 0) return [];
   return db<MemberRow[]>`
-    select m.room_id, m.user_id, m.from_ord, m.membership, m.event_id, m.unsigned, m.age_ts,
+    select m.room_id, m.user_id, m.from_ord, m.membership, m.learned, m.event_id, m.unsigned, m.age_ts,
       'm.room.member' as type, m.user_id as state_key, e.sender, e.body
     from unnest(${rooms.map((r) => r.roomId)}::text[], ${rooms.map((r) => r.at)}::bigint[]) as r(room_id, at)
     join members m on m.account = ${account} and m.room_id = r.room_id and m.from_ord <= r.at and m.to_ord > r.at
@@ -75,7 +75,7 @@ export async function memberPage(
       where m.account = ${account} and m.room_id = ${roomId} and m.user_id = ${page.after}
         and m.from_ord <= ${page.at} and m.to_ord > ${page.at}
     )
-    select c.room_id, c.user_id, c.from_ord, c.membership, c.event_id, c.unsigned, c.age_ts,
+    select c.room_id, c.user_id, c.from_ord, c.membership, c.learned, c.event_id, c.unsigned, c.age_ts,
       'm.room.member' as type, c.user_id as state_key, e.sender, e.body
     from (
       select * from listed c
@@ -90,6 +90,18 @@ export async function memberPage(
     order by c.level desc, c.sort_name collate "C", c.user_id collate "C"`;
 }
 
+/** The members of rooms whose present event, at `to`, happened after `from`; by room, then user. */
+export async function membersChanged(db: Db, account: AccountNo, roomIds: readonly RoomId[], from: Position, to: Position): Promise<MemberRow[]> {
+  if (roomIds.length === 0) return [];
+  return db<MemberRow[]>`
+    select m.room_id, m.user_id, m.from_ord, m.membership, m.learned, m.event_id, m.unsigned, m.age_ts,
+      'm.room.member' as type, m.user_id as state_key, e.sender, e.body
+    from members m join events e using (event_id)
+    where m.account = ${account} and m.room_id = any(${[...roomIds]}::text[]) and m.from_ord > ${from} and m.from_ord <= ${to} and m.to_ord > ${to}
+      and not m.learned
+    order by m.room_id, m.user_id collate "C"`;
+}
+
 /** Up to `limit` member events that happened in (from, to], oldest first, of users who are or were of one of the memberships. */
 export async function memberChanges(
   db: Db,
@@ -98,7 +110,7 @@ export async function memberChanges(
   range: { readonly from: Position; readonly to: Position; readonly membership: readonly string[]; readonly limit: number },
 ): Promise<MemberRow[]> {
   return db<MemberRow[]>`
-    select m.room_id, m.user_id, m.from_ord, m.membership, m.event_id, m.unsigned, m.age_ts,
+    select m.room_id, m.user_id, m.from_ord, m.membership, m.learned, m.event_id, m.unsigned, m.age_ts,
       'm.room.member' as type, m.user_id as state_key, e.sender, e.body
     from members m join events e using (event_id)
     where m.account = ${account} and m.room_id = ${roomId} and m.from_ord > ${range.from} and m.from_ord <= ${range.to}

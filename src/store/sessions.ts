@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../wire/ids.ts";
 import type { Db, Sql, Tx } from "./db.ts";
 import { writeTx } from "./db.ts";
+import { purgeToDevice } from "./to-device.ts";
 
 export type NewSession = { readonly account: AccountNo; readonly device: DeviceNo; readonly takesPart: boolean; readonly presence: boolean };
 
@@ -15,15 +16,27 @@ export async function createSession(sql: Sql, session: NewSession, most: number)
   return writeTx(sql, async (tx) => {
     // One at a time per device, so that two together do not pass the bound.
     await tx`select from devices where device = ${session.device} for no key update`;
-    await tx`
+    const removed = await tx`
       delete from sessions where session in (
         select session from sessions where device = ${session.device} and kind = 'v3' order by used_at desc, session desc offset ${most - 1})`;
+    // Before the new one is there, which lacks everything.
+    if (removed.count > 0) await purgeToDevice(tx, session.device);
+    if (session.presence) await forgetOldPresence(tx, session.account);
     const [row] = await tx<{ session: SessionNo }[]>`
       insert into sessions (account, device, kind, takes_part, presence)
       values (${session.account}, ${session.device}, 'v3', ${session.takesPart}, ${session.presence}) returning session`;
     if (!row) throw new Error("no row was returned");
     return row.session;
   });
+}
+
+/**
+ * Presence is asked for only while a session wants it. What is stored when the first one does is from an earlier time, and would be
+ * told as the present: it goes.
+ */
+async function forgetOldPresence(tx: Tx, account: AccountNo): Promise<void> {
+  await tx`
+    delete from presence where account = ${account} and not exists (select from sessions s where s.account = ${account} and s.presence)`;
 }
 
 export type TokenPlace = { readonly session: SessionNo; readonly state: number; readonly position: Position };
@@ -61,6 +74,10 @@ export async function useSession(db: Db, use: SessionUse): Promise<boolean> {
         acked = greatest(acked, ${use.acked ?? 0}::bigint), takes_part = coalesce(${use.takesPart}::boolean, takes_part)
       where session = ${use.session}
       returning acked, takes_part),
+    -- As in forgetOldPresence.
+    absent as (
+      delete from presence where ${use.presence}::boolean and account = ${use.account}
+        and not exists (select from sessions s where s.account = ${use.account} and s.presence)),
     seen as (
       update accounts set seen_at = now() where account = ${use.account} and seen_at < now() - interval '10 minutes'),
     kept as (

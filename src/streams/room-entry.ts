@@ -7,7 +7,7 @@ import { stateAt, stateChanged, type StateRow } from "../store/state.ts";
 import { readTimelines, type Timeline } from "../store/timeline.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
 import { canonicalJson } from "../base/canonical-json.ts";
-import type { ListSort } from "./room-list-sort.ts";
+import type { ListSort, SpacePlace } from "./room-list-sort.ts";
 import type { Context } from "./stream.ts";
 
 export type EntryParams = {
@@ -25,6 +25,10 @@ export type EntryRoom = {
   readonly from: Position;
   /** ms. */
   readonly recency: number;
+  /** Where it stands in its space. */
+  readonly place: SpacePlace | undefined;
+  /** The place is another one than before. */
+  readonly moved: boolean;
 };
 
 /** An entry's JSON, and what tells it from another one of the same room (D16: ages are not news). */
@@ -72,11 +76,14 @@ function compose(
   const events = timeline?.events ?? [];
   const parts: string[] = [];
   for (const key of changedFacts(room)) parts.push(`"${key}":${JSON.stringify(room.now.facts[key] ?? (key === "heroes" ? [] : null))}`);
-  if (!whole && parts.length === 0 && events.length === 0 && state.length === 0 && !timeline?.limited) return null;
+  if (!whole && parts.length === 0 && events.length === 0 && state.length === 0 && !timeline?.limited && !room.moved) return null;
   if (!whole) {
     for (const key of params.sorts.flatMap((sort) => SORTED_BY[sort])) {
       if (!changedFacts(room).includes(key as (typeof FACTS)[number])) parts.push(`"${key}":${JSON.stringify(room.now.facts[key] ?? null)}`);
     }
+  }
+  if (params.sorts.includes("by_space_order")) {
+    parts.push(`"space_order":${JSON.stringify({ order: room.place?.order ?? null, origin_server_ts: room.place?.ts ?? 0 })}`);
   }
   parts.push(`"recency":${room.recency}`);
   const identity = `${parts.join()} ${[...state, ...events].map((row) => row.event_id).join()}`;

@@ -1,6 +1,6 @@
 /** What changed in a room list since a token: entries, rooms that enter or leave, notifications of the rest (S5). */
 
-import { factsAt, joinedFactsAt, recency, roomsWithNewFacts } from "../store/facts.ts";
+import { factsAt, joinedFactsAt, membershipOver, recency, roomsWithNewFacts } from "../store/facts.ts";
 import type { RoomFactsRow } from "../store/room-facts.ts";
 import { roomsWithStateChanges } from "../store/state.ts";
 import { readTimelines, roomsWithEvents, type Timeline } from "../store/timeline.ts";
@@ -9,7 +9,8 @@ import type { Position, RoomId } from "../wire/ids.ts";
 import { type EntryRoom, roomEntries } from "./room-entry.ts";
 import { type ListMemory, type ListParams, listAnswer, negotiated, trackedAfter } from "./room-list-answer.ts";
 import { matchesFilters } from "./room-list-match.ts";
-import { spaceChildren } from "./space-children.ts";
+import { sortRooms } from "./room-list-sort.ts";
+import { type SpaceChildren, spaceChildren } from "./space-children.ts";
 import type { Context, Evaluation } from "./stream.ts";
 import { NO_NEWS } from "./stream.ts";
 
@@ -19,62 +20,97 @@ const NOTIFICATION_EVENTS = 100;
 /** What happens to one changed room. */
 type Fate = "entry" | "enter" | "leave" | "notify";
 
+/** How a changed room was when it was told last. */
+type Base = { readonly from: Position; readonly facts: RoomFactsRow | undefined; /** Not joined all the time since. */ readonly interrupted: boolean };
+
 export async function listDelta(context: Context, params: ListParams, memory: ListMemory): Promise<Evaluation> {
   const from = context.from.position;
-  const late = new Set(context.pageRooms.filter((room) => room.position < from).map((room) => room.roomId));
+  // What a page sent that was fetched with an older token (D14) is told from where that page was.
+  const late = new Map(context.pageRooms.filter((room) => room.position < from).map((room) => [room.roomId, room.position]));
   const sent = new Set([...memory.sent, ...context.pageRooms.map((room) => room.roomId)]);
   const [childrenBefore, childrenNow] = params.spaces
     ? await Promise.all([spaceChildren(context, params.spaces, from), spaceChildren(context, params.spaces, context.to)])
     : [undefined, undefined];
-  const changed = new Set([
-    ...(await changedRooms(context, params)),
-    ...late,
-    ...[...(childrenNow?.keys() ?? [])].filter((roomId) => !childrenBefore?.has(roomId)),
-    ...[...(childrenBefore?.keys() ?? [])].filter((roomId) => !childrenNow?.has(roomId)),
-  ]);
-  const ids = [...changed];
-  const [now, before, last] = await Promise.all([
+  const moved = movedChildren(params, childrenBefore, childrenNow);
+  const ids = [...new Set([...(await changedRooms(context, params)), ...late.keys(), ...moved])];
+  const [now, bases, last] = await Promise.all([
     factsAt(context.tx, context.account, ids, context.to),
-    factsAt(context.tx, context.account, ids, from),
+    readBases(context, ids, late),
     recency(context.tx, context.account),
   ]);
-  const matched = (row: RoomFactsRow | undefined, children: ReadonlyMap<RoomId, unknown> | undefined) =>
+  const matched = (row: RoomFactsRow | undefined, children: SpaceChildren | undefined) =>
     row?.membership === "join" && params.rooms && matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id));
 
   const fates = new Map<RoomId, Fate>();
   for (const roomId of ids) {
     const matchesNow = matched(now.get(roomId), childrenNow);
-    if (sent.has(roomId)) fates.set(roomId, !matchesNow ? "leave" : late.has(roomId) ? "enter" : "entry");
+    const base = bases.get(roomId);
+    const again = base?.interrupted !== false;
+    if (sent.has(roomId)) fates.set(roomId, !matchesNow ? "leave" : again ? "enter" : "entry");
     // With spaces the active set is all their children, whether a page sent them yet or not.
-    else if (matchesNow && (params.spaces !== null || !matched(before.get(roomId), childrenBefore))) fates.set(roomId, "enter");
+    else if (matchesNow && (params.spaces !== null || again || !matched(base?.facts, childrenBefore))) fates.set(roomId, "enter");
     else if (params.trackNotifications && now.get(roomId)?.membership === "join") fates.set(roomId, "notify");
   }
 
-  const entryRooms: EntryRoom[] = [];
+  const told: EntryRoom[] = [];
   for (const [roomId, fate] of fates) {
     const row = now.get(roomId);
-    const whole = fate === "enter" || !before.has(roomId);
+    const base = bases.get(roomId);
+    const whole = fate === "enter" || base?.facts === undefined;
     // A room that only stopped matching is named in `removed`; one that the user left ends with the leave event.
-    if (!row || fate === "notify" || (fate === "leave" && row.membership === "join")) continue;
-    if (fate === "leave" && whole) continue;
-    entryRooms.push({
-      now: row, before: whole ? undefined : before.get(roomId), from: whole ? (0 as Position) : from, recency: last.get(roomId)?.lastTs ?? 0,
+    if (!row || fate === "notify" || (fate === "leave" && (whole || row.membership === "join"))) continue;
+    told.push({
+      now: row, before: whole ? undefined : base.facts, from: whole ? (0 as Position) : base.from, recency: last.get(roomId)?.lastTs ?? 0,
+      place: childrenNow?.get(roomId), moved: moved.has(roomId),
     });
   }
-  const byRecency = entryRooms.sort((a, b) => b.recency - a.recency);
-  const entries = await roomEntries(context, byRecency, context.to, params);
+  const entries = await roomEntries(context, inOrder(told, params), context.to, params);
   const removed = [...fates].filter(([, fate]) => fate === "leave").map(([roomId]) => roomId);
   const quiet = [...fates].filter(([, fate]) => fate === "notify").map(([roomId]) => roomId);
-  const notifications = await notificationEntries(context, quiet, now, before);
+  const notifications = await notificationEntries(context, quiet, now, bases);
 
   const after = [...sent].filter((roomId) => fates.get(roomId) !== "leave");
   for (const [roomId, fate] of fates) if (fate === "enter" && !sent.has(roomId)) after.push(roomId);
-  const nextMemory = { sent: after.sort() } satisfies ListMemory;
   // Rooms that a page sent start now in the streams that follow this one.
-  const tracked = trackedAfter(memory.sent, after);
-  if (entries.length + removed.length + notifications.length === 0) return { ...NO_NEWS, memory: nextMemory, tracked };
+  const tracked = trackedAfter(context.tracked.kept, after);
+  const unchanged = entries.length + removed.length + notifications.length === 0;
+  const nextMemory = { sent: after.sort(), ...(unchanged && memory.page !== undefined && { page: memory.page }) } satisfies ListMemory;
+  if (unchanged) return { ...NO_NEWS, memory: nextMemory, tracked };
   const count = await countMatching(context, params, childrenNow);
   return { text: listAnswer({ entries, count, p: negotiated(params), removed, notifications }), news: true, memory: nextMemory, tracked };
+}
+
+/** Rooms that became children or are none any more, and where the order is told those that have another place. */
+function movedChildren(params: ListParams, before: SpaceChildren | undefined, now: SpaceChildren | undefined): Set<RoomId> {
+  const ordered = params.sorts.includes("by_space_order");
+  const moved = new Set<RoomId>();
+  for (const roomId of new Set([...(before?.keys() ?? []), ...(now?.keys() ?? [])])) {
+    const [a, b] = [before?.get(roomId), now?.get(roomId)];
+    if (!a !== !b || (ordered && (a?.order !== b?.order || a?.ts !== b?.ts))) moved.add(roomId);
+  }
+  return moved;
+}
+
+/** `late`: rooms that were told at another position than the token's. */
+async function readBases(context: Context, ids: readonly RoomId[], late: ReadonlyMap<RoomId, Position>): Promise<Map<RoomId, Base>> {
+  const bases = new Map<RoomId, Base>();
+  for (const [from, rooms] of Map.groupBy(ids, (roomId) => late.get(roomId) ?? context.from.position)) {
+    const [facts, standings] = await Promise.all([
+      factsAt(context.tx, context.account, rooms, from),
+      membershipOver(context.tx, context.account, rooms, from, context.to),
+    ]);
+    for (const roomId of rooms) bases.set(roomId, { from, facts: facts.get(roomId), interrupted: standings.get(roomId)?.interrupted !== false });
+  }
+  return bases;
+}
+
+/** Entries come in the order of the list (S5: `rooms` is ordered). */
+function inOrder(rooms: readonly EntryRoom[], params: ListParams): EntryRoom[] {
+  const byId = new Map(rooms.map((room) => [room.now.room_id, room]));
+  const sorted = sortRooms(rooms.map((room) => room.now), params.sorts, {
+    lastTs: (roomId) => byId.get(roomId)?.recency ?? 0, spacePlace: (roomId) => byId.get(roomId)?.place,
+  });
+  return sorted.flatMap((row) => byId.get(row.room_id) ?? []);
 }
 
 async function changedRooms(context: Context, params: ListParams): Promise<RoomId[]> {
@@ -87,7 +123,7 @@ async function changedRooms(context: Context, params: ListParams): Promise<RoomI
   return [...events.keys(), ...facts, ...state];
 }
 
-async function countMatching(context: Context, params: ListParams, children: ReadonlyMap<RoomId, unknown> | undefined): Promise<number> {
+async function countMatching(context: Context, params: ListParams, children: SpaceChildren | undefined): Promise<number> {
   if (!params.rooms) return 0;
   const joined = await joinedFactsAt(context.tx, context.account, context.to);
   return joined.filter((row) => matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id))).length;
@@ -98,7 +134,7 @@ async function countMatching(context: Context, params: ListParams, children: Rea
  * client can tell what they are.
  */
 async function notificationEntries(
-  context: Context, rooms: readonly RoomId[], now: ReadonlyMap<RoomId, RoomFactsRow>, before: ReadonlyMap<RoomId, RoomFactsRow>,
+  context: Context, rooms: readonly RoomId[], now: ReadonlyMap<RoomId, RoomFactsRow>, bases: ReadonlyMap<RoomId, Base>,
 ): Promise<string[]> {
   const windows = rooms.map((roomId) => ({ roomId, after: context.from.position }));
   const timelines = await readTimelines(context.tx, context.account, windows, {
@@ -109,7 +145,7 @@ async function notificationEntries(
     const row = now.get(roomId);
     if (!row) continue;
     const { is_encrypted: encrypted, notification_count, highlight_count } = row.facts;
-    const was = before.get(roomId)?.facts;
+    const was = bases.get(roomId)?.facts?.facts;
     const counted = notification_count !== (was?.notification_count ?? 0) || highlight_count !== (was?.highlight_count ?? 0);
     const events = toldEvents(timelines.get(roomId), encrypted);
     if (!counted && events.length === 0) continue;

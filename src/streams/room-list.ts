@@ -10,7 +10,7 @@ import { listAnswer, type ListMemory, listLimit, type ListParams, negotiated, tr
 import { type ListFilters, matchesFilters } from "./room-list-match.ts";
 import { listSorts, sortRooms } from "./room-list-sort.ts";
 import { type Entry, type EntryRoom, roomEntries } from "./room-entry.ts";
-import { spaceChildren } from "./space-children.ts";
+import { type SpaceChildren, spaceChildren } from "./space-children.ts";
 import type { Context, Evaluation, Memory, Stream } from "./stream.ts";
 import { clampLimit, NO_NEWS } from "./stream.ts";
 
@@ -35,33 +35,38 @@ export const roomList: Stream<ListParams> = {
   async evaluate(context, params, memory, firstPage) {
     const before = memory as ListMemory | undefined;
     if (before && !firstPage) return listDelta(context, params, before);
-    return firstRooms(context, params, before, firstPage);
+    return firstRooms(context, params, firstPage ? before : undefined);
   },
 };
 
-/** Page one at the context's position: the first answer of the stream, or what `p.since = "1"` asks for. */
-async function firstRooms(context: Context, params: ListParams, before: ListMemory | undefined, asked: boolean): Promise<Evaluation> {
-  const ordered = params.rooms ? await orderedRooms(context, params) : [];
+/** Tells the parameters that a kept list of rooms answers: its pages are for no others. */
+export function listSelection(params: ListParams): string {
+  return hashOf(roomList.selection(params)).slice(0, 12);
+}
+
+/**
+ * Page one at the context's position: the first answer of the stream, or what `p.since = "1"` asks for. The active set starts
+ * anew with it. `before`: what page one was, where it is no news if it still is (D16).
+ */
+async function firstRooms(context: Context, params: ListParams, before: ListMemory | undefined): Promise<Evaluation> {
+  const children = params.spaces ? await spaceChildren(context, params.spaces, context.to) : undefined;
+  const ordered = params.rooms ? await orderedRooms(context, params, children) : [];
   const listed = ordered.slice(0, params.limit);
-  const entries = await wholeEntries(context, listed, context.to, params);
+  const entries = await wholeEntries(context, listed, context.to, params, children);
   const sent = listed.map((row) => row.room_id).sort();
-  const page = asked ? hashOf([params, ordered.length, entries.map((entry) => entry.identity)]) : undefined;
-  const memory = { sent, ...(page !== undefined && { page }) } satisfies ListMemory as Memory;
-  const tracked = trackedAfter(before?.sent ?? [], sent);
-  if (before && page !== undefined && before.page === page) return { ...NO_NEWS, memory, tracked };
+  const page = hashOf([params, ordered.length, entries.map((entry) => entry.identity)]);
+  const memory = { sent, page } satisfies ListMemory as Memory;
+  const tracked = trackedAfter(context.tracked.kept, sent);
+  if (before?.page === page) return { ...NO_NEWS, memory, tracked };
   const snapshot = ordered.length > listed.length ? snapshotOf(ordered.map((row) => row.room_id)) : undefined;
-  const next = snapshot && context.sealPage({ stream: "room_list", snapshot: snapshot.number, offset: listed.length });
-  const text = listAnswer({ entries, count: ordered.length, p: negotiated(params, next) });
+  const place = snapshot && { stream: "room_list" as const, selection: listSelection(params), snapshot: snapshot.number, offset: listed.length };
+  const text = listAnswer({ entries, count: ordered.length, p: negotiated(params, place && context.sealPage(place)) });
   return { text, news: true, memory, tracked, ...(snapshot && { snapshot }) };
 }
 
 /** All rooms that match at the context's position, in order. */
-async function orderedRooms(context: Context, params: ListParams): Promise<RoomFactsRow[]> {
-  const [joined, last, children] = await Promise.all([
-    joinedFactsAt(context.tx, context.account, context.to),
-    recency(context.tx, context.account),
-    params.spaces ? spaceChildren(context, params.spaces, context.to) : undefined,
-  ]);
+async function orderedRooms(context: Context, params: ListParams, children: SpaceChildren | undefined): Promise<RoomFactsRow[]> {
+  const [joined, last] = await Promise.all([joinedFactsAt(context.tx, context.account, context.to), recency(context.tx, context.account)]);
   const matching = joined.filter((row) => matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id)));
   return sortRooms(matching, params.sorts, {
     lastTs: (roomId) => last.get(roomId)?.lastTs ?? 0,
@@ -70,9 +75,13 @@ async function orderedRooms(context: Context, params: ListParams): Promise<RoomF
 }
 
 /** Whole entries of rooms at a position, in the given order. */
-export async function wholeEntries(context: Context, rooms: readonly RoomFactsRow[], at: Position, params: ListParams): Promise<Entry[]> {
+export async function wholeEntries(
+  context: Context, rooms: readonly RoomFactsRow[], at: Position, params: ListParams, children: SpaceChildren | undefined,
+): Promise<Entry[]> {
   const last = await recency(context.tx, context.account);
-  const whole = rooms.map((now): EntryRoom => ({ now, before: undefined, from: 0 as Position, recency: last.get(now.room_id)?.lastTs ?? 0 }));
+  const whole = rooms.map((now): EntryRoom => ({
+    now, before: undefined, from: 0 as Position, recency: last.get(now.room_id)?.lastTs ?? 0, place: children?.get(now.room_id), moved: false,
+  }));
   return roomEntries(context, whole, at, params);
 }
 

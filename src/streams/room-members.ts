@@ -2,9 +2,10 @@
 
 import { createHash } from "node:crypto";
 import { type EventRow, rowText } from "../store/event-row.ts";
-import { memberChanges, memberPage, membersState, type MemberOrder, type MemberRow } from "../store/members.ts";
+import { memberChanges, memberPage, membersAt, membersState, type MemberOrder, type MemberRow } from "../store/members.ts";
 import { stateEvent } from "../store/state.ts";
 import { powerLevels } from "../wire/power-levels.ts";
+import { roomVersionOf } from "../wire/room-versions.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
 import { FORBIDDEN, roomGate } from "./gate.ts";
 import { canonicalJson } from "../base/canonical-json.ts";
@@ -53,19 +54,15 @@ export const roomMembers: Stream<MembersParams> = {
         return { text: `{${FORBIDDEN}}`, news: true, memory: gate.memory, places };
       case "silent":
         return { ...NO_NEWS, memory: gate.memory, places };
-      case "lost": {
-        const own = await memberChanges(context.tx, context.account, roomId, {
-          from: context.from.members, to: context.to, membership: ["join", "leave", "ban"], limit: 1000,
-        });
-        const leave = own.filter((row) => row.user_id === context.userId).slice(-1);
-        return { text: `{"events":[${texts(context, leave)}],"p":${negotiated(params)},${FORBIDDEN}}`, news: true, memory: gate.memory, places };
-      }
+      case "lost":
+        return lastDelta(context, params, roomId, memory, gate.memory);
       case "start":
       case "delta": {
         const need = await missingList(context, roomId);
-        // Not told until the list is known: the place stays, so that nothing of it is skipped (D24).
-        if (need === "wait") return { ...NO_NEWS, memory, places: { members: context.from.members } };
-        if (need) return { ...NO_NEWS, memory, places: { members: context.from.members }, needs: [need] };
+        // Not told until the list is known: a delta's place stays, so that nothing of it is skipped, a start is put off (D24).
+        const kept = gate.step === "start" ? undefined : memory;
+        if (need === "wait") return { ...NO_NEWS, memory: kept, places: { members: context.from.members } };
+        if (need) return { ...NO_NEWS, memory: kept, places: { members: context.from.members }, needs: [need] };
         if (gate.step === "start" || firstPage) return pageOne(context, params, roomId, memory, gate.memory, firstPage);
         return delta(context, params, roomId, gate.memory);
       }
@@ -85,27 +82,48 @@ async function pageOne(
 ): Promise<Evaluation> {
   const places = { members: context.to };
   const page = await readPage(context, params, roomId, context.to, null);
-  if (!asked) return { text: page.text, news: true, memory: withoutPage(after), places };
-  // D16: the same page one as in this token's last answer is no news.
   const hash = createHash("sha256").update(canonicalJson([params, page.ids])).digest("base64url");
   const memory = { ...after, page: hash };
-  return before?.["page"] === hash ? { ...NO_NEWS, memory, places } : { text: page.text, news: true, memory, places };
+  // D16: the same page one as in this token's last answer is no news.
+  if (asked && before?.["page"] === hash) return { ...NO_NEWS, memory, places };
+  return { text: page.text, news: true, memory, places };
 }
 
 function withoutPage({ page: _page, ...memory }: Memory): Memory {
   return memory;
 }
 
+/** What happened since, at most `limit`: the rest is told from where this ends. */
 async function delta(context: Context, params: MembersParams, roomId: RoomId, memory: Memory): Promise<Evaluation> {
+  const { told, members } = await changes(context, params, roomId);
+  if (told.length === 0) return { ...NO_NEWS, memory, places: { members } };
+  const text = `{"events":[${texts(context, told)}],"p":${negotiated(params)}}`;
+  return { text, news: true, memory: withoutPage(memory), places: { members } };
+}
+
+/** The room was left (D18): what happened until then, as far as the limit goes, and with the last of it the user's own leave. */
+async function lastDelta(
+  context: Context, params: MembersParams, roomId: RoomId, before: Memory | undefined, after: Memory,
+): Promise<Evaluation> {
+  const { told, members } = await changes(context, params, roomId);
+  if (members < context.to) {
+    const text = `{"events":[${texts(context, told)}],"p":${negotiated(params)}}`;
+    return { text, news: true, memory: withoutPage(before ?? {}), places: { members } };
+  }
+  const own = await membersAt(context.tx, context.account, [{ roomId, userId: context.userId, at: context.to }]);
+  const leave = own.filter((row) => row.membership !== "join" && !told.some((event) => event.event_id === row.event_id));
+  const text = `{"events":[${texts(context, [...told, ...leave])}],"p":${negotiated(params)},${FORBIDDEN}}`;
+  return { text, news: true, memory: withoutPage(after), places: { members } };
+}
+
+/** The events since the token's place, and the place behind them. */
+async function changes(context: Context, params: MembersParams, roomId: RoomId): Promise<{ told: readonly MemberRow[]; members: Position }> {
   const rows = await memberChanges(context.tx, context.account, roomId, {
     from: context.from.members, to: context.to, membership: params.membership, limit: params.limit + 1,
   });
   const told = rows.slice(0, params.limit);
   const last = told.at(-1);
-  const members = rows.length > params.limit && last ? (last.from_ord as Position) : context.to;
-  if (told.length === 0) return { ...NO_NEWS, memory: withoutPage(memory), places: { members } };
-  const text = `{"events":[${texts(context, told)}],"p":${negotiated(params)}}`;
-  return { text, news: true, memory: withoutPage(memory), places: { members } };
+  return { told, members: rows.length > params.limit && last ? (last.from_ord as Position) : context.to };
 }
 
 /**
@@ -140,10 +158,9 @@ async function memberOrder(context: Context, sort: MembersSort, roomId: RoomId, 
     stateEvent(context.tx, context.account, roomId, "m.room.power_levels", "", at),
     stateEvent(context.tx, context.account, roomId, "m.room.create", "", at),
   ]);
-  const created = create ? (JSON.parse(create.body) as { content?: { additional_creators?: unknown; room_version?: unknown } }).content : undefined;
-  const version = typeof created?.room_version === "string" ? created.room_version : undefined;
+  const created = create ? (JSON.parse(create.body) as { content?: { additional_creators?: unknown } }).content : undefined;
   const content = levels ? (JSON.parse(levels.body) as { content?: unknown }).content : null;
-  const read = powerLevels(content, create?.sender ?? null, created?.additional_creators, version);
+  const read = powerLevels(content, create?.sender ?? null, created?.additional_creators, roomVersionOf(created));
   return { by: "power", explicit: read.explicit, usersDefault: read.usersDefault };
 }
 

@@ -2,7 +2,7 @@
 
 import { type EventRow, rowText } from "../store/event-row.ts";
 import { factsAt } from "../store/facts.ts";
-import { allMembersAt, membersAt, type MemberRow } from "../store/members.ts";
+import { allMembersAt, membersAt, membersChanged, type MemberRow } from "../store/members.ts";
 import type { RoomFacts, RoomFactsRow } from "../store/room-facts.ts";
 import { stateAt, stateChanged, type StateRow, type StateSelector } from "../store/state.ts";
 import type { RoomId } from "../wire/ids.ts";
@@ -63,24 +63,38 @@ async function windowStates(context: Context, windows: readonly Window[], select
   return states;
 }
 
-/** `m.room.member` events that the `state` parameter names. */
+/** Whether the `state` parameter names every member of a room: then its full list must be known. */
+export function namesAllMembers(selector: StateSelector): boolean {
+  return memberKeys(selector).includes("*");
+}
+
+function memberKeys(selector: StateSelector): string[] {
+  return selector === "all" ? [] : selector.filter(([type]) => type === "m.room.member" || type === "*").map(([, key]) => key);
+}
+
+/** `m.room.member` events that the `state` parameter names: as they were before each window, or what changed of them. */
 async function namedMembers(context: Context, windows: readonly Window[], selector: StateSelector): Promise<MemberRow[]> {
-  if (selector === "all") return [];
-  const keys = selector.filter(([type]) => type === "m.room.member").map(([, key]) => key);
+  const keys = memberKeys(selector);
   if (keys.length === 0) return [];
-  const targets = windows.map((w) => ({ roomId: w.task.roomId, at: w.startsAt, initial: w.task.step === "start" }));
-  const rows = keys.includes("*")
-    ? await allMembersAt(context.tx, context.account, targets)
-    : await membersAt(context.tx, context.account, targets.flatMap((target) => keys.map((userId) => ({ ...target, userId }))));
-  const initial = new Set(targets.filter((target) => target.initial).map((target) => target.roomId));
-  return rows.filter((row) => initial.has(row.room_id) || row.from_ord > context.from.position);
+  const membersOf = (at: (window: Window) => number) => {
+    const targets = windows.map((window) => ({ roomId: window.task.roomId, at: at(window) }));
+    return keys.includes("*")
+      ? allMembersAt(context.tx, context.account, targets)
+      : membersAt(context.tx, context.account, targets.flatMap((target) => keys.map((userId) => ({ ...target, userId }))));
+  };
+  const [atStart, atEnd] = await Promise.all([membersOf((window) => window.startsAt), membersOf(() => context.to)]);
+  const initial = new Set(windows.filter((window) => window.task.step === "start").map((window) => window.task.roomId));
+  const known = new Set(atStart.map((row) => `${row.room_id} ${row.user_id}`));
+  // Who was learned late was a member before.
+  const late = atEnd.filter((row) => row.learned && initial.has(row.room_id) && !known.has(`${row.room_id} ${row.user_id}`));
+  return [...atStart.filter((row) => initial.has(row.room_id) || row.from_ord > context.from.position), ...late];
 }
 
 function isSelected(row: StateRow, selector: StateSelector): boolean {
   return selector === "all" || selector.some(([type, key]) => (type === "*" || type === row.type) && (key === "*" || key === row.state_key));
 }
 
-/** The members that the senders of each window's events need, or with a limit the first page of all. */
+/** The members that each window needs, or with a limit the first page of all. */
 async function windowMembers(context: Context, params: RoomParams, windows: readonly Window[]): Promise<Map<RoomId, string>> {
   const texts = new Map<RoomId, string>();
   const paged = (window: Window) => params.memberLimit > 0 && window.task.step === "start";
@@ -88,26 +102,42 @@ async function windowMembers(context: Context, params: RoomParams, windows: read
     const list = { membership: ["join", "invite"], limit: params.memberLimit, sort: params.memberSort };
     texts.set(window.task.roomId, (await readPage(context, list, window.task.roomId, context.to, null)).text);
   }
-  const wanted = windows.filter((window) => !paged(window)).flatMap((window) =>
-    [...new Set(window.events.map((event) => event.sender))].map((userId) => ({ roomId: window.task.roomId, userId })),
-  );
-  const starts = new Map(windows.map((window) => [window.task.roomId, window.startsAt]));
-  const [atStart, atEnd] = await Promise.all([
-    membersAt(context.tx, context.account, wanted.map((w) => ({ ...w, at: starts.get(w.roomId) ?? 0 }))),
-    membersAt(context.tx, context.account, wanted.map((w) => ({ ...w, at: context.to }))),
-  ]);
-  for (const window of windows.filter((w) => !paged(w))) {
+  const single = windows.filter((window) => !paged(window));
+  const [needed, hidden] = await Promise.all([neededMembers(context, single), hiddenMembers(context, params, single)]);
+  for (const window of single) {
     const { roomId } = window.task;
-    const shown = new Set(window.events.map((event) => event.event_id));
     const rows = new Map<string, MemberRow>();
-    // A member whose first event we know is in the timeline has none before it.
-    for (const row of atEnd) if (row.room_id === roomId && !shown.has(row.event_id)) rows.set(row.user_id, row);
-    for (const row of atStart) if (row.room_id === roomId) rows.set(row.user_id, row);
+    for (const row of [...hidden, ...needed]) if (row.room_id === roomId) rows.set(row.user_id, row);
     if (rows.size > 0 || window.task.step === "start") {
       texts.set(roomId, `{"events":[${[...rows.values()].map((row) => rowText(row, context.device, context.now)).join(",")}]}`);
     }
   }
   return texts;
+}
+
+/** Members as they were before each window: its events' senders; of a room that was left, the user himself as he is now (D18). */
+async function neededMembers(context: Context, windows: readonly Window[]): Promise<MemberRow[]> {
+  const senders = (at: (window: Window) => number) =>
+    windows.flatMap((window) => [...new Set(window.events.map((event) => event.sender))].map((userId) => ({ roomId: window.task.roomId, userId, at: at(window) })));
+  const lost = windows.filter((window) => window.task.step === "lost").map(({ task }) => ({ roomId: task.roomId, userId: context.userId, at: context.to }));
+  const [atStart, atEnd, own] = await Promise.all([
+    membersAt(context.tx, context.account, senders((window) => window.startsAt)),
+    membersAt(context.tx, context.account, senders(() => context.to)),
+    membersAt(context.tx, context.account, lost),
+  ]);
+  const shown = new Set(windows.flatMap((window) => window.events.map((event) => event.event_id)));
+  const unseen = (row: MemberRow) => !shown.has(row.event_id);
+  // A member whose first event we know is in the timeline has none before it.
+  return [...atEnd.filter(unseen), ...atStart, ...own.filter((row) => unseen(row) && row.membership !== "join")];
+}
+
+/** Members that changed, where a filter takes them out of the timeline: they come beside it, as other state comes in `state`. */
+async function hiddenMembers(context: Context, params: RoomParams, windows: readonly Window[]): Promise<MemberRow[]> {
+  if (params.types === undefined && params.notTypes === undefined) return [];
+  const later = windows.filter((window) => window.task.step !== "start").map((window) => window.task.roomId);
+  const shown = new Set(windows.flatMap((window) => window.events.map((event) => event.event_id)));
+  const changed = await membersChanged(context.tx, context.account, later, context.from.position, context.to);
+  return changed.filter((row) => !shown.has(row.event_id));
 }
 
 function compose(

@@ -5,7 +5,8 @@ import type { StateSelector } from "../store/state.ts";
 import type { RoomId } from "../wire/ids.ts";
 import { FORBIDDEN, gateStep, roomGate } from "./gate.ts";
 import { type MembersSort, membersSort, missingList } from "./room-members.ts";
-import { type RoomTask, roomViews } from "./room-view.ts";
+import { namesAllMembers, roomViews } from "./room-view.ts";
+import type { RoomTask } from "./room-window.ts";
 import type { Context, Evaluation, Memory, Need, Stream } from "./stream.ts";
 import { clampLimit, NO_NEWS } from "./stream.ts";
 
@@ -50,17 +51,18 @@ export const room: Stream<RoomParams> = {
 async function trackedRooms(context: Context, params: RoomParams, memory: Memory | undefined): Promise<Evaluation> {
   const { kept, added, removed } = context.tracked;
   const standings = await membershipOver(context.tx, context.account, [...kept, ...removed], context.from.position, context.to);
+  const pending = new Set((memory?.["pending"] as readonly RoomId[] | undefined) ?? []);
   const tasks: RoomTask[] = added.map((roomId) => ({ roomId, step: "start" }));
   for (const roomId of kept) {
     const standing = standings.get(roomId) ?? { joinedNow: false, interrupted: false };
-    const { step } = gateStep(memory ? "live" : undefined, standing);
+    const { step } = gateStep(memory && !pending.has(roomId) ? "live" : undefined, standing);
     if (step === "start" || step === "delta") tasks.push({ roomId, step });
   }
+  const gone = memory && removed.length > 0 ? await factsAt(context.tx, context.account, removed, context.to) : new Map();
   for (const roomId of memory ? removed : []) {
-    const left = await factsAt(context.tx, context.account, [roomId], context.to);
-    if (left.get(roomId)?.membership !== "join") tasks.push({ roomId, step: "lost" });
+    if (gone.get(roomId)?.membership !== "join") tasks.push({ roomId, step: "lost" });
   }
-  return views(context, params, tasks, memory, memory ?? {});
+  return views(context, params, tasks, memory, {});
 }
 
 /** Tells rooms; where something must be fetched first, tells only what it needs (D24). */
@@ -68,17 +70,22 @@ async function views(
   context: Context, params: RoomParams, tasks: readonly RoomTask[], before: Memory | undefined, after: Memory,
 ): Promise<Evaluation> {
   const needs: Need[] = [];
-  for (const task of params.memberLimit > 0 ? tasks : []) {
+  const pending: RoomId[] = [];
+  const wantsList = params.memberLimit > 0 || namesAllMembers(params.state);
+  for (const task of wantsList ? tasks : []) {
     if (task.step !== "start") continue;
     const need = await missingList(context, task.roomId);
-    if (need === "wait") return { ...NO_NEWS, memory: before };
-    if (need) needs.push(need);
+    if (need === "wait") pending.push(task.roomId);
+    else if (need) needs.push(need);
   }
   if (needs.length > 0) return { ...NO_NEWS, memory: before, needs };
-  const told = await roomViews(context, params, tasks);
+  // A room whose members cannot be had yet is left out, and starts when they are there (D24).
+  if (pending.length > 0 && params.roomId !== "room_list") return { ...NO_NEWS, memory: undefined };
+  const told = await roomViews(context, params, tasks.filter((task) => !pending.includes(task.roomId)));
   if (told.needs.length > 0) return { ...NO_NEWS, memory: before, needs: told.needs };
+  const memory = pending.length > 0 ? { ...after, pending: pending.toSorted() } : after;
   const rooms = `{${told.rooms.map(({ roomId, text }) => `${JSON.stringify(roomId)}:${text}`).join(",")}}`;
-  if (tasks.some((task) => task.step === "lost") && params.roomId !== "room_list") return { text: rooms, news: true, memory: after };
-  if (before && told.rooms.length === 0) return { ...NO_NEWS, memory: after };
-  return { text: `{"rooms":${rooms}}`, news: true, memory: after };
+  if (tasks.some((task) => task.step === "lost") && params.roomId !== "room_list") return { text: rooms, news: true, memory };
+  if (before && told.rooms.length === 0) return { ...NO_NEWS, memory };
+  return { text: `{"rooms":${rooms}}`, news: true, memory };
 }

@@ -50,7 +50,7 @@ export const NOTHING_TRACKED: Tracked = { kept: [], added: [], removed: [] };
 /** A page token without what binds it to its session and snapshot, which the engine adds. */
 export type PagePlace =
   | { readonly stream: "room_members"; readonly roomId: string; readonly membership: readonly string[]; readonly sort: string; readonly after: string }
-  | { readonly stream: "room_list"; readonly snapshot: number; readonly offset: number };
+  | { readonly stream: "room_list"; readonly selection: string; readonly snapshot: number; readonly offset: number };
 
 /** One evaluation's view of the database and the session. Everything is read up to `to`, in one read transaction. */
 export type Context = {

@@ -25,13 +25,16 @@ export const toDevice: Stream<Params> = {
 };
 
 /**
- * D19: the position that other streams may advance to: before the batch of the first message that is still to be told,
- * so that a key is never later than the events it opens.
+ * D19: how far the other streams may advance: to before the batch of the first message that is still to be told, so that a key is
+ * never later than the events it opens. Within a batch the messages have the lower seqs, its device lists follow.
  */
-export async function toDeviceBound(context: Context, evaluation: Evaluation): Promise<Position> {
+export async function toDeviceBound(context: Context, evaluation: Evaluation): Promise<Pick<Context, "to" | "deviceSeq">> {
   const told = evaluation.places?.toDevice ?? context.from.toDevice;
   const exempt = Number(evaluation.memory?.["since"] ?? 0);
   const [waiting] = await readToDevice(context.tx, context.device, Math.max(told, exempt), 1);
-  if (!waiting || waiting.before_pos >= context.to) return context.to;
-  return Math.max(waiting.before_pos, context.from.position) as Position;
+  if (!waiting) return context;
+  return {
+    to: Math.max(Math.min(waiting.before_pos, context.to), context.from.position) as Position,
+    deviceSeq: Math.max(waiting.seq - 1, context.from.e2ee),
+  };
 }

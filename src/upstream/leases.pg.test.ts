@@ -110,6 +110,17 @@ describe("renew", () => {
   });
 });
 
+test("what was known to be lost is not forgotten under a higher epoch", async () => {
+  const a = owner("a");
+  await a.claimOne(first());
+  await expire();
+  await a.claimOne(first());
+  a.forget({ account: first(), epoch: 1 });
+  expect(a.held()).toEqual([{ account: first(), epoch: 2 }]);
+  a.forget({ account: first(), epoch: 2 });
+  expect(a.held()).toEqual([]);
+});
+
 test("released leases can be had at once", async () => {
   const a = owner("a");
   await a.claim(MONTH, 50);

@@ -12,7 +12,7 @@ import { claimLeases, type Lease, releaseLeases, renewLeases } from "../store/le
 import { OwnerLock } from "../store/owner-lock.ts";
 import type { AccountNo } from "../wire/ids.ts";
 
-export const LEASE_MS = 10_000;
+const LEASE_MS = 10_000;
 export const RENEW_MS = 3000;
 /** A lease that could not be renewed for this long counts as lost here, before it runs out in the database. */
 const SELF_FENCE_MS = LEASE_MS - 1000;
@@ -121,9 +121,9 @@ export class Leases {
     return lost;
   }
 
-  /** The account is known to be lost. */
-  forget(account: AccountNo): void {
-    this.#held.delete(account);
+  /** That lease is known to be lost. (The account may have been taken again meanwhile, under a higher epoch.) */
+  forget({ account, epoch }: Lease): void {
+    if (this.#held.get(account)?.epoch === epoch) this.#held.delete(account);
   }
 
   /** Gives accounts back. Their pollers must have ended. */

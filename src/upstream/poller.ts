@@ -30,7 +30,7 @@ import { UpstreamError } from "./upstream-error.ts";
 import { v2Filter } from "./v2-filter.ts";
 
 /** Length of a long poll, ms. */
-export const POLL_MS = 30_000;
+const POLL_MS = 30_000;
 
 export type PollerDeps = {
   readonly sql: Sql;
@@ -42,7 +42,7 @@ export type PollerDeps = {
   readonly ingest: (input: IngestInput) => Promise<IngestResult>;
   /** D26, for the whole account and the device that polls its rooms: they are synced anew, the account's sessions end. */
   readonly resetAccount: (account: AccountNo, device: DeviceNo) => Promise<void>;
-  /** Milliseconds since 1970. */
+  /** Milliseconds; only differences count. The same clock as that of `leases`. */
   readonly now: () => number;
   /** 0 to 1. */
   readonly random: () => number;

@@ -30,6 +30,7 @@ export type SupervisorOptions = Omit<PollerDeps, "leases" | "now" | "random" | "
   readonly typingMs?: number;
   /** Between two looks for it, ms. Default 15 s. */
   readonly typingSweepMs?: number;
+  /** See PollerDeps. Default: a clock that nobody sets. */
   readonly now?: () => number;
   readonly random?: () => number;
   readonly sleep?: PollerDeps["sleep"];
@@ -57,7 +58,7 @@ export class Supervisor {
   readonly #toTouch = new Set<AccountNo>();
 
   constructor(options: SupervisorOptions) {
-    const now = options.now ?? Date.now;
+    const now = options.now ?? (() => performance.now());
     this.#options = options;
     this.#leases = new Leases({ sql: options.sql, ownerId: options.ownerId, lockDb: options.lockDb, now });
     this.#deps = { ...options, leases: this.#leases, now, random: options.random ?? Math.random, sleep: options.sleep ?? sleep };
@@ -161,13 +162,14 @@ export class Supervisor {
   #ended(pollers: AccountPollers, end: PollerEnd): void {
     const { account } = pollers.lease;
     if (this.#accounts.get(account) !== pollers) return;
-    if (end === "stale") this.#lose(account);
-    else this.#attend(account);
+    if (end === "stale") {
+      this.#leases.forget(pollers.lease);
+      this.#lose(account);
+    } else this.#attend(account);
   }
 
-  /** Somebody else has the account, or will soon. */
+  /** The lease is gone: somebody else has the account, or will soon. */
   #lose(account: AccountNo): void {
-    this.#leases.forget(account);
     const pollers = this.#accounts.get(account);
     if (!pollers) return;
     this.#options.logger.info({ account }, "the account is polled by another process");

@@ -1,5 +1,6 @@
 /** Once per test run: a PostgreSQL, and in it a migrated template that every test's own database is a copy of. */
 
+import { randomBytes } from "node:crypto";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -23,27 +24,29 @@ const QUICK = { fsync: "off", full_page_writes: "off", synchronous_commit: "off"
 /** SYNCV3_TEST_DB (like `-db`) names a server to use, with a role that may make databases; else an embedded one is started. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const given = process.env["SYNCV3_TEST_DB"];
-  const embedded = given === undefined || given === "" ? await startEmbedded() : undefined;
+  // One for each kind of tests: their setups run side by side.
+  const directory = join(CACHE, `run-${process.pid}-${project.name}`);
+  const embedded = given === undefined || given === "" ? await startEmbedded(directory) : undefined;
   const options = embedded?.options ?? parseDsn(given ?? "");
-  const template = `syncv3_template_${process.pid}_${Date.now().toString(36)}`;
+  const template = `syncv3_template_${randomBytes(6).toString("hex")}`;
   await withAdmin(options, `create database ${template}`);
   await migrate({ ...options, database: template });
   project.provide("database", { options, template });
   return async () => {
     if (embedded === undefined) await withAdmin(options, `drop database ${template} with (force)`);
     await embedded?.stop();
-    await rm(join(CACHE, `run-${process.pid}`), { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   };
 }
 
 /** A directory for each run, so that two runs in one checkout do not meet; what a killed run left is swept away. */
-async function startEmbedded() {
+async function startEmbedded(directory: string) {
   await mkdir(CACHE, { recursive: true });
   for (const name of await readdir(CACHE)) {
-    const pid = Number(name.replace("run-", ""));
+    const pid = Number(name.split("-")[1]);
     if (!isAlive(pid)) await rm(join(CACHE, name), { recursive: true, force: true });
   }
-  return startEmbeddedDatabase({ directory: join(CACHE, `run-${process.pid}`), settings: QUICK });
+  return startEmbeddedDatabase({ directory, settings: QUICK });
 }
 
 async function withAdmin(options: DbOptions, statement: string): Promise<void> {

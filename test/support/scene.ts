@@ -1,7 +1,7 @@
 /** A user in a room, ready to sync: what most tests of sync v3 begin with. Every scene has names of its own. */
 
 import { ev, type Json, type MatrixEvent, newRoom, type RoomParts, typing, v2 } from "./fake-homeserver.ts";
-import type { V3Client, V3Fixture } from "./v3.ts";
+import type { Answer, V3Client, V3Fixture } from "./v3.ts";
 
 let count = 0;
 
@@ -44,13 +44,13 @@ export function serveMembers(t: V3Fixture, room: string, chunk: readonly Json[])
 }
 
 /** The users of an answer's typing stream, set by set; null where the stream is absent. */
-export function typingOf(answer: { readonly typing?: unknown }): string[][] | null {
-  const stream = answer.typing as { events: { content: { user_ids: string[] } }[] } | undefined;
+export function typingOf(answer: Answer): string[][] | null {
+  const stream = answer["typing"] as { events: { content: { user_ids: string[] } }[] } | undefined;
   return stream ? stream.events.map((event) => event.content.user_ids) : null;
 }
 
 /** Ids of an answer's `room_members` events, by state key. */
-export function membersOf(answer: { readonly room_members?: unknown }): string[] | null {
-  const stream = answer.room_members as { events: { state_key: string }[] } | undefined;
+export function membersOf(answer: Answer): string[] | null {
+  const stream = answer["room_members"] as { events: { state_key: string }[] } | undefined;
   return stream ? stream.events.map((event) => event.state_key) : null;
 }

@@ -21,6 +21,14 @@ async function timed(client: V3Client, since: string, timeout: number): Promise<
   return { answer, elapsed: performance.now() - started + 2 };
 }
 
+/** Waits until the client's only session was used with a token: a request that was sent has arrived. */
+async function untilUsed(client: V3Client): Promise<void> {
+  for (;;) {
+    const list = await client.fetch("GET", "/_matrix/client/unstable/syncv3/sessions");
+    if (list.body["sessions"][0].position > 0) return;
+  }
+}
+
 describe("D7: waiting", () => {
   it("D7: news that is already there is answered at once, whatever the timeout", async () => {
     const { client, room, type } = scene(t);
@@ -99,7 +107,7 @@ describe("D7: waiting", () => {
 
   it("D7: a stream that starts is answered at once, with a long timeout", async () => {
     const { client, room } = scene(t);
-    const first = await client.sync({}, { timeout: 300_000 * 0 });
+    const first = await client.sync({}, {});
     const answer = await client.sync({ typing: { room_id: room } }, { since: first.next, timeout: 300_000 });
     expect(typingOf(answer)).toEqual([]);
   });
@@ -134,7 +142,7 @@ describe("D11: overlap", () => {
     const { client, room, type } = scene(t);
     const { next } = await client.sync({ typing: { room_id: room } });
     const older = client.sync({}, { since: next, timeout: 60_000 });
-    await t.hs.waitForPoll(client.token);
+    await untilUsed(client);
     const newer = client.sync({}, { since: next, timeout: 60_000 });
     expect(await older).toEqual({ next });
     await type("@bob:test");
@@ -183,13 +191,22 @@ describe("what else ends a wait", () => {
     const { client, room } = scene(t);
     const { next } = await client.sync({ typing: { room_id: room } });
     const waiting = client.request({}, { since: next, timeout: 60_000 });
-    await t.hs.waitForPoll(client.token);
+    await untilUsed(client);
     t.hs.revoke(client.token, true);
     const reply = await waiting;
     expect([reply.status, reply.body["errcode"], reply.body["soft_logout"]]).toEqual([401, "M_UNKNOWN_TOKEN", true]);
     const polls = t.hs.polls(client.token).length;
     expect((await client.request({}, { since: next })).status).toBe(401);
     expect(t.hs.polls(client.token)).toHaveLength(polls);
+  });
+
+  it("D2 I10: nor is a request left waiting whose token dies while it arrives", async () => {
+    const { client, room } = scene(t);
+    const { next } = await client.sync({ typing: { room_id: room } });
+    await t.hs.waitForPoll(client.token);
+    const waiting = client.request({}, { since: next, timeout: 60_000 });
+    t.hs.revoke(client.token);
+    expect((await waiting).status).toBe(401);
   });
 
   it("D2: a newer token of the device goes on with the session", async () => {
@@ -205,7 +222,7 @@ describe("what else ends a wait", () => {
   it("D4: upstream trouble is not the client's: it waits its time and gets a normal answer", async () => {
     const { client, room, type } = scene(t);
     const { next } = await client.sync({ typing: { room_id: room } });
-    t.hs.fail({ path: /\/sync$/, token: client.token }, { status: 500, body: "oops" }, 2);
+    t.hs.fail({ path: /\/sync$/, token: client.token }, { status: 500, body: "oops" });
     await type("@bob:test");
     const told = await client.sync({}, { since: next, timeout: 30_000 });
     expect(typingOf(told)).toEqual([["@bob:test"]]);

@@ -25,11 +25,12 @@ export type KnownDevice = {
 
 /**
  * Locks the account until the transaction ends: one writer at a time. undefined: it is gone.
+ * `no key`, so that rows which refer to it (sessions, tokens) can be written meanwhile.
  * Sent as soon as it is called, so that queries sent along with it run after it.
  */
 export async function lockAccount(tx: Tx, account: AccountNo): Promise<LockedAccount | undefined> {
   const [row] = await tx<LockedAccount[]>`
-    select user_id, position, since, complete, ignored from accounts where account = ${account} for update`.execute();
+    select user_id, position, since, complete, ignored from accounts where account = ${account} for no key update`.execute();
   return row;
 }
 
@@ -51,7 +52,7 @@ export async function lockDevice(
   const ids = [...new Set(hashes)];
   const [[row], passed, stored] = await Promise.all([
     tx<Omit<KnownDevice, "passed" | "stored">[]>`
-      select since, seq, one_time_keys, fallback_keys, counts_seq from devices where device = ${device} and account = ${account} for update`,
+      select since, seq, one_time_keys, fallback_keys, counts_seq from devices where device = ${device} and account = ${account} for no key update`,
     ids.length === 0
       ? []
       : tx<{ hash: string; times: number }[]>`

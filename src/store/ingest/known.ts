@@ -3,23 +3,18 @@
 import type { AccountNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
 import type { Membership, RoomFacts } from "../room-facts.ts";
-import type { MembersKnown } from "./rows.ts";
+import type { RoomRow } from "./rows.ts";
 import { OPEN } from "./rows.ts";
 
 /** The rows that a response may change or that decide how it is read. */
 export type Touched = {
   readonly rooms: readonly RoomId[];
-  /** Rooms of the join section: where one is joined anew all of its open state is read. */
-  readonly joined: readonly RoomId[];
   /** Read every room's facts too: m.direct came, or the account is synced anew. */
   readonly everything: boolean;
-  /** The account is synced anew (D26): rooms are whole, whatever is known, and any of them may be missing. */
-  readonly reset: boolean;
   /** Events of the timelines. */
   readonly events: readonly EventId[];
   readonly state: readonly StateKey[];
   readonly members: readonly MemberKey[];
-  readonly typing: readonly RoomId[];
   readonly receipts: readonly ReceiptKey[];
   readonly accountData: readonly AccountDataKey[];
   readonly presence: readonly UserId[];
@@ -32,15 +27,12 @@ export type ReceiptKey = { readonly room_id: RoomId; readonly user_id: UserId; r
 export type AccountDataKey = { readonly room_id: RoomId | ""; readonly type: string };
 
 /** `membership` and `facts` null: the room has no open facts row. */
-export type KnownRoom = {
-  readonly room_id: RoomId;
-  readonly last_ord: number;
-  readonly last_ts: number;
-  readonly members: MembersKnown;
-  readonly unsure_ord: number;
-  readonly pending_gap: boolean;
-  readonly membership: Membership | null;
-  readonly facts: RoomFacts | null;
+export type RoomNow = RoomRow & { readonly membership: Membership | null; readonly facts: RoomFacts | null };
+export type KnownRoom = RoomNow & {
+  /** The stored typing set, JSON; null: there never was one. */
+  readonly typing: string | null;
+  /** The pending invite or knock. */
+  readonly pending: { readonly kind: "invite" | "knock"; readonly body: string } | null;
 };
 export type KnownState = StateKey & { readonly event_id: EventId };
 /** `body` only where the display name may be needed. */
@@ -63,44 +55,49 @@ export type Known = {
   readonly seen: readonly { readonly room_id: RoomId; readonly event_id: EventId; readonly ord: number }[];
   readonly state: readonly KnownState[];
   readonly members: readonly KnownMember[];
-  readonly typing: readonly { readonly room_id: RoomId; readonly users: string }[];
   readonly receipts: readonly (ReceiptKey & { readonly event_id: EventId; readonly data: string })[];
   readonly accountData: readonly (AccountDataKey & { readonly body: string })[];
   readonly presence: readonly { readonly user_id: UserId; readonly body: string }[];
-  /** Pending ones of the touched rooms (or all). */
-  readonly invites: readonly { readonly room_id: RoomId; readonly kind: "invite" | "knock"; readonly body: string }[];
   readonly redacted: readonly KnownEvent[];
 };
 
-type RoomRecord = Omit<KnownRoom, "facts"> & { readonly facts: string | null };
+type RoomRecord = Omit<KnownRoom, "facts" | "pending"> & {
+  readonly facts: string | null;
+  readonly kind: "invite" | "knock" | null;
+  readonly body: string | null;
+};
 
 /** Sends every query that has something to ask at once. */
 export async function readKnown(tx: Tx, account: AccountNo, touched: Touched): Promise<Known> {
-  const [rooms, seen, state, members, typing, receipts, accountData, presence, invites, redacted] = await Promise.all([
+  const [rooms, seen, state, members, receipts, accountData, presence, redacted] = await Promise.all([
     readRooms(tx, account, touched),
     readSeen(tx, account, touched),
-    readState(tx, account, touched),
+    readState(tx, account, touched.state),
     readMembers(tx, account, touched.members),
-    readTyping(tx, account, touched),
     readReceipts(tx, account, touched.receipts),
-    readAccountData(tx, account, touched),
+    readAccountData(tx, account, touched.accountData),
     readPresence(tx, account, touched.presence),
-    readInvites(tx, account, touched),
     readRedacted(tx, account, touched.redacted),
   ]);
-  return { rooms, seen, state, members, typing, receipts, accountData, presence, invites, redacted };
+  return { rooms, seen, state, members, receipts, accountData, presence, redacted };
 }
 
 async function readRooms(tx: Tx, account: AccountNo, touched: Touched): Promise<KnownRoom[]> {
   if (touched.rooms.length === 0 && !touched.everything) return [];
   const rows = await tx<RoomRecord[]>`
     select t.room_id, coalesce(r.last_ord, 0) as last_ord, coalesce(r.last_ts, 0) as last_ts, coalesce(r.members, 'none') as members,
-           coalesce(r.unsure_ord, 0) as unsure_ord, coalesce(r.pending_gap, false) as pending_gap, f.membership, f.facts
+           coalesce(r.unsure_ord, 0) as unsure_ord, coalesce(r.pending_gap, false) as pending_gap, f.membership, f.facts, y.users as typing, i.kind, i.body
     from (select unnest(${[...touched.rooms]}::text[]) as room_id
           union select room_id from room_facts where ${touched.everything} and account = ${account} and to_ord = ${OPEN}::bigint) t
     left join rooms r on r.account = ${account} and r.room_id = t.room_id
-    left join room_facts f on f.account = ${account} and f.room_id = t.room_id and f.to_ord = ${OPEN}::bigint`;
-  return rows.map((row) => ({ ...row, facts: row.facts === null ? null : (JSON.parse(row.facts) as RoomFacts) }));
+    left join room_facts f on f.account = ${account} and f.room_id = t.room_id and f.to_ord = ${OPEN}::bigint
+    left join typing y on y.account = ${account} and y.room_id = t.room_id
+    left join invites i on i.account = ${account} and i.room_id = t.room_id and not i.gone`;
+  return rows.map(({ facts, kind, body, ...room }) => ({
+    ...room,
+    facts: facts === null ? null : (JSON.parse(facts) as RoomFacts),
+    pending: kind === null || body === null ? null : { kind, body },
+  }));
 }
 
 async function readSeen(tx: Tx, account: AccountNo, touched: Touched): Promise<{ room_id: RoomId; event_id: EventId; ord: number }[]> {
@@ -112,33 +109,30 @@ async function readSeen(tx: Tx, account: AccountNo, touched: Touched): Promise<{
     select room_id, event_id, 0 from older where event_id = any(${ids}::text[]) and account = ${account}`;
 }
 
-async function readState(tx: Tx, account: AccountNo, touched: Touched): Promise<KnownState[]> {
-  if (touched.state.length === 0 && touched.joined.length === 0) return [];
+async function readState(tx: Tx, account: AccountNo, state: readonly StateKey[]): Promise<KnownState[]> {
+  if (state.length === 0) return [];
   return await tx<KnownState[]>`
     select s.room_id, s.type, s.state_key, s.event_id
-    from json_to_recordset(${JSON.stringify(touched.state)}::text::json) k (room_id text, type text, state_key text)
-    join state s on s.account = ${account} and s.room_id = k.room_id and s.type = k.type and s.state_key = k.state_key and s.to_ord = ${OPEN}::bigint
-    union
-    select s.room_id, s.type, s.state_key, s.event_id
-    from unnest(${[...touched.joined]}::text[]) j (room_id)
-    join state s on s.account = ${account} and s.room_id = j.room_id and s.to_ord = ${OPEN}::bigint
-    where ${touched.reset} or not exists (
-      select from room_facts f where f.account = ${account} and f.room_id = j.room_id and f.to_ord = ${OPEN}::bigint and f.membership = 'join')`;
+    from json_to_recordset(${JSON.stringify(state)}::text::json) k (room_id text, type text, state_key text)
+    join state s on s.account = ${account} and s.room_id = k.room_id and s.type = k.type and s.state_key = k.state_key
+      and s.to_ord = ${OPEN}::bigint`;
+}
+
+/** All of the rooms' present state. */
+export async function readWholeState(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): Promise<KnownState[]> {
+  if (rooms.length === 0) return [];
+  return await tx<KnownState[]>`
+    select s.room_id, s.type, s.state_key, s.event_id from unnest(${[...rooms]}::text[]) r (room_id)
+    join state s on s.account = ${account} and s.room_id = r.room_id and s.to_ord = ${OPEN}::bigint`;
 }
 
 async function readMembers(tx: Tx, account: AccountNo, members: readonly MemberKey[]): Promise<KnownMember[]> {
   if (members.length === 0) return [];
   return await tx<KnownMember[]>`
-    select m.room_id, m.user_id, m.event_id, m.membership, e.body
+    select m.room_id, m.user_id, m.event_id, m.membership, coalesce(e.body, '{}') as body
     from json_to_recordset(${JSON.stringify(members)}::text::json) k (room_id text, user_id text)
     join members m on m.account = ${account} and m.room_id = k.room_id and m.user_id = k.user_id and m.to_ord = ${OPEN}::bigint
-    join events e on e.event_id = m.event_id`;
-}
-
-async function readTyping(tx: Tx, account: AccountNo, touched: Touched): Promise<Known["typing"]> {
-  if (touched.typing.length === 0 && !touched.reset) return [];
-  return await tx<{ room_id: RoomId; users: string }[]>`
-    select room_id, users from typing where account = ${account} and (${touched.reset} or room_id = any(${[...touched.typing]}::text[]))`;
+    left join events e on e.event_id = m.event_id`;
 }
 
 async function readReceipts(tx: Tx, account: AccountNo, receipts: readonly ReceiptKey[]): Promise<Known["receipts"]> {
@@ -149,31 +143,18 @@ async function readReceipts(tx: Tx, account: AccountNo, receipts: readonly Recei
     join receipts r on r.account = ${account} and r.room_id = k.room_id and r.user_id = k.user_id and r.kind = k.kind and r.thread_id = k.thread_id`;
 }
 
-/** m.direct as well where a room comes that has no facts yet. */
-async function readAccountData(tx: Tx, account: AccountNo, touched: Touched): Promise<Known["accountData"]> {
-  if (touched.accountData.length === 0 && touched.rooms.length === 0) return [];
+export async function readAccountData(tx: Tx, account: AccountNo, keys: readonly AccountDataKey[]): Promise<Known["accountData"]> {
+  if (keys.length === 0) return [];
   return await tx<(AccountDataKey & { body: string })[]>`
     select a.room_id, a.type, a.body
-    from json_to_recordset(${JSON.stringify(touched.accountData)}::text::json) k (room_id text, type text)
-    join account_data a on a.account = ${account} and a.room_id = k.room_id and a.type = k.type
-    union
-    select room_id, type, body from account_data
-    where account = ${account} and room_id = '' and type = 'm.direct' and exists (
-      select from unnest(${[...touched.rooms]}::text[]) t (room_id) where not exists (
-        select from room_facts f where f.account = ${account} and f.room_id = t.room_id and f.to_ord = ${OPEN}::bigint))`;
+    from json_to_recordset(${JSON.stringify(keys)}::text::json) k (room_id text, type text)
+    join account_data a on a.account = ${account} and a.room_id = k.room_id and a.type = k.type`;
 }
 
 async function readPresence(tx: Tx, account: AccountNo, users: readonly UserId[]): Promise<Known["presence"]> {
   if (users.length === 0) return [];
   return await tx<{ user_id: UserId; body: string }[]>`
     select user_id, body from presence where account = ${account} and user_id = any(${[...users]}::text[])`;
-}
-
-async function readInvites(tx: Tx, account: AccountNo, touched: Touched): Promise<Known["invites"]> {
-  if (touched.rooms.length === 0 && !touched.reset) return [];
-  return await tx<{ room_id: RoomId; kind: "invite" | "knock"; body: string }[]>`
-    select room_id, kind, body from invites
-    where account = ${account} and not gone and (${touched.reset} or room_id = any(${[...touched.rooms]}::text[]))`;
 }
 
 async function readRedacted(tx: Tx, account: AccountNo, ids: readonly EventId[]): Promise<Known["redacted"]> {
@@ -209,12 +190,12 @@ export async function countMembers(
 export async function readStandIns(tx: Tx, account: AccountNo, rooms: readonly RoomId[], me: UserId): Promise<KnownMember[]> {
   if (rooms.length === 0) return [];
   return await tx<KnownMember[]>`
-    select m.room_id, m.user_id, m.event_id, m.membership, e.body
+    select m.room_id, m.user_id, m.event_id, m.membership, coalesce(e.body, '{}') as body
     from unnest(${[...rooms]}::text[]) r (room_id),
     lateral (
       select * from members m
       where m.account = ${account} and m.room_id = r.room_id and m.to_ord = ${OPEN}::bigint and m.membership in ('join', 'invite') and m.user_id <> ${me}
       order by m.user_id limit 10
     ) m
-    join events e on e.event_id = m.event_id`;
+    left join events e on e.event_id = m.event_id`;
 }

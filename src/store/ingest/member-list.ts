@@ -2,7 +2,7 @@
 
 import type { AccountNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
-import type { KnownRoom } from "./known.ts";
+import type { RoomNow } from "./known.ts";
 import { OPEN } from "./rows.ts";
 
 export type OpenMember = { readonly user_id: UserId; readonly event_id: EventId; readonly membership: string; readonly from_ord: number };
@@ -14,13 +14,13 @@ export async function readOpenMembers(tx: Tx, account: AccountNo, room: RoomId):
 }
 
 /** undefined: the account has never had the room. */
-export async function readRoom(tx: Tx, account: AccountNo, room: RoomId): Promise<KnownRoom | undefined> {
-  const [row] = await tx<(Omit<KnownRoom, "facts"> & { facts: string | null })[]>`
+export async function readRoom(tx: Tx, account: AccountNo, room: RoomId): Promise<RoomNow | undefined> {
+  const [row] = await tx<(Omit<RoomNow, "facts"> & { facts: string | null })[]>`
     select r.room_id, r.last_ord, r.last_ts, r.members, r.unsure_ord, r.pending_gap, f.membership, f.facts
     from rooms r
     left join room_facts f on f.account = r.account and f.room_id = r.room_id and f.to_ord = ${OPEN}::bigint
     where r.account = ${account} and r.room_id = ${room}`;
-  return row && { ...row, facts: row.facts === null ? null : (JSON.parse(row.facts) as KnownRoom["facts"]) };
+  return row && { ...row, facts: row.facts === null ? null : (JSON.parse(row.facts) as RoomNow["facts"]) };
 }
 
 export async function writePosition(tx: Tx, account: AccountNo, position: number): Promise<void> {

@@ -2,6 +2,7 @@
 
 import type { AccountNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
+import { holdEvents } from "./hold-events.ts";
 import type { EventRow, RoomWrites } from "./rows.ts";
 import type { Query } from "./statement.ts";
 import { some } from "./statement.ts";
@@ -16,6 +17,11 @@ type Pruned = Pick<EventRow, "event_id" | "body">;
 export function writeEvents(tx: Tx, events: readonly EventRow[]): Query[] {
   const sorted = events.toSorted(byId);
   return [
+    // What is there already stays there until the rows that refer to it are committed.
+    ...holdEvents(
+      tx,
+      sorted.map((event) => event.event_id),
+    ),
     ...some(
       sorted,
       (rows) => tx`

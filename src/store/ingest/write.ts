@@ -8,8 +8,8 @@ import type { Query } from "./statement.ts";
 import { some } from "./statement.ts";
 import { writeEvents, writeRedactions } from "./write-events.ts";
 
-/** The account's part, without `since`. */
-export function writeRooms(tx: Tx, account: AccountNo, device: DeviceNo, writes: RoomWrites): Query[] {
+/** The account's part, `since` included: with it the account has been told everything once (D23). */
+export function writeRooms(tx: Tx, account: AccountNo, device: DeviceNo, since: string, writes: RoomWrites): Query[] {
   return [
     ...writeEvents(tx, writes.events),
     ...writeTimeline(tx, account, device, writes),
@@ -18,7 +18,7 @@ export function writeRooms(tx: Tx, account: AccountNo, device: DeviceNo, writes:
     ...writeRoomRows(tx, account, writes),
     ...writeParts(tx, account, writes),
     ...writeRedactions(tx, account, writes),
-    ...writeAccount(tx, account, writes),
+    ...writeAccount(tx, account, since, writes),
   ];
 }
 
@@ -51,14 +51,16 @@ export function writeDevice(tx: Tx, device: DeviceNo, writes: DeviceWrites): Que
   ];
 }
 
-/** The since of the rooms: with it the account has been told everything once (D23). */
+/** The since of the rooms alone, where what came with it could not be stored. */
 export function writeAccountSince(tx: Tx, account: AccountNo, since: string): Query {
   return tx`update accounts set since = ${since}, complete = true where account = ${account}`;
 }
 
-function writeAccount(tx: Tx, account: AccountNo, writes: RoomWrites): Query[] {
+function writeAccount(tx: Tx, account: AccountNo, since: string, writes: RoomWrites): Query[] {
   const queries: Query[] = [
-    tx`update accounts set position = ${writes.position}, ignored = coalesce(${writes.ignored}::text, ignored) where account = ${account}`,
+    tx`
+      update accounts set since = ${since}, complete = true, position = ${writes.position}, ignored = coalesce(${writes.ignored}::text, ignored)
+      where account = ${account}`,
   ];
   if (writes.endSessions) queries.push(tx`delete from sessions where account = ${account} and kind = 'v3'`);
   return queries;
@@ -142,16 +144,11 @@ export function writeRoomRows(tx: Tx, account: AccountNo, writes: Pick<RoomWrite
     ...some(
       writes.facts,
       (rows) => tx`
-      update room_facts f set to_ord = r.from_ord
-      from json_to_recordset(${rows}::text::json) r (room_id text, from_ord bigint)
-      where f.account = ${account} and f.room_id = r.room_id and f.to_ord = ${OPEN}::bigint`,
-    ),
-    ...some(
-      writes.facts,
-      (rows) => tx`
-      insert into room_facts (account, room_id, from_ord, membership, facts)
-      select ${account}, room_id, from_ord, membership, facts
-      from json_to_recordset(${rows}::text::json) r (room_id text, from_ord bigint, membership text, facts text)`,
+      with r as (select * from json_to_recordset(${rows}::text::json) r (room_id text, from_ord bigint, membership text, facts text)),
+      ended as (
+        update room_facts f set to_ord = r.from_ord from r
+        where f.account = ${account} and f.room_id = r.room_id and f.to_ord = ${OPEN}::bigint)
+      insert into room_facts (account, room_id, from_ord, membership, facts) select ${account}, room_id, from_ord, membership, facts from r`,
     ),
   ];
 }

@@ -21,7 +21,7 @@ import type {
   TimelineRow,
   TypingRow,
 } from "../../store/ingest/rows.ts";
-import type { KnownRoom } from "../../store/ingest/known.ts";
+import type { RoomNow } from "../../store/ingest/known.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
 
 export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -70,14 +70,14 @@ export class Draft {
   }
 
   /** New facts get a row, with an ordinal of its own; the same as before get none. */
-  putFacts(room: KnownRoom, membership: Membership, facts: RoomFacts): void {
+  putFacts(room: RoomNow, membership: Membership, facts: RoomFacts): void {
     const text = JSON.stringify(facts);
     if (room.membership === membership && room.facts !== null && JSON.stringify(room.facts) === text) return;
     this.facts.push({ room_id: room.room_id, from_ord: this.next("facts", room.room_id), membership, facts: text });
   }
 
   /** Writes the room's row where it differs from the stored one. */
-  putRoom(stored: KnownRoom, row: RoomRow): void {
+  putRoom(stored: RoomNow, row: RoomRow): void {
     const same =
       stored.membership !== null &&
       stored.last_ord === row.last_ord &&

@@ -6,7 +6,7 @@ import { writeTx } from "../../store/db.ts";
 import type { KnownDevice, LockedAccount } from "../../store/ingest/device.ts";
 import { holdsLease, lockAccount, lockDevice } from "../../store/ingest/device.ts";
 import type { Known } from "../../store/ingest/known.ts";
-import { countMembers, readKnown, readStandIns } from "../../store/ingest/known.ts";
+import { countMembers, readAccountData, readKnown, readStandIns, readWholeState } from "../../store/ingest/known.ts";
 import { insertPoison } from "../../store/ingest/poison.ts";
 import { writeAccountSince, writeDevice, writeRooms } from "../../store/ingest/write.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, UserId } from "../../wire/ids.ts";
@@ -102,7 +102,7 @@ async function store(tx: Tx, input: IngestInput, response: V2Response): Promise<
     if (!account.complete) kinds.add("complete");
     ({ rooms } = plan);
     ({ position } = plan.writes);
-    queries.push(...writeRooms(tx, input.account, input.device, plan.writes), writeAccountSince(tx, input.account, response.next_batch));
+    queries.push(...writeRooms(tx, input.account, input.device, response.next_batch, plan.writes));
   }
   await Promise.all(queries);
   return {
@@ -119,26 +119,36 @@ async function planRooms(tx: Tx, input: IngestInput, response: V2Response, accou
   // A since that is gone although the account was complete has been lost: the account is synced anew (D26).
   const reset = account.since === null && account.complete;
   const needs = planning(() => needsOf(response, known, reset));
-  const [counts, standIns] = await Promise.all([
+  const [wholeState, counts, standIns, direct] = await Promise.all([
+    readWholeState(tx, input.account, needs.wholeState),
     countMembers(tx, input.account, needs.count),
     readStandIns(tx, input.account, needs.standIns, input.userId),
+    readAccountData(tx, input.account, needs.direct ? [{ room_id: "", type: DIRECT }] : []),
   ]);
   return planning(() => {
+    const stateOf = Map.groupBy(wholeState, (row) => row.room_id);
     const standInsOf = Map.groupBy(standIns, (member) => member.room_id);
-    const extra = {
-      counts: new Map(counts.map((row) => [row.room_id, row])),
-      standIns: new Map(needs.standIns.map((room) => [room, standInsOf.get(room) ?? []])),
+    const context: PlanContext = {
+      me: input.userId,
+      now: input.now,
+      reset,
+      ignored: JSON.parse(account.ignored) as UserId[],
+      known,
+      extra: {
+        wholeState: new Map(needs.wholeState.map((room) => [room, stateOf.get(room) ?? []])),
+        counts: new Map(counts.map((row) => [row.room_id, row])),
+        standIns: new Map(needs.standIns.map((room) => [room, standInsOf.get(room) ?? []])),
+      },
+      direct: directOf(response, direct[0]?.body),
     };
-    const ignored = JSON.parse(account.ignored) as UserId[];
-    const direct = directOf(response, known);
-    return planBatch({ me: input.userId, now: input.now, reset, ignored, known, extra, direct }, response, account.position);
+    return planBatch(context, response, account.position);
   });
 }
 
-function directOf(response: V2Response, known: KnownIndex): PlanContext["direct"] {
+/** `stored`: the body of m.direct, where it was needed and is there. */
+function directOf(response: V2Response, stored: string | undefined): PlanContext["direct"] {
   const told = response.accountData.find((item) => item.type === DIRECT);
   if (told) return { rooms: directRooms(told.content), told: true };
-  const stored = known.accountData("", DIRECT);
   return stored === undefined ? null : { rooms: directRooms(contentOf(stored)), told: false };
 }
 

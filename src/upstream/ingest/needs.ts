@@ -4,26 +4,38 @@ import type { KnownRoom } from "../../store/ingest/known.ts";
 import type { RoomId } from "../../wire/ids.ts";
 import type { JoinedRoom, V2Response } from "../../wire/v2-response.ts";
 import type { KnownIndex } from "./plan-context.ts";
+import { DIRECT } from "./touched.ts";
 
-/** `count`: rooms whose known members are to be counted. `standIns`: rooms to be named by members that nobody called heroes. */
-export type Needs = { readonly count: readonly RoomId[]; readonly standIns: readonly RoomId[] };
+/**
+ * - wholeState: rooms of which we have state, and are told all of it again.
+ * - count: rooms whose known members are to be counted.
+ * - standIns: rooms to be named by members that nobody called heroes.
+ * - direct: rooms came that may be among those of the stored m.direct.
+ */
+export type Needs = {
+  readonly wholeState: readonly RoomId[];
+  readonly count: readonly RoomId[];
+  readonly standIns: readonly RoomId[];
+  readonly direct: boolean;
+};
 
 export function needsOf(response: V2Response, known: KnownIndex, reset: boolean): Needs {
+  const wholeState: RoomId[] = [];
   const count: RoomId[] = [];
   const standIns: RoomId[] = [];
-  for (const [sections, to] of [
-    [response.join, "join"],
-    [response.leave, "leave"],
-  ] as const) {
-    for (const [id, section] of sections) {
-      const room = known.room(id);
-      const whole = to === "join" && (reset || room.membership !== "join");
-      if (whole || room.facts === null) continue;
-      if (needsCount(room, section)) count.push(id);
-      if (needsStandIns(room, section)) standIns.push(id);
+  for (const [id, section] of [...response.join, ...response.leave]) {
+    const room = known.room(id);
+    if (room.facts === null) continue;
+    if (response.join.has(id) && (reset || room.membership !== "join")) {
+      wholeState.push(id);
+      continue;
     }
+    if (needsCount(room, section)) count.push(id);
+    if (needsStandIns(room, section)) standIns.push(id);
   }
-  return { count, standIns };
+  const ids = [response.join, response.leave, response.invite, response.knock].flatMap((sections) => [...sections.keys()]);
+  const direct = ids.some((id) => known.room(id).facts === null) && !response.accountData.some((item) => item.type === DIRECT);
+  return { wholeState, count, standIns, direct };
 }
 
 /** The count is the check of a complete member list, and the stand-in for a summary that never comes. */

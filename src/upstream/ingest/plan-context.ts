@@ -3,8 +3,10 @@
 import type { AccountDataKey, Known, KnownEvent, KnownMember, KnownRoom, KnownState } from "../../store/ingest/known.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
 
-/** Counts and stand-ins that only some rooms need: see needs.ts. */
+/** What only some rooms need: see needs.ts. */
 export type Extra = {
+  /** All the open state of rooms that are told anew. */
+  readonly wholeState: ReadonlyMap<RoomId, readonly KnownState[]>;
   readonly counts: ReadonlyMap<RoomId, { readonly joined: number; readonly invited: number }>;
   readonly standIns: ReadonlyMap<RoomId, readonly KnownMember[]>;
 };
@@ -28,9 +30,7 @@ export class KnownIndex {
   readonly state: ReadonlyMap<RoomId, readonly KnownState[]>;
   readonly members: ReadonlyMap<RoomId, readonly KnownMember[]>;
   readonly redacted: ReadonlyMap<RoomId, readonly KnownEvent[]>;
-  readonly typing: ReadonlyMap<RoomId, string>;
   readonly presence: ReadonlyMap<UserId, string>;
-  readonly invites: ReadonlyMap<RoomId, Known["invites"][number]>;
   readonly #receipts: ReadonlyMap<string, Known["receipts"][number]>;
   readonly #accountData: ReadonlyMap<string, string>;
 
@@ -46,9 +46,7 @@ export class KnownIndex {
     this.state = Map.groupBy(known.state, (row) => row.room_id);
     this.members = Map.groupBy(known.members, (row) => row.room_id);
     this.redacted = Map.groupBy(known.redacted, (row) => row.room_id);
-    this.typing = new Map(known.typing.map((row) => [row.room_id, row.users]));
     this.presence = new Map(known.presence.map((row) => [row.user_id, row.body]));
-    this.invites = new Map(known.invites.map((row) => [row.room_id, row]));
     this.#receipts = new Map(known.receipts.map((row) => [key(row.room_id, row.user_id, row.kind, row.thread_id), row]));
     this.#accountData = new Map(known.accountData.map((row) => [key(row.room_id, row.type), row.body]));
   }
@@ -65,6 +63,8 @@ export class KnownIndex {
         pending_gap: false,
         membership: null,
         facts: null,
+        typing: null,
+        pending: null,
       }
     );
   }

@@ -13,12 +13,12 @@ import { planTyping } from "./plan-room-parts.ts";
 
 export function planInvite(draft: Draft, context: PlanContext, stored: KnownRoom, section: StrippedRoom, kind: "invite" | "knock"): void {
   const room = stored.room_id;
-  const pending = context.known.invites.get(room);
+  const { pending } = stored;
   const own = section.events.findLast((event) => event.type === "m.room.member" && event.state_key === context.me);
   if (pending?.kind !== kind || pending.body !== section.body) {
     draft.invites.push({ room_id: room, kind, body: section.body, inviter: own?.sender ?? null, ord: draft.next("invites", room) });
   }
-  planTyping(draft, context, room, []);
+  planTyping(draft, stored, []);
   draft.putFacts(stored, kind, strippedFacts(context, stored, section.events, own));
   // An invite is as recent as it is new; it has no event with a time of its own.
   if (stored.membership !== kind) {

@@ -1,6 +1,7 @@
 /** What comes with a room beside its events: who types, receipts, account data; and the end of an invite. */
 
 import type { AccountDataItem } from "../../wire/v2-response.ts";
+import type { KnownRoom } from "../../store/ingest/known.ts";
 import type { RoomId, UserId } from "../../wire/ids.ts";
 import type { Draft } from "./draft.ts";
 import type { PlanContext } from "./plan-context.ts";
@@ -9,23 +10,23 @@ import type { RoomWork } from "./plan-room.ts";
 export function planRoomParts(work: RoomWork): void {
   const { draft, context, stored, section, to } = work;
   const room = stored.room_id;
-  if (to === "leave") planTyping(draft, context, room, []);
-  else if (section.ephemeral.typing !== null) planTyping(draft, context, room, section.ephemeral.typing);
+  if (to === "leave") planTyping(draft, stored, []);
+  else if (section.ephemeral.typing !== null) planTyping(draft, stored, section.ephemeral.typing);
   for (const receipt of section.ephemeral.receipts) {
     const known = context.known.receipt(room, receipt.user_id, receipt.kind, receipt.thread_id);
     if (known?.event_id === receipt.event_id && known.data === receipt.data) continue;
     draft.receipts.push({ room_id: room, ...receipt, ord: draft.next("receipts", room) });
   }
   planAccountData(draft, context, room, section.accountData);
-  endInvite(draft, context, room);
+  endInvite(draft, stored);
 }
 
 /** The whole present set; the order it comes in means nothing, and no row is an empty set. */
-export function planTyping(draft: Draft, context: PlanContext, room: RoomId, users: readonly UserId[]): void {
-  const stored = JSON.parse(context.known.typing.get(room) ?? "[]") as string[];
+export function planTyping(draft: Draft, room: KnownRoom, users: readonly UserId[]): void {
+  const stored = JSON.parse(room.typing ?? "[]") as string[];
   const now = [...new Set(users)];
   if (stored.length === now.length && now.every((user) => stored.includes(user))) return;
-  draft.typing.push({ room_id: room, users: JSON.stringify(now), ord: draft.next("typing", room) });
+  draft.typing.push({ room_id: room.room_id, users: JSON.stringify(now), ord: draft.next("typing", room.room_id) });
 }
 
 /** Room '' is global. */
@@ -37,6 +38,6 @@ export function planAccountData(draft: Draft, context: PlanContext, room: RoomId
 }
 
 /** A pending invite or knock of the room is over. */
-export function endInvite(draft: Draft, context: PlanContext, room: RoomId): void {
-  if (context.known.invites.has(room)) draft.inviteEnds.push({ room_id: room, ord: draft.next("invites", room) });
+export function endInvite(draft: Draft, { room_id, pending }: KnownRoom): void {
+  if (pending !== null) draft.inviteEnds.push({ room_id, ord: draft.next("invites", room_id) });
 }

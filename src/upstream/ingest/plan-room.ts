@@ -36,7 +36,12 @@ export function planRoom(draft: Draft, context: PlanContext, stored: KnownRoom, 
     whole,
     pendingGap: stored.pending_gap,
   });
-  const state = new RoomState(draft, stored.room_id, known.state.get(stored.room_id) ?? [], known.members.get(stored.room_id) ?? []);
+  const state = new RoomState(
+    draft,
+    stored.room_id,
+    context.extra.wholeState.get(stored.room_id) ?? known.state.get(stored.room_id) ?? [],
+    known.members.get(stored.room_id) ?? [],
+  );
   const work: RoomWork = { draft, context, stored, section, to, whole, split, state };
   planStateBlock(work);
   const newest = planTimeline(work);

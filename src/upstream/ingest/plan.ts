@@ -49,8 +49,8 @@ function planOtherRooms(draft: Draft, context: PlanContext, response: V2Response
 
 function planLost(draft: Draft, context: PlanContext, room: KnownRoom): void {
   if (room.facts === null) return;
-  planTyping(draft, context, room.room_id, []);
-  endInvite(draft, context, room.room_id);
+  planTyping(draft, room, []);
+  endInvite(draft, room);
   const change: FactsChange = { ...noChange(context.me, room.facts), notifications: 0, highlights: 0 };
   draft.putFacts(room, "leave", computeFacts(room.facts, change));
 }

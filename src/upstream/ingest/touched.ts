@@ -9,20 +9,20 @@ export const DIRECT = "m.direct";
 /** `reset`: the account is synced anew (D26). */
 export function touchedBy(response: V2Response, me: UserId, reset: boolean): Touched {
   const lists = new Lists();
-  for (const sections of [response.join, response.leave]) {
-    for (const [room, section] of sections) lists.addRoom(room, section, me);
+  for (const [room, section] of response.join) lists.addRoom(room, section);
+  for (const [room, section] of response.leave) {
+    lists.addRoom(room, section);
+    // Whether it was a ban may be known from before.
+    lists.addMember(room, me);
   }
   const stripped = [...response.invite.keys(), ...response.knock.keys()];
   for (const { type } of response.accountData) lists.accountData.push({ room_id: "", type });
   return {
     rooms: [...response.join.keys(), ...response.leave.keys(), ...stripped],
-    joined: [...response.join.keys()],
     everything: reset || response.accountData.some((item) => item.type === DIRECT),
-    reset,
     events: lists.events,
     state: [...lists.state.values()],
     members: [...lists.members.values()],
-    typing: [...lists.typing, ...response.leave.keys(), ...stripped],
     receipts: lists.receipts,
     accountData: lists.accountData,
     presence: response.presence.map((item) => item.user_id),
@@ -34,14 +34,12 @@ class Lists {
   readonly events: EventId[] = [];
   readonly state = new Map<string, StateKey>();
   readonly members = new Map<string, MemberKey>();
-  readonly typing: RoomId[] = [];
   readonly receipts: ReceiptKey[] = [];
   readonly accountData: AccountDataKey[] = [];
   readonly redacted = new Set<EventId>();
 
-  addRoom(room: RoomId, section: JoinedRoom, me: UserId): void {
-    this.#addMember(room, me);
-    for (const hero of section.summary.heroes ?? []) this.#addMember(room, hero);
+  addRoom(room: RoomId, section: JoinedRoom): void {
+    for (const hero of section.summary.heroes ?? []) this.addMember(room, hero);
     for (const event of section.timeline) {
       this.events.push(event.event_id);
       if (event.redacts !== null) this.redacted.add(event.redacts);
@@ -49,15 +47,14 @@ class Lists {
     for (const event of [...section.state, ...section.timeline]) {
       if (event.redacted_because) this.redacted.add(event.event_id);
       if (event.state_key === null) continue;
-      if (event.type === "m.room.member") this.#addMember(room, event.state_key as UserId);
+      if (event.type === "m.room.member") this.addMember(room, event.state_key as UserId);
       else this.state.set(JSON.stringify([room, event.type, event.state_key]), { room_id: room, type: event.type, state_key: event.state_key });
     }
-    if (section.ephemeral.typing !== null) this.typing.push(room);
     for (const { user_id, kind, thread_id } of section.ephemeral.receipts) this.receipts.push({ room_id: room, user_id, kind, thread_id });
     for (const { type } of section.accountData) this.accountData.push({ room_id: room, type });
   }
 
-  #addMember(room_id: RoomId, user_id: UserId): void {
+  addMember(room_id: RoomId, user_id: UserId): void {
     this.members.set(`${room_id} ${user_id}`, { room_id, user_id });
   }
 }

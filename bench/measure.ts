@@ -1,0 +1,107 @@
+/** What is measured, each beside the homeserver's own API in the same run, one by one in turns, so that the machine's moods hit both. */
+
+import { readFile } from "node:fs/promises";
+import type { TestUser } from "../test/support/synapse-api.ts";
+import type { Row } from "./stats.ts";
+
+/** Element X's list of state, as far as a list of rooms needs it. */
+const STATE = [
+  ["m.room.name", ""],
+  ["m.room.encryption", ""],
+  ["m.room.topic", ""],
+  ["m.room.avatar", ""],
+  ["m.room.canonical_alias", ""],
+  ["m.room.power_levels", ""],
+  ["m.room.join_rules", ""],
+  ["m.room.tombstone", ""],
+  ["m.room.create", ""],
+  ["m.room.history_visibility", ""],
+];
+const V3_LIST = { room_list: { p: { limit: 20 }, state_events: STATE, timeline_limit: 1 }, to_device: {}, e2ee: {}, account_data: {} };
+const NATIVE_LIST = {
+  lists: { all: { ranges: [[0, 19]], timeline_limit: 1, required_state: [...STATE, ["m.room.member", "$LAZY"], ["m.room.member", "$ME"]] } },
+  extensions: { to_device: { enabled: true }, e2ee: { enabled: true }, account_data: { enabled: true } },
+};
+const NATIVE = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
+const V3 = "/_matrix/client/v3/sync";
+
+type Timed = {
+  readonly ms: number;
+  readonly body: { readonly next?: string; readonly next_batch?: string; readonly room_list?: { rooms: unknown[] }; readonly rooms?: object };
+};
+
+async function timed(user: TestUser, method: string, path: string, body?: unknown): Promise<Timed> {
+  const started = performance.now();
+  const answer = await user.call<Timed["body"]>(method, path, body);
+  return { ms: performance.now() - started, body: answer };
+}
+
+/** An account that the server has never seen: its first request of all. The peer: the homeserver's own first v2 sync. */
+export async function coldFirst(front: TestUser, direct: TestUser): Promise<{ ours: number; v2: number }> {
+  // A filter of its own each time: the homeserver caches whole first answers.
+  const filter = JSON.stringify({
+    room: { state: { lazy_load_members: true }, timeline: { limit: 20 }, rooms: undefined },
+    presence: { not_types: [`x${Date.now()}`] },
+  });
+  const v2 = await timed(direct, "GET", `/sync?filter=${encodeURIComponent(filter)}`);
+  const ours = await timed(front, "POST", V3, V3_LIST);
+  if (ours.body.room_list?.rooms.length !== 20) throw new Error("the first answer has not 20 rooms");
+  return { ours: ours.ms, v2: v2.ms };
+}
+
+export async function warmFirst(front: TestUser, direct: TestUser, times: number): Promise<Row> {
+  const ours: number[] = [];
+  const native: number[] = [];
+  for (let i = 0; i < times; i += 1) {
+    ours.push((await timed(front, "POST", V3, V3_LIST)).ms);
+    native.push((await timed(direct, "POST", NATIVE, { ...NATIVE_LIST, conn_id: `b${i}` })).ms);
+  }
+  return { work: "new session's first answer, 20 rooms, warm", unit: "ms", ours, peer: { name: "Synapse native sliding sync", figures: native } };
+}
+
+/**
+ * From the sender's 200 to the answer of a waiting poll that has the event: one of ours, and one of the homeserver's own v2 on another
+ * device, both waiting for the same event. Negative where the answer was there before the sender's.
+ */
+export async function wakeUps(front: TestUser, direct: TestUser, sender: TestUser, roomId: string, times: number): Promise<{ row: Row; differences: number[] }> {
+  const ours: number[] = [];
+  const v2: number[] = [];
+  const v3Poll = follow(front, "POST", (token) => `${V3}?since=${token}&timeout=20000`, {}, (body) => body.next);
+  const v2Poll = follow(direct, "GET", (token) => `/sync?since=${token}&timeout=20000`, undefined, (body) => body.next_batch);
+  v3Poll.token = (await timed(front, "POST", V3, { room: { room_id: roomId, timeline_limit: 1, state: [] } })).body.next;
+  v2Poll.token = (await timed(direct, "GET", "/sync?timeout=0")).body.next_batch;
+  for (let i = 0; i < times; i += 1) {
+    const polls = Promise.all([v3Poll.until(`wake ${i}.`), v2Poll.until(`wake ${i}.`)]);
+    // Both polls have to be waiting before the event is sent.
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    await sender.send(roomId, `wake ${i}.`);
+    const sent = performance.now();
+    const [a, b] = await polls;
+    ours.push(a - sent);
+    v2.push(b - sent);
+  }
+  const differences = ours.map((figure, i) => figure - (v2[i] ?? 0));
+  const row: Row = { work: "wake-up after the sender's 200", unit: "ms", ours, peer: { name: "Synapse v2", figures: v2 } };
+  return { row, differences };
+}
+
+/** Long polls, one after the other, until an answer holds a text; when that one came. */
+function follow(user: TestUser, method: string, path: (token: string) => string, body: unknown, next: (body: Timed["body"]) => string | undefined) {
+  return {
+    token: undefined as string | undefined,
+    async until(text: string): Promise<number> {
+      for (;;) {
+        const answer = await timed(user, method, path(encodeURIComponent(this.token ?? "")), body);
+        const at = performance.now();
+        this.token = next(answer.body);
+        if (JSON.stringify(answer.body).includes(text)) return at;
+      }
+    },
+  };
+}
+
+/** Resident memory of a process, MB. */
+export async function residentMemory(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? Number.NaN) / 1024;
+}

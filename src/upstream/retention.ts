@@ -1,0 +1,243 @@
+/**
+ * Deletes what no client can ask for any more, every few minutes.
+ *
+ *   sessions   that nobody used for long end; what only they held back is purged        D20, S2
+ *   horizons   of accounts rise to the lowest token that is still answered               D10
+ *   accounts   lose the rows below their horizon, and bodies that nobody refers to
+ *   leftovers  of sessions, devices, dead access tokens                                  D1, D2, D15, S2
+ *
+ * Any number of processes may do it: every step is a short transaction under one lock, and a run ends where another is at it.
+ */
+
+import { sleep } from "../base/abort.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Sql, Tx } from "../store/db.ts";
+import {
+  accountsToSweep, cutTimelines, deleteFacts, deleteInvites, deleteState, deleteTimeline, type Deleted, lockForSweep, markSwept, type SweptAccount,
+} from "../store/retention/account.ts";
+import {
+  deleteDeadTokens, deleteIfEmpty, deletePassedBatches, deletePassedNotes, deletePoison, deleteTokenless, deleteUnwantedMessages,
+  deleteUnwantedPresence, deviceless, tokenlessDevices,
+} from "../store/retention/devices.ts";
+import { deleteUnreferenced, nextEvents } from "../store/retention/events.ts";
+import { deleteMarks, markPositions, nextAccounts, raiseHorizons } from "../store/retention/horizon.ts";
+import { deleteLeftRooms } from "../store/retention/left-rooms.ts";
+import { deleteListSnapshots, deleteSessionPages, deleteSessionStates, endIdleSessions, SESSION_BATCH } from "../store/retention/sessions.ts";
+import { BATCH_ROWS, databaseTime, inBatches, RetentionBusy, retentionStep } from "../store/retention/step.ts";
+import type { AccountNo } from "../wire/ids.ts";
+
+export type RetentionOptions = {
+  readonly sql: Sql;
+  readonly logger: Logger;
+  /** A session that was not used for so long ends (D20), ms. */
+  readonly sessionIdleMs: number;
+  /** Between two runs, ms. Default 5 minutes. */
+  readonly everyMs?: number;
+  /** How long an old token works after a later one was used (D10), and a page token after its snapshot (D15), ms. Default 1 hour. */
+  readonly keepMs?: number;
+  /** ms since the epoch, to be compared with times that the database has set. Default: the database's clock. */
+  readonly now?: () => number;
+};
+
+const KINDS = [
+  "sessions", "purged", "marks", "horizons", "accounts_swept", "timeline", "older", "state", "members", "facts", "invites", "left_rooms",
+  "left_room_rows", "events", "session_states", "session_pages", "list_snapshots", "to_device", "to_device_passed", "passed_batches",
+  "tokens", "devices", "accounts", "presence", "poison",
+] as const;
+
+/** What is counted: rows deleted, or for `horizons`, `accounts_swept` and `left_rooms` what happened to so many. */
+export type RetentionKind = (typeof KINDS)[number];
+
+/** `busy`: another process was at it, and does the rest. */
+export type RetentionReport = { readonly busy: boolean; readonly counts: Readonly<Record<RetentionKind, number>> };
+
+/** Accounts whose horizons are raised in one step, and those listed at once to be swept. */
+const ACCOUNT_BATCH = 1000;
+/** Devices that are looked at in one run. */
+const DEVICE_BATCH = 100;
+/** Event bodies looked at in one step, and steps in one run, of the walk through all of them. */
+const EVENT_BATCH = 1000;
+const EVENT_STEPS = 20;
+
+export class RetentionJob {
+  readonly #options: RetentionOptions;
+  readonly #everyMs: number;
+  readonly #keepMs: number;
+  readonly #stop = new AbortController();
+  #loop: Promise<void> | null = null;
+  /** How far the walk through the bodies is. Somewhere at first, as many a process does not live as long as a walk takes. */
+  #eventCursor = `$${Math.random().toString(36).slice(2)}`;
+
+  constructor(options: RetentionOptions) {
+    this.#options = options;
+    this.#everyMs = options.everyMs ?? 5 * 60_000;
+    this.#keepMs = options.keepMs ?? 3_600_000;
+  }
+
+  /** Begins to run, first after one period. Call it once. */
+  start(): void {
+    this.#loop ??= this.#run();
+  }
+
+  /** Ends after the transaction that is under way. */
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error("retention was stopped"));
+    await this.#loop;
+  }
+
+  /** One run. @throws the database's error; what was deleted before it stays deleted. */
+  async runOnce(): Promise<RetentionReport> {
+    const counts = Object.fromEntries(KINDS.map((kind) => [kind, 0])) as Record<RetentionKind, number>;
+    const started = performance.now();
+    let busy = false;
+    try {
+      const at = this.#options.now ? new Date(this.#options.now()) : await databaseTime(this.#options.sql);
+      await this.#sessions(counts, at);
+      await this.#horizons(counts, at);
+      await this.#accounts(counts);
+      await this.#leftovers(counts, at);
+      await this.#devices(counts, at);
+      await this.#events(counts);
+    } catch (error) {
+      if (!(error instanceof RetentionBusy)) throw error;
+      busy = true;
+    }
+    const told = Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
+    this.#options.logger.debug({ ...told, busy, ms: Math.round(performance.now() - started) }, "Deleted what has grown old");
+    return { busy, counts };
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        await sleep(this.#everyMs, signal);
+        await this.runOnce();
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#options.logger.warn({ err: error }, "Deleting what has grown old failed; it will be tried again");
+      }
+    }
+  }
+
+  async #sessions(counts: Record<RetentionKind, number>, at: Date): Promise<void> {
+    counts.sessions += await this.#batches(
+      async (tx) => {
+        const { ended, purged } = await endIdleSessions(tx, at, this.#options.sessionIdleMs);
+        counts.purged += purged;
+        return ended;
+      },
+      SESSION_BATCH,
+    );
+  }
+
+  async #horizons(counts: Record<RetentionKind, number>, at: Date): Promise<void> {
+    const { sql } = this.#options;
+    // A little less than a period, so that no run misses its mark by a moment.
+    const markMs = Math.min(this.#everyMs, this.#keepMs) * 0.8;
+    let range = await nextAccounts(sql, 0, ACCOUNT_BATCH);
+    while (range) {
+      const present = range;
+      await this.#step(async (tx) => {
+        await markPositions(tx, present, at, markMs);
+        counts.horizons += await raiseHorizons(tx, present, at, this.#keepMs);
+        counts.marks += await deleteMarks(tx, present, at, this.#keepMs);
+      });
+      range = await nextAccounts(sql, present.until, ACCOUNT_BATCH);
+    }
+  }
+
+  async #accounts(counts: Record<RetentionKind, number>): Promise<void> {
+    let accounts = await accountsToSweep(this.#options.sql, 0, ACCOUNT_BATCH);
+    while (accounts.length > 0) {
+      for (const account of accounts) await this.#account(counts, account);
+      accounts = await accountsToSweep(this.#options.sql, accounts.at(-1) ?? 0, ACCOUNT_BATCH);
+    }
+  }
+
+  /** Everything up to the horizon as it is at the beginning; it may rise meanwhile, but never falls. */
+  async #account(counts: Record<RetentionKind, number>, account: AccountNo): Promise<void> {
+    const begun = await this.#step(async (tx) => {
+      const swept = await lockForSweep(tx, account);
+      return swept && { swept, cut: await cutTimelines(tx, swept) };
+    });
+    if (!begun) return;
+    const { swept, cut } = begun;
+    add(counts, "older", cut);
+    const parts: readonly [RetentionKind, (tx: Tx, locked: SweptAccount) => Promise<Deleted>][] = [
+      ["timeline", (tx, locked) => deleteTimeline(tx, locked, cut.cuts)],
+      ["state", (tx, locked) => deleteState(tx, locked, "state")],
+      ["members", (tx, locked) => deleteState(tx, locked, "members")],
+      ["facts", deleteFacts],
+      ["invites", deleteInvites],
+    ];
+    for (const [kind, part] of parts) {
+      await this.#batches(async (tx) => {
+        if (!(await lockForSweep(tx, account))) return 0;
+        const deleted = await part(tx, swept);
+        add(counts, kind, deleted);
+        return deleted.rows;
+      });
+    }
+    await this.#leftRooms(counts, swept);
+    await this.#step((tx) => markSwept(tx, swept));
+    counts.accounts_swept += 1;
+  }
+
+  async #leftRooms(counts: Record<RetentionKind, number>, swept: SweptAccount): Promise<void> {
+    for (;;) {
+      const left = await this.#step(async (tx) => ((await lockForSweep(tx, swept.account)) ? deleteLeftRooms(tx, swept) : null));
+      if (!left) return;
+      add(counts, "left_room_rows", left);
+      counts.left_rooms += left.rooms;
+      if (!left.more) return;
+    }
+  }
+
+  async #leftovers(counts: Record<RetentionKind, number>, at: Date): Promise<void> {
+    counts.session_states += await this.#batches((tx) => deleteSessionStates(tx, this.#keepMs));
+    counts.session_pages += await this.#batches(deleteSessionPages);
+    counts.list_snapshots += await this.#batches((tx) => deleteListSnapshots(tx, at, this.#keepMs));
+    counts.presence += await this.#batches(deleteUnwantedPresence);
+    counts.poison += await this.#batches((tx) => deletePoison(tx, at));
+  }
+
+  async #devices(counts: Record<RetentionKind, number>, at: Date): Promise<void> {
+    const { sql } = this.#options;
+    counts.to_device += await this.#batches((tx) => deleteUnwantedMessages(tx, at));
+    counts.to_device_passed += await this.#batches((tx) => deletePassedNotes(tx, at));
+    counts.passed_batches += await this.#batches((tx) => deletePassedBatches(tx, at));
+    counts.tokens += await this.#batches((tx) => deleteDeadTokens(tx, at));
+    for (const { account, device } of await tokenlessDevices(sql, at, DEVICE_BATCH)) {
+      const gone = await this.#step((tx) => deleteTokenless(tx, account, device));
+      counts.devices += gone.devices;
+      counts.accounts += gone.accounts;
+    }
+    for (const account of await deviceless(sql, at, DEVICE_BATCH)) counts.accounts += await this.#step((tx) => deleteIfEmpty(tx, account));
+  }
+
+  /** A part of the walk through all bodies; it begins anew when it has come to the end. */
+  async #events(counts: Record<RetentionKind, number>): Promise<void> {
+    for (let step = 0; step < EVENT_STEPS; step += 1) {
+      const ids = await nextEvents(this.#options.sql, this.#eventCursor, EVENT_BATCH);
+      counts.events += await this.#step((tx) => deleteUnreferenced(tx, ids));
+      const begunAnew = this.#eventCursor === "";
+      this.#eventCursor = ids.length < EVENT_BATCH ? "" : (ids.at(-1) ?? "");
+      if (this.#eventCursor === "" && begunAnew) return;
+    }
+  }
+
+  #step<T>(body: (tx: Tx) => Promise<T>): Promise<T> {
+    this.#stop.signal.throwIfAborted();
+    return retentionStep(this.#options.sql, body);
+  }
+
+  #batches(step: (tx: Tx) => Promise<number>, batch = BATCH_ROWS): Promise<number> {
+    return inBatches(this.#options.sql, this.#stop.signal, step, batch);
+  }
+}
+
+function add(counts: Record<RetentionKind, number>, kind: RetentionKind, deleted: Deleted): void {
+  counts[kind] += deleted.rows;
+  counts.events += deleted.events;
+}
