@@ -22,6 +22,8 @@ export type DbOptions = {
   readonly password?: string;
   readonly ssl?: "require" | "prefer" | "verify-full" | false;
   readonly connection?: Readonly<Record<string, string>>;
+  /** Seconds after which a connection is replaced; null: never. */
+  readonly max_lifetime?: number | null;
 };
 
 /**

@@ -68,6 +68,22 @@ describe("one response is one step", () => {
     expect(await me.ids(ROOM)).toHaveLength(5);
   });
 
+  test("accounts that share rooms store the same events at once, in whatever order they come, without waiting in a ring", async () => {
+    const rooms = Array.from({ length: 6 }, (_, n) => ({
+      id: `!shared${n}:test`,
+      timeline: Array.from({ length: 5 }, () => ev.message("@bob:test")),
+    }));
+    const accounts = await Promise.all(Array.from({ length: 8 }, () => account()));
+    const feeds = accounts.map((each, n) => {
+      const order = [...rooms.slice(n % 6), ...rooms.slice(0, n % 6)];
+      return each.feed({ join: Object.fromEntries(order.map((room) => [room.id, { state: [], timeline: room.timeline }])) });
+    });
+    expect((await Promise.all(feeds)).map((result) => result.kind)).toEqual(accounts.map(() => "stored"));
+    const [row] =
+      await db.sql`select count(*) as n from events where event_id = any(${rooms.flatMap((room) => room.timeline.map((each) => each.event_id))})`;
+    expect(row).toEqual({ n: 30 });
+  });
+
   test("device since that moved, gone account or device: stale", async () => {
     const me = await account();
     const text = JSON.stringify(v2({ next_batch: "n1" }));

@@ -116,7 +116,11 @@ function planRoomRow(work: RoomWork, newest: { ord: number; ts: number } | null,
   const unsure = wrong || whole || (split.gap && section.limited);
   let members: MembersKnown = stored.members;
   if (whole) members = "none";
-  else if (unsure && members === "complete") members = "stale";
+  else if (unsure && members === "complete") {
+    members = "stale";
+    // Who follows the members has the list fetched again.
+    draft.kinds.add("members");
+  }
   draft.putRoom(stored, {
     room_id: stored.room_id,
     last_ord: newest?.ord ?? stored.last_ord,
