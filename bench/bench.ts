@@ -72,7 +72,7 @@ try {
     rows.push({ work: "resident memory after all of the above", unit: "MB", ours: [await residentMemory(pid)] });
   });
   const summaries = rows.map(summarize);
-  console.log(table(summaries));
+  process.stdout.write(`${table(summaries)}\n`);
   if (values.json !== undefined) {
     const machine = { cpus: cpus().length, model: cpus()[0]?.model, node: process.version };
     await writeFile(values.json, `${JSON.stringify({ at: new Date().toISOString(), machine, rooms: ROOMS, rows: summaries }, null, 2)}\n`);

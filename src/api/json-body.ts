@@ -4,7 +4,7 @@ import type { IncomingMessage } from "node:http";
 import { MatrixError, notJson, tooLarge } from "../wire/errors.ts";
 
 /** 1 MiB. */
-export const MAX_BODY_BYTES = 1024 * 1024;
+const MAX_BODY_BYTES = 1024 * 1024;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
@@ -26,7 +26,7 @@ export async function readJsonBody(request: IncomingMessage, maxBytes = MAX_BODY
 }
 
 /** All bytes of the body, at most `maxBytes`; what comes beyond is not read. */
-export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
   // The connection is of no more use: the rest of the body is still coming.
   const refusal = () => new MatrixError(413, "M_TOO_LARGE", tooLarge().message, {}, { connection: "close" });
   if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw refusal();

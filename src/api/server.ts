@@ -47,7 +47,7 @@ export type ServerLimits = { readonly perDevice: number; readonly total: number 
 const LIMITS: ServerLimits = { perDevice: 64, total: 20_000 };
 
 /** Of the client-server spec, "Web browser clients". */
-export const CORS_HEADERS = {
+const CORS_HEADERS = {
   "access-control-allow-origin": "*",
   "access-control-allow-methods": "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS",
   "access-control-allow-headers": "X-Requested-With, Content-Type, Authorization, Date",

@@ -12,7 +12,7 @@
 import { randomUUID } from "node:crypto";
 import type { Feed, Wake } from "../feed/hub.ts";
 import type { Sql } from "../store/db.ts";
-import { createSession, findSessionState, saveListSnapshot, saveSessionState, useSession } from "../store/sessions.ts";
+import { createSession, findSessionState, saveListSnapshot, saveSessionState, touchSession, useSession } from "../store/sessions.ts";
 import { purgeToDevice } from "../store/to-device.ts";
 import { needKey, type Need, type StreamKey } from "../streams/stream.ts";
 import { invalidParam, unknownSession } from "../wire/errors.ts";
@@ -105,6 +105,7 @@ export class Engine {
       const opened = await this.#open(request, token);
       if (opened.request.pages.size > 0) {
         if (request.since === null) throw invalidParam(PAGE_WITHOUT_SINCE);
+        await touchSession(this.#deps.sql, opened.token.session, opened.token.state);
         return await answerPages(this.#deps, { ...request, ...opened, since: request.since });
       }
       ({ params } = opened.request);

@@ -55,9 +55,7 @@ describe("page tokens (D15)", () => {
   });
 
   it("are no sync tokens, nor the other way round", () => {
-    const [page] = pages;
-    if (page) expect(openToken(sealPageToken(page, sign), sign)).toBeNull();
-    const [token] = fc.sample(tokens, 1);
-    if (token) expect(openPageToken(sealToken(token, sign), sign)).toBeNull();
+    for (const page of pages) expect(openToken(sealPageToken(page, sign), sign)).toBeNull();
+    for (const token of fc.sample(tokens, 5)) expect(openPageToken(sealToken(token, sign), sign)).toBeNull();
   });
 });

@@ -39,12 +39,12 @@ export class Hub implements Feed {
 
   publish(wake: Wake): void {
     const listeners = this.#listeners.get(wake.account);
-    if (listeners) for (const listener of [...listeners]) listener(wake);
+    if (listeners) for (const listener of listeners) listener(wake);
   }
 
   /** Wakes every listener: something may have been missed. */
   wakeAll(): void {
-    for (const account of [...this.#listeners.keys()]) this.publish({ type: "news", account });
+    for (const account of this.#listeners.keys()) this.publish({ type: "news", account });
   }
 
   subscribe(account: AccountNo, listener: Listener): () => void {

@@ -41,8 +41,8 @@ export class PostgresFeed implements Feed {
   /** Starts to listen; resolves when it does. */
   async start(): Promise<void> {
     const again = () => this.#hub.wakeAll();
-    const { unlisten } = await this.#sql.listen(CHANNEL, (payload) => this.#receive(payload), again);
-    this.#unlisten = unlisten;
+    const listening = await this.#sql.listen(CHANNEL, (payload) => this.#receive(payload), again);
+    this.#unlisten = () => listening.unlisten();
   }
 
   publish(wake: Wake): void {

@@ -86,6 +86,13 @@ export async function useSession(db: Db, use: SessionUse): Promise<boolean> {
   return row?.freed ?? false;
 }
 
+/** A page was asked for with a token: its session is in use (D20), and so is the state that the token stands for. */
+export async function touchSession(db: Db, session: SessionNo, state: number): Promise<void> {
+  await db`
+    with touched as (update sessions set used_at = now() where session = ${session})
+    update session_states set used_at = now() where session = ${session} and state = ${state}`;
+}
+
 /** Keeps a state of a session and gives its number; the same content has the same number. Null: the session is gone. */
 export async function saveSessionState(sql: Sql, session: SessionNo, body: string): Promise<number | null> {
   const hash = createHash("sha256").update(body).digest();

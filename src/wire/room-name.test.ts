@@ -3,7 +3,7 @@ import type { NamingHero, RoomNameSources } from "./room-name.ts";
 import { computeRoomName } from "./room-name.ts";
 
 const ME = "@me:a";
-const hero = (name: string): NamingHero => ({ user_id: `@${name.toLowerCase()}:a`, displayname: name });
+const hero = (displayname: string): NamingHero => ({ user_id: `@${displayname.toLowerCase()}:a`, displayname });
 const [ALICE, BOB, CHARLIE, DORIS, EVE, FRANK] = ["Alice", "Bob", "Charlie", "Doris", "Eve", "Frank"].map(hero) as [
   NamingHero, NamingHero, NamingHero, NamingHero, NamingHero, NamingHero,
 ];

@@ -63,7 +63,7 @@ export class MemoryTokens implements TokenStore {
 }
 
 /** No device is polled. */
-export const nothingPolled: PassQueue = {
+const nothingPolled: PassQueue = {
   polledDevice: async () => null,
   start: () => Promise.reject(new Error("no device is polled")),
   isWaiting: async () => false,
@@ -71,7 +71,7 @@ export const nothingPolled: PassQueue = {
 };
 
 /** Nothing is held, so nothing can be forgotten. */
-export const nothingHeld: Forgetting = {
+const nothingHeld: Forgetting = {
   find: async () => null,
   forgetDevice: async () => {},
   forgetAccount: async () => {},

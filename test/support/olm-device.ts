@@ -84,7 +84,9 @@ export class OlmDevice {
         const { event_type, txn_id } = request as Outgoing & { event_type: string; txn_id: string };
         return this.user.call("PUT", `/sendToDevice/${encodeURIComponent(event_type)}/${encodeURIComponent(txn_id)}`, body);
       }
-      default:
+      case RequestType.SignatureUpload:
+      case RequestType.RoomMessage:
+      case RequestType.KeysBackup:
         throw new Error(`a request of type ${request.type} was not expected`);
     }
   }

@@ -120,6 +120,11 @@ export class V3Fixture {
   login(userId = "@alice:test", deviceId = "PHONE", first: Json = v2()): V3Client {
     const token = this.hs.login(userId, deviceId);
     this.hs.queueSync(token, first);
+    return this.clientOf(userId, deviceId, token);
+  }
+
+  /** A client with a token that the homeserver made, and nothing else. */
+  clientOf(userId: string, deviceId: string, token: string): V3Client {
     return new V3Client(() => this.url, userId, deviceId, token);
   }
 

@@ -86,7 +86,7 @@ function roomVersion(work: RoomWork): string | undefined {
 }
 
 /** `unsigned` with the redaction event in it. Texts are joined: what was there keeps its bytes. */
-export function withReason(unsigned: string | null, because: string): string {
+function withReason(unsigned: string | null, because: string): string {
   if (unsigned === null) return `{"redacted_because":${because}}`;
   return hasReason(unsigned) ? unsigned : `{"redacted_because":${because},${unsigned.slice(1)}`;
 }

@@ -1,0 +1,115 @@
+/** D24: what an answer needs and polls do not bring. */
+
+import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { ev, newRoom, v2 } from "../support/fake-homeserver.ts";
+import { membersOf, scene, serveMembers, typingOf } from "../support/scene.ts";
+import { startV3, type V3Fixture } from "../support/v3.ts";
+
+const FETCH_MS = 400;
+
+let t: V3Fixture;
+beforeAll(async () => {
+  t = await startV3({ engine: { fetchMs: FETCH_MS } });
+});
+afterEach(() => t.hs.heal());
+afterAll(() => t.stop());
+
+/** Answers `/members` of a room only when `release` is called. */
+function slowMembers(room: string, members: readonly unknown[]) {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const path = `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/members`;
+  t.hs.on("GET", path, async () => {
+    await promise;
+    return { body: { chunk: members } };
+  });
+  return { release: resolve, path };
+}
+
+it("D24: members that come in time are in the answer, whatever the timeout", async () => {
+  const { client, room, members, me } = scene(t, { others: ["@b:test"] });
+  const { release, path } = slowMembers(room, members);
+  const first = client.sync({ room_members: { room_id: room } }, { timeout: 0 });
+  await t.hs.waitForRequest({ path });
+  release();
+  expect(membersOf(await first)).toEqual([me, "@b:test"]);
+});
+
+it("D24: after the longest wait the stream is left out, the others are there, and it starts by itself later", async () => {
+  const { client, room, members, me } = scene(t, { others: ["@b:test"] });
+  const { release } = slowMembers(room, members);
+  const started = performance.now();
+  const first = await client.sync({ room_members: { room_id: room, p: { limit: 1 } }, typing: { room_id: room } }, { timeout: 0 });
+  expect(performance.now() - started + 2).toBeGreaterThanOrEqual(FETCH_MS);
+  expect(Object.keys(first).sort()).toEqual(["next", "typing"]);
+  const waiting = client.sync({}, { since: first.next, timeout: 60_000 });
+  release();
+  const then = await waiting;
+  expect(Object.keys(then).sort()).toEqual(["next", "room_members"]);
+  expect(then["room_members"]).toMatchObject({ events: [{ state_key: me }], p: { limit: 1, next: expect.any(String) as unknown } });
+});
+
+it("D24: it starts by itself also for a request that comes after the fetch", async () => {
+  const { client, room, members, me } = scene(t, { others: ["@b:test"] });
+  const { release } = slowMembers(room, members);
+  const first = await client.sync({ room_members: { room_id: room } }, { timeout: 0 });
+  expect(first["room_members"]).toBeUndefined();
+  release();
+  expect(membersOf(await client.sync({}, { since: first.next, timeout: 60_000 }))).toEqual([me, "@b:test"]);
+  const fetched = t.hs.seen({ path: `${encodeURIComponent(room)}/members` }).length;
+  expect(membersOf(await client.sync({ room_members: { room_id: room } }))).toEqual([me, "@b:test"]);
+  expect(t.hs.seen({ path: `${encodeURIComponent(room)}/members` })).toHaveLength(fetched);
+});
+
+it("D24: two requests that need the same share one fetch", async () => {
+  const { client, room, members } = scene(t);
+  await client.sync({});
+  const { release, path } = slowMembers(room, members);
+  const both = [client.sync({ room_members: { room_id: room } }), client.sync({ room_members: { room_id: room } })];
+  await t.hs.waitForRequest({ path });
+  release();
+  for (const answer of await Promise.all(both)) expect(membersOf(answer)).toEqual([client.userId]);
+  expect(t.hs.seen({ path })).toHaveLength(1);
+});
+
+it("D24: a fetch that fails leaves the stream out, and the next request tries again", async () => {
+  const { client, room, me, type } = scene(t);
+  t.hs.fail({ path: /\/members$/ }, { status: 500, body: "oops" }, 50);
+  const first = await client.sync({ room_members: { room_id: room }, typing: { room_id: room } });
+  expect(Object.keys(first).sort()).toEqual(["next", "typing"]);
+  t.hs.heal();
+  await type("@b:test");
+  const then = await client.sync({}, { since: first.next });
+  expect([typingOf(then), membersOf(then)]).toEqual([[["@b:test"]], [me]]);
+});
+
+it("D24: the changes that come while the list is fetched are neither lost nor told twice", async () => {
+  const { client, room, members, me, deliver } = scene(t);
+  const { release } = slowMembers(room, members);
+  const first = await client.sync({ room_members: { room_id: room } });
+  await deliver({ timeline: [ev.member("@new:test")], summary: { "m.joined_member_count": 2 } });
+  release();
+  const then = await client.sync({}, { since: first.next, timeout: 60_000 });
+  expect(membersOf(then)).toEqual([me, "@new:test"]);
+  expect(Object.keys(await client.sync({}, { since: then.next }))).toEqual(["next"]);
+});
+
+it("D24: older events that come too late leave `room` out, and it starts by itself", async () => {
+  const { client, me } = scene(t);
+  const room = `!old${me.slice(1)}`;
+  await client.sync({});
+  const [create, ...rest] = newRoom(me);
+  const messages = ["one", "two", "three"].map((text) => ev.message(me, text));
+  const { promise, resolve: release } = Promise.withResolvers<void>();
+  t.hs.on("GET", `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/messages`, async () => {
+    await promise;
+    return { body: { chunk: [messages[1], messages[0], ...rest.toReversed(), create], start: "p1" } };
+  });
+  serveMembers(t, room, rest.slice(0, 1));
+  await t.deliver(client, v2({ join: { [room]: { state: [...newRoom(me)], timeline: messages.slice(2), limited: true, prev_batch: "p1" } } }));
+  const first = await client.sync({ room: { room_id: room, timeline_limit: 3 }, typing: { room_id: room } });
+  expect(Object.keys(first).sort()).toEqual(["next", "typing"]);
+  release();
+  const then = await client.sync({}, { since: first.next, timeout: 60_000 });
+  const texts = then["room"].rooms[room].timeline.events.map((event: { content: { body: string } }) => event.content.body);
+  expect([then["room"].rooms[room].initial, texts]).toEqual([true, ["one", "two", "three"]]);
+});
