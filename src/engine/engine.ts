@@ -162,14 +162,16 @@ export class Engine {
     const firstDeadline = request.since === null ? started + this.#deps.options.firstContactMs : deadline;
     const fetchDeadline = started + this.#deps.options.fetchMs;
     const tried = new Set<string>();
+    const late = new Set<string>();
     let waited = false;
     let { token, state } = opened;
     for (;;) {
-      const question = { account: request.account, device: request.device, token, state, request: opened.request, tried };
+      const question = { account: request.account, device: request.device, token, state, request: opened.request, tried, late };
       const outcome = await evaluate(this.#deps.sql, this.#deps.sign, question, now());
       if (!outcome) throw unknownSession();
       if (outcome.needs.length > 0) {
-        await this.#fetch(request, outcome.needs, tried, fetchDeadline, waiter.stopped);
+        for (const need of outcome.needs) tried.add(needKey(need));
+        await this.#fetch(request, outcome.needs, late, fetchDeadline, waiter);
         continue;
       }
       const until = outcome.complete ? deadline : Math.max(deadline, firstDeadline);
@@ -185,20 +187,26 @@ export class Engine {
     }
   }
 
-  /** Waits for what must be fetched, at most until `deadline`; what is not there by then is left out (D24). */
-  async #fetch(request: SyncRequest, needs: readonly Need[], tried: Set<string>, deadline: number, stopped: AbortSignal): Promise<void> {
-    const fetched = Promise.allSettled(needs.map((need) => this.#deps.fetch(request.account, need)));
-    const { promise: over, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, Math.max(0, deadline - this.#deps.now()));
-    const stop = () => resolve();
-    stopped.addEventListener("abort", stop, { once: true });
-    try {
-      await Promise.race([fetched, over]);
-    } finally {
-      clearTimeout(timer);
-      stopped.removeEventListener("abort", stop);
-    }
-    for (const need of needs) tried.add(needKey(need));
+  /**
+   * Waits for what must be fetched, at most until `deadline`. What comes later is in `late` until then, left out (D24), and
+   * has the request look again.
+   */
+  async #fetch(request: SyncRequest, needs: readonly Need[], late: Set<string>, deadline: number, waiter: Waiter): Promise<void> {
+    const { promise: over, resolve: stop } = Promise.withResolvers<void>();
+    let waiting = true;
+    const fetches = needs.map(async (need) => {
+      late.add(needKey(need));
+      // The fetcher has told why, if it fails.
+      await this.#deps.fetch(request.account, need).catch(() => undefined);
+      late.delete(needKey(need));
+      if (!waiting) waiter.nudge();
+    });
+    const timer = setTimeout(stop, Math.max(0, deadline - this.#deps.now()));
+    waiter.stopped.addEventListener("abort", () => stop(), { once: true });
+    if (waiter.stopped.aborted) stop();
+    await Promise.race([Promise.all(fetches), over]);
+    clearTimeout(timer);
+    waiting = false;
   }
 
   async #answer(token: SyncToken, before: SessionState, outcome: Outcome): Promise<string> {

@@ -15,7 +15,9 @@ export type Question = {
   readonly token: SyncToken;
   readonly state: SessionState;
   readonly request: MergedRequest;
+  /** See Context. */
   readonly tried: ReadonlySet<string>;
+  readonly late: ReadonlySet<string>;
 };
 
 export type Outcome = {
@@ -44,7 +46,7 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
       from: token, to: Math.max(head.position, token.position) as Position, deviceSeq: Math.max(head.deviceSeq, token.toDevice, token.e2ee),
       upstreamSince: head.upstreamSince, ignored: head.ignored, tracked: trackedBefore(question),
       pageRooms: pages.flatMap((page) => page.rooms.map((roomId) => ({ roomId, position: page.position }))),
-      tried: question.tried, now,
+      tried: question.tried, late: question.late, now,
       sealPage: (place) => sealPageToken({ ...place, session: token.session, position: context.to }, sign),
     };
     const parts: [StreamKey, string][] = [];

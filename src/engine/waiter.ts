@@ -44,6 +44,12 @@ export class Waiter {
     return end;
   }
 
+  /** Has the request look again. */
+  nudge(): void {
+    this.#pending ??= "look";
+    this.#resolve?.();
+  }
+
   close(): void {
     this.#unsubscribe();
   }

@@ -11,15 +11,20 @@ import type { RoomParams } from "./room.ts";
 import { type RoomTask, roomWindows, type Window } from "./room-window.ts";
 import type { Context, Need } from "./stream.ts";
 
-export type RoomViews = { readonly rooms: readonly { roomId: RoomId; text: string }[]; readonly needs: readonly Need[] };
+export type RoomViews = {
+  readonly rooms: readonly { roomId: RoomId; text: string }[];
+  readonly needs: readonly Need[];
+  /** Rooms that are left out, since what they need is still being fetched (D24). */
+  readonly late: readonly RoomId[];
+};
 
 const COUNTS = ["notification_count", "highlight_count", "joined_count", "invited_count"] as const satisfies readonly (keyof RoomFacts)[];
 
 /** Tells rooms. Where the stored history does not reach as far as asked, `needs` says what to fetch, and nothing is told. */
 export async function roomViews(context: Context, params: RoomParams, tasks: readonly RoomTask[]): Promise<RoomViews> {
   const ids = tasks.map((task) => task.roomId);
-  const { windows, needs } = await roomWindows(context, params, tasks);
-  if (needs.length > 0) return { rooms: [], needs };
+  const { windows, needs, late } = await roomWindows(context, params, tasks);
+  if (needs.length > 0) return { rooms: [], needs, late };
   const [now, before] = await Promise.all([
     factsAt(context.tx, context.account, ids, context.to),
     factsAt(context.tx, context.account, ids, context.from.position),
@@ -32,7 +37,7 @@ export async function roomViews(context: Context, params: RoomParams, tasks: rea
     const text = compose(context, window, states.get(roomId) ?? [], members.get(roomId) ?? null, now.get(roomId), before.get(roomId));
     if (text !== null) rooms.push({ roomId, text });
   }
-  return { rooms, needs };
+  return { rooms, needs, late };
 }
 
 /**

@@ -29,10 +29,13 @@ export type Window = {
 /** An event that the client has already: in the timeline (`ord`), or in fetched history (`idx`). */
 type Earliest = { readonly eventId: string; readonly place: { readonly ord: number } | { readonly idx: number } };
 
-/** Windows of rooms. Where the stored history does not reach as far as asked, `needs` says what to fetch. */
+/**
+ * Windows of rooms. Where the stored history does not reach as far as asked, `needs` says what to fetch; `late` are the rooms
+ * for which that is still under way.
+ */
 export async function roomWindows(
   context: Context, params: RoomParams, tasks: readonly RoomTask[],
-): Promise<{ readonly windows: readonly Window[]; readonly needs: readonly Need[] }> {
+): Promise<{ readonly windows: readonly Window[]; readonly needs: readonly Need[]; readonly late: readonly RoomId[] }> {
   const starts = tasks.filter((task) => task.step === "start");
   const later = tasks.filter((task) => task.step !== "start");
   const earliest = starts.length > 0 ? await findEarliest(context, params.earliest) : new Map<RoomId, Earliest>();
@@ -43,6 +46,7 @@ export async function roomWindows(
   ]);
   const windows: Window[] = [];
   const needs: Need[] = [];
+  const late: RoomId[] = [];
   for (const task of tasks) {
     const fresh = since.get(task.roomId);
     const known = earliest.get(task.roomId);
@@ -51,11 +55,12 @@ export async function roomWindows(
     if (task.step === "start" && known && fresh && !fresh.limited) windows.push(await windowSince(context, task, fresh, known));
     else if (task.step === "start" && whole) {
       const window = await initialWindow(context, params, task, whole);
-      if ("kind" in window) needs.push(window);
-      else windows.push(window);
+      if (!("kind" in window)) windows.push(window);
+      else if (context.late.has(needKey(window))) late.push(task.roomId);
+      else needs.push(window);
     } else if (fresh) windows.push(plainWindow(context, task, fresh));
   }
-  return { windows, needs };
+  return { windows, needs, late };
 }
 
 function read(context: Context, params: RoomParams, windows: Parameters<typeof readTimelines>[2]): Promise<Map<RoomId, Timeline>> {
@@ -73,7 +78,7 @@ async function initialWindow(context: Context, params: RoomParams, task: RoomTas
   });
   const need: Need = { kind: "older", roomId: task.roomId, count: missing - older.events.length };
   const more = older.complete && older.end !== null;
-  if (need.count > 0 && more && !context.tried.has(needKey(need))) return need;
+  if (need.count > 0 && more && (context.late.has(needKey(need)) || !context.tried.has(needKey(need)))) return need;
   const limited = !older.complete || older.end !== null;
   if (older.events.length === 0) return { ...plain, limited };
   return {

@@ -83,6 +83,8 @@ async function views(
   if (pending.length > 0 && params.roomId !== "room_list") return { ...NO_NEWS, memory: undefined };
   const told = await roomViews(context, params, tasks.filter((task) => !pending.includes(task.roomId)));
   if (told.needs.length > 0) return { ...NO_NEWS, memory: before, needs: told.needs };
+  if (told.late.length > 0 && params.roomId !== "room_list") return { ...NO_NEWS, memory: undefined };
+  pending.push(...told.late);
   const memory = pending.length > 0 ? { ...after, pending: pending.toSorted() } : after;
   const rooms = `{${told.rooms.map(({ roomId, text }) => `${JSON.stringify(roomId)}:${text}`).join(",")}}`;
   if (tasks.some((task) => task.step === "lost") && params.roomId !== "room_list") return { text: rooms, news: true, memory };

@@ -73,6 +73,8 @@ export type Context = {
   readonly pageRooms: readonly { readonly roomId: RoomId; readonly position: Position }[];
   /** Needs that were already fetched, or could not be: never asked for again in this request. */
   readonly tried: ReadonlySet<string>;
+  /** Those of them that are still being fetched: what waits for one is left out (D24). */
+  readonly late: ReadonlySet<string>;
   /** ms since the epoch. */
   readonly now: number;
   sealPage(place: PagePlace): string;

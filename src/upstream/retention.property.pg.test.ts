@@ -8,7 +8,7 @@ import { readInvites } from "../store/ephemeral.ts";
 import { joinedFactsAt, membershipOver, roomsWithNewFacts } from "../store/facts.ts";
 import { allMembersAt, memberChanges, memberPage } from "../store/members.ts";
 import { stateAt, stateChanged } from "../store/state.ts";
-import { readTimelines, roomsWithEvents, standingBefore } from "../store/timeline.ts";
+import { readTimelines, roomsWithEvents, standingBefore, type Timeline } from "../store/timeline.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
 import { RetentionJob } from "./retention.ts";
 
@@ -71,6 +71,11 @@ async function play(account: TestAccount, steps: readonly (readonly Step[])[]): 
   return positions;
 }
 
+/** What of a timeline reaches a client. */
+function shown(timeline: Timeline | undefined): unknown {
+  return timeline && [timeline.events.map(({ ord, event_id, body, notify }) => [ord, event_id, body, notify]), timeline.limited, timeline.prevBatch];
+}
+
 /** All that a token at `at` may be told when the account is at `now`. */
 async function answers(account: TestAccount, at: number, now: number): Promise<unknown> {
   const { sql } = db;
@@ -86,7 +91,7 @@ async function answers(account: TestAccount, at: number, now: number): Promise<u
       const timeline = timelines.get(roomId);
       const first = timeline?.events[0];
       const before = first ? first.ord - 1 : at;
-      told.push(timeline?.events, timeline?.limited, timeline?.prevBatch);
+      told.push(shown(timeline));
       told.push(await stateAt(sql, no, [{ roomId, at: before }], "all"), await allMembersAt(sql, no, [{ roomId, at: before }]));
       if (first) told.push(await standingBefore(sql, no, roomId, first.ord));
     }
@@ -97,7 +102,7 @@ async function answers(account: TestAccount, at: number, now: number): Promise<u
     told.push(await memberChanges(sql, no, roomId, { from, to, membership: ["join", "leave"], limit: 1000 }));
   }
   const deltas = await readTimelines(sql, no, ROOMS.map((roomId) => ({ roomId: roomId as RoomId, after: at })), { to, limit: 100, ignored: [] });
-  told.push([...deltas].map(([roomId, timeline]) => [roomId, timeline.events, timeline.limited, timeline.prevBatch]));
+  told.push([...deltas].map(([roomId, timeline]) => [roomId, shown(timeline)]));
   told.push(await stateChanged(sql, no, rooms.map((roomId) => ({ roomId, from: at, to: now })), "all"));
   told.push([...(await membershipOver(sql, no, rooms, from, to))], await roomsWithNewFacts(sql, no, from, to));
   told.push([...(await roomsWithEvents(sql, no, from, to))], await readInvites(sql, no, [], { from: at, to }));
@@ -133,7 +138,7 @@ test("whatever can be asked for at or above the horizon is answered as before", 
       expect(dangling).toBeUndefined();
       deleted += counts.timeline + counts.state + counts.members + counts.facts + counts.left_room_rows;
     }),
-    { numRuns: 12 },
+    { numRuns: 12, endOnFailure: true },
   );
   // The histories are long enough for something to be deleted at all.
   expect(deleted).toBeGreaterThan(1000);

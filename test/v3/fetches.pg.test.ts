@@ -113,3 +113,13 @@ it("D24: older events that come too late leave `room` out, and it starts by itse
   const texts = then["room"].rooms[room].timeline.events.map((event: { content: { body: string } }) => event.content.body);
   expect([then["room"].rooms[room].initial, texts]).toEqual([true, ["one", "two", "three"]]);
 });
+
+it("S4 D24: older events that cannot be had do not keep the room back: it starts where it is known", async () => {
+  const { client, me } = scene(t);
+  const room = `!lost${me.slice(1)}`;
+  await client.sync({});
+  t.hs.on("GET", `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/messages`, { status: 500, body: "oops" });
+  await t.deliver(client, v2({ join: { [room]: { state: newRoom(me), timeline: [ev.message(me, "new")], limited: true, prev_batch: "p1" } } }));
+  const first = await client.sync({ room: { room_id: room, timeline_limit: 3 } });
+  expect(first["room"].rooms[room]).toMatchObject({ initial: true, timeline: { events: [{ content: { body: "new" } }], limited: true, prev_batch: "p1" } });
+});

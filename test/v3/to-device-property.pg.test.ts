@@ -135,7 +135,6 @@ class Run {
       }
       case "restart": {
         await t.restart();
-        await this.client.sync({}, { since: this.sessions.find((one) => one)?.token });
         return void (await t.hs.waitForPoll(this.client.token));
       }
       case "start":
