@@ -43,15 +43,19 @@ export type TokenPlace = { readonly session: SessionNo; readonly state: number; 
 
 /**
  * The remembered state of a token of this device, as JSON text; null where the session, its state or its snapshot is gone:
- * unknown or idle for longer than `idleMs`, another device's, behind the account's horizon (D3, D10, R10).
+ * unknown or idle for longer than `idleMs`, another device's, behind the account's horizon (D3, D10, R10); or ahead of what is stored: our database was restored (D26).
  */
-export async function findSessionState(db: Db, device: DeviceNo, token: TokenPlace, idleMs: number): Promise<string | null> {
+export async function findSessionState(
+  db: Db, device: DeviceNo, token: TokenPlace & { readonly toDevice?: number; readonly e2ee?: number }, idleMs: number,
+): Promise<string | null> {
   const [row] = await db<{ body: string | null }[]>`
     select st.body from sessions s
     join accounts a using (account)
+    join devices d on d.device = s.device
     left join session_states st on st.session = s.session and st.state = ${token.state}
     where s.session = ${token.session} and s.device = ${device} and s.kind = 'v3'
-      and s.used_at > now() - make_interval(secs => ${idleMs / 1000}) and a.horizon <= ${token.position}`;
+      and s.used_at > now() - make_interval(secs => ${idleMs / 1000}) and a.horizon <= ${token.position}
+      and a.position >= ${token.position} and d.seq >= ${Math.max(token.toDevice ?? 0, token.e2ee ?? 0)}`;
   if (!row || (row.body === null && token.state !== 0)) return null;
   return row.body ?? "";
 }

@@ -33,7 +33,8 @@ export const membersLimit = (asked: unknown) => clampLimit(asked, 50, 1000);
 
 export const roomMembers: Stream<MembersParams> = {
   key: "room_members",
-  kinds: new Set(["members", "facts"]),
+  // State: power levels change the order of page one (D16).
+  kinds: new Set(["members", "facts", "state"]),
   resolve(raw) {
     const p = (raw["p"] ?? {}) as { limit?: unknown; sort?: unknown };
     return {

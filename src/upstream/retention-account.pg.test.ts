@@ -65,7 +65,10 @@ describe("timelines", () => {
     const cut = await it.room("c", 1, 200);
     const whole = await it.room("w", 201, 220);
     await it.events(["$old-c", "$old-w", "$s-c", "$s-w"]);
-    for (const [room, name] of [[cut, "c"], [whole, "w"]] as const) {
+    for (const [room, name] of [
+      [cut, "c"],
+      [whole, "w"],
+    ] as const) {
       await db.sql`insert into older (account, room_id, idx, event_id) values (${it.account}, ${room}, -1, ${`$old-${name}`})`;
       await db.sql`insert into older_chunks (account, room_id, idx, state) values (${it.account}, ${room}, -1, ${`["$s-${name}"]`})`;
     }
@@ -177,7 +180,10 @@ describe("invites and rooms that were left", () => {
     expect(counts).toMatchObject({ left_rooms: 2, timeline: 0, events: 24, left_room_rows: 34 });
     for (const table of ["timeline", "state", "members", "rooms", "room_facts", "receipts", "typing"]) {
       const rows = await db.sql<{ room_id: string }[]>`select distinct room_id from ${db.sql(table)} order by room_id`;
-      expect(rows.map((row) => row.room_id), table).toEqual([joined, late]);
+      expect(
+        rows.map((row) => row.room_id),
+        table,
+      ).toEqual([joined, late]);
     }
     expect(await db.sql`select room_id from account_data order by room_id`).toEqual([{ room_id: "" }, { room_id: joined }, { room_id: late }]);
     expect(await db.sql`select room_id from invites`).toEqual([{ room_id: left }]);

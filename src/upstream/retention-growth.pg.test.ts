@@ -39,7 +39,8 @@ function response(number: number) {
     join: {
       [ROOM]: {
         timeline: [
-          ...timeline, ev.topic("@u0:test", `topic ${number}`),
+          ...timeline,
+          ev.topic("@u0:test", `topic ${number}`),
           ev.member(`@u${number % 20}:test`, number % 40 < 20 ? "join" : "leave", { displayname: `name ${number}` }),
         ],
         prev_batch: `t${number}`,

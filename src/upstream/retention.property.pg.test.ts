@@ -76,6 +76,10 @@ function shown(timeline: Timeline | undefined): unknown {
   return timeline && [timeline.events.map(({ ord, event_id, body, notify }) => [ord, event_id, body, notify]), timeline.limited, timeline.prevBatch];
 }
 
+function unordered(rows: Iterable<unknown>): string[] {
+  return [...rows].map((row) => JSON.stringify(row)).sort();
+}
+
 /** All that a token at `at` may be told when the account is at `now`. */
 async function answers(account: TestAccount, at: number, now: number): Promise<unknown> {
   const { sql } = db;
@@ -84,9 +88,22 @@ async function answers(account: TestAccount, at: number, now: number): Promise<u
   const to = now as Position;
   const facts = (await joinedFactsAt(sql, no, from)).sort((a, b) => (a.room_id < b.room_id ? -1 : 1));
   const rooms = facts.map((row) => row.room_id);
-  const told: unknown[] = [facts, await stateAt(sql, no, rooms.map((roomId) => ({ roomId, at })), "all")];
+  const told: unknown[] = [
+    facts,
+    await stateAt(
+      sql,
+      no,
+      rooms.map((roomId) => ({ roomId, at })),
+      "all",
+    ),
+  ];
   for (const limit of [1, 20, 100]) {
-    const timelines = await readTimelines(sql, no, rooms.map((roomId) => ({ roomId, after: 0 })), { to: from, limit, ignored: [] });
+    const timelines = await readTimelines(
+      sql,
+      no,
+      rooms.map((roomId) => ({ roomId, after: 0 })),
+      { to: from, limit, ignored: [] },
+    );
     for (const roomId of rooms) {
       const timeline = timelines.get(roomId);
       const first = timeline?.events[0];
@@ -101,11 +118,23 @@ async function answers(account: TestAccount, at: number, now: number): Promise<u
     told.push(await memberPage(sql, no, roomId, page));
     told.push(await memberChanges(sql, no, roomId, { from, to, membership: ["join", "leave"], limit: 1000 }));
   }
-  const deltas = await readTimelines(sql, no, ROOMS.map((roomId) => ({ roomId: roomId as RoomId, after: at })), { to, limit: 100, ignored: [] });
+  const deltas = await readTimelines(
+    sql,
+    no,
+    ROOMS.map((roomId) => ({ roomId: roomId as RoomId, after: at })),
+    { to, limit: 100, ignored: [] },
+  );
   told.push([...deltas].map(([roomId, timeline]) => [roomId, shown(timeline)]));
-  told.push(await stateChanged(sql, no, rooms.map((roomId) => ({ roomId, from: at, to: now })), "all"));
-  told.push([...(await membershipOver(sql, no, rooms, from, to))], await roomsWithNewFacts(sql, no, from, to));
-  told.push([...(await roomsWithEvents(sql, no, from, to))], await readInvites(sql, no, [], { from: at, to }));
+  told.push(
+    await stateChanged(
+      sql,
+      no,
+      rooms.map((roomId) => ({ roomId, from: at, to: now })),
+      "all",
+    ),
+  );
+  told.push(unordered(await membershipOver(sql, no, rooms, from, to)), unordered(await roomsWithNewFacts(sql, no, from, to)));
+  told.push(unordered(await roomsWithEvents(sql, no, from, to)), await readInvites(sql, no, [], { from: at, to }));
   return JSON.parse(JSON.stringify(told));
 }
 

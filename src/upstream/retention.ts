@@ -13,11 +13,29 @@ import { sleep } from "../base/abort.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Sql, Tx } from "../store/db.ts";
 import {
-  accountsToSweep, cutTimelines, deleteFacts, deleteInvites, deleteState, deleteTimeline, type Deleted, lockForSweep, markSwept, type SweptAccount,
+  accountsToSweep,
+  type Cut,
+  cutTimelines,
+  deleteFacts,
+  deleteInvites,
+  deleteState,
+  deleteTimeline,
+  type Deleted,
+  lockForSweep,
+  markSwept,
+  type SweptAccount,
 } from "../store/retention/account.ts";
 import {
-  deleteDeadTokens, deleteIfEmpty, deletePassedBatches, deletePassedNotes, deletePoison, deleteTokenless, deleteUnwantedMessages,
-  deleteUnwantedPresence, deviceless, tokenlessDevices,
+  deleteDeadTokens,
+  deleteIfEmpty,
+  deletePassedBatches,
+  deletePassedNotes,
+  deletePoison,
+  deleteTokenless,
+  deleteUnwantedMessages,
+  deleteUnwantedPresence,
+  deviceless,
+  tokenlessDevices,
 } from "../store/retention/devices.ts";
 import { deleteUnreferenced, nextEvents } from "../store/retention/events.ts";
 import { deleteMarks, markPositions, nextAccounts, raiseHorizons } from "../store/retention/horizon.ts";
@@ -40,9 +58,31 @@ export type RetentionOptions = {
 };
 
 const KINDS = [
-  "sessions", "purged", "marks", "horizons", "accounts_swept", "timeline", "older", "state", "members", "facts", "invites", "left_rooms",
-  "left_room_rows", "events", "session_states", "session_pages", "list_snapshots", "to_device", "to_device_passed", "passed_batches",
-  "tokens", "devices", "accounts", "presence", "poison",
+  "sessions",
+  "purged",
+  "marks",
+  "horizons",
+  "accounts_swept",
+  "timeline",
+  "older",
+  "state",
+  "members",
+  "facts",
+  "invites",
+  "left_rooms",
+  "left_room_rows",
+  "events",
+  "session_states",
+  "session_pages",
+  "list_snapshots",
+  "to_device",
+  "to_device_passed",
+  "passed_batches",
+  "tokens",
+  "devices",
+  "accounts",
+  "presence",
+  "poison",
 ] as const;
 
 /** What is counted: rows deleted, or for `horizons`, `accounts_swept` and `left_rooms` what happened to so many. */
@@ -51,7 +91,22 @@ export type RetentionKind = (typeof KINDS)[number];
 /** `busy`: another process was at it, and does the rest. */
 export type RetentionReport = { readonly busy: boolean; readonly counts: Readonly<Record<RetentionKind, number>> };
 
-/** Accounts whose horizons are raised in one step, and those listed at once to be swept. */
+/** What goes of an account, in order: states are kept for timeline events, so those go first. */
+const PARTS: readonly (readonly [
+  RetentionKind,
+  (tx: Tx, swept: SweptAccount, cuts: readonly Cut[]) => Promise<Deleted & { readonly rooms?: number }>,
+])[] = [
+  ["timeline", deleteTimeline],
+  ["state", (tx, swept) => deleteState(tx, swept, "state")],
+  ["members", (tx, swept) => deleteState(tx, swept, "members")],
+  ["facts", deleteFacts],
+  ["invites", deleteInvites],
+  ["left_room_rows", deleteLeftRooms],
+];
+
+/** Accounts whose horizons are raised in one step: no one is kept from writing to them for long. */
+const HORIZON_BATCH = 200;
+/** Accounts listed at once to be swept. */
 const ACCOUNT_BATCH = 1000;
 /** Devices that are looked at in one run. */
 const DEVICE_BATCH = 100;
@@ -121,21 +176,18 @@ export class RetentionJob {
   }
 
   async #sessions(counts: Record<RetentionKind, number>, at: Date): Promise<void> {
-    counts.sessions += await this.#batches(
-      async (tx) => {
-        const { ended, purged } = await endIdleSessions(tx, at, this.#options.sessionIdleMs);
-        counts.purged += purged;
-        return ended;
-      },
-      SESSION_BATCH,
-    );
+    counts.sessions += await this.#batches(async (tx) => {
+      const { ended, purged } = await endIdleSessions(tx, at, this.#options.sessionIdleMs);
+      counts.purged += purged;
+      return ended;
+    }, SESSION_BATCH);
   }
 
   async #horizons(counts: Record<RetentionKind, number>, at: Date): Promise<void> {
     const { sql } = this.#options;
     // A little less than a period, so that no run misses its mark by a moment.
     const markMs = Math.min(this.#everyMs, this.#keepMs) * 0.8;
-    let range = await nextAccounts(sql, 0, ACCOUNT_BATCH);
+    let range = await nextAccounts(sql, 0, HORIZON_BATCH);
     while (range) {
       const present = range;
       await this.#step(async (tx) => {
@@ -143,7 +195,7 @@ export class RetentionJob {
         counts.horizons += await raiseHorizons(tx, present, at, this.#keepMs);
         counts.marks += await deleteMarks(tx, present, at, this.#keepMs);
       });
-      range = await nextAccounts(sql, present.until, ACCOUNT_BATCH);
+      range = await nextAccounts(sql, present.until, HORIZON_BATCH);
     }
   }
 
@@ -155,42 +207,39 @@ export class RetentionJob {
     }
   }
 
-  /** Everything up to the horizon as it is at the beginning; it may rise meanwhile, but never falls. */
+  /**
+   * Everything up to the horizon as it is at the beginning; it may rise meanwhile, but never falls. Most accounts have little to
+   * delete and take one transaction; it is ended and another begun after a batch of rows.
+   */
   async #account(counts: Record<RetentionKind, number>, account: AccountNo): Promise<void> {
-    const begun = await this.#step(async (tx) => {
-      const swept = await lockForSweep(tx, account);
-      return swept && { swept, cut: await cutTimelines(tx, swept) };
-    });
-    if (!begun) return;
-    const { swept, cut } = begun;
-    add(counts, "older", cut);
-    const parts: readonly [RetentionKind, (tx: Tx, locked: SweptAccount) => Promise<Deleted>][] = [
-      ["timeline", (tx, locked) => deleteTimeline(tx, locked, cut.cuts)],
-      ["state", (tx, locked) => deleteState(tx, locked, "state")],
-      ["members", (tx, locked) => deleteState(tx, locked, "members")],
-      ["facts", deleteFacts],
-      ["invites", deleteInvites],
-    ];
-    for (const [kind, part] of parts) {
-      await this.#batches(async (tx) => {
-        if (!(await lockForSweep(tx, account))) return 0;
-        const deleted = await part(tx, swept);
-        add(counts, kind, deleted);
-        return deleted.rows;
+    let swept: SweptAccount | null = null;
+    let cuts: readonly Cut[] | null = null;
+    let part = 0;
+    while (part < PARTS.length) {
+      const ended = await this.#step(async (tx) => {
+        const locked = await lockForSweep(tx, account);
+        if (!locked) return true;
+        swept ??= locked;
+        if (!cuts) {
+          const cut = await cutTimelines(tx, swept);
+          ({ cuts } = cut);
+          add(counts, "older", cut.deleted);
+        }
+        for (let rows = 0; rows < BATCH_ROWS;) {
+          const [kind, deletePart] = PARTS[part] ?? [];
+          if (!kind || !deletePart) break;
+          const deleted = await deletePart(tx, swept, cuts);
+          add(counts, kind, deleted);
+          if (deleted.rooms !== undefined) counts.left_rooms += deleted.rooms;
+          rows += deleted.rows;
+          if (!deleted.more) part += 1;
+        }
+        if (part < PARTS.length) return false;
+        await markSwept(tx, swept);
+        counts.accounts_swept += 1;
+        return true;
       });
-    }
-    await this.#leftRooms(counts, swept);
-    await this.#step((tx) => markSwept(tx, swept));
-    counts.accounts_swept += 1;
-  }
-
-  async #leftRooms(counts: Record<RetentionKind, number>, swept: SweptAccount): Promise<void> {
-    for (;;) {
-      const left = await this.#step(async (tx) => ((await lockForSweep(tx, swept.account)) ? deleteLeftRooms(tx, swept) : null));
-      if (!left) return;
-      add(counts, "left_room_rows", left);
-      counts.left_rooms += left.rooms;
-      if (!left.more) return;
+      if (ended) return;
     }
   }
 

@@ -9,7 +9,15 @@ export const MINUTE = 60_000;
 export const HOUR = 60 * MINUTE;
 export const DAY = 24 * HOUR;
 
-export type SessionParts = { position?: number; state?: number; kind?: "v3" | "v2"; takesPart?: boolean; acked?: number; presence?: boolean; idleMs?: number };
+export type SessionParts = {
+  position?: number;
+  state?: number;
+  kind?: "v3" | "v2";
+  takesPart?: boolean;
+  acked?: number;
+  presence?: boolean;
+  idleMs?: number;
+};
 
 export class RetentionFixture {
   readonly db: TestDatabase;

@@ -1,7 +1,7 @@
 /** A user in a room, ready to sync: what most tests of sync v3 begin with. Every scene has names of its own. */
 
 import { ev, type Json, type MatrixEvent, newRoom, type RoomParts, typing, v2 } from "./fake-homeserver.ts";
-import type { Answer, V3Client, V3Fixture } from "./v3.ts";
+import type { Answer, Reply, SyncOptions, V3Client, V3Fixture } from "./v3.ts";
 
 let count = 0;
 
@@ -41,6 +41,32 @@ export function scene(t: V3Fixture, { others = [], state = [], timeline = [] }: 
 /** What the homeserver answers to `/members` of a room. */
 export function serveMembers(t: V3Fixture, room: string, chunk: readonly Json[]): void {
   t.hs.on("GET", `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/members`, { body: { chunk } });
+}
+
+const SESSIONS = "/_matrix/client/unstable/syncv3/sessions";
+
+/** Sends a sync, and resolves when it has arrived: what is delivered from then on finds it waiting. */
+export async function hangRequest(client: V3Client, body: Json, options: SyncOptions): Promise<{ readonly reply: Promise<Reply> }> {
+  const lastUse = async () => {
+    const list = await client.fetch("GET", SESSIONS);
+    return Math.max(...(list.body["sessions"] as { last_used_ts: number }[]).map((session) => session.last_used_ts));
+  };
+  const before = await lastUse();
+  const reply = client.request(body, options);
+  let answered = false;
+  void reply.finally(() => (answered = true));
+  while (!answered && (await lastUse()) <= before);
+  return { reply };
+}
+
+/** The same for a sync that must succeed. */
+export async function hang(client: V3Client, body: Json, options: SyncOptions): Promise<{ readonly answer: Promise<Answer> }> {
+  const { reply } = await hangRequest(client, body, options);
+  const answer = reply.then(({ status, text, body: answered }) => {
+    if (status !== 200) throw new Error(`sync answered ${status}: ${text}`);
+    return answered;
+  });
+  return { answer };
 }
 
 /** The users of an answer's typing stream, set by set; null where the stream is absent. */

@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => t.stop());
 
-/** A new user in a room with these events, following it; `then` delivers to it, `next` asks with the newest token. */
+/** A new user in a room with these events, following it; `deliver` gives to it, `next` asks with the newest token. */
 async function follow(parts: RoomParts = { timeline: [ev.message(ALICE, "first")] }, params: Json = {}) {
   rooms += 1;
   const id = `!room${rooms}:test`;
@@ -23,7 +23,7 @@ async function follow(parts: RoomParts = { timeline: [ev.message(ALICE, "first")
   let { next } = first;
   return {
     id, me, client, first: first["room"].rooms[id],
-    then: (...more: RoomParts[]) => t.deliver(client, ...more.map((one) => v2({ join: { [id]: one } }))),
+    deliver: (...more: RoomParts[]) => t.deliver(client, ...more.map((one) => v2({ join: { [id]: one } }))),
     token: () => next,
     next: async (timeout = 0) => {
       const answer = await client.sync({}, { since: next, timeout });
@@ -40,7 +40,7 @@ describe("deltas", () => {
   it("S4 TestStorageRoomStateBeforeAndAfterEventPosition: new events alone, with their senders, and what changed of the counts", async () => {
     const room = await follow();
     const event = ev.topic(ALICE, "t");
-    await room.then({ timeline: [event], unread: { notification_count: 1 }, summary: { "m.joined_member_count": 5 } });
+    await room.deliver({ timeline: [event], unread: { notification_count: 1 }, summary: { "m.joined_member_count": 5 } });
     const delta = await room.next();
     expect(ids(delta.timeline.events)).toEqual([event.event_id]);
     expect(delta).toEqual({ members: { events: [expect.objectContaining({ state_key: ALICE })] }, timeline: { events: [expect.anything()], limited: false, prev_batch: expect.any(String) }, notification_count: 1, joined_count: 5 });
@@ -51,9 +51,9 @@ describe("deltas", () => {
     const room = await follow();
     const [a, b] = messages(2) as [MatrixEvent, MatrixEvent];
     const since = room.token();
-    await room.then({ timeline: [a] });
+    await room.deliver({ timeline: [a] });
     expect(ids((await room.client.sync({}, { since }))["room"].rooms[room.id].timeline.events)).toEqual([a.event_id]);
-    await room.then({ timeline: [b] });
+    await room.deliver({ timeline: [b] });
     expect(ids((await room.client.sync({}, { since }))["room"].rooms[room.id].timeline.events)).toEqual([a.event_id, b.event_id]);
   });
 
@@ -62,7 +62,7 @@ describe("deltas", () => {
     const topic = ev.topic(ALICE, "in between");
     const name = ev.name(ALICE, "shown");
     const last = [ev.message(ALICE), name, ev.message(ALICE)];
-    await room.then({ timeline: [topic, ...messages(4)] }, { timeline: last, prev_batch: "mid" });
+    await room.deliver({ timeline: [topic, ...messages(4)] }, { timeline: last, prev_batch: "mid" });
     const delta = await room.next();
     expect(ids(delta.timeline.events)).toEqual(ids(last));
     expect(delta.timeline).toMatchObject({ limited: true, prev_batch: "mid" });
@@ -73,7 +73,7 @@ describe("deltas", () => {
     const room = await follow({ timeline: [ev.message(ALICE)], state: [...newRoom(ALICE), ev.topic(ALICE, "kept"), ev.name(ALICE, "old")] });
     const name = ev.name(ALICE, "changed in the gap");
     const after = messages(2);
-    await room.then({ limited: true, prev_batch: "gap", state: [name], timeline: after });
+    await room.deliver({ limited: true, prev_batch: "gap", state: [name], timeline: after });
     const delta = await room.next();
     expect(ids(delta.timeline.events)).toEqual(ids(after));
     expect(delta.timeline).toMatchObject({ limited: true, prev_batch: "gap" });
@@ -88,7 +88,7 @@ describe("deltas", () => {
   it("S4: a gap among several batches: nothing from before it", async () => {
     const room = await follow();
     const [a, b, c] = messages(3) as [MatrixEvent, MatrixEvent, MatrixEvent];
-    await room.then({ timeline: [a] }, { limited: true, prev_batch: "gap", timeline: [b] }, { timeline: [c] });
+    await room.deliver({ timeline: [a] }, { limited: true, prev_batch: "gap", timeline: [b] }, { timeline: [c] });
     const delta = await room.next();
     expect(ids(delta.timeline.events)).toEqual(ids([b, c]));
     expect(delta.timeline).toMatchObject({ limited: true, prev_batch: "gap" });
@@ -98,7 +98,7 @@ describe("deltas", () => {
     const newest = ev.topic(ALICE, "newest");
     const room = await follow({ timeline: [ev.message(ALICE), newest] });
     const next = ev.message(ALICE);
-    await room.then({ timeline: [ev.topic(ALICE, "older"), newest, next] });
+    await room.deliver({ timeline: [ev.topic(ALICE, "older"), newest, next] });
     expect(ids((await room.next()).timeline.events)).toEqual([next.event_id]);
     const fresh = (await room.client.sync({ room: { room_id: room.id } }))["room"].rooms[room.id];
     const topics = [...typed(fresh.state.events, "m.room.topic"), ...typed(fresh.timeline.events, "m.room.topic")];
@@ -110,13 +110,13 @@ describe("deltas", () => {
     const waiting = room.next(30_000);
     await t.deliver(room.client, v2({ join: { "!other:test": { state: newRoom(BOB), timeline: [ev.message(BOB)] } } }));
     const event = ev.message(ALICE);
-    await room.then({ timeline: [event] });
+    await room.deliver({ timeline: [event] });
     expect(ids((await waiting).timeline.events)).toEqual([event.event_id]);
   });
 
   it("S4: timeline_limit just takes effect (D13)", async () => {
     const room = await follow();
-    await room.then({ timeline: messages(5) });
+    await room.deliver({ timeline: messages(5) });
     const delta = (await room.client.sync({ room: { timeline_limit: 2 } }, { since: room.token() }))["room"].rooms[room.id];
     expect(delta).not.toHaveProperty("initial");
     expect(delta.timeline.events).toHaveLength(2);
@@ -136,10 +136,10 @@ describe("redactions", () => {
     const secret = ev.message(ALICE, "secret");
     const room = await follow({ timeline: [ev.message(ALICE)] });
     const before = room.token();
-    await room.then({ timeline: [secret] });
+    await room.deliver({ timeline: [secret] });
     expect((await room.next()).timeline.events[0].content.body).toBe("secret");
     const redaction = ev.event("m.room.redaction", ALICE, { reason: "oops" }, { redacts: secret.event_id });
-    await room.then({ timeline: [redaction] });
+    await room.deliver({ timeline: [redaction] });
     expect(ids((await room.next()).timeline.events)).toEqual([redaction.event_id]);
     for (const answer of [await room.client.sync({}, { since: before }), await room.client.sync({ room: { room_id: room.id } })]) {
       expect(JSON.stringify(answer)).not.toContain("secret");
@@ -151,7 +151,7 @@ describe("redactions", () => {
   it("S4 B48: of state: a redacted name is gone from the state and from the room's name", async () => {
     const name = ev.name(ALICE, "secret");
     const room = await follow({ state: [...newRoom(ALICE), name], timeline: [ev.message(ALICE)] });
-    await room.then({ timeline: [ev.event("m.room.redaction", ALICE, {}, { redacts: name.event_id })] });
+    await room.deliver({ timeline: [ev.event("m.room.redaction", ALICE, {}, { redacts: name.event_id })] });
     const fresh = await room.client.sync({ room: { room_id: room.id }, room_list: {} });
     expect(JSON.stringify(fresh)).not.toContain("secret");
     expect(typed(fresh["room"].rooms[room.id].state.events, "m.room.name")[0]?.content).toEqual({});
@@ -170,7 +170,7 @@ describe("leaving", () => {
       expect(last["room"].errcode).toBe("M_FORBIDDEN");
       const waiting = room.client.sync({}, { since: last.next, timeout: 30_000 });
       await t.deliver(room.client, v2({ join: { "!z:test": { state: newRoom(BOB) } } }));
-      await room.then({ state: newRoom(ALICE), timeline: [ev.member(room.me)] });
+      await room.deliver({ state: newRoom(ALICE), timeline: [ev.member(room.me)] });
       const again = await waiting;
       expect(again["room"].rooms[room.id]).toMatchObject({ initial: true, timeline: { limited: true } });
       expect(again["room"]).not.toHaveProperty("errcode");
@@ -190,7 +190,7 @@ describe("leaving", () => {
     const room = await follow();
     await t.deliver(room.client, v2({ leave: { [room.id]: { timeline: [ev.member(room.me, "leave")] } } }));
     const rejoined = ev.member(room.me);
-    await room.then({ state: [...newRoom(ALICE), ev.topic(ALICE, "anew")], timeline: [rejoined] });
+    await room.deliver({ state: [...newRoom(ALICE), ev.topic(ALICE, "anew")], timeline: [rejoined] });
     const answer = await room.next();
     expect(answer.initial).toBe(true);
     expect(ids(answer.timeline.events)).toEqual([rejoined.event_id]);

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ev, toDevice, typing, v2 } from "../support/fake-homeserver.ts";
-import { membersOf, scene, serveMembers, typingOf } from "../support/scene.ts";
+import { hang, membersOf, scene, serveMembers, typingOf } from "../support/scene.ts";
 import { startV3, type V3Fixture } from "../support/v3.ts";
 
 let t: V3Fixture;
@@ -39,7 +39,7 @@ describe("R6: parameters stay", () => {
     await type("@bob:test");
     const second = await client.sync({}, { since: first.next, timeout: 1000 });
     expect(typingOf(second)).toEqual([["@bob:test"]]);
-    const waiting = client.sync({}, { since: second.next, timeout: 10_000 });
+    const { answer: waiting } = await hang(client, {}, { since: second.next, timeout: 10_000 });
     await type("@charlie:test");
     expect(typingOf(await waiting)).toEqual([["@charlie:test"]]);
   });
@@ -95,7 +95,7 @@ describe("R6: parameters stay", () => {
     const first = await client.sync({ room_members: { room_id: room, p: { limit: 1 } } });
     const page = await client.sync({ room_members: { p: { since: first["room_members"].p.next } } }, { since: first.next });
     expect(membersOf(page)).toEqual(["@b:test"]);
-    const waiting = client.sync({}, { since: page.next, timeout: 10_000 });
+    const { answer: waiting } = await hang(client, {}, { since: page.next, timeout: 10_000 });
     await deliver({ timeline: [ev.member("@d:test")] });
     expect(membersOf(await waiting)).toEqual(["@d:test"]);
     const asked = await client.sync({ room_members: { p: { since: "1" } } }, { since: first.next });

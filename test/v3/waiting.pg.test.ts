@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ev, newRoom, receipt, toDevice, typing, v2 } from "../support/fake-homeserver.ts";
-import { membersOf, scene, typingOf } from "../support/scene.ts";
+import { hang, hangRequest, membersOf, scene, typingOf } from "../support/scene.ts";
 import { startV3, type Answer, type V3Client, type V3Fixture } from "../support/v3.ts";
 
 let t: V3Fixture;
@@ -19,14 +19,6 @@ async function timed(client: V3Client, since: string, timeout: number): Promise<
   const answer = await client.sync({}, { since, timeout });
   // A timer may fire a millisecond early.
   return { answer, elapsed: performance.now() - started + 2 };
-}
-
-/** Waits until the client's only session was used with a token: a request that was sent has arrived. */
-async function untilUsed(client: V3Client): Promise<void> {
-  for (;;) {
-    const list = await client.fetch("GET", "/_matrix/client/unstable/syncv3/sessions");
-    if (list.body["sessions"][0].position > 0) return;
-  }
 }
 
 describe("D7: waiting", () => {
@@ -59,7 +51,7 @@ describe("D7: waiting", () => {
     const { client, room, me } = scene(t, { others: ["@bob:test"] });
     const other = `${room}other`;
     const { next } = await client.sync({ typing: { room_id: room } });
-    const waiting = client.sync({}, { since: next, timeout: 60_000 });
+    const { answer: waiting } = await hang(client, {}, { since: next, timeout: 60_000 });
     await t.deliver(client, v2({ join: { [other]: { state: newRoom(me), ephemeral: [typing("@bob:test")], timeline: [ev.message("@bob:test")] } } }));
     await t.deliver(client, v2({ join: { [room]: { timeline: [ev.message("@bob:test"), ev.name(me, "X"), ev.member("@eve:test")], ephemeral: [receipt("$e1", "@bob:test")] } } }));
     await t.deliver(client, v2({ to_device: [toDevice("@bob:test")], device_lists: { changed: ["@bob:test"] }, account_data: [{ type: "x", content: {} }], presence: [] }));
@@ -99,7 +91,7 @@ describe("D7: waiting", () => {
     const tablet = t.login(me, "TABLET");
     const { next } = await client.sync({ to_device: {}, typing: { room_id: room } });
     await tablet.sync({ to_device: {} });
-    const waiting = client.sync({}, { since: next, timeout: 60_000 });
+    const { answer: waiting } = await hang(client, {}, { since: next, timeout: 60_000 });
     await t.deliver(tablet, v2({ to_device: [toDevice("@bob:test")], device_lists: { changed: ["@x:test"] } }));
     await type("@bob:test");
     expect(Object.keys(await waiting).sort()).toEqual(["next", "typing"]);
@@ -115,7 +107,7 @@ describe("D7: waiting", () => {
   it("I1 B24: the quiet wait advances silently, and what came meanwhile is told once by the next token", async () => {
     const { client, room, deliver, type } = scene(t);
     const first = await client.sync({ typing: { room_id: room } });
-    const waiting = client.sync({}, { since: first.next, timeout: SHORT });
+    const { answer: waiting } = await hang(client, {}, { since: first.next, timeout: SHORT });
     await deliver({ timeline: [ev.message("@bob:test")] });
     const quiet = await waiting;
     await type("@bob:test");
@@ -127,7 +119,7 @@ describe("D7: waiting", () => {
   it("B26 D19: what came in one v2 response is told in one answer", async () => {
     const { client, room } = scene(t);
     const { next } = await client.sync({ typing: { room_id: room }, to_device: {}, room_members: { room_id: room }, room: { room_id: room }, account_data: {} });
-    const waiting = client.sync({}, { since: next, timeout: 60_000 });
+    const { answer: waiting } = await hang(client, {}, { since: next, timeout: 60_000 });
     await t.deliver(client, v2({
       join: { [room]: { timeline: [ev.member("@eve:test"), ev.encrypted("@eve:test")], ephemeral: [typing("@eve:test")] } },
       to_device: [toDevice("@eve:test", {}, "m.room_key")],
@@ -141,9 +133,8 @@ describe("D11: overlap", () => {
   it("D11 B30 TestOutstandingRequestsGetCancelled: a newer request ends the older, which gets its own since as next", async () => {
     const { client, room, type } = scene(t);
     const { next } = await client.sync({ typing: { room_id: room } });
-    const older = client.sync({}, { since: next, timeout: 60_000 });
-    await untilUsed(client);
-    const newer = client.sync({}, { since: next, timeout: 60_000 });
+    const { answer: older } = await hang(client, {}, { since: next, timeout: 60_000 });
+    const { answer: newer } = await hang(client, {}, { since: next, timeout: 60_000 });
     expect(await older).toEqual({ next });
     await type("@bob:test");
     expect(typingOf(await newer)).toEqual([["@bob:test"]]);
@@ -168,7 +159,7 @@ describe("D11: overlap", () => {
   it("D11: another session's request ends nothing", async () => {
     const { client, room, type } = scene(t);
     const one = await client.sync({ typing: { room_id: room } });
-    const waiting = client.sync({}, { since: one.next, timeout: 60_000 });
+    const { answer: waiting } = await hang(client, {}, { since: one.next, timeout: 60_000 });
     const two = await client.sync({ typing: { room_id: room } });
     await client.sync({}, { since: two.next });
     await type("@bob:test");
@@ -178,7 +169,7 @@ describe("D11: overlap", () => {
   it("D11 D14: page requests neither end a request nor are ended", async () => {
     const { client, room, deliver } = scene(t, { others: ["@b:test", "@c:test"] });
     const first = await client.sync({ room_members: { room_id: room, p: { limit: 1 } } });
-    const waiting = client.sync({}, { since: first.next, timeout: 60_000 });
+    const { answer: waiting } = await hang(client, {}, { since: first.next, timeout: 60_000 });
     const page = await client.sync({ room_members: { p: { since: first["room_members"].p.next } } }, { since: first.next, timeout: 60_000 });
     expect(membersOf(page)).toEqual(["@b:test"]);
     await deliver({ timeline: [ev.member("@d:test")] });
@@ -190,8 +181,7 @@ describe("what else ends a wait", () => {
   it("D2 I10 B28: a token that is revoked while its request waits gets 401 M_UNKNOWN_TOKEN, and is used no more", async () => {
     const { client, room } = scene(t);
     const { next } = await client.sync({ typing: { room_id: room } });
-    const waiting = client.request({}, { since: next, timeout: 60_000 });
-    await untilUsed(client);
+    const { reply: waiting } = await hangRequest(client, {}, { since: next, timeout: 60_000 });
     t.hs.revoke(client.token, true);
     const reply = await waiting;
     expect([reply.status, reply.body["errcode"], reply.body["soft_logout"]]).toEqual([401, "M_UNKNOWN_TOKEN", true]);
@@ -235,7 +225,7 @@ describe("what else ends a wait", () => {
     const { client, room } = scene(t);
     const { next } = await client.sync({ typing: { room_id: room } });
     const [session] = (await client.fetch("GET", "/_matrix/client/unstable/syncv3/sessions")).body["sessions"];
-    const waiting = client.request({}, { since: next, timeout: SHORT });
+    const { reply: waiting } = await hangRequest(client, {}, { since: next, timeout: SHORT });
     expect((await client.fetch("DELETE", `/_matrix/client/unstable/syncv3/sessions/${session.id}`)).status).toBe(200);
     expect((await waiting).body["errcode"]).toBe("M_UNKNOWN_SYNC_SESSION");
   });

@@ -11,7 +11,5 @@ import type { Query } from "./statement.ts";
  */
 export function holdEvents(tx: Tx, ids: readonly EventId[]): Query[] {
   if (ids.length === 0) return [];
-  return [
-    tx`select count(*) from (select from events where event_id = any(${[...ids]}::text[]) order by event_id for key share) held`,
-  ];
+  return [tx`select count(*) from (select from events where event_id = any(${[...ids]}::text[]) order by event_id for key share) held`];
 }

@@ -17,12 +17,12 @@ const TOKEN_REACH = 100;
 /** What is to be swept: rows up to `horizon`, where everything up to `swept` has been. */
 export type SweptAccount = { readonly account: AccountNo; readonly horizon: number; readonly swept: number };
 
-/** `rows` of the log and bodies of `events` that were deleted. */
-export type Deleted = { readonly rows: number; readonly events: number };
+/** `rows` of the log and bodies of `events` that were deleted. `more`: not all that can be, as it is more than a batch. */
+export type Deleted = { readonly rows: number; readonly events: number; readonly more: boolean };
 
 /** The account, locked; null: there is nothing to sweep, or it is gone. */
 export async function lockForSweep(tx: Tx, account: AccountNo): Promise<SweptAccount | null> {
-  const [row] = await tx<SweptAccount[]>`select account, horizon, swept from accounts where account = ${account} for update`;
+  const [row] = await tx<SweptAccount[]>`select account, horizon, swept from accounts where account = ${account} for no key update`;
   return row && row.swept < row.horizon ? row : null;
 }
 
@@ -41,13 +41,16 @@ export async function markSwept(tx: Tx, swept: SweptAccount): Promise<void> {
 /** Where a room's timeline begins now. */
 export type Cut = { readonly room_id: RoomId; readonly ord: number };
 
+/** `deleted`: of fetched history. */
+export type CutTimelines = { readonly cuts: readonly Cut[]; readonly deleted: Deleted };
+
 /**
  * Makes the timelines of rooms that have grown begin later: at the newest row that has SHOWN rows up to the horizon from it on
  * and, if there is one near, an upstream token before it, so that history can still be fetched from there. That row then stands
  * behind a gap, as older events exist that are not told; fetched history no longer adjoins it and goes.
  * The rows below are deleted by deleteTimeline.
  */
-export async function cutTimelines(tx: Tx, { account, horizon, swept }: SweptAccount): Promise<Deleted & { readonly cuts: readonly Cut[] }> {
+export async function cutTimelines(tx: Tx, { account, horizon, swept }: SweptAccount): Promise<CutTimelines> {
   const cuts = await tx<Cut[]>`
     select t.room_id, c.ord
     from (select distinct room_id from timeline where account = ${account} and ord > ${swept} and ord <= ${horizon}) t
@@ -61,7 +64,7 @@ export async function cutTimelines(tx: Tx, { account, horizon, swept }: SweptAcc
       order by prev_batch is null, place limit 1
     ) c
     where exists (select from timeline o where o.account = ${account} and o.room_id = t.room_id and o.ord < c.ord)`;
-  if (cuts.length === 0) return { cuts, rows: 0, events: 0 };
+  if (cuts.length === 0) return { cuts, deleted: { rows: 0, events: 0, more: false } };
   const rooms = cuts.map((cut) => cut.room_id);
   const ords = cuts.map((cut) => cut.ord);
   await tx`update timeline set gap = true where account = ${account} and ord = any(${ords}::bigint[]) and not gap`;
@@ -70,11 +73,12 @@ export async function cutTimelines(tx: Tx, { account, horizon, swept }: SweptAcc
   const chunks = await tx<{ state: string }[]>`
     delete from older_chunks where account = ${account} and room_id = any(${rooms}::text[]) returning state`;
   const ids = [...older.map((row) => row.event_id), ...chunks.flatMap((row) => JSON.parse(row.state) as EventId[])];
-  return { cuts, rows: older.length + chunks.length, events: await deleteUnreferenced(tx, ids) };
+  return { cuts, deleted: { rows: older.length + chunks.length, events: await deleteUnreferenced(tx, ids), more: false } };
 }
 
 /** A batch of the timeline rows below the cuts. */
 export async function deleteTimeline(tx: Tx, { account }: SweptAccount, cuts: readonly Cut[]): Promise<Deleted> {
+  if (cuts.length === 0) return { rows: 0, events: 0, more: false };
   const rows = await tx<{ event_id: EventId }[]>`
     delete from timeline t using (
       select t.ord
@@ -108,15 +112,16 @@ export async function deleteFacts(tx: Tx, { account, horizon }: SweptAccount): P
     delete from room_facts where ctid = any(array(
       select ctid from room_facts
       where account = ${account} and to_ord <= ${horizon} and to_ord < ${tx.unsafe(OPEN)} limit ${BATCH_ROWS}))`;
-  return { rows: rows.count, events: 0 };
+  return { rows: rows.count, events: 0, more: rows.count === BATCH_ROWS };
 }
 
 /** Invites and knocks that every token has been told are gone. */
 export async function deleteInvites(tx: Tx, { account, horizon }: SweptAccount): Promise<Deleted> {
   const rows = await tx`delete from invites where account = ${account} and gone and ord <= ${horizon}`;
-  return { rows: rows.count, events: 0 };
+  return { rows: rows.count, events: 0, more: false };
 }
 
 async function withBodies(tx: Tx, rows: readonly { readonly event_id: EventId }[]): Promise<Deleted> {
-  return { rows: rows.length, events: await deleteUnreferenced(tx, rows.map((row) => row.event_id)) };
+  const ids = rows.map((row) => row.event_id);
+  return { rows: rows.length, events: await deleteUnreferenced(tx, ids), more: rows.length === BATCH_ROWS };
 }

@@ -83,7 +83,10 @@ test("writers and deleters at once never leave a reference without its body", as
       await db.sql.begin((tx) => write(tx, names, account));
       await db.sql.begin(async (tx) => {
         const gone = await tx<{ event_id: EventId }[]>`delete from timeline where account = ${account} returning event_id`;
-        await deleteUnreferenced(tx, gone.map((row) => row.event_id));
+        await deleteUnreferenced(
+          tx,
+          gone.map((row) => row.event_id),
+        );
       });
       // Where one of its own is gone, another's may be there still.
       const [dangling] = await db.sql`select from timeline t where not exists (select from events e where e.event_id = t.event_id)`;

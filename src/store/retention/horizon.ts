@@ -21,17 +21,24 @@ export async function nextAccounts(db: Db, after: number, limit: number): Promis
 /**
  * Notes where the accounts and their sessions are, where that has changed since a mark that is at least `everyMs` old.
  * An account whose first v2 answer is not in yet has no mark and so no horizon: tokens of position 0 are out (D23).
+ * Leaves accounts that are being written to for the next time.
  */
 export async function markPositions(tx: Tx, range: AccountRange, at: Date, everyMs: number): Promise<number> {
+  // The reference to the account is checked with a lock that may have to wait: it is taken beforehand, where it is to be had.
   const marked = await tx`
+    with due as (
+      select f.account, f.position, f.lowest
+      from (${places(tx, range)}) f
+      left join lateral (
+        select marked_at, position, lowest from position_marks m where m.account = f.account order by marked_at desc limit 1
+      ) m on true
+      where m.marked_at is null
+        or (m.marked_at <= ${at}::timestamptz - ${everyMs}::float8 * interval '1 millisecond' and (m.position, m.lowest) <> (f.position, f.lowest))
+    ), held as (
+      select a.account from accounts a join due using (account) for key share of a skip locked
+    )
     insert into position_marks (account, marked_at, position, lowest)
-    select f.account, ${at}::timestamptz, f.position, f.lowest
-    from (${places(tx, range)}) f
-    left join lateral (
-      select marked_at, position, lowest from position_marks m where m.account = f.account order by marked_at desc limit 1
-    ) m on true
-    where m.marked_at is null
-      or (m.marked_at <= ${at}::timestamptz - ${everyMs}::float8 * interval '1 millisecond' and (m.position, m.lowest) <> (f.position, f.lowest))
+    select account, ${at}::timestamptz, position, lowest from due join held using (account)
     on conflict do nothing`;
   return marked.count;
 }

@@ -14,8 +14,8 @@ const LARGE = ["timeline", "older", "state", "members"] as const;
 /** The rest; `room_facts` last, as it says that the room was left. Invites come and go by a rule of their own. */
 const SMALL = ["older_chunks", "receipts", "typing", "account_data", "rooms", "room_facts"] as const;
 
-/** `rooms`: how many are gone for good. `more`: there is more to do in another step. */
-export type LeftRooms = Deleted & { readonly rooms: number; readonly more: boolean };
+/** `rooms`: how many are gone for good. */
+export type LeftRooms = Deleted & { readonly rooms: number };
 
 /**
  * Deletes a batch of the rows of rooms that were left (or banned from) at or below the horizon, with nothing above it.
@@ -40,7 +40,10 @@ export async function deleteLeftRooms(tx: Tx, { account, horizon }: SweptAccount
         select ctid from ${tx(table)} where account = ${account} and room_id = any(${ids}::text[]) limit ${BATCH_ROWS}))
       returning event_id`;
     rows += deleted.length;
-    events += await deleteUnreferenced(tx, deleted.map((row) => row.event_id));
+    events += await deleteUnreferenced(
+      tx,
+      deleted.map((row) => row.event_id),
+    );
     if (deleted.length === BATCH_ROWS) return { rows, events, rooms: 0, more: true };
   }
   for (const table of SMALL) {
@@ -48,7 +51,10 @@ export async function deleteLeftRooms(tx: Tx, { account, horizon }: SweptAccount
       delete from ${tx(table)} where account = ${account} and room_id = any(${ids}::text[])
       returning ${table === "older_chunks" ? tx`state` : tx`null::text as state`}`;
     rows += deleted.length;
-    events += await deleteUnreferenced(tx, deleted.flatMap((row) => (row.state === null ? [] : (JSON.parse(row.state) as EventId[]))));
+    events += await deleteUnreferenced(
+      tx,
+      deleted.flatMap((row) => (row.state === null ? [] : (JSON.parse(row.state) as EventId[]))),
+    );
   }
   return { rows, events, rooms: ids.length, more: ids.length === ROOM_BATCH };
 }

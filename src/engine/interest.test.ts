@@ -1,0 +1,60 @@
+import { describe, expect, it } from "vitest";
+import type { Wake, WakeKind } from "../feed/hub.ts";
+import { STREAMS } from "../streams/registry.ts";
+import type { StreamKey } from "../streams/stream.ts";
+import type { AccountNo, DeviceNo, RoomId } from "../wire/ids.ts";
+import { interestedIn } from "./interest.ts";
+
+const ME = 1 as DeviceNo;
+const OTHER = 2 as DeviceNo;
+
+type News = Wake & { type: "news" };
+const news = (kinds: WakeKind[] | null, device: DeviceNo | null = ME): News => ({
+  type: "news", account: 1 as AccountNo, ...(device !== null && { device }), ...(kinds && { kinds: new Set(kinds), rooms: new Set<RoomId>() }),
+});
+
+const asking = (...keys: StreamKey[]) => Object.fromEntries(keys.map((key) => [key, {}]));
+
+/** What can change a stream's answer, by the contract. */
+const CHANGES: Readonly<Record<StreamKey, readonly WakeKind[]>> = {
+  typing: ["typing", "facts"],
+  to_device: ["to_device"],
+  room_members: ["members", "facts", "state"],
+  room: ["timeline", "state", "facts", "members"],
+  room_list: ["timeline", "state", "facts", "members"],
+  invites: ["invites"],
+  account_data: ["account_data", "facts"],
+  receipts: ["receipts", "facts"],
+  presence: ["presence"],
+  e2ee: ["device_lists"],
+};
+const KINDS: readonly WakeKind[] = ["timeline", "state", "members", "facts", "typing", "receipts", "account_data", "presence", "invites", "to_device", "device_lists"];
+
+describe("which wake-ups concern a request (D7)", () => {
+  it("every stream has its row here", () => {
+    expect(Object.keys(CHANGES).sort()).toEqual(STREAMS.map((stream) => stream.key).sort());
+  });
+
+  it.each(Object.entries(CHANGES))("D7 I9: %s is looked at for exactly what can change it", (key, changes) => {
+    const params = asking(key as StreamKey);
+    expect(KINDS.filter((kind) => interestedIn(news([kind]), params, ME))).toEqual(KINDS.filter((kind) => changes.includes(kind)));
+  });
+
+  it("D7: a request for nothing is concerned by nothing but the end of a token, the first answer, and what is not known", () => {
+    expect(KINDS.filter((kind) => interestedIn(news([kind]), {}, ME))).toEqual([]);
+    expect([interestedIn(news(["complete"]), {}, ME), interestedIn(news(["gone"]), {}, ME), interestedIn(news(null), {}, ME)]).toEqual([true, true, true]);
+  });
+
+  it("D7: of several kinds and several streams one that fits is enough", () => {
+    expect(interestedIn(news(["presence", "typing"]), asking("invites", "typing"), ME)).toBe(true);
+    expect(interestedIn(news(["presence", "receipts"]), asking("invites", "typing"), ME)).toBe(false);
+  });
+
+  it("I9: to-device messages and device lists of another device do not concern it, what they came with does", () => {
+    for (const [kind, key] of [["to_device", "to_device"], ["device_lists", "e2ee"]] as const) {
+      expect(interestedIn(news([kind], OTHER), asking(key), ME)).toBe(false);
+      expect(interestedIn(news([kind], null), asking(key), ME)).toBe(true);
+    }
+    expect(interestedIn(news(["to_device", "typing"], OTHER), asking("to_device", "typing"), ME)).toBe(true);
+  });
+});

@@ -1,0 +1,59 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { CONFORMANCE, definedIn, idsOf, PROTOCOL, provenBy, rowsOf, titlesOf } from "../support/conformance.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const rows = rowsOf(readFileSync(CONFORMANCE, "utf8"));
+const files = provenBy();
+const isRule = (id: string): boolean => /^[RDSI]\d+$/.test(id);
+
+/** R1 to R23 and so on: as many as the contract has. */
+const COUNTS = { R: 23, D: 26, S: 5, I: 11, B: 58 } as const;
+
+describe("docs/CONFORMANCE.md", () => {
+  it("has one row for every rule, and no other", () => {
+    const ids = rows.map((row) => row.id);
+    expect(ids.filter((id, index) => ids.indexOf(id) !== index), "twice").toEqual([]);
+    for (const [letter, count] of Object.entries(COUNTS)) {
+      const numbers = ids.filter((id) => new RegExp(`^${letter}\\d+$`).test(id)).map((id) => Number(id.slice(1)));
+      expect(numbers, letter).toEqual(Array.from({ length: count }, (_, index) => index + 1));
+    }
+  });
+
+  it("names the rules that docs/PROTOCOL.md defines", () => {
+    const defined = definedIn(readFileSync(PROTOCOL, "utf8"));
+    expect([...defined].toSorted()).toEqual(rows.map((row) => row.id).filter(isRule).toSorted());
+  });
+
+  it("says in a few words what each rule is", () => {
+    for (const row of rows) expect(row.rule.length, row.id).toBeGreaterThan(5);
+  });
+});
+
+describe("tests and their titles", () => {
+  it.each(rows.map((row) => [row.id, row] as const))("%s is proven by the tests that its row names (else: node scripts/conformance.mjs)", (id, row) => {
+    expect(row.files, "files whose titles name it").toEqual(files.get(id) ?? []);
+    expect(row.files.length, "a rule without a test").toBeGreaterThan(0);
+    for (const file of row.files) expect(existsSync(join(ROOT, file)), file).toBe(true);
+  });
+
+  it("every id in a title has a row", () => {
+    const known = new Set(rows.map((row) => row.id));
+    expect([...files.keys()].filter((id) => !known.has(id))).toEqual([]);
+  });
+});
+
+describe("reading titles", () => {
+  it("takes the ids at the beginning, and regressions anywhere", () => {
+    expect([...idsOf("S5 R16: unknown sorts are dropped as D17 says")]).toEqual(["S5", "R16"]);
+    expect([...idsOf("R9, S2: purged (B4, TestSessionExpiry)")]).toEqual(["R9", "S2", "B4", "TestSessionExpiry"]);
+    expect([...idsOf("invites: knocks")]).toEqual(["invites"]);
+    expect([...idsOf("a test of D5")]).toEqual([]);
+  });
+
+  it("finds titles of tests, groups and lists", () => {
+    const source = `it("R1: a \\"b\\"", x); test.each([[1, f(2)]])('D1: %i', x);\ndescribe("S1", () => {}); it.each(rows.map((row) => g(row)))(\`B1\`, x)`;
+    expect(titlesOf(source)).toEqual(['R1: a \\"b\\"', "D1: %i", "S1", "B1"]);
+  });
+});
