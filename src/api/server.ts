@@ -219,8 +219,7 @@ async function readiness(deps: ServerDeps, request: FastifyRequest): Promise<{ s
 function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const known = error instanceof MatrixError ? error : requestError(error);
   if (!known) {
-    const { name, message, stack, code } = (error instanceof Error ? error : new Error(String(error))) as Error & { code?: unknown };
-    request.log.error({ reason: { name, message, code, stack }, method: request.method, path: pathOf(request) }, "A request failed");
+    request.log.error({ err: error, method: request.method, path: pathOf(request) }, "A request failed");
   }
   const answer = known ?? internalError();
   return reply

@@ -15,23 +15,37 @@ export function isLogLevel(text: string): text is LogLevel {
   return (LOG_LEVELS as readonly string[]).includes(text);
 }
 
+/** What every logger of ours has. */
+export const LOGGER_OPTIONS = {
+  base: null,
+  serializers: { err: errorFields },
+  // Tokens of users must not reach a log, whatever object somebody logs.
+  redact: ["token", "accessToken", "access_token", "headers.authorization", "req.headers.authorization"],
+};
+
 /**
  * A logger that writes to standard error. `pretty`: for a terminal (default: whether standard error is one);
  * falls back to JSON lines where pino-pretty is not installed, as it is not needed in production.
  */
 export function createLogger(level: LogLevel = "info", pretty: boolean = process.stderr.isTTY): Logger {
-  const options = {
-    level,
-    base: null,
-    // Tokens of users must not reach a log, whatever object somebody logs.
-    redact: ["token", "accessToken", "access_token", "headers.authorization", "req.headers.authorization"],
-  };
+  const options = { ...LOGGER_OPTIONS, level };
   if (!pretty || !isInstalled("pino-pretty")) return pino(options, pino.destination(2));
   const transport: unknown = pino.transport({
     target: "pino-pretty",
     options: { destination: 2, ignore: "pid,hostname", translateTime: "SYS:HH:MM:ss.l", messageFormat: "{msg}", singleLine: true },
   });
   return pino(options, transport as pino.DestinationStream);
+}
+
+/**
+ * An error as it is logged. Nothing but these: a database error's detail quotes rows, and a JSON error's message quotes the text, either of
+ * which may be a message of somebody.
+ */
+function errorFields(error: unknown): Record<string, unknown> {
+  if (!(error instanceof Error)) return { type: typeof error };
+  const message = error instanceof SyntaxError ? "not JSON" : error.message;
+  const frames = error.stack?.split("\n").filter((line) => /^\s+at /.test(line)).join("\n");
+  return { type: error.name, message, ...("code" in error && { code: error.code }), stack: frames };
 }
 
 /** A logger that says nothing: for tests and for callers that have none. */

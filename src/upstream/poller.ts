@@ -147,9 +147,15 @@ export class Poller {
     if (!this.#place) return "deleted";
     const plan = this.#plan(this.#place);
     const startedAt = this.#deps.now();
+    const isFirst = plan.rooms && plan.since === null;
+    if (isFirst) this.#deps.logger.info(this.#names(), "the account's first sync: a large account takes the homeserver minutes");
     const answer = await this.#ask(this.#token, plan, startedAt);
     if (answer === null) return null;
     const result = await this.#ingest(this.#place, plan, answer);
+    if (isFirst && result.kind === "stored") {
+      const figures = { rooms: result.news.rooms.size, megabytes: Math.round(answer.text.length / 1e5) / 10, ms: this.#deps.now() - startedAt };
+      this.#deps.logger.info({ ...this.#names(), ...figures }, "the account's first sync is stored");
+    }
     const end = await this.#digest(result, plan);
     await this.#restAfterNothing(result, plan, startedAt);
     return end;

@@ -54,6 +54,9 @@ export type Told = {
   readonly account_data?: readonly string[];
 };
 
+/** An answer, the token of it, and what further pages hold. */
+export type Expected = { readonly told: Told; readonly next: Place; readonly rest: Rest | null };
+
 type Session = { acked: number; takesPart: boolean; alive: boolean };
 
 export class SessionModel {
@@ -116,10 +119,15 @@ export class SessionModel {
     this.#purge();
   }
 
-  /** What a request with a token must be told, the token of its answer, and what further pages hold. */
-  sync(place: Place, body: Body): { readonly told: Told; readonly next: Place; readonly rest: Rest | null } {
+  /** What a request with a token must be told. The request acknowledges. */
+  sync(place: Place, body: Body): Expected {
     const params = merge(place.params, body);
     this.#acknowledge(place, params);
+    return this.answer(place, params);
+  }
+
+  /** What there is to tell, without a request. */
+  answer(place: Place, params: Params = place.params): Expected {
     const told: { -readonly [Key in keyof Told]: Told[Key] } = {};
     const started: Record<string, string> = {};
     let { messages, exempt, changes } = place;
