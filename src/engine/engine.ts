@@ -23,7 +23,7 @@ import type { JsonObject } from "./merge.ts";
 import { answerPages } from "./pages.ts";
 import { EMPTY_STATE, mergeRequest, type MergedRequest, parseState, serializeState, type SessionState } from "./session-state.ts";
 import { openToken, sealToken, type Signer, type SyncToken } from "./token.ts";
-import { Waiter } from "./waiter.ts";
+import { type WaitEnd, Waiter } from "./waiter.ts";
 
 export type EngineOptions = {
   /** A session that was not used for so long is gone (D20), ms. */
@@ -160,9 +160,10 @@ export class Engine {
     const started = now();
     const deadline = started + request.timeout;
     const firstDeadline = request.since === null ? started + this.#deps.options.firstContactMs : deadline;
-    const fetchDeadline = started + this.#deps.options.fetchMs;
+    let fetchDeadline: number | null = null;
     const tried = new Set<string>();
     const late = new Set<string>();
+    const superseded = () => JSON.stringify({ next: request.since ?? sealToken(opened.token, this.#deps.sign) });
     let waited = false;
     let { token, state } = opened;
     for (;;) {
@@ -171,9 +172,12 @@ export class Engine {
       if (!outcome) throw unknownSession();
       if (outcome.needs.length > 0) {
         for (const need of outcome.needs) tried.add(needKey(need));
-        await this.#fetch(request, outcome.needs, late, fetchDeadline, waiter);
+        fetchDeadline ??= now() + this.#deps.options.fetchMs;
+        const end = await this.#fetch(request, outcome.needs, late, fetchDeadline, waiter);
+        if (end === "superseded") return superseded();
         continue;
       }
+      fetchDeadline = null;
       const until = outcome.complete ? deadline : Math.max(deadline, firstDeadline);
       if (outcome.news || now() >= until || waiter.stopped.aborted) return await this.#answer(token, state, outcome);
       // Nothing to tell: the wait goes on from here, so that the next look is a short one.
@@ -182,7 +186,7 @@ export class Engine {
       if (!waited) await this.#deps.assertTokenLives(request.tokenHash);
       waited = true;
       const wake = await waiter.next(until - now());
-      if (wake === "superseded") return JSON.stringify({ next: request.since ?? sealToken(opened.token, this.#deps.sign) });
+      if (wake === "superseded") return superseded();
       if (wake === "gone") await this.#deps.assertTokenLives(request.tokenHash);
     }
   }
@@ -191,22 +195,22 @@ export class Engine {
    * Waits for what must be fetched, at most until `deadline`. What comes later is in `late` until then, left out (D24), and
    * has the request look again.
    */
-  async #fetch(request: SyncRequest, needs: readonly Need[], late: Set<string>, deadline: number, waiter: Waiter): Promise<void> {
-    const { promise: over, resolve: stop } = Promise.withResolvers<void>();
-    let waiting = true;
-    const fetches = needs.map(async (need) => {
+  async #fetch(request: SyncRequest, needs: readonly Need[], late: Set<string>, deadline: number, waiter: Waiter): Promise<WaitEnd> {
+    const { fetch, assertTokenLives, now } = this.#deps;
+    for (const need of needs) {
       late.add(needKey(need));
       // The fetcher has told why, if it fails.
-      await this.#deps.fetch(request.account, need).catch(() => undefined);
-      late.delete(needKey(need));
-      if (!waiting) waiter.nudge();
-    });
-    const timer = setTimeout(stop, Math.max(0, deadline - this.#deps.now()));
-    waiter.stopped.addEventListener("abort", () => stop(), { once: true });
-    if (waiter.stopped.aborted) stop();
-    await Promise.race([Promise.all(fetches), over]);
-    clearTimeout(timer);
-    waiting = false;
+      void fetch(request.account, need).catch(() => undefined).finally(() => {
+        late.delete(needKey(need));
+        waiter.nudge();
+      });
+    }
+    let end: WaitEnd = "look";
+    while (end !== "superseded" && needs.some((need) => late.has(needKey(need))) && now() < deadline && !waiter.stopped.aborted) {
+      end = await waiter.next(deadline - now());
+      if (end === "gone") await assertTokenLives(request.tokenHash);
+    }
+    return end;
   }
 
   async #answer(token: SyncToken, before: SessionState, outcome: Outcome): Promise<string> {

@@ -34,6 +34,11 @@ describe("sticky parameters (R6, D9)", () => {
     expect([...page.firstPages]).toEqual([]);
   });
 
+  it("D5: `p` of a stream without pages means nothing", () => {
+    const request = merged({ typing: { room_id: "!a", p: { since: "x" } }, room: { p: { since: "1" } } });
+    expect([request.pages.size, request.firstPages.size]).toEqual([0, 0]);
+  });
+
   it("B16: unknown streams and other spellings are ignored (D5)", () => {
     expect(merged({ Typing: { room_id: "!a" }, room_member: {}, initial_sync: {} }).params).toEqual({});
   });

@@ -27,6 +27,8 @@ export type MergedRequest = {
 };
 
 const FIRST_PAGE = "1";
+/** Streams with pages (part 3); elsewhere `p` means nothing. */
+const PAGINATED: ReadonlySet<StreamKey> = new Set(["room_members", "room_list"]);
 
 /**
  * Merges a request's body into the sticky parameters: parameter by parameter, null restores a default, null for a stream ends
@@ -39,7 +41,7 @@ export function mergeRequest(state: SessionState, body: JsonObject): MergedReque
   for (const [key, value] of Object.entries(body)) {
     if (!isStreamKey(key)) continue;
     patch[key] = value;
-    if (!isObject(value) || !isObject(value["p"])) continue;
+    if (!PAGINATED.has(key) || !isObject(value) || !isObject(value["p"])) continue;
     const { since, ...sticky } = value["p"];
     patch[key] = { ...value, p: sticky };
     if (since === FIRST_PAGE) firstPages.add(key);

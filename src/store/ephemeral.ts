@@ -74,7 +74,7 @@ export async function readInvites(db: Db, account: AccountNo, ignored: readonly 
     order by ord`;
 }
 
-/** Device-list changes of a device in (from, to] of its seq, and its key counts with the seq at which they last changed. */
+/** Device-list changes of a device in (from, to] of its seq. */
 export async function readDeviceLists(db: Db, device: number, from: number, to: number): Promise<{ changed: UserId[]; left: UserId[] }> {
   const rows = await db<{ user_id: UserId; kind: "changed" | "left" }[]>`
     select user_id, kind from device_lists where device = ${device} and seq > ${from} and seq <= ${to} order by user_id collate "C"`;
@@ -84,8 +84,12 @@ export async function readDeviceLists(db: Db, device: number, from: number, to: 
   };
 }
 
+/**
+ * A device's key counts as JSON texts, and the seq at which they last changed. Null: it was not polled yet. Told as "none", clients would
+ * make keys that they have.
+ */
 export async function readKeyCounts(db: Db, device: number): Promise<{ one_time_keys: string; fallback_keys: string | null; counts_seq: number } | null> {
   const [row] = await db<{ one_time_keys: string; fallback_keys: string | null; counts_seq: number }[]>`
-    select one_time_keys, fallback_keys, counts_seq from devices where device = ${device}`;
+    select one_time_keys, fallback_keys, counts_seq from devices where device = ${device} and since is not null`;
   return row ?? null;
 }

@@ -9,7 +9,7 @@ beforeEach(async () => {
 });
 afterEach(() => database.drop());
 
-test("an empty database gets the whole schema, and a second run does nothing", async () => {
+test("B58: an empty database gets the whole schema, and a second run does nothing", async () => {
   expect(await migrate(database.options)).toContain("0001_first");
   const tables = await database.sql`select table_name from information_schema.tables where table_schema = 'public'`;
   expect(tables.map((row) => String(row["table_name"]))).toEqual(expect.arrayContaining(["accounts", "events", "timeline", "sessions"]));

@@ -17,7 +17,8 @@ export const e2ee: Stream<null> = {
     const parts: string[] = [];
     const changed = lists.changed.length + lists.left.length > 0;
     if (changed) parts.push(`"device_lists":${JSON.stringify(lists)}`);
-    if (counts && (!memory || counts.counts_seq > context.from.e2ee)) {
+    const told = counts && counts.counts_seq > context.from.e2ee && counts.counts_seq <= context.deviceSeq;
+    if (counts && (!memory || told)) {
       parts.push(`"device_one_time_keys_count":${counts.one_time_keys}`);
       if (counts.fallback_keys !== null) parts.push(`"device_unused_fallback_key_types":${counts.fallback_keys}`);
     }

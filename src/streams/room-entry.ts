@@ -130,13 +130,13 @@ async function requiredState(
   return groups;
 }
 
-/** The members that the timelines' senders need and, in whole entries, those that the name is made of. */
+/** The members that the timelines' senders need and, where they are told, those that the name is made of. */
 async function lazyMembers(
   context: Context, rooms: readonly EntryRoom[], timelines: ReadonlyMap<RoomId, Timeline>, at: Position,
 ): Promise<Map<RoomId, MemberRow[]>> {
   const wanted = rooms.flatMap((room) => {
     const roomId = room.now.room_id;
-    const heroes = room.before ? [] : (room.now.facts.heroes ?? []).map((hero) => hero.user_id);
+    const heroes = changedFacts(room).includes("heroes") ? (room.now.facts.heroes ?? []).map((hero) => hero.user_id) : [];
     const senders = (timelines.get(roomId)?.events ?? []).map((event) => event.sender);
     return [...new Set([...senders, ...heroes])].map((userId) => ({ roomId, userId, at }));
   });

@@ -60,7 +60,7 @@ async function trackedRooms(context: Context, params: RoomParams, memory: Memory
   }
   const gone = memory && removed.length > 0 ? await factsAt(context.tx, context.account, removed, context.to) : new Map();
   for (const roomId of memory ? removed : []) {
-    if (gone.get(roomId)?.membership !== "join") tasks.push({ roomId, step: "lost" });
+    if (!pending.has(roomId) && gone.get(roomId)?.membership !== "join") tasks.push({ roomId, step: "lost" });
   }
   return views(context, params, tasks, memory, {});
 }

@@ -10,7 +10,7 @@ describe("B50: back-off", () => {
     expect(backOff.failed()).toBe(2000);
   });
 
-  test("stays at the cap for ever", () => {
+  test("TestPollerGivesUpEventually, B50: stays at the cap for ever", () => {
     const backOff = new BackOff(() => 1);
     for (let index = 0; index < 5000; index += 1) backOff.failed();
     expect(backOff.failed()).toBe(60_000);

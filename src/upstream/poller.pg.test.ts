@@ -53,7 +53,7 @@ const filters = () =>
 const timeline = (count: number) => v2({ join: { "!a:test": { timeline: Array.from({ length: count }, () => ev.message("@bob:test")) } } });
 
 describe("6.4", () => {
-  test("PollFromNothing: the first answer is stored, then a 401 ends the loop", async () => {
+  test("TestPollerPollFromNothing: the first answer is stored, then a 401 ends the loop", async () => {
     fixture.hs.queueSync(
       alice.token,
       v2({ next_batch: "next", join: { "!a:test": { state: [ev.create("@alice:test"), ev.member("@alice:test"), ev.joinRules("@alice:test")] } } }),
@@ -77,7 +77,7 @@ describe("6.4", () => {
     expect(wakes.at(-1)).toMatchObject({ kinds: new Set(["gone"]) });
   });
 
-  test("PollFromExisting: goes on where it was; never with an empty since", async () => {
+  test("TestPollerPollFromExisting: goes on where it was; never with an empty since", async () => {
     await fixture.sql`update accounts set since = '0'`;
     await fixture.sql`update devices set since = '0'`;
     fixture.hs.queueSync(alice.token, ...[4, 3, 2, 1].map((count, index) => ({ ...timeline(count), next_batch: String(index + 1) })));
@@ -87,7 +87,7 @@ describe("6.4", () => {
     expect(await pollState(fixture.sql, alice.device)).toMatchObject({ accountSince: "4", deviceSince: "4" });
   });
 
-  test("Backoff: 2, 4, 8, 16 s at most for a broken connection, 500, 502 (HTML), 404; nothing ingested; a success forgets them", async () => {
+  test("TestPollerBackoff: 2, 4, 8, 16 s at most for a broken connection, 500, 502 (HTML), 404; nothing ingested; a success forgets them", async () => {
     fixture.hs.fail({ path: "/sync" }, { body: "{", cut: 0 });
     fixture.hs.fail({ path: "/sync" }, { status: 500, body: {} });
     fixture.hs.fail({ path: "/sync" }, { status: 502, body: "<html>Bad Gateway</html>" });
@@ -194,7 +194,7 @@ describe("tokens", () => {
     expect(fixture.hs.polls(alice.token)).toHaveLength(sent);
   });
 
-  test("401 at the very first poll ends it and wakes who waits (B28)", async () => {
+  test("TestPollerUnblocksIfTerminatedInitially, B28: 401 at the very first poll ends it and wakes who waits", async () => {
     fixture.hs.revoke(alice.token);
     const wakes = fixture.wakes(alice.account);
     expect(await (await start()).end).toBe("no_token");

@@ -94,7 +94,7 @@ test("a restart between two responses loses and doubles nothing", async () => {
 });
 
 describe("two processes", () => {
-  test("while leases are stolen again and again, each response is stored once", async () => {
+  test("B55: while leases are stolen again and again, each response is stored once", async () => {
     fixture.hs.queueSync(alice.token, first);
     supervise({ sql: fixture.pool() });
     supervise({ sql: fixture.pool() });

@@ -57,7 +57,7 @@ describe("what sessions leave behind", () => {
   const state = (session: SessionNo, number: number, ageMs: number) => db.sql`
     insert into session_states (session, state, hash, body, used_at) values (${session}, ${number}, ${Buffer.from([number])}, '{}', ${ago(ageMs)})`;
 
-  test("states go an hour of use after they were used, but the last used one and what was given after it", async () => {
+  test("B17: states go an hour of use after they were used, but the last used one and what was given after it", async () => {
     const session = await it.session({ state: 3, idleMs: DAY });
     await state(session, 1, DAY + HOUR + 1);
     await state(session, 2, DAY + HOUR);

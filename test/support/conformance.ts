@@ -18,7 +18,8 @@ const REGRESSION = String.raw`B\d+|Test[A-Z]\w+`;
 const LEADING = new RegExp(String.raw`^(?:(?:${RULE}|${REGRESSION})\b[,:]?\s*)+`);
 const ANY = new RegExp(String.raw`\b(?:${RULE}|${REGRESSION})\b`, "g");
 const REGRESSIONS = new RegExp(String.raw`\b(?:${REGRESSION})\b`, "g");
-const TITLE = /\b(?:it|test|describe)(?:\.\w+)*(?:\(|\s*\((?:[^()]|\([^()]*\))*\)\s*\()\s*(["'`])((?:\\.|(?!\1).)*)\1/gs;
+const CALL = /\b(?:it|test|describe)(?:\.(\w+))*\s*\(/g;
+const STRING = /\s*(["'`])((?:\\.|(?!\1).)*)\1/sy;
 
 /** The ids in a test's title. */
 export function idsOf(title: string): Set<string> {
@@ -28,7 +29,28 @@ export function idsOf(title: string): Set<string> {
 
 /** The titles in a test file, as written: also those of groups and of lists of tests. */
 export function titlesOf(source: string): string[] {
-  return [...source.matchAll(TITLE)].map((match) => match[2] ?? "");
+  return [...source.matchAll(CALL)].flatMap(({ index, 0: call, 1: last }) => {
+    const inside = index + call.length;
+    // it.each(…)("title": the title is in the second pair of brackets.
+    STRING.lastIndex = last === "each" || last === "for" || last === "runIf" || last === "skipIf" ? afterBrackets(source, inside) + 1 : inside;
+    return STRING.exec(source)?.[2] ?? [];
+  });
+}
+
+/** Where the brackets end that are open at `start`; those in strings do not count. */
+function afterBrackets(source: string, start: number): number {
+  let depth = 1;
+  let at = start;
+  while (at < source.length && depth > 0) {
+    STRING.lastIndex = at;
+    const text = STRING.exec(source)?.[0];
+    if (text === undefined) {
+      if ("([{".includes(source.charAt(at))) depth += 1;
+      else if (")]}".includes(source.charAt(at))) depth -= 1;
+    }
+    at += text?.length ?? 1;
+  }
+  return at;
 }
 
 /** Id → test files of which a title names it, in order. */

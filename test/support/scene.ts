@@ -53,9 +53,8 @@ export async function hangRequest(client: V3Client, body: Json, options: SyncOpt
   };
   const before = await lastUse();
   const reply = client.request(body, options);
-  let answered = false;
-  void reply.finally(() => (answered = true));
-  while (!answered && (await lastUse()) <= before);
+  const answered = reply.then(() => true);
+  while ((await lastUse()) <= before) if (await Promise.race([answered, Promise.resolve(false)])) break;
   return { reply };
 }
 

@@ -75,6 +75,17 @@ it("e2ee: each device of an account has its own lists and counts", async () => {
   expect((await tablet.sync({}, { since: firstTablet.next }))["e2ee"].device_lists.changed).toEqual([BOB]);
 });
 
+it("e2ee: of a device that was not polled yet no counts are told, which would mean that it has no keys", async () => {
+  const phone = t.login("@unpolled:test", "PHONE", counts(10));
+  await phone.sync({ e2ee: {} });
+  const tablet = t.login("@unpolled:test", "TABLET", counts(20));
+  t.hs.fail({ path: /\/sync$/, token: tablet.token }, { delayMs: 400 });
+  const first = await tablet.sync({ e2ee: {} });
+  expect(first["e2ee"]).toEqual({});
+  await t.hs.waitForPoll(tablet.token);
+  expect((await tablet.sync({}, { since: first.next }))["e2ee"].device_one_time_keys_count).toEqual({ signed_curve25519: 20 });
+});
+
 it("e2ee D13: ended and named again it starts: no lists, counts", async () => {
   const user = t.login("@anew:test", "PHONE", counts(5));
   const first = await user.sync({ e2ee: {} });

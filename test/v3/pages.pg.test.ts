@@ -100,6 +100,18 @@ describe("D14: page requests", () => {
     }
   });
 
+  it("D15: when the snapshot is kept no more it is 400 M_INVALID_PARAM, and page 1 helps", async () => {
+    const { client, rooms } = await fourRooms();
+    const first = await client.sync({ room_list: { p: { limit: 1, sort: "by_name" } } });
+    // As retention does, an hour and more later.
+    await t.sql`delete from list_snapshots where session in (select session from sessions join accounts using (account) where user_id = ${client.userId})`;
+    const reply = await client.request({ room_list: { p: { since: first["room_list"].p.next } } }, { since: first.next });
+    expect([reply.status, reply.body["errcode"]]).toEqual([400, "M_INVALID_PARAM"]);
+    expect(reply.body["error"]).toContain('"1"');
+    const one = await client.sync({ room_list: { p: { since: "1", limit: 2 } } }, { since: first.next });
+    expect(listed(one)).toEqual([rooms.a, rooms.b]);
+  });
+
   it("D15: page tokens are opaque, URL-safe and never 1", async () => {
     const { client, room } = await fourRooms();
     const first = await client.sync({ room_members: { room_id: room, p: { limit: 1 } }, room_list: { p: { limit: 1 } } });

@@ -86,6 +86,12 @@ describe("D2: who asks", () => {
   });
 });
 
+it("D2: masquerading with ?user_id= is refused", async () => {
+  const { client } = scene(t);
+  const reply = await client.fetch("POST", `${PATH}?user_id=%40eve%3Atest`, "{}");
+  expect([reply.status, reply.body["errcode"]]).toEqual([403, "M_FORBIDDEN"]);
+});
+
 describe("D3: since", () => {
   it("R11 D3: unknown, malformed, altered and foreign tokens all get the same answer", async () => {
     const { client } = scene(t);
@@ -169,7 +175,7 @@ describe("D5: bodies", () => {
 
   it("D5 B16: unknown keys, unknown streams and other spellings are ignored", async () => {
     const { client, room } = scene(t);
-    const answer = await client.sync({ Typing: { room_id: room }, room_member: {}, initial_sync: {}, next: 1, typing: { room_id: room, Room_id: 1, colour: "red" } });
+    const answer = await client.sync({ Typing: { room_id: room }, room_member: {}, initial_sync: {}, next: 1, typing: { room_id: room, Room_id: 1, colour: "red", p: { since: "x" } } });
     expect(Object.keys(answer).sort()).toEqual(["next", "typing"]);
     expect(typingOf(answer)).toEqual([]);
   });

@@ -76,6 +76,15 @@ describe("deltas hold only what changed", () => {
     expect((await user.next()).rooms[0]).not.toHaveProperty("state_events");
   });
 
+  it("S5: lazy members: those of the senders, and of the name where it changes with them", async () => {
+    const user = await follow({ "!a:test": { state: newRoom(ALICE), timeline: [ev.message(ALICE)], summary: { "m.heroes": [ALICE] } } });
+    const carl = ev.member("@carl:test", "join", { displayname: "Carl" });
+    await user.deliver({ join: { "!a:test": { state: [ev.member(BOB), carl], timeline: [ev.message(BOB)], summary: { "m.heroes": ["@carl:test"], "m.joined_member_count": 2 } } } });
+    const entry = (await user.next()).rooms[0];
+    expect(entry).toMatchObject({ name: "Carl", heroes: [{ user_id: "@carl:test", displayname: "Carl" }] });
+    expect(entry.state_events.map((event: MatrixEvent) => event.state_key).toSorted()).toEqual([BOB, "@carl:test"]);
+  });
+
   it("S5: more events than timeline_limit, or a gap: limited", async () => {
     const user = await follow({ "!a:test": room("A") }, { timeline_limit: 2 });
     const three = [ev.message(ALICE), ev.message(ALICE), ev.message(ALICE)];
@@ -146,6 +155,20 @@ describe("entering and leaving", () => {
     expect((await user.next()).rooms).toEqual([{ room_id: "!a:test", space_order: { order: "a", origin_server_ts: expect.any(Number) }, recency: expect.any(Number) }]);
     await user.deliver({ join: { "!s:test": { timeline: [ev.spaceChild(ALICE, "!b:test", {})] } } });
     expect(await user.next()).toMatchObject({ count: 1, rooms: [], removed: ["!b:test"] });
+  });
+
+  it("S5: joining a space brings its children, leaving it takes them out", async () => {
+    const user = await follow({ "!a:test": room("A"), "!b:test": room("B") }, { spaces: ["!s:test"], track_notifications: false });
+    expect(user.first).toMatchObject({ rooms: [], count: 0 });
+    const state = [...newRoom(ALICE, { type: "m.space" }), ev.spaceChild(ALICE, "!a:test"), ev.spaceChild(ALICE, "!b:test"), ev.spaceChild(ALICE, "!foreign:test")];
+    await user.deliver({ join: { "!s:test": { state, timeline: [ev.member(user.me)] } } });
+    const entered = await user.next();
+    expect([roomIds(entered.rooms).toSorted(), entered.count]).toEqual([["!a:test", "!b:test"], 2]);
+    await user.deliver({ join: { "!foreign:test": room("F") } });
+    expect(await user.next()).toMatchObject({ count: 3, rooms: [{ room_id: "!foreign:test", name: "F" }] });
+    await user.deliver({ leave: { "!s:test": { timeline: [ev.member(user.me, "leave")] } } });
+    const left = await user.next();
+    expect([left.rooms, left.removed.toSorted(), left.count]).toEqual([[], ["!a:test", "!b:test", "!foreign:test"], 0]);
   });
 
   it("S5: with spaces the active set is their children, whether a page sent them yet or not", async () => {

@@ -94,6 +94,14 @@ describe('"room_list" as a room_id', () => {
     expect(answer["room"].rooms["!b:test"].initial).toBe(true);
   });
 
+  it("S4: without a room_list there is nothing to follow; ending it ends what followed (D9)", async () => {
+    const user = await follow();
+    expect((await user.client.sync({ room: { room_id: "room_list" } }))["room"]).toEqual({ rooms: {} });
+    await user.next({ room_list: null });
+    await user.deliver({ join: { "!a:test": says() } });
+    expect(await user.next()).toEqual({ next: expect.any(String) });
+  });
+
   it("S1 S5: typing and receipts of the rooms on the list, and of no other", async () => {
     const user = await follow();
     await user.deliver({ join: { "!a:test": { ephemeral: [typing(BOB), receipt("$x", BOB)] }, "!c:test": { ephemeral: [typing(BOB), receipt("$x", BOB)] } } });

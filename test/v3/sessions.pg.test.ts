@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { toDevice, typing, v2 } from "../support/fake-homeserver.ts";
 import { scene, typingOf } from "../support/scene.ts";
-import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+import { startV3, type V3Client, V3Fixture } from "../support/v3.ts";
 
 const SESSIONS = "/_matrix/client/unstable/syncv3/sessions";
 const UNKNOWN_SESSION = '{"errcode":"M_UNKNOWN_SYNC_SESSION","error":"Session unknown or expired"}';
@@ -32,7 +32,7 @@ async function isGone(client: V3Client, since: string): Promise<boolean> {
 }
 
 describe("R8: several sessions", () => {
-  it("R3 R8: each request without since starts a session of its own, each with its own place", async () => {
+  it("R3 R8 TestSessions: each request without since starts a session of its own, each with its own place", async () => {
     const { client, room, type } = scene(t);
     const one = await client.sync({ typing: { room_id: room } });
     await type("@a:test");
@@ -76,7 +76,7 @@ describe("R8: several sessions", () => {
 });
 
 describe("D20: how sessions end", () => {
-  it("R10 R11 R12 D20: idle for seven days it is gone; a little less and it is not", async () => {
+  it("R10 R11 R12 D20 TestSessionExpiry: idle for seven days it is gone; a little less and it is not", async () => {
     const { client, room, type } = scene(t);
     const first = await client.sync({ typing: { room_id: room } });
     await age(client, "6 days 23 hours");
@@ -88,6 +88,18 @@ describe("D20: how sessions end", () => {
     const again = await client.sync({ typing: { room_id: room } });
     await type("@b:test");
     expect(typingOf(await client.sync({}, { since: again.next }))).toEqual([["@b:test"]]);
+  });
+
+  it("D20: how long is configurable", async () => {
+    const shortLived = new V3Fixture(t.hs, t.database, { sessionIdleMs: 60_000 });
+    await shortLived.start();
+    const { client } = scene(shortLived);
+    const first = await client.sync({});
+    await age(client, "50 seconds");
+    expect(await isGone(client, first.next)).toBe(false);
+    await age(client, "70 seconds");
+    expect(await isGone(client, first.next)).toBe(true);
+    await shortLived.stopServer();
   });
 
   it("D20: page requests count as use", async () => {

@@ -199,6 +199,17 @@ describe("D10: retries", () => {
     expect([membersOf(old), old["to_device"]]).toEqual([["@a:test", "@c:test"], undefined]);
   });
 
+  it("D10 R11: an old token whose snapshot is kept no more gets R11, a newer one goes on", async () => {
+    const { client, room, type } = scene(t);
+    const first = await client.sync({ typing: { room_id: room } });
+    await type("@a:test");
+    const second = await client.sync({}, { since: first.next });
+    // As retention does, an hour and more later.
+    await t.sql`update accounts set horizon = position where user_id = ${client.userId}`;
+    expect((await client.request({}, { since: first.next })).body["errcode"]).toBe("M_UNKNOWN_SYNC_SESSION");
+    expect(Object.keys(await client.sync({}, { since: second.next }))).toEqual(["next"]);
+  });
+
   it("I1 D12: a quiet token is never lower than its since: it gets what comes after it, and nothing that it had", async () => {
     const { client, room, type } = scene(t);
     const first = await client.sync({ typing: { room_id: room } });

@@ -14,10 +14,12 @@ afterEach(() => t.stop());
 
 it("S1 B53: typing ends with an empty set when there was no successful v2 answer for the time (2 minutes, here 3 s)", async () => {
   const alice = t.login("@alice:test", "PHONE", bobTypes);
+  const started = performance.now();
   const first = await alice.sync({ typing: { room_id: ROOM } });
   expect(first["typing"].events, "just told by the homeserver: the looks since the start did not end it").toEqual([edu("@bob:test")]);
   const second = await alice.sync({}, { since: first.next, timeout: 15_000 });
   expect(second["typing"].events).toEqual([edu()]);
+  expect(performance.now() - started, "and not a moment sooner").toBeGreaterThanOrEqual(2999);
   expect(Object.keys(await alice.sync({}, { since: second.next })), "told once").toEqual(["next"]);
   await t.deliver(alice, v2({ join: { [ROOM]: { ephemeral: [typing("@charlie:test")] } } }));
   const third = await alice.sync({}, { since: second.next });

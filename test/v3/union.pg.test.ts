@@ -1,8 +1,9 @@
+import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { SyncView } from "../support/sync-view.ts";
 import { type Operation, OPERATIONS, World } from "../support/v2-world.ts";
-import type { Json } from "../support/fake-homeserver.ts";
+import { type Json, toDevice, v2 } from "../support/fake-homeserver.ts";
 import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
 
 let t: V3Fixture;
@@ -26,7 +27,7 @@ let runs = 0;
 type Responses = readonly { readonly operations: readonly Operation[]; readonly look: boolean }[];
 
 /** Feeds a new user's world to a v2 view and, through the server, to a v3 view, and compares them whenever the v3 client looks. */
-async function compare(all: Responses, deliver: (client: V3Client, response: Json) => Promise<void>): Promise<void> {
+async function compare(all: Responses, deliver: (client: V3Client, response: Json) => Promise<void>, limit = 1000): Promise<void> {
   const me = `@u${++runs}:test`;
   const world = new World(me, 3);
   t.hs.on("GET", "/_matrix/client/v3/rooms/:room/members", ({ params }) => ({ body: { chunk: world.members(params["room"] ?? "") } }));
@@ -35,15 +36,22 @@ async function compare(all: Responses, deliver: (client: V3Client, response: Jso
   const client = t.login(me, "PHONE", first);
   const [old, union] = [new SyncView(), new SyncView()];
   old.applyV2(me, first);
-  let answer = await client.sync(EVERYTHING);
+  let answer = await client.sync({ ...EVERYTHING, to_device: { limit } });
   union.applyV3(me, answer);
+  /** How many messages had been sent when an event came. */
+  const keysOf = new Map<string, number>();
   for (const [index, { operations, look }] of all.entries()) {
     const response = world.respond(operations);
     old.applyV2(me, response);
+    for (const id of old.seen) if (!keysOf.has(id)) keysOf.set(id, old.toDevice.length);
     await deliver(client, response);
     if (!look && index < all.length - 1) continue;
-    answer = await client.sync({}, { since: answer.next });
-    union.applyV3(me, answer);
+    do {
+      const before = new Set(union.seen);
+      answer = await client.sync({}, { since: answer.next });
+      union.applyV3(me, answer);
+      for (const id of union.seen) if (!before.has(id)) expect(union.toDevice.length, "keys before what they open").toBeGreaterThanOrEqual(keysOf.get(id) ?? 0);
+    } while (union.toDevice.length < old.toDevice.length);
     expect(union.summary()).toEqual(old.summary());
     for (const id of union.seen) expect(old.seen).toContain(id);
     [old.devices, union.devices] = [new Map(), new Map()];
@@ -53,6 +61,40 @@ async function compare(all: Responses, deliver: (client: V3Client, response: Jso
 
 it("I11: what a v2 client has seen, the union of streams has shown, nothing less, nothing more", async () => {
   await fc.assert(fc.asyncProperty(responses, (all) => compare(all, (client, response) => t.deliver(client, response))), { numRuns: 40 });
+}, 120_000);
+
+it("D19 I4: answers that a to-device limit splits are together the whole, and no message is later than the events it came with", async () => {
+  const split = (all: Responses, limit: number) => compare(all, (client, response) => t.deliver(client, response), limit);
+  await fc.assert(fc.asyncProperty(responses, fc.integer({ min: 1, max: 3 }), split), { numRuns: 40 });
+}, 120_000);
+
+it("I11 I9: also while a client waits for what comes, as it comes", async () => {
+  const live = async (all: Responses) => {
+    const [me, end] = [`@u${++runs}:test`, toDevice("@bob:test", { n: "end" })];
+    const world = new World(me, 3);
+    t.hs.on("GET", "/_matrix/client/v3/rooms/:room/members", ({ params }) => ({ body: { chunk: world.members(params["room"] ?? "") } }));
+    const client = t.login(me, "PHONE", world.respond([]));
+    const [old, union] = [new SyncView(), new SyncView()];
+    let answer = await client.sync(EVERYTHING);
+    union.applyV3(me, answer);
+    const told = [...all.map(({ operations }) => world.respond(operations)), v2({ to_device: [end] })];
+    for (const response of told) old.applyV2(me, response);
+    const fed = t.deliver(client, ...told);
+    while (!union.toDevice.includes(JSON.stringify(end))) {
+      answer = await client.sync({}, { since: answer.next, timeout: 10_000 });
+      expect(Object.keys(answer).length, "a wait ends with news").toBeGreaterThan(1);
+      union.applyV3(me, answer);
+    }
+    await fed;
+    // A room whose members were fetched meanwhile starts by itself (D24).
+    for (let more = true; more;) {
+      answer = await client.sync({}, { since: answer.next, timeout: isDeepStrictEqual(union.summary(), old.summary()) ? 0 : 3000 });
+      union.applyV3(me, answer);
+      more = Object.keys(answer).length > 1;
+    }
+    expect(union.summary()).toEqual(old.summary());
+  };
+  await fc.assert(fc.asyncProperty(responses, live), { numRuns: 25 });
 }, 120_000);
 
 it("I8: a v2 response that says again what the one before it said changes nothing", async () => {

@@ -65,11 +65,10 @@ describe("D7: waiting", () => {
     const { client, room, deliver } = scene(t);
     const { next } = await client.sync({ typing: { room_id: room } });
     const waiting = timed(client, next, 1500);
-    let over = false;
-    const end = waiting.finally(() => (over = true));
+    const over = waiting.then(() => true);
     // Restarted by each of these, it would not end while they go on.
-    while (!over) await deliver({ timeline: [ev.message("@bob:test")] });
-    expect(Object.keys((await end).answer)).toEqual(["next"]);
+    while (!(await Promise.race([over, Promise.resolve(false)]))) await deliver({ timeline: [ev.message("@bob:test")] });
+    expect(Object.keys((await waiting).answer)).toEqual(["next"]);
   });
 
   it("B24 B9: a caught-up session is not answered at once over and over while others have news", async () => {
@@ -164,6 +163,18 @@ describe("D11: overlap", () => {
     await client.sync({}, { since: two.next });
     await type("@bob:test");
     expect(typingOf(await waiting)).toEqual([["@bob:test"]]);
+  });
+
+  it("D11 D24: a request that waits for a fetch is ended too", async () => {
+    const { client, room, members } = scene(t);
+    const { next } = await client.sync({});
+    const { promise, resolve: release } = Promise.withResolvers<void>();
+    t.hs.on("GET", `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/members`, () => promise.then(() => ({ body: { chunk: members } })));
+    const { answer: older } = await hang(client, { room_members: { room_id: room } }, { since: next, timeout: 60_000 });
+    const { answer: newer } = await hang(client, { room_members: { room_id: room } }, { since: next, timeout: 0 });
+    expect(await older).toEqual({ next });
+    release();
+    expect(membersOf(await newer)).toEqual([client.userId]);
   });
 
   it("D11 D14: page requests neither end a request nor are ended", async () => {

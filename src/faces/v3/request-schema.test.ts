@@ -95,7 +95,7 @@ describe("the request body (D5)", () => {
   it.each(Object.entries(VALID))("D5: %s takes what it should, and null (D9)", (path, values) => {
     for (const value of [...values, null]) {
       const body = bodyOf(path, value);
-      expect(checkSyncRequest(body)).toBe(body);
+      expect(checkSyncRequest(body)).toEqual(body);
     }
   });
 
@@ -117,12 +117,12 @@ describe("the request body (D5)", () => {
     }
   });
 
-  it("D5 B16: unknown keys and streams, and known ones in other spellings, are ignored and kept", () => {
+  it("D5 B16: unknown keys and streams, and known ones in other spellings, are left out", () => {
     const body = { Typing: 1, TYPING: [], room_member: "x", typing: { room_id: ROOM, Room_id: 1, x: null }, room_list: { p: { next: 1 }, filters: { is_DM: 1 } }, initial_sync: "x", next: 7 };
-    expect(checkSyncRequest(body)).toBe(body);
+    expect(checkSyncRequest(body)).toEqual({ typing: { room_id: ROOM }, room_list: { p: {}, filters: {} } });
   });
 
-  it("D5: nothing is coerced, defaulted or removed", () => {
+  it("D5: nothing is coerced or defaulted", () => {
     const body = { typing: {}, room_members: { p: {} } };
     expect(JSON.stringify(checkSyncRequest(body))).toBe('{"typing":{},"room_members":{"p":{}}}');
     expect(refusal({ to_device: { limit: "5" } }).errcode).toBe("M_BAD_JSON");
@@ -130,6 +130,6 @@ describe("the request body (D5)", () => {
   });
 
   it("D5: a key named __proto__ or constructor is a key like any other", () => {
-    expect(() => checkSyncRequest(JSON.parse('{"__proto__":{"typing":1},"constructor":1,"typing":{"__proto__":1}}'))).not.toThrow();
+    expect(checkSyncRequest(JSON.parse('{"__proto__":{"typing":1},"constructor":1,"typing":{"__proto__":1,"toString":2}}'))).toEqual({ typing: {} });
   });
 });

@@ -6,7 +6,7 @@
 import { Ajv, type ErrorObject } from "ajv";
 import Type, { type TSchema } from "typebox";
 import { badJson } from "../../wire/errors.ts";
-import type { JsonObject } from "../../engine/merge.ts";
+import { isObject, type JsonObject } from "../../engine/merge.ts";
 
 const orNull = <Schema extends TSchema>(schema: Schema) => Type.Optional(Type.Union([schema, Type.Null()]));
 const text = Type.String();
@@ -63,11 +63,29 @@ const syncRequestSchema = Type.Object({
 
 const validate = new Ajv({ coerceTypes: false, removeAdditional: false, useDefaults: false, strict: false }).compile(syncRequestSchema);
 
-/** The body, checked. @throws MatrixError 400 M_BAD_JSON that names the field. */
+/** The body, checked, without what the schema does not know. @throws MatrixError 400 M_BAD_JSON that names the field. */
 export function checkSyncRequest(body: unknown): JsonObject {
-  if (validate(body)) return body as JsonObject;
+  if (validate(body)) return known(syncRequestSchema, body) as JsonObject;
   const error = mostSpecific(validate.errors ?? []);
   throw badJson(fieldOf(error), error?.instancePath === "" ? "The body must be a JSON object" : (error?.message ?? "has the wrong type"));
+}
+
+type ObjectSchema = TSchema & { readonly properties: Readonly<Record<string, TSchema>> };
+
+/** A value that fits the schema, without unknown members of its objects: parameters are kept, and nobody needs those. */
+function known(schema: TSchema, value: unknown): unknown {
+  const shape = Type.IsUnion(schema) ? schema.anyOf.find(hasProperties) : schema;
+  if (!isObject(value) || shape === undefined || !hasProperties(shape)) return value;
+  const { properties } = shape;
+  const members = Object.entries(value).flatMap(([key, member]) => {
+    const inner = Object.hasOwn(properties, key) ? properties[key] : undefined;
+    return inner ? [[key, known(inner, member)] as const] : [];
+  });
+  return Object.fromEntries(members);
+}
+
+function hasProperties(schema: TSchema): schema is ObjectSchema {
+  return "properties" in schema;
 }
 
 /** Of the alternatives' errors the deepest names the field; "must be null" is the alternative that nobody meant. */

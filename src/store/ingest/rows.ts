@@ -98,8 +98,9 @@ export type RedactionRow = {
   readonly event_id: EventId;
   readonly body: string;
   readonly unsigned: string | null;
-  /** For member rows: the name to sort by once the display name is gone. */
+  /** For member rows: the name to sort by once the display name is gone, from `ord` on: older snapshots keep their order. */
   readonly sort_name: string | null;
+  readonly ord: number | null;
 };
 
 export type ToDeviceRow = { readonly seq: number; readonly before_pos: number; readonly body: string; readonly hash: string };

@@ -4,6 +4,7 @@ import type { AccountNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
 import { holdEvents } from "./hold-events.ts";
 import type { EventRow, RoomWrites } from "./rows.ts";
+import { OPEN } from "./rows.ts";
 import type { Query } from "./statement.ts";
 import { some } from "./statement.ts";
 
@@ -46,12 +47,16 @@ export function writeRedactions(tx: Tx, account: AccountNo, writes: Pick<RoomWri
     ...some(
       redactions,
       (rows) => tx`
-      with r as (select * from json_to_recordset(${rows}::text::json) r (event_id text, unsigned text, sort_name text)),
+      with r as (select * from json_to_recordset(${rows}::text::json) r (event_id text, unsigned text, sort_name text, ord bigint)),
       t as (update timeline x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = ${account}),
       o as (update older x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = ${account}),
-      s as (update state x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = ${account})
-      update members x set unsigned = r.unsigned, sort_name = coalesce(r.sort_name, x.sort_name)
-      from r where x.event_id = r.event_id and x.account = ${account}`,
+      s as (update state x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = ${account}),
+      m as (
+        update members x set unsigned = r.unsigned, to_ord = case when x.to_ord = ${OPEN}::bigint then coalesce(r.ord, x.to_ord) else x.to_ord end
+        from r where x.event_id = r.event_id and x.account = ${account}
+        returning x.*, r.sort_name as new_name, r.ord as at)
+      insert into members (account, room_id, user_id, from_ord, event_id, membership, was, sort_name, learned, unsigned, age_ts)
+      select account, room_id, user_id, at, event_id, membership, was, new_name, true, unsigned, age_ts from m where to_ord = at`,
     ),
   ];
 }

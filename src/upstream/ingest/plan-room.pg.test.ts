@@ -126,7 +126,7 @@ describe("timelines and state", () => {
     expect(Object.keys(await me.state(ROOM))).toHaveLength(3);
   });
 
-  test("two users in a room share the body and nothing else", async () => {
+  test("TestEventTable, I7: two users in a room share the body and nothing else", async () => {
     users += 1;
     const other = await TestAccount.create(db.sql, `@me${users}:test`);
     const message = ev.message(me.me, "x", { room_id: ROOM });

@@ -56,6 +56,7 @@ function redactStored(work: RoomWork, target: KnownEvent, body: string, unsigned
     body,
     unsigned,
     sort_name: isMember ? sortName(target.state_key as UserId, undefined) : null,
+    ord: isMember && target.open ? draft.next("members", target.room_id) : null,
   });
   if (target.open) forget(work, { ...target, body });
 }

@@ -1,0 +1,186 @@
+import fc from "fast-check";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { ev, type Json, type MatrixEvent, newRoom, v2 } from "../support/fake-homeserver.ts";
+import { type Answer, startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+
+/** A client that puts rooms together from pages and deltas ends with the view that a fresh session gets. */
+
+const ADMIN = "@admin:test";
+const TIMELINE = 3;
+let t: V3Fixture;
+let count = 0;
+
+beforeAll(async () => {
+  t = await startV3();
+});
+afterAll(() => t.stop());
+
+type Entry = Json & { room_id: string; timeline: string[] };
+type Room = { state: Record<string, string>; timeline: string[]; counts: Json };
+
+/** The client. */
+class View {
+  readonly entries = new Map<string, Entry>();
+  readonly rooms = new Map<string, Room>();
+
+  apply(answer: Answer): void {
+    for (const entry of answer["room_list"]?.rooms ?? []) this.#entry(entry);
+    for (const roomId of answer["room_list"]?.removed ?? []) this.entries.delete(roomId);
+    for (const [roomId, room] of Object.entries(answer["room"]?.rooms ?? {})) this.#room(roomId, room as Json);
+  }
+
+  #entry({ timeline, limited, state_events: _state, prev_batch: _prev, ...fields }: Json): void {
+    const roomId = String(fields["room_id"]);
+    const whole = "is_encrypted" in fields && "joined_count" in fields && "is_dm" in fields;
+    const old = whole ? undefined : this.entries.get(roomId);
+    const ids = ((timeline ?? []) as MatrixEvent[]).map((event) => event.event_id);
+    const merged = { ...old, ...fields, timeline: [...(limited === true ? [] : (old?.timeline ?? [])), ...ids].slice(-TIMELINE) };
+    this.entries.set(roomId, Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== null)) as Entry);
+  }
+
+  #room(roomId: string, told: Json): void {
+    const old = told["initial"] === true ? undefined : this.rooms.get(roomId);
+    const room: Room = old ?? { state: {}, timeline: [], counts: {} };
+    const timeline = told["timeline"] as { events: MatrixEvent[]; limited: boolean } | undefined;
+    for (const event of [...((told["state"] as { events: MatrixEvent[] } | undefined)?.events ?? []), ...(timeline?.events ?? [])]) {
+      if (event.state_key !== undefined && event.type !== "m.room.member") room.state[`${event.type} ${event.state_key}`] = event.event_id;
+    }
+    if (timeline) room.timeline = [...(timeline.limited ? [] : room.timeline), ...timeline.events.map((event) => event.event_id)].slice(-TIMELINE);
+    for (const key of ["notification_count", "highlight_count", "joined_count", "invited_count"]) if (key in told) room.counts[key] = told[key];
+    this.rooms.set(roomId, room);
+  }
+}
+
+/** The homeserver's side of one user's rooms. */
+class World {
+  readonly joined = new Map<string, { name: string; topic: number }>();
+  readonly last = new Map<string, string>();
+  readonly me: string;
+  constructor(me: string) {
+    this.me = me;
+  }
+
+  /** What v2 says of something that happens; null: it cannot. */
+  happens({ room: n, what, value }: Op): Json | null {
+    const id = `!r${n}:test`;
+    const room = this.joined.get(id);
+    if (what === "join") {
+      if (room) return null;
+      const made = { name: `room ${value}`, topic: 0 };
+      this.joined.set(id, made);
+      return v2({ join: { [id]: { state: [...newRoom(ADMIN), ev.name(ADMIN, made.name)], timeline: this.#say(id, [ev.member(this.me), ev.message(ADMIN)]), summary: { "m.joined_member_count": 2 } } } });
+    }
+    if (!room) return null;
+    const timeline = (events: MatrixEvent[], more: Json = {}) => v2({ join: { [id]: { timeline: this.#say(id, events), ...more } } });
+    const many = Array.from({ length: 1 + (value % 5) }, () => ev.message(ADMIN));
+    switch (what) {
+      case "say":
+        return timeline(many);
+      case "rename":
+        room.name = `name ${value}`;
+        return timeline([ev.name(ADMIN, room.name), ...many.slice(1)]);
+      case "topic":
+        return timeline([ev.topic(ADMIN, `topic ${value}`), ...many.slice(1)]);
+      case "gap":
+        room.name = `gap ${value}`;
+        return timeline(many, { limited: true, prev_batch: `p${value}`, state: [ev.name(ADMIN, room.name)] });
+      case "count":
+        return v2({ join: { [id]: { unread: { notification_count: value % 3, highlight_count: value % 2 }, summary: { "m.joined_member_count": 2 + (value % 4) } } } });
+      case "tag":
+        return v2({ join: { [id]: { account_data: [{ type: "m.tag", content: { tags: value % 2 === 0 ? { fav: {} } : {} } }] } } });
+      case "leave":
+        this.joined.delete(id);
+        return v2({ leave: { [id]: { timeline: this.#say(id, [ev.member(this.me, "leave")]) } } });
+    }
+  }
+
+  #say(id: string, events: MatrixEvent[]): MatrixEvent[] {
+    this.last.set(id, events.at(-1)?.event_id ?? "");
+    return events;
+  }
+}
+
+type Op = { readonly room: number; readonly what: "join" | "say" | "rename" | "topic" | "gap" | "count" | "tag" | "leave"; readonly value: number };
+const op = fc.record({
+  room: fc.nat(4),
+  what: fc.constantFrom<Op["what"]>("join", "join", "say", "say", "rename", "topic", "gap", "count", "tag", "leave"),
+  value: fc.nat(20),
+});
+/** What the client does after something happened: asks for what is new, fetches a page, asks with an older token, or nothing. */
+const step = fc.record({ op, then: fc.constantFrom("sync", "sync", "page", "replay", "nothing") });
+const parameters = fc.constantFrom<Json>({}, { filters: { tags: ["fav"] } }, { p: { sort: "by_name" } }, { timeline_limit: 1 });
+
+const streams = (list: Json): Json => ({ room_list: { timeline_limit: TIMELINE, ...list }, room: { room_id: "room_list", timeline_limit: TIMELINE } });
+
+/** The newest events agree: one of the two may reach further back, as the client began elsewhere or was told of more at once. */
+function expectSameTail(a: readonly string[], b: readonly string[]): void {
+  const length = Math.min(a.length, b.length);
+  expect(a.slice(a.length - length)).toEqual(b.slice(b.length - length));
+  expect(length > 0 || (a.length === 0 && b.length === 0)).toBe(true);
+}
+
+async function fresh(client: V3Client, list: Json): Promise<View> {
+  const view = new View();
+  view.apply(await client.sync(streams({ ...list, p: { ...(list["p"] as Json | undefined), limit: 100 } })));
+  return view;
+}
+
+async function followed(client: V3Client, list: Json, limit: number, before: readonly Op[], steps: readonly { op: Op; then: string }[]): Promise<void> {
+  const world = new World(client.userId);
+  const deliver = async (one: Op) => {
+    const response = world.happens(one);
+    if (response) await t.deliver(client, response);
+  };
+  await client.sync();
+  for (const one of before) await deliver(one);
+  const view = new View();
+  const first = await client.sync(streams({ ...list, p: { ...(list["p"] as Json | undefined), limit } }));
+  view.apply(first);
+  let { next } = first;
+  let page: unknown = first["room_list"].p.next;
+  const sync = async () => {
+    const answer = await client.sync({}, { since: next });
+    view.apply(answer);
+    ({ next } = answer);
+    return answer;
+  };
+  const fetchPage = async () => {
+    const answer = await client.sync({ room_list: { p: { since: page } } }, { since: first.next });
+    view.apply(answer);
+    page = answer["room_list"].p.next;
+  };
+  for (const { op: one, then } of steps) {
+    await deliver(one);
+    if (then === "sync") await sync();
+    else if (then === "page" && page !== undefined) await fetchPage();
+    else if (then === "replay") await client.sync({}, { since: next });
+  }
+  while (page !== undefined) await fetchPage();
+  await sync();
+  expect(Object.keys(await sync())).toEqual(["next"]);
+
+  const now = await fresh(client, list);
+  expect([...view.entries.keys()].toSorted()).toEqual([...now.entries.keys()].toSorted());
+  for (const [roomId, { timeline, ...entry }] of now.entries) {
+    const { timeline: mine = [], ...seen } = view.entries.get(roomId) ?? {};
+    expect(seen).toEqual(entry);
+    expectSameTail(mine as string[], timeline);
+    expect((mine as string[]).at(-1)).toBe(world.last.get(roomId));
+    expect(entry["name"]).toBe(world.joined.get(roomId)?.name);
+    const room = now.rooms.get(roomId);
+    const held = view.rooms.get(roomId);
+    expect({ state: held?.state, counts: held?.counts }).toEqual({ state: room?.state, counts: room?.counts });
+    expectSameTail(held?.timeline ?? [], room?.timeline ?? []);
+  }
+  if (!("filters" in list)) expect([...now.entries.keys()].toSorted()).toEqual([...world.joined.keys()].toSorted());
+}
+
+it("S4 S5 D10 D14 I11: a client that assembles rooms from pages and deltas has what a fresh session gets", async () => {
+  await fc.assert(
+    fc.asyncProperty(parameters, fc.integer({ min: 1, max: 4 }), fc.array(op, { maxLength: 10 }), fc.array(step, { maxLength: 14 }), async (list, limit, before, steps) => {
+      count += 1;
+      await followed(t.login(`@me${count}:test`), list, limit, before, steps);
+    }),
+    { numRuns: Number(process.env["FC_RUNS"] ?? 40) },
+  );
+}, 240_000);

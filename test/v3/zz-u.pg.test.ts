@@ -1,0 +1,116 @@
+import { isDeepStrictEqual } from "node:util";
+import fc from "fast-check";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { SyncView } from "../support/sync-view.ts";
+import { type Operation, OPERATIONS, World } from "../support/v2-world.ts";
+import { type Json, toDevice, v2 } from "../support/fake-homeserver.ts";
+import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+
+let t: V3Fixture;
+beforeAll(async () => {
+  t = await startV3();
+});
+afterAll(() => t.stop());
+
+/** All streams: the union of which is to be what v2 shows. */
+const EVERYTHING = {
+  to_device: { limit: 1000 }, room_list: { p: { limit: 100 } }, room: { room_id: "room_list", timeline_limit: 100, state: [["*", "*"]] },
+  typing: { room_id: "room_list" }, receipts: { room_id: "room_list" }, account_data: { rooms: "*" }, presence: {}, invites: {}, e2ee: {},
+};
+
+const small = fc.nat({ max: 5 });
+const operation: fc.Arbitrary<Operation> = fc.record({ kind: fc.constantFrom(...OPERATIONS), room: small, who: small, value: small });
+/** Responses; after those with `look` the v3 client asks. */
+const responses = fc.array(fc.record({ operations: fc.array(operation, { minLength: 1, maxLength: 12 }), look: fc.boolean() }), { minLength: 1, maxLength: 12 });
+
+let runs = 0;
+type Responses = readonly { readonly operations: readonly Operation[]; readonly look: boolean }[];
+
+/** Feeds a new user's world to a v2 view and, through the server, to a v3 view, and compares them whenever the v3 client looks. */
+async function compare(all: Responses, deliver: (client: V3Client, response: Json) => Promise<void>, limit = 1000): Promise<void> {
+  const me = `@u${++runs}:test`;
+  const world = new World(me, 3);
+  t.hs.on("GET", "/_matrix/client/v3/rooms/:room/members", ({ params }) => ({ body: { chunk: world.members(params["room"] ?? "") } }));
+  t.hs.on("GET", "/_matrix/client/v3/rooms/:room/messages", { body: { chunk: [], start: "p" } });
+  const first = world.respond([]);
+  const client = t.login(me, "PHONE", first);
+  const [old, union] = [new SyncView(), new SyncView()];
+  old.applyV2(me, first);
+  let answer = await client.sync({ ...EVERYTHING, to_device: { limit } });
+  union.applyV3(me, answer);
+  /** How many messages had been sent when an event came. */
+  const keysOf = new Map<string, number>();
+  for (const [index, { operations, look }] of all.entries()) {
+    const response = world.respond(operations);
+    old.applyV2(me, response);
+    for (const id of old.seen) if (!keysOf.has(id)) keysOf.set(id, old.toDevice.length);
+    await deliver(client, response);
+    if (!look && index < all.length - 1) continue;
+    do {
+      const before = new Set(union.seen);
+      answer = await client.sync({}, { since: answer.next });
+      union.applyV3(me, answer);
+      for (const id of union.seen) if (!before.has(id)) expect(union.toDevice.length, "keys before what they open").toBeGreaterThanOrEqual(keysOf.get(id) ?? 0);
+    } while (union.toDevice.length < old.toDevice.length);
+    expect(union.summary()).toEqual(old.summary());
+    for (const id of union.seen) expect(old.seen).toContain(id);
+    [old.devices, union.devices] = [new Map(), new Map()];
+    expect(Object.keys(await client.sync({}, { since: answer.next })), "and that was all").toEqual(["next"]);
+  }
+}
+
+it("I11: what a v2 client has seen, the union of streams has shown, nothing less, nothing more", async () => {
+  await fc.assert(fc.asyncProperty(responses, (all) => compare(all, (client, response) => t.deliver(client, response))), { numRuns: 10 });
+}, 120_000);
+
+it("D19 I4: answers that a to-device limit splits are together the whole, and no message is later than the events it came with", async () => {
+  const split = (all: Responses, limit: number) => compare(all, (client, response) => t.deliver(client, response), limit);
+  await fc.assert(fc.asyncProperty(responses, fc.integer({ min: 1, max: 3 }), split), { numRuns: 10 });
+}, 120_000);
+
+it("I11 I9: also while a client waits for what comes, as it comes", async () => {
+  const live = async (all: Responses) => {
+    const [me, end] = [`@u${++runs}:test`, toDevice("@bob:test", { n: "end" })];
+    const world = new World(me, 3);
+    t.hs.on("GET", "/_matrix/client/v3/rooms/:room/members", ({ params }) => ({ body: { chunk: world.members(params["room"] ?? "") } }));
+    const client = t.login(me, "PHONE", world.respond([]));
+    const [old, union] = [new SyncView(), new SyncView()];
+    let answer = await client.sync(EVERYTHING);
+    union.applyV3(me, answer);
+    const told = [...all.map(({ operations }) => world.respond(operations)), v2({ to_device: [end] })];
+    for (const response of told) old.applyV2(me, response);
+    const fed = t.deliver(client, ...told);
+    while (!union.toDevice.includes(JSON.stringify(end))) {
+      answer = await client.sync({}, { since: answer.next, timeout: 10_000 });
+      expect(Object.keys(answer).length, "a wait ends with news").toBeGreaterThan(1);
+      union.applyV3(me, answer);
+    }
+    await fed;
+    // A room whose members were fetched meanwhile starts by itself (D24).
+    for (let more = true; more;) {
+      answer = await client.sync({}, { since: answer.next, timeout: isDeepStrictEqual(union.summary(), old.summary()) ? 0 : 3000 });
+      union.applyV3(me, answer);
+      more = Object.keys(answer).length > 1;
+    }
+    expect(union.summary()).toEqual(old.summary());
+  };
+  await fc.assert(fc.asyncProperty(responses, live), { numRuns: 120 });
+}, 120_000);
+
+it("I8: a v2 response that says again what the one before it said changes nothing", async () => {
+  const twice = async (client: V3Client, response: Json) => {
+    // Messages have no ids, and a device list that is told to have changed has changed: of those nothing is said twice.
+    const { to_device: _messages, device_lists: _lists, ...again } = response;
+    await t.deliver(client, response, again);
+  };
+  await fc.assert(fc.asyncProperty(responses, (all) => compare(all, twice)), { numRuns: 120 });
+}, 120_000);
+
+it("I6 D22: restarts between any two responses are invisible", async () => {
+  const restarting = async (client: V3Client, response: Json) => {
+    await t.deliver(client, response);
+    await t.restart();
+    await t.hs.waitForPoll(client.token);
+  };
+  await fc.assert(fc.asyncProperty(responses, (all) => compare(all.slice(0, 5), restarting)), { numRuns: 6 });
+}, 120_000);
