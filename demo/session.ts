@@ -1,7 +1,7 @@
 /** `curl` calls that are really made, printed as one would type them, each with its answer. */
 
 import { spawn } from "node:child_process";
-import { inspect } from "node:util";
+import { prettyJson } from "./json.ts";
 
 export type Call = { readonly method?: "GET" | "POST"; readonly path: string; readonly body?: Record<string, unknown> };
 
@@ -25,11 +25,11 @@ export class CurlSession {
   async call({ method = "POST", path, body }: Call, meanwhile?: () => Promise<void>): Promise<any> {
     const data = body === undefined ? [] : ["-d", JSON.stringify(body)];
     const shown = [method === "POST" ? "-X POST" : "", '-H "Authorization: Bearer $TOKEN"', body === undefined ? "" : `-d '${JSON.stringify(body)}'`];
-    this.#print(`$ curl -s ${shown.filter((part) => part !== "").join(" ")} '$URL${path}'\n`);
+    this.#print(`$ curl -s ${shown.filter((part) => part !== "").join(" ")} "$URL${path}"\n`);
     const running = curl(["-s", "-X", method, "-H", `Authorization: Bearer ${this.#token}`, ...data, this.#url + path]);
     await meanwhile?.();
     const answer: unknown = JSON.parse(await running);
-    this.#print(`${inspect(answer, { depth: 12, breakLength: 120, maxStringLength: 100, colors: process.stdout.isTTY })}\n\n`);
+    this.#print(`${prettyJson(answer)}\n\n`);
     return answer;
   }
 }

@@ -283,7 +283,7 @@ create table session_pages (
 create table list_snapshots (
   session     bigint      not null references sessions on delete cascade,
   snapshot    integer     not null,
-  hash        bytea       not null,                    -- of position, sort, filters: a retry finds its own
+  hash        bytea       not null,                    -- of the list: a retry finds its own
   rooms       text        not null,                    -- JSON list of room ids
   created_at  timestamptz not null default now(),
   primary key (session, snapshot)

@@ -22,6 +22,7 @@ import { RetentionJob } from "../upstream/retention.ts";
 import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
 import { unknownToken } from "../wire/errors.ts";
 import { forgetting, passQueue, tokenStore } from "./api-store.ts";
+import { removeStaleSocket } from "./stale-socket.ts";
 
 /** What the server is built from. */
 export type ServerParts = {
@@ -85,6 +86,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
       await feed.start();
       supervisor.start();
       retention.start();
+      if ("path" in address) await removeStaleSocket(address.path);
       return http.listen(address);
     },
     async close() {

@@ -18,6 +18,9 @@ import { serve } from "./serve.ts";
 /** After this long a stop in good order has failed. */
 const STOP_LIMIT_MS = 9500;
 
+/** What asks us to stop in good order. `disconnect`: scripts/start.mjs, which had started us, is gone. SIGHUP: so is the terminal. */
+const STOP_EVENTS = ["SIGTERM", "SIGINT", "SIGHUP", "disconnect"] as const;
+
 /** Errors that the operator can mend: their message is enough. */
 const MENDABLE = [UsageError, BadDsn, BadServer, BadSecretFile, DatabaseUnusable, DirectoryInUse, NoPostgres, WrongVersion];
 
@@ -50,8 +53,7 @@ async function runServe(settings: Settings, say: (line: string) => void): Promis
       process.exit(1);
     }, STOP_LIMIT_MS).unref();
   };
-  // `disconnect`: scripts/start.mjs, which had started us, is gone.
-  for (const event of ["SIGTERM", "SIGINT", "disconnect"]) process.on(event, stop);
+  for (const event of STOP_EVENTS) process.on(event, stop);
   try {
     const logger = createLogger(settings.logLevel);
     await serve({ settings, version: version(), logger, say, signal: stopping.signal });
@@ -59,7 +61,7 @@ async function runServe(settings: Settings, say: (line: string) => void): Promis
     // Stopped while starting: what was under way gave up as it was asked to.
     if (!stopping.signal.aborted) throw error;
   } finally {
-    for (const event of ["SIGTERM", "SIGINT", "disconnect"]) process.off(event, stop);
+    for (const event of STOP_EVENTS) process.off(event, stop);
   }
 }
 

@@ -1,7 +1,6 @@
 /** What a test does to sessions, on the server and its model side by side: the commands of session-model.pg.test.ts. */
 
 import { deepStrictEqual } from "node:assert/strict";
-import type { AsyncCommand } from "fast-check";
 import { ev, type Json, toDevice, typing, v2 } from "./fake-homeserver.ts";
 import { hang, membersOf, type Scene, scene, typingOf } from "./scene.ts";
 import { type Batch, type Body, type Expected, type Place, type Rest, SessionModel, type Told } from "./session-model.ts";
@@ -99,30 +98,28 @@ function toldBy(answer: Answer): Told {
   return told;
 }
 
-abstract class Command implements AsyncCommand<SessionModel, Real> {
-  check(_model: Readonly<SessionModel>): boolean {
-    return true;
-  }
-  abstract run(model: SessionModel, real: Real): Promise<void>;
-  abstract toString(): string;
+/** One step of a test. */
+export interface Command {
+  run(model: SessionModel, real: Real): Promise<void>;
 }
 
-export class Deliver extends Command {
+export class Nothing implements Command {
+  async run(): Promise<void> {}
+}
+
+export class Deliver implements Command {
   readonly batch: Batch;
   constructor(batch: Batch) {
-    super();
     this.batch = batch;
   }
   async run(_model: SessionModel, real: Real): Promise<void> {
     await real.t.deliver(real.scene.client, real.response(this.batch));
   }
-  toString = () => `deliver ${JSON.stringify(this.batch)}`;
 }
 
-export class Start extends Command {
+export class Start implements Command {
   readonly body: Body;
   constructor(body: Body) {
-    super();
     this.body = body;
   }
   async run(model: SessionModel, real: Real): Promise<void> {
@@ -131,15 +128,13 @@ export class Start extends Command {
     const list = (await real.scene.client.fetch("GET", SESSIONS)).body["sessions"] as { id: string }[];
     real.ids.push(list.map(({ id }) => id).find((id) => !real.ids.includes(id) && id !== real.ids[0]) ?? "");
   }
-  toString = () => `start ${JSON.stringify(this.body)}`;
 }
 
 /** With any token ever given, old or new (D10). */
-export class Sync extends Command {
+export class Sync implements Command {
   readonly pick: number;
   readonly body: Body;
   constructor(pick: number, body: Body) {
-    super();
     this.pick = pick;
     this.body = body;
   }
@@ -152,15 +147,13 @@ export class Sync extends Command {
     deepStrictEqual(reply.status, 200, reply.text);
     real.check(reply.body, since, model.sync(place, body));
   }
-  toString = () => `sync with token ${this.pick} ${JSON.stringify(this.body)}`;
 }
 
 /** R18, I5: all further pages of a snapshot. */
-export class Pages extends Command {
+export class Pages implements Command {
   readonly pick: number;
   readonly limit: number;
   constructor(pick: number, limit: number) {
-    super();
     this.pick = pick;
     this.limit = limit;
   }
@@ -180,14 +173,12 @@ export class Pages extends Command {
     }
     deepStrictEqual(found, page.rest.members);
   }
-  toString = () => `pages ${this.pick} by ${this.limit}`;
 }
 
 /** I9: a caught-up request waits through what does not concern it, and is answered with what does. */
-export class Wait extends Command {
+export class Wait implements Command {
   readonly pick: number;
   constructor(pick: number) {
-    super();
     this.pick = pick;
   }
   async run(model: SessionModel, real: Real): Promise<void> {
@@ -201,7 +192,6 @@ export class Wait extends Command {
     await real.t.deliver(real.scene.client, real.response(relevant(model)));
     real.check(await answer, since, model.answer(caughtUp.next));
   }
-  toString = () => `wait with token ${this.pick}`;
 }
 
 /** A batch that is news to whoever follows those streams. */
@@ -213,19 +203,17 @@ function relevantTo(place: Place): ((model: SessionModel) => Batch) | null {
   return null;
 }
 
-export class Restart extends Command {
+export class Restart implements Command {
   async run(_model: SessionModel, real: Real): Promise<void> {
     await real.t.restart();
     await real.t.hs.waitForPoll(real.scene.client.token);
   }
-  toString = () => "restart";
 }
 
-export class End extends Command {
+export class End implements Command {
   readonly pick: number;
   readonly how: "delete" | "expire";
   constructor(pick: number, how: "delete" | "expire") {
-    super();
     this.pick = pick;
     this.how = how;
   }
@@ -243,7 +231,6 @@ export class End extends Command {
     deepStrictEqual((await real.scene.client.fetch("DELETE", `${SESSIONS}/${id}`)).status, 200);
     model.end(session);
   }
-  toString = () => `${this.how} session ${this.pick}`;
 }
 
 function inRoom(body: Body, room: string): Body & Json {

@@ -21,6 +21,11 @@ async function timed(client: V3Client, since: string, timeout: number): Promise<
   return { answer, elapsed: performance.now() - started + 2 };
 }
 
+/** Waits until the client's token is refused. */
+async function untilDead(client: V3Client): Promise<void> {
+  while ((await client.fetch("GET", "/_matrix/client/unstable/syncv3/sessions")).status !== 401);
+}
+
 describe("D7: waiting", () => {
   it("D7: news that is already there is answered at once, whatever the timeout", async () => {
     const { client, room, type } = scene(t);
@@ -205,8 +210,19 @@ describe("what else ends a wait", () => {
     const { client, room } = scene(t);
     const { next } = await client.sync({ typing: { room_id: room } });
     await t.hs.waitForPoll(client.token);
-    const waiting = client.request({}, { since: next, timeout: 60_000 });
+    // Its head has been looked at long before its body is whole.
+    const { promise, resolve: release } = Promise.withResolvers<void>();
+    async function* slowBody() {
+      yield Buffer.from("{");
+      await promise;
+      yield Buffer.from("}");
+    }
+    const headers = { authorization: `Bearer ${client.token}` };
+    const waiting = fetch(`${t.url}/_matrix/client/v3/sync?since=${next}&timeout=60000`, { method: "POST", headers, body: slowBody(), duplex: "half" });
+    await client.fetch("GET", "/_matrix/client/unstable/syncv3/sessions");
     t.hs.revoke(client.token);
+    await untilDead(client);
+    release();
     expect((await waiting).status).toBe(401);
   });
 
