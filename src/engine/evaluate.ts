@@ -3,9 +3,10 @@
 import { readHead, readSessionPages } from "../store/sessions.ts";
 import { readTx, type Sql } from "../store/db.ts";
 import { STREAMS } from "../streams/registry.ts";
+import type { ListMemory } from "../streams/room-list-answer.ts";
 import { type Context, type Evaluation, type Need, NOTHING_TRACKED, type Places, type StreamKey } from "../streams/stream.ts";
 import { toDeviceBound } from "../streams/to-device.ts";
-import type { AccountNo, DeviceNo, Position, RoomId } from "../wire/ids.ts";
+import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
 import { type MergedRequest, memoryOf, selectionOf, type SessionState, type StreamState } from "./session-state.ts";
 import { sealPageToken, type Signer, type SyncToken } from "./token.ts";
 
@@ -42,11 +43,21 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
     if (!head.complete) return waitingForFirst(question);
     const pages = await readSessionPages(tx, token.session, token.page, token.position);
     let context: Context = {
-      tx, account: question.account, device: question.device, session: token.session, userId: head.userId,
-      from: token, to: Math.max(head.position, token.position) as Position, deviceSeq: Math.max(head.deviceSeq, token.toDevice, token.e2ee),
-      upstreamSince: head.upstreamSince, ignored: head.ignored, tracked: trackedBefore(question),
+      tx,
+      account: question.account,
+      device: question.device,
+      session: token.session,
+      userId: head.userId,
+      from: token,
+      to: Math.max(head.position, token.position) as Position,
+      deviceSeq: Math.max(head.deviceSeq, token.toDevice, token.e2ee),
+      upstreamSince: head.upstreamSince,
+      ignored: head.ignored,
+      tracked: trackedBefore(question),
       pageRooms: pages.flatMap((page) => page.rooms.map((roomId) => ({ roomId, position: page.position }))),
-      tried: question.tried, late: question.late, now,
+      tried: question.tried,
+      late: question.late,
+      now,
       sealPage: (place) => sealPageToken({ ...place, session: token.session, position: context.to }, sign),
     };
     const parts: [StreamKey, string][] = [];
@@ -75,7 +86,11 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
       news ||= evaluation.news;
     }
     return {
-      parts, news, needs, snapshot, complete: true,
+      parts,
+      news,
+      needs,
+      snapshot,
+      complete: true,
       places: { ...token, ...places, position: context.to, page: pages.at(-1)?.page ?? token.page },
       state: { params: question.request.params, streams },
     };
@@ -84,14 +99,19 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
 
 /** What the room list of the token tracked: what those that follow it still do, until it says otherwise. */
 function trackedBefore({ state, request }: Question): Context["tracked"] {
-  const sent = state.streams.room_list?.memory["sent"];
-  return request.params.room_list && Array.isArray(sent) ? { ...NOTHING_TRACKED, kept: sent as RoomId[] } : NOTHING_TRACKED;
+  const memory = state.streams.room_list?.memory as Partial<ListMemory> | undefined;
+  const active = memory?.children ?? memory?.sent;
+  return request.params.room_list && active ? { ...NOTHING_TRACKED, kept: active } : NOTHING_TRACKED;
 }
 
 /** D23: nothing can be told before the first v2 answer is in; what was asked for is remembered. */
 function waitingForFirst({ token, state, request }: Question): Outcome {
   return {
-    parts: [], news: false, needs: [], snapshot: undefined, complete: false,
+    parts: [],
+    news: false,
+    needs: [],
+    snapshot: undefined,
+    complete: false,
     places: token,
     state: { params: request.params, streams: state.streams },
   };

@@ -38,9 +38,21 @@ export async function answerPages(deps: EngineDeps, question: PagesQuestion): Pr
     const head = await readHead(tx, token.session);
     if (!head) throw unknownSession();
     const context: Unsealed = {
-      tx, account: question.account, device: question.device, session: token.session, userId: head.userId,
-      from: token, to: head.position, deviceSeq: head.deviceSeq, upstreamSince: head.upstreamSince, ignored: head.ignored,
-      tracked: NOTHING_TRACKED, pageRooms: [], tried: new Set(), late: new Set(), now: deps.now(),
+      tx,
+      account: question.account,
+      device: question.device,
+      session: token.session,
+      userId: head.userId,
+      from: token,
+      to: head.position,
+      deviceSeq: head.deviceSeq,
+      upstreamSince: head.upstreamSince,
+      ignored: head.ignored,
+      tracked: NOTHING_TRACKED,
+      pageRooms: [],
+      tried: new Set(),
+      late: new Set(),
+      now: deps.now(),
     };
     const answers: Page[] = [];
     for (const [key, page] of question.request.pages) answers.push(await answerPage(deps, context, question, key, page));

@@ -88,7 +88,10 @@ export async function readDeviceLists(db: Db, device: number, from: number, to: 
  * A device's key counts as JSON texts, and the seq at which they last changed. Null: it was not polled yet. Told as "none", clients would
  * make keys that they have.
  */
-export async function readKeyCounts(db: Db, device: number): Promise<{ one_time_keys: string; fallback_keys: string | null; counts_seq: number } | null> {
+export async function readKeyCounts(
+  db: Db,
+  device: number,
+): Promise<{ one_time_keys: string; fallback_keys: string | null; counts_seq: number } | null> {
   const [row] = await db<{ one_time_keys: string; fallback_keys: string | null; counts_seq: number }[]>`
     select one_time_keys, fallback_keys, counts_seq from devices where device = ${device} and since is not null`;
   return row ?? null;

@@ -14,6 +14,18 @@ export async function membersState(db: Db, account: AccountNo, roomId: RoomId): 
   return row?.members ?? "none";
 }
 
+/**
+ * Whether members of a room were learned after a position, behind the account's: a snapshot at it lacks them, and they are in no
+ * delta after it.
+ */
+export async function membersLearnedAfter(db: Db, account: AccountNo, roomId: RoomId, at: Position): Promise<boolean> {
+  const [row] = await db<{ late: boolean }[]>`
+    select position > ${at} and exists (
+      select from members where account = ${account} and room_id = ${roomId} and learned and from_ord > ${at}) as late
+    from accounts where account = ${account}`;
+  return row?.late ?? false;
+}
+
 /** Member events of some users at their rooms' positions, as far as they are known; by room, then user. */
 export async function membersAt(
   db: Db,
@@ -31,7 +43,11 @@ export async function membersAt(
 }
 
 /** All members of a room that are known at a position. For `["m.room.member", "*"]`. */
-export async function allMembersAt(db: Db, account: AccountNo, rooms: readonly { readonly roomId: RoomId; readonly at: number }[]): Promise<MemberRow[]> {
+export async function allMembersAt(
+  db: Db,
+  account: AccountNo,
+  rooms: readonly { readonly roomId: RoomId; readonly at: number }[],
+): Promise<MemberRow[]> {
   if (rooms.length === 0) return [];
   return db<MemberRow[]>`
     select m.room_id, m.user_id, m.from_ord, m.membership, m.learned, m.event_id, m.unsigned, m.age_ts,
@@ -55,7 +71,13 @@ export async function memberPage(
   db: Db,
   account: AccountNo,
   roomId: RoomId,
-  page: { readonly at: Position; readonly membership: readonly string[]; readonly order: MemberOrder; readonly after: string | null; readonly limit: number },
+  page: {
+    readonly at: Position;
+    readonly membership: readonly string[];
+    readonly order: MemberOrder;
+    readonly after: string | null;
+    readonly limit: number;
+  },
 ): Promise<MemberRow[]> {
   const explicit = page.order.by === "power" ? page.order.explicit : [];
   const usersDefault = page.order.by === "power" ? page.order.usersDefault : 0;

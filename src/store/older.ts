@@ -54,7 +54,11 @@ export async function readOlder(db: Db, account: AccountNo, roomId: RoomId, opti
 }
 
 /** Events of fetched history by id; those that are not there are left out. */
-export async function findOlder(db: Db, account: AccountNo, eventIds: readonly string[]): Promise<{ room_id: RoomId; event_id: string; idx: number }[]> {
+export async function findOlder(
+  db: Db,
+  account: AccountNo,
+  eventIds: readonly string[],
+): Promise<{ room_id: RoomId; event_id: string; idx: number }[]> {
   if (eventIds.length === 0) return [];
   return db<{ room_id: RoomId; event_id: string; idx: number }[]>`
     select room_id, event_id, idx from older where account = ${account} and event_id = any(${[...eventIds]}::text[]) order by idx`;
@@ -63,7 +67,12 @@ export async function findOlder(db: Db, account: AccountNo, eventIds: readonly s
 type Chunk = { readonly idx: number; readonly prev_batch: string | null; readonly state: string };
 
 async function rolledState(
-  db: Db, account: AccountNo, roomId: RoomId, chunk: Chunk, before: number, filter: TypeFilter | undefined,
+  db: Db,
+  account: AccountNo,
+  roomId: RoomId,
+  chunk: Chunk,
+  before: number,
+  filter: TypeFilter | undefined,
 ): Promise<StateRow[]> {
   const { types, notTypes } = likePatterns(filter);
   const rows = await db<StateRow[]>`

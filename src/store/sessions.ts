@@ -46,7 +46,10 @@ export type TokenPlace = { readonly session: SessionNo; readonly state: number; 
  * unknown or idle for longer than `idleMs`, another device's, behind the account's horizon (D3, D10, R10); or ahead of what is stored: our database was restored (D26).
  */
 export async function findSessionState(
-  db: Db, device: DeviceNo, token: TokenPlace & { readonly toDevice?: number; readonly e2ee?: number }, idleMs: number,
+  db: Db,
+  device: DeviceNo,
+  token: TokenPlace & { readonly toDevice?: number; readonly e2ee?: number },
+  idleMs: number,
 ): Promise<string | null> {
   const [row] = await db<{ body: string | null }[]>`
     select st.body from sessions s
@@ -126,14 +129,21 @@ export async function addSessionPage(sql: Sql, session: SessionNo, position: Pos
 
 /** Page answers of a session after `page` whose snapshot is not newer than `position`, oldest first. */
 export async function readSessionPages(
-  db: Db, session: SessionNo, page: number, position: Position,
+  db: Db,
+  session: SessionNo,
+  page: number,
+  position: Position,
 ): Promise<{ page: number; position: Position; rooms: RoomId[] }[]> {
   const rows = await db<{ page: number; position: Position; rooms: string }[]>`
     select page, position, rooms from session_pages where session = ${session} and page > ${page} and position <= ${position} order by page`;
   return rows.map((row) => ({ ...row, rooms: JSON.parse(row.rooms) as RoomId[] }));
 }
 
-export async function saveListSnapshot(db: Db, session: SessionNo, snapshot: { number: number; hash: Buffer; rooms: readonly RoomId[] }): Promise<void> {
+export async function saveListSnapshot(
+  db: Db,
+  session: SessionNo,
+  snapshot: { number: number; hash: Buffer; rooms: readonly RoomId[] },
+): Promise<void> {
   await db`
     insert into list_snapshots (session, snapshot, hash, rooms)
     values (${session}, ${snapshot.number}, ${snapshot.hash}, ${JSON.stringify(snapshot.rooms)})

@@ -94,7 +94,11 @@ export async function roomsWithEvents(db: Db, account: AccountNo, from: Position
 }
 
 /** Ordinals of events in an account's timeline; those that are not there are left out. */
-export async function findOrdinals(db: Db, account: AccountNo, eventIds: readonly string[]): Promise<{ room_id: RoomId; event_id: string; ord: number }[]> {
+export async function findOrdinals(
+  db: Db,
+  account: AccountNo,
+  eventIds: readonly string[],
+): Promise<{ room_id: RoomId; event_id: string; ord: number }[]> {
   if (eventIds.length === 0) return [];
   return db<{ room_id: RoomId; event_id: string; ord: number }[]>`
     select room_id, event_id, ord from timeline where account = ${account} and event_id = any(${[...eventIds]}::text[]) order by ord`;
@@ -105,7 +109,10 @@ export async function findOrdinals(db: Db, account: AccountNo, eventIds: readonl
  * are older events.
  */
 export async function standingBefore(
-  db: Db, account: AccountNo, roomId: RoomId, ord: number,
+  db: Db,
+  account: AccountNo,
+  roomId: RoomId,
+  ord: number,
 ): Promise<{ readonly prevBatch: string | null; readonly older: boolean }> {
   const [row] = await db<{ prev_batch: string | null; older: boolean }[]>`
     select

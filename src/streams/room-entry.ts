@@ -35,7 +35,16 @@ export type EntryRoom = {
 export type Entry = { readonly roomId: RoomId; readonly text: string; readonly identity: string };
 
 const FACTS = [
-  "name", "avatar", "heroes", "is_dm", "is_encrypted", "joined_count", "invited_count", "notification_count", "highlight_count", "tags",
+  "name",
+  "avatar",
+  "heroes",
+  "is_dm",
+  "is_encrypted",
+  "joined_count",
+  "invited_count",
+  "notification_count",
+  "highlight_count",
+  "tags",
 ] as const satisfies readonly (keyof RoomFacts)[];
 
 const SORTED_BY: Readonly<Record<ListSort, readonly (keyof RoomFacts)[]>> = {
@@ -50,9 +59,16 @@ const SORTED_BY: Readonly<Record<ListSort, readonly (keyof RoomFacts)[]>> = {
 export async function roomEntries(context: Context, rooms: readonly EntryRoom[], at: Position, params: EntryParams): Promise<Entry[]> {
   if (rooms.length === 0) return [];
   const [timelines, states] = await Promise.all([
-    readTimelines(context.tx, context.account, rooms.map((room) => ({ roomId: room.now.room_id, after: room.from })), {
-      to: at, limit: params.timelineLimit, ignored: context.ignored,
-    }),
+    readTimelines(
+      context.tx,
+      context.account,
+      rooms.map((room) => ({ roomId: room.now.room_id, after: room.from })),
+      {
+        to: at,
+        limit: params.timelineLimit,
+        ignored: context.ignored,
+      },
+    ),
     requiredState(context, rooms, at, params.stateEvents),
   ]);
   const lazy = params.lazyLoadMembers ? await lazyMembers(context, rooms, timelines, at) : new Map<RoomId, MemberRow[]>();
@@ -69,9 +85,7 @@ export async function roomEntries(context: Context, rooms: readonly EntryRoom[],
   return entries;
 }
 
-function compose(
-  context: Context, room: EntryRoom, timeline: Timeline | undefined, state: readonly StateRow[], params: EntryParams,
-): Entry | null {
+function compose(context: Context, room: EntryRoom, timeline: Timeline | undefined, state: readonly StateRow[], params: EntryParams): Entry | null {
   const whole = room.before === undefined;
   const events = timeline?.events ?? [];
   const parts: string[] = [];
@@ -104,7 +118,10 @@ function changedFacts(room: EntryRoom): (typeof FACTS)[number][] {
 }
 
 async function requiredState(
-  context: Context, rooms: readonly EntryRoom[], at: Position, pairs: EntryParams["stateEvents"],
+  context: Context,
+  rooms: readonly EntryRoom[],
+  at: Position,
+  pairs: EntryParams["stateEvents"],
 ): Promise<Map<RoomId, StateRow[]>> {
   const groups = new Map<RoomId, StateRow[]>();
   if (pairs.length === 0) return groups;
@@ -117,7 +134,11 @@ async function requiredState(
     stateChanged(context.tx, context.account, deltas, pairs),
     memberKeys.includes("*")
       ? allMembersAt(context.tx, context.account, targets)
-      : membersAt(context.tx, context.account, targets.flatMap((room) => memberKeys.map((userId) => ({ ...room, userId })))),
+      : membersAt(
+          context.tx,
+          context.account,
+          targets.flatMap((room) => memberKeys.map((userId) => ({ ...room, userId }))),
+        ),
   ]);
   const from = new Map(rooms.map((room) => [room.now.room_id, room.before ? room.from : -1]));
   const told = members.filter((row) => row.from_ord > (from.get(row.room_id) ?? -1));
@@ -132,7 +153,10 @@ async function requiredState(
 
 /** The members that the timelines' senders need and, where they are told, those that the name is made of. */
 async function lazyMembers(
-  context: Context, rooms: readonly EntryRoom[], timelines: ReadonlyMap<RoomId, Timeline>, at: Position,
+  context: Context,
+  rooms: readonly EntryRoom[],
+  timelines: ReadonlyMap<RoomId, Timeline>,
+  at: Position,
 ): Promise<Map<RoomId, MemberRow[]>> {
   const wanted = rooms.flatMap((room) => {
     const roomId = room.now.room_id;

@@ -19,8 +19,11 @@ export type ListParams = {
   readonly rooms: boolean;
 };
 
-/** What a token remembers: the rooms that were sent (sorted ids), and the hash of page one where it was asked for (D16). */
-export type ListMemory = { readonly sent: readonly RoomId[]; readonly page?: string };
+/**
+ * What a token remembers: the rooms that were sent (sorted ids), the hash of page one where that was the last answer (D16), and
+ * with spaces their children that match: those are the active set, sent or not.
+ */
+export type ListMemory = { readonly sent: readonly RoomId[]; readonly page?: string; readonly children?: readonly RoomId[] };
 
 export const listLimit = (asked: unknown) => clampLimit(asked, 20, 100);
 
@@ -54,4 +57,3 @@ export function trackedAfter(before: readonly RoomId[], after: readonly RoomId[]
     removed: before.filter((roomId) => !is.has(roomId)),
   };
 }
-

@@ -21,7 +21,11 @@ const NOTIFICATION_EVENTS = 100;
 type Fate = "entry" | "enter" | "leave" | "notify";
 
 /** How a changed room was when it was told last. */
-type Base = { readonly from: Position; readonly facts: RoomFactsRow | undefined; /** Not joined all the time since. */ readonly interrupted: boolean };
+type Base = {
+  readonly from: Position;
+  readonly facts: RoomFactsRow | undefined;
+  /** Not joined all the time since. */ readonly interrupted: boolean;
+};
 
 export async function listDelta(context: Context, params: ListParams, memory: ListMemory): Promise<Evaluation> {
   const from = context.from.position;
@@ -60,8 +64,12 @@ export async function listDelta(context: Context, params: ListParams, memory: Li
     // A room that only stopped matching is named in `removed`; one that the user left ends with the leave event.
     if (!row || fate === "notify" || (fate === "leave" && (whole || row.membership === "join"))) continue;
     told.push({
-      now: row, before: whole ? undefined : base.facts, from: whole ? (0 as Position) : base.from, recency: last.get(roomId)?.lastTs ?? 0,
-      place: childrenNow?.get(roomId), moved: moved.has(roomId),
+      now: row,
+      before: whole ? undefined : base.facts,
+      from: whole ? (0 as Position) : base.from,
+      recency: last.get(roomId)?.lastTs ?? 0,
+      place: childrenNow?.get(roomId),
+      moved: moved.has(roomId),
     });
   }
   const entries = await roomEntries(context, inOrder(told, params), context.to, params);
@@ -71,13 +79,19 @@ export async function listDelta(context: Context, params: ListParams, memory: Li
 
   const after = [...sent].filter((roomId) => fates.get(roomId) !== "leave");
   for (const [roomId, fate] of fates) if (fate === "enter" && !sent.has(roomId)) after.push(roomId);
-  // Rooms that a page sent start now in the streams that follow this one.
-  const tracked = trackedAfter(context.tracked.kept, after);
   const unchanged = entries.length + removed.length + notifications.length === 0;
-  const nextMemory = { sent: after.sort(), ...(unchanged && memory.page !== undefined && { page: memory.page }) } satisfies ListMemory;
+  const matching = params.spaces || !unchanged ? await matchingRooms(context, params, childrenNow) : [];
+  const active = params.spaces ? matching.toSorted() : after;
+  const nextMemory = {
+    sent: after.toSorted(),
+    ...(params.spaces && { children: active }),
+    ...(unchanged && memory.page !== undefined && { page: memory.page }),
+  } satisfies ListMemory;
+  // Rooms that a page sent start now in the streams that follow this one.
+  const tracked = trackedAfter(context.tracked.kept, active);
   if (unchanged) return { ...NO_NEWS, memory: nextMemory, tracked };
-  const count = await countMatching(context, params, childrenNow);
-  return { text: listAnswer({ entries, count, p: negotiated(params), removed, notifications }), news: true, memory: nextMemory, tracked };
+  const text = listAnswer({ entries, count: matching.length, p: negotiated(params), removed, notifications });
+  return { text, news: true, memory: nextMemory, tracked };
 }
 
 /** Rooms that became children or are none any more, and where the order is told those that have another place. */
@@ -107,9 +121,14 @@ async function readBases(context: Context, ids: readonly RoomId[], late: Readonl
 /** Entries come in the order of the list (S5: `rooms` is ordered). */
 function inOrder(rooms: readonly EntryRoom[], params: ListParams): EntryRoom[] {
   const byId = new Map(rooms.map((room) => [room.now.room_id, room]));
-  const sorted = sortRooms(rooms.map((room) => room.now), params.sorts, {
-    lastTs: (roomId) => byId.get(roomId)?.recency ?? 0, spacePlace: (roomId) => byId.get(roomId)?.place,
-  });
+  const sorted = sortRooms(
+    rooms.map((room) => room.now),
+    params.sorts,
+    {
+      lastTs: (roomId) => byId.get(roomId)?.recency ?? 0,
+      spacePlace: (roomId) => byId.get(roomId)?.place,
+    },
+  );
   return sorted.flatMap((row) => byId.get(row.room_id) ?? []);
 }
 
@@ -123,10 +142,11 @@ async function changedRooms(context: Context, params: ListParams): Promise<RoomI
   return [...events.keys(), ...facts, ...state];
 }
 
-async function countMatching(context: Context, params: ListParams, children: SpaceChildren | undefined): Promise<number> {
-  if (!params.rooms) return 0;
+async function matchingRooms(context: Context, params: ListParams, children: SpaceChildren | undefined): Promise<RoomId[]> {
+  if (!params.rooms) return [];
   const joined = await joinedFactsAt(context.tx, context.account, context.to);
-  return joined.filter((row) => matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id))).length;
+  const matching = joined.filter((row) => matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id)));
+  return matching.map((row) => row.room_id);
 }
 
 /**
@@ -134,11 +154,16 @@ async function countMatching(context: Context, params: ListParams, children: Spa
  * client can tell what they are.
  */
 async function notificationEntries(
-  context: Context, rooms: readonly RoomId[], now: ReadonlyMap<RoomId, RoomFactsRow>, bases: ReadonlyMap<RoomId, Base>,
+  context: Context,
+  rooms: readonly RoomId[],
+  now: ReadonlyMap<RoomId, RoomFactsRow>,
+  bases: ReadonlyMap<RoomId, Base>,
 ): Promise<string[]> {
   const windows = rooms.map((roomId) => ({ roomId, after: context.from.position }));
   const timelines = await readTimelines(context.tx, context.account, windows, {
-    to: context.to, limit: NOTIFICATION_EVENTS, ignored: context.ignored,
+    to: context.to,
+    limit: NOTIFICATION_EVENTS,
+    ignored: context.ignored,
   });
   const entries: string[] = [];
   for (const roomId of rooms) {
@@ -151,9 +176,7 @@ async function notificationEntries(
     if (!counted && events.length === 0) continue;
     const texts = events.map((event) => rowText(event, context.device, context.now)).join(",");
     const list = events.length > 0 ? `,"${encrypted ? "timeline" : "events"}":[${texts}]` : "";
-    entries.push(
-      `{"room_id":${JSON.stringify(roomId)},"notification_count":${notification_count},"highlight_count":${highlight_count}${list}}`,
-    );
+    entries.push(`{"room_id":${JSON.stringify(roomId)},"notification_count":${notification_count},"highlight_count":${highlight_count}${list}}`);
   }
   return entries;
 }

@@ -6,11 +6,26 @@ import { matchesFilters } from "./room-list-match.ts";
 import { listSorts, sortRooms } from "./room-list-sort.ts";
 
 const FACTS: RoomFacts = {
-  is_dm: false, is_encrypted: false, joined_count: 1, invited_count: 0, notification_count: 0, highlight_count: 0, tags: {}, sources: {},
+  is_dm: false,
+  is_encrypted: false,
+  joined_count: 1,
+  invited_count: 0,
+  notification_count: 0,
+  highlight_count: 0,
+  tags: {},
+  sources: {},
 };
-const row = (id: string, facts: Partial<RoomFacts> = {}): RoomFactsRow => ({ room_id: id as RoomId, membership: "join", facts: { ...FACTS, ...facts } });
-const order = (rows: RoomFactsRow[], sorts: unknown, last: Record<string, number> = {}, places: Record<string, { order: string | null; ts: number }> = {}) =>
-  sortRooms(rows, listSorts(sorts), { lastTs: (id) => last[id] ?? 0, spacePlace: (id) => places[id] }).map((r) => r.room_id);
+const row = (id: string, facts: Partial<RoomFacts> = {}): RoomFactsRow => ({
+  room_id: id as RoomId,
+  membership: "join",
+  facts: { ...FACTS, ...facts },
+});
+const order = (
+  rows: RoomFactsRow[],
+  sorts: unknown,
+  last: Record<string, number> = {},
+  places: Record<string, { order: string | null; ts: number }> = {},
+) => sortRooms(rows, listSorts(sorts), { lastTs: (id) => last[id] ?? 0, spacePlace: (id) => places[id] }).map((r) => r.room_id);
 
 describe("S5: sorting", () => {
   it("R16: unknown sorts are dropped, none left is by_recency", () => {
@@ -25,27 +40,51 @@ describe("S5: sorting", () => {
   });
 
   it("by_name: A first, Unicode-aware, nameless last", () => {
-    const rooms = [row("!1", { name: "zebra" }), row("!2", { name: "Äpfel" }), row("!3"), row("!4", { name: "apple" }), row("!5", { name: "Banana" })];
+    const rooms = [
+      row("!1", { name: "zebra" }),
+      row("!2", { name: "Äpfel" }),
+      row("!3"),
+      row("!4", { name: "apple" }),
+      row("!5", { name: "Banana" }),
+    ];
     expect(order(rooms, "by_name")).toEqual(["!2", "!4", "!5", "!1", "!3"]);
   });
 
   it("counts: highest first, the first sort counts most", () => {
     const rooms = [
-      row("!a", { highlight_count: 0, notification_count: 9 }), row("!b", { highlight_count: 2, notification_count: 2 }), row("!c", { highlight_count: 2, notification_count: 3 }),
+      row("!a", { highlight_count: 0, notification_count: 9 }),
+      row("!b", { highlight_count: 2, notification_count: 2 }),
+      row("!c", { highlight_count: 2, notification_count: 3 }),
     ];
     expect(order(rooms, ["by_highlight_count", "by_notification_count"])).toEqual(["!c", "!b", "!a"]);
     expect(order(rooms, ["by_notification_count"])).toEqual(["!a", "!c", "!b"]);
   });
 
   it("by_space_order: order, then timestamp, then id", () => {
-    const places = { "!a": { order: null, ts: 2 }, "!b": { order: "b", ts: 9 }, "!c": { order: "a", ts: 9 }, "!d": { order: null, ts: 1 }, "!e": { order: null, ts: 1 } };
-    expect(order(Object.keys(places).map((id) => row(id)), "by_space_order", {}, places)).toEqual(["!c", "!b", "!d", "!e", "!a"]);
+    const places = {
+      "!a": { order: null, ts: 2 },
+      "!b": { order: "b", ts: 9 },
+      "!c": { order: "a", ts: 9 },
+      "!d": { order: null, ts: 1 },
+      "!e": { order: null, ts: 1 },
+    };
+    expect(
+      order(
+        Object.keys(places).map((id) => row(id)),
+        "by_space_order",
+        {},
+        places,
+      ),
+    ).toEqual(["!c", "!b", "!d", "!e", "!a"]);
   });
 
   it("is a permutation that does not depend on the order given", () => {
-    const rooms = fc.uniqueArray(fc.record({ id: fc.string({ minLength: 1, maxLength: 4 }), name: fc.option(fc.string({ maxLength: 3 }), { nil: undefined }), n: fc.nat(3) }), {
-      selector: (r) => r.id,
-    });
+    const rooms = fc.uniqueArray(
+      fc.record({ id: fc.string({ minLength: 1, maxLength: 4 }), name: fc.option(fc.string({ maxLength: 3 }), { nil: undefined }), n: fc.nat(3) }),
+      {
+        selector: (r) => r.id,
+      },
+    );
     fc.assert(
       fc.property(rooms, fc.subarray(["by_recency", "by_name", "by_highlight_count"]), (list, sorts) => {
         const rows = list.map((r) => row(r.id, { ...(r.name !== undefined && { name: r.name }), highlight_count: r.n }));

@@ -55,8 +55,9 @@ async function firstRooms(context: Context, params: ListParams, before: ListMemo
   const entries = await wholeEntries(context, listed, context.to, params, children);
   const sent = listed.map((row) => row.room_id).sort();
   const page = hashOf([params, ordered.length, entries.map((entry) => entry.identity)]);
-  const memory = { sent, page } satisfies ListMemory as Memory;
-  const tracked = trackedAfter(context.tracked.kept, sent);
+  const active = params.spaces ? ordered.map((row) => row.room_id).sort() : sent;
+  const memory = { sent, page, ...(params.spaces && { children: active }) } satisfies ListMemory as Memory;
+  const tracked = trackedAfter(context.tracked.kept, active);
   if (before?.page === page) return { ...NO_NEWS, memory, tracked };
   const snapshot = ordered.length > listed.length ? snapshotOf(ordered.map((row) => row.room_id)) : undefined;
   const place = snapshot && { stream: "room_list" as const, selection: listSelection(params), snapshot: snapshot.number, offset: listed.length };
@@ -76,11 +77,20 @@ async function orderedRooms(context: Context, params: ListParams, children: Spac
 
 /** Whole entries of rooms at a position, in the given order. */
 export async function wholeEntries(
-  context: Context, rooms: readonly RoomFactsRow[], at: Position, params: ListParams, children: SpaceChildren | undefined,
+  context: Context,
+  rooms: readonly RoomFactsRow[],
+  at: Position,
+  params: ListParams,
+  children: SpaceChildren | undefined,
 ): Promise<Entry[]> {
   const last = await recency(context.tx, context.account);
   const whole = rooms.map((now): EntryRoom => ({
-    now, before: undefined, from: 0 as Position, recency: last.get(now.room_id)?.lastTs ?? 0, place: children?.get(now.room_id), moved: false,
+    now,
+    before: undefined,
+    from: 0 as Position,
+    recency: last.get(now.room_id)?.lastTs ?? 0,
+    place: children?.get(now.room_id),
+    moved: false,
   }));
   return roomEntries(context, whole, at, params);
 }

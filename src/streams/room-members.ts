@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { type EventRow, rowText } from "../store/event-row.ts";
-import { memberChanges, memberPage, membersAt, membersState, type MemberOrder, type MemberRow } from "../store/members.ts";
+import { memberChanges, memberPage, membersAt, membersLearnedAfter, membersState, type MemberOrder, type MemberRow } from "../store/members.ts";
 import { stateEvent } from "../store/state.ts";
 import { powerLevels } from "../wire/power-levels.ts";
 import { roomVersionOf } from "../wire/room-versions.ts";
@@ -59,31 +59,44 @@ export const roomMembers: Stream<MembersParams> = {
         return lastDelta(context, params, roomId, memory, gate.memory);
       case "start":
       case "delta": {
-        const need = await missingList(context, roomId);
+        const paged = gate.step === "start" || firstPage;
+        const need = await missingList(context, roomId, paged);
         // Not told until the list is known: a delta's place stays, so that nothing of it is skipped, a start is put off (D24).
         const kept = gate.step === "start" ? undefined : memory;
         if (need === "wait") return { ...NO_NEWS, memory: kept, places: { members: context.from.members } };
         if (need) return { ...NO_NEWS, memory: kept, places: { members: context.from.members }, needs: [need] };
-        if (gate.step === "start" || firstPage) return pageOne(context, params, roomId, memory, gate.memory, firstPage);
+        if (paged) return pageOne(context, params, roomId, memory, gate.memory, firstPage);
         return delta(context, params, roomId, gate.memory);
       }
     }
   },
 };
 
-/** The need for a full list that is not known; "wait": it was tried in this request and is not there yet. */
-export async function missingList(context: Context, roomId: RoomId): Promise<Need | "wait" | null> {
-  if ((await membersState(context.tx, context.account, roomId)) === "complete") return null;
-  const need: Need = { kind: "members", roomId };
-  return context.tried.has(needKey(need)) ? "wait" : need;
+/**
+ * The need for a full list that is not known; "wait": it was tried in this request and is not there yet, or the streams are held
+ * back to where it was not (D19), and `pages` of it are asked for.
+ */
+export async function missingList(context: Context, roomId: RoomId, pages: boolean): Promise<Need | "wait" | null> {
+  if ((await membersState(context.tx, context.account, roomId)) !== "complete") {
+    const need: Need = { kind: "members", roomId };
+    return context.tried.has(needKey(need)) ? "wait" : need;
+  }
+  return pages && (await membersLearnedAfter(context.tx, context.account, roomId, context.to)) ? "wait" : null;
 }
 
 async function pageOne(
-  context: Context, params: MembersParams, roomId: RoomId, before: Memory | undefined, after: Memory, asked: boolean,
+  context: Context,
+  params: MembersParams,
+  roomId: RoomId,
+  before: Memory | undefined,
+  after: Memory,
+  asked: boolean,
 ): Promise<Evaluation> {
   const places = { members: context.to };
   const page = await readPage(context, params, roomId, context.to, null);
-  const hash = createHash("sha256").update(canonicalJson([params, page.ids])).digest("base64url");
+  const hash = createHash("sha256")
+    .update(canonicalJson([params, page.ids]))
+    .digest("base64url");
   const memory = { ...after, page: hash };
   // D16: the same page one as in this token's last answer is no news.
   if (asked && before?.["page"] === hash) return { ...NO_NEWS, memory, places };
@@ -103,9 +116,7 @@ async function delta(context: Context, params: MembersParams, roomId: RoomId, me
 }
 
 /** The room was left (D18): what happened until then, as far as the limit goes, and with the last of it the user's own leave. */
-async function lastDelta(
-  context: Context, params: MembersParams, roomId: RoomId, before: Memory | undefined, after: Memory,
-): Promise<Evaluation> {
+async function lastDelta(context: Context, params: MembersParams, roomId: RoomId, before: Memory | undefined, after: Memory): Promise<Evaluation> {
   const { told, members } = await changes(context, params, roomId);
   if (members < context.to) {
     const text = `{"events":[${texts(context, told)}],"p":${negotiated(params)}}`;
@@ -120,7 +131,10 @@ async function lastDelta(
 /** The events since the token's place, and the place behind them. */
 async function changes(context: Context, params: MembersParams, roomId: RoomId): Promise<{ told: readonly MemberRow[]; members: Position }> {
   const rows = await memberChanges(context.tx, context.account, roomId, {
-    from: context.from.members, to: context.to, membership: params.membership, limit: params.limit + 1,
+    from: context.from.members,
+    to: context.to,
+    membership: params.membership,
+    limit: params.limit + 1,
   });
   const told = rows.slice(0, params.limit);
   const last = told.at(-1);
@@ -140,13 +154,18 @@ export async function readPage(
 ): Promise<{ text: string; ids: readonly string[] }> {
   const order = await memberOrder(context, params.sort, roomId, at);
   const rows = await memberPage(context.tx, context.account, roomId, {
-    at, membership: params.membership, order, after, limit: params.limit + 1,
+    at,
+    membership: params.membership,
+    order,
+    after,
+    limit: params.limit + 1,
   });
   const listed = rows.slice(0, params.limit);
   const last = listed.at(-1);
-  const next = rows.length > params.limit && last
-    ? context.sealPage({ stream: "room_members", roomId, membership: params.membership, sort: params.sort, after: last.user_id })
-    : undefined;
+  const next =
+    rows.length > params.limit && last
+      ? context.sealPage({ stream: "room_members", roomId, membership: params.membership, sort: params.sort, after: last.user_id })
+      : undefined;
   return {
     text: `{"events":[${texts(context, listed)}],"p":${negotiated(params, next)}}`,
     ids: listed.map((row) => row.event_id),

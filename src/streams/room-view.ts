@@ -50,9 +50,24 @@ async function windowStates(context: Context, windows: readonly Window[], select
   const initial = windows.filter((w) => w.task.step === "start" && !w.stateBefore);
   const later = windows.filter((w) => w.task.step !== "start");
   const [base, changed, within, members] = await Promise.all([
-    stateAt(tx, account, initial.map((w) => ({ roomId: w.task.roomId, at: w.startsAt })), selector),
-    stateChanged(tx, account, later.map((w) => ({ roomId: w.task.roomId, from, to: w.startsAt })), selector),
-    stateChanged(tx, account, windows.map((w) => ({ roomId: w.task.roomId, from: w.overlayFrom, to })), selector),
+    stateAt(
+      tx,
+      account,
+      initial.map((w) => ({ roomId: w.task.roomId, at: w.startsAt })),
+      selector,
+    ),
+    stateChanged(
+      tx,
+      account,
+      later.map((w) => ({ roomId: w.task.roomId, from, to: w.startsAt })),
+      selector,
+    ),
+    stateChanged(
+      tx,
+      account,
+      windows.map((w) => ({ roomId: w.task.roomId, from: w.overlayFrom, to })),
+      selector,
+    ),
     namedMembers(context, windows, selector),
   ]);
   const states = new Map<RoomId, StateRow[]>();
@@ -85,7 +100,11 @@ async function namedMembers(context: Context, windows: readonly Window[], select
     const targets = windows.map((window) => ({ roomId: window.task.roomId, at: at(window) }));
     return keys.includes("*")
       ? allMembersAt(context.tx, context.account, targets)
-      : membersAt(context.tx, context.account, targets.flatMap((target) => keys.map((userId) => ({ ...target, userId }))));
+      : membersAt(
+          context.tx,
+          context.account,
+          targets.flatMap((target) => keys.map((userId) => ({ ...target, userId }))),
+        );
   };
   const [atStart, atEnd] = await Promise.all([membersOf((window) => window.startsAt), membersOf(() => context.to)]);
   const initial = new Set(windows.filter((window) => window.task.step === "start").map((window) => window.task.roomId));
@@ -123,11 +142,23 @@ async function windowMembers(context: Context, params: RoomParams, windows: read
 /** Members as they were before each window: its events' senders; of a room that was left, the user himself as he is now (D18). */
 async function neededMembers(context: Context, windows: readonly Window[]): Promise<MemberRow[]> {
   const senders = (at: (window: Window) => number) =>
-    windows.flatMap((window) => [...new Set(window.events.map((event) => event.sender))].map((userId) => ({ roomId: window.task.roomId, userId, at: at(window) })));
-  const lost = windows.filter((window) => window.task.step === "lost").map(({ task }) => ({ roomId: task.roomId, userId: context.userId, at: context.to }));
+    windows.flatMap((window) =>
+      [...new Set(window.events.map((event) => event.sender))].map((userId) => ({ roomId: window.task.roomId, userId, at: at(window) })),
+    );
+  const lost = windows
+    .filter((window) => window.task.step === "lost")
+    .map(({ task }) => ({ roomId: task.roomId, userId: context.userId, at: context.to }));
   const [atStart, atEnd, own] = await Promise.all([
-    membersAt(context.tx, context.account, senders((window) => window.startsAt)),
-    membersAt(context.tx, context.account, senders(() => context.to)),
+    membersAt(
+      context.tx,
+      context.account,
+      senders((window) => window.startsAt),
+    ),
+    membersAt(
+      context.tx,
+      context.account,
+      senders(() => context.to),
+    ),
     membersAt(context.tx, context.account, lost),
   ]);
   const shown = new Set(windows.flatMap((window) => window.events.map((event) => event.event_id)));
@@ -146,8 +177,12 @@ async function hiddenMembers(context: Context, params: RoomParams, windows: read
 }
 
 function compose(
-  context: Context, window: Window, state: readonly StateRow[], members: string | null,
-  now: RoomFactsRow | undefined, before: RoomFactsRow | undefined,
+  context: Context,
+  window: Window,
+  state: readonly StateRow[],
+  members: string | null,
+  now: RoomFactsRow | undefined,
+  before: RoomFactsRow | undefined,
 ): string | null {
   const initial = window.task.step === "start";
   const texts = (rows: readonly EventRow[]) => rows.map((row) => rowText(row, context.device, context.now)).join(",");

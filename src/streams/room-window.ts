@@ -34,15 +34,25 @@ type Earliest = { readonly eventId: string; readonly place: { readonly ord: numb
  * for which that is still under way.
  */
 export async function roomWindows(
-  context: Context, params: RoomParams, tasks: readonly RoomTask[],
+  context: Context,
+  params: RoomParams,
+  tasks: readonly RoomTask[],
 ): Promise<{ readonly windows: readonly Window[]; readonly needs: readonly Need[]; readonly late: readonly RoomId[] }> {
   const starts = tasks.filter((task) => task.step === "start");
   const later = tasks.filter((task) => task.step !== "start");
   const earliest = starts.length > 0 ? await findEarliest(context, params.earliest) : new Map<RoomId, Earliest>();
   const following = [...later, ...starts.filter((task) => earliest.has(task.roomId))];
   const [initial, since] = await Promise.all([
-    read(context, params, starts.map(({ roomId }) => ({ roomId, after: 0 }))),
-    read(context, params, following.map(({ roomId }) => ({ roomId, after: context.from.position }))),
+    read(
+      context,
+      params,
+      starts.map(({ roomId }) => ({ roomId, after: 0 })),
+    ),
+    read(
+      context,
+      params,
+      following.map(({ roomId }) => ({ roomId, after: context.from.position })),
+    ),
   ]);
   const windows: Window[] = [];
   const needs: Need[] = [];
@@ -65,7 +75,10 @@ export async function roomWindows(
 
 function read(context: Context, params: RoomParams, windows: Parameters<typeof readTimelines>[2]): Promise<Map<RoomId, Timeline>> {
   return readTimelines(context.tx, context.account, windows, {
-    to: context.to, limit: params.timelineLimit, ignored: context.ignored, filter: { types: params.types, notTypes: params.notTypes },
+    to: context.to,
+    limit: params.timelineLimit,
+    ignored: context.ignored,
+    filter: { types: params.types, notTypes: params.notTypes },
   });
 }
 
@@ -74,7 +87,9 @@ async function initialWindow(context: Context, params: RoomParams, task: RoomTas
   const plain = plainWindow(context, task, timeline);
   if (!timeline.reachesStart || !timeline.limited || missing <= 0) return plain;
   const older = await readOlder(context.tx, context.account, task.roomId, {
-    limit: missing, ignored: context.ignored, filter: { types: params.types, notTypes: params.notTypes },
+    limit: missing,
+    ignored: context.ignored,
+    filter: { types: params.types, notTypes: params.notTypes },
   });
   const need: Need = { kind: "older", roomId: task.roomId, count: missing - older.events.length };
   const more = older.complete && older.end !== null;
@@ -82,7 +97,11 @@ async function initialWindow(context: Context, params: RoomParams, task: RoomTas
   const limited = !older.complete || older.end !== null;
   if (older.events.length === 0) return { ...plain, limited };
   return {
-    ...plain, events: [...older.events, ...timeline.events], limited, prevBatch: older.prevBatch ?? plain.prevBatch, stateBefore: older.stateBefore,
+    ...plain,
+    events: [...older.events, ...timeline.events],
+    limited,
+    prevBatch: older.prevBatch ?? plain.prevBatch,
+    stateBefore: older.stateBefore,
   };
 }
 
@@ -96,15 +115,24 @@ async function windowSince(context: Context, task: RoomTask, fresh: Timeline, kn
   }
   const history = await readOlder(context.tx, context.account, task.roomId, { limit: -known.place.idx, ignored: [] });
   return {
-    ...window, limited: !history.complete || history.end !== null, prevBatch: history.prevBatch ?? plain.prevBatch, stateBefore: history.stateBefore,
+    ...window,
+    limited: !history.complete || history.end !== null,
+    prevBatch: history.prevBatch ?? plain.prevBatch,
+    stateBefore: history.stateBefore,
   };
 }
 
 function plainWindow(context: Context, task: RoomTask, timeline: Timeline): Window {
   const startsAt = startOf(timeline.events, context.to);
   return {
-    task, events: timeline.events, limited: timeline.limited, prevBatch: timeline.prevBatch ?? context.upstreamSince, startsAt,
-    stateBefore: null, overlayFrom: Math.max(startsAt, task.step === "start" ? 0 : context.from.position), stateBeforeId: undefined,
+    task,
+    events: timeline.events,
+    limited: timeline.limited,
+    prevBatch: timeline.prevBatch ?? context.upstreamSince,
+    startsAt,
+    stateBefore: null,
+    overlayFrom: Math.max(startsAt, task.step === "start" ? 0 : context.from.position),
+    stateBeforeId: undefined,
   };
 }
 

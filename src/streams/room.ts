@@ -67,21 +67,29 @@ async function trackedRooms(context: Context, params: RoomParams, memory: Memory
 
 /** Tells rooms; where something must be fetched first, tells only what it needs (D24). */
 async function views(
-  context: Context, params: RoomParams, tasks: readonly RoomTask[], before: Memory | undefined, after: Memory,
+  context: Context,
+  params: RoomParams,
+  tasks: readonly RoomTask[],
+  before: Memory | undefined,
+  after: Memory,
 ): Promise<Evaluation> {
   const needs: Need[] = [];
   const pending: RoomId[] = [];
   const wantsList = params.memberLimit > 0 || namesAllMembers(params.state);
   for (const task of wantsList ? tasks : []) {
     if (task.step !== "start") continue;
-    const need = await missingList(context, task.roomId);
+    const need = await missingList(context, task.roomId, true);
     if (need === "wait") pending.push(task.roomId);
     else if (need) needs.push(need);
   }
   if (needs.length > 0) return { ...NO_NEWS, memory: before, needs };
   // A room whose members cannot be had yet is left out, and starts when they are there (D24).
   if (pending.length > 0 && params.roomId !== "room_list") return { ...NO_NEWS, memory: undefined };
-  const told = await roomViews(context, params, tasks.filter((task) => !pending.includes(task.roomId)));
+  const told = await roomViews(
+    context,
+    params,
+    tasks.filter((task) => !pending.includes(task.roomId)),
+  );
   if (told.needs.length > 0) return { ...NO_NEWS, memory: before, needs: told.needs };
   if (told.late.length > 0 && params.roomId !== "room_list") return { ...NO_NEWS, memory: undefined };
   pending.push(...told.late);

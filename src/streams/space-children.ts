@@ -16,7 +16,12 @@ export type SpaceChildren = ReadonlyMap<RoomId, SpacePlace>;
 export async function spaceChildren(context: Context, spaces: readonly RoomId[], at: Position): Promise<SpaceChildren> {
   const facts = await factsAt(context.tx, context.account, spaces, at);
   const joined = spaces.filter((space) => facts.get(space)?.membership === "join");
-  const rows = await stateAt(context.tx, context.account, joined.map((roomId) => ({ roomId, at })), [["m.space.child", "*"]]);
+  const rows = await stateAt(
+    context.tx,
+    context.account,
+    joined.map((roomId) => ({ roomId, at })),
+    [["m.space.child", "*"]],
+  );
   const children = new Map<RoomId, SpacePlace>();
   for (const space of joined) {
     for (const row of rows) {

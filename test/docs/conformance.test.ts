@@ -14,7 +14,10 @@ const COUNTS = { R: 23, D: 26, S: 5, I: 11, B: 58 } as const;
 describe("docs/CONFORMANCE.md", () => {
   it("has one row for every rule, and no other", () => {
     const ids = rows.map((row) => row.id);
-    expect(ids.filter((id, index) => ids.indexOf(id) !== index), "twice").toEqual([]);
+    expect(
+      ids.filter((id, index) => ids.indexOf(id) !== index),
+      "twice",
+    ).toEqual([]);
     for (const [letter, count] of Object.entries(COUNTS)) {
       const numbers = ids.filter((id) => new RegExp(`^${letter}\\d+$`).test(id)).map((id) => Number(id.slice(1)));
       expect(numbers, letter).toEqual(Array.from({ length: count }, (_, index) => index + 1));
@@ -23,7 +26,12 @@ describe("docs/CONFORMANCE.md", () => {
 
   it("names the rules that docs/PROTOCOL.md defines", () => {
     const defined = definedIn(readFileSync(PROTOCOL, "utf8"));
-    expect([...defined].toSorted()).toEqual(rows.map((row) => row.id).filter(isRule).toSorted());
+    expect([...defined].toSorted()).toEqual(
+      rows
+        .map((row) => row.id)
+        .filter(isRule)
+        .toSorted(),
+    );
   });
 
   it("says in a few words what each rule is", () => {
@@ -35,7 +43,10 @@ describe("tests and their titles", () => {
   it("every rule is proven by the tests that its row names (else: node scripts/conformance.mjs)", () => {
     const told = Object.fromEntries(rows.map((row) => [row.id, row.files]));
     expect(told).toEqual(Object.fromEntries(rows.map((row) => [row.id, files.get(row.id) ?? []])));
-    expect(rows.filter((row) => row.files.length === 0).map((row) => row.id), "without a test").toEqual([]);
+    expect(
+      rows.filter((row) => row.files.length === 0).map((row) => row.id),
+      "without a test",
+    ).toEqual([]);
     for (const file of rows.flatMap((row) => row.files)) expect(existsSync(join(ROOT, file)), file).toBe(true);
   });
 

@@ -31,7 +31,7 @@ export function idsOf(title: string): Set<string> {
 export function titlesOf(source: string): string[] {
   return [...source.matchAll(CALL)].flatMap(({ index, 0: call, 1: last }) => {
     const inside = index + call.length;
-    // it.each(…)("title": the title is in the second pair of brackets.
+    // The title of a list of tests is in the second pair of brackets.
     STRING.lastIndex = last === "each" || last === "for" || last === "runIf" || last === "skipIf" ? afterBrackets(source, inside) + 1 : inside;
     return STRING.exec(source)?.[2] ?? [];
   });

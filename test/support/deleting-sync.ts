@@ -12,7 +12,9 @@ export class DeletingSync {
 
   /** Answers the homeserver's `/sync` requests of one token; all others go on as before. */
   constructor(hs: FakeHomeserver, token: string) {
-    hs.on("GET", "/_matrix/client/v3/sync", (request) => (request.token === token ? this.#answer(request) : { status: 401, body: { errcode: "M_UNKNOWN_TOKEN" } }));
+    hs.on("GET", "/_matrix/client/v3/sync", (request) =>
+      request.token === token ? this.#answer(request) : { status: 401, body: { errcode: "M_UNKNOWN_TOKEN" } },
+    );
   }
 
   /** Messages that nobody's `since` has deleted yet. */
@@ -22,7 +24,7 @@ export class DeletingSync {
 
   send(...messages: Json[]): void {
     for (const message of messages) this.#queue.push({ id: ++this.#last, message });
-    for (const wake of [...this.#waiting]) wake();
+    for (const wake of this.#waiting) wake();
   }
 
   async #answer(request: FakeRequest): Promise<FakeReply> {

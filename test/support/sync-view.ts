@@ -8,7 +8,6 @@ type RoomView = {
   state: Map<string, string>;
   /** Ids, since the room began or the last gap. */
   timeline: string[];
-  typing: string[];
   counts: Record<string, unknown>;
 };
 
@@ -17,6 +16,8 @@ type Loose = Record<string, any>; // oxlint-disable-line typescript/no-explicit-
 
 export class SyncView {
   readonly rooms = new Map<string, RoomView>();
+  /** Room → who types; a client may hear of it before it has the room. */
+  readonly typing = new Map<string, readonly string[]>();
   /** `room user kind thread` → event id and data. */
   readonly receipts = new Map<string, string>();
   readonly accountData = new Map<string, string>();
@@ -32,12 +33,18 @@ export class SyncView {
   /** All that is to be the same in two views. Receipts of rooms that the user has left are nobody's business. */
   summary(): Json {
     const entries = (map: ReadonlyMap<string, unknown>) => Object.fromEntries([...map].toSorted(([a], [b]) => (a < b ? -1 : 1)));
-    const rooms = [...this.rooms].map(([id, room]) => [id, { ...room, state: entries(room.state), typing: room.typing.toSorted() }] as const);
+    const rooms = [...this.rooms].map(
+      ([id, room]) => [id, { ...room, state: entries(room.state), typing: this.typing.get(id)?.toSorted() ?? [] }] as const,
+    );
     return {
       rooms: entries(new Map(rooms)),
       receipts: entries(new Map([...this.receipts].filter(([key]) => this.rooms.has(key.split(" ")[0] ?? "")))),
-      accountData: entries(this.accountData), pending: entries(this.pending), presence: entries(this.presence), toDevice: this.toDevice,
-      devices: entries(this.devices), keys: this.keys,
+      accountData: entries(this.accountData),
+      pending: entries(this.pending),
+      presence: entries(this.presence),
+      toDevice: this.toDevice,
+      devices: entries(this.devices),
+      keys: this.keys,
     };
   }
 
@@ -48,6 +55,7 @@ export class SyncView {
     for (const [id, section] of Object.entries<Loose>(response["rooms"]?.leave ?? {})) {
       for (const event of section["timeline"].events as MatrixEvent[]) this.seen.add(event.event_id);
       this.rooms.delete(id);
+      this.typing.delete(id);
       this.pending.delete(id);
     }
     for (const kind of ["invite", "knock"]) {
@@ -64,20 +72,22 @@ export class SyncView {
 
   #joinedV2(me: string, id: string, section: Loose): void {
     const known = this.rooms.get(id);
-    const room: RoomView = known ?? { state: new Map(), timeline: [], typing: [], counts: {} };
+    const room: RoomView = known ?? { state: new Map(), timeline: [], counts: {} };
     this.rooms.set(id, room);
     this.pending.delete(id);
     if (section["timeline"].limited) room.timeline = [];
     this.#events(room, section["state"].events, section["timeline"].events);
     for (const event of section["ephemeral"].events as Loose[]) {
-      if (event["type"] === "m.typing") room.typing = event["content"].user_ids;
+      if (event["type"] === "m.typing") this.typing.set(id, event["content"].user_ids);
       else this.#receipts(me, id, event["content"]);
     }
     for (const event of section["account_data"].events) this.accountData.set(`${id} ${event.type}`, JSON.stringify(event));
     const { unread_notifications: unread, summary } = section;
     room.counts = {
-      notification_count: unread.notification_count, highlight_count: unread.highlight_count,
-      joined_count: summary["m.joined_member_count"], invited_count: summary["m.invited_member_count"],
+      notification_count: unread.notification_count,
+      highlight_count: unread.highlight_count,
+      joined_count: summary["m.joined_member_count"],
+      invited_count: summary["m.invited_member_count"],
     };
   }
 
@@ -87,10 +97,7 @@ export class SyncView {
     for (const message of answer["to_device"]?.events ?? []) this.toDevice.push(JSON.stringify(message));
     for (const [id, part] of Object.entries<Loose>(answer["room"]?.rooms ?? {})) this.#roomV3(id, part);
     for (const id of answer["room_list"]?.removed ?? []) this.rooms.delete(id);
-    for (const event of answer["typing"]?.events ?? []) {
-      const room = this.rooms.get(event.room_id);
-      if (room) room.typing = event.content.user_ids;
-    }
+    for (const event of answer["typing"]?.events ?? []) this.typing.set(event.room_id, event.content.user_ids);
     for (const [id, event] of Object.entries<Loose>(answer["receipts"]?.rooms ?? {})) this.#receipts(me, id, event["content"]);
     for (const event of answer["account_data"]?.global ?? []) this.accountData.set(` ${event.type}`, JSON.stringify(event));
     for (const [id, events] of Object.entries<Loose[]>(answer["account_data"]?.rooms ?? {})) {
@@ -108,7 +115,7 @@ export class SyncView {
 
   #roomV3(id: string, part: Loose): void {
     const known = part["initial"] ? undefined : this.rooms.get(id);
-    const room: RoomView = known ?? { state: new Map(), timeline: [], typing: [], counts: {} };
+    const room: RoomView = known ?? { state: new Map(), timeline: [], counts: {} };
     this.rooms.set(id, room);
     if (part["timeline"]?.limited) room.timeline = [];
     this.#events(room, [...(part["state"]?.events ?? []), ...(part["members"]?.events ?? [])], part["timeline"]?.events ?? []);
@@ -120,7 +127,8 @@ export class SyncView {
   // ---- both
 
   #events(room: RoomView, state: readonly MatrixEvent[], timeline: readonly MatrixEvent[]): void {
-    for (const event of [...state, ...timeline]) if (event.state_key !== undefined) room.state.set(`${event.type} ${event.state_key}`, event.event_id);
+    for (const event of [...state, ...timeline])
+      if (event.state_key !== undefined) room.state.set(`${event.type} ${event.state_key}`, event.event_id);
     for (const event of timeline) {
       room.timeline.push(event.event_id);
       this.seen.add(event.event_id);

@@ -6,8 +6,32 @@
 import { ev, type Json, type MatrixEvent, newRoom, receipt, type RoomParts, toDevice, typing, v2, type V2Parts } from "./events.ts";
 
 export const OPERATIONS = [
-  "message", "message", "message", "topic", "name", "member", "member", "typing", "receipt", "private_receipt", "thread_receipt", "tag", "room_data",
-  "unread", "gap", "invite", "knock", "join", "join", "leave", "global_data", "presence", "to_device", "device_changed", "device_left", "counts",
+  "message",
+  "message",
+  "message",
+  "topic",
+  "name",
+  "member",
+  "member",
+  "typing",
+  "receipt",
+  "private_receipt",
+  "thread_receipt",
+  "tag",
+  "room_data",
+  "unread",
+  "gap",
+  "invite",
+  "knock",
+  "join",
+  "join",
+  "leave",
+  "global_data",
+  "presence",
+  "to_device",
+  "device_changed",
+  "device_left",
+  "counts",
 ] as const;
 
 /** `room`, `who` and `value` are small numbers that choose what it is about. */
@@ -28,19 +52,21 @@ export class World {
   readonly #rooms: Room[];
   #messages = 0;
   #clock = 0;
+  readonly #history: ReadonlyMap<string, readonly MatrixEvent[]>[] = [];
 
   constructor(me: string, rooms: number) {
     this.me = me;
     this.#rooms = Array.from({ length: rooms }, (_, index) => ({
-      id: `!${index}-${me.slice(1)}`, membership: "none", state: new Map(newRoom(OTHERS[0] ?? "").map((event) => [key(event), event])),
+      id: `!${index}-${me.slice(1)}`,
+      membership: "none",
+      state: new Map(newRoom(OTHERS[0] ?? "").map((event) => [key(event), event])),
       unread: { notification_count: 0, highlight_count: 0 },
     }));
   }
 
-  /** Every member event of a room, as `/members` answers. */
-  members(roomId: string): MatrixEvent[] {
-    const room = this.#rooms.find((one) => one.id === roomId);
-    return [...(room?.state.values() ?? [])].filter((event) => event.type === "m.room.member");
+  /** Every member event of a room, as `/members` answers: as it was with the response that `at` ended, `s1` being the first one. */
+  members(roomId: string, at: string | null): readonly MatrixEvent[] {
+    return this.#history[Number(at?.slice(1) ?? this.#history.length) - 1]?.get(roomId) ?? [];
   }
 
   /** Carries operations out, and tells them in one v2 response. */
@@ -53,6 +79,8 @@ export class World {
       else if (room.membership === "join" && about.some((operation) => !GLOBAL.has(operation.kind))) parts.join[room.id] = this.#change(room, about);
     }
     for (const operation of operations) this.#global(operation, parts);
+    const members = (room: Room) => [...room.state.values()].filter((event) => event.type === "m.room.member");
+    this.#history.push(new Map(this.#rooms.map((room) => [room.id, members(room)])));
     return v2(parts);
   }
 
@@ -72,7 +100,8 @@ export class World {
     const stripped = [{ type: own.type, state_key: this.me, sender, content: own.content }];
     if (kind === "invite") parts.invite = { ...parts.invite, [room.id]: stripped };
     else if (kind === "knock") parts.knock = { ...parts.knock, [room.id]: stripped };
-    else if (kind === "join") parts.join[room.id] = { state: before, timeline: [own], limited: true, prev_batch: "p", summary: this.#summary(room), unread: room.unread };
+    else if (kind === "join")
+      parts.join[room.id] = { state: before, timeline: [own], limited: true, prev_batch: "p", summary: this.#summary(room), unread: room.unread };
     else parts.leave[room.id] = { timeline: [own] };
     room.membership = kind as Room["membership"];
   }
@@ -94,9 +123,21 @@ export class World {
     }
     const gap = events.length > 1 && operations.some(({ kind }) => kind === "gap");
     const timeline = gap ? events.slice(-1) : events;
-    const state = new Map(events.slice(0, gap ? -1 : 0).filter((event) => event.state_key !== undefined).map((event) => [key(event), event]));
+    const state = new Map(
+      events
+        .slice(0, gap ? -1 : 0)
+        .filter((event) => event.state_key !== undefined)
+        .map((event) => [key(event), event]),
+    );
     return {
-      state: [...state.values()], timeline, limited: gap, prev_batch: "p", ephemeral, account_data: data, unread: room.unread, summary: this.#summary(room),
+      state: [...state.values()],
+      timeline,
+      limited: gap,
+      prev_batch: "p",
+      ephemeral,
+      account_data: data,
+      unread: room.unread,
+      summary: this.#summary(room),
     };
   }
 
@@ -129,7 +170,8 @@ export class World {
     const user = OTHERS[who % OTHERS.length] ?? "";
     const lists = (parts.device_lists ??= {});
     if (kind === "global_data") (parts.account_data ??= []).push({ type: `m.global${who}`, content: { value } });
-    if (kind === "presence") (parts.presence ??= []).push({ type: "m.presence", sender: user, content: { presence: value % 2 ? "online" : "offline" } });
+    if (kind === "presence")
+      (parts.presence ??= []).push({ type: "m.presence", sender: user, content: { presence: value % 2 ? "online" : "offline" } });
     if (kind === "to_device") (parts.to_device ??= []).push(toDevice(user, { n: ++this.#messages }));
     if (kind === "device_changed") (lists.changed ??= []).push(user);
     if (kind === "device_left") (lists.left ??= []).push(user);
@@ -143,4 +185,15 @@ export class World {
   }
 }
 
-const GLOBAL: ReadonlySet<string> = new Set(["global_data", "presence", "to_device", "device_changed", "device_left", "counts", "invite", "knock", "join", "leave"]);
+const GLOBAL: ReadonlySet<string> = new Set([
+  "global_data",
+  "presence",
+  "to_device",
+  "device_changed",
+  "device_left",
+  "counts",
+  "invite",
+  "knock",
+  "join",
+  "leave",
+]);

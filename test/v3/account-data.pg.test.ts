@@ -16,8 +16,15 @@ const global = (...events: Json[]) => v2({ account_data: events });
 const ofRoom = (room: string, ...events: Json[]) => v2({ join: { [room]: { account_data: events } } });
 
 function login(userId: string): V3Client {
-  const room = (tag: string) => ({ state: newRoom(userId), account_data: [data("m.tag", { tags: { [tag]: {} } }), data("m.fully_read", { event_id: "$x" })] });
-  return t.login(userId, "PHONE", v2({ join: { [A]: room("u.a"), [B]: room("u.b") }, account_data: [data("m.push_rules", { v: 1 }), data("m.direct", {})] }));
+  const room = (tag: string) => ({
+    state: newRoom(userId),
+    account_data: [data("m.tag", { tags: { [tag]: {} } }), data("m.fully_read", { event_id: "$x" })],
+  });
+  return t.login(
+    userId,
+    "PHONE",
+    v2({ join: { [A]: room("u.a"), [B]: room("u.b") }, account_data: [data("m.push_rules", { v: 1 }), data("m.direct", {})] }),
+  );
 }
 
 it("account_data: all global events first, rooms' only where they are asked for", async () => {
@@ -78,14 +85,19 @@ it('account_data: "room_list" is what that stream tracks, each room whole when i
   expect(second["account_data"]).toBeUndefined();
   await t.deliver(user, ofRoom(B, data("m.tag", { tags: { "u.a": {} } })));
   const third = await user.sync({}, { since: second.next });
-  expect(third["account_data"].rooms).toEqual({ [B]: [data("m.fully_read", { event_id: "$x" }), data("m.tag", { tags: { "u.a": {} } }), data("m.x")] });
+  expect(third["account_data"].rooms).toEqual({
+    [B]: [data("m.fully_read", { event_id: "$x" }), data("m.tag", { tags: { "u.a": {} } }), data("m.x")],
+  });
 });
 
 it("account_data R14: events are as the homeserver sent them, whatever is in them", async () => {
   const user = t.login("@bytes:test");
   const first = await user.sync({ account_data: { rooms: "*" } });
   const body = String.raw`{"content":{"n":1.0,"s":"\u0000"} , "type":"m.odd","x":1}`;
-  t.hs.queueSync(user.token, `{"next_batch":"o1","account_data":{"events":[${body}]},"rooms":{"join":{"${A}":{"account_data":{"events":[${body}]}}}}}`);
+  t.hs.queueSync(
+    user.token,
+    `{"next_batch":"o1","account_data":{"events":[${body}]},"rooms":{"join":{"${A}":{"account_data":{"events":[${body}]}}}}}`,
+  );
   await t.hs.waitForPoll(user.token);
   const { text } = await user.request({}, { since: first.next });
   expect(text).toContain(`"account_data":{"global":[${body}],"rooms":{"${A}":[${body}]}}`);

@@ -24,7 +24,7 @@ const op = fc.record({
   what: fc.constantFrom<What>("join", "join", "leave", "invite", "rename", "redact", "message", "unseen join", "unseen leave", "out", "in"),
   lazy: fc.boolean(),
 });
-const step = fc.record({ op, then: fc.constantFrom("sync", "sync", "page", "nothing") });
+const step = fc.record({ op, asks: fc.constantFrom("sync", "sync", "page", "nothing") });
 
 const isPresent = (event: MatrixEvent) => ["join", "invite"].includes(String(event.content["membership"]));
 
@@ -90,7 +90,11 @@ class World {
 }
 
 async function assembled(
-  client: V3Client, id: string, world: World, params: { sort: string; limit: number }, steps: readonly { op: Op; then: string }[],
+  client: V3Client,
+  id: string,
+  world: World,
+  params: { sort: string; limit: number },
+  steps: readonly { op: Op; asks: string }[],
 ): Promise<void> {
   routes.members(id, () => [...world.members.values()]);
   const held = new Map<string, string>();
@@ -128,29 +132,40 @@ async function assembled(
     return true;
   };
   await sync();
-  for (const { op: one, then } of steps) {
+  for (const { op: one, asks } of steps) {
     const response = world.happens(one);
     if (response) await t.deliver(client, response);
     // The start after a join cannot be told from a delta by a client that did not see itself leave.
     if (one.what === "out") while (await sync());
-    else if (then === "sync") await sync();
-    else if (then === "page") await walk(1);
+    else if (asks === "sync") await sync();
+    else if (asks === "page") await walk(1);
   }
   while (await sync());
   if (!world.inside) return;
-  expect(Object.fromEntries(held)).toEqual(Object.fromEntries([...world.members].filter(([, event]) => isPresent(event)).map(([user, event]) => [user, event.event_id])));
+  expect(Object.fromEntries(held)).toEqual(
+    Object.fromEntries([...world.members].filter(([, event]) => isPresent(event)).map(([user, event]) => [user, event.event_id])),
+  );
 }
 
 it("S3 D18 I4 I5: a client that assembles members from pages and deltas has those of the homeserver", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.constantFrom("by_pl", "by_name"), fc.integer({ min: 1, max: 5 }), fc.array(step, { maxLength: 14 }), async (sort, limit, steps) => {
-      count += 1;
-      const id = `!assembled${count}:test`;
-      const me = `@me${count}:test`;
-      const world = new World(id, me);
-      const client = t.login(me, "PHONE", v2({ join: { [id]: { state: [...world.state(), ...world.members.values()], timeline: [ev.message(ADMIN)] } } }));
-      await assembled(client, id, world, { sort, limit }, steps);
-    }),
+    fc.asyncProperty(
+      fc.constantFrom("by_pl", "by_name"),
+      fc.integer({ min: 1, max: 5 }),
+      fc.array(step, { maxLength: 14 }),
+      async (sort, limit, steps) => {
+        count += 1;
+        const id = `!assembled${count}:test`;
+        const me = `@me${count}:test`;
+        const world = new World(id, me);
+        const client = t.login(
+          me,
+          "PHONE",
+          v2({ join: { [id]: { state: [...world.state(), ...world.members.values()], timeline: [ev.message(ADMIN)] } } }),
+        );
+        await assembled(client, id, world, { sort, limit }, steps);
+      },
+    ),
     { numRuns: Number(process.env["FC_RUNS"] ?? 40) },
   );
 }, 240_000);

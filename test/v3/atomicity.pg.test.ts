@@ -33,7 +33,13 @@ function brief(answer: Answer): { keys: number[]; events: string[] } {
 it("D19 B26: what came in one v2 response comes in one answer, also to a request that waits", async () => {
   const user = login("@one:test");
   const all = {
-    ...room(), typing: { room_id: ROOM }, receipts: { room_id: ROOM }, account_data: {}, e2ee: {}, invites: {}, room_members: { room_id: ROOM },
+    ...room(),
+    typing: { room_id: ROOM },
+    receipts: { room_id: ROOM },
+    account_data: {},
+    e2ee: {},
+    invites: {},
+    room_members: { room_id: ROOM },
     room_list: {},
   };
   t.hs.on("GET", "/_matrix/client/v3/rooms/:room/members", { body: { chunk: [ev.member(BOB), ev.member(user.userId)] } });
@@ -44,7 +50,9 @@ it("D19 B26: what came in one v2 response comes in one answer, also to a request
     v2({
       join: { [ROOM]: { timeline: [ev.member("@charlie:test"), message(1)], ephemeral: [typing(BOB), receipt("$m", BOB)] } },
       invite: { "!i:test": [ev.member(user.userId, "invite", {}, { sender: BOB })] },
-      to_device: keys(1), account_data: [{ type: "m.x", content: {} }], device_lists: { changed: [BOB] },
+      to_device: keys(1),
+      account_data: [{ type: "m.x", content: {} }],
+      device_lists: { changed: [BOB] },
     }),
   );
   const answer = await waiting;
@@ -68,16 +76,31 @@ it("D19: that holds for every stream: members, list, ephemeral, account data, in
   const user = login("@every:test");
   t.hs.on("GET", "/_matrix/client/v3/rooms/:room/members", { body: { chunk: [ev.member(BOB), ev.member(user.userId)] } });
   const others = {
-    typing: { room_id: ROOM }, receipts: { room_id: ROOM }, account_data: { rooms: "*" }, e2ee: {}, invites: {}, presence: {},
-    room_members: { room_id: ROOM }, room_list: {}, room: { room_id: ROOM },
+    typing: { room_id: ROOM },
+    receipts: { room_id: ROOM },
+    account_data: { rooms: "*" },
+    e2ee: {},
+    invites: {},
+    presence: {},
+    room_members: { room_id: ROOM },
+    room_list: {},
+    room: { room_id: ROOM },
   };
   const first = await user.sync({ to_device: { limit: 2 }, ...others });
   await t.deliver(
     user,
     v2({
-      join: { [ROOM]: { timeline: [ev.member("@charlie:test"), message(1)], ephemeral: [typing(BOB), receipt("$m", BOB)], account_data: [{ type: "m.y", content: {} }] } },
+      join: {
+        [ROOM]: {
+          timeline: [ev.member("@charlie:test"), message(1)],
+          ephemeral: [typing(BOB), receipt("$m", BOB)],
+          account_data: [{ type: "m.y", content: {} }],
+        },
+      },
       invite: { "!i:test": [ev.member(user.userId, "invite", {}, { sender: BOB })] },
-      to_device: keys(1, 2, 3, 4, 5), account_data: [{ type: "m.x", content: {} }], device_lists: { changed: [BOB] },
+      to_device: keys(1, 2, 3, 4, 5),
+      account_data: [{ type: "m.x", content: {} }],
+      device_lists: { changed: [BOB] },
       presence: [{ type: "m.presence", sender: BOB, content: { presence: "online" } }],
     }),
   );

@@ -17,7 +17,8 @@ it("e2ee: no device lists in a first answer, the counts are there", async () => 
   const user = t.login("@first:test", "PHONE", { ...counts(50, ["signed_curve25519"]), ...lists([BOB], [CHARLIE]) });
   const first = await user.sync({ e2ee: {} });
   expect(first["e2ee"]).toEqual({
-    device_one_time_keys_count: { signed_curve25519: 50 }, device_unused_fallback_key_types: ["signed_curve25519"],
+    device_one_time_keys_count: { signed_curve25519: 50 },
+    device_unused_fallback_key_types: ["signed_curve25519"],
   });
   expect(Object.keys(await user.sync({}, { since: first.next }))).toEqual(["next"]);
 });
@@ -32,7 +33,8 @@ it("e2ee: then what changed and left since, the latest of each user", async () =
   await t.deliver(user, lists([BOB]));
   expect((await waiting)["e2ee"]).toEqual({ device_lists: { changed: [BOB], left: [] } });
   expect((await user.sync({}, { since: first.next }))["e2ee"].device_lists, "an old token gets all of it again (D10)").toEqual({
-    changed: [BOB, "@dora:test"], left: [CHARLIE],
+    changed: [BOB, "@dora:test"],
+    left: [CHARLIE],
   });
 });
 

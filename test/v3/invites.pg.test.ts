@@ -42,7 +42,12 @@ it("invites: accepted, refused or withdrawn ones are gone, and a first answer do
   expect(third["invites"]).toEqual({ gone: ["!1:test"] });
   await t.deliver(
     user,
-    v2({ leave: { "!2:test": { timeline: [ev.member(user.userId, "leave")] }, "!3:test": { timeline: [ev.member(user.userId, "leave", {}, { sender: BOB })] } } }),
+    v2({
+      leave: {
+        "!2:test": { timeline: [ev.member(user.userId, "leave")] },
+        "!3:test": { timeline: [ev.member(user.userId, "leave", {}, { sender: BOB })] },
+      },
+    }),
   );
   const fourth = await user.sync({}, { since: third.next });
   expect(fourth["invites"].gone.toSorted()).toEqual(["!2:test", "!3:test"]);
@@ -57,7 +62,11 @@ it("invites: again after a refusal, and with another state: told again", async (
   await t.deliver(user, v2({ invite: { [ROOM]: invited(user.userId, "Two") } }));
   const third = await user.sync({}, { since: second.next });
   expect(third["invites"]).toEqual({ rooms: { [ROOM]: { invite_state: { events: invited(user.userId, "Two") } } } });
-  await t.deliver(user, v2({ leave: { [ROOM]: { timeline: [ev.member(user.userId, "leave")] } } }), v2({ invite: { [ROOM]: invited(user.userId, "Three") } }));
+  await t.deliver(
+    user,
+    v2({ leave: { [ROOM]: { timeline: [ev.member(user.userId, "leave")] } } }),
+    v2({ invite: { [ROOM]: invited(user.userId, "Three") } }),
+  );
   const fourth = await user.sync({}, { since: third.next });
   expect(fourth["invites"]).toEqual({ rooms: { [ROOM]: { invite_state: { events: invited(user.userId, "Three") } } } });
 });
@@ -86,7 +95,10 @@ it("invites D7 I9: they wake; nothing else does", async () => {
 });
 
 it("D25: invites by ignored users are not told", async () => {
-  const ignore = (...users: string[]) => ({ type: "m.ignored_user_list", content: { ignored_users: Object.fromEntries(users.map((user) => [user, {}])) } });
+  const ignore = (...users: string[]) => ({
+    type: "m.ignored_user_list",
+    content: { ignored_users: Object.fromEntries(users.map((user) => [user, {}])) },
+  });
   const user = t.login("@ignores:test", "PHONE", v2({ account_data: [ignore(BOB)] }));
   const first = await user.sync({ invites: {} });
   await t.deliver(user, v2({ invite: { [ROOM]: invited(user.userId), "!c:test": invited(user.userId, "C", "@charlie:test") } }));

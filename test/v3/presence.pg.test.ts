@@ -16,7 +16,11 @@ const here = (...events: Json[]) => v2({ presence: events });
 
 /** Whether a poll asked for presence. */
 const asks = (poll: FakeRequest): boolean => !(poll.query.get("filter") ?? "").includes('"presence"');
-const poll = (client: V3Client, wanted: boolean) => ({ path: /\/sync$/, token: client.token, where: (request: FakeRequest) => asks(request) === wanted });
+const poll = (client: V3Client, wanted: boolean) => ({
+  path: /\/sync$/,
+  token: client.token,
+  where: (request: FakeRequest) => asks(request) === wanted,
+});
 
 /** Waits until the device's poll that hangs asks, or does not ask, for presence. */
 async function untilPolled(client: V3Client, wanted: boolean): Promise<void> {

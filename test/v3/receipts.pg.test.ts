@@ -26,7 +26,10 @@ const ts = (n: number) => ({ ts: n });
 it("receipts: one m.receipt EDU for the room, what is there first, then what changed", async () => {
   const user = login("@first:test");
   await user.sync();
-  await t.deliver(user, read(A, receipt("$1", BOB, "m.read", ts(1)), receipt("$1", CHARLIE, "m.read", ts(2)), receipt("$2", "@dora:test", "m.read", ts(3))));
+  await t.deliver(
+    user,
+    read(A, receipt("$1", BOB, "m.read", ts(1)), receipt("$1", CHARLIE, "m.read", ts(2)), receipt("$2", "@dora:test", "m.read", ts(3))),
+  );
   const first = await user.sync({ receipts: { room_id: A } });
   expect(first["receipts"]).toEqual({
     rooms: { [A]: edu({ $1: { "m.read": { [BOB]: ts(1), [CHARLIE]: ts(2) } }, $2: { "m.read": { "@dora:test": ts(3) } } }) },
@@ -53,7 +56,10 @@ it("receipts: of threads each has its own, and unthreaded ones too", async () =>
   const user = login("@threads:test");
   const first = await user.sync({ receipts: { room_id: A } });
   const inThread = (thread_id: string, n: number) => ({ ts: n, thread_id });
-  await t.deliver(user, read(A, receipt("$1", BOB, "m.read", ts(1)), receipt("$2", BOB, "m.read", inThread("main", 2)), receipt("$3", BOB, "m.read", inThread("$t", 3))));
+  await t.deliver(
+    user,
+    read(A, receipt("$1", BOB, "m.read", ts(1)), receipt("$2", BOB, "m.read", inThread("main", 2)), receipt("$3", BOB, "m.read", inThread("$t", 3))),
+  );
   expect((await user.sync({}, { since: first.next }))["receipts"].rooms[A].content).toEqual({
     $1: { "m.read": { [BOB]: ts(1) } },
     $2: { "m.read": { [BOB]: inThread("main", 2) } },
@@ -81,7 +87,10 @@ it('receipts: "room_list" is every room that stream tracks, each whole when it e
   const second = await user.sync({}, { since: first.next });
   expect(Object.keys(second)).toEqual(["receipts", "next"]);
   expect(Object.keys(second["receipts"].rooms)).toEqual([B]);
-  await t.deliver(user, v2({ join: { [C]: { state: newRoom(BOB), timeline: [ev.member(user.userId)], ephemeral: [receipt("$c", BOB, "m.read", ts(3))] } } }));
+  await t.deliver(
+    user,
+    v2({ join: { [C]: { state: newRoom(BOB), timeline: [ev.member(user.userId)], ephemeral: [receipt("$c", BOB, "m.read", ts(3))] } } }),
+  );
   expect(Object.keys((await user.sync({}, { since: second.next }))["receipts"].rooms)).toEqual([C]);
 });
 

@@ -94,7 +94,11 @@ it("TestVisibleEventNIDsBetween: of a room that was left and joined again, what 
   const second = await user.sync({}, { since: first.next });
   expect(timeline(second, "!v:test")).toEqual(ids([before, leave]));
   // What was said meanwhile the homeserver does not show.
-  await t.deliver(user, v2({ join: { "!v:test": { state: newRoom(BOB), timeline: [join], limited: true, prev_batch: "p" } } }), say("!v:test", after));
+  await t.deliver(
+    user,
+    v2({ join: { "!v:test": { state: newRoom(BOB), timeline: [join], limited: true, prev_batch: "p" } } }),
+    say("!v:test", after),
+  );
   const third = await user.sync({}, { since: second.next });
   expect(room(third, "!v:test")).toMatchObject({ initial: true, timeline: { limited: true } });
   expect(timeline(third, "!v:test")).toEqual(ids([join, after]));

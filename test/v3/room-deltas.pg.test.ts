@@ -22,7 +22,10 @@ async function follow(parts: RoomParts = { timeline: [ev.message(ALICE, "first")
   const first = await client.sync({ room: { room_id: id, ...params } });
   let { next } = first;
   return {
-    id, me, client, first: first["room"].rooms[id],
+    id,
+    me,
+    client,
+    first: first["room"].rooms[id],
     deliver: (...more: RoomParts[]) => t.deliver(client, ...more.map((one) => v2({ join: { [id]: one } }))),
     token: () => next,
     next: async (timeout = 0) => {
@@ -43,7 +46,12 @@ describe("deltas", () => {
     await room.deliver({ timeline: [event], unread: { notification_count: 1 }, summary: { "m.joined_member_count": 5 } });
     const delta = await room.next();
     expect(ids(delta.timeline.events)).toEqual([event.event_id]);
-    expect(delta).toEqual({ members: { events: [expect.objectContaining({ state_key: ALICE })] }, timeline: { events: [expect.anything()], limited: false, prev_batch: expect.any(String) }, notification_count: 1, joined_count: 5 });
+    expect(delta).toEqual({
+      members: { events: [expect.objectContaining({ state_key: ALICE })] },
+      timeline: { events: [expect.anything()], limited: false, prev_batch: expect.any(String) },
+      notification_count: 1,
+      joined_count: 5,
+    });
     expect(await room.next()).toBeUndefined();
   });
 
@@ -124,11 +132,33 @@ describe("deltas", () => {
 
   it("D25: messages of ignored users are left out, on reading", async () => {
     const room = await follow({ timeline: [ev.message(ALICE), ev.message(BOB)] });
-    await t.deliver(room.client, v2({ account_data: [{ type: "m.ignored_user_list", content: { ignored_users: { [BOB]: {} } } }], join: { [room.id]: { timeline: [ev.message(BOB), ev.message(ALICE)] } } }));
+    await t.deliver(
+      room.client,
+      v2({
+        account_data: [{ type: "m.ignored_user_list", content: { ignored_users: { [BOB]: {} } } }],
+        join: { [room.id]: { timeline: [ev.message(BOB), ev.message(ALICE)] } },
+      }),
+    );
     expect((await room.next()).timeline.events.map((event: MatrixEvent) => event.sender)).toEqual([ALICE]);
     const fresh = (await room.client.sync({ room: { room_id: room.id } }))["room"].rooms[room.id];
     expect(fresh.timeline.events.map((event: MatrixEvent) => event.sender)).toEqual([ALICE, ALICE]);
   });
+});
+
+it("I7: two users in a room both get each event, as their own v2 sync shows it; the transaction id goes to the device that sent it", async () => {
+  const [a, b] = [await follow(), await follow()];
+  const event = ev.message(a.me, "from a");
+  const seen = (membership: string, more: Json = {}) => ({ ...event, unsigned: { membership, ...more } });
+  await a.deliver({ timeline: [seen("join", { transaction_id: "txn" })] });
+  await b.deliver({ timeline: [seen("knock")] });
+  const [forA, forB] = [(await a.next()).timeline.events[0], (await b.next()).timeline.events[0]];
+  expect(forA).toMatchObject({ event_id: event.event_id, unsigned: { membership: "join", transaction_id: "txn" } });
+  expect(forB).toMatchObject({ event_id: event.event_id, unsigned: { membership: "knock" } });
+  expect(forB.unsigned).not.toHaveProperty("transaction_id");
+  const tablet = t.login(a.me, "TABLET");
+  const other = (await tablet.sync({ room: { room_id: a.id } }))["room"].rooms[a.id].timeline.events.at(-1);
+  expect(other.unsigned).toMatchObject({ membership: "join" });
+  expect(other.unsigned).not.toHaveProperty("transaction_id");
 });
 
 describe("redactions", () => {
@@ -159,7 +189,11 @@ describe("redactions", () => {
 });
 
 describe("leaving", () => {
-  for (const [how, byMe, membership] of [["leaving", true, "leave"], ["a kick", false, "leave"], ["a ban", false, "ban"]] as const) {
+  for (const [how, byMe, membership] of [
+    ["leaving", true, "leave"],
+    ["a kick", false, "leave"],
+    ["a ban", false, "ban"],
+  ] as const) {
     it(`D18 S4 B39: ${how}: a last update ends with the own leave event, the error is told once, a join starts it`, async () => {
       const room = await follow();
       const said = ev.message(ALICE, "bye");
@@ -199,15 +233,19 @@ describe("leaving", () => {
 
   it("B39 TestStorageJoinedRoomsAfterPosition: only joined rooms are told: not invited, left or banned ones", async () => {
     const me = "@standing:test";
-    const client = t.login(me, "PHONE", v2({
-      join: { "!j:test": { state: newRoom(ALICE), timeline: [ev.member(me)] } },
-      invite: { "!i:test": [ev.member(me, "invite", {}, { sender: ALICE })] },
-      leave: { "!l:test": { timeline: [ev.member(me, "leave")] }, "!b:test": { timeline: [ev.member(me, "ban", {}, { sender: ALICE })] } },
-    }));
+    const client = t.login(
+      me,
+      "PHONE",
+      v2({
+        join: { "!j:test": { state: newRoom(ALICE), timeline: [ev.member(me)] } },
+        invite: { "!i:test": [ev.member(me, "invite", {}, { sender: ALICE })] },
+        leave: { "!l:test": { timeline: [ev.member(me, "leave")] }, "!b:test": { timeline: [ev.member(me, "ban", {}, { sender: ALICE })] } },
+      }),
+    );
     const list = await client.sync({ room_list: {} });
     expect(list["room_list"].rooms.map((room: Json) => room["room_id"])).toEqual(["!j:test"]);
     for (const id of ["!i:test", "!l:test", "!b:test"]) {
-      const told = (await client.sync({ room: { room_id: id }, room_members: { room_id: id } }));
+      const told = await client.sync({ room: { room_id: id }, room_members: { room_id: id } });
       expect([told["room"].errcode, told["room_members"].errcode]).toEqual(["M_FORBIDDEN", "M_FORBIDDEN"]);
     }
   });

@@ -16,7 +16,14 @@ beforeAll(async () => {
 afterAll(() => t.stop());
 
 /** A new user whose first v2 answer has this room. */
-function room(parts: { state?: Json[]; timeline?: Json[]; limited?: boolean; prev_batch?: string; summary?: Json; unread?: { notification_count?: number; highlight_count?: number } }) {
+function room(parts: {
+  state?: Json[];
+  timeline?: Json[];
+  limited?: boolean;
+  prev_batch?: string;
+  summary?: Json;
+  unread?: { notification_count?: number; highlight_count?: number };
+}) {
   rooms += 1;
   const id = `!room${rooms}:test`;
   const me = `@me${rooms}:test`;
@@ -30,10 +37,24 @@ describe("the first answer", () => {
   it("S4: initial, the newest events, the state before them without members, the senders' members, counts", async () => {
     const state = [...newRoom(ALICE), ev.member(BOB), ev.name(ALICE, "before")];
     const timeline = [ev.message(ALICE, "one"), ev.name(ALICE, "after"), ev.message(BOB, "two")];
-    const { id, client } = room({ state, timeline, summary: { "m.joined_member_count": 7, "m.invited_member_count": 2 }, unread: { notification_count: 3, highlight_count: 1 } });
+    const { id, client } = room({
+      state,
+      timeline,
+      summary: { "m.joined_member_count": 7, "m.invited_member_count": 2 },
+      unread: { notification_count: 3, highlight_count: 1 },
+    });
     const { room: answer } = await client.sync({ room: { room_id: id } });
     const told = answer.rooms[id];
-    expect(Object.keys(told)).toEqual(["initial", "state", "members", "timeline", "notification_count", "highlight_count", "joined_count", "invited_count"]);
+    expect(Object.keys(told)).toEqual([
+      "initial",
+      "state",
+      "members",
+      "timeline",
+      "notification_count",
+      "highlight_count",
+      "joined_count",
+      "invited_count",
+    ]);
     expect(told).toMatchObject({ initial: true, notification_count: 3, highlight_count: 1, joined_count: 7, invited_count: 2 });
     expect(types(told.state.events)).toEqual(["m.room.create", "m.room.join_rules", "m.room.name", "m.room.power_levels"]);
     expect(told.state.events[2].content).toEqual({ name: "before" });
@@ -57,7 +78,8 @@ describe("the first answer", () => {
   it("S4 D17: timeline_limit is 20 by default and at most 100", async () => {
     const { id, client } = room({ state: newRoom(ALICE), timeline: messages(150) });
     const count = async (timeline_limit: number | undefined) =>
-      (await client.sync({ room: { room_id: id, ...(timeline_limit === undefined ? {} : { timeline_limit }) } }))["room"].rooms[id].timeline.events.length;
+      (await client.sync({ room: { room_id: id, ...(timeline_limit === undefined ? {} : { timeline_limit }) } }))["room"].rooms[id].timeline.events
+        .length;
     expect([await count(undefined), await count(0), await count(-1), await count(7), await count(101)]).toEqual([20, 20, 20, 7, 100]);
   });
 
@@ -70,7 +92,10 @@ describe("the first answer", () => {
   });
 
   it("S4: a sender is told as before the timeline, where he changes in it", async () => {
-    const { id, client } = room({ state: [...newRoom(ALICE), ev.member(BOB, "join", { displayname: "old" })], timeline: [ev.message(BOB), ev.member(BOB, "join", { displayname: "new" })] });
+    const { id, client } = room({
+      state: [...newRoom(ALICE), ev.member(BOB, "join", { displayname: "old" })],
+      timeline: [ev.message(BOB), ev.member(BOB, "join", { displayname: "new" })],
+    });
     const told = (await client.sync({ room: { room_id: id } }))["room"].rooms[id];
     expect(told.members.events.map((event: MatrixEvent) => event.content["displayname"])).toEqual(["old"]);
   });
@@ -94,7 +119,10 @@ describe("the first answer", () => {
   it("B37 TestMalformedEventsTimeline TestMalformedEventsState TestEventTableNullValue: a bad event is lost alone", async () => {
     const nul = ev.message(ALICE, "a\u0000b");
     const good = ev.message(ALICE);
-    const { id, client } = room({ state: [...newRoom(ALICE), { type: "m.room.topic", state_key: "", content: {} }], timeline: [nul, { type: "x" }, "text" as unknown as Json, good] });
+    const { id, client } = room({
+      state: [...newRoom(ALICE), { type: "m.room.topic", state_key: "", content: {} }],
+      timeline: [nul, { type: "x" }, "text" as unknown as Json, good],
+    });
     const told = (await client.sync({ room: { room_id: id } }))["room"].rooms[id];
     expect(ids(told.timeline.events)).toEqual([nul.event_id, good.event_id]);
     expect(told.timeline.events[0].content.body).toBe("a\u0000b");
@@ -117,13 +145,23 @@ describe("the first answer", () => {
 });
 
 describe("types and not_types", () => {
-  const timeline = () => [ev.message(ALICE, "one"), ev.topic(ALICE, "t"), ev.event("org.example.a", ALICE, {}), ev.event("org.example.b", ALICE, {}), ev.message(ALICE, "two")];
+  const timeline = () => [
+    ev.message(ALICE, "one"),
+    ev.topic(ALICE, "t"),
+    ev.event("org.example.a", ALICE, {}),
+    ev.event("org.example.b", ALICE, {}),
+    ev.message(ALICE, "two"),
+  ];
 
   it("S4: v2's filter rules, `*` included; not_types wins", async () => {
     const { id, client } = room({ state: newRoom(ALICE), timeline: timeline() });
     const shown = async (filter: Json) => types((await client.sync({ room: { room_id: id, ...filter } }))["room"].rooms[id].timeline.events);
     expect(await shown({ types: ["org.example.*"] })).toEqual(["org.example.a", "org.example.b"]);
-    expect(await shown({ types: ["org.example.*", "m.room.message"], not_types: ["*.b"] })).toEqual(["m.room.message", "org.example.a", "m.room.message"]);
+    expect(await shown({ types: ["org.example.*", "m.room.message"], not_types: ["*.b"] })).toEqual([
+      "m.room.message",
+      "org.example.a",
+      "m.room.message",
+    ]);
     expect(await shown({ not_types: ["m.*"] })).toEqual(["org.example.a", "org.example.b"]);
     expect(await shown({ types: [] })).toEqual([]);
     expect(await shown({ types: ["m_room_message", "m%"] })).toEqual([]);
@@ -157,14 +195,24 @@ describe("state", () => {
   it("S4: pairs, `*` for any type or key; members only where named", async () => {
     const widget = (key: string) => ev.state("im.widget", key, ALICE, {});
     const { id, me, client } = room({ state: [...newRoom(ALICE), ev.member(BOB), widget("a"), widget("b")], timeline: [ev.message(ALICE)] });
-    const told = async (state: unknown) => ((await client.sync({ room: { room_id: id, state } }))["room"].rooms[id].state.events as MatrixEvent[]).map((event) => `${event.type} ${event.state_key}`);
-    expect(await told([["m.room.create", ""], ["im.widget", "*"]])).toEqual(["im.widget a", "im.widget b", "m.room.create "]);
+    const told = async (state: unknown) =>
+      ((await client.sync({ room: { room_id: id, state } }))["room"].rooms[id].state.events as MatrixEvent[]).map(
+        (event) => `${event.type} ${event.state_key}`,
+      );
+    expect(
+      await told([
+        ["m.room.create", ""],
+        ["im.widget", "*"],
+      ]),
+    ).toEqual(["im.widget a", "im.widget b", "m.room.create "]);
     expect(await told([["*", "b"]])).toEqual(["im.widget b"]);
     expect(await told([])).toEqual([]);
     expect(await told("all")).toHaveLength(5);
     expect(await told([["m.room.member", BOB]])).toEqual([`m.room.member ${BOB}`]);
     routes.members(id, [ev.member(ALICE), ev.member(BOB), ev.member(me), ev.member("@lazy:test")]);
-    expect((await told([["m.room.member", "*"]])).toSorted()).toEqual([ALICE, BOB, "@lazy:test", me].map((user) => `m.room.member ${user}`).toSorted());
+    expect((await told([["m.room.member", "*"]])).toSorted()).toEqual(
+      [ALICE, BOB, "@lazy:test", me].map((user) => `m.room.member ${user}`).toSorted(),
+    );
   });
 
   it("S4: pairs in deltas: named state that a filter hides comes, other does not", async () => {
@@ -181,7 +229,10 @@ describe("room_member_limit", () => {
   it("S4: the first page of members, in order; p.next goes on in room_members", async () => {
     const { id, me, client } = room({ state: newRoom(ALICE), timeline: [ev.message(ALICE)] });
     const names = Array.from({ length: 9 }, (_, n) => `@u${n}:test`);
-    routes.members(id, [ALICE, me, ...names].map((user) => ev.member(user)));
+    routes.members(
+      id,
+      [ALICE, me, ...names].map((user) => ev.member(user)),
+    );
     const first = await client.sync({ room: { room_id: id, room_member_limit: 3, room_member_sort: "by_name" } });
     const { members } = first["room"].rooms[id];
     expect(members.p).toEqual({ limit: 3, sort: "by_name", next: expect.any(String) });
@@ -197,7 +248,10 @@ describe("room_member_limit", () => {
 
   it("S4: by power level by default; deltas tell the senders alone", async () => {
     const { id, me, client } = room({ state: newRoom("@zoe:test"), timeline: [ev.message("@zoe:test")] });
-    routes.members(id, ["@zoe:test", me, BOB].map((user) => ev.member(user)));
+    routes.members(
+      id,
+      ["@zoe:test", me, BOB].map((user) => ev.member(user)),
+    );
     const first = await client.sync({ room: { room_id: id, room_member_limit: 2 } });
     expect(first["room"].rooms[id].members.p).toMatchObject({ limit: 2, sort: "by_pl" });
     expect(users(first["room"].rooms[id].members.events)).toEqual(["@zoe:test", BOB]);
@@ -209,7 +263,10 @@ describe("room_member_limit", () => {
 
   it("S4 S3: goes on also where the session's room_members lag behind a limit", async () => {
     const { id, me, client } = room({ state: newRoom(ALICE), timeline: [ev.message(ALICE)] });
-    routes.members(id, [ALICE, me].map((user) => ev.member(user)));
+    routes.members(
+      id,
+      [ALICE, me].map((user) => ev.member(user)),
+    );
     const first = await client.sync({ room_members: { room_id: id, p: { limit: 1 } } });
     await t.deliver(client, v2({ join: { [id]: { timeline: ["@a:test", "@b:test", "@c:test"].map((user) => ev.member(user)) } } }));
     const then = await client.sync({ room: { room_id: id, room_member_limit: 2 } }, { since: first.next });
@@ -222,7 +279,10 @@ describe("room_member_limit", () => {
     const { id, me, client } = room({ state: newRoom(ALICE), timeline: [ev.message(ALICE)] });
     const first = await client.sync({ room: { room_id: id, room_member_limit: 2 }, account_data: {} });
     expect(Object.keys(first).toSorted()).toEqual(["account_data", "next"]);
-    routes.members(id, [ALICE, me].map((user) => ev.member(user)));
+    routes.members(
+      id,
+      [ALICE, me].map((user) => ev.member(user)),
+    );
     const then = await client.sync({}, { since: first.next });
     expect(then["room"].rooms[id].initial).toBe(true);
   });

@@ -24,7 +24,14 @@ function room(history: MatrixEvent[], synced: number) {
   const me = `@me${rooms}:test`;
   const all = [...newRoom(ALICE), ev.member(me), ...history];
   const place = (text: string | null) => Number((text ?? "h0").slice(1));
-  const stateAt = (end: number) => [...new Map(all.slice(0, end).filter((event) => event.state_key !== undefined).map((event) => [`${event.type} ${event.state_key}`, event])).values()];
+  const stateAt = (end: number) => [
+    ...new Map(
+      all
+        .slice(0, end)
+        .filter((event) => event.state_key !== undefined)
+        .map((event) => [`${event.type} ${event.state_key}`, event]),
+    ).values(),
+  ];
   routes.messages(id, (request: FakeRequest) => {
     const from = place(request.query.get("from"));
     const start = Math.max(0, from - Number(request.query.get("limit")));
@@ -35,7 +42,11 @@ function room(history: MatrixEvent[], synced: number) {
     return { event: all[at - 1], state: stateAt(at), start: `h${at - 1}`, end: `h${at}` };
   });
   const from = all.length - synced;
-  const client = t.login(me, "PHONE", v2({ join: { [id]: { state: stateAt(from), timeline: all.slice(from), limited: from > 0, prev_batch: `h${from}` } } }));
+  const client = t.login(
+    me,
+    "PHONE",
+    v2({ join: { [id]: { state: stateAt(from), timeline: all.slice(from), limited: from > 0, prev_batch: `h${from}` } } }),
+  );
   const first = async (params: Json = {}) => (await client.sync({ room: { room_id: id, ...params } }))["room"].rooms[id];
   return { id, me, all, client, first };
 }
@@ -74,7 +85,13 @@ describe("history that v2 did not bring", () => {
   });
 
   it("S4: types count in it too: state that they filter out comes in `state`", async () => {
-    const history = [ev.message(ALICE, "a"), ev.topic(ALICE, "hidden"), ev.event("org.example.x", ALICE, {}), ev.message(ALICE, "b"), ev.message(ALICE, "c")];
+    const history = [
+      ev.message(ALICE, "a"),
+      ev.topic(ALICE, "hidden"),
+      ev.event("org.example.x", ALICE, {}),
+      ev.message(ALICE, "b"),
+      ev.message(ALICE, "c"),
+    ];
     const { first } = room(history, 1);
     const told = await first({ timeline_limit: 3, types: ["m.room.message"] });
     expect(told.timeline.events.map((event: MatrixEvent) => event.content["body"]).slice(-2)).toEqual(["b", "c"]);
@@ -159,7 +176,9 @@ describe("earliest_timeline_event_ids", () => {
     const away = await client.sync({ room: { room_id: other } }, { since: first.next });
     const fresh = ev.message(ALICE, "fresh");
     await t.deliver(client, v2({ join: { [id]: { timeline: [fresh] } } }));
-    const told = (await client.sync({ room: { room_id: id, earliest_timeline_event_ids: [mine?.event_id] } }, { since: away.next }))["room"].rooms[id];
+    const told = (await client.sync({ room: { room_id: id, earliest_timeline_event_ids: [mine?.event_id] } }, { since: away.next }))["room"].rooms[
+      id
+    ];
     expect(ids(told.timeline.events)).toEqual([fresh.event_id]);
     expect(told.state.state_before).toBe(mine?.event_id);
     expect(topics(told.state.events)).toEqual(["old"]);
@@ -172,7 +191,10 @@ describe("earliest_timeline_event_ids", () => {
     const away = await client.sync({ room: { room_id: other } }, { since: first.next });
     const fresh = messages(4);
     await t.deliver(client, v2({ join: { [id]: { timeline: fresh } } }));
-    const back = await client.sync({ room: { room_id: id, timeline_limit: 3, earliest_timeline_event_ids: [all.at(-1)?.event_id] } }, { since: away.next });
+    const back = await client.sync(
+      { room: { room_id: id, timeline_limit: 3, earliest_timeline_event_ids: [all.at(-1)?.event_id] } },
+      { since: away.next },
+    );
     const told = back["room"].rooms[id];
     expect(ids(told.timeline.events)).toEqual(ids(fresh.slice(1)));
     expect(told.timeline.limited).toBe(true);
@@ -182,7 +204,9 @@ describe("earliest_timeline_event_ids", () => {
   it("S4: an id that the server does not know counts as none", async () => {
     const { id, all, client } = room(messages(3), 3);
     const first = await client.sync({ room: { room_id: other } });
-    const told = (await client.sync({ room: { room_id: id, timeline_limit: 3, earliest_timeline_event_ids: ["$never"] } }, { since: first.next }))["room"].rooms[id];
+    const told = (await client.sync({ room: { room_id: id, timeline_limit: 3, earliest_timeline_event_ids: ["$never"] } }, { since: first.next }))[
+      "room"
+    ].rooms[id];
     expect(ids(told.timeline.events)).toEqual(ids(all.slice(-3)));
   });
 });

@@ -13,9 +13,15 @@ beforeAll(async () => {
 });
 afterAll(() => t.stop());
 
-const room = (name: string, parts: RoomParts = {}): RoomParts => ({ state: [...newRoom(ALICE), ev.name(ALICE, name)], timeline: [ev.message(ALICE)], ...parts });
+const room = (name: string, parts: RoomParts = {}): RoomParts => ({
+  state: [...newRoom(ALICE), ev.name(ALICE, name)],
+  timeline: [ev.message(ALICE)],
+  ...parts,
+});
 const says = (parts: RoomParts = {}): RoomParts => ({ timeline: [ev.message(ALICE)], ...parts });
-const tagged = (...tags: string[]): RoomParts => ({ account_data: [{ type: "m.tag", content: { tags: Object.fromEntries(tags.map((tag) => [tag, {}])) } }] });
+const tagged = (...tags: string[]): RoomParts => ({
+  account_data: [{ type: "m.tag", content: { tags: Object.fromEntries(tags.map((tag) => [tag, {}])) } }],
+});
 const roomIds = (rooms: Json[]) => rooms.map((one) => one["room_id"]);
 
 /** A new user with these rooms who follows the list; `next` asks with the newest token. */
@@ -26,7 +32,9 @@ async function follow(join: Record<string, RoomParts>, params: Json = {}, more: 
   const first = await client.sync({ room_list: params });
   let { next } = first;
   return {
-    me, client, first: first["room_list"],
+    me,
+    client,
+    first: first["room_list"],
     deliver: (...responses: V2Parts[]) => t.deliver(client, ...responses.map((one) => v2(one))),
     next: async (timeout = 0, body: Json = {}) => {
       const answer = await client.sync(body, { since: next, timeout });
@@ -42,7 +50,16 @@ describe("deltas hold only what changed", () => {
     const event = ev.message(ALICE, "new");
     await user.deliver({ join: { "!a:test": { timeline: [event] } } });
     const delta = await user.next();
-    expect(delta.rooms).toEqual([{ room_id: "!a:test", recency: event.origin_server_ts, state_events: [expect.objectContaining({ state_key: ALICE })], prev_batch: expect.any(String), timeline: [expect.objectContaining({ event_id: event.event_id })], limited: false }]);
+    expect(delta.rooms).toEqual([
+      {
+        room_id: "!a:test",
+        recency: event.origin_server_ts,
+        state_events: [expect.objectContaining({ state_key: ALICE })],
+        prev_batch: expect.any(String),
+        timeline: [expect.objectContaining({ event_id: event.event_id })],
+        limited: false,
+      },
+    ]);
     expect(Object.keys(delta).toSorted()).toEqual(["count", "p", "rooms"]);
     expect(delta.p).toEqual({ limit: 20, sort: ["by_recency"] });
     expect(await user.next()).toBeUndefined();
@@ -68,7 +85,16 @@ describe("deltas hold only what changed", () => {
   });
 
   it("S5: state_events: only those that changed", async () => {
-    const user = await follow({ "!a:test": room("A", { state: [...newRoom(ALICE), ev.topic(ALICE, "old"), ev.name(ALICE, "A")] }) }, { state_events: [["m.room.topic", ""], ["m.room.name", ""]], lazy_load_members: false });
+    const user = await follow(
+      { "!a:test": room("A", { state: [...newRoom(ALICE), ev.topic(ALICE, "old"), ev.name(ALICE, "A")] }) },
+      {
+        state_events: [
+          ["m.room.topic", ""],
+          ["m.room.name", ""],
+        ],
+        lazy_load_members: false,
+      },
+    );
     const topic = ev.topic(ALICE, "new");
     await user.deliver({ join: { "!a:test": { timeline: [topic, ev.joinRules(ALICE, "invite")] } } });
     expect(ids((await user.next()).rooms[0].state_events)).toEqual([topic.event_id]);
@@ -79,7 +105,15 @@ describe("deltas hold only what changed", () => {
   it("S5: lazy members: those of the senders, and of the name where it changes with them", async () => {
     const user = await follow({ "!a:test": { state: newRoom(ALICE), timeline: [ev.message(ALICE)], summary: { "m.heroes": [ALICE] } } });
     const carl = ev.member("@carl:test", "join", { displayname: "Carl" });
-    await user.deliver({ join: { "!a:test": { state: [ev.member(BOB), carl], timeline: [ev.message(BOB)], summary: { "m.heroes": ["@carl:test"], "m.joined_member_count": 2 } } } });
+    await user.deliver({
+      join: {
+        "!a:test": {
+          state: [ev.member(BOB), carl],
+          timeline: [ev.message(BOB)],
+          summary: { "m.heroes": ["@carl:test"], "m.joined_member_count": 2 },
+        },
+      },
+    });
     const entry = (await user.next()).rooms[0];
     expect(entry).toMatchObject({ name: "Carl", heroes: [{ user_id: "@carl:test", displayname: "Carl" }] });
     expect(entry.state_events.map((event: MatrixEvent) => event.state_key).toSorted()).toEqual([BOB, "@carl:test"]);
@@ -97,7 +131,10 @@ describe("deltas hold only what changed", () => {
   });
 
   it("S5: what the room is sorted by is always sent", async () => {
-    const user = await follow({ "!a:test": room("A", { unread: { highlight_count: 1, notification_count: 2 } }) }, { p: { sort: ["by_highlight_count", "by_notification_count", "by_name"] } });
+    const user = await follow(
+      { "!a:test": room("A", { unread: { highlight_count: 1, notification_count: 2 } }) },
+      { p: { sort: ["by_highlight_count", "by_notification_count", "by_name"] } },
+    );
     await user.deliver({ join: { "!a:test": says() } });
     expect((await user.next()).rooms[0]).toMatchObject({ name: "A", highlight_count: 1, notification_count: 2, recency: expect.any(Number) });
   });
@@ -105,7 +142,9 @@ describe("deltas hold only what changed", () => {
   it("S5 D7 I9: typing, receipts and account data of a room do not wake the list", async () => {
     const user = await follow({ "!a:test": room("A") });
     const waiting = user.next(30_000);
-    await user.deliver({ join: { "!a:test": { ephemeral: [{ type: "m.typing", content: { user_ids: [BOB] } }], account_data: [{ type: "m.fully_read", content: {} }] } } });
+    await user.deliver({
+      join: { "!a:test": { ephemeral: [{ type: "m.typing", content: { user_ids: [BOB] } }], account_data: [{ type: "m.fully_read", content: {} }] } },
+    });
     await user.deliver({ join: { "!a:test": tagged("u.x") } });
     expect((await waiting).rooms[0].tags).toEqual({ "u.x": {} });
   });
@@ -124,7 +163,10 @@ describe("entering and leaving", () => {
     expect(await user.next()).toBeUndefined();
     await user.deliver({ join: { "!n:test": room("New") } });
     const delta = await user.next();
-    expect(delta).toMatchObject({ count: 2, rooms: [{ room_id: "!n:test", name: "New", is_dm: false, joined_count: expect.any(Number), timeline: [expect.anything()] }] });
+    expect(delta).toMatchObject({
+      count: 2,
+      rooms: [{ room_id: "!n:test", name: "New", is_dm: false, joined_count: expect.any(Number), timeline: [expect.anything()] }],
+    });
     await user.deliver({ join: { "!n:test": says() } });
     expect((await user.next()).rooms[0]).not.toHaveProperty("name");
   });
@@ -152,7 +194,9 @@ describe("entering and leaving", () => {
     await user.deliver({ join: { "!s:test": { timeline: [ev.spaceChild(ALICE, "!b:test", { via: ["test"], order: "m" })] } } });
     expect(await user.next()).toMatchObject({ count: 2, rooms: [{ room_id: "!b:test", name: "B", space_order: { order: "m" } }] });
     await user.deliver({ join: { "!s:test": { timeline: [ev.spaceChild(ALICE, "!a:test", { via: ["test"], order: "a" })] } } });
-    expect((await user.next()).rooms).toEqual([{ room_id: "!a:test", space_order: { order: "a", origin_server_ts: expect.any(Number) }, recency: expect.any(Number) }]);
+    expect((await user.next()).rooms).toEqual([
+      { room_id: "!a:test", space_order: { order: "a", origin_server_ts: expect.any(Number) }, recency: expect.any(Number) },
+    ]);
     await user.deliver({ join: { "!s:test": { timeline: [ev.spaceChild(ALICE, "!b:test", {})] } } });
     expect(await user.next()).toMatchObject({ count: 1, rooms: [], removed: ["!b:test"] });
   });
@@ -160,7 +204,12 @@ describe("entering and leaving", () => {
   it("S5: joining a space brings its children, leaving it takes them out", async () => {
     const user = await follow({ "!a:test": room("A"), "!b:test": room("B") }, { spaces: ["!s:test"], track_notifications: false });
     expect(user.first).toMatchObject({ rooms: [], count: 0 });
-    const state = [...newRoom(ALICE, { type: "m.space" }), ev.spaceChild(ALICE, "!a:test"), ev.spaceChild(ALICE, "!b:test"), ev.spaceChild(ALICE, "!foreign:test")];
+    const state = [
+      ...newRoom(ALICE, { type: "m.space" }),
+      ev.spaceChild(ALICE, "!a:test"),
+      ev.spaceChild(ALICE, "!b:test"),
+      ev.spaceChild(ALICE, "!foreign:test"),
+    ];
     await user.deliver({ join: { "!s:test": { state, timeline: [ev.member(user.me)] } } });
     const entered = await user.next();
     expect([roomIds(entered.rooms).toSorted(), entered.count]).toEqual([["!a:test", "!b:test"], 2]);
@@ -173,7 +222,11 @@ describe("entering and leaving", () => {
 
   it("S5: with spaces the active set is their children, whether a page sent them yet or not", async () => {
     const user = await follow(
-      { "!s:test": { state: [...newRoom(ALICE, { type: "m.space" }), ev.spaceChild(ALICE, "!a:test"), ev.spaceChild(ALICE, "!b:test")] }, "!a:test": room("A"), "!b:test": room("B") },
+      {
+        "!s:test": { state: [...newRoom(ALICE, { type: "m.space" }), ev.spaceChild(ALICE, "!a:test"), ev.spaceChild(ALICE, "!b:test")] },
+        "!a:test": room("A"),
+        "!b:test": room("B"),
+      },
       { spaces: ["!s:test"], p: { sort: "by_name", limit: 1 } },
     );
     expect(roomIds(user.first.rooms)).toEqual(["!a:test"]);
@@ -181,7 +234,11 @@ describe("entering and leaving", () => {
     expect((await user.next()).rooms).toMatchObject([{ room_id: "!b:test", name: "B" }]);
   });
 
-  for (const [how, byMe, membership] of [["leaving", true, "leave"], ["a kick", false, "leave"], ["a ban", false, "ban"]] as const) {
+  for (const [how, byMe, membership] of [
+    ["leaving", true, "leave"],
+    ["a kick", false, "leave"],
+    ["a ban", false, "ban"],
+  ] as const) {
     it(`S5 D18 B39: ${how}: the leave event is the last of the room's timeline, then it is out of the set`, async () => {
       const user = await follow({ "!a:test": room("A"), "!b:test": room("B") }, { timeline_limit: 5 });
       const left = ev.member(user.me, membership, {}, { sender: byMe ? user.me : ALICE });
@@ -198,7 +255,10 @@ describe("entering and leaving", () => {
 
   it("S5: leaving and joining between two requests: the room is sent whole", async () => {
     const user = await follow({ "!a:test": room("A") });
-    await user.deliver({ leave: { "!a:test": { timeline: [ev.member(user.me, "leave")] } } }, { join: { "!a:test": { state: [...newRoom(ALICE), ev.name(ALICE, "A")], timeline: [ev.member(user.me)] } } });
+    await user.deliver(
+      { leave: { "!a:test": { timeline: [ev.member(user.me, "leave")] } } },
+      { join: { "!a:test": { state: [...newRoom(ALICE), ev.name(ALICE, "A")], timeline: [ev.member(user.me)] } } },
+    );
     const delta = await user.next();
     expect(delta).toMatchObject({ count: 1, rooms: [{ room_id: "!a:test", name: "A", is_encrypted: false }] });
     expect(delta).not.toHaveProperty("removed");
@@ -224,18 +284,30 @@ describe("notifications of rooms outside the set", () => {
     await user.deliver({ join: { "!old:test": { timeline: [a, mine, b], unread: { notification_count: 2, highlight_count: 1 } } } });
     const delta = await user.next();
     expect(delta.rooms).toEqual([]);
-    expect(delta.notifications).toEqual([{ room_id: "!old:test", notification_count: 2, highlight_count: 1, events: [expect.anything(), expect.anything()] }]);
+    expect(delta.notifications).toEqual([
+      { room_id: "!old:test", notification_count: 2, highlight_count: 1, events: [expect.anything(), expect.anything()] },
+    ]);
     expect(ids(delta.notifications[0].events)).toEqual(ids([a, b]));
     await user.deliver({ join: { "!old:test": { unread: { notification_count: 0, highlight_count: 0 } } } });
     expect((await user.next()).notifications).toEqual([{ room_id: "!old:test", notification_count: 0, highlight_count: 0 }]);
   });
 
   it("S5: any event of an encrypted room, as `timeline`", async () => {
-    const user = await follow({ ...two(), "!enc:test": { state: [...newRoom(ALICE), ev.encryption(ALICE)], timeline: [ev.message(ALICE, "x", { origin_server_ts: 6 })] } }, { p: { limit: 1 } });
+    const user = await follow(
+      { ...two(), "!enc:test": { state: [...newRoom(ALICE), ev.encryption(ALICE)], timeline: [ev.message(ALICE, "x", { origin_server_ts: 6 })] } },
+      { p: { limit: 1 } },
+    );
     const event = ev.event("m.room.encrypted", ALICE, {});
     await user.deliver({ join: { "!enc:test": { timeline: [event] } } });
     const { notifications } = await user.next();
-    expect(notifications).toEqual([{ room_id: "!enc:test", notification_count: 0, highlight_count: 0, timeline: [expect.objectContaining({ event_id: event.event_id, room_id: "!enc:test" })] }]);
+    expect(notifications).toEqual([
+      {
+        room_id: "!enc:test",
+        notification_count: 0,
+        highlight_count: 0,
+        timeline: [expect.objectContaining({ event_id: event.event_id, room_id: "!enc:test" })],
+      },
+    ]);
   });
 
   it("S5: track_notifications false: nothing of them", async () => {

@@ -21,7 +21,9 @@ function user(join: Record<string, RoomParts>, more: V2Parts = {}): V3Client & {
 }
 
 const room = (name: string | null, parts: RoomParts = {}): RoomParts => ({
-  state: [...newRoom(ALICE), ...(name === null ? [] : [ev.name(ALICE, name)])], timeline: [ev.message(ALICE)], ...parts,
+  state: [...newRoom(ALICE), ...(name === null ? [] : [ev.name(ALICE, name)])],
+  timeline: [ev.message(ALICE)],
+  ...parts,
 });
 const roomIds = (rooms: Json[]) => rooms.map((one) => one["room_id"]);
 const list = async (client: V3Client, params: Json = {}) => (await client.sync({ room_list: params }))["room_list"];
@@ -31,9 +33,17 @@ describe("entries", () => {
     const last = ev.message(BOB, "newest");
     const client = user({
       "!a:test": {
-        state: [...newRoom(ALICE), ev.name(ALICE, "Room A"), ev.member(BOB), ev.encryption(ALICE), ev.state("m.room.avatar", "", ALICE, { url: "mxc://test/a" })],
-        timeline: [ev.message(ALICE, "older"), last], prev_batch: "pa",
-        summary: { "m.heroes": [ALICE], "m.joined_member_count": 3, "m.invited_member_count": 1 }, unread: { notification_count: 4, highlight_count: 2 },
+        state: [
+          ...newRoom(ALICE),
+          ev.name(ALICE, "Room A"),
+          ev.member(BOB),
+          ev.encryption(ALICE),
+          ev.state("m.room.avatar", "", ALICE, { url: "mxc://test/a" }),
+        ],
+        timeline: [ev.message(ALICE, "older"), last],
+        prev_batch: "pa",
+        summary: { "m.heroes": [ALICE], "m.joined_member_count": 3, "m.invited_member_count": 1 },
+        unread: { notification_count: 4, highlight_count: 2 },
         account_data: [{ type: "m.tag", content: { tags: { "m.favourite": { order: 0.5 } } } }],
       },
     });
@@ -42,8 +52,20 @@ describe("entries", () => {
     expect(answer.p).not.toHaveProperty("next");
     const [told] = answer.rooms;
     expect(told).toMatchObject({
-      room_id: "!a:test", name: "Room A", avatar: "mxc://test/a", heroes: [{ user_id: ALICE }], is_dm: false, is_encrypted: true, joined_count: 3, invited_count: 1,
-      notification_count: 4, highlight_count: 2, recency: last.origin_server_ts, limited: true, prev_batch: expect.any(String), tags: { "m.favourite": { order: 0.5 } },
+      room_id: "!a:test",
+      name: "Room A",
+      avatar: "mxc://test/a",
+      heroes: [{ user_id: ALICE }],
+      is_dm: false,
+      is_encrypted: true,
+      joined_count: 3,
+      invited_count: 1,
+      notification_count: 4,
+      highlight_count: 2,
+      recency: last.origin_server_ts,
+      limited: true,
+      prev_batch: expect.any(String),
+      tags: { "m.favourite": { order: 0.5 } },
     });
     expect(ids(told.timeline)).toEqual([last.event_id]);
     expect(told.timeline[0].room_id).toBe("!a:test");
@@ -51,16 +73,29 @@ describe("entries", () => {
 
   it("S5: state_events: pairs, `*` as key; by type, then key, lazy members last", async () => {
     const client = user({
-      "!a:test": { state: [...newRoom(ALICE), ev.topic(ALICE, "t"), ev.state("im.w", "b", ALICE, {}), ev.state("im.w", "a", ALICE, {}), ev.member(BOB)], timeline: [ev.message(BOB)], summary: { "m.heroes": [ALICE] } },
+      "!a:test": {
+        state: [...newRoom(ALICE), ev.topic(ALICE, "t"), ev.state("im.w", "b", ALICE, {}), ev.state("im.w", "a", ALICE, {}), ev.member(BOB)],
+        timeline: [ev.message(BOB)],
+        summary: { "m.heroes": [ALICE] },
+      },
     });
     const told = (events: MatrixEvent[]) => events.map((event) => `${event.type} ${event.state_key}`);
-    const pairs = [["m.room.topic", ""], ["im.w", "*"]];
+    const pairs = [
+      ["m.room.topic", ""],
+      ["im.w", "*"],
+    ];
     const lazy = await list(client, { state_events: pairs });
     expect(told(lazy.rooms[0].state_events).slice(0, 3)).toEqual(["im.w a", "im.w b", "m.room.topic "]);
     expect(told(lazy.rooms[0].state_events).slice(3).toSorted()).toEqual([`m.room.member ${ALICE}`, `m.room.member ${BOB}`]);
-    expect(told((await list(client, { state_events: pairs, lazy_load_members: false })).rooms[0].state_events)).toEqual(["im.w a", "im.w b", "m.room.topic "]);
+    expect(told((await list(client, { state_events: pairs, lazy_load_members: false })).rooms[0].state_events)).toEqual([
+      "im.w a",
+      "im.w b",
+      "m.room.topic ",
+    ]);
     expect(told((await list(client)).rooms[0].state_events).every((one) => one.startsWith("m.room.member"))).toBe(true);
-    expect(told((await list(client, { lazy_load_members: false, state_events: [["m.room.member", BOB]] })).rooms[0].state_events)).toEqual([`m.room.member ${BOB}`]);
+    expect(told((await list(client, { lazy_load_members: false, state_events: [["m.room.member", BOB]] })).rooms[0].state_events)).toEqual([
+      `m.room.member ${BOB}`,
+    ]);
   });
 
   it("S5 D17: timeline_limit 1, at most 20; p.limit 20, at most 100; the last element is the newest", async () => {
@@ -85,14 +120,21 @@ describe("entries", () => {
   });
 
   it("S5 B39: invited and left rooms are not listed; an account without rooms has an empty list (D8)", async () => {
-    const client = user({ "!a:test": room("A") }, { invite: { "!i:test": [ev.member("@x:test", "invite", {}, { sender: ALICE })] }, leave: { "!l:test": { timeline: [ev.member("@x:test", "leave")] } } });
+    const client = user(
+      { "!a:test": room("A") },
+      {
+        invite: { "!i:test": [ev.member("@x:test", "invite", {}, { sender: ALICE })] },
+        leave: { "!l:test": { timeline: [ev.member("@x:test", "leave")] } },
+      },
+    );
     expect(roomIds((await list(client)).rooms)).toEqual(["!a:test"]);
     expect(await list(user({}))).toEqual({ rooms: [], count: 0, p: { limit: 20, sort: ["by_recency"] } });
   });
 });
 
 describe("sorts", () => {
-  const at = (name: string, origin_server_ts: number, unread: { notification_count?: number; highlight_count?: number } = {}) => room(name, { timeline: [ev.message(ALICE, "x", { origin_server_ts })], unread });
+  const at = (name: string, origin_server_ts: number, unread: { notification_count?: number; highlight_count?: number } = {}) =>
+    room(name, { timeline: [ev.message(ALICE, "x", { origin_server_ts })], unread });
 
   it("S5 R16: by_recency by default: newest first; a room id breaks ties; unknown sorts are dropped, the answer's is a list", async () => {
     const client = user({ "!b:test": at("B", 5000), "!a:test": at("A", 5000), "!c:test": at("C", 9000) });
@@ -115,8 +157,10 @@ describe("sorts", () => {
 
   it("S5: by_name, A first, Unicode-aware; counts, highest first; the first sort counts most", async () => {
     const client = user({
-      "!1:test": at("zebra", 1, { notification_count: 3, highlight_count: 1 }), "!2:test": at("Äpfel", 2, { notification_count: 9 }),
-      "!3:test": at("Birne", 3, { notification_count: 5, highlight_count: 1 }), "!4:test": at("apple", 4),
+      "!1:test": at("zebra", 1, { notification_count: 3, highlight_count: 1 }),
+      "!2:test": at("Äpfel", 2, { notification_count: 9 }),
+      "!3:test": at("Birne", 3, { notification_count: 5, highlight_count: 1 }),
+      "!4:test": at("apple", 4),
     });
     const sorted = async (...sort: string[]) => roomIds((await list(client, { p: { sort } })).rooms);
     expect(await sorted("by_name")).toEqual(["!2:test", "!4:test", "!3:test", "!1:test"]);
@@ -126,8 +170,18 @@ describe("sorts", () => {
   });
 
   it("S5: by_space_order: order, then timestamp, then id; the place is sent", async () => {
-    const child = (id: string, content: Json, origin_server_ts: number) => ev.spaceChild(ALICE, id, { via: ["test"], ...content }, { origin_server_ts });
-    const space = { state: [...newRoom(ALICE, { type: "m.space" }), child("!d:test", {}, 2), child("!c:test", {}, 2), child("!b:test", { order: "b" }, 9), child("!a:test", { order: "c" }, 1), child("!e:test", {}, 1)] };
+    const child = (id: string, content: Json, origin_server_ts: number) =>
+      ev.spaceChild(ALICE, id, { via: ["test"], ...content }, { origin_server_ts });
+    const space = {
+      state: [
+        ...newRoom(ALICE, { type: "m.space" }),
+        child("!d:test", {}, 2),
+        child("!c:test", {}, 2),
+        child("!b:test", { order: "b" }, 9),
+        child("!a:test", { order: "c" }, 1),
+        child("!e:test", {}, 1),
+      ],
+    };
     const client = user({ "!s:test": space, ...Object.fromEntries(["a", "b", "c", "d", "e"].map((name) => [`!${name}:test`, room(name)])) });
     const answer = await list(client, { spaces: ["!s:test"], p: { sort: "by_space_order" } });
     expect(roomIds(answer.rooms)).toEqual(["!b:test", "!a:test", "!e:test", "!c:test", "!d:test"]);
@@ -141,7 +195,16 @@ describe("filters and spaces", () => {
     "!enc:test": room("Secrets", { state: [...newRoom(ALICE), ev.encryption(ALICE), ev.name(ALICE, "Secrets")] }),
     "!fav:test": room("Favourite", { account_data: [{ type: "m.tag", content: { tags: { "m.favourite": {} } } }] }),
     "!low:test": room("Low", { account_data: [{ type: "m.tag", content: { tags: { "m.lowpriority": {}, "m.favourite": {} } } }] }),
-    "!space:test": { state: [...newRoom(ALICE, { type: "m.space" }), ev.name(ALICE, "Space"), ev.spaceChild(ALICE, "!fav:test"), ev.spaceChild(ALICE, "!sub:test"), ev.spaceChild(ALICE, "!low:test", {}), ev.spaceChild(ALICE, "!foreign:test")] },
+    "!space:test": {
+      state: [
+        ...newRoom(ALICE, { type: "m.space" }),
+        ev.name(ALICE, "Space"),
+        ev.spaceChild(ALICE, "!fav:test"),
+        ev.spaceChild(ALICE, "!sub:test"),
+        ev.spaceChild(ALICE, "!low:test", {}),
+        ev.spaceChild(ALICE, "!foreign:test"),
+      ],
+    },
     "!sub:test": { state: [...newRoom(ALICE, { type: "m.space" }), ev.spaceChild(ALICE, "!enc:test")] },
   };
   const ofDms = { account_data: [{ type: "m.direct", content: { [BOB]: ["!dm:test"] } }] };
@@ -182,7 +245,12 @@ describe("filters and spaces", () => {
     const more = await client.sync({ room_list: { filters: { is_encrypted: null, tags: ["m.favourite"] } } }, { since: first.next });
     expect(more["room_list"].count).toBe(2);
     let { next } = more;
-    for (const change of [{ p: { sort: "by_name" } }, { state_events: [["m.room.name", ""]] }, { spaces: ["!space:test"] }, { filters: { tags: null } }]) {
+    for (const change of [
+      { p: { sort: "by_name" } },
+      { state_events: [["m.room.name", ""]] },
+      { spaces: ["!space:test"] },
+      { filters: { tags: null } },
+    ]) {
       const then = await client.sync({ room_list: change }, { since: next });
       expect(then["room_list"].rooms[0].name).toEqual(expect.any(String));
       ({ next } = then);

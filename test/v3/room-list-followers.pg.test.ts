@@ -15,7 +15,11 @@ beforeAll(async () => {
 });
 afterAll(() => t.stop());
 
-const room = (name: string, parts: RoomParts = {}): RoomParts => ({ state: [...newRoom(ALICE), ev.name(ALICE, name)], timeline: [ev.message(ALICE)], ...parts });
+const room = (name: string, parts: RoomParts = {}): RoomParts => ({
+  state: [...newRoom(ALICE), ev.name(ALICE, name)],
+  timeline: [ev.message(ALICE)],
+  ...parts,
+});
 const says = (parts: RoomParts = {}): RoomParts => ({ timeline: [ev.message(ALICE)], ...parts });
 
 /** A new user in rooms !a:test, !b:test and !c:test whose other streams follow the list, which shows two of them by name. */
@@ -23,10 +27,18 @@ async function follow(more: Json = {}) {
   count += 1;
   const me = `@me${count}:test`;
   const client = t.login(me, "PHONE", v2({ join: { "!a:test": room("a"), "!b:test": room("b"), "!c:test": room("c") } }));
-  const first = await client.sync({ room_list: { p: { limit: 2, sort: "by_name" } }, room: { room_id: "room_list" }, typing: { room_id: "room_list" }, receipts: { room_id: "room_list" }, ...more });
+  const first = await client.sync({
+    room_list: { p: { limit: 2, sort: "by_name" } },
+    room: { room_id: "room_list" },
+    typing: { room_id: "room_list" },
+    receipts: { room_id: "room_list" },
+    ...more,
+  });
   let { next } = first;
   return {
-    me, client, first,
+    me,
+    client,
+    first,
     deliver: (...responses: V2Parts[]) => t.deliver(client, ...responses.map((one) => v2(one))),
     next: async (body: Json = {}, timeout = 0) => {
       const answer = await client.sync(body, { since: next, timeout });
@@ -94,6 +106,25 @@ describe('"room_list" as a room_id', () => {
     expect(answer["room"].rooms["!b:test"].initial).toBe(true);
   });
 
+  it("S1 S4 S5: with spaces the direct children are tracked, also those that no page sent yet", async () => {
+    const me = `@me${(count += 1)}:test`;
+    const children = ["!a:test", "!b:test"].map((id) => ev.spaceChild(ALICE, id));
+    const space = { state: [...newRoom(ALICE, { type: "m.space" }), ...children], timeline: [ev.message(ALICE)] };
+    const client = t.login(me, "PHONE", v2({ join: { "!s:test": space, "!a:test": room("a"), "!b:test": room("b"), "!c:test": room("c") } }));
+    const follow = { typing: { room_id: "room_list" }, room: { room_id: "room_list" } };
+    const first = await client.sync({ room_list: { spaces: ["!s:test"], p: { sort: "by_name", limit: 1 } }, ...follow });
+    expect(first["room_list"].rooms).toHaveLength(1);
+    expect(Object.keys(first["room"].rooms).toSorted()).toEqual(["!a:test", "!b:test"]);
+    const typers = { ephemeral: [typing(BOB)] };
+    await t.deliver(client, v2({ join: { "!b:test": typers, "!c:test": typers } }));
+    const then = await client.sync({}, { since: first.next });
+    expect(then["typing"].events.map((event: Json) => event["room_id"])).toEqual(["!b:test"]);
+    await t.deliver(client, v2({ join: { "!s:test": { timeline: [ev.spaceChild(ALICE, "!b:test", {}), ev.spaceChild(ALICE, "!c:test")] } } }));
+    const moved = await client.sync({}, { since: then.next });
+    expect(Object.keys(moved["room"].rooms)).toEqual(["!c:test"]);
+    expect(moved["typing"].events.map((event: Json) => event["room_id"])).toContain("!c:test");
+  });
+
   it("S4: without a room_list there is nothing to follow; ending it ends what followed (D9)", async () => {
     const user = await follow();
     expect((await user.client.sync({ room: { room_id: "room_list" } }))["room"]).toEqual({ rooms: {} });
@@ -104,7 +135,9 @@ describe('"room_list" as a room_id', () => {
 
   it("S1 S5: typing and receipts of the rooms on the list, and of no other", async () => {
     const user = await follow();
-    await user.deliver({ join: { "!a:test": { ephemeral: [typing(BOB), receipt("$x", BOB)] }, "!c:test": { ephemeral: [typing(BOB), receipt("$x", BOB)] } } });
+    await user.deliver({
+      join: { "!a:test": { ephemeral: [typing(BOB), receipt("$x", BOB)] }, "!c:test": { ephemeral: [typing(BOB), receipt("$x", BOB)] } },
+    });
     const answer = await user.next();
     expect(answer["typing"].events).toEqual([{ type: "m.typing", room_id: "!a:test", content: { user_ids: [BOB] } }]);
     expect(Object.keys(answer["receipts"].rooms)).toEqual(["!a:test"]);
@@ -112,7 +145,7 @@ describe('"room_list" as a room_id', () => {
 
   it("D24: a room whose members cannot be had is left out alone, and starts when they are there", async () => {
     const me = `@me${count + 1}:test`;
-    routes.members("!a:test", (request) => request.token?.endsWith(me.slice(1, -5)) ? [ev.member(ALICE), ev.member(me)] : []);
+    routes.members("!a:test", (request) => (request.token?.endsWith(me.slice(1, -5)) ? [ev.member(ALICE), ev.member(me)] : []));
     const user = await follow({ room: { room_id: "room_list", room_member_limit: 5 } });
     expect(Object.keys(user.first["room"].rooms)).toEqual(["!a:test"]);
     routes.members("!b:test", [ev.member(ALICE), ev.member(me)]);

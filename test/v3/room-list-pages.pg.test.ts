@@ -11,7 +11,11 @@ beforeAll(async () => {
 });
 afterAll(() => t.stop());
 
-const room = (name: string, parts: RoomParts = {}): RoomParts => ({ state: [...newRoom(ALICE), ev.name(ALICE, name)], timeline: [ev.message(ALICE)], ...parts });
+const room = (name: string, parts: RoomParts = {}): RoomParts => ({
+  state: [...newRoom(ALICE), ev.name(ALICE, name)],
+  timeline: [ev.message(ALICE)],
+  ...parts,
+});
 const says = (parts: RoomParts = {}): RoomParts => ({ timeline: [ev.message(ALICE)], ...parts });
 const roomIds = (rooms: Json[]): string[] => rooms.map((one) => String(one["room_id"]));
 const LETTERS = ["a", "b", "c", "d", "e", "f", "g"];
@@ -22,7 +26,8 @@ function user(): V3Client {
   return t.login(`@me${count}:test`, "PHONE", v2({ join: Object.fromEntries(LETTERS.map((letter) => [`!${letter}:test`, room(letter)])) }));
 }
 const BY_NAME = { p: { limit: 2, sort: "by_name" } };
-const page = (client: V3Client, from: Answer, token: string, p: Json = {}) => client.sync({ room_list: { p: { since: token, ...p } } }, { since: from.next, timeout: 20_000 });
+const page = (client: V3Client, from: Answer, token: string, p: Json = {}) =>
+  client.sync({ room_list: { p: { since: token, ...p } } }, { since: from.next, timeout: 20_000 });
 const deliver = (client: V3Client, join: Record<string, RoomParts>) => t.deliver(client, v2({ join }));
 
 describe("pages", () => {
@@ -30,7 +35,11 @@ describe("pages", () => {
     const client = user();
     const first = await client.sync({ room_list: BY_NAME });
     expect(roomIds(first["room_list"].rooms)).toEqual(["!a:test", "!b:test"]);
-    await deliver(client, { "!g:test": { timeline: [ev.name(ALICE, "aa")] }, "!new:test": room("bb"), "!c:test": { timeline: [ev.name(ALICE, "z")] } });
+    await deliver(client, {
+      "!g:test": { timeline: [ev.name(ALICE, "aa")] },
+      "!new:test": room("bb"),
+      "!c:test": { timeline: [ev.name(ALICE, "z")] },
+    });
     await t.deliver(client, v2({ leave: { "!d:test": { timeline: [ev.member(client.userId, "leave")] } } }));
     const told: string[] = [];
     let token = first["room_list"].p.next;
@@ -53,14 +62,20 @@ describe("pages", () => {
     const two = await page(client, first, first["room_list"].p.next, { limit: 3 });
     expect(two["room_list"].p).toMatchObject({ limit: 3, sort: ["by_name"] });
     const three = await page(client, first, two["room_list"].p.next);
-    expect([roomIds(two["room_list"].rooms), roomIds(three["room_list"].rooms)]).toEqual([["!c:test", "!d:test", "!e:test"], ["!f:test", "!g:test"]]);
+    expect([roomIds(two["room_list"].rooms), roomIds(three["room_list"].rooms)]).toEqual([
+      ["!c:test", "!d:test", "!e:test"],
+      ["!f:test", "!g:test"],
+    ]);
     expect(three["room_list"].p).toEqual({ limit: 2, sort: ["by_name"] });
   });
 
   it("D14: other parameters of a page request change nothing", async () => {
     const client = user();
     const first = await client.sync({ room_list: BY_NAME });
-    const two = await client.sync({ room_list: { timeline_limit: 9, filters: { is_dm: true }, p: { since: first["room_list"].p.next, sort: "by_recency" } }, account_data: {} }, { since: first.next });
+    const two = await client.sync(
+      { room_list: { timeline_limit: 9, filters: { is_dm: true }, p: { since: first["room_list"].p.next, sort: "by_recency" } }, account_data: {} },
+      { since: first.next },
+    );
     expect(Object.keys(two).toSorted()).toEqual(["next", "room_list"]);
     expect(roomIds(two["room_list"].rooms)).toEqual(["!c:test", "!d:test"]);
     expect(await client.sync({}, { since: two.next })).toEqual({ next: expect.any(String) });
@@ -81,7 +96,14 @@ describe("pages", () => {
     await deliver(client, { "!a:test": says() });
     const later = await client.sync({}, { since: first.next });
     const other = await client.sync({ room_list: BY_NAME });
-    for (const [since, value] of [[later.next, token], [undefined, token], [sorted.next, token], [other.next, token], [first.next, "2"], [first.next, `${token}x`]] as const) {
+    for (const [since, value] of [
+      [later.next, token],
+      [undefined, token],
+      [sorted.next, token],
+      [other.next, token],
+      [first.next, "2"],
+      [first.next, `${token}x`],
+    ] as const) {
       const reply = await client.request({ room_list: { p: { since: value } } }, { since });
       expect([reply.status, reply.body["errcode"]]).toEqual([400, "M_INVALID_PARAM"]);
     }
@@ -187,7 +209,12 @@ describe("page one", () => {
   it("D16: any field of its rooms counts", async () => {
     const client = user();
     let answer = await client.sync({ room_list: { p: { limit: 2, sort: "by_name", since: "1" } } });
-    for (const change of [{ unread: { notification_count: 1 } }, { summary: { "m.joined_member_count": 9 } }, says(), { account_data: [{ type: "m.tag", content: { tags: { a: {} } } }] }]) {
+    for (const change of [
+      { unread: { notification_count: 1 } },
+      { summary: { "m.joined_member_count": 9 } },
+      says(),
+      { account_data: [{ type: "m.tag", content: { tags: { a: {} } } }] },
+    ]) {
       const waiting = client.sync({ room_list: { p: { since: "1" } } }, { since: answer.next, timeout: 30_000 });
       await deliver(client, { "!a:test": change });
       answer = await waiting;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ev, type Json, type MatrixEvent, newRoom, v2 } from "../support/fake-homeserver.ts";
+import { ev, type Json, type MatrixEvent, newRoom, toDevice, v2 } from "../support/fake-homeserver.ts";
 import { ids, memberships, RoomRoutes, users } from "../support/rooms.ts";
 import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
 
@@ -113,7 +113,11 @@ describe("the full list", () => {
     const waiting = client.sync({}, { since: first.next, timeout: 30_000 });
     const left = ev.member(BOB, "leave");
     const carl = ev.member("@carl:test");
-    list.splice(list.findIndex((event) => event.state_key === BOB), 1, left);
+    list.splice(
+      list.findIndex((event) => event.state_key === BOB),
+      1,
+      left,
+    );
     list.push(carl);
     await t.deliver(client, v2({ join: { [id]: { limited: true, prev_batch: "p2", timeline: [ev.message(ALICE)] } } }));
     const delta = await waiting;
@@ -164,6 +168,32 @@ describe("the full list", () => {
   });
 });
 
+it("S3 D19: a list that is fetched while to-device messages hold the other streams back is told whole", async () => {
+  rooms += 1;
+  const id = `!deltas${rooms}:test`;
+  const me = `@me${rooms}:test`;
+  const lazy = newRoom(ALICE).filter((event) => event.type !== "m.room.member");
+  routes.members(
+    id,
+    [ALICE, me, "@lazy:test"].map((user) => ev.member(user)),
+  );
+  const client = t.login(me, "PHONE", v2({ join: { [id]: { state: lazy, timeline: [ev.member(me)] } } }));
+  const first = await client.sync({ to_device: { limit: 1 } });
+  await t.deliver(
+    client,
+    v2({ to_device: [toDevice(ALICE)] }),
+    v2({ to_device: [toDevice(ALICE)], join: { [id]: { timeline: [ev.message(ALICE)] } } }),
+  );
+  const told: MatrixEvent[] = [];
+  let answer = await client.sync({ room_members: { room_id: id } }, { since: first.next });
+  told.push(...(answer["room_members"]?.events ?? []));
+  for (let n = 0; n < 3; n++) {
+    answer = await client.sync({}, { since: answer.next });
+    told.push(...(answer["room_members"]?.events ?? []));
+  }
+  expect(users(told).toSorted()).toEqual([ALICE, "@lazy:test", me].toSorted());
+});
+
 describe("authorisation", () => {
   it("D18 B41: a room that the user is not in is forbidden alone, told once; a join starts it", async () => {
     const { id, me, client } = room();
@@ -180,7 +210,11 @@ describe("authorisation", () => {
     expect(then["room_members"]).not.toHaveProperty("errcode");
   });
 
-  for (const [how, sender, membership] of [["leaving", "me", "leave"], ["a kick", ALICE, "leave"], ["a ban", ALICE, "ban"]] as const) {
+  for (const [how, sender, membership] of [
+    ["leaving", "me", "leave"],
+    ["a kick", ALICE, "leave"],
+    ["a ban", ALICE, "ban"],
+  ] as const) {
     it(`D18 B39: after ${how} a last update has the own leave event, then nothing, until a join`, async () => {
       const { id, me, client } = room();
       const first = await start(client, id);
@@ -201,7 +235,10 @@ describe("authorisation", () => {
   it("D18 I4: what a limit holds back of a room that was left is still told, the own leave last", async () => {
     const { id, me, client } = room();
     const first = await start(client, id, { p: { limit: 2 } });
-    await t.deliver(client, v2({ leave: { [id]: { timeline: [ev.member("@a:test"), ev.member("@b:test"), ev.member("@c:test"), ev.member(me, "leave")] } } }));
+    await t.deliver(
+      client,
+      v2({ leave: { [id]: { timeline: [ev.member("@a:test"), ev.member("@b:test"), ev.member("@c:test"), ev.member(me, "leave")] } } }),
+    );
     const one = await client.sync({}, { since: first.next });
     expect(users(one["room_members"].events)).toEqual(["@a:test", "@b:test"]);
     const two = await client.sync({}, { since: one.next, timeout: 30_000 });

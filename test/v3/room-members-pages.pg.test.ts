@@ -52,15 +52,30 @@ describe("TestHandlerRoomMember", () => {
 
   it("TestHandlerRoomMember R17 R18 R19: pages of a big room go on with the first answer's token, and do not move it", async () => {
     const { id, client } = room(["@alice:test", "@eve:test", "@charlie:test", "@doris:test", "@bob:test"].map((user) => ev.member(user)));
-    expect(await allPages(client, id, { limit: 2, sort: "by_name" })).toEqual(["@alice:test", "@bob:test", "@charlie:test", "@doris:test", "@eve:test", expect.stringMatching(/^@me/)]);
+    expect(await allPages(client, id, { limit: 2, sort: "by_name" })).toEqual([
+      "@alice:test",
+      "@bob:test",
+      "@charlie:test",
+      "@doris:test",
+      "@eve:test",
+      expect.stringMatching(/^@me/),
+    ]);
   });
 
   it("TestHandlerRoomMember S3: sorting by power level and by name", async () => {
     const members = [named(ALICE, "ZAlice"), ev.member(BOB), named("@charlie:test", "YCharlie")];
     const a = room(members);
-    expect(withoutMe((await a.client.sync({ room_members: { room_id: a.id, p: { sort: "by_name" } } }))["room_members"].events)).toEqual([BOB, "@charlie:test", ALICE]);
+    expect(withoutMe((await a.client.sync({ room_members: { room_id: a.id, p: { sort: "by_name" } } }))["room_members"].events)).toEqual([
+      BOB,
+      "@charlie:test",
+      ALICE,
+    ]);
     const b = room(members);
-    expect(withoutMe((await b.client.sync({ room_members: { room_id: b.id, p: { sort: "by_pl" } } }))["room_members"].events)).toEqual([ALICE, BOB, "@charlie:test"]);
+    expect(withoutMe((await b.client.sync({ room_members: { room_id: b.id, p: { sort: "by_pl" } } }))["room_members"].events)).toEqual([
+      ALICE,
+      BOB,
+      "@charlie:test",
+    ]);
   });
 
   it("TestHandlerRoomMember R18 I5: who joins while the client paginates is in no page", async () => {
@@ -76,19 +91,47 @@ describe("TestHandlerRoomMember", () => {
 
 describe("order", () => {
   it("S3: names compare case-folded by code point, the user id without @ stands in, the user id breaks ties", async () => {
-    const members = [named("@1:test", "STRASSE b"), named("@2:test", "straße a"), named("@3:test", "Ärger"), named("@5:test", "zoe"), named("@4:test", "Zoe"), ev.member("@Strange:test"), named("@9:test", "")];
+    const members = [
+      named("@1:test", "STRASSE b"),
+      named("@2:test", "straße a"),
+      named("@3:test", "Ärger"),
+      named("@5:test", "zoe"),
+      named("@4:test", "Zoe"),
+      ev.member("@Strange:test"),
+      named("@9:test", ""),
+    ];
     const { id, client } = room(members);
-    expect(withoutMe((await client.sync({ room_members: { room_id: id, p: { sort: "by_name" } } }))["room_members"].events)).toEqual(["@9:test", "@Strange:test", "@2:test", "@1:test", "@4:test", "@5:test", "@3:test"]);
+    expect(withoutMe((await client.sync({ room_members: { room_id: id, p: { sort: "by_name" } } }))["room_members"].events)).toEqual([
+      "@9:test",
+      "@Strange:test",
+      "@2:test",
+      "@1:test",
+      "@4:test",
+      "@5:test",
+      "@3:test",
+    ]);
   });
 
   it("S3 B44: levels given as strings count; the rest have users_default; then by name", async () => {
     const levels = ev.powerLevels(ALICE, { [ALICE]: 50, [BOB]: "100", "@c:test": "-5", "@d:test": "much" }, { users_default: 10 });
-    const { id, client } = room(["@d:test", "@c:test", ALICE, "@e:test", BOB].map((user) => ev.member(user)), [ev.create(ALICE), levels]);
-    expect(withoutMe((await client.sync({ room_members: { room_id: id } }))["room_members"].events)).toEqual([BOB, ALICE, "@d:test", "@e:test", "@c:test"]);
+    const { id, client } = room(
+      ["@d:test", "@c:test", ALICE, "@e:test", BOB].map((user) => ev.member(user)),
+      [ev.create(ALICE), levels],
+    );
+    expect(withoutMe((await client.sync({ room_members: { room_id: id } }))["room_members"].events)).toEqual([
+      BOB,
+      ALICE,
+      "@d:test",
+      "@e:test",
+      "@c:test",
+    ]);
   });
 
   it("S3 B44: without power levels the creator has 100", async () => {
-    const { id, client } = room(["@a:test", "@z:test", "@m:test"].map((user) => ev.member(user)), [ev.create("@z:test")]);
+    const { id, client } = room(
+      ["@a:test", "@z:test", "@m:test"].map((user) => ev.member(user)),
+      [ev.create("@z:test")],
+    );
     expect(withoutMe((await client.sync({ room_members: { room_id: id } }))["room_members"].events)).toEqual(["@z:test", "@a:test", "@m:test"]);
   });
 
@@ -96,17 +139,31 @@ describe("order", () => {
     const levels = ev.powerLevels(ALICE, { "@m:test": 1000 });
     const members = ["@a:test", "@z:test", "@m:test"].map((user) => ev.member(user));
     const twelve = room(members, [ev.create("@z:test", { room_version: "12", additional_creators: ["@a:test"] }), levels]);
-    expect(withoutMe((await twelve.client.sync({ room_members: { room_id: twelve.id } }))["room_members"].events)).toEqual(["@a:test", "@z:test", "@m:test"]);
+    expect(withoutMe((await twelve.client.sync({ room_members: { room_id: twelve.id } }))["room_members"].events)).toEqual([
+      "@a:test",
+      "@z:test",
+      "@m:test",
+    ]);
     for (const content of [{ room_version: "11" }, { room_version: undefined }]) {
       const old = room(members, [ev.create("@z:test", content), levels]);
-      expect(withoutMe((await old.client.sync({ room_members: { room_id: old.id } }))["room_members"].events)).toEqual(["@m:test", "@a:test", "@z:test"]);
+      expect(withoutMe((await old.client.sync({ room_members: { room_id: old.id } }))["room_members"].events)).toEqual([
+        "@m:test",
+        "@a:test",
+        "@z:test",
+      ]);
     }
   });
 });
 
 describe("parameters", () => {
   it("S3: membership chooses whom pages hold; joined and invited by default", async () => {
-    const members = [ev.member("@j:test"), ev.member("@i:test", "invite"), ev.member("@l:test", "leave"), ev.member("@b:test", "ban"), ev.member("@k:test", "knock")];
+    const members = [
+      ev.member("@j:test"),
+      ev.member("@i:test", "invite"),
+      ev.member("@l:test", "leave"),
+      ev.member("@b:test", "ban"),
+      ev.member("@k:test", "knock"),
+    ];
     const { id, client } = room(members);
     const first = await client.sync({ room_members: { room_id: id } });
     expect(withoutMe(first["room_members"].events)).toEqual(["@i:test", "@j:test"]);
@@ -132,6 +189,19 @@ describe("parameters", () => {
     expect(withoutMe(sorted["room_members"].events)).toEqual(["@zoe:test", ALICE]);
     const limited = await a.client.sync({ room_members: { p: { limit: 1 } } }, { since: sorted.next, timeout: 50 });
     expect(limited).toEqual({ next: expect.any(String) });
+  });
+
+  it("D13 R5: another room starts at its page one; a page token of the room before is refused (D15)", async () => {
+    const { id, me, client } = room([ev.member(ALICE), ev.member(BOB)]);
+    const second = `${id}2`;
+    routes.members(second, [ev.member("@x:test"), ev.member(me)]);
+    await client.sync();
+    await t.deliver(client, v2({ join: { [second]: { state: newRoom(ALICE), timeline: [ev.member(me)] } } }));
+    const first = await client.sync({ room_members: { room_id: id, p: { limit: 1 } } });
+    const other = await client.sync({ room_members: { room_id: second, p: { limit: 9 } } }, { since: first.next });
+    expect(users(other["room_members"].events).toSorted()).toEqual([me, "@x:test"].toSorted());
+    const reply = await client.request({ room_members: { p: { since: first["room_members"].p.next } } }, { since: other.next });
+    expect([reply.status, reply.body["errcode"]]).toEqual([400, "M_INVALID_PARAM"]);
   });
 
   it("D8: the stream is there the first time, also without a room", async () => {
@@ -172,7 +242,11 @@ describe("page one and page tokens", () => {
     expect(same).toEqual({ next: expect.any(String) });
     const waiting = client.sync({ room_members: { p: { since: "1" } } }, { since: same.next, timeout: 30_000 });
     // Page two changes: no news.
-    await t.deliver(client, v2({ join: { [id]: { timeline: [ev.member("@zoe:test")] } } }), v2({ join: { [id]: { timeline: [ev.member("@bea:test")] } } }));
+    await t.deliver(
+      client,
+      v2({ join: { [id]: { timeline: [ev.member("@zoe:test")] } } }),
+      v2({ join: { [id]: { timeline: [ev.member("@bea:test")] } } }),
+    );
     const then = await waiting;
     expect(users(then["room_members"].events)).toEqual([ALICE, "@bea:test"]);
     expect(then["room_members"].p.next).toEqual(expect.any(String));

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { toDevice, v2 } from "../support/fake-homeserver.ts";
@@ -23,7 +24,10 @@ const session = fc.nat({ max: 2 });
 const limit = fc.integer({ min: 1, max: 6 });
 const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
-    { weight: 6, arbitrary: fc.record({ kind: fc.constant("deliver" as const), counts: fc.array(fc.nat({ max: 7 }), { minLength: 1, maxLength: 3 }) }) },
+    {
+      weight: 6,
+      arbitrary: fc.record({ kind: fc.constant("deliver" as const), counts: fc.array(fc.nat({ max: 7 }), { minLength: 1, maxLength: 3 }) }),
+    },
     { weight: 12, arbitrary: fc.record({ kind: fc.constant("sync" as const), session, limit, lost: fc.boolean() }) },
     { weight: 3, arbitrary: fc.record({ kind: fc.constant("old" as const), session }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom("drop" as const, "end" as const), session }) },
@@ -80,7 +84,7 @@ class Run {
     if (free === undefined) return;
     const known = new Set(this.sessions.map((one) => one?.id));
     const answer = await this.client.sync({ to_device: { limit: most } });
-    expect(this.told(answer)).toEqual(this.due(0, most));
+    assert.deepEqual(this.told(answer), this.due(0, most));
     const id = (await this.list()).find((one) => !known.has(one)) ?? "";
     this.sessions[free] = { id, token: answer.next, place: this.placeAfter(answer, most, 0), old: null, acked: 0, takesPart: true };
   }
@@ -95,7 +99,7 @@ class Run {
     const answer = await this.client.sync({ to_device: { limit: most } }, { since: model.token });
     model.takesPart = true;
     this.acknowledge(model, model.place);
-    expect(this.told(answer), "oldest first, nothing lost, doubles only of what was not acknowledged").toEqual(this.due(model.place, most));
+    assert.deepEqual(this.told(answer), this.due(model.place, most), "oldest first, nothing lost, doubles only of what was not acknowledged");
     if (lost) return;
     model.old = { token: model.token, place: model.place };
     model.place = this.placeAfter(answer, most, model.place);
@@ -105,7 +109,7 @@ class Run {
   async again(model: Model): Promise<void> {
     if (!model.old || !model.takesPart) return;
     const answer = await this.client.sync({ to_device: { limit: 1000 } }, { since: model.old.token });
-    expect(this.told(answer), "an older token: all after it, less what is purged").toEqual(this.due(model.old.place, 1000));
+    assert.deepEqual(this.told(answer), this.due(model.old.place, 1000), "an older token: all after it, less what is purged");
   }
 
   async drop(model: Model): Promise<void> {
@@ -120,7 +124,7 @@ class Run {
 
   async end(index: number, model: Model): Promise<void> {
     const reply = await this.client.fetch("DELETE", `/_matrix/client/unstable/syncv3/sessions/${model.id}`);
-    expect(reply.status).toBe(200);
+    assert.equal(reply.status, 200);
     this.purge();
     this.sessions[index] = undefined;
     if (this.sessions.some((one) => one !== undefined)) this.purge();
@@ -130,7 +134,9 @@ class Run {
     const model = "session" in step ? this.sessions[step.session] : undefined;
     switch (step.kind) {
       case "deliver": {
-        const responses = step.counts.map((count) => v2({ to_device: Array.from({ length: count }, () => toDevice("@bob:test", { n: ++this.sent })) }));
+        const responses = step.counts.map((count) =>
+          v2({ to_device: Array.from({ length: count }, () => toDevice("@bob:test", { n: ++this.sent })) }),
+        );
         return t.deliver(this.client, ...responses);
       }
       case "restart": {

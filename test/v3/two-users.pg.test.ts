@@ -24,7 +24,10 @@ async function both(): Promise<[[V3Client, Answer], [V3Client, Answer]]> {
   for (const client of logins) await t.hs.waitForPoll(client.token);
   const [bob, charlie] = logins;
   if (!bob || !charlie || !answers[0] || !answers[1]) throw new Error("two are two");
-  return [[bob, answers[0]], [charlie, answers[1]]];
+  return [
+    [bob, answers[0]],
+    [charlie, answers[1]],
+  ];
 }
 
 it("I7: two users in a room both get each event, with what is theirs alone in unsigned", async () => {
@@ -40,7 +43,10 @@ it("I7: two users in a room both get each event, with what is theirs alone in un
 });
 
 it("I7: each sees the order, and only the events, that the own v2 sync shows", async () => {
-  const [bob, charlie] = [t.login("@b2:test", "D", v2({ join: { [ROOM]: { state } } })), t.login("@c2:test", "D", v2({ join: { [ROOM]: { state } } }))];
+  const [bob, charlie] = [
+    t.login("@b2:test", "D", v2({ join: { [ROOM]: { state } } })),
+    t.login("@c2:test", "D", v2({ join: { [ROOM]: { state } } })),
+  ];
   t.hs.on("GET", "/_matrix/client/v3/rooms/:room/messages", { body: { chunk: [], start: "p" } });
   const [bob1, charlie1] = [await bob.sync({ room: { room_id: ROOM } }), await charlie.sync({ room: { room_id: ROOM } })];
   const [a, b, hidden] = [ev.message(BOB), ev.message(CHARLIE), ev.message("@ignored:test")];
@@ -51,7 +57,10 @@ it("I7: each sees the order, and only the events, that the own v2 sync shows", a
 });
 
 it("I7: what one has left goes on for the other", async () => {
-  const [bob, charlie] = [t.login("@b3:test", "D", v2({ join: { [ROOM]: { state } } })), t.login("@c3:test", "D", v2({ join: { [ROOM]: { state } } }))];
+  const [bob, charlie] = [
+    t.login("@b3:test", "D", v2({ join: { [ROOM]: { state } } })),
+    t.login("@c3:test", "D", v2({ join: { [ROOM]: { state } } })),
+  ];
   const [bob1, charlie1] = [await bob.sync({ room: { room_id: ROOM } }), await charlie.sync({ room: { room_id: ROOM } })];
   const leave = ev.member("@c3:test", "leave");
   await t.deliver(charlie, v2({ leave: { [ROOM]: { timeline: [leave] } } }));

@@ -139,7 +139,7 @@ it("D18 B41: a room that the user is not in holds M_FORBIDDEN, once, and the oth
   expect(Object.keys(await user.sync({}, { since: first.next }))).toEqual(["next"]);
 });
 
-it("S1 S5: \"room_list\" follows every room that the list tracks, and those that join it", async () => {
+it('S1 S5: "room_list" follows every room that the list tracks, and those that join it', async () => {
   const user = login("@s1list:test");
   await user.sync();
   await t.deliver(user, types(A, BOB));

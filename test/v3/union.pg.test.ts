@@ -14,14 +14,24 @@ afterAll(() => t.stop());
 
 /** All streams: the union of which is to be what v2 shows. */
 const EVERYTHING = {
-  to_device: { limit: 1000 }, room_list: { p: { limit: 100 } }, room: { room_id: "room_list", timeline_limit: 100, state: [["*", "*"]] },
-  typing: { room_id: "room_list" }, receipts: { room_id: "room_list" }, account_data: { rooms: "*" }, presence: {}, invites: {}, e2ee: {},
+  to_device: { limit: 1000 },
+  room_list: { p: { limit: 100 } },
+  room: { room_id: "room_list", timeline_limit: 100, state: [["*", "*"]] },
+  typing: { room_id: "room_list" },
+  receipts: { room_id: "room_list" },
+  account_data: { rooms: "*" },
+  presence: {},
+  invites: {},
+  e2ee: {},
 };
 
 const small = fc.nat({ max: 5 });
 const operation: fc.Arbitrary<Operation> = fc.record({ kind: fc.constantFrom(...OPERATIONS), room: small, who: small, value: small });
 /** Responses; after those with `look` the v3 client asks. */
-const responses = fc.array(fc.record({ operations: fc.array(operation, { minLength: 1, maxLength: 12 }), look: fc.boolean() }), { minLength: 1, maxLength: 12 });
+const responses = fc.array(fc.record({ operations: fc.array(operation, { minLength: 1, maxLength: 12 }), look: fc.boolean() }), {
+  minLength: 1,
+  maxLength: 12,
+});
 
 let runs = 0;
 type Responses = readonly { readonly operations: readonly Operation[]; readonly look: boolean }[];
@@ -30,7 +40,9 @@ type Responses = readonly { readonly operations: readonly Operation[]; readonly 
 async function compare(all: Responses, deliver: (client: V3Client, response: Json) => Promise<void>, limit = 1000): Promise<void> {
   const me = `@u${++runs}:test`;
   const world = new World(me, 3);
-  t.hs.on("GET", "/_matrix/client/v3/rooms/:room/members", ({ params }) => ({ body: { chunk: world.members(params["room"] ?? "") } }));
+  t.hs.on("GET", "/_matrix/client/v3/rooms/:room/members", ({ params, query }) => ({
+    body: { chunk: world.members(params["room"] ?? "", query.get("at")) },
+  }));
   t.hs.on("GET", "/_matrix/client/v3/rooms/:room/messages", { body: { chunk: [], start: "p" } });
   const first = world.respond([]);
   const client = t.login(me, "PHONE", first);
@@ -50,7 +62,8 @@ async function compare(all: Responses, deliver: (client: V3Client, response: Jso
       const before = new Set(union.seen);
       answer = await client.sync({}, { since: answer.next });
       union.applyV3(me, answer);
-      for (const id of union.seen) if (!before.has(id)) expect(union.toDevice.length, "keys before what they open").toBeGreaterThanOrEqual(keysOf.get(id) ?? 0);
+      for (const id of union.seen)
+        if (!before.has(id)) expect(union.toDevice.length, "keys before what they open").toBeGreaterThanOrEqual(keysOf.get(id) ?? 0);
     } while (union.toDevice.length < old.toDevice.length);
     expect(union.summary()).toEqual(old.summary());
     for (const id of union.seen) expect(old.seen).toContain(id);
@@ -60,7 +73,10 @@ async function compare(all: Responses, deliver: (client: V3Client, response: Jso
 }
 
 it("I11: what a v2 client has seen, the union of streams has shown, nothing less, nothing more", async () => {
-  await fc.assert(fc.asyncProperty(responses, (all) => compare(all, (client, response) => t.deliver(client, response))), { numRuns: 40 });
+  await fc.assert(
+    fc.asyncProperty(responses, (all) => compare(all, (client, response) => t.deliver(client, response))),
+    { numRuns: 40 },
+  );
 }, 120_000);
 
 it("D19 I4: answers that a to-device limit splits are together the whole, and no message is later than the events it came with", async () => {
@@ -72,7 +88,9 @@ it("I11 I9: also while a client waits for what comes, as it comes", async () => 
   const live = async (all: Responses) => {
     const [me, end] = [`@u${++runs}:test`, toDevice("@bob:test", { n: "end" })];
     const world = new World(me, 3);
-    t.hs.on("GET", "/_matrix/client/v3/rooms/:room/members", ({ params }) => ({ body: { chunk: world.members(params["room"] ?? "") } }));
+    t.hs.on("GET", "/_matrix/client/v3/rooms/:room/members", ({ params, query }) => ({
+      body: { chunk: world.members(params["room"] ?? "", query.get("at")) },
+    }));
     const client = t.login(me, "PHONE", world.respond([]));
     const [old, union] = [new SyncView(), new SyncView()];
     let answer = await client.sync(EVERYTHING);
@@ -103,7 +121,10 @@ it("I8: a v2 response that says again what the one before it said changes nothin
     const { to_device: _messages, device_lists: _lists, ...again } = response;
     await t.deliver(client, response, again);
   };
-  await fc.assert(fc.asyncProperty(responses, (all) => compare(all, twice)), { numRuns: 25 });
+  await fc.assert(
+    fc.asyncProperty(responses, (all) => compare(all, twice)),
+    { numRuns: 25 },
+  );
 }, 120_000);
 
 it("I6 D22: restarts between any two responses are invisible", async () => {
@@ -112,5 +133,8 @@ it("I6 D22: restarts between any two responses are invisible", async () => {
     await t.restart();
     await t.hs.waitForPoll(client.token);
   };
-  await fc.assert(fc.asyncProperty(responses, (all) => compare(all.slice(0, 5), restarting)), { numRuns: 6 });
+  await fc.assert(
+    fc.asyncProperty(responses, (all) => compare(all.slice(0, 5), restarting)),
+    { numRuns: 6 },
+  );
 }, 120_000);

@@ -61,6 +61,16 @@ describe("fetched history", () => {
     expect((await chunks()).at(-1)?.["prev_batch"]).toBe("p3");
   });
 
+  test("a shorter chunk from the same place, fetched at the same time, changes nothing", async () => {
+    const [create, member] = newRoom(me.me) as [MatrixEvent, MatrixEvent];
+    const messages = [1, 2, 3, 4].map((n) => ev.message(BOB, String(n))).toReversed();
+    await me.step({ join: { [ROOM]: { limited: true, prev_batch: "p", state: [create, member], timeline: [ev.message(BOB)] } } });
+    await older(messages, [create], "p4");
+    const before = await chunks();
+    expect(await older(messages.slice(0, 2), [create, ev.topic(BOB, "later")], "p2")).toEqual({ stored: 0, oldest: -4 });
+    expect(await chunks()).toEqual(before);
+  });
+
   test("history that a later timeline brings again is known (B35); redacting it is noted", async () => {
     await me.step({ join: { [ROOM]: { limited: true, prev_batch: "p", state: newRoom(me.me), timeline: [ev.message(BOB)] } } });
     const old = ev.message(BOB, "secret");

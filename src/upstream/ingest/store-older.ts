@@ -36,7 +36,7 @@ export async function storeOlder(deps: IngestDeps, input: OlderInput): Promise<O
 
 async function store(tx: Tx, input: OlderInput, events: readonly CutEvent[], state: readonly CutEvent[]): Promise<OlderResult> {
   const { account, roomId } = input;
-  const [, lowest, known] = await Promise.all([
+  const [, oldestKnown, known] = await Promise.all([
     lockAccount(tx, account),
     readOldest(tx, account, roomId),
     readStoredIds(
@@ -47,6 +47,9 @@ async function store(tx: Tx, input: OlderInput, events: readonly CutEvent[], sta
     ),
   ]);
   const fresh = events.filter((event) => !known.has(event.event_id));
+  const lowest = oldestKnown.idx;
+  // Another process fetched from the same place, and further: what this chunk ends with is not where the history ends.
+  if (fresh.length === 0 && events.length > 0 && events.at(-1)?.event_id !== oldestKnown.event_id) return { stored: 0, oldest: lowest };
   const rows = fresh.map(({ event_id, unsigned, age_ts }, index) => ({ idx: lowest - 1 - index, event_id, unsigned, age_ts }));
   const oldest = lowest - fresh.length;
   const chunk = { idx: oldest, prev_batch: input.prevBatch, state: state.map((event) => event.event_id) };
