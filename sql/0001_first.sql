@@ -28,6 +28,7 @@ create table devices (
   one_time_keys text      not null default '{}',       -- device_one_time_keys_count, JSON object
   fallback_keys text,                                  -- device_unused_fallback_key_types, JSON list; null: never told
   counts_seq  bigint      not null default 0,          -- seq at which those two last changed
+  seen_at     timestamptz not null default now(),      -- when a client of the device was last seen: polling stops 30 days later (S2)
   created_at  timestamptz not null default now(),
   unique (account, device_id)
 );

@@ -25,8 +25,6 @@ export type TokenStore = {
   proven(hash: Buffer, ref: DeviceRef): Promise<void>;
   /** The homeserver has just refused the token. */
   dead(hash: Buffer, softLogout: boolean): Promise<void>;
-  /** A client of the account has just been seen. */
-  seen(account: AccountNo): Promise<void>;
 };
 
 /** See startPass and passAnswer of the store. */

@@ -2,7 +2,6 @@
 
 import { randomUUID } from "node:crypto";
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { LRUCache } from "lru-cache";
 import type { Logger } from "../base/logger.ts";
 import type { Auth, RouteContext, RoutePlugin } from "../faces/route.ts";
 import type { Feed } from "../feed/hub.ts";
@@ -53,8 +52,7 @@ const CORS_HEADERS = {
   "access-control-allow-headers": "X-Requested-With, Content-Type, Authorization, Date",
 } as const;
 
-/** How often an account is noted as seen, and how long a stopping server waits for answers that are being sent. */
-const SEEN_EVERY_MS = 300_000;
+/** How long a stopping server waits for answers that are being sent. */
 const STOP_MS = 8_000;
 
 const V3_SYNC = "/_matrix/client/v3/sync";
@@ -152,7 +150,6 @@ function routeContext(
   stopping: AbortSignal,
 ): RouteContext {
   const perDevice = new InProgress<DeviceNo>(limits.perDevice);
-  const seen = new LRUCache<AccountNo, true>({ max: 100_000, ttl: SEEN_EVERY_MS, ttlResolution: 0, perf: { now: deps.now } });
   const scopeOf = (request: FastifyRequest): Scope => {
     const scope = scopes.get(request);
     if (!scope) throw new Error("A request without a scope");
@@ -165,10 +162,6 @@ function routeContext(
       if (query.has("user_id")) throw forbidden("Acting as another user (user_id) is not supported here");
       const who = await auth.verify(token);
       scopeOf(request).onDone(perDevice.enter(who.device));
-      if (!seen.has(who.account)) {
-        seen.set(who.account, true);
-        await deps.tokens.seen(who.account);
-      }
       deps.ensurePolling(who.account, who.device);
       return who;
     },

@@ -4,7 +4,7 @@ import type { SecretBox } from "../base/secret-box.ts";
 import type { Forgetting, PassQueue, TokenStore } from "../api/ports.ts";
 import type { Sql } from "../store/db.ts";
 import { writeTx } from "../store/db.ts";
-import { deleteAccount, deleteDevice, findDevice, pollState, touchAccounts } from "../store/devices.ts";
+import { deleteAccount, deleteDevice, findDevice, pollState } from "../store/devices.ts";
 import { findDevices, forgetRoom } from "../store/forget.ts";
 import { isWaiting, passAnswer, startPass } from "../store/passed-answers.ts";
 import { findToken, markDead, markVerified, registerToken, sealToken } from "../store/tokens.ts";
@@ -25,7 +25,6 @@ export function tokenStore(sql: Sql, box: SecretBox): TokenStore {
     register: ({ token, userId, deviceId }) => registerToken(sql, { ...sealToken(box, token), userId, deviceId }),
     proven: (hash) => markVerified(sql, [{ tokenHash: hash, agoMs: 0 }]),
     dead: (hash, softLogout) => markDead(sql, hash, softLogout),
-    seen: (account) => touchAccounts(sql, [account]),
   };
 }
 

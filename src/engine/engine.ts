@@ -37,7 +37,10 @@ export type EngineOptions = {
 };
 
 export const ENGINE_DEFAULTS: EngineOptions = {
-  sessionIdleMs: 7 * 24 * 3600 * 1000, sessionsPerDevice: 100, firstContactMs: 60_000, fetchMs: 10_000,
+  sessionIdleMs: 7 * 24 * 3600 * 1000,
+  sessionsPerDevice: 100,
+  firstContactMs: 60_000,
+  fetchMs: 10_000,
 };
 
 export type EngineDeps = {
@@ -98,7 +101,9 @@ export class Engine {
     // Listens from its arrival on, so that of two requests that arrive together it is sure which one ends the other.
     let params: SessionState["params"] | null = null;
     const waiter = new Waiter(
-      this.#deps.feed, request.account, (wake) => meaningOf(wake, { device: request.device, session: token?.session, arrival, params }),
+      this.#deps.feed,
+      request.account,
+      (wake) => meaningOf(wake, { device: request.device, session: token?.session, arrival, params }),
       [request.signal, this.#draining.signal],
     );
     try {
@@ -147,7 +152,10 @@ export class Engine {
     const had = "to_device" in state.params;
     const has = "to_device" in merged.params;
     const freed = await useSession(this.#deps.sql, {
-      account: request.account, session: token.session, state: token.state, position: token.position,
+      account: request.account,
+      session: token.session,
+      state: token.state,
+      position: token.position,
       acked: had ? token.toDevice : null,
       takesPart: has ? true : had ? false : null,
       presence: "presence" in merged.params,
@@ -200,10 +208,12 @@ export class Engine {
     for (const need of needs) {
       late.add(needKey(need));
       // The fetcher has told why, if it fails.
-      void fetch(request.account, need).catch(() => undefined).finally(() => {
-        late.delete(needKey(need));
-        waiter.nudge();
-      });
+      void fetch(request.account, need)
+        .catch(() => undefined)
+        .finally(() => {
+          late.delete(needKey(need));
+          waiter.nudge();
+        });
     }
     let end: WaitEnd = "look";
     while (end !== "superseded" && needs.some((need) => late.has(needKey(need))) && now() < deadline && !waiter.stopped.aborted) {

@@ -10,7 +10,10 @@ const OTHER = 2 as DeviceNo;
 
 type News = Wake & { type: "news" };
 const news = (kinds: WakeKind[] | null, device: DeviceNo | null = ME): News => ({
-  type: "news", account: 1 as AccountNo, ...(device !== null && { device }), ...(kinds && { kinds: new Set(kinds), rooms: new Set<RoomId>() }),
+  type: "news",
+  account: 1 as AccountNo,
+  ...(device !== null && { device }),
+  ...(kinds && { kinds: new Set(kinds), rooms: new Set<RoomId>() }),
 });
 
 const asking = (...keys: StreamKey[]) => Object.fromEntries(keys.map((key) => [key, {}]));
@@ -28,7 +31,19 @@ const CHANGES: Readonly<Record<StreamKey, readonly WakeKind[]>> = {
   presence: ["presence"],
   e2ee: ["device_lists"],
 };
-const KINDS: readonly WakeKind[] = ["timeline", "state", "members", "facts", "typing", "receipts", "account_data", "presence", "invites", "to_device", "device_lists"];
+const KINDS: readonly WakeKind[] = [
+  "timeline",
+  "state",
+  "members",
+  "facts",
+  "typing",
+  "receipts",
+  "account_data",
+  "presence",
+  "invites",
+  "to_device",
+  "device_lists",
+];
 
 describe("which wake-ups concern a request (D7)", () => {
   it("every stream has its row here", () => {
@@ -42,7 +57,11 @@ describe("which wake-ups concern a request (D7)", () => {
 
   it("D7: a request for nothing is concerned by nothing but the end of a token, the first answer, and what is not known", () => {
     expect(KINDS.filter((kind) => interestedIn(news([kind]), {}, ME))).toEqual([]);
-    expect([interestedIn(news(["complete"]), {}, ME), interestedIn(news(["gone"]), {}, ME), interestedIn(news(null), {}, ME)]).toEqual([true, true, true]);
+    expect([interestedIn(news(["complete"]), {}, ME), interestedIn(news(["gone"]), {}, ME), interestedIn(news(null), {}, ME)]).toEqual([
+      true,
+      true,
+      true,
+    ]);
   });
 
   it("D7: of several kinds and several streams one that fits is enough", () => {
@@ -51,7 +70,10 @@ describe("which wake-ups concern a request (D7)", () => {
   });
 
   it("I9: to-device messages and device lists of another device do not concern it, what they came with does", () => {
-    for (const [kind, key] of [["to_device", "to_device"], ["device_lists", "e2ee"]] as const) {
+    for (const [kind, key] of [
+      ["to_device", "to_device"],
+      ["device_lists", "e2ee"],
+    ] as const) {
       expect(interestedIn(news([kind], OTHER), asking(key), ME)).toBe(false);
       expect(interestedIn(news([kind], null), asking(key), ME)).toBe(true);
     }

@@ -11,7 +11,10 @@ const merged = (...bodies: Record<string, unknown>[]) =>
 
 describe("sticky parameters (R6, D9)", () => {
   it("TestRequestApplyDeltas: streams add up, parameters replace", () => {
-    expect(merged({ typing: { room_id: "!a" } }, { to_device: { limit: 100 } }).params).toEqual({ typing: { room_id: "!a" }, to_device: { limit: 100 } });
+    expect(merged({ typing: { room_id: "!a" } }, { to_device: { limit: 100 } }).params).toEqual({
+      typing: { room_id: "!a" },
+      to_device: { limit: 100 },
+    });
     expect(merged({ typing: { room_id: "!a" } }, { typing: { room_id: "!b" } }).params).toEqual({ typing: { room_id: "!b" } });
   });
 
@@ -22,7 +25,9 @@ describe("sticky parameters (R6, D9)", () => {
   });
 
   it("B14: null restores a parameter's default, null for a stream ends it", () => {
-    expect(merged({ typing: { room_id: "!a" }, to_device: { limit: 3 } }, { typing: null, to_device: { limit: null } }).params).toEqual({ to_device: {} });
+    expect(merged({ typing: { room_id: "!a" }, to_device: { limit: 3 } }, { typing: null, to_device: { limit: null } }).params).toEqual({
+      to_device: {},
+    });
   });
 
   it("B13: p.since is never sticky, p.limit and p.sort are", () => {

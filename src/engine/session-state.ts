@@ -61,7 +61,10 @@ export function memoryOf(state: SessionState, stream: Stream<unknown>, params: u
 
 /** A selection as it is remembered: short whatever the parameters are. */
 export function selectionOf(stream: Stream<unknown>, params: unknown): string {
-  return createHash("sha256").update(canonicalJson(stream.selection(params))).digest("base64url").slice(0, 16);
+  return createHash("sha256")
+    .update(canonicalJson(stream.selection(params)))
+    .digest("base64url")
+    .slice(0, 16);
 }
 
 export function serializeState(state: SessionState): string {

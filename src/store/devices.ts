@@ -29,7 +29,7 @@ export async function pollState(db: Db, device: DeviceNo): Promise<PollState | n
   return rows[0] ?? null;
 }
 
-/** The devices with a live token of those accounts that were seen within `idleMs`, newest token first. */
+/** The devices of those accounts with a live token that were seen within `idleMs`, newest token first. */
 export async function liveDevices(db: Db, accounts: readonly AccountNo[], idleMs: number): Promise<LiveDevice[]> {
   if (accounts.length === 0) return [];
   return db<LiveDevice[]>`
@@ -38,7 +38,7 @@ export async function liveDevices(db: Db, accounts: readonly AccountNo[], idleMs
     from accounts a
     join devices d using (account)
     join (select device, max(created_at) as newest from tokens where account = any(${[...accounts]}::bigint[]) and dead_at is null group by device) t using (device)
-    where a.account = any(${[...accounts]}::bigint[]) and a.seen_at > now() - ${idleMs}::double precision * interval '1 millisecond'
+    where a.account = any(${[...accounts]}::bigint[]) and d.seen_at > now() - ${idleMs}::double precision * interval '1 millisecond'
     order by t.newest desc`;
 }
 
@@ -55,10 +55,12 @@ export async function findAccount(db: Db, userId: UserId): Promise<AccountNo | n
   return rows[0]?.account ?? null;
 }
 
-/** A client of each of these accounts was seen just now. */
-export async function touchAccounts(db: Db, accounts: readonly AccountNo[]): Promise<void> {
-  if (accounts.length === 0) return;
-  await db`update accounts set seen_at = now() where account = any(${[...accounts]}::bigint[])`;
+/** A client of each of these devices was seen just now: of its account, too. */
+export async function touchDevices(db: Db, devices: readonly DeviceNo[]): Promise<void> {
+  if (devices.length === 0) return;
+  await db`
+    with seen as (update devices set seen_at = now() where device = any(${[...devices]}::bigint[]) returning account)
+    update accounts set seen_at = now() where account in (select account from seen)`;
 }
 
 /**

@@ -106,7 +106,9 @@ describe("devices", () => {
     ]);
     await db.sql`insert into sessions (account, device, kind, presence) values (${account}, ${phone.device}, 'v3', true)`;
     expect((await liveDevices(db.sql, [account], MONTH)).every((one) => one.presence)).toBe(true);
-    await db.sql`update accounts set seen_at = now() - interval '31 days'`;
+    await db.sql`update devices set seen_at = now() - interval '31 days' where device = ${laptop.device}`;
+    expect((await liveDevices(db.sql, [account], MONTH)).map((one) => one.device)).toEqual([phone.device]);
+    await db.sql`update devices set seen_at = now() - interval '31 days'`;
     expect(await liveDevices(db.sql, [account], MONTH)).toEqual([]);
     expect(await liveDevices(db.sql, [], MONTH)).toEqual([]);
   });

@@ -65,7 +65,7 @@ export function registerToken(
     const { account } = accountRow;
     const [deviceRow] = await tx<{ device: DeviceNo }[]>`
       insert into devices (account, device_id) values (${account}, ${token.deviceId})
-      on conflict (account, device_id) do update set device_id = excluded.device_id returning device`;
+      on conflict (account, device_id) do update set seen_at = now() returning device`;
     if (!deviceRow) throw new Error("an upsert returned no device");
     const { device } = deviceRow;
     await tx`

@@ -56,6 +56,7 @@ describe("which accounts are polled", () => {
     const supervisor = fixture.supervise();
     await fixture.hs.waitForPoll(alice.token);
     await fixture.sql`update accounts set seen_at = now() - interval '31 days'`;
+    await fixture.sql`update devices set seen_at = now() - interval '31 days'`;
     await until(async () => expect(await fixture.sql`select 1 from leases where expires_at > now()`).toHaveLength(0));
     expect(supervisor.accounts()).toEqual([]);
     const sent = fixture.hs.polls(alice.token).length;
@@ -63,6 +64,19 @@ describe("which accounts are polled", () => {
     await fixture.hs.waitForRequest({ path: "/sync", token: alice.token }, sent + 1);
     const [row] = await fixture.sql`select seen_at > now() - interval '1 minute' as seen from accounts`;
     expect(row?.["seen"]).toBe(true);
+  });
+
+  test("S2: a device that nobody saw for 30 days rests while another one of the account is polled, and resumes when it comes", async () => {
+    const phone = await fixture.login("@alice:test", "PHONE");
+    const laptop = await fixture.login("@alice:test", "LAPTOP");
+    const supervisor = fixture.supervise();
+    await fixture.hs.waitForPoll(phone.token);
+    await fixture.hs.waitForPoll(laptop.token);
+    await fixture.sql`update devices set seen_at = now() - interval '31 days' where device = ${phone.device}`;
+    await until(async () => expect(fixture.hs.polls(phone.token).at(-1)?.signal.aborted).toBe(true));
+    await fixture.hs.waitForPoll(laptop.token);
+    supervisor.ensure(phone.account, phone.device);
+    await fixture.hs.waitForPoll(phone.token);
   });
 
   test("B57: an account whose only token died is left alone until a newer one is registered", async () => {

@@ -9,7 +9,7 @@
 
 import { LRUCache } from "lru-cache";
 import { sleep } from "../base/abort.ts";
-import { type LiveDevice, liveDevices, touchAccounts } from "../store/devices.ts";
+import { type LiveDevice, liveDevices, touchDevices } from "../store/devices.ts";
 import type { DbOptions } from "../store/db.ts";
 import { expireTyping } from "../store/typing-expiry.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
@@ -40,7 +40,7 @@ export type SupervisorOptions = Omit<PollerDeps, "leases" | "now" | "random" | "
 const CLAIM_BATCH = 200;
 /** How long what is about to be deleted is not polled anew, ms. */
 const FORGET_MS = 10_000;
-/** accounts.seen_at is written at most so often for an account. */
+/** devices.seen_at is written at most so often for a device. */
 const TOUCH_MS = 3_600_000;
 
 export class Supervisor {
@@ -54,8 +54,9 @@ export class Supervisor {
   readonly #attending = new Map<AccountNo, boolean>();
   /** Accounts that another process polls, as of a second ago. */
   readonly #elsewhere = new LRUCache<AccountNo, true>({ max: 50_000, ttl: 1000 });
-  readonly #touched = new LRUCache<AccountNo, true>({ max: 100_000, ttl: TOUCH_MS });
-  readonly #toTouch = new Set<AccountNo>();
+  readonly #touched = new LRUCache<DeviceNo, true>({ max: 100_000, ttl: TOUCH_MS });
+  /** Devices to be noted as seen, with their accounts. */
+  readonly #toTouch = new Map<DeviceNo, AccountNo>();
 
   constructor(options: SupervisorOptions) {
     const now = options.now ?? (() => performance.now());
@@ -78,9 +79,9 @@ export class Supervisor {
    */
   ensure(account: AccountNo, device: DeviceNo): void {
     if (this.#stop.signal.aborted) return;
-    if (!this.#touched.has(account)) {
-      this.#touched.set(account, true);
-      this.#toTouch.add(account);
+    if (!this.#touched.has(device)) {
+      this.#touched.set(device, true);
+      this.#toTouch.set(device, account);
     }
     const pollers = this.#accounts.get(account);
     if (pollers?.polls(device) || this.#elsewhere.has(account)) return;
@@ -111,11 +112,9 @@ export class Supervisor {
   }
 
   async #renew(): Promise<void> {
-    const touched = [...this.#toTouch];
     try {
       for (const account of await this.#leases.renew()) this.#lose(account);
-      await touchAccounts(this.#options.sql, touched);
-      for (const account of touched) this.#toTouch.delete(account);
+      await this.#touch([...this.#toTouch.keys()]);
     } finally {
       this.#fence();
     }
@@ -206,16 +205,18 @@ export class Supervisor {
 
   async #look(account: AccountNo): Promise<void> {
     const { sql } = this.#options;
-    if (this.#toTouch.has(account)) {
-      await touchAccounts(sql, [account]);
-      this.#toTouch.delete(account);
-    }
+    await this.#touch([...this.#toTouch].filter(([, of]) => of === account).map(([device]) => device));
     if (this.#leases.epoch(account) === null && !(await this.#leases.claimOne(account))) {
       this.#elsewhere.set(account, true);
       return;
     }
     const devices = await liveDevices(sql, [account], this.#idleMs);
     if (devices.length > 0) await this.#poll(account, devices);
+  }
+
+  async #touch(devices: readonly DeviceNo[]): Promise<void> {
+    await touchDevices(this.#options.sql, devices);
+    for (const device of devices) this.#toTouch.delete(device);
   }
 
   async #expireTyping(): Promise<void> {

@@ -13,7 +13,6 @@ import type { AccountNo, DeviceNo } from "../../src/wire/ids.ts";
 /** Tokens in memory: one account and one device a (user, device id). */
 export class MemoryTokens implements TokenStore {
   readonly rows = new Map<string, StoredToken>();
-  readonly seenAccounts: AccountNo[] = [];
   readonly #numbers = new Map<string, number>();
   readonly #now: () => number;
 
@@ -44,10 +43,6 @@ export class MemoryTokens implements TokenStore {
 
   async dead(hash: Buffer, softLogout: boolean): Promise<void> {
     this.#change(hash, { dead: { at: this.#now(), softLogout } });
-  }
-
-  async seen(account: AccountNo): Promise<void> {
-    this.seenAccounts.push(account);
   }
 
   #change(hash: Buffer, change: Partial<StoredToken>): void {

@@ -32,7 +32,11 @@ export function scene(t: V3Fixture, { others = [], state = [], timeline = [] }: 
   const room = `!room${count}:test`;
   const first = [...newRoom(me), ...others.map((user) => ev.member(user)), ...state];
   const members = [...first, ...timeline].filter((event) => event.type === "m.room.member");
-  const client = t.login(me, "PHONE", v2({ join: { [room]: { state: first, timeline: [...timeline], summary: { "m.joined_member_count": members.length } } } }));
+  const client = t.login(
+    me,
+    "PHONE",
+    v2({ join: { [room]: { state: first, timeline: [...timeline], summary: { "m.joined_member_count": members.length } } } }),
+  );
   serveMembers(t, room, members);
   const deliver = (parts: RoomParts) => t.deliver(client, v2({ join: { [room]: parts } }));
   return { me, room, client, members, deliver, type: (...users) => deliver({ ephemeral: [typing(...users)] }) };

@@ -162,7 +162,7 @@ export class Pages implements Command {
     const place = page && real.tokens.get(page.since);
     if (!page || !place) return;
     const found: string[] = [];
-    for (let from: string | undefined = page.from; from !== undefined; ) {
+    for (let from: string | undefined = page.from; from !== undefined;) {
       const reply = await real.scene.client.request({ room_members: { p: { since: from, limit: this.limit } } }, { since: page.since });
       if (!model.isAlive(place)) return deepStrictEqual([reply.status, reply.text], [400, UNKNOWN_SESSION]);
       deepStrictEqual([reply.status, reply.body.next], [200, page.since]);

@@ -14,7 +14,10 @@ afterAll(() => t.stop());
 const UNKNOWN_SESSION = '{"errcode":"M_UNKNOWN_SYNC_SESSION","error":"Session unknown or expired"}';
 const SESSIONS = "/_matrix/client/unstable/syncv3/sessions";
 
-const ignoring = (...users: string[]): Json => ({ type: "m.ignored_user_list", content: { ignored_users: Object.fromEntries(users.map((user) => [user, {}])) } });
+const ignoring = (...users: string[]): Json => ({
+  type: "m.ignored_user_list",
+  content: { ignored_users: Object.fromEntries(users.map((user) => [user, {}])) },
+});
 
 /** Texts of a room's timeline in the room stream. */
 const texts = (answer: Answer, room: string): string[] =>
@@ -77,8 +80,16 @@ describe("D26: lost places", () => {
     const waiting = await hangRequest(client, {}, { since: first.next, timeout: 60_000 });
     // The homeserver comes back from a backup.
     const state = [...newRoom(me).filter((event) => event.type !== "m.room.member"), ...members];
-    t.hs.fail({ path: /\/sync$/, token: client.token, where: (request) => request.query.has("since") }, { status: 400, body: { errcode: "M_UNKNOWN", error: "Unknown since" } }, 2);
-    const anew = v2({ next_batch: "anew", join: { [room]: { state, timeline: [ev.message(bob, "after")], limited: true, prev_batch: "gap", summary: { "m.joined_member_count": 2 } } }, to_device: [toDevice(bob, { n: 2 })] });
+    t.hs.fail(
+      { path: /\/sync$/, token: client.token, where: (request) => request.query.has("since") },
+      { status: 400, body: { errcode: "M_UNKNOWN", error: "Unknown since" } },
+      2,
+    );
+    const anew = v2({
+      next_batch: "anew",
+      join: { [room]: { state, timeline: [ev.message(bob, "after")], limited: true, prev_batch: "gap", summary: { "m.joined_member_count": 2 } } },
+      to_device: [toDevice(bob, { n: 2 })],
+    });
     t.hs.fail({ path: /\/sync$/, token: client.token, where: (request) => !request.query.has("since") }, { body: { ...anew } });
     t.hs.disconnect();
     const reply = await waiting.reply;

@@ -27,7 +27,11 @@ function slowStart(fixture: V3Fixture, number: number) {
   fixture.hs.holdSync(token);
   const client = fixture.clientOf(me, "PHONE", token);
   const state = newRoom(me);
-  serveMembers(fixture, room, state.filter((event) => event.type === "m.room.member"));
+  serveMembers(
+    fixture,
+    room,
+    state.filter((event) => event.type === "m.room.member"),
+  );
   const answer = () => {
     fixture.hs.queueSync(token, v2({ join: { [room]: { state, ephemeral: [typing("@bob:test")], summary: { "m.joined_member_count": 1 } } } }));
     fixture.hs.holdSync(token, false);
@@ -107,7 +111,11 @@ it("D4: a homeserver that cannot be reached at first contact is a 502 with the r
 
 it("B28 D2: a first poll that gets 401 releases the waiting request with 401", async () => {
   const { client } = scene(patient);
-  patient.hs.fail({ path: /\/sync$/, token: client.token }, { status: 401, body: { errcode: "M_UNKNOWN_TOKEN", error: "gone", soft_logout: true } }, 50);
+  patient.hs.fail(
+    { path: /\/sync$/, token: client.token },
+    { status: 401, body: { errcode: "M_UNKNOWN_TOKEN", error: "gone", soft_logout: true } },
+    50,
+  );
   const reply = await client.request({});
   expect([reply.status, reply.body["errcode"], reply.body["soft_logout"]]).toEqual([401, "M_UNKNOWN_TOKEN", true]);
 });

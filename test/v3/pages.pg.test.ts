@@ -18,7 +18,9 @@ async function fourRooms(): Promise<Scene & { readonly rooms: Readonly<Record<"a
   const one = scene(t, { others: ["@b:test", "@c:test"], state: [ev.name("@b:test", "z")] });
   await one.client.sync({});
   const rooms = { a: `${one.room}a`, b: `${one.room}b`, c: `${one.room}c` };
-  const join = Object.fromEntries(Object.entries(rooms).map(([name, id]) => [id, { state: [...newRoom(one.me), ev.name(one.me, name)], timeline: [ev.message(one.me)] }]));
+  const join = Object.fromEntries(
+    Object.entries(rooms).map(([name, id]) => [id, { state: [...newRoom(one.me), ev.name(one.me, name)], timeline: [ev.message(one.me)] }]),
+  );
   await t.deliver(one.client, v2({ join }));
   return { ...one, rooms };
 }
@@ -30,8 +32,18 @@ describe("D14: page requests", () => {
   it("R15 R17 R19 R20 I5: list pages partition the snapshot, whatever happens meanwhile, and none has to be fetched", async () => {
     const { client, room, rooms, me } = await fourRooms();
     const first = await client.sync({ room_list: { p: { limit: 1, sort: ["by_name"] } } });
-    expect([listed(first), first["room_list"].count, first["room_list"].p]).toEqual([[rooms.a], 4, { limit: 1, sort: ["by_name"], next: expect.any(String) as unknown }]);
-    await t.deliver(client, v2({ join: { [`${room}new`]: { state: [...newRoom(me), ev.name(me, "aa")] }, [rooms.c]: { timeline: [ev.name(me, "0")] } }, leave: { [rooms.b]: { timeline: [ev.member(me, "leave")] } } }));
+    expect([listed(first), first["room_list"].count, first["room_list"].p]).toEqual([
+      [rooms.a],
+      4,
+      { limit: 1, sort: ["by_name"], next: expect.any(String) as unknown },
+    ]);
+    await t.deliver(
+      client,
+      v2({
+        join: { [`${room}new`]: { state: [...newRoom(me), ev.name(me, "aa")] }, [rooms.c]: { timeline: [ev.name(me, "0")] } },
+        leave: { [rooms.b]: { timeline: [ev.member(me, "leave")] } },
+      }),
+    );
     const second = await client.sync({ room_list: { p: { since: first["room_list"].p.next, limit: 2 } } }, { since: first.next });
     expect([listed(second), second.next, second["room_list"].p.limit]).toEqual([[rooms.b, rooms.c], first.next, 2]);
     const third = await client.sync({ room_list: { p: { since: second["room_list"].p.next } } }, { since: first.next });
@@ -42,7 +54,10 @@ describe("D14: page requests", () => {
     const { client, room, rooms } = await fourRooms();
     const first = await client.sync({ room_list: { p: { limit: 1, sort: "by_name" } }, typing: { room_id: room }, to_device: {} });
     await t.deliver(client, v2({ join: { [room]: { ephemeral: [typing("@b:test")] } }, to_device: [toDevice("@b:test")] }));
-    const page = await client.sync({ room_list: { p: { since: first["room_list"].p.next } }, account_data: {} }, { since: first.next, timeout: 300_000 });
+    const page = await client.sync(
+      { room_list: { p: { since: first["room_list"].p.next } }, account_data: {} },
+      { since: first.next, timeout: 300_000 },
+    );
     expect(Object.keys(page).sort()).toEqual(["next", "room_list"]);
     expect([page.next, listed(page)]).toEqual([first.next, [rooms.b]]);
     // Nor did it take anything from the stream of news, or remember anything.
@@ -54,17 +69,27 @@ describe("D14: page requests", () => {
     const { client, room } = scene(t, { others: ["@b:test", "@c:test", "@d:test"] });
     const first = await client.sync({ room_members: { room_id: room, p: { limit: 1, sort: "by_name" } } });
     const since = first["room_members"].p.next;
-    const page = await client.sync({ room_members: { room_id: "!other:test", membership: ["leave"], p: { since, limit: 2, sort: "by_pl" } } }, { since: first.next });
-    expect([membersOf(page), page["room_members"].p]).toEqual([["@c:test", "@d:test"], { limit: 2, sort: "by_name", next: expect.any(String) as unknown }]);
+    const page = await client.sync(
+      { room_members: { room_id: "!other:test", membership: ["leave"], p: { since, limit: 2, sort: "by_pl" } } },
+      { since: first.next },
+    );
+    expect([membersOf(page), page["room_members"].p]).toEqual([
+      ["@c:test", "@d:test"],
+      { limit: 2, sort: "by_name", next: expect.any(String) as unknown },
+    ]);
     const again = await client.sync({ room_members: { p: { since } } }, { since: first.next });
     expect([membersOf(again), again["room_members"].p.limit]).toEqual([["@c:test"], 1]);
   });
 
   it("D14: pages of two streams come in one answer", async () => {
     const { client, room, rooms } = await fourRooms();
-    const first = await client.sync({ room_members: { room_id: room, p: { limit: 2, sort: "by_name" } }, room_list: { p: { limit: 1, sort: "by_name" } } });
+    const first = await client.sync({
+      room_members: { room_id: room, p: { limit: 2, sort: "by_name" } },
+      room_list: { p: { limit: 1, sort: "by_name" } },
+    });
     const page = await client.sync(
-      { room_members: { p: { since: first["room_members"].p.next } }, room_list: { p: { since: first["room_list"].p.next } } }, { since: first.next },
+      { room_members: { p: { since: first["room_members"].p.next } }, room_list: { p: { since: first["room_list"].p.next } } },
+      { since: first.next },
     );
     expect([membersOf(page), listed(page)]).toEqual([[client.userId], [rooms.b]]);
   });
@@ -76,8 +101,13 @@ describe("D14: page requests", () => {
     const list = String(first["room_list"].p.next);
     const altered = `${list.slice(0, -1)}${list.endsWith("A") ? "B" : "A"}`;
     for (const body of [
-      { room_list: { p: { since: "nonsense" } } }, { room_list: { p: { since: "" } } }, { room_list: { p: { since: "2" } } }, { room_list: { p: { since: altered } } },
-      { room_list: { p: { since: member } } }, { room_members: { p: { since: list } } }, { room_list: { p: { since: first.next } } },
+      { room_list: { p: { since: "nonsense" } } },
+      { room_list: { p: { since: "" } } },
+      { room_list: { p: { since: "2" } } },
+      { room_list: { p: { since: altered } } },
+      { room_list: { p: { since: member } } },
+      { room_members: { p: { since: list } } },
+      { room_list: { p: { since: first.next } } },
     ]) {
       const reply = await client.request(body, { since: first.next });
       expect([reply.status, reply.body["errcode"]], JSON.stringify(body)).toEqual([400, "M_INVALID_PARAM"]);
@@ -94,7 +124,10 @@ describe("D14: page requests", () => {
     await t.deliver(client, v2({ join: { [room]: { timeline: [ev.message("@b:test")] } } }));
     const later = await client.sync({}, { since: first.next });
     const one = await client.sync({ room_list: { p: { since: "1" } } }, { since: later.next });
-    for (const [token, since] of [[first, later.next], [one, first.next]] as const) {
+    for (const [token, since] of [
+      [first, later.next],
+      [one, first.next],
+    ] as const) {
       const reply = await client.request({ room_list: { p: { since: token["room_list"].p.next } } }, { since });
       expect([reply.status, reply.body["errcode"]]).toEqual([400, "M_INVALID_PARAM"]);
     }
@@ -177,7 +210,10 @@ describe("D16: page one", () => {
     await t.deliver(client, v2({ join: { [room]: { timeline: [ev.message("@b:test")] } } }));
     await t.deliver(client, v2({ join: { [rooms.b]: { unread: { notification_count: 3 } } } }));
     const news = await waiting;
-    expect(news["room_list"].rooms).toMatchObject([{ room_id: rooms.a, name: "a" }, { room_id: rooms.b, name: "b", notification_count: 3 }]);
+    expect(news["room_list"].rooms).toMatchObject([
+      { room_id: rooms.a, name: "a" },
+      { room_id: rooms.b, name: "b", notification_count: 3 },
+    ]);
     const { answer: moved } = await hang(client, ONE.room_list, { since: news.next, timeout: 60_000 });
     await t.deliver(client, v2({ join: { [room]: { timeline: [ev.name(me, "0")] } } }));
     expect(listed(await moved)).toEqual([room, rooms.a]);
@@ -193,7 +229,11 @@ describe("D16: page one", () => {
     expect(membersOf(delta)).toEqual(["@c:test"]);
     const one = await client.sync(ONE.room_members, { since: delta.next, timeout: 60_000 });
     expect(membersOf(one)).toEqual([me]);
-    expect(membersOf(await client.sync({ room_members: { room_id: room, p: { since: "1" } } }, { timeout: 60_000 }))).toEqual([me, "@b:test", "@c:test"]);
+    expect(membersOf(await client.sync({ room_members: { room_id: room, p: { since: "1" } } }, { timeout: 60_000 }))).toEqual([
+      me,
+      "@b:test",
+      "@c:test",
+    ]);
   });
 
   it("D16: next advances to page one: deltas go on behind it", async () => {
@@ -222,7 +262,14 @@ describe("D16: page one", () => {
 describe("D17 R16: negotiation", () => {
   it("D17 R16: zero, negative and absent limits are the default, larger ones the maximum; the answer tells", async () => {
     const { client, room } = scene(t);
-    for (const [limit, told] of [[0, [50, 20, 100]], [-5, [50, 20, 100]], [undefined, [50, 20, 100]], [null, [50, 20, 100]], [7, [7, 7, 7]], [999_999, [1000, 100, 1000]]] as const) {
+    for (const [limit, told] of [
+      [0, [50, 20, 100]],
+      [-5, [50, 20, 100]],
+      [undefined, [50, 20, 100]],
+      [null, [50, 20, 100]],
+      [7, [7, 7, 7]],
+      [999_999, [1000, 100, 1000]],
+    ] as const) {
       const answer = await client.sync({ room_members: { room_id: room, p: { limit } }, room_list: { p: { limit } }, to_device: { limit } });
       expect([answer["room_members"].p.limit, answer["room_list"].p.limit, answer["to_device"].limit], String(limit)).toEqual(told);
     }
@@ -231,7 +278,10 @@ describe("D17 R16: negotiation", () => {
   it("R16 B18: unknown sorts are dropped, none left is the default, and the answer says so", async () => {
     const { client, room } = scene(t);
     for (const [sort, members, list] of [
-      ["by_magic", "by_pl", ["by_recency"]], [["by_magic", "by_name"], "by_name", ["by_name"]], [[], "by_pl", ["by_recency"]], [["by_name", "by_recency", "x"], "by_name", ["by_name", "by_recency"]],
+      ["by_magic", "by_pl", ["by_recency"]],
+      [["by_magic", "by_name"], "by_name", ["by_name"]],
+      [[], "by_pl", ["by_recency"]],
+      [["by_name", "by_recency", "x"], "by_name", ["by_name", "by_recency"]],
     ] as const) {
       const answer = await client.sync({ room_members: { room_id: room, p: { sort } }, room_list: { p: { sort } } });
       expect([answer["room_members"].p.sort, answer["room_list"].p.sort]).toEqual([members, list]);

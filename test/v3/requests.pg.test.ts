@@ -53,8 +53,31 @@ describe("the request", () => {
 
   it("D8: a stream's first answer has it even when empty, and lists are never null", async () => {
     const { client, room } = scene(t);
-    const reply = await client.request({ typing: { room_id: room }, to_device: {}, room_members: { room_id: room }, room: { room_id: room }, room_list: {}, invites: {}, account_data: {}, receipts: { room_id: room }, presence: {}, e2ee: {} });
-    expect(Object.keys(reply.body).sort()).toEqual(["account_data", "e2ee", "invites", "next", "presence", "receipts", "room", "room_list", "room_members", "to_device", "typing"]);
+    const reply = await client.request({
+      typing: { room_id: room },
+      to_device: {},
+      room_members: { room_id: room },
+      room: { room_id: room },
+      room_list: {},
+      invites: {},
+      account_data: {},
+      receipts: { room_id: room },
+      presence: {},
+      e2ee: {},
+    });
+    expect(Object.keys(reply.body).sort()).toEqual([
+      "account_data",
+      "e2ee",
+      "invites",
+      "next",
+      "presence",
+      "receipts",
+      "room",
+      "room_list",
+      "room_members",
+      "to_device",
+      "typing",
+    ]);
     expect(reply.text).not.toContain("null");
   });
 
@@ -100,8 +123,17 @@ describe("D3: since", () => {
     const altered = `${next.slice(0, -1)}${next.endsWith("A") ? "B" : "A"}`;
     const secondDevice = t.login(client.userId, "TABLET");
     for (const [who, since] of [
-      [client, "invalid"], [client, ""], [client, "1"], [client, "s2082982339_757284961_1_2_3_4_5_6_7"], [client, "V3_S1_F6_12_19_11"],
-      [client, altered], [client, `${next}A`], [client, "\u0000"], [client, "é".repeat(200)], [other, next], [secondDevice, next],
+      [client, "invalid"],
+      [client, ""],
+      [client, "1"],
+      [client, "s2082982339_757284961_1_2_3_4_5_6_7"],
+      [client, "V3_S1_F6_12_19_11"],
+      [client, altered],
+      [client, `${next}A`],
+      [client, "\u0000"],
+      [client, "é".repeat(200)],
+      [other, next],
+      [secondDevice, next],
     ] as const) {
       const reply = await who.request({}, { since });
       expect([reply.status, reply.text], since).toEqual([400, UNKNOWN_SESSION]);
@@ -119,7 +151,11 @@ describe("D3: since", () => {
   it("D12: tokens are URL-safe and at most 255 characters", async () => {
     const { client, room } = scene(t);
     let since: string | undefined;
-    for (const body of [{}, { typing: { room_id: room }, to_device: {}, room_list: {}, e2ee: {}, room_members: { room_id: room } }, { room: { room_id: room } }]) {
+    for (const body of [
+      {},
+      { typing: { room_id: room }, to_device: {}, room_list: {}, e2ee: {}, room_members: { room_id: room } },
+      { room: { room_id: room } },
+    ]) {
       since = (await client.sync(body, { since })).next;
       expect(since).toMatch(/^[\w.~-]{1,255}$/);
     }
@@ -153,7 +189,9 @@ describe("D5: bodies", () => {
   it("D5: the wrong shape gets 400 M_BAD_JSON that names the field", async () => {
     const { client } = scene(t);
     for (const [text, field] of [
-      ['{"typing":{"room_id":1}}', "typing.room_id"], ['{"to_device":[]}', "to_device"], ['{"room_list":{"p":{"limit":"x"}}}', "room_list.p.limit"],
+      ['{"typing":{"room_id":1}}', "typing.room_id"],
+      ['{"to_device":[]}', "to_device"],
+      ['{"room_list":{"p":{"limit":"x"}}}', "room_list.p.limit"],
     ] as const) {
       const reply = await client.request(text);
       expect([reply.status, reply.body["errcode"]], text).toEqual([400, "M_BAD_JSON"]);
@@ -175,7 +213,13 @@ describe("D5: bodies", () => {
 
   it("D5 B16: unknown keys, unknown streams and other spellings are ignored", async () => {
     const { client, room } = scene(t);
-    const answer = await client.sync({ Typing: { room_id: room }, room_member: {}, initial_sync: {}, next: 1, typing: { room_id: room, Room_id: 1, colour: "red", p: { since: "x" } } });
+    const answer = await client.sync({
+      Typing: { room_id: room },
+      room_member: {},
+      initial_sync: {},
+      next: 1,
+      typing: { room_id: room, Room_id: 1, colour: "red", p: { since: "x" } },
+    });
     expect(Object.keys(answer).sort()).toEqual(["next", "typing"]);
     expect(typingOf(answer)).toEqual([]);
   });

@@ -12,8 +12,15 @@ beforeAll(async () => {
 afterAll(() => t.stop());
 
 const EVERYTHING = (room: string) => ({
-  typing: { room_id: room }, to_device: { limit: 1 }, room_members: { room_id: room, p: { limit: 2, sort: "by_name" } }, room: { room_id: room },
-  room_list: { p: { limit: 1 } }, invites: {}, account_data: { rooms: "*" }, receipts: { room_id: room }, e2ee: {},
+  typing: { room_id: room },
+  to_device: { limit: 1 },
+  room_members: { room_id: room, p: { limit: 2, sort: "by_name" } },
+  room: { room_id: room },
+  room_list: { p: { limit: 1 } },
+  invites: {},
+  account_data: { rooms: "*" },
+  receipts: { room_id: room },
+  e2ee: {},
 });
 
 it("D22 I6 B2: a restart between any two requests shows nowhere: parameters, places, pages, messages", async () => {

@@ -111,8 +111,8 @@ describe('"room_list" as a room_id', () => {
     const children = ["!a:test", "!b:test"].map((id) => ev.spaceChild(ALICE, id));
     const space = { state: [...newRoom(ALICE, { type: "m.space" }), ...children], timeline: [ev.message(ALICE)] };
     const client = t.login(me, "PHONE", v2({ join: { "!s:test": space, "!a:test": room("a"), "!b:test": room("b"), "!c:test": room("c") } }));
-    const follow = { typing: { room_id: "room_list" }, room: { room_id: "room_list" } };
-    const first = await client.sync({ room_list: { spaces: ["!s:test"], p: { sort: "by_name", limit: 1 } }, ...follow });
+    const followers = { typing: { room_id: "room_list" }, room: { room_id: "room_list" } };
+    const first = await client.sync({ room_list: { spaces: ["!s:test"], p: { sort: "by_name", limit: 1 } }, ...followers });
     expect(first["room_list"].rooms).toHaveLength(1);
     expect(Object.keys(first["room"].rooms).toSorted()).toEqual(["!a:test", "!b:test"]);
     const typers = { ephemeral: [typing(BOB)] };

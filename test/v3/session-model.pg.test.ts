@@ -22,7 +22,12 @@ const optional = <Value>(value: fc.Arbitrary<Value>) => fc.option(value, { nil: 
 const bodies: fc.Arbitrary<Body> = fc.record(
   {
     typing: fc.constantFrom(null, {}, { room_id: ROOM }, { room_id: ROOM }, { room_id: null }),
-    to_device: fc.oneof(fc.constant(null), fc.constant({}), limits.map((limit) => ({ limit })), fc.constant({ limit: null })),
+    to_device: fc.oneof(
+      fc.constant(null),
+      fc.constant({}),
+      limits.map((limit) => ({ limit })),
+      fc.constant({ limit: null }),
+    ),
     room_members: fc.oneof(
       fc.constant(null),
       fc.constant({}),

@@ -155,7 +155,10 @@ describe("D20: how sessions end", () => {
     const read = await client.sync({}, { since: kept.next });
     await client.sync({}, { since: read.next });
     const sessions = await list(client);
-    expect(sessions.map(({ kind, to_device_held }) => [kind, to_device_held])).toEqual([["v3", 0], ["v3", 1]]);
+    expect(sessions.map(({ kind, to_device_held }) => [kind, to_device_held])).toEqual([
+      ["v3", 0],
+      ["v3", 1],
+    ]);
     const lagging = sessions.find((session) => session.to_device_held === 1);
     expect((await client.fetch("DELETE", `${SESSIONS}/${lagging?.id}`)).status).toBe(200);
     expect(await isGone(client, other.next)).toBe(true);

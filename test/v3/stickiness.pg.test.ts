@@ -108,7 +108,10 @@ describe("R6: parameters stay", () => {
     const first = await client.sync({ typing: { room_id: room } });
     await t.deliver(client, join);
     const moved = await client.sync({ typing: { room_id: second }, to_device: { limit: 3 } }, { since: first.next });
-    await t.deliver(client, v2({ join: { [room]: { ephemeral: [typing("@b:test")] }, [second]: { ephemeral: [typing("@c:test")] } }, to_device: [toDevice("@b:test")] }));
+    await t.deliver(
+      client,
+      v2({ join: { [room]: { ephemeral: [typing("@b:test")] }, [second]: { ephemeral: [typing("@c:test")] } }, to_device: [toDevice("@b:test")] }),
+    );
     const old = await client.sync({}, { since: first.next });
     expect([typingOf(old), old["to_device"]]).toEqual([[["@b:test"]], undefined]);
     const now = await client.sync({}, { since: moved.next });
@@ -139,7 +142,10 @@ describe("D13: streams that start", () => {
     const { client, room, type, me } = scene(t);
     const first = await client.sync({});
     await type("@bob:test");
-    const answer = await client.sync({ typing: { room_id: room }, room_members: { room_id: room }, invites: {} }, { since: first.next, timeout: 60_000 });
+    const answer = await client.sync(
+      { typing: { room_id: room }, room_members: { room_id: room }, invites: {} },
+      { since: first.next, timeout: 60_000 },
+    );
     expect([typingOf(answer), membersOf(answer), answer["invites"]]).toEqual([[["@bob:test"]], [me], { rooms: {} }]);
   });
 

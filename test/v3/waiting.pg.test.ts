@@ -36,7 +36,13 @@ describe("D7: waiting", () => {
 
   it("D7 D8: without news the answer is `next` alone, after the timeout", async () => {
     const { client, room } = scene(t);
-    const { next } = await client.sync({ typing: { room_id: room }, room_members: { room_id: room }, to_device: {}, account_data: {}, room_list: {} });
+    const { next } = await client.sync({
+      typing: { room_id: room },
+      room_members: { room_id: room },
+      to_device: {},
+      account_data: {},
+      room_list: {},
+    });
     const { answer, elapsed } = await timed(client, next, SHORT);
     expect(Object.keys(answer)).toEqual(["next"]);
     expect(elapsed).toBeGreaterThanOrEqual(SHORT);
@@ -58,8 +64,16 @@ describe("D7: waiting", () => {
     const { next } = await client.sync({ typing: { room_id: room } });
     const { answer: waiting } = await hang(client, {}, { since: next, timeout: 60_000 });
     await t.deliver(client, v2({ join: { [other]: { state: newRoom(me), ephemeral: [typing("@bob:test")], timeline: [ev.message("@bob:test")] } } }));
-    await t.deliver(client, v2({ join: { [room]: { timeline: [ev.message("@bob:test"), ev.name(me, "X"), ev.member("@eve:test")], ephemeral: [receipt("$e1", "@bob:test")] } } }));
-    await t.deliver(client, v2({ to_device: [toDevice("@bob:test")], device_lists: { changed: ["@bob:test"] }, account_data: [{ type: "x", content: {} }], presence: [] }));
+    await t.deliver(
+      client,
+      v2({
+        join: { [room]: { timeline: [ev.message("@bob:test"), ev.name(me, "X"), ev.member("@eve:test")], ephemeral: [receipt("$e1", "@bob:test")] } },
+      }),
+    );
+    await t.deliver(
+      client,
+      v2({ to_device: [toDevice("@bob:test")], device_lists: { changed: ["@bob:test"] }, account_data: [{ type: "x", content: {} }], presence: [] }),
+    );
     await t.deliver(client, v2({ join: { [room]: { ephemeral: [typing("@eve:test")] } } }));
     const answer = await waiting;
     expect(Object.keys(answer).sort()).toEqual(["next", "typing"]);
@@ -122,13 +136,22 @@ describe("D7: waiting", () => {
 
   it("B26 D19: what came in one v2 response is told in one answer", async () => {
     const { client, room } = scene(t);
-    const { next } = await client.sync({ typing: { room_id: room }, to_device: {}, room_members: { room_id: room }, room: { room_id: room }, account_data: {} });
+    const { next } = await client.sync({
+      typing: { room_id: room },
+      to_device: {},
+      room_members: { room_id: room },
+      room: { room_id: room },
+      account_data: {},
+    });
     const { answer: waiting } = await hang(client, {}, { since: next, timeout: 60_000 });
-    await t.deliver(client, v2({
-      join: { [room]: { timeline: [ev.member("@eve:test"), ev.encrypted("@eve:test")], ephemeral: [typing("@eve:test")] } },
-      to_device: [toDevice("@eve:test", {}, "m.room_key")],
-      account_data: [{ type: "x", content: {} }],
-    }));
+    await t.deliver(
+      client,
+      v2({
+        join: { [room]: { timeline: [ev.member("@eve:test"), ev.encrypted("@eve:test")], ephemeral: [typing("@eve:test")] } },
+        to_device: [toDevice("@eve:test", {}, "m.room_key")],
+        account_data: [{ type: "x", content: {} }],
+      }),
+    );
     expect(Object.keys(await waiting).sort()).toEqual(["account_data", "next", "room", "room_members", "to_device", "typing"]);
   });
 });
@@ -218,7 +241,12 @@ describe("what else ends a wait", () => {
       yield Buffer.from("}");
     }
     const headers = { authorization: `Bearer ${client.token}` };
-    const waiting = fetch(`${t.url}/_matrix/client/v3/sync?since=${next}&timeout=60000`, { method: "POST", headers, body: slowBody(), duplex: "half" });
+    const waiting = fetch(`${t.url}/_matrix/client/v3/sync?since=${next}&timeout=60000`, {
+      method: "POST",
+      headers,
+      body: slowBody(),
+      duplex: "half",
+    });
     await client.fetch("GET", "/_matrix/client/unstable/syncv3/sessions");
     t.hs.revoke(client.token);
     await untilDead(client);

@@ -6,27 +6,34 @@ const ROOM = "!a:test";
 
 /** Every parameter of every stream, with values that are right. */
 const VALID: Readonly<Record<string, readonly unknown[]>> = {
-  "typing": [{}],
+  typing: [{}],
   "typing.room_id": [ROOM, "room_list"],
-  "to_device": [{}],
+  to_device: [{}],
   "to_device.limit": [0, -1, 5, 1e9],
-  "room_members": [{}],
+  room_members: [{}],
   "room_members.room_id": [ROOM],
   "room_members.membership": [[], ["join"], ["join", "x"]],
   "room_members.p": [{}],
   "room_members.p.limit": [0, 7],
   "room_members.p.sort": ["by_pl", "x", [], ["by_name", "x"]],
   "room_members.p.since": ["1", ""],
-  "room": [{}],
+  room: [{}],
   "room.room_id": [ROOM],
   "room.timeline_limit": [1],
   "room.types": [[], ["m.room.*"]],
   "room.not_types": [["*"]],
-  "room.state": ["all", [], [["m.room.name", ""], ["*", "*"]]],
+  "room.state": [
+    "all",
+    [],
+    [
+      ["m.room.name", ""],
+      ["*", "*"],
+    ],
+  ],
   "room.room_member_limit": [0, 5],
   "room.room_member_sort": ["by_name", "x"],
   "room.earliest_timeline_event_ids": [[], ["$a"]],
-  "room_list": [{}],
+  room_list: [{}],
   "room_list.p": [{}],
   "room_list.p.limit": [3],
   "room_list.p.sort": ["by_name", ["by_name", "by_recency"]],
@@ -45,14 +52,14 @@ const VALID: Readonly<Record<string, readonly unknown[]>> = {
   "room_list.filters.not_room_types": [[null]],
   "room_list.filters.room_name_like": ["", "x"],
   "room_list.rooms": [false, true],
-  "invites": [{}],
-  "account_data": [{}],
+  invites: [{}],
+  account_data: [{}],
   "account_data.global": [false],
   "account_data.rooms": ["*", "room_list", [], [ROOM]],
-  "receipts": [{}],
+  receipts: [{}],
   "receipts.room_id": [ROOM],
-  "presence": [{}],
-  "e2ee": [{}],
+  presence: [{}],
+  e2ee: [{}],
 };
 
 const MANY: readonly unknown[] = [1, 1.5, true, "x", [1], [["a"]], [["a", "b", "c"]], [null], {}, [{}], "all", []];
@@ -66,11 +73,25 @@ function wrong(path: string, valid: readonly unknown[]): readonly unknown[] {
 
 /** What is wrong although its kind is right. */
 const WRONG: Readonly<Record<string, readonly unknown[]>> = {
-  "to_device.limit": [1.5], "room_members.p.limit": [0.1], "room_list.p.limit": [1.5], "room_list.timeline_limit": [1.5], "room.timeline_limit": [2.5],
-  "room.room_member_limit": [1.5], "room_members.membership": [[1]], "room_members.p.sort": [[1]], "room_list.p.sort": [[{}]],
-  "room.types": [[1]], "room.not_types": [[null]], "room.state": ["some", [["a"]], [["a", "b", "c"]], [["a", 1]], ["a", "b"]],
-  "room.earliest_timeline_event_ids": [[1]], "room_list.state_events": [[["a"]], ["ab"]], "room_list.spaces": [[1]],
-  "room_list.filters.tags": [[1]], "room_list.filters.not_tags": [[null]], "room_list.filters.room_types": [[1]], "room_list.filters.not_room_types": [[{}]],
+  "to_device.limit": [1.5],
+  "room_members.p.limit": [0.1],
+  "room_list.p.limit": [1.5],
+  "room_list.timeline_limit": [1.5],
+  "room.timeline_limit": [2.5],
+  "room.room_member_limit": [1.5],
+  "room_members.membership": [[1]],
+  "room_members.p.sort": [[1]],
+  "room_list.p.sort": [[{}]],
+  "room.types": [[1]],
+  "room.not_types": [[null]],
+  "room.state": ["some", [["a"]], [["a", "b", "c"]], [["a", 1]], ["a", "b"]],
+  "room.earliest_timeline_event_ids": [[1]],
+  "room_list.state_events": [[["a"]], ["ab"]],
+  "room_list.spaces": [[1]],
+  "room_list.filters.tags": [[1]],
+  "room_list.filters.not_tags": [[null]],
+  "room_list.filters.room_types": [[1]],
+  "room_list.filters.not_room_types": [[{}]],
   "account_data.rooms": [[1]],
 };
 
@@ -118,7 +139,15 @@ describe("the request body (D5)", () => {
   });
 
   it("D5 B16: unknown keys and streams, and known ones in other spellings, are left out", () => {
-    const body = { Typing: 1, TYPING: [], room_member: "x", typing: { room_id: ROOM, Room_id: 1, x: null }, room_list: { p: { next: 1 }, filters: { is_DM: 1 } }, initial_sync: "x", next: 7 };
+    const body = {
+      Typing: 1,
+      TYPING: [],
+      room_member: "x",
+      typing: { room_id: ROOM, Room_id: 1, x: null },
+      room_list: { p: { next: 1 }, filters: { is_DM: 1 } },
+      initial_sync: "x",
+      next: 7,
+    };
     expect(checkSyncRequest(body)).toEqual({ typing: { room_id: ROOM }, room_list: { p: {}, filters: {} } });
   });
 

@@ -95,5 +95,9 @@ function mostSpecific(errors: readonly ErrorObject[]): ErrorObject | undefined {
 }
 
 function fieldOf(error: ErrorObject | undefined): string {
-  return (error?.instancePath ?? "").split("/").slice(1).map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~")).join(".");
+  return (error?.instancePath ?? "")
+    .split("/")
+    .slice(1)
+    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"))
+    .join(".");
 }
