@@ -63,11 +63,29 @@ export async function warmFirst(front: TestUser, direct: TestUser, times: number
  * From the sender's 200 to the answer of a waiting poll that has the event: one of ours, and one of the homeserver's own v2 on another
  * device, both waiting for the same event. Negative where the answer was there before the sender's.
  */
-export async function wakeUps(front: TestUser, direct: TestUser, sender: TestUser, roomId: string, times: number): Promise<{ row: Row; differences: number[] }> {
+export async function wakeUps(
+  front: TestUser,
+  direct: TestUser,
+  sender: TestUser,
+  roomId: string,
+  times: number,
+): Promise<{ row: Row; differences: number[] }> {
   const ours: number[] = [];
   const v2: number[] = [];
-  const v3Poll = follow(front, "POST", (token) => `${V3}?since=${token}&timeout=20000`, {}, (body) => body.next);
-  const v2Poll = follow(direct, "GET", (token) => `/sync?since=${token}&timeout=20000`, undefined, (body) => body.next_batch);
+  const v3Poll = follow(
+    front,
+    "POST",
+    (token) => `${V3}?since=${token}&timeout=20000`,
+    {},
+    (body) => body.next,
+  );
+  const v2Poll = follow(
+    direct,
+    "GET",
+    (token) => `/sync?since=${token}&timeout=20000`,
+    undefined,
+    (body) => body.next_batch,
+  );
   v3Poll.token = (await timed(front, "POST", V3, { room: { room_id: roomId, timeline_limit: 1, state: [] } })).body.next;
   v2Poll.token = (await timed(direct, "GET", "/sync?timeout=0")).body.next_batch;
   for (let i = 0; i < times; i += 1) {

@@ -40,16 +40,34 @@ try {
     await curl.call({ path: since(first.next), body: { room_list: { p: { since: first.room_list.p.next } } } });
 
     curl.say("A room is opened: its timeline and state, who is in it, who is typing. The list goes on by itself: parameters are sticky.");
-    const opened = await curl.call({ path: since(first.next), body: { room: { room_id: team, timeline_limit: 2, state: [["m.room.topic", ""], ["m.room.name", ""]] }, room_members: { room_id: team, p: { sort: "by_name" } }, typing: { room_id: team } } });
+    const opened = await curl.call({
+      path: since(first.next),
+      body: {
+        room: {
+          room_id: team,
+          timeline_limit: 2,
+          state: [
+            ["m.room.topic", ""],
+            ["m.room.name", ""],
+          ],
+        },
+        room_members: { room_id: team, p: { sort: "by_name" } },
+        typing: { room_id: team },
+      },
+    });
 
     curl.say("A long poll, 30 seconds at most. Bob types, and it answers with that alone:");
     const typed = await curl.call({ path: since(opened.next, 30_000), body: {} }, () => bob.typing(team, true));
     curl.say("Bob sends a message:");
     const message = await curl.call({ path: since(typed.next, 30_000), body: {} }, async () => void (await bob.send(team, "I am on my way")));
 
-    curl.say("Another process of the same device (say, a notification extension) starts a session for to-device messages alone. Bob's device sends one:");
+    curl.say(
+      "Another process of the same device (say, a notification extension) starts a session for to-device messages alone. Bob's device sends one:",
+    );
     const extension = await curl.call({ path: SYNC, body: { to_device: {} } });
-    await curl.call({ path: since(extension.next, 30_000), body: {} }, () => bob.sendToDevice("m.demo", { [alice.userId]: { [alice.deviceId]: { hello: "phone" } } }));
+    await curl.call({ path: since(extension.next, 30_000), body: {} }, () =>
+      bob.sendToDevice("m.demo", { [alice.userId]: { [alice.deviceId]: { hello: "phone" } } }),
+    );
     curl.say("The first session asks for them too, and has not missed it: it is kept until both have acknowledged it.");
     await curl.call({ path: since(message.next), body: { to_device: { limit: 10 }, typing: null } });
     curl.say("The device's sessions:");

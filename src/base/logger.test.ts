@@ -12,7 +12,12 @@ function logged(object: Record<string, unknown>): string {
 }
 
 it("an error is logged without what it quotes", () => {
-  const database = Object.assign(new Error("duplicate key value"), { code: "23505", detail: "Key (body)=(CANARY)", query: "CANARY", parameters: ["CANARY"] });
+  const database = Object.assign(new Error("duplicate key value"), {
+    code: "23505",
+    detail: "Key (body)=(CANARY)",
+    query: "CANARY",
+    parameters: ["CANARY"],
+  });
   expect(logged({ err: database })).toContain("duplicate key value");
   expect(logged({ err: database })).toContain("23505");
   expect(logged({ err: database })).not.toContain("CANARY");

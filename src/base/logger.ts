@@ -44,7 +44,10 @@ export function createLogger(level: LogLevel = "info", pretty: boolean = process
 function errorFields(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { type: typeof error };
   const message = error instanceof SyntaxError ? "not JSON" : error.message;
-  const frames = error.stack?.split("\n").filter((line) => /^\s+at /.test(line)).join("\n");
+  const frames = error.stack
+    ?.split("\n")
+    .filter((line) => /^\s+at /.test(line))
+    .join("\n");
   return { type: error.name, message, ...("code" in error && { code: error.code }), stack: frames };
 }
 

@@ -55,17 +55,25 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   const client = new HomeserverClient({ baseUrl: parts.homeserver.href, userAgent: `syncv3/${parts.version}` });
   const feed = new PostgresFeed(sql, logger);
   const supervisor = new Supervisor({
-    sql, client, box, feed, logger, ownerId: randomUUID(), lockDb: parts.db, ...parts.supervision,
+    sql,
+    client,
+    box,
+    feed,
+    logger,
+    ownerId: randomUUID(),
+    lockDb: parts.db,
+    ...parts.supervision,
     ingest: (input) => ingest({ sql }, input),
     resetAccount: (account, device) => resetAccount(sql, account, device),
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
   const retention = new RetentionJob({ sql, logger, sessionIdleMs: settings.sessionIdleMs });
   const engine = new Engine({
-    sql, feed, now,
+    sql,
+    feed,
+    now,
     sign: (data) => box.sign(data),
     fetch: (account, need) => fetcher.fetch(account, need),
-    ensurePolling: (account, device) => supervisor.ensure(account, device),
     assertTokenLives: async (hash) => {
       const token = await findToken(sql, hash);
       if (!token || token.deadAt) throw unknownToken(token?.softLogout);
@@ -73,9 +81,15 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     options: { ...ENGINE_DEFAULTS, sessionIdleMs: settings.sessionIdleMs, ...parts.engine },
   });
   const http = buildHttp({
-    baseUrl: parts.homeserver.href, client, secretBox: box, tokens: tokenStore(sql, box), queue: passQueue(sql),
+    baseUrl: parts.homeserver.href,
+    client,
+    secretBox: box,
+    tokens: tokenStore(sql, box),
+    queue: passQueue(sql),
     forgetting: forgetting(sql, (account, device) => supervisor.forget(account, device)),
-    feed, logger, now,
+    feed,
+    logger,
+    now,
     ensurePolling: (account, device) => supervisor.ensure(account, device),
     ready: () => checkReady(sql),
     trustedProxies: settings.trustedProxies,

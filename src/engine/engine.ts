@@ -12,7 +12,7 @@
 import { randomUUID } from "node:crypto";
 import type { Feed, Wake } from "../feed/hub.ts";
 import type { Sql } from "../store/db.ts";
-import { createSession, findSessionState, saveListSnapshot, saveSessionState, touchSession, useSession } from "../store/sessions.ts";
+import { createSession, endSessions, findSessionState, saveListSnapshot, saveSessionState, touchSession, useSession } from "../store/sessions.ts";
 import { purgeToDevice } from "../store/to-device.ts";
 import { needKey, type Need, type StreamKey } from "../streams/stream.ts";
 import { invalidParam, unknownSession } from "../wire/errors.ts";
@@ -51,8 +51,6 @@ export type EngineDeps = {
   readonly now: () => number;
   /** Fetches and stores what an answer needs; settles when that is done or has failed. Several calls for one thing share it. */
   readonly fetch: (account: AccountNo, need: Need) => Promise<void>;
-  /** Sees to it that the device is polled. */
-  readonly ensurePolling: (account: AccountNo, device: DeviceNo) => void;
   /** Throws the 401 of D2 where the token has died meanwhile. */
   readonly assertTokenLives: (tokenHash: Buffer) => Promise<void>;
   readonly options: EngineOptions;
@@ -94,7 +92,6 @@ export class Engine {
    * @throws MatrixError R11 for a token that cannot be used (D3); 400 for page tokens that cannot (D14, D15); 401 (D2).
    */
   async sync(request: SyncRequest): Promise<string> {
-    this.#deps.ensurePolling(request.account, request.device);
     const arrival = this.#arrival();
     const token = request.since === null ? null : openToken(request.since, this.#deps.sign);
     if (request.since !== null && !token) throw unknownSession();
@@ -141,9 +138,11 @@ export class Engine {
       );
       return { token: firstToken(session), state: EMPTY_STATE, request: merged };
     }
-    const body = await findSessionState(sql, request.device, token, options.sessionIdleMs);
-    if (body === null) throw unknownSession();
-    const state = parseState(body);
+    const found = await findSessionState(sql, request.device, token, options.sessionIdleMs);
+    // Our database was restored: tokens that are not ahead of it any more would skip what came in between (D26).
+    if (found.kind === "ahead") await endSessions(sql, request.account);
+    if (found.kind !== "found") throw unknownSession();
+    const state = parseState(found.body);
     return { token, state, request: mergeRequest(state, request.body) };
   }
 
@@ -151,11 +150,13 @@ export class Engine {
   async #accept(request: SyncRequest, { token, state, request: merged }: Opened): Promise<void> {
     const had = "to_device" in state.params;
     const has = "to_device" in merged.params;
+    // Where members lag behind, what they lack must not be deleted.
+    const position = state.streams.room_members ? (Math.min(token.position, token.members) as Position) : token.position;
     const freed = await useSession(this.#deps.sql, {
       account: request.account,
       session: token.session,
       state: token.state,
-      position: token.position,
+      position,
       acked: had ? token.toDevice : null,
       takesPart: has ? true : had ? false : null,
       presence: "presence" in merged.params,

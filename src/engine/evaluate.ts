@@ -34,12 +34,17 @@ export type Outcome = {
   readonly complete: boolean;
 };
 
-/** @returns null where the session is gone (R10). */
+/** Whether what a token asks for is (partly) deleted. The first token of a session asks for nothing old. */
+export function isBehind(token: SyncToken, horizon: Position): boolean {
+  return token.position > 0 && token.position < horizon;
+}
+
+/** @returns null where the session is gone, or its snapshot (R10, D10). */
 export function evaluate(sql: Sql, sign: Signer, question: Question, now: number): Promise<Outcome | null> {
   return readTx(sql, async (tx) => {
     const { token } = question;
     const head = await readHead(tx, token.session);
-    if (!head) return null;
+    if (!head || isBehind(token, head.horizon)) return null;
     if (!head.complete) return waitingForFirst(question);
     const pages = await readSessionPages(tx, token.session, token.page, token.position);
     let context: Context = {

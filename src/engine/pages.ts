@@ -12,6 +12,7 @@ import { type Context, NOTHING_TRACKED, type PageRequest, type StreamKey } from 
 import { invalidParam, unknownSession } from "../wire/errors.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
 import type { EngineDeps, SyncRequest } from "./engine.ts";
+import { isBehind } from "./evaluate.ts";
 import type { MergedRequest, SessionState } from "./session-state.ts";
 import { openPageToken, type PageToken, sealPageToken, type SyncToken } from "./token.ts";
 
@@ -36,7 +37,7 @@ export async function answerPages(deps: EngineDeps, question: PagesQuestion): Pr
   const { token } = question;
   const pages = await readTx(deps.sql, async (tx) => {
     const head = await readHead(tx, token.session);
-    if (!head) throw unknownSession();
+    if (!head || isBehind(token, head.horizon)) throw unknownSession();
     const context: Unsealed = {
       tx,
       account: question.account,
@@ -75,7 +76,7 @@ async function answerPage(deps: EngineDeps, unsealed: Unsealed, question: PagesQ
 }
 
 async function listPage(context: Context, question: PagesQuestion, page: PageRequest, place: PageOf<"room_list">): Promise<Page> {
-  const sticky = roomList.resolve(question.state.params.room_list ?? {}) as ReturnType<typeof roomList.resolve>;
+  const sticky = roomList.resolve(question.state.params.room_list ?? {});
   const params = page.limit === undefined ? sticky : { ...sticky, limit: listLimit(page.limit) };
   const selection = listSelection(sticky);
   const ids = selection === place.selection ? await findListSnapshot(context.tx, context.session, place.snapshot) : null;
@@ -91,7 +92,7 @@ async function listPage(context: Context, question: PagesQuestion, page: PageReq
 }
 
 async function membersPage(context: Context, question: PagesQuestion, page: PageRequest, place: PageOf<"room_members">): Promise<Page> {
-  const sticky = roomMembers.resolve(question.state.params.room_members ?? {}) as ReturnType<typeof roomMembers.resolve>;
+  const sticky = roomMembers.resolve(question.state.params.room_members ?? {});
   const rooms = [sticky.roomId, question.state.params.room?.["room_id"]];
   // A page of the room stream's members goes on here (S4), for a room that the token follows in either stream.
   if (!rooms.includes(place.roomId) && !rooms.includes("room_list")) throw unusable("room_members");

@@ -50,7 +50,7 @@ export function mergeRequest(state: SessionState, body: JsonObject): MergedReque
       pages.set(key, { since, limit: typeof limit === "number" ? limit : undefined });
     }
   }
-  return { params: mergePatch(state.params, patch) as SessionState["params"], pages, firstPages };
+  return { params: mergePatch(state.params, patch), pages, firstPages };
 }
 
 /** The memory with which a stream goes on; undefined where it starts: first named, or another selection (D13). */

@@ -45,7 +45,15 @@ describe("sync tokens (D12)", () => {
 describe("page tokens (D15)", () => {
   const pages: PageToken[] = [
     { stream: "room_list", selection: "x", session: 3 as SessionNo, position: 9 as Position, snapshot: 77, offset: 20 },
-    { stream: "room_members", session: 3 as SessionNo, position: 9 as Position, roomId: "!a:test", membership: ["join"], sort: "by_pl", after: "@z:test" },
+    {
+      stream: "room_members",
+      session: 3 as SessionNo,
+      position: 9 as Position,
+      roomId: "!a:test",
+      membership: ["join"],
+      sort: "by_pl",
+      after: "@z:test",
+    },
   ];
 
   it.each(pages)("read back as they were: $stream", (page) => {

@@ -66,7 +66,13 @@ export function openToken(text: string, sign: Signer): SyncToken | null {
   if (values.length !== FIELDS || session === undefined || state === undefined || position === undefined) return null;
   if (toDevice === undefined || e2ee === undefined || members === undefined || page === undefined) return null;
   return {
-    session: session as SessionNo, state, position: position as Position, toDevice, e2ee, members: members as Position, page,
+    session: session as SessionNo,
+    state,
+    position: position as Position,
+    toDevice,
+    e2ee,
+    members: members as Position,
+    page,
   };
 }
 
@@ -75,7 +81,13 @@ export function openToken(text: string, sign: Signer): SyncToken | null {
  * `room_members`: the last user of the page before; `room_list`: how many rooms of the kept list came before.
  */
 export type PageToken = { readonly session: SessionNo; readonly position: Position } & (
-  | { readonly stream: "room_members"; readonly roomId: string; readonly membership: readonly string[]; readonly sort: string; readonly after: string }
+  | {
+      readonly stream: "room_members";
+      readonly roomId: string;
+      readonly membership: readonly string[];
+      readonly sort: string;
+      readonly after: string;
+    }
   | { readonly stream: "room_list"; readonly selection: string; readonly snapshot: number; readonly offset: number }
 );
 

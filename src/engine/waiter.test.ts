@@ -9,7 +9,8 @@ const other: Wake = { type: "news", account: ACCOUNT, kinds: new Set(["receipts"
 
 function waiter(stops: AbortSignal[] = []) {
   const hub = new Hub();
-  const meaning = (wake: Wake) => (wake.type === "news" && wake.kinds?.has("typing") ? ("look" as const) : wake.type === "session" ? ("superseded" as const) : null);
+  const meaning = (wake: Wake) =>
+    wake.type === "news" && wake.kinds?.has("typing") ? ("look" as const) : wake.type === "session" ? ("superseded" as const) : null;
   return { hub, waiter: new Waiter(hub, ACCOUNT, meaning, stops) };
 }
 

@@ -7,8 +7,19 @@ import type { AccountNo, DeviceNo, RoomId, SessionNo } from "../wire/ids.ts";
 
 /** What a batch may have changed. */
 export type WakeKind =
-  | "timeline" | "state" | "members" | "facts" | "typing" | "receipts" | "account_data" | "presence" | "invites"
-  | "to_device" | "device_lists" | "complete" | "gone";
+  | "timeline"
+  | "state"
+  | "members"
+  | "facts"
+  | "typing"
+  | "receipts"
+  | "account_data"
+  | "presence"
+  | "invites"
+  | "to_device"
+  | "device_lists"
+  | "complete"
+  | "gone";
 
 /**
  * - news: the account's position or one of its devices' seq advanced. `kinds` and `rooms` are absent where they are not known

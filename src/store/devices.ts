@@ -58,9 +58,13 @@ export async function findAccount(db: Db, userId: UserId): Promise<AccountNo | n
 /** A client of each of these devices was seen just now: of its account, too. */
 export async function touchDevices(db: Db, devices: readonly DeviceNo[]): Promise<void> {
   if (devices.length === 0) return;
+  // Accounts before devices, and in order, as everybody who locks both does: no two wait for each other.
   await db`
-    with seen as (update devices set seen_at = now() where device = any(${[...devices]}::bigint[]) returning account)
-    update accounts set seen_at = now() where account in (select account from seen)`;
+    with locked as materialized (
+      select account from accounts where account in (select account from devices where device = any(${[...devices]}::bigint[]))
+      order by account for no key update),
+    seen as (update accounts set seen_at = now() where account in (select account from locked) returning account)
+    update devices set seen_at = now() where device = any(${[...devices]}::bigint[]) and account in (select account from seen)`;
 }
 
 /**

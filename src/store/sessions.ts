@@ -42,25 +42,37 @@ async function forgetOldPresence(tx: Tx, account: AccountNo): Promise<void> {
 export type TokenPlace = { readonly session: SessionNo; readonly state: number; readonly position: Position };
 
 /**
- * The remembered state of a token of this device, as JSON text; null where the session, its state or its snapshot is gone:
- * unknown or idle for longer than `idleMs`, another device's, behind the account's horizon (D3, D10, R10); or ahead of what is stored: our database was restored (D26).
+ * - found: the remembered state of a token, as JSON text.
+ * - unknown: the session, its state or its snapshot is gone: never known or idle for too long, another device's, behind the account's horizon
+ *   (D3, D10, R10).
+ * - ahead: the token stands for more than is stored: our database was restored (D26).
  */
+export type FoundState = { readonly kind: "found"; readonly body: string } | { readonly kind: "unknown" | "ahead" };
+
+/** Looks up what a token of this device stands for; a session that was not used for `idleMs` is gone. */
 export async function findSessionState(
   db: Db,
   device: DeviceNo,
-  token: TokenPlace & { readonly toDevice?: number; readonly e2ee?: number },
+  token: TokenPlace & { readonly toDevice: number; readonly e2ee: number },
   idleMs: number,
-): Promise<string | null> {
-  const [row] = await db<{ body: string | null }[]>`
-    select st.body from sessions s
+): Promise<FoundState> {
+  const [row] = await db<{ body: string | null; ahead: boolean }[]>`
+    select st.body, a.position < ${token.position} or d.seq < ${Math.max(token.toDevice, token.e2ee)} as ahead
+    from sessions s
     join accounts a using (account)
     join devices d on d.device = s.device
     left join session_states st on st.session = s.session and st.state = ${token.state}
     where s.session = ${token.session} and s.device = ${device} and s.kind = 'v3'
-      and s.used_at > now() - make_interval(secs => ${idleMs / 1000}) and a.horizon <= ${token.position}
-      and a.position >= ${token.position} and d.seq >= ${Math.max(token.toDevice ?? 0, token.e2ee ?? 0)}`;
-  if (!row || (row.body === null && token.state !== 0)) return null;
-  return row.body ?? "";
+      and s.used_at > now() - make_interval(secs => ${idleMs / 1000}) and a.horizon <= ${token.position}`;
+  if (!row) return { kind: "unknown" };
+  if (row.ahead) return { kind: "ahead" };
+  if (row.body === null && token.state !== 0) return { kind: "unknown" };
+  return { kind: "found", body: row.body ?? "" };
+}
+
+/** Ends all sessions of an account: none of them can be told what happened (D26). */
+export async function endSessions(db: Db, account: AccountNo): Promise<void> {
+  await db`delete from sessions where account = ${account}`;
 }
 
 export type SessionUse = TokenPlace & {
@@ -75,7 +87,7 @@ export type SessionUse = TokenPlace & {
 /** Notes that a token was used. True where that may set to-device messages free to be purged (S2). */
 export async function useSession(db: Db, use: SessionUse): Promise<boolean> {
   const [row] = await db<{ freed: boolean }[]>`
-    with before as (select acked, takes_part from sessions where session = ${use.session} for no key update),
+    with before as (select acked, takes_part, state from sessions where session = ${use.session} for no key update),
     used as (
       update sessions set used_at = now(), position = ${use.position}, state = ${use.state}, presence = ${use.presence},
         acked = greatest(acked, ${use.acked ?? 0}::bigint), takes_part = coalesce(${use.takesPart}::boolean, takes_part)
@@ -85,10 +97,9 @@ export async function useSession(db: Db, use: SessionUse): Promise<boolean> {
     absent as (
       delete from presence where ${use.presence}::boolean and account = ${use.account}
         and not exists (select from sessions s where s.account = ${use.account} and s.presence)),
-    seen as (
-      update accounts set seen_at = now() where account = ${use.account} and seen_at < now() - interval '10 minutes'),
+    -- The one that was used before, too: its tokens work for a while yet (D10).
     kept as (
-      update session_states set used_at = now() where session = ${use.session} and state = ${use.state})
+      update session_states set used_at = now() where session = ${use.session} and state in (select state from before union select ${use.state}::integer))
     select used.acked > before.acked or (before.takes_part and not used.takes_part) as freed from before, used`;
   return row?.freed ?? false;
 }
@@ -160,6 +171,8 @@ export async function findListSnapshot(db: Db, session: SessionNo, snapshot: num
 export type Head = {
   readonly userId: UserId;
   readonly position: Position;
+  /** Below it nothing can be told any more (D10). */
+  readonly horizon: Position;
   readonly complete: boolean;
   readonly ignored: readonly UserId[];
   readonly upstreamSince: string;
@@ -167,14 +180,17 @@ export type Head = {
 };
 
 export async function readHead(tx: Tx, session: SessionNo): Promise<Head | null> {
-  const [row] = await tx<{ user_id: UserId; position: Position; complete: boolean; ignored: string; since: string | null; seq: number }[]>`
-    select a.user_id, a.position, a.complete, a.ignored, a.since, d.seq
+  const [row] = await tx<
+    { user_id: UserId; position: Position; horizon: Position; complete: boolean; ignored: string; since: string | null; seq: number }[]
+  >`
+    select a.user_id, a.position, a.horizon, a.complete, a.ignored, a.since, d.seq
     from sessions s join accounts a using (account) join devices d using (device)
     where s.session = ${session}`;
   if (!row) return null;
   return {
     userId: row.user_id,
     position: row.position,
+    horizon: row.horizon,
     complete: row.complete,
     ignored: JSON.parse(row.ignored) as UserId[],
     upstreamSince: row.since ?? "",

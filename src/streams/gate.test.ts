@@ -6,10 +6,12 @@ describe("D18: when a room may be told", () => {
   it("every transition is as drawn", () => {
     const phases: (GatePhase | undefined)[] = [undefined, "live", "forbidden"];
     const table = phases.flatMap((phase) =>
-      [true, false].flatMap((joinedNow) => [true, false].map((interrupted) => {
-        const { step, phase: after } = gateStep(phase, { joinedNow, interrupted });
-        return `${phase ?? "none"} ${joinedNow ? "joined" : "out"}${interrupted ? " interrupted" : ""}: ${step} -> ${after}`;
-      })),
+      [true, false].flatMap((joinedNow) =>
+        [true, false].map((interrupted) => {
+          const { step, phase: after } = gateStep(phase, { joinedNow, interrupted });
+          return `${phase ?? "none"} ${joinedNow ? "joined" : "out"}${interrupted ? " interrupted" : ""}: ${step} -> ${after}`;
+        }),
+      ),
     );
     expect(table).toEqual([
       "none joined interrupted: start -> live",

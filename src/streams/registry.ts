@@ -16,9 +16,7 @@ import { typing } from "./typing.ts";
  * to_device first: it bounds how far the others may go (D19). room_list next: its active set is what `"room_list"` means to
  * the rest.
  */
-export const STREAMS: readonly Stream<unknown>[] = [
-  toDevice, roomList, room, roomMembers, typing, accountData, receipts, presence, invites, e2ee,
-];
+export const STREAMS: readonly Stream<unknown>[] = [toDevice, roomList, room, roomMembers, typing, accountData, receipts, presence, invites, e2ee];
 
 const KEYS: ReadonlySet<string> = new Set(STREAMS.map((stream) => stream.key));
 

@@ -16,7 +16,16 @@ import type { Tx } from "../store/db.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../wire/ids.ts";
 
 export type StreamKey =
-  | "to_device" | "room_list" | "room" | "room_members" | "typing" | "receipts" | "account_data" | "presence" | "invites" | "e2ee";
+  | "to_device"
+  | "room_list"
+  | "room"
+  | "room_members"
+  | "typing"
+  | "receipts"
+  | "account_data"
+  | "presence"
+  | "invites"
+  | "e2ee";
 
 /** Places in a device's and an account's sequences: those of a token. */
 export type Places = {
@@ -49,7 +58,13 @@ export const NOTHING_TRACKED: Tracked = { kept: [], added: [], removed: [] };
 
 /** A page token without what binds it to its session and snapshot, which the engine adds. */
 export type PagePlace =
-  | { readonly stream: "room_members"; readonly roomId: string; readonly membership: readonly string[]; readonly sort: string; readonly after: string }
+  | {
+      readonly stream: "room_members";
+      readonly roomId: string;
+      readonly membership: readonly string[];
+      readonly sort: string;
+      readonly after: string;
+    }
   | { readonly stream: "room_list"; readonly selection: string; readonly snapshot: number; readonly offset: number };
 
 /** One evaluation's view of the database and the session. Everything is read up to `to`, in one read transaction. */

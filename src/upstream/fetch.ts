@@ -49,7 +49,10 @@ export class Fetcher {
     // The request that asked may have stopped waiting: the failure is told here, once.
     work.catch((error: unknown) => {
       if (!this.#stop.signal.aborted) {
-        this.#deps.logger.info({ account, kind: wish.kind, reason: error instanceof Error ? error.message : String(error) }, "A fetch from the homeserver failed");
+        this.#deps.logger.info(
+          { account, kind: wish.kind, reason: error instanceof Error ? error.message : String(error) },
+          "A fetch from the homeserver failed",
+        );
       }
     });
     return work;

@@ -30,10 +30,20 @@ test("R11's body is exactly that of the contract, in its order", () => {
   expect(JSON.stringify(errors.unknownSession().toBody())).toBe('{"errcode":"M_UNKNOWN_SYNC_SESSION","error":"Session unknown or expired"}');
 });
 
-test.each([[0, "0"], [1, "1"], [1000, "1"], [1001, "2"], [-5, "0"]])("Retry-After for %d ms is %s s", (ms, header) => {
+test.each([
+  [0, "0"],
+  [1, "1"],
+  [1000, "1"],
+  [1001, "2"],
+  [-5, "0"],
+])("Retry-After for %d ms is %s s", (ms, header) => {
   expect(errors.limitExceeded(ms).headers).toEqual({ "retry-after": header });
 });
 
 test("extra members never replace errcode and error", () => {
-  expect(new errors.MatrixError(400, "M_A", "text", { errcode: "M_B", error: "other", x: 1 }).toBody()).toEqual({ errcode: "M_A", error: "text", x: 1 });
+  expect(new errors.MatrixError(400, "M_A", "text", { errcode: "M_B", error: "other", x: 1 }).toBody()).toEqual({
+    errcode: "M_A",
+    error: "text",
+    x: 1,
+  });
 });

@@ -2,7 +2,12 @@ import { expect, test } from "vitest";
 import { isIdentifier, isObject, isShort } from "./identifier.ts";
 
 test("255 bytes are short, 256 are not, whatever the characters", () => {
-  for (const [character, bytes] of [["a", 1], ["é", 2], ["€", 3], ["😀", 4]] as const) {
+  for (const [character, bytes] of [
+    ["a", 1],
+    ["é", 2],
+    ["€", 3],
+    ["😀", 4],
+  ] as const) {
     const most = Math.floor(255 / bytes);
     expect(isShort(character.repeat(most))).toBe(true);
     expect(isShort(character.repeat(most + 1))).toBe(false);

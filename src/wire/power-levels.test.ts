@@ -23,7 +23,13 @@ describe("without a power-level event", () => {
 describe("with a power-level event", () => {
   test("each has what it says", () => {
     const levels = powerLevels({ users: { "@a:a": 50, "@b:a": -5 }, users_default: 10 }, CREATOR, undefined, "10");
-    expect(levels).toMatchObject({ explicit: [["@a:a", 50], ["@b:a", -5]], usersDefault: 10 });
+    expect(levels).toMatchObject({
+      explicit: [
+        ["@a:a", 50],
+        ["@b:a", -5],
+      ],
+      usersDefault: 10,
+    });
     expect(["@a:a", "@b:a", CREATOR].map((userId) => levels.ofUser(userId))).toEqual([50, -5, 10]);
   });
 
@@ -32,7 +38,15 @@ describe("with a power-level event", () => {
   });
 
   test.each([
-    ["100", 100], [" 50 ", 50], ["-7", -7], ["+7", 7], ["007", 7], [50.9, 50], [-0.5, 0], [1e300, CREATOR_LEVEL - 1], [-1e300, -CREATOR_LEVEL],
+    ["100", 100],
+    [" 50 ", 50],
+    ["-7", -7],
+    ["+7", 7],
+    ["007", 7],
+    [50.9, 50],
+    [-0.5, 0],
+    [1e300, CREATOR_LEVEL - 1],
+    [-1e300, -CREATOR_LEVEL],
     ["9".repeat(400), CREATOR_LEVEL - 1],
   ])("the level %j counts as %j", (value, expected) => {
     expect(level({ users: { "@a:a": value } }, "@a:a")).toBe(expected);
@@ -80,15 +94,18 @@ describe("from room version 12 on", () => {
 
 test("any content gives safe integers, each user once", () => {
   fc.assert(
-    fc.property(fc.oneof(fc.jsonValue(), fc.record({ users: fc.dictionary(fc.string(), fc.jsonValue()), users_default: fc.jsonValue() })), (content) => {
-      const levels = powerLevels(content, CREATOR, content, "12");
-      const { explicit, usersDefault } = levels;
-      for (const value of [usersDefault, ...explicit.map(([, one]) => one)]) {
-        expect(Number.isSafeInteger(value)).toBe(true);
-        expect(Object.is(value, -0)).toBe(false);
-      }
-      for (const [userId, value] of explicit) expect(levels.ofUser(userId)).toBe(value);
-      expect(new Set(explicit.map(([userId]) => userId)).size).toBe(explicit.length);
-    }),
+    fc.property(
+      fc.oneof(fc.jsonValue(), fc.record({ users: fc.dictionary(fc.string(), fc.jsonValue()), users_default: fc.jsonValue() })),
+      (content) => {
+        const levels = powerLevels(content, CREATOR, content, "12");
+        const { explicit, usersDefault } = levels;
+        for (const value of [usersDefault, ...explicit.map(([, one]) => one)]) {
+          expect(Number.isSafeInteger(value)).toBe(true);
+          expect(Object.is(value, -0)).toBe(false);
+        }
+        for (const [userId, value] of explicit) expect(levels.ofUser(userId)).toBe(value);
+        expect(new Set(explicit.map(([userId]) => userId)).size).toBe(explicit.length);
+      },
+    ),
   );
 });

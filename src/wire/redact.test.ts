@@ -31,9 +31,12 @@ const CASES: Case[] = [
   ["m.room.join_rules", "join_rule", "public", VERSIONS],
   ["m.room.join_rules", "allow", [{ type: "x" }], from(8)],
   ["m.room.join_rules", "other", 1, []],
-  ...["ban", "events", "events_default", "kick", "redact", "state_default", "users", "users_default"].map(
-    (key): Case => ["m.room.power_levels", key, { a: 1 }, VERSIONS],
-  ),
+  ...["ban", "events", "events_default", "kick", "redact", "state_default", "users", "users_default"].map((key): Case => [
+    "m.room.power_levels",
+    key,
+    { a: 1 },
+    VERSIONS,
+  ]),
   ["m.room.power_levels", "invite", 50, from(11)],
   ["m.room.power_levels", "notifications", { room: 5 }, []],
   ["m.room.aliases", "aliases", ["#a:b"], upTo(5)],
@@ -72,14 +75,26 @@ describe("content", () => {
 
 describe("the top level", () => {
   const always = {
-    event_id: "$1", type: "m.room.message", sender: "@a:b", state_key: "", hashes: {}, signatures: {}, depth: 5, prev_events: [], auth_events: [],
+    event_id: "$1",
+    type: "m.room.message",
+    sender: "@a:b",
+    state_key: "",
+    hashes: {},
+    signatures: {},
+    depth: 5,
+    prev_events: [],
+    auth_events: [],
     origin_server_ts: 1,
   };
   const older = { origin: "b", membership: "join", prev_state: [] };
   const never = { redacts: "$2", unsigned: { age: 1 }, "org.example": 1, user_id: "@a:b", age: 5 };
 
   test.each(VERSIONS)("in room version %s", (version) => {
-    expect(prune({ ...never, ...older, ...always, content: { body: "x" } }, version)).toEqual({ ...always, ...(Number(version) < 11 ? older : {}), content: {} });
+    expect(prune({ ...never, ...older, ...always, content: { body: "x" } }, version)).toEqual({
+      ...always,
+      ...(Number(version) < 11 ? older : {}),
+      content: {},
+    });
   });
 });
 

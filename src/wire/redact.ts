@@ -8,9 +8,7 @@ import { roomVersionFacts } from "./room-versions.ts";
 type Kept = "all" | { readonly [key: string]: Kept };
 
 /** Of every event, whatever the version. `room_id` and `unsigned` are not in a body. */
-const TOP_LEVEL = [
-  "event_id", "type", "sender", "state_key", "hashes", "signatures", "depth", "prev_events", "auth_events", "origin_server_ts",
-];
+const TOP_LEVEL = ["event_id", "type", "sender", "state_key", "hashes", "signatures", "depth", "prev_events", "auth_events", "origin_server_ts"];
 
 const POWER_LEVELS = ["ban", "events", "events_default", "kick", "redact", "state_default", "users", "users_default"];
 

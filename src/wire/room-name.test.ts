@@ -5,7 +5,12 @@ import { computeRoomName } from "./room-name.ts";
 const ME = "@me:a";
 const hero = (displayname: string): NamingHero => ({ user_id: `@${displayname.toLowerCase()}:a`, displayname });
 const [ALICE, BOB, CHARLIE, DORIS, EVE, FRANK] = ["Alice", "Bob", "Charlie", "Doris", "Eve", "Frank"].map(hero) as [
-  NamingHero, NamingHero, NamingHero, NamingHero, NamingHero, NamingHero,
+  NamingHero,
+  NamingHero,
+  NamingHero,
+  NamingHero,
+  NamingHero,
+  NamingHero,
 ];
 
 function name(heroes: readonly NamingHero[], joined: number, more: Partial<RoomNameSources> = {}): string | undefined {

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { pathsOf, replaced } from "../../test/support/json-paths.ts";
 import type { RoomId } from "./ids.ts";
 import type { JoinedRoom, V2Response } from "./v2-response.ts";
 import { BadResponse, cutResponse } from "./v2-response.ts";
@@ -8,7 +9,13 @@ const NOW = 1_700_000_000_000;
 const ROOM = "!a:example.org" as RoomId;
 
 const message = (id: string, more: object = {}): object => ({
-  event_id: id, type: "m.room.message", sender: "@bob:example.org", origin_server_ts: 5, content: { body: id }, unsigned: { age: 1 }, ...more,
+  event_id: id,
+  type: "m.room.message",
+  sender: "@bob:example.org",
+  origin_server_ts: 5,
+  content: { body: id },
+  unsigned: { age: 1 },
+  ...more,
 });
 
 function cut(response: unknown): V2Response {
@@ -26,9 +33,19 @@ const ids = (events: readonly { event_id: string }[]): string[] => events.map((e
 /** What a homeserver really sends, with something in every part. */
 const FULL = {
   next_batch: "s72_5",
-  account_data: { events: [{ type: "m.direct", content: { "@bob:example.org": [ROOM] } }, { type: "m.push_rules", content: { global: {} } }] },
+  account_data: {
+    events: [
+      { type: "m.direct", content: { "@bob:example.org": [ROOM] } },
+      { type: "m.push_rules", content: { global: {} } },
+    ],
+  },
   presence: { events: [{ type: "m.presence", sender: "@bob:example.org", content: { presence: "online" } }] },
-  to_device: { events: [{ type: "m.room.encrypted", sender: "@bob:example.org", content: { ciphertext: {} } }, { type: "m.dummy", sender: "@c:d", content: {} }] },
+  to_device: {
+    events: [
+      { type: "m.room.encrypted", sender: "@bob:example.org", content: { ciphertext: {} } },
+      { type: "m.dummy", sender: "@c:d", content: {} },
+    ],
+  },
   device_lists: { changed: ["@bob:example.org"], left: ["@eve:example.org"] },
   device_one_time_keys_count: { signed_curve25519: 50 },
   device_unused_fallback_key_types: ["signed_curve25519"],
@@ -38,12 +55,17 @@ const FULL = {
     join: {
       [ROOM]: {
         timeline: { events: [message("$3"), message("$4")], prev_batch: "t1", limited: true },
-        state: { events: [message("$1", { type: "m.room.create", state_key: "" }), message("$2", { type: "m.room.member", state_key: "@bob:example.org" })] },
+        state: {
+          events: [message("$1", { type: "m.room.create", state_key: "" }), message("$2", { type: "m.room.member", state_key: "@bob:example.org" })],
+        },
         account_data: { events: [{ type: "m.tag", content: { tags: { "m.favourite": {} } } }] },
         ephemeral: {
           events: [
             { type: "m.typing", content: { user_ids: ["@bob:example.org"] } },
-            { type: "m.receipt", content: { $3: { "m.read": { "@bob:example.org": { ts: 7, thread_id: "main" } }, "m.read.private": { "@me:example.org": { ts: 8 } } } } },
+            {
+              type: "m.receipt",
+              content: { $3: { "m.read": { "@bob:example.org": { ts: 7, thread_id: "main" } }, "m.read.private": { "@me:example.org": { ts: 8 } } } },
+            },
           ],
         },
         unread_notifications: { notification_count: 3, highlight_count: 1 },
@@ -51,9 +73,20 @@ const FULL = {
         summary: { "m.heroes": ["@bob:example.org"], "m.joined_member_count": 2, "m.invited_member_count": 0 },
       },
     },
-    invite: { "!i:b": { invite_state: { events: [{ type: "m.room.member", state_key: "@me:example.org", sender: "@bob:example.org", content: { membership: "invite" } }] } } },
+    invite: {
+      "!i:b": {
+        invite_state: {
+          events: [{ type: "m.room.member", state_key: "@me:example.org", sender: "@bob:example.org", content: { membership: "invite" } }],
+        },
+      },
+    },
     knock: { "!k:b": { knock_state: { events: [{ type: "m.room.name", state_key: "", sender: "@bob:example.org", content: { name: "K" } }] } } },
-    leave: { "!l:b": { timeline: { events: [message("$9", { type: "m.room.member", state_key: "@me:example.org" })], prev_batch: "t9", limited: false }, state: { events: [] } } },
+    leave: {
+      "!l:b": {
+        timeline: { events: [message("$9", { type: "m.room.member", state_key: "@me:example.org" })], prev_batch: "t9", limited: false },
+        state: { events: [] },
+      },
+    },
   },
 };
 
@@ -66,7 +99,9 @@ describe("a whole response", () => {
   });
 
   test("has account data, presence and device data as they came", () => {
-    expect(response.accountData).toEqual(FULL.account_data.events.map((item) => ({ type: item.type, body: JSON.stringify(item), content: item.content })));
+    expect(response.accountData).toEqual(
+      FULL.account_data.events.map((item) => ({ type: item.type, body: JSON.stringify(item), content: item.content })),
+    );
     expect(response.presence).toEqual([{ user_id: "@bob:example.org", body: JSON.stringify(FULL.presence.events[0]) }]);
     expect(response.toDevice).toEqual(FULL.to_device.events.map((item) => JSON.stringify(item)));
     expect(response.deviceLists).toEqual({ changed: ["@bob:example.org"], left: ["@eve:example.org"] });
@@ -80,7 +115,8 @@ describe("a whole response", () => {
     expect(ids(room?.state ?? [])).toEqual(["$1", "$2"]);
     expect(room?.timeline[0]).toMatchObject({ kind: "event", age_ts: NOW - 1, unsigned: null, ts: 5 });
     expect(room).toMatchObject({
-      limited: true, prev_batch: "t1",
+      limited: true,
+      prev_batch: "t1",
       ephemeral: {
         typing: ["@bob:example.org"],
         receipts: [
@@ -119,27 +155,52 @@ describe("a whole response", () => {
 });
 
 describe("a bad response", () => {
-  test.each(["", "{}", "[]", '"s1"', "null", "<html>", '{"next_batch":1}', '{"next_batch":null}', '{"next_batch":"s\\u0000"}', '{"next_batch":"s1"} x', '{"next_batch":"s1",}'])(
-    "%j is refused whole",
-    (text) => {
-      expect(() => cutResponse(text, NOW)).toThrow(BadResponse);
-    },
-  );
+  test.each([
+    "",
+    "{}",
+    "[]",
+    '"s1"',
+    "null",
+    "<html>",
+    '{"next_batch":1}',
+    '{"next_batch":null}',
+    '{"next_batch":"s\\u0000"}',
+    '{"next_batch":"s1"} x',
+    '{"next_batch":"s1",}',
+  ])("%j is refused whole", (text) => {
+    expect(() => cutResponse(text, NOW)).toThrow(BadResponse);
+  });
 });
 
 describe("the least response", () => {
   test("has nothing in it", () => {
     expect(cut(' {"next_batch":""}\n')).toEqual({
-      next_batch: "", accountData: [], presence: [], toDevice: [], deviceLists: { changed: [], left: [] }, oneTimeKeys: null, fallbackKeys: null,
-      join: new Map(), leave: new Map(), invite: new Map(), knock: new Map(), skipped: [],
+      next_batch: "",
+      accountData: [],
+      presence: [],
+      toDevice: [],
+      deviceLists: { changed: [], left: [] },
+      oneTimeKeys: null,
+      fallbackKeys: null,
+      join: new Map(),
+      leave: new Map(),
+      invite: new Map(),
+      knock: new Map(),
+      skipped: [],
     });
   });
 
   test("has a room with nothing said about it", () => {
     expect(cutRoom({})).toEqual({
       room: {
-        state: [], timeline: [], limited: false, prev_batch: null, ephemeral: { typing: null, receipts: [] }, accountData: [],
-        summary: { heroes: null, joined: null, invited: null }, unread: { notifications: null, highlights: null },
+        state: [],
+        timeline: [],
+        limited: false,
+        prev_batch: null,
+        ephemeral: { typing: null, receipts: [] },
+        accountData: [],
+        summary: { heroes: null, joined: null, invited: null },
+        unread: { notifications: null, highlights: null },
       },
       skipped: [],
     });
@@ -147,7 +208,10 @@ describe("the least response", () => {
 
   test("has an invite without state as an empty one", () => {
     const empty = { body: '{"events":[]}', events: [] };
-    const response = cut({ next_batch: "s", rooms: { invite: { "!i:b": {}, "!j:b": { invite_state: [] } }, knock: { "!k:b": { knock_state: { events: 5 } } } } });
+    const response = cut({
+      next_batch: "s",
+      rooms: { invite: { "!i:b": {}, "!j:b": { invite_state: [] } }, knock: { "!k:b": { knock_state: { events: 5 } } } },
+    });
     expect([...response.invite.values(), ...response.knock.values()]).toEqual([empty, empty, empty]);
     expect(response.skipped.map((part) => part.where)).toEqual(["rooms.invite.!j:b.invite_state", "rooms.knock.!k:b.knock_state"]);
   });
@@ -158,13 +222,17 @@ describe("wrong types lose only their part", () => {
   test("wherever they are", () => {
     const places = pathsOf(FULL).filter(([first]) => first !== "next_batch" && first !== "to_device");
     fc.assert(
-      fc.property(fc.constantFrom(...places), fc.constantFrom(null, true, 5, "x", [], {}, [null], [[]], { events: 5 }, { events: [5] }), (path, wrong) => {
-        const response = cut(replaced(FULL, path, wrong));
-        expect(response.next_batch).toBe("s72_5");
-        expect(response.toDevice).toEqual(FULL.to_device.events.map((item) => JSON.stringify(item)));
-        if (path[0] !== "rooms") expect(ids(response.join.get(ROOM)?.timeline ?? [])).toEqual(["$3", "$4"]);
-        if (path[0] === "rooms" && path[1] !== "join" && path.length > 1) expect(response.join.get(ROOM)).toEqual(cut(FULL).join.get(ROOM));
-      }),
+      fc.property(
+        fc.constantFrom(...places),
+        fc.constantFrom(null, true, 5, "x", [], {}, [null], [[]], { events: 5 }, { events: [5] }),
+        (path, wrong) => {
+          const response = cut(replaced(FULL, path, wrong));
+          expect(response.next_batch).toBe("s72_5");
+          expect(response.toDevice).toEqual(FULL.to_device.events.map((item) => JSON.stringify(item)));
+          if (path[0] !== "rooms") expect(ids(response.join.get(ROOM)?.timeline ?? [])).toEqual(["$3", "$4"]);
+          if (path[0] === "rooms" && path[1] !== "join" && path.length > 1) expect(response.join.get(ROOM)).toEqual(cut(FULL).join.get(ROOM));
+        },
+      ),
       { numRuns: 2000 },
     );
   });
@@ -188,7 +256,10 @@ describe("wrong types lose only their part", () => {
   });
 
   test("the timeline's events as a string, beside good state", () => {
-    const { room, skipped } = cutRoom({ timeline: { events: "x", limited: true, prev_batch: "p" }, state: { events: [message("$1", { state_key: "" })] } });
+    const { room, skipped } = cutRoom({
+      timeline: { events: "x", limited: true, prev_batch: "p" },
+      state: { events: [message("$1", { state_key: "" })] },
+    });
     expect(room).toMatchObject({ timeline: [], limited: true, prev_batch: "p" });
     expect(ids(room?.state ?? [])).toEqual(["$1"]);
     expect(skipped).toEqual([{ where: "rooms.join.!a:example.org.timeline.events", reason: "not a list" }]);
@@ -201,7 +272,10 @@ describe("wrong types lose only their part", () => {
   });
 
   test.each([-1, 1.5, "3", 2 ** 60])("a count of %j is unknown", (count) => {
-    const { room, skipped } = cutRoom({ unread_notifications: { notification_count: count, highlight_count: 0 }, summary: { "m.joined_member_count": count } });
+    const { room, skipped } = cutRoom({
+      unread_notifications: { notification_count: count, highlight_count: 0 },
+      summary: { "m.joined_member_count": count },
+    });
     expect(room).toMatchObject({ unread: { notifications: null, highlights: 0 }, summary: { joined: null } });
     expect(skipped).toHaveLength(2);
   });
@@ -219,7 +293,10 @@ describe("wrong types lose only their part", () => {
   test("account data of a type that cannot be stored", () => {
     const types = ["t\0", "\ud800", "t".repeat(1001), undefined, 5, "t".repeat(1000), ""];
     const response = cut({ next_batch: "s", account_data: { events: types.map((type) => ({ type, content: 5 })) } });
-    expect(response.accountData.map(({ type, content }) => [type.length, content])).toEqual([[1000, {}], [0, {}]]);
+    expect(response.accountData.map(({ type, content }) => [type.length, content])).toEqual([
+      [1000, {}],
+      [0, {}],
+    ]);
     expect(response.skipped.map((part) => part.where)).toEqual([0, 1, 2, 3, 4].map((i) => `account_data.events[${i}]`));
   });
 
@@ -232,7 +309,10 @@ describe("wrong types lose only their part", () => {
 describe("doubles", () => {
   test("in a timeline: the first stays (B36)", () => {
     const { room } = cutRoom({ timeline: { events: [message("$1", { content: { n: 1 } }), message("$2"), message("$1", { content: { n: 2 } })] } });
-    expect(room?.timeline.map((event) => [event.event_id, event.content])).toEqual([["$1", { n: 1 }], ["$2", { body: "$2" }]]);
+    expect(room?.timeline.map((event) => [event.event_id, event.content])).toEqual([
+      ["$1", { n: 1 }],
+      ["$2", { body: "$2" }],
+    ]);
   });
 
   test("in state and timeline: it belongs to the timeline, whichever comes first in the text", () => {
@@ -266,38 +346,6 @@ test("an event of the state block without a state key is no state", () => {
   expect(skipped).toEqual([{ where: "rooms.join.!a:example.org.state.events[0]", reason: "no state_key" }]);
 });
 
-describe("receipts", () => {
-  const receipts = (content: unknown): unknown => cutRoom({ ephemeral: { events: [{ content, type: "m.receipt" }] } }).room?.ephemeral.receipts;
-
-  test("the newest of a user, kind and thread stays", () => {
-    expect(receipts({ $1: { "m.read": { "@a:b": { ts: 9 } } }, $2: { "m.read": { "@a:b": { ts: 8 }, "@c:d": { ts: 1 } } } })).toMatchObject([
-      { event_id: "$1", user_id: "@a:b" }, { event_id: "$2", user_id: "@c:d" },
-    ]);
-  });
-
-  test("the last of equally new ones stays", () => {
-    expect(receipts({ $1: { "m.read": { "@a:b": { ts: 9 } } }, $2: { "m.read": { "@a:b": { ts: 9 } } } })).toMatchObject([{ event_id: "$2" }]);
-  });
-
-  test("of different threads and kinds stay apart", () => {
-    const content = { $1: { "m.read": { "@a:b": { ts: 1, thread_id: "$t" } }, "m.read.private": { "@a:b": { ts: 1 } } }, $2: { "m.read": { "@a:b": { ts: 2 } } } };
-    expect(receipts(content)).toHaveLength(3);
-  });
-
-  test("keep their bytes, also without a time", () => {
-    const text = `{"next_batch":"s","rooms":{"join":{"${ROOM}":{"ephemeral":{"events":[{"type":"m.receipt","content":{"$1":{"m.read":{"@a:b":{ "x":1.0 }}}}}]}}}}}`;
-    expect(cut(text).join.get(ROOM)?.ephemeral.receipts[0]?.data).toBe('{ "x":1.0 }');
-  });
-
-  test("with a thread that cannot be stored are left out", () => {
-    expect(receipts({ $1: { "m.read": { "@a:b": { ts: 1, thread_id: 5 }, "@c:d": { ts: 1 }, "@e:f": null } } })).toMatchObject([{ user_id: "@c:d" }]);
-  });
-});
-
-test("typing of nobody is an empty set, which is not the same as not said", () => {
-  expect(cutRoom({ ephemeral: { events: [{ type: "m.typing", content: { user_ids: [] } }] } }).room?.ephemeral.typing).toEqual([]);
-});
-
 test("a key that is escaped is the key that it stands for", () => {
   const { join } = cut(`{"next\\u005fbatch":"s","rooms":{"jo\\u0069n":{"!\\u0061:example.org":{}}}}`);
   expect([...join.keys()]).toEqual([ROOM]);
@@ -306,20 +354,3 @@ test("a key that is escaped is the key that it stands for", () => {
 test("fallback key types under their old name count where the new one is missing", () => {
   expect(cut({ next_batch: "s", "org.matrix.msc2732.device_unused_fallback_key_types": ["a"] }).fallbackKeys).toBe('["a"]');
 });
-
-type Path = readonly string[];
-
-/** The paths of all values in `value`, but not of itself. */
-function pathsOf(value: unknown, path: Path = []): Path[] {
-  if (typeof value !== "object" || value === null) return [];
-  return Object.entries(value).flatMap(([key, item]) => [[...path, key], ...pathsOf(item, [...path, key])]);
-}
-
-/** A copy of `value` with `other` at `path`. */
-function replaced(value: unknown, path: Path, other: unknown): unknown {
-  const [key, ...rest] = path;
-  if (key === undefined) return other;
-  if (Array.isArray(value)) return value.map((item, index) => (String(index) === key ? replaced(item, rest, other) : item));
-  const object: Record<string, unknown> = { ...(value as Record<string, unknown>) };
-  return { ...object, [key]: replaced(object[key], rest, other) };
-}

@@ -103,8 +103,18 @@ function readResponse(r: Reading): V2Response {
   expectEnd(r.text, end);
   if (typeof nextBatch !== "string" || !isStorable(nextBatch)) throw new BadResponse("the answer has no next_batch");
   return {
-    next_batch: nextBatch, accountData, presence: [...presence.values()], toDevice, deviceLists, oneTimeKeys,
-    fallbackKeys: fallbackKeys ?? oldFallbackKeys, join, leave, invite, knock, skipped: r.skipped,
+    next_batch: nextBatch,
+    accountData,
+    presence: [...presence.values()],
+    toDevice,
+    deviceLists,
+    oneTimeKeys,
+    fallbackKeys: fallbackKeys ?? oldFallbackKeys,
+    join,
+    leave,
+    invite,
+    knock,
+    skipped: r.skipped,
   };
 }
 

@@ -46,8 +46,14 @@ const MAX_TYPE_BYTES = 1000;
 /** Reads a room under `rooms.join` or `rooms.leave`. */
 export function readJoinedRoom(r: Reading, start: number, where: string, keep: (room: JoinedRoom) => void): number {
   const room: JoinedRoom = {
-    state: [], timeline: [], limited: false, prev_batch: null, ephemeral: { typing: null, receipts: [] }, accountData: [],
-    summary: { heroes: null, joined: null, invited: null }, unread: { notifications: null, highlights: null },
+    state: [],
+    timeline: [],
+    limited: false,
+    prev_batch: null,
+    ephemeral: { typing: null, receipts: [] },
+    accountData: [],
+    summary: { heroes: null, joined: null, invited: null },
+    unread: { notifications: null, highlights: null },
   };
   const inState = new Map<EventId, CutEvent>();
   const inTimeline = new Map<EventId, CutEvent>();

@@ -36,7 +36,7 @@ it("S3: a room of 1000 members: pages partition the snapshot while somebody join
   expect(seen).toHaveLength(300);
   const late = await users.registerPuppet("puppet-big-late");
   await late.join(roomId);
-  for (let next = first["room_members"].p.next; next !== undefined; ) {
+  for (let next = first["room_members"].p.next; next !== undefined;) {
     const page = await client.sync({ room_members: { p: { since: next } } }, { since: first.next });
     expect(page.next).toBe(first.next);
     seen.push(...page["room_members"].events.map((event: { state_key: string }) => event.state_key));

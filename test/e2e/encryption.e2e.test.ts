@@ -22,7 +22,8 @@ it("R9: an app and its extension, two sessions of one device, both decrypt every
   const alice = (await users.registerUser("olm-alice")).at(front.url);
   const bob = (await users.registerUser("olm-bob")).at(front.url);
   const roomId = await bob.createRoom({
-    preset: "private_chat", invite: [alice.userId],
+    preset: "private_chat",
+    invite: [alice.userId],
     initial_state: [{ type: "m.room.encryption", state_key: "", content: { algorithm: "m.megolm.v1.aes-sha2" } }],
   });
   await alice.join(roomId);

@@ -35,8 +35,15 @@ describe("one account, one room, every stream, in front of a real homeserver", (
 
     const session = new Follower(front.client(alice));
     const first = await session.step({
-      typing: { room_id: roomId }, to_device: {}, room_members: { room_id: roomId }, room: { room_id: roomId },
-      room_list: { timeline_limit: 5 }, account_data: {}, invites: {}, receipts: { room_id: roomId }, e2ee: {},
+      typing: { room_id: roomId },
+      to_device: {},
+      room_members: { room_id: roomId },
+      room: { room_id: roomId },
+      room_list: { timeline_limit: 5 },
+      account_data: {},
+      invites: {},
+      receipts: { room_id: roomId },
+      e2ee: {},
     });
     expect(first["room_list"]).toMatchObject({ count: 1, rooms: [{ room_id: roomId, name: "First room", joined_count: 2, is_dm: false }] });
     expect(first["room"].rooms[roomId].initial).toBe(true);
@@ -49,7 +56,9 @@ describe("one account, one room, every stream, in front of a real homeserver", (
     await bob.typing(roomId, true);
     await typing;
 
-    const message = session.until((answer) => answer["room"]?.rooms[roomId]?.timeline?.events.find((e: Event) => e.sender === bob.userId && e.type === "m.room.message"));
+    const message = session.until((answer) =>
+      answer["room"]?.rooms[roomId]?.timeline?.events.find((e: Event) => e.sender === bob.userId && e.type === "m.room.message"),
+    );
     const reply = await bob.send(roomId, "after");
     expect((await message).event_id).toBe(reply);
 
@@ -65,7 +74,9 @@ describe("one account, one room, every stream, in front of a real homeserver", (
     await alice.setState(roomId, "m.room.name", "", { name: "Renamed" });
     await renamed;
 
-    const left = session.until((answer) => answer["room_members"]?.events.find((e: Event) => e.state_key === bob.userId && e.content["membership"] === "leave"));
+    const left = session.until((answer) =>
+      answer["room_members"]?.events.find((e: Event) => e.state_key === bob.userId && e.content["membership"] === "leave"),
+    );
     await bob.leave(roomId);
     await left;
   });

@@ -24,8 +24,12 @@ export class Front {
     this.#sql = connect(this.#db);
     this.#server = await buildServer({
       settings: { trustedProxies: [], sessionIdleMs: 7 * 86_400_000 },
-      homeserver: new URL(this.#homeserver), sql: this.#sql, db: this.#db,
-      secretBox: new SecretBox("a secret of the test"), version: "test", logger: silentLogger(),
+      homeserver: new URL(this.#homeserver),
+      sql: this.#sql,
+      db: this.#db,
+      secretBox: new SecretBox("a secret of the test"),
+      version: "test",
+      logger: silentLogger(),
     });
     this.url = await this.#server.listen({ host: "127.0.0.1", port: 0 });
     return this;

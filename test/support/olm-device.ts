@@ -2,7 +2,16 @@
 
 import "fake-indexeddb/auto";
 import {
-  DecryptionSettings, DeviceId, DeviceLists, EncryptionSettings, initAsync, OlmMachine, RequestType, RoomId, TrustRequirement, UserId,
+  DecryptionSettings,
+  DeviceId,
+  DeviceLists,
+  EncryptionSettings,
+  initAsync,
+  OlmMachine,
+  RequestType,
+  RoomId,
+  TrustRequirement,
+  UserId,
 } from "@matrix-org/matrix-sdk-crypto-wasm";
 import type { TestUser } from "./synapse-api.ts";
 import type { Answer } from "./v3.ts";

@@ -52,7 +52,7 @@ export class V3Client {
     if (since !== undefined) query.set("since", since);
     if (timeout !== undefined) query.set("timeout", String(timeout));
     const text = typeof body === "string" ? body : JSON.stringify(body);
-    return this.fetch("POST", `/_matrix/client/v3/sync?${query}`, text, {}, signal);
+    return this.fetch("POST", `/_matrix/client/v3/sync?${query.toString()}`, text, {}, signal);
   }
 
   /** Any request with the device's token. */
@@ -74,7 +74,14 @@ export class V3Client {
   }
 }
 
-export type V3Options = { readonly sessionIdleMs?: number; readonly trustedProxies?: readonly string[]; readonly logger?: Logger; readonly database?: TestDatabase; readonly engine?: Partial<EngineOptions>; readonly supervision?: ServerParts["supervision"] };
+export type V3Options = {
+  readonly sessionIdleMs?: number;
+  readonly trustedProxies?: readonly string[];
+  readonly logger?: Logger;
+  readonly database?: TestDatabase;
+  readonly engine?: Partial<EngineOptions>;
+  readonly supervision?: ServerParts["supervision"];
+};
 
 export class V3Fixture {
   readonly hs: FakeHomeserver;
@@ -98,8 +105,12 @@ export class V3Fixture {
   async start(): Promise<void> {
     this.#server = await buildServer({
       settings: { trustedProxies: this.#options.trustedProxies ?? [], sessionIdleMs: this.#options.sessionIdleMs ?? 7 * 86_400_000 },
-      homeserver: new URL(this.hs.url), sql: this.sql, db: this.database.options,
-      secretBox: new SecretBox("a secret of the test"), version: "test", logger: this.#options.logger ?? silentLogger(),
+      homeserver: new URL(this.hs.url),
+      sql: this.sql,
+      db: this.database.options,
+      secretBox: new SecretBox("a secret of the test"),
+      version: "test",
+      logger: this.#options.logger ?? silentLogger(),
       ...(this.#options.engine && { engine: this.#options.engine }),
       ...(this.#options.supervision && { supervision: this.#options.supervision }),
     });

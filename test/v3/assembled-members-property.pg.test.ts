@@ -83,7 +83,9 @@ class World {
       case "unseen leave":
         unseen();
         return gap();
-      default:
+      case "join":
+      case "leave":
+      case "invite":
         return join(put(ev.member(user, what)));
     }
   }

@@ -216,8 +216,8 @@ async function followed(
   for (const [roomId, { timeline, ...entry }] of now.entries) {
     const { timeline: mine = [], ...seen } = view.entries.get(roomId) ?? {};
     expect(seen).toEqual(entry);
-    expectSameTail(mine as string[], timeline);
-    expect((mine as string[]).at(-1)).toBe(world.last.get(roomId));
+    expectSameTail(mine, timeline);
+    expect(mine.at(-1)).toBe(world.last.get(roomId));
     expect(entry["name"]).toBe(world.joined.get(roomId)?.name);
     const room = now.rooms.get(roomId);
     const held = view.rooms.get(roomId);

@@ -18,8 +18,13 @@ export function syncRoute(engine: Engine): RoutePlugin {
       const timeout = readTimeout(query.get("timeout"));
       const body = checkSyncRequest(await context.readJsonBody(request));
       const answer = await engine.sync({
-        account: auth.account, device: auth.device, tokenHash: auth.tokenHash,
-        since: query.get("since"), body, timeout, signal: context.signalOf(request),
+        account: auth.account,
+        device: auth.device,
+        tokenHash: auth.tokenHash,
+        since: query.get("since"),
+        body,
+        timeout,
+        signal: context.signalOf(request),
       });
       return reply.type("application/json").send(answer);
     });

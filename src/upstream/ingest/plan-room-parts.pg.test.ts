@@ -163,7 +163,8 @@ describe("redactions (B48, TestEventTableRedact)", () => {
     expect(await me.facts(ROOM)).not.toHaveProperty("avatar");
     await me.step({ join: { [ROOM]: { timeline: [ev.redaction(BOB, bob.event_id)] } } });
     expect((await me.facts(ROOM)).name).toBe(BOB);
-    const [row] = await db.sql`select membership, sort_name from members where account = ${me.account} and event_id = ${bob.event_id} order by from_ord desc`;
+    const [row] =
+      await db.sql`select membership, sort_name from members where account = ${me.account} and event_id = ${bob.event_id} order by from_ord desc`;
     expect(row).toEqual({ membership: "join", sort_name: "bob:test" });
     // One that was replaced already takes nothing with it.
     const [old, now] = [ev.name(me.me, "old"), ev.name(me.me, "now")];
