@@ -26,6 +26,8 @@ const MENDABLE = [UsageError, BadDsn, BadServer, BadSecretFile, DatabaseUnusable
 
 /** Runs the command; gives the exit code: 0 done, 1 failed, 2 asked for wrongly. */
 export async function main(args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
+  // A terminal or pipe that is gone must not end the server in the middle of something.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
   const complain = (text: string): void => void process.stderr.write(`syncv3: ${text}\n`);
   const program = createProgram(version(), env, (settings) => runServe(settings, say));

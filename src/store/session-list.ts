@@ -14,12 +14,12 @@ export type SessionRow = {
   readonly held: number;
 };
 
-/** The device's sessions, the last used first. */
+/** The device's sessions, oldest first. */
 export async function listSessions(db: Db, device: DeviceNo): Promise<SessionRow[]> {
   return db<SessionRow[]>`
     select session, kind, created_at, used_at, position,
       case when takes_part then (select count(*) from to_device t where t.device = s.device and t.seq > s.acked) else 0 end as held
-    from sessions s where device = ${device} order by used_at desc, session desc`;
+    from sessions s where device = ${device} order by created_at, session`;
 }
 
 /** Ends a session of the device; what only it held back is purged. False: the device has no such session. */

@@ -9,8 +9,11 @@ let db: TestDatabase;
 let it: RetentionFixture;
 
 /** What the token of a session at a position stands for; null: R11. */
-const found = (session: SessionNo, position: number) =>
-  findSessionState(db.sql, it.device, { session, state: 0, position: position as Position, toDevice: 0, e2ee: 0 }, 7 * DAY);
+async function found(session: SessionNo, position: number): Promise<string | null> {
+  const token = { session, state: 0, position: position as Position, toDevice: 0, e2ee: 0 };
+  const state = await findSessionState(db.sql, it.device, token, 7 * DAY);
+  return state.kind === "found" ? state.body : null;
+}
 
 beforeAll(async () => {
   db = await freshDatabase();

@@ -20,15 +20,16 @@ export type RunningCommand = {
 export function runCommand(args: readonly string[], env: Readonly<Record<string, string>> = {}, script = "bin/syncv3"): RunningCommand {
   const child = spawn(process.execPath, [join(ROOT, script), ...args], {
     env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "/", ...env },
-    stdio: ["ignore", "pipe", "pipe"],
+    // Its channel tells the server when we are gone, however that came.
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
   });
   let [stdout, stderr] = ["", ""];
-  child.stderr.on("data", (chunk: Buffer) => void (stderr += chunk.toString()));
+  child.stderr?.on("data", (chunk: Buffer) => void (stderr += chunk.toString()));
   const ended = new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (code) => resolve({ code, stdout, stderr }));
   });
-  child.stdout.on("data", (chunk: Buffer) => void (stdout += chunk.toString()));
+  child.stdout?.on("data", (chunk: Buffer) => void (stdout += chunk.toString()));
   return {
     pid: child.pid ?? 0,
     output: () => stdout,

@@ -22,5 +22,5 @@ export async function told(client: V3Client, first: Answer): Promise<Answer> {
 export async function held(client: V3Client): Promise<number[]> {
   const { body } = await client.fetch("GET", SESSIONS);
   const sessions = body["sessions"] as { id: string; to_device_held: number }[];
-  return sessions.toSorted((a, b) => Number(a.id) - Number(b.id)).map((session) => session.to_device_held);
+  return sessions.map((session) => session.to_device_held);
 }
