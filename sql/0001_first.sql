@@ -57,6 +57,18 @@ create table events (
   pruned      boolean     not null default false
 );
 
+-- Keeps bodies until the transaction ends, all of them or none: see src/store/ingest/hold-events.ts. `ids` names each once.
+create function keep_events(ids text[]) returns void language plpgsql as $$
+declare
+  kept bigint;
+begin
+  perform from events where event_id = any(ids) order by event_id for key share;
+  get diagnostics kept = row_count;
+  if kept < cardinality(ids) then
+    raise exception 'an event was deleted while it was being written' using errcode = 'serialization_failure';
+  end if;
+end $$;
+
 create table timeline (
   account     bigint      not null,
   ord         bigint      not null,

@@ -111,7 +111,7 @@ export class Engine {
         return await answerPages(this.#deps, { ...request, ...opened, since: request.since });
       }
       ({ params } = opened.request);
-      await this.#accept(request, opened);
+      if (token) await this.#accept(request, opened);
       this.#deps.feed.publish({ type: "session", account: request.account, session: opened.token.session, request: arrival });
       return await this.#wait(request, opened, waiter);
     } finally {

@@ -2,9 +2,9 @@
 
 import { readHead, readSessionPages } from "../store/sessions.ts";
 import { readTx, type Sql } from "../store/db.ts";
-import { STREAMS } from "../streams/registry.ts";
+import { FOLLOWING_STREAMS, LEADING_STREAMS } from "../streams/registry.ts";
 import type { ListMemory } from "../streams/room-list-answer.ts";
-import { type Context, type Evaluation, type Need, NOTHING_TRACKED, type Places, type StreamKey } from "../streams/stream.ts";
+import { type Context, type Evaluation, type Need, NOTHING_TRACKED, type Places, type Stream, type StreamKey } from "../streams/stream.ts";
 import { toDeviceBound } from "../streams/to-device.ts";
 import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
 import { type MergedRequest, memoryOf, selectionOf, type SessionState, type StreamState } from "./session-state.ts";
@@ -43,10 +43,9 @@ export function isBehind(token: SyncToken, horizon: Position): boolean {
 export function evaluate(sql: Sql, sign: Signer, question: Question, now: number): Promise<Outcome | null> {
   return readTx(sql, async (tx) => {
     const { token } = question;
-    const head = await readHead(tx, token.session);
+    const [head, pages] = await Promise.all([readHead(tx, token.session), readSessionPages(tx, token.session, token.page, token.position)]);
     if (!head || isBehind(token, head.horizon)) return null;
     if (!head.complete) return waitingForFirst(question);
-    const pages = await readSessionPages(tx, token.session, token.page, token.position);
     let context: Context = {
       tx,
       account: question.account,
@@ -65,41 +64,45 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
       now,
       sealPage: (place) => sealPageToken({ ...place, session: token.session, position: context.to }, sign),
     };
-    const parts: [StreamKey, string][] = [];
-    const streams: Partial<Record<StreamKey, StreamState>> = {};
-    const needs: Need[] = [];
-    let news = false;
-    let snapshot: Evaluation["snapshot"];
-    let places: Partial<Places> = { members: context.to };
-    for (const stream of STREAMS) {
+    const tell = async (stream: Stream<unknown>): Promise<Told[]> => {
       const raw = question.request.params[stream.key];
-      if (!raw) continue;
+      if (!raw) return [];
       const params = stream.resolve(raw);
       const memory = memoryOf(question.state, stream, params);
       const evaluation = await stream.evaluate(context, params, memory, question.request.firstPages.has(stream.key));
-      if (evaluation.text !== null) parts.push([stream.key, evaluation.text]);
-      if (evaluation.memory) streams[stream.key] = { selection: selectionOf(stream, params), memory: evaluation.memory };
-      if (evaluation.needs) needs.push(...evaluation.needs);
-      if (evaluation.tracked) context = { ...context, tracked: evaluation.tracked };
-      if (stream.key === "to_device") {
-        const { to, deviceSeq } = await toDeviceBound(context, evaluation);
-        context = { ...context, to, deviceSeq };
-        places = { ...places, members: context.to };
-      }
-      snapshot ??= evaluation.snapshot;
-      places = { ...places, ...evaluation.places };
-      news ||= evaluation.news;
-    }
-    return {
-      parts,
-      news,
-      needs,
-      snapshot,
-      complete: true,
-      places: { ...token, ...places, position: context.to, page: pages.at(-1)?.page ?? token.page },
-      state: { params: question.request.params, streams },
+      return [{ stream, params, evaluation }];
     };
+    const told: Told[] = [];
+    for (const stream of LEADING_STREAMS) {
+      for (const one of await tell(stream)) {
+        if (stream.key === "to_device") context = { ...context, ...(await toDeviceBound(context, one.evaluation)) };
+        if (one.evaluation.tracked) context = { ...context, tracked: one.evaluation.tracked };
+        told.push(one);
+      }
+    }
+    // Together: their queries go out without waiting for each other's answers.
+    told.push(...(await Promise.all(FOLLOWING_STREAMS.map(tell))).flat());
+    return outcomeOf(told, question, { ...token, position: context.to, members: context.to, page: pages.at(-1)?.page ?? token.page });
   });
+}
+
+/** What a stream had to tell. */
+type Told = { readonly stream: Stream<unknown>; readonly params: unknown; readonly evaluation: Evaluation };
+
+/** `places`: of the streams that say nothing of their own. */
+function outcomeOf(told: readonly Told[], { request }: Question, places: Outcome["places"]): Outcome {
+  const streams = told.flatMap(({ stream, params, evaluation: { memory } }) =>
+    memory ? [[stream.key, { selection: selectionOf(stream, params), memory } satisfies StreamState]] : [],
+  );
+  return {
+    parts: told.flatMap(({ stream, evaluation }) => (evaluation.text === null ? [] : [[stream.key, evaluation.text] as const])),
+    news: told.some(({ evaluation }) => evaluation.news),
+    needs: told.flatMap(({ evaluation }) => evaluation.needs ?? []),
+    snapshot: told.find(({ evaluation }) => evaluation.snapshot)?.evaluation.snapshot,
+    complete: true,
+    places: Object.assign({}, places, ...told.map(({ evaluation }) => evaluation.places)),
+    state: { params: request.params, streams: Object.fromEntries(streams) },
+  };
 }
 
 /** What the room list of the token tracked: what those that follow it still do, until it says otherwise. */

@@ -46,7 +46,21 @@ export function readTx<T>(sql: Sql, body: (tx: Tx) => Promise<T>): Promise<T> {
   return sql.begin("isolation level repeatable read read only", body as (tx: postgres.TransactionSql) => Promise<T>) as Promise<T>;
 }
 
-/** Runs `body` in a read-committed transaction: all of it or nothing. */
-export function writeTx<T>(sql: Sql, body: (tx: Tx) => Promise<T>): Promise<T> {
-  return sql.begin(body as (tx: postgres.TransactionSql) => Promise<T>) as Promise<T>;
+/** serialization_failure and deadlock_detected: nothing was done, and the same again will do. */
+const PASSING: ReadonlySet<unknown> = new Set(["40001", "40P01"]);
+const TRIES = 5;
+
+/**
+ * Runs `body` in a read-committed transaction: all of it or nothing. Where the database says that it got in the way of another
+ * transaction it runs anew, so `body` keeps nothing between runs.
+ */
+export async function writeTx<T>(sql: Sql, body: (tx: Tx) => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return (await sql.begin(body as (tx: postgres.TransactionSql) => Promise<T>)) as T;
+    } catch (error) {
+      const passing = error instanceof Error && "code" in error && PASSING.has(error.code);
+      if (!passing || tries === TRIES) throw error;
+    }
+  }
 }

@@ -58,9 +58,10 @@ export async function membershipOver(
   return new Map(rows.map((row) => [row.room_id, { joinedNow: row.joined_now, interrupted: row.interrupted }]));
 }
 
-/** `last_ts` (recency, ms) and `last_ord` of rooms as they are now. */
-export async function recency(db: Db, account: AccountNo): Promise<Map<RoomId, { lastOrd: number; lastTs: number }>> {
-  const rows = await db<{ room_id: RoomId; last_ord: number; last_ts: number }[]>`
-    select room_id, last_ord, last_ts from rooms where account = ${account}`;
-  return new Map(rows.map((row) => [row.room_id, { lastOrd: row.last_ord, lastTs: row.last_ts }]));
+/** The recency of rooms as it is now, ms: the smaller of the newest event's origin_server_ts and the time we got it (S5). */
+export async function recency(db: Db, account: AccountNo, roomIds: readonly RoomId[] | "all"): Promise<Map<RoomId, number>> {
+  const rows = await db<{ room_id: RoomId; last_ts: number }[]>`
+    select room_id, last_ts from rooms
+    where account = ${account} and ${roomIds === "all" ? db`true` : db`room_id = any(${[...roomIds]}::text[])`}`;
+  return new Map(rows.map((row) => [row.room_id, row.last_ts]));
 }

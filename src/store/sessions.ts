@@ -14,11 +14,13 @@ export type NewSession = { readonly account: AccountNo; readonly device: DeviceN
  */
 export async function createSession(sql: Sql, session: NewSession, most: number): Promise<SessionNo> {
   return writeTx(sql, async (tx) => {
-    // One at a time per device, so that two together do not pass the bound.
-    await tx`select from devices where device = ${session.device} for no key update`;
-    const removed = await tx`
-      delete from sessions where session in (
-        select session from sessions where device = ${session.device} and kind = 'v3' order by used_at desc, session desc offset ${most - 1})`;
+    // One at a time per device, so that two together do not pass the bound. Both statements go out together.
+    const [, removed] = await Promise.all([
+      tx`select from devices where device = ${session.device} for no key update`,
+      tx`
+        delete from sessions where session in (
+          select session from sessions where device = ${session.device} and kind = 'v3' order by used_at desc, session desc offset ${most - 1})`,
+    ]);
     // Before the new one is there, which lacks everything.
     if (removed.count > 0) await purgeToDevice(tx, session.device);
     if (session.presence) await forgetOldPresence(tx, session.account);
@@ -115,13 +117,16 @@ export async function touchSession(db: Db, session: SessionNo, state: number): P
 export async function saveSessionState(sql: Sql, session: SessionNo, body: string): Promise<number | null> {
   const hash = createHash("sha256").update(body).digest();
   return writeTx(sql, async (tx) => {
-    const [alive] = await tx`select from sessions where session = ${session} for no key update`;
-    if (!alive) return null;
-    const [row] = await tx<{ state: number }[]>`
-      insert into session_states (session, state, hash, body)
-      select ${session}, coalesce(max(state), 0) + 1, ${hash}, ${body} from session_states where session = ${session}
-      on conflict (session, hash) do update set used_at = now()
-      returning state`;
+    // One at a time, so that no two take one number. Both statements go out together.
+    const [, [row]] = await Promise.all([
+      tx`select from sessions where session = ${session} for no key update`,
+      tx<{ state: number }[]>`
+        insert into session_states (session, state, hash, body)
+        select s.session, coalesce((select max(state) from session_states where session = s.session), 0) + 1, ${hash}, ${body}
+        from sessions s where s.session = ${session}
+        on conflict (session, hash) do update set used_at = now()
+        returning state`,
+    ]);
     return row?.state ?? null;
   });
 }

@@ -13,10 +13,15 @@ import { toDevice } from "./to-device.ts";
 import { typing } from "./typing.ts";
 
 /**
- * to_device first: it bounds how far the others may go (D19). room_list next: its active set is what `"room_list"` means to
- * the rest.
+ * One after the other. to_device first: it bounds how far the others may go (D19). room_list next: its active set is what
+ * `"room_list"` means to the rest.
  */
-export const STREAMS: readonly Stream<unknown>[] = [toDevice, roomList, room, roomMembers, typing, accountData, receipts, presence, invites, e2ee];
+export const LEADING_STREAMS: readonly Stream<unknown>[] = [toDevice, roomList];
+
+/** In any order, each for itself. */
+export const FOLLOWING_STREAMS: readonly Stream<unknown>[] = [room, roomMembers, typing, accountData, receipts, presence, invites, e2ee];
+
+export const STREAMS: readonly Stream<unknown>[] = [...LEADING_STREAMS, ...FOLLOWING_STREAMS];
 
 const KEYS: ReadonlySet<string> = new Set(STREAMS.map((stream) => stream.key));
 

@@ -40,7 +40,7 @@ export async function listDelta(context: Context, params: ListParams, memory: Li
   const [now, bases, last] = await Promise.all([
     factsAt(context.tx, context.account, ids, context.to),
     readBases(context, ids, late),
-    recency(context.tx, context.account),
+    recency(context.tx, context.account, ids),
   ]);
   const matched = (row: RoomFactsRow | undefined, children: SpaceChildren | undefined) =>
     row?.membership === "join" && params.rooms && matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id));
@@ -67,7 +67,7 @@ export async function listDelta(context: Context, params: ListParams, memory: Li
       now: row,
       before: whole ? undefined : base.facts,
       from: whole ? (0 as Position) : base.from,
-      recency: last.get(roomId)?.lastTs ?? 0,
+      recency: last.get(roomId) ?? 0,
       place: childrenNow?.get(roomId),
       moved: moved.has(roomId),
     });

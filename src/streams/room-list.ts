@@ -67,10 +67,10 @@ async function firstRooms(context: Context, params: ListParams, before: ListMemo
 
 /** All rooms that match at the context's position, in order. */
 async function orderedRooms(context: Context, params: ListParams, children: SpaceChildren | undefined): Promise<RoomFactsRow[]> {
-  const [joined, last] = await Promise.all([joinedFactsAt(context.tx, context.account, context.to), recency(context.tx, context.account)]);
+  const [joined, last] = await Promise.all([joinedFactsAt(context.tx, context.account, context.to), recency(context.tx, context.account, "all")]);
   const matching = joined.filter((row) => matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id)));
   return sortRooms(matching, params.sorts, {
-    lastTs: (roomId) => last.get(roomId)?.lastTs ?? 0,
+    lastTs: (roomId) => last.get(roomId) ?? 0,
     spacePlace: (roomId) => children?.get(roomId),
   });
 }
@@ -83,12 +83,16 @@ export async function wholeEntries(
   params: ListParams,
   children: SpaceChildren | undefined,
 ): Promise<Entry[]> {
-  const last = await recency(context.tx, context.account);
+  const last = await recency(
+    context.tx,
+    context.account,
+    rooms.map((row) => row.room_id),
+  );
   const whole = rooms.map((now): EntryRoom => ({
     now,
     before: undefined,
     from: 0 as Position,
-    recency: last.get(now.room_id)?.lastTs ?? 0,
+    recency: last.get(now.room_id) ?? 0,
     place: children?.get(now.room_id),
     moved: false,
   }));

@@ -31,10 +31,11 @@ export const toDevice: Stream<Params> = {
 export async function toDeviceBound(context: Context, evaluation: Evaluation): Promise<Pick<Context, "to" | "deviceSeq">> {
   const told = evaluation.places?.toDevice ?? context.from.toDevice;
   const exempt = Number(evaluation.memory?.["since"] ?? 0);
-  const [waiting] = await readToDevice(context.tx, context.device, Math.max(told, exempt), 1);
-  if (!waiting) return context;
+  const { to, deviceSeq } = context;
+  const [waiting] = told < deviceSeq ? await readToDevice(context.tx, context.device, Math.max(told, exempt), 1) : [];
+  if (!waiting) return { to, deviceSeq };
   return {
-    to: Math.max(Math.min(waiting.before_pos, context.to), context.from.position) as Position,
+    to: Math.max(Math.min(waiting.before_pos, to), context.from.position) as Position,
     deviceSeq: Math.max(waiting.seq - 1, context.from.e2ee),
   };
 }

@@ -2,7 +2,7 @@
 
 import type { AccountNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
-import { holdEvents } from "./hold-events.ts";
+import { holdEvents, keepEvents } from "./hold-events.ts";
 import type { EventRow, RoomWrites } from "./rows.ts";
 import { OPEN } from "./rows.ts";
 import type { Query } from "./statement.ts";
@@ -17,12 +17,10 @@ type Pruned = Pick<EventRow, "event_id" | "body">;
  */
 export function writeEvents(tx: Tx, events: readonly EventRow[]): Query[] {
   const sorted = events.toSorted(byId);
+  const ids = [...new Set(sorted.map((event) => event.event_id))];
   return [
     // What is there already stays there until the rows that refer to it are committed.
-    ...holdEvents(
-      tx,
-      sorted.map((event) => event.event_id),
-    ),
+    ...holdEvents(tx, ids),
     ...some(
       sorted,
       (rows) => tx`
@@ -32,6 +30,7 @@ export function writeEvents(tx: Tx, events: readonly EventRow[]): Query[] {
         event_id text, type text, state_key text, sender text, ts bigint, body text, pruned boolean)
       on conflict do nothing`,
     ),
+    ...keepEvents(tx, ids),
     ...prune(
       tx,
       sorted.filter((event) => event.pruned),

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { freshDatabase, type TestDatabase } from "../../../test/support/database.ts";
 import type { EventId } from "../../wire/ids.ts";
-import type { Tx } from "../db.ts";
-import { holdEvents } from "../ingest/hold-events.ts";
+import { type Tx, writeTx } from "../db.ts";
+import { holdEvents, keepEvents } from "../ingest/hold-events.ts";
 import { deleteUnreferenced, nextEvents } from "./events.ts";
 
 let db: TestDatabase;
@@ -23,6 +23,7 @@ async function write(tx: Tx, names: readonly string[], account = 1): Promise<voi
   await Promise.all([
     ...holdEvents(tx, ids(...names)),
     tx`insert into events (event_id, type, sender, ts, body) select n, 't', '@a', 0, '{}' from unnest(${[...names]}::text[]) n on conflict do nothing`,
+    ...keepEvents(tx, ids(...names)),
     tx`insert into timeline (account, ord, room_id, event_id) select ${account}, o, '!r', n from unnest(${[...names]}::text[]) with ordinality u (n, o)`,
   ]);
 }
@@ -80,7 +81,7 @@ test("writers and deleters at once never leave a reference without its body", as
   const names = Array.from({ length: 4 }, (_, index) => `$${index}`);
   const rounds = async (account: number) => {
     for (let round = 0; round < 200; round += 1) {
-      await db.sql.begin((tx) => write(tx, names, account));
+      await writeTx(db.sql, (tx) => write(tx, names, account));
       await db.sql.begin(async (tx) => {
         const gone = await tx<{ event_id: EventId }[]>`delete from timeline where account = ${account} returning event_id`;
         await deleteUnreferenced(

@@ -7,7 +7,7 @@ import type { Db, Tx } from "../db.ts";
  * Deletes those of the events that nothing refers to. Returns how many.
  *
  * Ingest may be about to refer to one of them. It locks the bodies that are there already `for key share` before it does (see
- * holdEvents), so there are two cases. It was first: its lock makes us pass the body over, or, where it has committed already,
+ * hold-events.ts), so there are two cases. It was first: its lock makes us pass the body over, or, where it has committed already,
  * the second statement sees its rows, as it looks at the database after our locks were had. We were first: it waits for us,
  * finds the body gone, and writes it anew. One statement would not do: its snapshot is older than its locks.
  * Locks are taken without waiting, so nobody waits for us in a ring.

@@ -1,0 +1,48 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
+import { readTx, writeTx } from "./db.ts";
+
+let db: TestDatabase;
+beforeAll(async () => {
+  db = await freshDatabase();
+  await db.sql`create table notes (note text)`;
+});
+afterAll(() => db.drop());
+
+const notes = async () => (await db.sql<{ note: string }[]>`select note from notes order by note`).map((row) => row.note);
+
+test("a transaction that got in another's way runs again, and leaves what it wrote once", async () => {
+  let runs = 0;
+  const result = await writeTx(db.sql, async (tx) => {
+    runs += 1;
+    await tx`insert into notes values (${`run ${runs}`})`;
+    if (runs < 3) await tx`do $$ begin raise exception using errcode = 'serialization_failure'; end $$`;
+    return runs;
+  });
+  expect(result).toBe(3);
+  expect(await notes()).toEqual(["run 3"]);
+});
+
+test("it gives up after some tries; any other error ends it at once and leaves nothing", async () => {
+  let runs = 0;
+  const fail = (code: string) =>
+    writeTx(db.sql, async (tx) => {
+      runs += 1;
+      await tx`insert into notes values ('failed')`;
+      await tx.unsafe(`do $$ begin raise exception using errcode = '${code}'; end $$`);
+    });
+  await expect(fail("40P01")).rejects.toMatchObject({ code: "40P01" });
+  expect(runs).toBe(5);
+  await expect(fail("22000")).rejects.toMatchObject({ code: "22000" });
+  expect(runs).toBe(6);
+  expect(await notes()).toEqual(["run 3"]);
+});
+
+test("a read transaction sees one moment, and cannot write", async () => {
+  await readTx(db.sql, async (tx) => {
+    expect((await tx`select from notes`).length).toBe(1);
+    await db.sql`insert into notes values ('meanwhile')`;
+    expect((await tx`select from notes`).length).toBe(1);
+  });
+  await expect(readTx(db.sql, (tx) => tx`insert into notes values ('written')`)).rejects.toMatchObject({ code: "25006" });
+});
