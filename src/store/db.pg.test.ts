@@ -46,3 +46,16 @@ test("a read transaction sees one moment, and cannot write", async () => {
   });
   await expect(readTx(db.sql, (tx) => tx`insert into notes values ('written')`)).rejects.toMatchObject({ code: "25006" });
 });
+
+test("a connection that breaks in mid-transaction ends the transaction and nothing else", async () => {
+  for (let round = 0; round < 20; round += 1) {
+    const broken = writeTx(db.sql, async (tx) => {
+      const [row] = await tx<{ pid: number }[]>`select pg_backend_pid() as pid`;
+      await db.sql`select pg_terminate_backend(${row?.pid ?? 0})`;
+      // What is written on the closed connection fails, however the two meet.
+      for (;;) await tx`select 1`;
+    });
+    await expect(broken).rejects.toBeInstanceOf(Error);
+    expect(await db.sql`select 1 as one`).toEqual([{ one: 1 }]);
+  }
+});
