@@ -35,8 +35,10 @@ it("D1: a v2 client and a v3 session of one device each get every to-device mess
   let since = "";
   const readV2 = async (timeout: number): Promise<void> => {
     const answer = await v2.call<V2>("GET", `/sync?timeout=${timeout}&filter=${encodeURIComponent('{"room":{"rooms":[]}}')}${since}`);
-    byV2.push(...(answer.to_device?.events ?? []).map(({ content }) => content.n));
-    since = `&since=${encodeURIComponent(answer.next_batch)}`;
+    const next = `&since=${encodeURIComponent(answer.next_batch)}`;
+    // A homeserver that answers from its cache may give the `since` again: what came with that is told again with the next.
+    if (next !== since) byV2.push(...(answer.to_device?.events ?? []).map(({ content }) => content.n));
+    since = next;
   };
   const readingV2 = (async () => {
     while (byV2.length < MESSAGES) await readV2(3000);
