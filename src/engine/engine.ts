@@ -69,8 +69,6 @@ export type SyncRequest = {
   readonly signal: AbortSignal;
 };
 
-const PAGE_WITHOUT_SINCE = "A page token goes with the `since` that it came with";
-
 type Opened = { readonly token: SyncToken; readonly state: SessionState; readonly request: MergedRequest };
 
 export class Engine {
@@ -105,8 +103,7 @@ export class Engine {
     );
     try {
       const opened = await this.#open(request, token);
-      if (opened.request.pages.size > 0) {
-        if (request.since === null) throw invalidParam(PAGE_WITHOUT_SINCE);
+      if (request.since !== null && opened.request.pages.size > 0) {
         await touchSession(this.#deps.sql, opened.token.session, opened.token.state);
         return await answerPages(this.#deps, { ...request, ...opened, since: request.since });
       }
@@ -130,7 +127,7 @@ export class Engine {
     const { sql, options } = this.#deps;
     if (!token) {
       const merged = mergeRequest(EMPTY_STATE, request.body);
-      if (merged.pages.size > 0) throw invalidParam(PAGE_WITHOUT_SINCE);
+      if (merged.pages.size > 0) throw invalidParam("A page token goes with the `since` that it came with");
       const session = await createSession(
         sql,
         { account: request.account, device: request.device, takesPart: "to_device" in merged.params, presence: "presence" in merged.params },

@@ -6,14 +6,12 @@ import { FOLLOWING_STREAMS, LEADING_STREAMS } from "../streams/registry.ts";
 import type { ListMemory } from "../streams/room-list-answer.ts";
 import { type Context, type Evaluation, type Need, NOTHING_TRACKED, type Places, type Stream, type StreamKey } from "../streams/stream.ts";
 import { toDeviceBound } from "../streams/to-device.ts";
-import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
+import type { Position } from "../wire/ids.ts";
+import { type Asker, unsealedContext } from "./context.ts";
 import { type MergedRequest, memoryOf, selectionOf, type SessionState, type StreamState } from "./session-state.ts";
 import { sealPageToken, type Signer, type SyncToken } from "./token.ts";
 
-export type Question = {
-  readonly account: AccountNo;
-  readonly device: DeviceNo;
-  readonly token: SyncToken;
+export type Question = Asker & {
   readonly state: SessionState;
   readonly request: MergedRequest;
   /** See Context. */
@@ -47,30 +45,21 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
     if (!head || isBehind(token, head.horizon)) return null;
     if (!head.complete) return waitingForFirst(question);
     let context: Context = {
-      tx,
-      account: question.account,
-      device: question.device,
-      session: token.session,
-      userId: head.userId,
-      from: token,
-      to: Math.max(head.position, token.position) as Position,
-      deviceSeq: Math.max(head.deviceSeq, token.toDevice, token.e2ee),
-      upstreamSince: head.upstreamSince,
-      ignored: head.ignored,
+      ...unsealedContext(tx, question, head, now),
       tracked: trackedBefore(question),
       pageRooms: pages.flatMap((page) => page.rooms.map((roomId) => ({ roomId, position: page.position }))),
       tried: question.tried,
       late: question.late,
-      now,
       sealPage: (place) => sealPageToken({ ...place, session: token.session, position: context.to }, sign),
     };
     const tell = async (stream: Stream<unknown>): Promise<Told[]> => {
       const raw = question.request.params[stream.key];
       if (!raw) return [];
       const params = stream.resolve(raw);
-      const memory = memoryOf(question.state, stream, params);
+      const selection = selectionOf(stream, params);
+      const memory = memoryOf(question.state, stream.key, selection);
       const evaluation = await stream.evaluate(context, params, memory, question.request.firstPages.has(stream.key));
-      return [{ stream, params, evaluation }];
+      return [{ key: stream.key, selection, evaluation }];
     };
     const told: Told[] = [];
     for (const stream of LEADING_STREAMS) {
@@ -87,15 +76,13 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
 }
 
 /** What a stream had to tell. */
-type Told = { readonly stream: Stream<unknown>; readonly params: unknown; readonly evaluation: Evaluation };
+type Told = { readonly key: StreamKey; readonly selection: string; readonly evaluation: Evaluation };
 
 /** `places`: of the streams that say nothing of their own. */
 function outcomeOf(told: readonly Told[], { request }: Question, places: Outcome["places"]): Outcome {
-  const streams = told.flatMap(({ stream, params, evaluation: { memory } }) =>
-    memory ? [[stream.key, { selection: selectionOf(stream, params), memory } satisfies StreamState]] : [],
-  );
+  const streams = told.flatMap(({ key, selection, evaluation: { memory } }) => (memory ? [[key, { selection, memory } satisfies StreamState]] : []));
   return {
-    parts: told.flatMap(({ stream, evaluation }) => (evaluation.text === null ? [] : [[stream.key, evaluation.text] as const])),
+    parts: told.flatMap(({ key, evaluation }) => (evaluation.text === null ? [] : [[key, evaluation.text] as const])),
     news: told.some(({ evaluation }) => evaluation.news),
     needs: told.flatMap(({ evaluation }) => evaluation.needs ?? []),
     snapshot: told.find(({ evaluation }) => evaluation.snapshot)?.evaluation.snapshot,

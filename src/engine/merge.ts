@@ -1,10 +1,8 @@
 /** Sticky parameters (R6, D9): JSON merge patch, RFC 7396. */
 
-export type JsonObject = { readonly [key: string]: unknown };
+import { isObject } from "../wire/identifier.ts";
 
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
+export type JsonObject = { readonly [key: string]: unknown };
 
 /** `target` with `patch` applied: objects member by member, `null` removes, anything else replaces. Neither is changed. */
 export function mergePatch(target: JsonObject | undefined, patch: JsonObject): JsonObject {

@@ -8,10 +8,11 @@ import { listAnswer, listLimit, negotiated } from "../streams/room-list-answer.t
 import { listSelection, roomList, wholeEntries } from "../streams/room-list.ts";
 import { membersLimit, membersSort, readPage, roomMembers } from "../streams/room-members.ts";
 import { spaceChildren } from "../streams/space-children.ts";
-import { type Context, NOTHING_TRACKED, type PageRequest, type StreamKey } from "../streams/stream.ts";
+import type { Context, PageRequest, StreamKey } from "../streams/stream.ts";
 import { invalidParam, unknownSession } from "../wire/errors.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
 import type { EngineDeps, SyncRequest } from "./engine.ts";
+import { unsealedContext } from "./context.ts";
 import { isBehind } from "./evaluate.ts";
 import type { MergedRequest, SessionState } from "./session-state.ts";
 import { openPageToken, type PageToken, sealPageToken, type SyncToken } from "./token.ts";
@@ -38,23 +39,7 @@ export async function answerPages(deps: EngineDeps, question: PagesQuestion): Pr
   const pages = await readTx(deps.sql, async (tx) => {
     const head = await readHead(tx, token.session);
     if (!head || isBehind(token, head.horizon)) throw unknownSession();
-    const context: Unsealed = {
-      tx,
-      account: question.account,
-      device: question.device,
-      session: token.session,
-      userId: head.userId,
-      from: token,
-      to: head.position,
-      deviceSeq: head.deviceSeq,
-      upstreamSince: head.upstreamSince,
-      ignored: head.ignored,
-      tracked: NOTHING_TRACKED,
-      pageRooms: [],
-      tried: new Set(),
-      late: new Set(),
-      now: deps.now(),
-    };
+    const context: Unsealed = unsealedContext(tx, question, head, deps.now());
     const answers: Page[] = [];
     for (const [key, page] of question.request.pages) answers.push(await answerPage(deps, context, question, key, page));
     return answers;

@@ -7,7 +7,8 @@ import { createHash } from "node:crypto";
 import { canonicalJson } from "../base/canonical-json.ts";
 import { isStreamKey } from "../streams/registry.ts";
 import type { Memory, PageRequest, Stream, StreamKey } from "../streams/stream.ts";
-import { isObject, type JsonObject, mergePatch } from "./merge.ts";
+import { isObject } from "../wire/identifier.ts";
+import { type JsonObject, mergePatch } from "./merge.ts";
 
 export type StreamState = { readonly selection: string; readonly memory: Memory };
 
@@ -54,9 +55,9 @@ export function mergeRequest(state: SessionState, body: JsonObject): MergedReque
 }
 
 /** The memory with which a stream goes on; undefined where it starts: first named, or another selection (D13). */
-export function memoryOf(state: SessionState, stream: Stream<unknown>, params: unknown): Memory | undefined {
-  const before = state.streams[stream.key];
-  return before && before.selection === selectionOf(stream, params) ? before.memory : undefined;
+export function memoryOf(state: SessionState, key: StreamKey, selection: string): Memory | undefined {
+  const before = state.streams[key];
+  return before && before.selection === selection ? before.memory : undefined;
 }
 
 /** A selection as it is remembered: short whatever the parameters are. */

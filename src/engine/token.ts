@@ -7,6 +7,7 @@
  */
 
 import { timingSafeEqual } from "node:crypto";
+import type { PagePlace } from "../streams/stream.ts";
 import type { Position, SessionNo } from "../wire/ids.ts";
 
 export type SyncToken = {
@@ -80,16 +81,7 @@ export function openToken(text: string, sign: Signer): SyncToken | null {
  * A page token (`p.next`, `p.since`): where the next page of a stream begins in a snapshot (D15).
  * `room_members`: the last user of the page before; `room_list`: how many rooms of the kept list came before.
  */
-export type PageToken = { readonly session: SessionNo; readonly position: Position } & (
-  | {
-      readonly stream: "room_members";
-      readonly roomId: string;
-      readonly membership: readonly string[];
-      readonly sort: string;
-      readonly after: string;
-    }
-  | { readonly stream: "room_list"; readonly selection: string; readonly snapshot: number; readonly offset: number }
-);
+export type PageToken = PagePlace & { readonly session: SessionNo; readonly position: Position };
 
 export function sealPageToken(token: PageToken, sign: Signer): string {
   const data = Buffer.from(JSON.stringify(token));

@@ -2,6 +2,7 @@
 
 import type { AccountNo, DeviceNo, UserId } from "../wire/ids.ts";
 import { type Db, type Sql, type Tx, writeTx } from "./db.ts";
+import { ROOM_TABLES } from "./forget.ts";
 
 /** Where polling as a device stands. `accountSince`: of the responses with rooms, whichever device polled them. */
 export type PollState = {
@@ -101,20 +102,7 @@ export async function deleteAccount(sql: Sql, account: AccountNo): Promise<void>
 }
 
 /** Tables without a foreign key to accounts (they are written most). */
-const LOG_TABLES = [
-  "timeline",
-  "older",
-  "older_chunks",
-  "state",
-  "members",
-  "rooms",
-  "room_facts",
-  "typing",
-  "receipts",
-  "account_data",
-  "presence",
-  "invites",
-] as const;
+const LOG_TABLES = [...ROOM_TABLES, "presence"] as const;
 
 /** Within a transaction of the caller. */
 export async function deleteAccountRows(tx: Tx, account: AccountNo): Promise<void> {

@@ -5,7 +5,7 @@ import type { Db, Sql } from "./db.ts";
 import { writeTx } from "./db.ts";
 
 /** Tables keyed by account and room. `events` is shared by all accounts: retention deletes what nobody refers to. */
-const ROOM_TABLES = [
+export const ROOM_TABLES = [
   "timeline",
   "older",
   "older_chunks",

@@ -6,7 +6,8 @@
 import { Ajv, type ErrorObject } from "ajv";
 import Type, { type TSchema } from "typebox";
 import { badJson } from "../../wire/errors.ts";
-import { isObject, type JsonObject } from "../../engine/merge.ts";
+import { isObject } from "../../wire/identifier.ts";
+import type { JsonObject } from "../../engine/merge.ts";
 
 const orNull = <Schema extends TSchema>(schema: Schema) => Type.Optional(Type.Union([schema, Type.Null()]));
 const text = Type.String();
