@@ -8,6 +8,8 @@ import type { SecretBox } from "../base/secret-box.ts";
 import type { ListenAddress } from "../config/listen-address.ts";
 import type { Settings } from "../config/options.ts";
 import { Engine, ENGINE_DEFAULTS, type EngineOptions } from "../engine/engine.ts";
+import { SLIDING_DEFAULTS, SlidingEngine, type SlidingOptions } from "../engine/sliding/sliding-engine.ts";
+import { slidingRoutes } from "../faces/simplified/routes.ts";
 import { sessionsRoute } from "../faces/v3/sessions-route.ts";
 import { syncRoute } from "../faces/v3/sync-route.ts";
 import { PostgresFeed } from "../feed/listen.ts";
@@ -20,7 +22,9 @@ import { ingest } from "../upstream/ingest/ingest.ts";
 import { resetAccount } from "../upstream/ingest/reset-account.ts";
 import { RetentionJob } from "../upstream/retention.ts";
 import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
+import type { Need } from "../streams/stream.ts";
 import { unknownToken } from "../wire/errors.ts";
+import type { AccountNo } from "../wire/ids.ts";
 import { forgetting, passQueue, tokenStore } from "./api-store.ts";
 import { removeStaleSocket } from "./stale-socket.ts";
 
@@ -37,6 +41,7 @@ export type ServerParts = {
   readonly logger: Logger;
   /** Bounds of the engine other than the default ones. */
   readonly engine?: Partial<EngineOptions>;
+  readonly sliding?: Partial<SlidingOptions>;
   /** When typing ends that nobody confirms, and how often that is looked at, other than the default (S1). */
   readonly supervision?: Pick<SupervisorOptions, "typingMs" | "typingSweepMs">;
 };
@@ -68,18 +73,21 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
   const retention = new RetentionJob({ sql, logger, sessionIdleMs: settings.sessionIdleMs });
-  const engine = new Engine({
+  const engineDeps = {
     sql,
     feed,
     now,
-    sign: (data) => box.sign(data),
-    fetch: (account, need) => fetcher.fetch(account, need),
-    assertTokenLives: async (hash) => {
+    sign: (data: Buffer) => box.sign(data),
+    fetch: (account: AccountNo, need: Need) => fetcher.fetch(account, need),
+    assertTokenLives: async (hash: Buffer) => {
       const token = await findToken(sql, hash);
       if (!token || token.deadAt) throw unknownToken(token?.softLogout);
     },
-    options: { ...ENGINE_DEFAULTS, sessionIdleMs: settings.sessionIdleMs, ...parts.engine },
-  });
+  };
+  const engine = new Engine({ ...engineDeps, options: { ...ENGINE_DEFAULTS, sessionIdleMs: settings.sessionIdleMs, ...parts.engine } });
+  // Well before an unused session is taken for idle.
+  const touchMs = Math.min(SLIDING_DEFAULTS.touchMs, settings.sessionIdleMs / 4);
+  const sliding = new SlidingEngine({ ...engineDeps, options: { ...SLIDING_DEFAULTS, touchMs, ...parts.sliding } });
   const http = buildHttp({
     baseUrl: parts.homeserver.href,
     client,
@@ -93,7 +101,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     ensurePolling: (account, device) => supervisor.ensure(account, device),
     ready: () => checkReady(sql),
     trustedProxies: settings.trustedProxies,
-    routes: [syncRoute(engine), sessionsRoute(sql)],
+    routes: [syncRoute(engine), sessionsRoute(sql), slidingRoutes(sliding)],
   });
   return {
     async listen(address) {
@@ -105,6 +113,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     },
     async close() {
       engine.drain();
+      sliding.drain();
       await http.close();
       await Promise.all([supervisor.stop(), fetcher.close(), retention.stop()]);
       await feed.close();
