@@ -1,0 +1,23 @@
+/** Which events a device has sent, and under which transaction ids. */
+
+import type { DeviceNo } from "../wire/ids.ts";
+import type { Db, Tx } from "./db.ts";
+import { BATCH_ROWS, before } from "./retention/step.ts";
+
+/** By then every client has been told its own events, or has forgotten what it waited for. */
+const KEPT_MS = 24 * 3_600_000;
+
+/** Notes a sent event. The same again changes nothing, and nothing is noted for a device that is gone. */
+export async function insertSentEvent(db: Db, device: DeviceNo, eventId: string, txnId: string): Promise<void> {
+  await db`
+    insert into sent_events (event_id, device, txn_id) select ${eventId}, device, ${txnId} from devices where device = ${device}
+    on conflict do nothing`;
+}
+
+/** A batch of those that are older than a day. */
+export async function deleteSentEvents(tx: Tx, at: Date): Promise<number> {
+  const deleted = await tx`
+    delete from sent_events where ctid = any(array(
+      select ctid from sent_events where sent_at < ${before(at, KEPT_MS)} limit ${BATCH_ROWS}))`;
+  return deleted.count;
+}
