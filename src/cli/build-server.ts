@@ -2,6 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 
+import { Sends } from "../api/sends.ts";
 import { buildServer as buildHttp } from "../api/server.ts";
 import type { Logger } from "../base/logger.ts";
 import type { SecretBox } from "../base/secret-box.ts";
@@ -21,12 +22,15 @@ import { resetAccount } from "../upstream/ingest/reset-account.ts";
 import { RetentionJob } from "../upstream/retention.ts";
 import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
 import { unknownToken } from "../wire/errors.ts";
-import { forgetting, passQueue, tokenStore } from "./api-store.ts";
+import { deviceFinder, forgetting, passQueue, sentEventStore, tokenStore } from "./api-store.ts";
 import { removeStaleSocket } from "./stale-socket.ts";
+
+/** What `/versions` says that this server has, whatever the homeserver has: what the faces conform to. */
+const VERSION_FEATURES: readonly string[] = [];
 
 /** What the server is built from. */
 export type ServerParts = {
-  readonly settings: Pick<Settings, "trustedProxies" | "sessionIdleMs">;
+  readonly settings: Pick<Settings, "trustedProxies" | "sessionIdleMs"> & Partial<Pick<Settings, "publicUrl" | "passAdmin" | "preferNative">>;
   /** The homeserver's base URL; it has answered. */
   readonly homeserver: URL;
   readonly sql: Sql;
@@ -80,6 +84,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     },
     options: { ...ENGINE_DEFAULTS, sessionIdleMs: settings.sessionIdleMs, ...parts.engine },
   });
+  const sends = new Sends({ store: sentEventStore(sql), logger });
   const http = buildHttp({
     baseUrl: parts.homeserver.href,
     client,
@@ -87,12 +92,18 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     tokens: tokenStore(sql, box),
     queue: passQueue(sql),
     forgetting: forgetting(sql, (account, device) => supervisor.forget(account, device)),
+    findDevice: deviceFinder(sql),
+    sends,
     feed,
     logger,
     now,
     ensurePolling: (account, device) => supervisor.ensure(account, device),
     ready: () => checkReady(sql),
     trustedProxies: settings.trustedProxies,
+    versionFeatures: VERSION_FEATURES,
+    publicUrl: settings.publicUrl,
+    passAdmin: settings.passAdmin ?? false,
+    preferNative: settings.preferNative ?? false,
     routes: [syncRoute(engine), sessionsRoute(sql)],
   });
   return {
