@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 
 import { Sends } from "../api/sends.ts";
 import { buildServer as buildHttp } from "../api/server.ts";
+import { SIMPLIFIED_SYNC } from "../api/versions.ts";
 import type { Logger } from "../base/logger.ts";
 import type { SecretBox } from "../base/secret-box.ts";
 import type { ListenAddress } from "../config/listen-address.ts";
@@ -26,7 +27,7 @@ import { deviceFinder, forgetting, passQueue, sentEventStore, tokenStore } from 
 import { removeStaleSocket } from "./stale-socket.ts";
 
 /** What `/versions` says that this server has, whatever the homeserver has: what the faces conform to. */
-const VERSION_FEATURES: readonly string[] = [];
+const VERSION_FEATURES: readonly string[] = [SIMPLIFIED_SYNC];
 
 /** What the server is built from. */
 export type ServerParts = {
