@@ -109,7 +109,13 @@ const UNACKNOWLEDGED = 16;
 export async function saveConnectionState(
   db: Db,
   session: SessionNo,
-  state: { readonly from: number; readonly fromBase: number | null; readonly base: number | null; readonly body: string; readonly position: Position },
+  state: {
+    readonly from: number;
+    readonly fromBase: number | null;
+    readonly base: number | null;
+    readonly body: string;
+    readonly position: Position;
+  },
 ): Promise<number | null> {
   const [row] = await db<{ state: number }[]>`
     with numbered as (

@@ -86,12 +86,7 @@ export async function readStripped(db: Db, account: AccountNo, roomIds: readonly
 export type RoomSpan = { readonly roomId: RoomId; readonly from: number };
 
 /** The rooms of which something changed in the span. */
-export async function roomsWithChanges(
-  db: Db,
-  account: AccountNo,
-  table: "typing" | "receipts" | "account_data",
-  span: Span,
-): Promise<Set<RoomId>> {
+export async function roomsWithChanges(db: Db, account: AccountNo, table: "typing" | "receipts" | "account_data", span: Span): Promise<Set<RoomId>> {
   const rows = await db<{ room_id: RoomId }[]>`
     select distinct room_id from ${db(table)} where account = ${account} and ord > ${span.from} and ord <= ${span.to} and room_id <> ''`;
   return new Set(rows.map((row) => row.room_id));
@@ -125,13 +120,7 @@ export async function readRoomAccountDataOf(
 }
 
 /** As readReceipts. */
-export async function readReceiptsOf(
-  db: Db,
-  account: AccountNo,
-  me: UserId,
-  spans: readonly RoomSpan[],
-  to: Position,
-): Promise<ReceiptRow[]> {
+export async function readReceiptsOf(db: Db, account: AccountNo, me: UserId, spans: readonly RoomSpan[], to: Position): Promise<ReceiptRow[]> {
   if (spans.length === 0) return [];
   return db<ReceiptRow[]>`
     select r.room_id, r.user_id, r.kind, r.event_id, r.data

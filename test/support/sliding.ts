@@ -71,7 +71,7 @@ export class SlidingClient {
       const text = typeof body === "string" ? body : JSON.stringify({ ...body, ...place });
       return this.client.fetch("POST", PATHS.v4, text, {}, signal);
     }
-    const query = new URLSearchParams(Object.entries(place).map(([key, value]) => [key, String(value)]));
+    const query = new URLSearchParams(Object.entries(place).map(([key, value]): [string, string] => [key, String(value)]));
     return this.client.fetch("POST", `${PATHS.unstable}?${query.toString()}`, typeof body === "string" ? body : JSON.stringify(body), {}, signal);
   }
 }
@@ -137,15 +137,6 @@ function asUnstable(body: Reply["body"]): Answer {
       ...(typing && { typing: wrapped("m.typing", typing) }),
     },
   };
-}
-
-/** Sends a sync and resolves when it waits: what is delivered from then on finds it there. */
-export async function hangSliding(phone: SlidingClient, ask: Ask, options: AskOptions & { readonly pos: string }): Promise<{ readonly answer: Promise<Answer> }> {
-  const answer = phone.sync(ask, options);
-  // A look at the same position answers at once, and comes after the other one: they are of two connections, so neither ends the other.
-  void answer.catch(() => undefined);
-  await phone.client.fetch("GET", "/_matrix/client/unstable/syncv3/sessions");
-  return { answer };
 }
 
 /** Ids of a room's timeline, oldest first. */

@@ -28,7 +28,7 @@ export class AccountRoomsCache {
     const known = this.#versions.get(account);
     const usable = known?.forgotten === at.forgotten && known.position <= at.position ? known : undefined;
     if (usable?.position === at.position) return usable;
-    const changed = await readAccountRooms(tx, account, usable?.position ?? (0 as Position));
+    const changed = await readAccountRooms(tx, account, usable?.position ?? 0);
     const version = { ...merged(usable, changed), position: at.position, forgotten: at.forgotten };
     // Another evaluation may have been quicker, with a later moment.
     const newest = this.#versions.get(account);

@@ -14,7 +14,7 @@ import type { RoomId, UserId } from "../../wire/ids.ts";
 import { matcherOf, type RequiredState } from "./required-state.ts";
 
 /** What is told of rooms independently of each other. */
-export const STREAMS = ["events", "receipts", "accountData", "typing"] as const;
+const STREAMS = ["events", "receipts", "accountData", "typing"] as const;
 export type RoomStream = (typeof STREAMS)[number];
 
 /** Told up to the position that the state belongs to. */
@@ -45,7 +45,7 @@ export type ConnectionState = {
 };
 
 export const NOTHING_TOLD: ConnectionState = { rooms: new Map(), configs: [], global: undefined, e2ee: false, sticky: new Map() };
-export const NO_RECORD: RoomRecord = { told: {}, limit: 0, config: -1, lazy: [] };
+const NO_RECORD: RoomRecord = { told: {}, limit: 0, config: -1, lazy: [] };
 
 /** A state with its number, and how it is stored. */
 export type NumberedState = {
@@ -203,7 +203,10 @@ export function storedForm(before: NumberedState, state: ConnectionState): { rea
 }
 
 /** Reads what storedForm wrote. */
-export function fromStored(number: number, stored: { readonly base: { readonly state: number; readonly body: string } | null; readonly body: string }): NumberedState {
+export function fromStored(
+  number: number,
+  stored: { readonly base: { readonly state: number; readonly body: string } | null; readonly body: string },
+): NumberedState {
   const own = JSON.parse(stored.body) as StoredBody;
   const base = stored.base && { number: stored.base.state, rooms: roomsOf(JSON.parse(stored.base.body) as StoredBody) };
   return {

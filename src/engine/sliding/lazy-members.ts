@@ -15,7 +15,13 @@ const MEMBER = "m.room.member";
 
 export async function lazyMembers(context: SlidingContext, jobs: readonly RoomJob[], reading: Reading): Promise<Map<RoomId, LazyMembers>> {
   const plans = jobs.filter((job) => job.kind !== "stripped").map((job) => planOf(job, reading));
-  const fetched = Map.groupBy(await readMembers(context, plans.flatMap((plan) => plan.wanted)), (row) => row.room_id);
+  const fetched = Map.groupBy(
+    await readMembers(
+      context,
+      plans.flatMap((plan) => plan.wanted),
+    ),
+    (row) => row.room_id,
+  );
   return new Map(
     plans.map(({ roomId, before, changes, wanted }) => {
       const rows = [...changes, ...(wanted.length > 0 ? (fetched.get(roomId) ?? []) : [])];

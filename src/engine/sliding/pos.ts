@@ -61,8 +61,8 @@ export function isOurs(text: string): boolean {
   return text.startsWith(PREFIX);
 }
 
-/** The homeserver's token that a position stands for. `"unknown"`: it is none of this account's. */
-export function upstreamTokenOf(text: string, account: AccountNo, sign: Signer): string | "unknown" {
+/** The homeserver's token that a position stands for; "unknown": it is none of this account's. */
+export function upstreamTokenOf(text: string, account: AccountNo, sign: Signer): string {
   const pos = openPos(text, sign);
   return pos && pos.account === account && pos.upstream !== "" ? pos.upstream : "unknown";
 }

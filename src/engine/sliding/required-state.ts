@@ -62,7 +62,7 @@ export function matcherOf(state: RequiredState): StateMatcher {
   return matcher;
 }
 
-export function matchesAtom(atom: Atom, type: string, key: string): boolean {
+function matchesAtom(atom: Atom, type: string, key: string): boolean {
   if (atom.noMembers && atom.type === undefined && type === MEMBER) return false;
   return fits(atom, type, key) && !atom.not?.some((pattern) => fits(pattern, type, key));
 }
@@ -71,7 +71,11 @@ export function matchesAtom(atom: Atom, type: string, key: string): boolean {
  * What a connection remembers of a room's config after an answer: what is asked for now, and what was asked for once and did not
  * change since, so that it need not be told again when it is asked for again. `changed`: what changed and was not told.
  */
-export function remembered(before: RequiredState, now: RequiredState, changed: readonly { readonly type: string; readonly key: string }[]): RequiredState {
+export function remembered(
+  before: RequiredState,
+  now: RequiredState,
+  changed: readonly { readonly type: string; readonly key: string }[],
+): RequiredState {
   const asked = new Set(now.atoms.map((atom) => canonicalJson(atom)));
   const kept = before.atoms.filter((atom) => !asked.has(canonicalJson(atom)) && !changed.some(({ type, key }) => matchesAtom(atom, type, key)));
   const perType = new Map<string, number>();

@@ -115,7 +115,14 @@ function fullResult(context: SlidingContext, dialect: Dialect, job: RoomJob, rea
 
 function common({ choice, kind, expanded, roomId }: RoomJob) {
   const { room, lists } = choice;
-  return { roomId, membership: room.membership, lists, everJoined: room.everJoined, initial: kind === "initial", expanded: kind === "delta" && expanded };
+  return {
+    roomId,
+    membership: room.membership,
+    lists,
+    everJoined: room.everJoined,
+    initial: kind === "initial",
+    expanded: kind === "delta" && expanded,
+  };
 }
 
 function initialFields({ sources, heroes, is_dm, joined_count, invited_count }: RoomFacts): RoomFields {

@@ -59,6 +59,8 @@ export type SlidingDeps = FetchDeps & {
   readonly sql: Sql;
   readonly feed: Feed;
   readonly sign: Signer;
+  /** Resolves when what the device is sending now is sent, or it takes too long: its transaction ids are known then. */
+  readonly sendsSettled: (device: DeviceNo) => Promise<void>;
   readonly options: SlidingOptions;
 };
 
@@ -170,6 +172,7 @@ export class SlidingEngine {
       return { pos: request.pos, answer: EMPTY_ANSWER };
     };
     for (let looks = 0; ; looks += 1) {
+      await this.#deps.sendsSettled(device);
       const question = { account, device, pos, state: state.state, body, dialect, tried };
       const outcome = await evaluateSliding(sql, this.#rooms, question, now());
       if (outcome === "ahead") await endSessions(sql, account);

@@ -19,6 +19,7 @@ const RETRY_MS = 2000;
 export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
   return (app, context) => {
     app.post(UNSTABLE_PATH, async (request, reply) => {
+      if (await context.passInstead(request, reply)) return reply;
       const auth = await authenticate(context, request);
       const query = new URLSearchParams(request.raw.url?.split("?").slice(1).join("?"));
       const asked = readUnstableRequest(await context.readJsonBody(request), auth);

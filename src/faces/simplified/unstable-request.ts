@@ -120,25 +120,23 @@ function listOf(name: string, body: ListBody, me: UserId): SlidingList {
 function configOf(where: string, body: ConfigBody, me: UserId): RoomConfig {
   const limit = body.timeline_limit ?? DEFAULT_TIMELINE;
   if (limit > REFUSED_TIMELINE) throw invalidParam(`${where}.timeline_limit: at most ${REFUSED_TIMELINE}`);
-  return { timelineLimit: Math.min(limit, MAX_TIMELINE), requiredState: requiredStateOf((body.required_state ?? []) as [string, string][], me) };
+  return { timelineLimit: Math.min(limit, MAX_TIMELINE), requiredState: requiredStateOf(body.required_state ?? [], me) };
 }
 
 /**
  * `*` is any type or key, `$ME` the user, `$LAZY` the members that the timeline needs. Beside a wildcard for types, a tuple for
  * members narrows what is told of them: all state, but of the members only those.
  */
-export function requiredStateOf(tuples: readonly (readonly [string, string])[], me: UserId): RequiredState {
+function requiredStateOf(tuples: readonly (readonly [string, string])[], me: UserId): RequiredState {
   const narrowed = tuples.some(([type]) => type === "m.room.member");
   const isLazy = ([type, key]: readonly [string, string]) => type === "m.room.member" && key === "$LAZY";
   const atoms = tuples
     .filter((tuple) => !isLazy(tuple))
-    .map(
-      ([type, key]): Atom => ({
-        ...(type !== "*" && { type }),
-        ...(key !== "*" && { key: key === "$ME" ? me : key }),
-        ...(type === "*" && key === "*" && narrowed && { noMembers: true as const }),
-      }),
-    );
+    .map(([type, key]): Atom => ({
+      ...(type !== "*" && { type }),
+      ...(key !== "*" && { key: key === "$ME" ? me : key }),
+      ...(type === "*" && key === "*" && narrowed && { noMembers: true as const }),
+    }));
   return { atoms, lazy: tuples.some(isLazy) };
 }
 

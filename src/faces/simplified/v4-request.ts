@@ -49,7 +49,7 @@ const toDevice = Type.Object({ enabled, limit: Type.Optional(Type.Integer()), si
 const plain = Type.Object({ enabled });
 
 /** Each extension's names: the stable one, and the one from before its acceptance. Answers use the name that was asked with. */
-export const EXTENSION_KEYS = {
+const EXTENSION_KEYS = {
   toDevice: ["to_device", "org.matrix.msc4538.to_device"],
   e2ee: ["e2ee", "org.matrix.msc4543.e2ee"],
   accountData: ["account_data", "org.matrix.msc3959.account_data"],
@@ -140,13 +140,11 @@ function configOf(body: ConfigBody): RoomConfig {
  */
 function requiredStateOf({ include = [], exclude = [], lazy_members = false }: Static<typeof requiredState>): RequiredState {
   const not = exclude.map(patternOf);
-  const atoms = include.map(
-    (one): Atom => ({
-      ...patternOf(one),
-      ...(not.length > 0 && { not }),
-      ...(lazy_members && one.type === undefined && one.state_key === undefined && { noMembers: true as const }),
-    }),
-  );
+  const atoms = include.map((one): Atom => ({
+    ...patternOf(one),
+    ...(not.length > 0 && { not }),
+    ...(lazy_members && one.type === undefined && one.state_key === undefined && { noMembers: true as const }),
+  }));
   return { atoms, lazy: lazy_members };
 }
 

@@ -18,7 +18,10 @@ export async function tellAccountData(
   draft: StateDraft,
 ): Promise<AccountDataResult> {
   const { tx, account, from, to } = context;
-  const [{ first, later }, global] = await Promise.all([scopedRooms(context, "accountData", scope, chosen, draft), globalData(context, scope, draft)]);
+  const [{ first, later }, global] = await Promise.all([
+    scopedRooms(context, "accountData", scope, chosen, draft),
+    globalData(context, scope, draft),
+  ]);
   const spans = [...first.map((roomId) => ({ roomId, from: 0 })), ...later];
   const rows = await readRoomAccountDataOf(tx, account, spans, to);
   // What came while nobody asked is told when somebody asks again.

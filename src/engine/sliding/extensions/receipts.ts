@@ -1,7 +1,8 @@
 /** The receipts extension: of a room that is told whole those on the events that were told and the user's own; then what changes. */
 
-import { type ReceiptRow, readReceiptsOf, readReceiptsOn } from "../../../store/ephemeral.ts";
+import { readReceiptsOf, readReceiptsOn } from "../../../store/ephemeral.ts";
 import { newestEvents } from "../../../store/timeline.ts";
+import { receiptContents } from "../../../streams/receipts.ts";
 import type { RoomId } from "../../../wire/ids.ts";
 import type { StateDraft } from "../connection-state.ts";
 import type { SlidingContext } from "../context.ts";
@@ -36,17 +37,5 @@ export async function tellReceipts(
       readReceiptsOn(tx, account, userId, [...new Set([...told, ...late])], [...shown.flatMap((result) => result.eventIds), ...recent]),
     ),
   ]);
-  return new Map([...Map.groupBy([...whole, ...changed], (row) => row.room_id)].map(([roomId, rows]) => [roomId, contentOf(rows)]));
-}
-
-/** `{event: {kind: {user: data}}}`. Of two threads' receipts on one event the newest is told. */
-function contentOf(rows: readonly ReceiptRow[]): string {
-  const events = [...Map.groupBy(rows, (row) => row.event_id)].map(([eventId, onEvent]) => {
-    const kinds = [...Map.groupBy(onEvent, (row) => row.kind)].map(([kind, ofKind]) => {
-      const users = new Map(ofKind.map((row) => [row.user_id, row.data]));
-      return `${JSON.stringify(kind)}:{${[...users].map(([user, data]) => `${JSON.stringify(user)}:${data}`).join(",")}}`;
-    });
-    return `${JSON.stringify(eventId)}:{${kinds.join(",")}}`;
-  });
-  return `{${events.join(",")}}`;
+  return receiptContents([...whole, ...changed]);
 }
