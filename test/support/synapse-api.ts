@@ -135,7 +135,8 @@ export class HomeserverUsers {
 
 type LoginAnswer = { readonly user_id: string; readonly access_token: string; readonly device_id: string };
 
-function passwordOf(name: string): string {
+/** What `registerUser` gives a user. */
+export function passwordOf(name: string): string {
   return `password of ${name}`;
 }
 
