@@ -11,7 +11,7 @@ import { type LazyMembers, lazyMembers } from "./lazy-members.ts";
 import type { Dialect } from "./request.ts";
 import { matcherOf, remembered } from "./required-state.ts";
 import type { RoomJob } from "./room-jobs.ts";
-import { type Reading, readRooms } from "./room-reading.ts";
+import { type Reading, readRooms, type ReadTimeline } from "./room-reading.ts";
 
 /** What may be absent did not change, or of an initial room is not there; null: it is there no more. Texts are JSON. */
 export type RoomResult = {
@@ -106,11 +106,23 @@ function fullResult(context: SlidingContext, dialect: Dialect, job: RoomJob, rea
         events: texts(events),
         limited,
         prevBatch: timeline?.prevBatch ?? context.upstreamSince,
-        live: context.from === 0 ? 0 : events.filter((row) => (row.ord ?? 0) > context.from).length,
+        live: liveOf(context, job, events),
       },
     }),
     eventIds: events.map((row) => row.event_id),
   };
+}
+
+/** How many of the events have just occurred. In a room that was joined meanwhile, those from before it have not. */
+function liveOf(context: SlidingContext, { choice, kind }: RoomJob, events: ReadTimeline["events"]): number {
+  if (!context.live) return 0;
+  const fresh = events.filter((row) => (row.ord ?? 0) > context.from);
+  if (kind !== "initial" || choice.room.membershipOrd <= context.from) return fresh.length;
+  const isOwn = (row: EventRow) => row.type === MEMBER && row.state_key === context.userId;
+  const membership = (row: EventRow) => (JSON.parse(row.body) as { content?: { membership?: unknown } }).content?.membership;
+  const away = fresh.findLastIndex((row) => isOwn(row) && membership(row) !== "join");
+  const joined = fresh.findIndex((row, index) => index > away && isOwn(row));
+  return fresh.length - Math.max(0, joined);
 }
 
 function common({ choice, kind, expanded, roomId }: RoomJob) {
