@@ -41,7 +41,10 @@ describe.each(DIALECTS)("a room's fields", (dialect) => {
 
   it("M22: what nobody asked about is not news of a room", async () => {
     const room = await follow(t, dialect);
-    await room.deliver({ account_data: [{ type: "m.tag", content: { tags: {} } }], ephemeral: [{ type: "m.typing", content: { user_ids: [ALICE] } }] });
+    await room.deliver({
+      account_data: [{ type: "m.tag", content: { tags: {} } }],
+      ephemeral: [{ type: "m.typing", content: { user_ids: [ALICE] } }],
+    });
     expect(await room.next()).toBeUndefined();
   });
 
