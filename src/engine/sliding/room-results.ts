@@ -89,7 +89,8 @@ function fullResult(context: SlidingContext, dialect: Dialect, job: RoomJob, rea
   const events = timeline?.events ?? [];
   const limited = timeline?.limited ?? false;
   const state = stateRows(context, job, reading, lazy);
-  const stubs = (reading.ended.get(roomId) ?? []).filter((row) => matcher.matches(row.type, row.state_key));
+  const ended = (reading.ended.get(roomId) ?? []).filter((row) => matcher.matches(row.type, row.state_key));
+  const stubs = ended.map(({ type, state_key }) => ({ type, state_key }));
   const fields = job.kind === "initial" ? initialFields(room.facts) : changedFields(dialect, job, reading);
   if (job.kind === "delta" && fields === null && events.length + state.length + stubs.length === 0 && !limited && !hasJustLeft(job)) return null;
   const texts = (rows: readonly EventRow[]) => rows.map((row) => rowTextInRoom(row, context.device, context.now));
