@@ -188,7 +188,7 @@ function stateRows(context: SlidingContext, job: RoomJob, reading: Reading, lazy
   const isOwn = (row: StateRow) => job.choice.room.membership !== "join" && row.type === MEMBER && row.state_key === context.userId;
   for (const row of [...(reading.state.get(roomId) ?? []), ...(reading.members.get(roomId) ?? [])]) {
     const [type, key] = [row.type, row.state_key ?? ""];
-    if (matcher.matches(type, key) && (kind === "initial" || !known.matches(type, key))) add(row);
+    if (matcher.matches(type, key) && (kind === "initial" || !known.matches(type, key) || row.from_ord > job.told)) add(row);
   }
   for (const row of [...(reading.changed.get(roomId) ?? []), ...(reading.membersChanged.get(roomId) ?? [])]) {
     if (matcher.matches(row.type, row.state_key ?? "")) add(row);
