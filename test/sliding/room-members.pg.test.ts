@@ -202,6 +202,15 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
     expect(membersTold(await room.next(config))).toEqual([`${BOB}: leave`]);
   });
 
+  it("M39 M40: a member by name, not asked for any more when a gap had the client forget him, is told when he is asked for again", async () => {
+    const named = { limit: 3, state: [LAZY, ["m.room.member", BOB] as const] };
+    const room = await follow(t, dialect, { config: named, state: others, parts: { timeline: messages(1) } });
+    expect(membersTold(room.first)).toEqual(joined(ALICE, BOB));
+    await room.deliver({ timeline: messages(4) });
+    expect(await room.next(config)).toMatchObject({ limited: true });
+    expect(membersTold(await room.next(named))).toEqual(joined(BOB));
+  });
+
   it("M39: members that nobody told us of are left out", async () => {
     const room = await lazily(ALICE);
     await room.deliver({ timeline: [ev.message("@unknown:test")] });

@@ -229,7 +229,7 @@ function note(job: RoomJob, reading: Reading, lazy: LazyMembers | undefined, dra
   const missed = [...(reading.changed.get(roomId) ?? []), ...(reading.membersChanged.get(roomId) ?? [])]
     .map((row) => ({ type: row.type, key: row.state_key ?? "" }))
     .filter(({ type, key }) => !matcher.matches(type, key));
-  const config = kind === "initial" ? matcher.state : remembered(job.known, matcher.state, missed);
+  const config = kind === "initial" ? matcher.state : remembered(job.known, matcher.state, missed, limited);
   return draft.put(roomId, { told, limit, config: draft.config(config), lazy: lazy?.users ?? [] });
 }
 
