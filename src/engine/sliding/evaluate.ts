@@ -79,6 +79,7 @@ export function evaluateSliding(sql: Sql, cache: AccountRoomsCache, question: Sl
       userId: head.userId,
       from: pos.position,
       to: head.position,
+      live: pos.upstream !== "",
       upstreamSince: head.upstreamSince,
       ignored: head.ignored,
       tried: question.tried,
