@@ -96,7 +96,7 @@ async function tell(context: SlidingContext, cache: AccountRoomsCache, head: Con
   const { extensions } = body;
   // What belongs to the device does not wait for the rooms.
   const [toDevice, e2ee, selection] = await Promise.all([
-    tellToDevice(context, extensions.toDevice),
+    tellToDevice(context, extensions.toDevice, head.deviceSeq),
     tellE2ee(context, extensions.e2ee === true, pos.e2ee, head.deviceSeq, draft),
     select(context, cache, head, question, body),
   ]);

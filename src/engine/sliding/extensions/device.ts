@@ -17,11 +17,15 @@ export type E2eeResult = {
   readonly fallbackKeys: string | null;
 };
 
-/** Everything that is queued after what the client acknowledged, whatever connection it came on: the place is the device's. */
-export async function tellToDevice(context: SlidingContext, asked: SlidingExtensions["toDevice"]): Promise<ToDeviceResult | null> {
+/**
+ * Everything that is queued after what the client acknowledged, whatever connection it came on: the place is the device's.
+ * @param to devices.seq now. What acknowledges more is from before our database was restored, and is worth nothing.
+ */
+export async function tellToDevice(context: SlidingContext, asked: SlidingExtensions["toDevice"], to: number): Promise<ToDeviceResult | null> {
   if (!asked) return null;
-  const rows = await readToDevice(context.tx, context.device, asked.since, asked.limit);
-  return { events: rows.map((row) => row.body), next: rows.at(-1)?.seq ?? asked.since };
+  const since = asked.since <= to ? asked.since : 0;
+  const rows = await readToDevice(context.tx, context.device, since, asked.limit);
+  return { events: rows.map((row) => row.body), next: rows.at(-1)?.seq ?? since };
 }
 
 /**

@@ -8,7 +8,7 @@ import type { StateDraft } from "../connection-state.ts";
 import type { SlidingContext } from "../context.ts";
 import type { Scope } from "../request.ts";
 import type { RoomResult } from "../room-results.ts";
-import type { ChosenRoom } from "../select.ts";
+import { type ChosenRoom, inScope } from "../select.ts";
 import { scopedRooms } from "./scoped.ts";
 
 /** The content of an m.receipt event, as JSON text. */
@@ -27,8 +27,8 @@ export async function tellReceipts(
   const { tx, account, userId, to } = context;
   const joined = chosen.filter(({ room }) => room.membership === "join");
   const { first, later } = await scopedRooms(context, "receipts", scope, joined, draft);
-  const scoped = new Set([...first, ...later.map((span) => span.roomId)]);
-  const shown = results.filter((result) => (result.initial && scoped.has(result.roomId)) || (result.expanded && scope));
+  const scoped = new Set(scope ? joined.filter((choice) => inScope(scope, choice)).map(({ room }) => room.roomId) : []);
+  const shown = results.filter((result) => (result.initial || result.expanded) && scoped.has(result.roomId));
   const told = new Set(shown.map((result) => result.roomId));
   const late = first.filter((roomId) => !told.has(roomId));
   const [changed, whole] = await Promise.all([
