@@ -135,7 +135,8 @@ export class HomeserverUsers {
 
 type LoginAnswer = { readonly user_id: string; readonly access_token: string; readonly device_id: string };
 
-function passwordOf(name: string): string {
+/** The password of a user that `registerUser` made. */
+export function passwordOf(name: string): string {
   return `password of ${name}`;
 }
 
