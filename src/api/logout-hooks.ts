@@ -7,7 +7,7 @@ import type { Logger } from "../base/logger.ts";
 import type { RoomId } from "../wire/ids.ts";
 import type { Authenticator, Identity } from "./auth.ts";
 import type { Forgetting } from "./ports.ts";
-import { segmentsOf } from "./proxy-path.ts";
+import { clientSegments } from "./proxy-path.ts";
 
 /** What a request ends when it succeeds. */
 export type Ending =
@@ -20,9 +20,8 @@ export const ENDING_BODY_BYTES = 1024 * 1024;
 
 /** What a request would end, or null for all the others. */
 export function endingOf(method: string, target: string): Ending | null {
-  const path = segmentsOf(target);
-  if (!path || path[0] !== "_matrix" || path[1] !== "client") return null;
-  const rest = path.slice(path[2] === "api" ? 4 : 3);
+  const rest = clientSegments(target);
+  if (!rest) return null;
   const [first, second, third] = rest;
   if (method === "DELETE" && first === "devices" && second !== undefined && rest.length === 2) return { kind: "device", deviceId: second };
   if (method !== "POST") return null;

@@ -41,7 +41,7 @@ test("method, path, query, headers and body arrive as they were sent, and the an
       .writeHead(418, { "content-type": "text/x", "set-cookie": ["a=1", "b=2"], "access-control-allow-origin": "https://own.example", "x-b": "ü" })
       .end("short and stout");
   });
-  const path = "/_matrix/client/v3/rooms/!a:b/send/m.room.message/1?a=%2F&a=b%20c&access_token=x";
+  const path = "/_matrix/client/v3/rooms/!a:b/state/m.room.topic/1?a=%2F&a=b%20c&access_token=x";
   const answer = await fetch(path, { method: "PUT", body: '{"a":1}', headers: { "content-type": "garbage", "x-own": "1" } });
   expect(seen).toEqual(["PUT", path, "garbage", "1", '{"a":1}']);
   expect([answer.status, await answer.text(), answer.headers.get("content-type")]).toEqual([418, "short and stout", "text/x"]);
@@ -129,16 +129,48 @@ test("bodies stream both ways: each part arrives before the next is sent", async
   expect((await reader?.read())?.done).toBe(true);
 });
 
-test("an upload of 64 MiB passes", async () => {
-  let size = 0;
-  const { fetch } = await front(async (request, response) => {
-    for await (const chunk of request) size += (chunk as Buffer).length;
-    response.end("{}");
-  });
-  const chunk = Buffer.alloc(1024 * 1024);
-  const body = Readable.toWeb(Readable.from(Array.from({ length: 64 }, () => chunk)));
-  expect((await fetch("/_matrix/media/v3/upload", { method: "POST", body, duplex: "half" } as unknown as RequestInit)).status).toBe(200);
-  expect(size).toBe(64 * 1024 * 1024);
+const MIB = 1024 * 1024;
+
+/** 64 MiB, and how much of it is on its way: what was taken of it and has not arrived. */
+class Freight {
+  #taken = 0;
+  #arrived = 0;
+  peak = 0;
+
+  async *parts(): AsyncGenerator<Buffer> {
+    const part = Buffer.alloc(MIB / 4);
+    for (let i = 0; i < 256; i++) {
+      this.#taken += part.length;
+      this.peak = Math.max(this.peak, this.#taken - this.#arrived);
+      yield part;
+    }
+  }
+
+  /** Takes it in slowly: whoever does not wait for us has many turns to read ahead. Its size. */
+  async unload(stream: AsyncIterable<Uint8Array>): Promise<number> {
+    for await (const chunk of stream) {
+      this.#arrived += chunk.length;
+      for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
+    }
+    return this.#arrived;
+  }
+}
+
+test("an upload of 64 MiB passes, and no more of it than what lies in buffers is on its way", async () => {
+  const freight = new Freight();
+  const { fetch } = await front(async (request, response) => void response.end(JSON.stringify(await freight.unload(request))));
+  const body = Readable.toWeb(Readable.from(freight.parts(), { highWaterMark: 1 }), { strategy: { highWaterMark: 1 } });
+  const answer = await fetch("/_matrix/media/v3/upload", { method: "POST", body, duplex: "half" } as unknown as RequestInit);
+  expect(await answer.json()).toBe(64 * MIB);
+  expect(freight.peak).toBeLessThan(24 * MIB);
+});
+
+test("so does a download", async () => {
+  const freight = new Freight();
+  const { fetch } = await front((_request, response) => void Readable.from(freight.parts(), { highWaterMark: 1 }).pipe(response));
+  const answer = await fetch("/_matrix/client/v1/media/download/a/b");
+  expect(await freight.unload(answer.body ?? new ReadableStream())).toBe(64 * MIB);
+  expect(freight.peak).toBeLessThan(24 * MIB);
 });
 
 test("an answer that comes before the upload is read reaches the client", async () => {

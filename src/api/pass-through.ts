@@ -6,12 +6,13 @@
  * server answers what waits, and that package hands on any client's X-Forwarded-For. Little of it would be used as it is.
  */
 
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, OutgoingHttpHeaders } from "node:http";
 import { PassThrough, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { Agent, type Dispatcher } from "undici";
 import { badGateway, invalidParam, MatrixError } from "../wire/errors.ts";
+import { editableRequest, editAnswer, type Edit } from "./json-answer.ts";
 import { clientHeaders, upstreamHeaders } from "./proxy-headers.ts";
 import type { IsTrusted } from "./trusted-proxies.ts";
 
@@ -27,17 +28,25 @@ export type ForwarderOptions = {
 /** What differs from the client's own request. */
 export type OpenOptions = {
   readonly signal: AbortSignal;
+  readonly method?: "GET";
   /** Path and query; default: the client's, byte for byte. */
   readonly target?: string;
-  /** Replaced or added headers, names in lower case. */
-  readonly headers?: Readonly<Record<string, string>>;
+  /** Replaced or added headers, null: dropped ones; names in lower case. */
+  readonly headers?: Readonly<Record<string, string | null>>;
 };
 
-/** `onAnswer` runs when the status is known and before the client gets it; `capture` bytes of the request body are kept for it. */
+/** What differs from handing request and answer on as they come. */
 export type ForwardOptions = {
   readonly signal: AbortSignal;
+  /** Path and query; default: the client's, byte for byte. */
+  readonly target?: string;
+  /** `onAnswer` runs when the status is known and before the client gets it; `capture` bytes of the request body are kept for it. */
   readonly capture?: number;
   readonly onAnswer?: (status: number, body: Buffer) => Promise<void>;
+  /** An answer of status 200 is read whole and edited. All others stream. */
+  readonly edit?: Edit;
+  /** Headers that the client gets where the answer has none of the name; names in lower case. */
+  readonly added?: Readonly<Record<string, string>>;
 };
 
 export class Forwarder {
@@ -58,18 +67,23 @@ export class Forwarder {
   /** Sends the request on and hands the answer back as it comes. Throws MatrixError 502 while nothing has been answered. */
   async forward(request: FastifyRequest, reply: FastifyReply, options: ForwardOptions): Promise<void> {
     const upload = uploadOf(request.raw, options.capture ?? 0);
-    const answer = await this.#open(request.raw, options, upload?.stream ?? null);
-    await this.#send(reply, answer, () => options.onAnswer?.(answer.statusCode, upload?.captured() ?? Buffer.alloc(0)));
+    const { signal, target } = options;
+    const asked = { signal, ...(target !== undefined && { target }), ...(options.edit && editableRequest(request.raw)) };
+    const answer = await this.#open(request.raw, asked, upload?.stream ?? null);
+    try {
+      await options.onAnswer?.(answer.statusCode, upload?.captured() ?? Buffer.alloc(0));
+      const isEdited = options.edit !== undefined && answer.statusCode === 200;
+      const { headers, body } = isEdited ? await editAnswer(answer, options.edit) : { headers: clientHeaders(answer.headers), body: answer.body };
+      await this.#send(reply, answer.statusCode, { ...options.added, ...headers }, body);
+    } catch (error) {
+      answer.body.on("error", () => {}).destroy();
+      throw error;
+    }
   }
 
   /** Sends a request without a body on; the caller reads the answer's body, or destroys it. Throws MatrixError 502. */
   open(request: IncomingMessage, options: OpenOptions): Promise<Dispatcher.ResponseData> {
     return this.#open(request, options, null);
-  }
-
-  /** Hands an answer on as it comes. */
-  send(reply: FastifyReply, answer: Dispatcher.ResponseData): Promise<void> {
-    return this.#send(reply, answer, undefined);
   }
 
   /** Ends what still waits for the homeserver; answers that have begun are finished. */
@@ -85,7 +99,8 @@ export class Forwarder {
   async #open(request: IncomingMessage, options: OpenOptions, body: Readable | null): Promise<Dispatcher.ResponseData> {
     const changed = options.headers ?? {};
     const drop = new Set([...Object.keys(changed), ...(body ? [] : ["content-length"])]);
-    const headers = [...upstreamHeaders(request, this.#isTrusted(request.socket.remoteAddress), drop), ...Object.entries(changed).flat()];
+    const own = Object.entries(changed).flatMap(([name, value]) => (value === null ? [] : [name, value]));
+    const headers = [...upstreamHeaders(request, this.#isTrusted(request.socket.remoteAddress), drop), ...own];
     // Until the head of the answer is here, the end of the process ends the request too; then only the client does.
     const controller = new AbortController();
     const onGone = () => controller.abort(options.signal.reason);
@@ -98,7 +113,7 @@ export class Forwarder {
       return await this.#agent.request({
         origin: this.#origin,
         path: this.#basePath + (options.target ?? request.url ?? "/"),
-        method: request.method ?? "GET",
+        method: options.method ?? request.method ?? "GET",
         headers,
         body,
         signal: controller.signal,
@@ -111,17 +126,11 @@ export class Forwarder {
     }
   }
 
-  async #send(reply: FastifyReply, answer: Dispatcher.ResponseData, before: (() => Promise<void> | undefined) | undefined): Promise<void> {
-    try {
-      await before?.();
-    } catch (error) {
-      answer.body.on("error", () => {}).destroy();
-      throw error;
-    }
+  async #send(reply: FastifyReply, status: number, headers: OutgoingHttpHeaders, body: Readable): Promise<void> {
     reply.hijack();
     try {
-      reply.raw.writeHead(answer.statusCode, clientHeaders(answer.headers));
-      await pipeline(answer.body, reply.raw);
+      reply.raw.writeHead(status, headers);
+      await pipeline(body, reply.raw);
     } catch (error) {
       // The head is out: a broken connection is the only way left to say that the rest is missing.
       reply.raw.destroy();

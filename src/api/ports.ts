@@ -54,6 +54,27 @@ export type Forgetting = {
   forgetRoom(account: AccountNo, roomId: RoomId): Promise<void>;
 };
 
+/** The device of a user, where we hold anything of it; else null. */
+export type FindDevice = (userId: UserId, deviceId: string) => Promise<DeviceRef | null>;
+
+/** Keeps which events a device has sent. */
+export type SentEventStore = {
+  /** The same again changes nothing. */
+  learned(sent: SentEvent): Promise<void>;
+};
+export type SentEvent = DeviceRef & { readonly eventId: string; readonly txnId: string };
+
+/**
+ * The upstream token that a position of ours stands for. Null: the text is no position of ours, though it looks like one. "unknown":
+ * it is none of this account, or not any more.
+ */
+export type UpstreamToken = (token: string, account: AccountNo) => string | null | Promise<string | null>;
+
+/** The part of the homeserver's client that asks what it can. Rejects where there is no answer of status 200 that is JSON. */
+export type VersionsClient = {
+  get(token: string | null, path: string, query: Readonly<Record<string, never>>, signal: AbortSignal): Promise<{ readonly text: string }>;
+};
+
 /** The part of the homeserver's client that proves tokens. Rejects with errors that `failureOf` reads. */
 export type WhoamiClient = {
   whoami(token: string, signal: AbortSignal): Promise<{ readonly userId: UserId; readonly deviceId: string | null }>;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { judgeTarget, segmentsOf } from "./proxy-path.ts";
+import { clientSegments, judgeTarget, segmentsOf } from "./proxy-path.ts";
 
 test.each([
   "/_matrix/client/v3/sync?timeout=0",
@@ -37,4 +37,22 @@ test.each([
 test("segments are decoded, and an encoded slash does not split", () => {
   expect(segmentsOf("/a/b%2Fc?d=e")).toEqual(["a", "b/c"]);
   expect(segmentsOf("/a/%zz")).toBeNull();
+});
+
+test("the admin API passes where that is wanted, and nothing beside it", () => {
+  expect(judgeTarget("/_synapse/admin/v2/users/%40a:b?limit=1", true)).toBe("pass");
+  expect(judgeTarget("/_matrix/client/versions", true)).toBe("pass");
+  for (const target of ["/_synapse/admin", "/_synapse/administrator/x", "/_synapse/%61dmin/x", "/_synapse//admin/x", "/_synapse/metrics"]) {
+    expect(judgeTarget(target, true), target).toBe("unknown");
+  }
+  for (const target of ["/_synapse/admin/../metrics", "/_synapse/admin/%2e%2E/x", "/_synapse/admin/..%2fx"]) {
+    expect(judgeTarget(target, true), target).toBe("refused");
+  }
+});
+
+test("a client path without its version", () => {
+  expect(clientSegments("/_matrix/client/v3/rooms/%21a%2Fb/send?x=/y")).toEqual(["rooms", "!a/b", "send"]);
+  expect(clientSegments("/_matrix/client/api/v1/login")).toEqual(["login"]);
+  expect(clientSegments("/_matrix/client/versions")).toEqual([]);
+  for (const target of ["/_matrix/federation/v1/login", "/_matrix/client/v3/%zz", "/x"]) expect(clientSegments(target), target).toBeNull();
 });

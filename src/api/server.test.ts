@@ -137,6 +137,22 @@ test("outside the prefixes everything is 404, whatever the method", async () => 
   expect(hs.requests).toHaveLength(0);
 });
 
+test("-pass-admin: the homeserver's admin API passes, and nothing beside it", async () => {
+  hs.on("PUT", "/_synapse/admin/v2/users/:user", ({ token }) => ({ body: { token } }));
+  const open = await startApi(hs.url, { passAdmin: true });
+  const put = (of: TestApi, path: string) => of.fetch(path, { method: "PUT", token: alice });
+  expect(await (await put(open, "/_synapse/admin/v2/users/%40a:test")).json()).toEqual({ token: alice });
+  for (const [of, path] of [
+    [open, "/_synapse/metrics"],
+    [open, "/_synapse//admin/v2/users/a"],
+    [api, "/_synapse/admin/v2/users/%40a:test"],
+  ] as const) {
+    expect(await errorOf(put(of, path)), path).toMatchObject({ status: 404, errcode: "M_UNRECOGNIZED" });
+  }
+  await open.stop();
+  expect(hs.requests).toHaveLength(1);
+});
+
 test("B22: what is unexpected is told to the log alone", async () => {
   expect(await errorOf(api.fetch("/_matrix/client/unstable/syncv3/fail"))).toEqual({
     status: 500,

@@ -6,25 +6,28 @@ import type { Logger } from "../base/logger.ts";
 import type { Auth, RouteContext, RoutePlugin } from "../faces/route.ts";
 import type { Feed } from "../feed/hub.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
-import { forbidden, internalError, invalidParam, MatrixError, unavailable, unrecognized } from "../wire/errors.ts";
-import { Authenticator, bearerToken, requiredToken } from "./auth.ts";
+import { forbidden, internalError, MatrixError, unavailable } from "../wire/errors.ts";
+import { Authenticator, requiredToken } from "./auth.ts";
 import { readJsonBody } from "./json-body.ts";
 import { InProgress } from "./limits.ts";
-import { carryOut, ENDING_BODY_BYTES, endingOf } from "./logout-hooks.ts";
+import { NativeSync } from "./native-sync.ts";
 import { Forwarder } from "./pass-through.ts";
-import type { Forgetting, PassQueue, TokenStore, WhoamiClient } from "./ports.ts";
-import { judgeTarget, segmentsOf } from "./proxy-path.ts";
+import { givenToken, Passer } from "./passer.ts";
+import type { FindDevice, Forgetting, PassQueue, TokenStore, UpstreamToken, VersionsClient, WhoamiClient } from "./ports.ts";
+import type { Sends } from "./sends.ts";
 import { trustedProxies } from "./trusted-proxies.ts";
 import { V2Sync } from "./v2-sync.ts";
 
 export type ServerDeps = {
   /** Base URL of the homeserver, where everything that is not ours goes. */
   readonly baseUrl: string;
-  readonly client: WhoamiClient;
+  readonly client: WhoamiClient & VersionsClient;
   readonly secretBox: { hashToken(token: string): Buffer };
   readonly tokens: TokenStore;
   readonly queue: PassQueue;
   readonly forgetting: Forgetting;
+  readonly findDevice: FindDevice;
+  readonly sends: Sends;
   readonly feed: Feed;
   /** A client of the device has just proven itself: it is to be polled from now on. Called for each request of ours. */
   readonly ensurePolling: (account: AccountNo, device: DeviceNo) => void;
@@ -38,6 +41,16 @@ export type ServerDeps = {
   /** The faces. */
   readonly routes?: readonly RoutePlugin[];
   readonly limits?: Partial<ServerLimits>;
+  /** What `/versions` says of us, as flags of `unstable_features`. Default: nothing, and the homeserver's answer is left as it is. */
+  readonly versionFeatures?: readonly string[];
+  /** Where clients reach us, without a slash at the end; they are told so. Default: nobody is told. */
+  readonly publicUrl?: string | undefined;
+  /** `/_synapse/admin` passes too. Default: it does not. */
+  readonly passAdmin?: boolean;
+  /** A homeserver with simplified sliding sync of its own is left to it. Default: ours is served. */
+  readonly preferNative?: boolean;
+  /** Positions of ours in requests that are passed. Default: there are none. */
+  readonly upstreamToken?: UpstreamToken;
 };
 
 /** Requests in progress at once (D21). */
@@ -79,7 +92,23 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     frameworkErrors: (error, request, reply) => void answerError(error, request, reply),
   });
   const scopes = requestScopes(app, limits.total, stopping.signal);
-  const context = routeContext(deps, auth, limits, scopes, stopping.signal);
+  const native = new NativeSync({ ...deps, signal: stopping.signal });
+  const passInstead = async (request: FastifyRequest, reply: FastifyReply): Promise<boolean> => {
+    if (!deps.preferNative || !(await native.isThere(givenToken(request, queryOf(request))))) return false;
+    await forwarder.forward(request, reply, { signal: context.signalOf(request) });
+    return true;
+  };
+  const context = routeContext(deps, auth, limits, scopes, stopping.signal, passInstead);
+  const passer = new Passer({
+    ...deps,
+    auth,
+    forwarder,
+    versions: { features: deps.versionFeatures ?? [], preferNative: deps.preferNative ?? false },
+    publicUrl: deps.publicUrl ?? null,
+    passAdmin: deps.passAdmin ?? false,
+    upstreamToken: deps.upstreamToken ?? null,
+    ownPath: V3_SYNC,
+  });
 
   // Bodies are read by the routes themselves, or streamed: whatever their Content-Type says (D5).
   app.removeAllContentTypeParsers();
@@ -90,8 +119,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     done();
   });
 
-  const rest = (request: FastifyRequest, reply: FastifyReply): Promise<unknown> =>
-    passOn(request, reply, { deps, auth, forwarder, signal: context.signalOf(request) });
+  const rest = (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => passer.handle(request, reply, context.signalOf(request));
   app.route({ method: ["GET", "HEAD"], url: "/health/live", handler: () => ({ status: "live" }) });
   app.route({ method: ["GET", "HEAD"], url: "/health/ready", handler: (request) => readiness(deps, request) });
   for (const url of V2_SYNC) {
@@ -148,6 +176,7 @@ function routeContext(
   limits: ServerLimits,
   scopes: WeakMap<FastifyRequest, Scope>,
   stopping: AbortSignal,
+  passInstead: RouteContext["passInstead"],
 ): RouteContext {
   const perDevice = new InProgress<DeviceNo>(limits.perDevice);
   const scopeOf = (request: FastifyRequest): Scope => {
@@ -157,7 +186,7 @@ function routeContext(
   };
   return {
     async authenticate(request: FastifyRequest): Promise<Auth> {
-      const query = new URLSearchParams(request.raw.url?.split("?").slice(1).join("?"));
+      const query = queryOf(request);
       const token = requiredToken(request.headers.authorization, query);
       if (query.has("user_id")) throw forbidden("Acting as another user (user_id) is not supported here");
       const who = await auth.verify(token);
@@ -166,36 +195,10 @@ function routeContext(
       return who;
     },
     readJsonBody: (request) => readJsonBody(request.raw),
+    passInstead,
     signalOf: (request) => scopeOf(request).signal,
     stopping,
   };
-}
-
-type PassDeps = { readonly deps: ServerDeps; readonly auth: Authenticator; readonly forwarder: Forwarder; readonly signal: AbortSignal };
-
-/** Everything that is not ours. */
-async function passOn(request: FastifyRequest, reply: FastifyReply, { deps, auth, forwarder, signal }: PassDeps): Promise<unknown> {
-  const { method } = request;
-  const target = request.raw.url ?? "/";
-  if (method === "OPTIONS" && /^\/_matrix(?:[/?]|$)/.test(target)) return reply.code(204).send();
-  const kind = judgeTarget(target);
-  if (kind === "refused") throw invalidParam("This request target is not accepted");
-  if (kind === "unknown") throw unrecognized();
-  if (method === "TRACE" || segmentsOf(target)?.join("/") === V3_SYNC.slice(1)) throw unrecognized(405);
-  const ending = endingOf(method, target);
-  const query = new URLSearchParams(target.split("?").slice(1).join("?"));
-  const token = bearerToken(request.headers.authorization) ?? query.get("access_token");
-  // Before the request: afterwards nobody can say whose token it was.
-  const identity = ending && token !== null && !query.has("user_id") ? await auth.identify(token) : null;
-  if (!ending || !identity) {
-    await forwarder.forward(request, reply, { signal });
-    return reply;
-  }
-  const onAnswer = async (status: number, body: Buffer): Promise<void> => {
-    if (status >= 200 && status < 300) await carryOut({ auth, forgetting: deps.forgetting, logger: deps.logger }, ending, identity, body);
-  };
-  await forwarder.forward(request, reply, { signal, capture: ENDING_BODY_BYTES, onAnswer });
-  return reply;
 }
 
 async function readiness(deps: ServerDeps, request: FastifyRequest): Promise<{ status: string }> {
@@ -227,6 +230,10 @@ function requestError(error: unknown): MatrixError | null {
   if (!(error instanceof Error) || !("statusCode" in error) || typeof error.statusCode !== "number") return null;
   if (error.statusCode < 400 || error.statusCode > 499) return null;
   return new MatrixError(error.statusCode, error.statusCode === 413 ? "M_TOO_LARGE" : "M_UNRECOGNIZED", error.message);
+}
+
+function queryOf(request: FastifyRequest): URLSearchParams {
+  return new URLSearchParams(request.raw.url?.split("?").slice(1).join("?"));
 }
 
 /** Without the query: it may hold an access token. */

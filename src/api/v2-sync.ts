@@ -17,7 +17,7 @@ import { badGateway } from "../wire/errors.ts";
 import { bearerToken, type Authenticator, type Identity } from "./auth.ts";
 import type { Forwarder } from "./pass-through.ts";
 import type { DeviceRef, PassQueue, PassStart } from "./ports.ts";
-import { clientHeaders } from "./proxy-headers.ts";
+import { acceptsGzip, BODY_HEADERS, clientHeaders } from "./proxy-headers.ts";
 import { cutV2Answer } from "./v2-answer.ts";
 
 export type V2SyncDeps = {
@@ -32,8 +32,6 @@ export type V2SyncDeps = {
 type Asked = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly bytes: Buffer };
 
 const zip = promisify(gzip);
-/** We say these ourselves: the body is another one. */
-const BODY_HEADERS: ReadonlySet<string> = new Set(["content-length", "content-encoding", "etag", "content-md5", "digest"]);
 /** Below this, packing costs more than it saves. */
 const ZIP_FROM_BYTES = 1024;
 
@@ -169,8 +167,7 @@ export class V2Sync {
 
 async function send(request: FastifyRequest, reply: FastifyReply, asked: Asked, bytes: Buffer): Promise<FastifyReply> {
   reply.code(asked.status).headers(clientHeaders(asked.headers, BODY_HEADERS));
-  const wantsGzip = /\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))/i.test(request.headers["accept-encoding"] ?? "");
-  if (!wantsGzip || bytes.length < ZIP_FROM_BYTES) return reply.send(bytes);
+  if (!acceptsGzip(request.headers["accept-encoding"]) || bytes.length < ZIP_FROM_BYTES) return reply.send(bytes);
   return reply.header("content-encoding", "gzip").send(await zip(bytes));
 }
 

@@ -1,12 +1,13 @@
 /** What the API asks of the store, bound to a database: the API itself knows no SQL. */
 
 import type { SecretBox } from "../base/secret-box.ts";
-import type { Forgetting, PassQueue, TokenStore } from "../api/ports.ts";
+import type { FindDevice, Forgetting, PassQueue, SentEventStore, TokenStore } from "../api/ports.ts";
 import type { Sql } from "../store/db.ts";
 import { writeTx } from "../store/db.ts";
 import { deleteAccount, deleteDevice, findDevice, pollState } from "../store/devices.ts";
 import { findDevices, forgetRoom } from "../store/forget.ts";
 import { isWaiting, passAnswer, startPass } from "../store/passed-answers.ts";
+import { insertSentEvent } from "../store/sent-events.ts";
 import { findToken, markDead, markVerified, registerToken, sealToken } from "../store/tokens.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 
@@ -39,6 +40,14 @@ export function passQueue(sql: Sql): PassQueue {
     isWaiting: (ref, after) => isWaiting(sql, ref.device, after),
     pass: (ref, input) => writeTx(sql, (tx) => passAnswer(tx, { ...ref, ...input, limit: PASS_LIMIT })),
   };
+}
+
+export function deviceFinder(sql: Sql): FindDevice {
+  return (userId, deviceId) => findDevice(sql, userId, deviceId);
+}
+
+export function sentEventStore(sql: Sql): SentEventStore {
+  return { learned: ({ device, eventId, txnId }) => insertSentEvent(sql, device, eventId, txnId) };
 }
 
 /** `stop` ends the pollers of a device (null: all of the account) before its rows go. */

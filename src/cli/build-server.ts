@@ -2,12 +2,17 @@
 
 import { randomUUID } from "node:crypto";
 
+import { Sends } from "../api/sends.ts";
 import { buildServer as buildHttp } from "../api/server.ts";
+import { SIMPLIFIED_SYNC } from "../api/versions.ts";
 import type { Logger } from "../base/logger.ts";
 import type { SecretBox } from "../base/secret-box.ts";
 import type { ListenAddress } from "../config/listen-address.ts";
 import type { Settings } from "../config/options.ts";
 import { Engine, ENGINE_DEFAULTS, type EngineOptions } from "../engine/engine.ts";
+import { upstreamTokenOf } from "../engine/sliding/pos.ts";
+import { SLIDING_DEFAULTS, SlidingEngine, type SlidingOptions } from "../engine/sliding/sliding-engine.ts";
+import { slidingRoutes } from "../faces/simplified/routes.ts";
 import { sessionsRoute } from "../faces/v3/sessions-route.ts";
 import { syncRoute } from "../faces/v3/sync-route.ts";
 import { PostgresFeed } from "../feed/listen.ts";
@@ -20,13 +25,21 @@ import { ingest } from "../upstream/ingest/ingest.ts";
 import { resetAccount } from "../upstream/ingest/reset-account.ts";
 import { RetentionJob } from "../upstream/retention.ts";
 import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
+import type { Need } from "../streams/stream.ts";
 import { unknownToken } from "../wire/errors.ts";
-import { forgetting, passQueue, tokenStore } from "./api-store.ts";
+import type { AccountNo } from "../wire/ids.ts";
+import { deviceFinder, forgetting, passQueue, sentEventStore, tokenStore } from "./api-store.ts";
 import { removeStaleSocket } from "./stale-socket.ts";
+
+/** What `/versions` says that this server has, whatever the homeserver has: what the faces conform to. */
+const VERSION_FEATURES: readonly string[] = [SIMPLIFIED_SYNC, "org.matrix.msc4508", "org.matrix.msc4538", "org.matrix.msc4543"];
+
+/** An event of its own that a device is being told waits so long for the answer to its sending, which says the transaction id. */
+const SEND_PATIENCE_MS = 1000;
 
 /** What the server is built from. */
 export type ServerParts = {
-  readonly settings: Pick<Settings, "trustedProxies" | "sessionIdleMs">;
+  readonly settings: Pick<Settings, "trustedProxies" | "sessionIdleMs"> & Partial<Pick<Settings, "publicUrl" | "passAdmin" | "preferNative">>;
   /** The homeserver's base URL; it has answered. */
   readonly homeserver: URL;
   readonly sql: Sql;
@@ -37,6 +50,7 @@ export type ServerParts = {
   readonly logger: Logger;
   /** Bounds of the engine other than the default ones. */
   readonly engine?: Partial<EngineOptions>;
+  readonly sliding?: Partial<SlidingOptions>;
   /** When typing ends that nobody confirms, and how often that is looked at, other than the default (S1). */
   readonly supervision?: Pick<SupervisorOptions, "typingMs" | "typingSweepMs">;
 };
@@ -68,17 +82,25 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
   const retention = new RetentionJob({ sql, logger, sessionIdleMs: settings.sessionIdleMs });
-  const engine = new Engine({
+  const engineDeps = {
     sql,
     feed,
     now,
-    sign: (data) => box.sign(data),
-    fetch: (account, need) => fetcher.fetch(account, need),
-    assertTokenLives: async (hash) => {
+    sign: (data: Buffer) => box.sign(data),
+    fetch: (account: AccountNo, need: Need) => fetcher.fetch(account, need),
+    assertTokenLives: async (hash: Buffer) => {
       const token = await findToken(sql, hash);
       if (!token || token.deadAt) throw unknownToken(token?.softLogout);
     },
-    options: { ...ENGINE_DEFAULTS, sessionIdleMs: settings.sessionIdleMs, ...parts.engine },
+  };
+  const engine = new Engine({ ...engineDeps, options: { ...ENGINE_DEFAULTS, sessionIdleMs: settings.sessionIdleMs, ...parts.engine } });
+  const sends = new Sends({ store: sentEventStore(sql), logger });
+  // Well before an unused session is taken for idle.
+  const touchMs = Math.min(SLIDING_DEFAULTS.touchMs, settings.sessionIdleMs / 4);
+  const sliding = new SlidingEngine({
+    ...engineDeps,
+    sendsSettled: (device) => sends.settled(device, SEND_PATIENCE_MS),
+    options: { ...SLIDING_DEFAULTS, touchMs, ...parts.sliding },
   });
   const http = buildHttp({
     baseUrl: parts.homeserver.href,
@@ -87,13 +109,20 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     tokens: tokenStore(sql, box),
     queue: passQueue(sql),
     forgetting: forgetting(sql, (account, device) => supervisor.forget(account, device)),
+    findDevice: deviceFinder(sql),
+    sends,
     feed,
     logger,
     now,
     ensurePolling: (account, device) => supervisor.ensure(account, device),
     ready: () => checkReady(sql),
     trustedProxies: settings.trustedProxies,
-    routes: [syncRoute(engine), sessionsRoute(sql)],
+    versionFeatures: VERSION_FEATURES,
+    publicUrl: settings.publicUrl,
+    passAdmin: settings.passAdmin ?? false,
+    preferNative: settings.preferNative ?? false,
+    upstreamToken: (token, account) => upstreamTokenOf(token, account, engineDeps.sign),
+    routes: [syncRoute(engine), sessionsRoute(sql), slidingRoutes(sliding)],
   });
   return {
     async listen(address) {
@@ -105,6 +134,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     },
     async close() {
       engine.drain();
+      sliding.drain();
       await http.close();
       await Promise.all([supervisor.stop(), fetcher.close(), retention.stop()]);
       await feed.close();

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { CommanderError } from "commander";
 
 import { createLogger } from "../base/logger.ts";
+import { BadUrl } from "../config/base-url.ts";
 import { BadDsn } from "../config/dsn.ts";
 import { createProgram, doubleDashes, UsageError, type Settings } from "../config/options.ts";
 import { BadServer } from "../config/server-url.ts";
@@ -21,8 +22,10 @@ const STOP_LIMIT_MS = 9500;
 /** What asks us to stop in good order. `disconnect`: scripts/start.mjs, which had started us, is gone. SIGHUP: so is the terminal. */
 const STOP_EVENTS = ["SIGTERM", "SIGINT", "SIGHUP", "disconnect"] as const;
 
+/** Errors of what was asked for, before anything was done. */
+const WRONGLY_ASKED = [UsageError, BadDsn, BadUrl];
 /** Errors that the operator can mend: their message is enough. */
-const MENDABLE = [UsageError, BadDsn, BadServer, BadSecretFile, DatabaseUnusable, DirectoryInUse, NoPostgres, WrongVersion];
+const MENDABLE = [...WRONGLY_ASKED, BadServer, BadSecretFile, DatabaseUnusable, DirectoryInUse, NoPostgres, WrongVersion];
 
 /** Runs the command; gives the exit code: 0 done, 1 failed, 2 asked for wrongly. */
 export async function main(args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
@@ -41,7 +44,7 @@ export async function main(args: readonly string[], env: NodeJS.ProcessEnv = pro
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (error instanceof Error && (MENDABLE.some((kind) => error instanceof kind) || isListenError(error))) complain(describe(error));
     else complain(error instanceof Error ? (error.stack ?? error.message) : String(error));
-    return error instanceof UsageError || error instanceof BadDsn ? 2 : 1;
+    return WRONGLY_ASKED.some((kind) => error instanceof kind) ? 2 : 1;
   }
 }
 

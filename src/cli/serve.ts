@@ -20,7 +20,7 @@ export type ServeInput = {
 
 /**
  * Serves until `signal` is aborted. What can be wrong with the settings comes out before anything is started.
- * @throws BadServer, BadSecretFile, DatabaseUnusable, DirectoryInUse, ... each with a message for the operator
+ * @throws BadUrl, BadServer, BadSecretFile, DatabaseUnusable, DirectoryInUse, ... each with a message for the operator
  */
 export async function serve({ settings, version, logger, say, signal }: ServeInput): Promise<void> {
   say(`syncv3 ${version}`);

@@ -4,8 +4,8 @@
 export type OptionRow = {
   readonly flag: string;
   readonly variable: string;
-  /** What stands for the value in the help. */
-  readonly value: string;
+  /** What stands for the value in the help; without one the option is a switch, off by default. */
+  readonly value?: string;
   readonly fallback?: string;
   readonly help: string;
 };
@@ -61,6 +61,22 @@ export const OPTION_TABLE = [
     value: "TIME",
     fallback: "7d",
     help: "How long an unused session is kept: 90s, 30m, 12h, 7d",
+  },
+  {
+    flag: "public-url",
+    variable: "SYNCV3_PUBLIC_URL",
+    value: "URL",
+    help: "The base URL where clients reach this server. With it, /.well-known/matrix/client and the answers to log-ins name it in place of the homeserver's",
+  },
+  {
+    flag: "pass-admin",
+    variable: "SYNCV3_PASS_ADMIN",
+    help: "Pass /_synapse/admin on too",
+  },
+  {
+    flag: "prefer-native",
+    variable: "SYNCV3_PREFER_NATIVE",
+    help: "Leave simplified sliding sync to a homeserver that has it itself",
   },
 ] as const satisfies readonly OptionRow[];
 

@@ -39,6 +39,9 @@ test("the defaults", async () => {
     logLevel: "info",
     trustedProxies: [],
     sessionIdleMs: 7 * 86_400_000,
+    publicUrl: undefined,
+    passAdmin: false,
+    preferNative: false,
   });
 });
 
@@ -52,6 +55,9 @@ test("every option can be given by its variable, and the flag wins", async () =>
     SYNCV3_LOG_LEVEL: "debug",
     SYNCV3_TRUSTED_PROXIES: "10.0.0.0/8, ::1",
     SYNCV3_SESSION_IDLE: "90s",
+    SYNCV3_PUBLIC_URL: "https://matrix.example.org/",
+    SYNCV3_PASS_ADMIN: "1",
+    SYNCV3_PREFER_NATIVE: "TRUE",
   };
   expect(Object.keys(env).toSorted()).toEqual(OPTION_TABLE.map((row) => row.variable).toSorted());
   expect(await settingsOf([], env)).toEqual({
@@ -63,9 +69,39 @@ test("every option can be given by its variable, and the flag wins", async () =>
     logLevel: "debug",
     trustedProxies: ["10.0.0.0/8", "::1"],
     sessionIdleMs: 90_000,
+    publicUrl: "https://matrix.example.org",
+    passAdmin: true,
+    preferNative: true,
   });
   expect(await settingsOf(["-server", "http://flag", "-loglevel", "warn"], env)).toMatchObject({ server: "http://flag", logLevel: "warn" });
   expect(await settingsOf(SERVER, { SYNCV3_LOG_LEVEL: "" })).toMatchObject({ logLevel: "info" });
+});
+
+test("a switch is on where it is named, off where nobody says, and its flag turns off what its variable turns on", async () => {
+  const on = { SYNCV3_PASS_ADMIN: "true" };
+  for (const [args, env, expected] of [
+    [["-pass-admin"], {}, true],
+    [["--pass-admin"], {}, true],
+    [["-pass-admin=1"], {}, true],
+    [["--pass-admin=true"], {}, true],
+    [["-pass-admin", "-loglevel", "warn"], {}, true],
+    [[], on, true],
+    [["-pass-admin=false"], on, false],
+    [["--pass-admin=0"], on, false],
+    [[], { SYNCV3_PASS_ADMIN: "0" }, false],
+    [[], { SYNCV3_PASS_ADMIN: "False" }, false],
+    [[], { SYNCV3_PASS_ADMIN: "" }, false],
+  ] as const) {
+    const settings = await settingsOf([...args, ...SERVER], env);
+    expect(settings, JSON.stringify([args, env])).toMatchObject({ passAdmin: expected, preferNative: false });
+  }
+  expect(await settingsOf(["serve", "-prefer-native", ...SERVER])).toMatchObject({ preferNative: true });
+});
+
+test("the public URL loses the slashes at its end and keeps its path", async () => {
+  expect(await settingsOf([...SERVER, "-public-url", "https://example.org/matrix//"])).toMatchObject({ publicUrl: "https://example.org/matrix" });
+  const wrong = settingsOf(SERVER, { SYNCV3_PUBLIC_URL: "matrix.example.org" });
+  await expect(wrong).rejects.toThrow('SYNCV3_PUBLIC_URL: "matrix.example.org" is not an http or https URL');
 });
 
 test("an option's value may look like an option", async () => {
@@ -80,12 +116,19 @@ test.each([
   [["-trusted-proxies", "localhost"]],
   [["-session-idle", "7"]],
   [["-secret", ""]],
+  [["-pass-admin=yes"]],
+  [["-prefer-native="]],
 ])("refused: %s", async (args) => {
   await expect(settingsOf([...SERVER, ...args])).rejects.toThrow(UsageError);
 });
 
 test("the message names the variable where that was wrong", async () => {
   await expect(settingsOf(SERVER, { SYNCV3_BINDADDR: "x" })).rejects.toThrow(/^SYNCV3_BINDADDR: "x" is not an address/);
+});
+
+test("the message says what a switch can be", async () => {
+  await expect(settingsOf([...SERVER, "-pass-admin=maybe"])).rejects.toThrow('-pass-admin: "maybe" is not one of 1, true, 0, false');
+  await expect(settingsOf(SERVER, { SYNCV3_PASS_ADMIN: "on" })).rejects.toThrow('SYNCV3_PASS_ADMIN: "on" is not one of 1, true, 0, false');
 });
 
 test("without a server there is nothing to do", async () => {

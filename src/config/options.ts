@@ -6,6 +6,7 @@ import { Command, Help, Option } from "commander";
 
 import { isLogLevel, LOG_LEVELS, type LogLevel } from "../base/logger.ts";
 import type { DbOptions } from "../store/db.ts";
+import { parseBaseUrl } from "./base-url.ts";
 import { defaultDataDirectory } from "./data-directory.ts";
 import { parseDsn } from "./dsn.ts";
 import { parseDuration } from "./duration.ts";
@@ -27,6 +28,12 @@ export type Settings = {
   /** Addresses and networks whose X-Forwarded-For is believed. */
   readonly trustedProxies: readonly string[];
   readonly sessionIdleMs: number;
+  /** Where clients reach us: a base URL without a slash at its end. Undefined: nobody is told. */
+  readonly publicUrl: string | undefined;
+  /** `/_synapse/admin` is passed on too. */
+  readonly passAdmin: boolean;
+  /** Simplified sliding sync is left to a homeserver that has it itself. */
+  readonly preferNative: boolean;
 };
 
 /** An option's value cannot be used. The message is for the person who gave it. */
@@ -59,10 +66,18 @@ export function createProgram(version: string, env: NodeJS.ProcessEnv, onServe: 
 
 function toOption(row: OptionRow): Option {
   const fallback = row.fallback === undefined ? "" : ` (default: ${row.fallback})`;
-  return new Option(`--${row.flag} <${row.value}>`, `${row.help}${fallback} [${row.variable}]`);
+  // A switch may have a value too, so that a flag can turn off what its variable turns on.
+  const value = row.value === undefined ? "[BOOL]" : `<${row.value}>`;
+  return new Option(`--${row.flag} ${value}`, `${row.help}${fallback} [${row.variable}]`);
 }
 
-/** The arguments with the known options' single dashes doubled, as Commander wants them: `-server URL`, `-server=URL`. */
+const ROWS: readonly OptionRow[] = OPTION_TABLE;
+const SWITCHES: ReadonlySet<string> = new Set(ROWS.filter((row) => row.value === undefined).map((row) => row.flag));
+
+/**
+ * The arguments with the known options' single dashes doubled, as Commander wants them: `-server URL`, `-server=URL`. A switch alone
+ * means yes: what follows it is not its value.
+ */
 export function doubleDashes(args: readonly string[]): string[] {
   const flags = new Set<string>([...OPTION_TABLE.map((row) => row.flag), "help", "version"]);
   let isValue = false;
@@ -73,15 +88,17 @@ export function doubleDashes(args: readonly string[]): string[] {
       isValue = false;
       return arg;
     }
-    isValue = match?.[2] === undefined && flag !== "help" && flag !== "version";
-    return arg.startsWith("--") ? arg : `-${arg}`;
+    const isAlone = match?.[2] === undefined;
+    const isSwitch = SWITCHES.has(flag);
+    isValue = isAlone && !isSwitch && flag !== "help" && flag !== "version";
+    return `${arg.startsWith("--") ? "" : "-"}${arg}${isAlone && isSwitch ? "=true" : ""}`;
   });
 }
 
-/** @throws UsageError, BadDsn */
+/** @throws UsageError, BadDsn, BadUrl */
 function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): Settings {
   const get = (flag: OptionFlag): { readonly text: string; readonly name: string } | undefined => {
-    const row: OptionRow | undefined = OPTION_TABLE.find((each) => each.flag === flag);
+    const row = ROWS.find((each) => each.flag === flag);
     const given = values[flag.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())];
     if (given !== undefined) return { text: given, name: `-${flag}` };
     const variable = row === undefined ? undefined : env[row.variable]?.trim();
@@ -94,10 +111,12 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
     if (value === undefined) throw new UsageError(`${name}: "${text}" is not ${expected}`);
     return value;
   };
+  const readSwitch = (flag: OptionFlag): boolean => get(flag) !== undefined && read(flag, parseSwitch, "one of 1, true, 0, false");
   const server = get("server")?.text.trim() ?? "";
   if (server === "") throw new UsageError("Which homeserver? Name it with -server https://matrix.example.org (or SYNCV3_SERVER)");
   const dsn = get("db")?.text ?? "";
   const secret = get("secret")?.text;
+  const publicUrl = get("public-url");
   if (secret === "") throw new UsageError("-secret must not be empty");
   return {
     server,
@@ -108,7 +127,16 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
     logLevel: read("loglevel", (text) => (isLogLevel(text) ? text : undefined), `one of ${LOG_LEVELS.join(", ")}`),
     trustedProxies: get("trusted-proxies") === undefined ? [] : read("trusted-proxies", parseNetworks, "a list of addresses and networks"),
     sessionIdleMs: read("session-idle", parseDuration, "a time such as 90s, 30m, 12h or 7d"),
+    publicUrl: publicUrl && parseBaseUrl(publicUrl.text, publicUrl.name).href.replace(/\/+$/, ""),
+    passAdmin: readSwitch("pass-admin"),
+    preferNative: readSwitch("prefer-native"),
   };
+}
+
+function parseSwitch(text: string): boolean | undefined {
+  const value = text.trim().toLowerCase();
+  if (value === "1" || value === "true") return true;
+  return value === "0" || value === "false" ? false : undefined;
 }
 
 function parseNetworks(text: string): string[] | undefined {

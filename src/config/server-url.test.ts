@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 
 import { expect, onTestFinished, test } from "vitest";
 
+import { BadUrl, parseBaseUrl } from "./base-url.ts";
 import { BadServer, resolveServer, type FetchJson } from "./server-url.ts";
 
 const VERSIONS = { status: 200, body: { versions: ["v1.1"] } };
@@ -39,15 +40,23 @@ test.each([
   ["x.org", { "https://x.org/.well-known/matrix/client": { status: 200, body: { "m.homeserver": 1 } } }, "does not name a homeserver"],
   ["http://web", { "http://web/_matrix/client/versions": { status: 200, body: undefined } }, "is not a Matrix homeserver"],
   ["http://web", { "http://web/_matrix/client/versions": { status: 404, body: {} } }, "is not a Matrix homeserver"],
-  ["ftp://x", {}, "is not an http or https URL"],
-  ["http://user:pw@x", {}, "without user, query and fragment"],
-  ["http://x/?a=b", {}, "without user, query and fragment"],
-  ["http://x/_matrix/client", {}, "ends before /_matrix"],
   ["not a server", {}, "neither a URL"],
 ])("%s: a clear message (%#)", async (server, pages, message) => {
   const failure = resolveServer(server, undefined, world(pages));
   await expect(failure).rejects.toThrow(message);
   await expect(failure).rejects.toBeInstanceOf(BadServer);
+});
+
+test.each([
+  ["ftp://x", '-o: "ftp://x" is not an http or https URL'],
+  ["matrix.example.org", '-o: "matrix.example.org" is not an http or https URL'],
+  ["https://user:hunter2@:", '-o: "https://:" is not an http or https URL'],
+  ["http://user:hunter2@x", '-o: "x" must be given without user, query and fragment'],
+  ["http://x/?a=b", '-o: "x" must be given without user, query and fragment'],
+  ["http://x/#a", '-o: "x" must be given without user, query and fragment'],
+  ["http://x/_matrix/client", "-o: the base URL ends before /_matrix: http://x"],
+])("%s: no base URL", (text, message) => {
+  expect(() => parseBaseUrl(text, "-o")).toThrow(new BadUrl(message));
 });
 
 test("over real HTTP, through a redirect; and the message of a refused connection", async () => {

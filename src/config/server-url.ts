@@ -2,6 +2,8 @@
 
 import { request } from "undici";
 
+import { parseBaseUrl } from "./base-url.ts";
+
 /** `-server` leads nowhere. The message says what was tried and what to do. */
 export class BadServer extends Error {
   override readonly name = "BadServer";
@@ -17,11 +19,13 @@ const MAX_ANSWER_BYTES = 1_000_000;
  * A base URL stays as it is (without slashes at its end). A bare server name is resolved as clients do (Matrix client-server API,
  * "Well-known URI": https://NAME/.well-known/matrix/client, `m.homeserver.base_url`), and stands for https://NAME where there is no such file.
  * Then `GET /_matrix/client/versions` must answer there.
- * @throws BadServer
+ * @throws BadServer, BadUrl
  */
 export async function resolveServer(server: string, signal?: AbortSignal, fetchJson: FetchJson = getJson): Promise<URL> {
   const limited = (): AbortSignal => AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), ...(signal === undefined ? [] : [signal])]);
-  const base = /^[a-z][a-z0-9+.-]*:\/\//i.test(server) ? parseBase(server) : await baseOfName(server, (url) => fetchJson(url, limited()));
+  const base = /^[a-z][a-z0-9+.-]*:\/\//i.test(server)
+    ? parseBaseUrl(server, "-server")
+    : await baseOfName(server, (url) => fetchJson(url, limited()));
   const url = `${base.href.replace(/\/+$/, "")}/_matrix/client/versions`;
   let answer: Awaited<ReturnType<FetchJson>>;
   try {
@@ -37,17 +41,6 @@ export async function resolveServer(server: string, signal?: AbortSignal, fetchJ
     );
   }
   return base;
-}
-
-function parseBase(text: string): URL {
-  const url = URL.parse(text);
-  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) throw new BadServer(`-server: "${text}" is not an http or https URL`);
-  if (url.search !== "" || url.hash !== "" || url.username !== "" || url.password !== "") {
-    throw new BadServer(`-server: "${url.host}" must be given without user, query and fragment`);
-  }
-  if (/\/_matrix(\/|$)/.test(url.pathname)) throw new BadServer(`-server: the base URL ends before /_matrix: ${url.origin}`);
-  url.pathname = url.pathname.replace(/\/+$/, "");
-  return url;
 }
 
 async function baseOfName(name: string, get: (url: string) => ReturnType<FetchJson>): Promise<URL> {
@@ -69,7 +62,7 @@ async function baseOfName(name: string, get: (url: string) => ReturnType<FetchJs
   if (answer.status !== 200 || typeof base !== "string") {
     throw new BadServer(`-server: ${wellKnown} does not name a homeserver (status ${answer.status}). Give the homeserver's base URL instead`);
   }
-  return parseBase(base);
+  return parseBaseUrl(base, "-server");
 }
 
 function isVersions(body: unknown): boolean {

@@ -9,21 +9,22 @@
  *   answer     the parts, and a token for what was told                               R13
  */
 
-import { randomUUID } from "node:crypto";
 import type { Feed, Wake } from "../feed/hub.ts";
 import type { Sql } from "../store/db.ts";
 import { createSession, endSessions, findSessionState, saveListSnapshot, saveSessionState, touchSession, useSession } from "../store/sessions.ts";
 import { purgeToDevice } from "../store/to-device.ts";
-import { needKey, type Need, type StreamKey } from "../streams/stream.ts";
+import { needKey, type StreamKey } from "../streams/stream.ts";
 import { invalidParam, unknownSession } from "../wire/errors.ts";
 import type { AccountNo, DeviceNo, Position, SessionNo } from "../wire/ids.ts";
+import { Arrivals } from "./arrivals.ts";
 import { evaluate, type Outcome } from "./evaluate.ts";
+import { awaitFetches, type FetchDeps } from "./fetches.ts";
 import { interestedIn } from "./interest.ts";
 import type { JsonObject } from "./merge.ts";
 import { answerPages } from "./pages.ts";
 import { EMPTY_STATE, mergeRequest, type MergedRequest, parseState, serializeState, type SessionState } from "./session-state.ts";
 import { openToken, sealToken, type Signer, type SyncToken } from "./token.ts";
-import { type WaitEnd, Waiter } from "./waiter.ts";
+import { Waiter } from "./waiter.ts";
 
 export type EngineOptions = {
   /** A session that was not used for so long is gone (D20), ms. */
@@ -43,16 +44,10 @@ export const ENGINE_DEFAULTS: EngineOptions = {
   fetchMs: 10_000,
 };
 
-export type EngineDeps = {
+export type EngineDeps = FetchDeps & {
   readonly sql: Sql;
   readonly feed: Feed;
   readonly sign: Signer;
-  /** ms since the epoch. */
-  readonly now: () => number;
-  /** Fetches and stores what an answer needs; settles when that is done or has failed. Several calls for one thing share it. */
-  readonly fetch: (account: AccountNo, need: Need) => Promise<void>;
-  /** Throws the 401 of D2 where the token has died meanwhile. */
-  readonly assertTokenLives: (tokenHash: Buffer) => Promise<void>;
   readonly options: EngineOptions;
 };
 
@@ -74,10 +69,11 @@ type Opened = { readonly token: SyncToken; readonly state: SessionState; readonl
 export class Engine {
   readonly #deps: EngineDeps;
   readonly #draining = new AbortController();
-  #arrivals = 0;
+  readonly #arrivals: Arrivals;
 
   constructor(deps: EngineDeps) {
     this.#deps = deps;
+    this.#arrivals = new Arrivals(deps.now);
   }
 
   /** Ends all waits: each is answered with what there is. For a clean shutdown. */
@@ -90,7 +86,7 @@ export class Engine {
    * @throws MatrixError R11 for a token that cannot be used (D3); 400 for page tokens that cannot (D14, D15); 401 (D2).
    */
   async sync(request: SyncRequest): Promise<string> {
-    const arrival = this.#arrival();
+    const arrival = this.#arrivals.next();
     const token = request.since === null ? null : openToken(request.since, this.#deps.sign);
     if (request.since !== null && !token) throw unknownSession();
     // Listens from its arrival on, so that of two requests that arrive together it is sure which one ends the other.
@@ -114,13 +110,6 @@ export class Engine {
     } finally {
       waiter.close();
     }
-  }
-
-  /** Sorts after those of all earlier requests. */
-  #arrival(): string {
-    this.#arrivals += 1;
-    const digits = (value: number, length: number) => value.toString(36).padStart(length, "0");
-    return `${digits(this.#deps.now(), 10)} ${digits(this.#arrivals, 10)} ${randomUUID()}`;
   }
 
   async #open(request: SyncRequest, token: SyncToken | null): Promise<Opened> {
@@ -179,7 +168,7 @@ export class Engine {
       if (outcome.needs.length > 0) {
         for (const need of outcome.needs) tried.add(needKey(need));
         fetchDeadline ??= now() + this.#deps.options.fetchMs;
-        const end = await this.#fetch(request, outcome.needs, late, fetchDeadline, waiter);
+        const end = await awaitFetches(this.#deps, request, outcome.needs, late, fetchDeadline, waiter);
         if (end === "superseded") return superseded();
         continue;
       }
@@ -195,30 +184,6 @@ export class Engine {
       if (wake === "superseded") return superseded();
       if (wake === "gone") await this.#deps.assertTokenLives(request.tokenHash);
     }
-  }
-
-  /**
-   * Waits for what must be fetched, at most until `deadline`. What comes later is in `late` until then, left out (D24), and
-   * has the request look again.
-   */
-  async #fetch(request: SyncRequest, needs: readonly Need[], late: Set<string>, deadline: number, waiter: Waiter): Promise<WaitEnd> {
-    const { fetch, assertTokenLives, now } = this.#deps;
-    for (const need of needs) {
-      late.add(needKey(need));
-      // The fetcher has told why, if it fails.
-      void fetch(request.account, need)
-        .catch(() => undefined)
-        .finally(() => {
-          late.delete(needKey(need));
-          waiter.nudge();
-        });
-    }
-    let end: WaitEnd = "look";
-    while (end !== "superseded" && needs.some((need) => late.has(needKey(need))) && now() < deadline && !waiter.stopped.aborted) {
-      end = await waiter.next(deadline - now());
-      if (end === "gone") await assertTokenLives(request.tokenHash);
-    }
-    return end;
   }
 
   async #answer(token: SyncToken, before: SessionState, outcome: Outcome): Promise<string> {

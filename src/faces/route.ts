@@ -1,6 +1,6 @@
 /** What a face needs of the HTTP server to be a set of its routes. */
 
-import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { AccountNo, DeviceNo, UserId } from "../wire/ids.ts";
 
 /** Who a request comes from, proven by its access token (D2). */
@@ -26,6 +26,12 @@ export type RouteContext = {
    * To be called once a request.
    */
   readJsonBody(request: FastifyRequest): Promise<unknown>;
+  /**
+   * Hands a request of ours to the homeserver where that has the same API itself and is to be preferred: true, and it is answered.
+   * For simplified sliding sync's route, before `authenticate` and before the body is read.
+   * Throws MatrixError 502.
+   */
+  passInstead(request: FastifyRequest, reply: FastifyReply): Promise<boolean>;
   /** Aborts when the client has gone before its answer was sent. */
   signalOf(request: FastifyRequest): AbortSignal;
   /** Aborts when the server begins to stop: what waits is to be answered now. */

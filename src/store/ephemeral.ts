@@ -74,6 +74,78 @@ export async function readInvites(db: Db, account: AccountNo, ignored: readonly 
     order by ord`;
 }
 
+/** The stripped state of pending invites and knocks, as received: an object with `events`. */
+export async function readStripped(db: Db, account: AccountNo, roomIds: readonly RoomId[]): Promise<Map<RoomId, string>> {
+  if (roomIds.length === 0) return new Map();
+  const rows = await db<{ room_id: RoomId; body: string }[]>`
+    select room_id, body from invites where account = ${account} and room_id = any(${[...roomIds]}::text[]) and not gone`;
+  return new Map(rows.map((row) => [row.room_id, row.body]));
+}
+
+/** A room, and after which ordinal to read of it. */
+export type RoomSpan = { readonly roomId: RoomId; readonly from: number };
+
+/** The rooms of which something changed in the span. */
+export async function roomsWithChanges(db: Db, account: AccountNo, table: "typing" | "receipts" | "account_data", span: Span): Promise<Set<RoomId>> {
+  const rows = await db<{ room_id: RoomId }[]>`
+    select distinct room_id from ${db(table)} where account = ${account} and ord > ${span.from} and ord <= ${span.to} and room_id <> ''`;
+  return new Set(rows.map((row) => row.room_id));
+}
+
+/** What came of each kind after each room's own ordinal, up to `to`. */
+export async function readTypingOf(
+  db: Db,
+  account: AccountNo,
+  spans: readonly RoomSpan[],
+  to: Position,
+): Promise<{ room_id: RoomId; users: string }[]> {
+  if (spans.length === 0) return [];
+  return db<{ room_id: RoomId; users: string }[]>`
+    select t.room_id, t.users from unnest(${spans.map((s) => s.roomId)}::text[], ${spans.map((s) => s.from)}::bigint[]) as s(room_id, after)
+    join typing t on t.account = ${account} and t.room_id = s.room_id and t.ord > s.after and t.ord <= ${to}
+    order by t.room_id`;
+}
+
+export async function readRoomAccountDataOf(
+  db: Db,
+  account: AccountNo,
+  spans: readonly RoomSpan[],
+  to: Position,
+): Promise<{ room_id: RoomId; body: string }[]> {
+  if (spans.length === 0) return [];
+  return db<{ room_id: RoomId; body: string }[]>`
+    select a.room_id, a.body from unnest(${spans.map((s) => s.roomId)}::text[], ${spans.map((s) => s.from)}::bigint[]) as s(room_id, after)
+    join account_data a on a.account = ${account} and a.room_id = s.room_id and a.ord > s.after and a.ord <= ${to}
+    order by a.room_id, a.type`;
+}
+
+/** As readReceipts. */
+export async function readReceiptsOf(db: Db, account: AccountNo, me: UserId, spans: readonly RoomSpan[], to: Position): Promise<ReceiptRow[]> {
+  if (spans.length === 0) return [];
+  return db<ReceiptRow[]>`
+    select r.room_id, r.user_id, r.kind, r.event_id, r.data
+    from unnest(${spans.map((s) => s.roomId)}::text[], ${spans.map((s) => s.from)}::bigint[]) as s(room_id, after)
+    join receipts r on r.account = ${account} and r.room_id = s.room_id and r.ord > s.after and r.ord <= ${to}
+      and (r.kind <> 'm.read.private' or r.user_id = ${me})
+    order by r.room_id, r.event_id, r.kind, r.user_id, r.ord`;
+}
+
+/** The receipts of rooms that stand on some events, and all of the user's own. */
+export async function readReceiptsOn(
+  db: Db,
+  account: AccountNo,
+  me: UserId,
+  roomIds: readonly RoomId[],
+  eventIds: readonly string[],
+): Promise<ReceiptRow[]> {
+  if (roomIds.length === 0) return [];
+  return db<ReceiptRow[]>`
+    select room_id, user_id, kind, event_id, data from receipts
+    where account = ${account} and room_id = any(${[...roomIds]}::text[])
+      and (user_id = ${me} or (kind <> 'm.read.private' and event_id = any(${[...eventIds]}::text[])))
+    order by room_id, event_id, kind, user_id, ord`;
+}
+
 /** Device-list changes of a device in (from, to] of its seq. */
 export async function readDeviceLists(db: Db, device: number, from: number, to: number): Promise<{ changed: UserId[]; left: UserId[] }> {
   const rows = await db<{ user_id: UserId; kind: "changed" | "left" }[]>`

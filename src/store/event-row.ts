@@ -18,14 +18,15 @@ export type EventRow = {
 
 /** The client-format event, with `room_id` (R14); the transaction id only for the device that sent it. */
 export function rowText(row: EventRow, device: DeviceNo, now: number): string {
-  return eventText(
-    {
-      body: row.body,
-      room_id: row.room_id,
-      unsigned: row.unsigned,
-      age_ts: row.age_ts,
-      txn_id: row.txn_device === device ? (row.txn_id ?? null) : null,
-    },
-    now,
-  );
+  return textOf(row, row.room_id, device, now);
+}
+
+/** The same without `room_id`: the event stands under its room's id (MSC4186, as in v2). */
+export function rowTextInRoom(row: EventRow, device: DeviceNo, now: number): string {
+  return textOf(row, null, device, now);
+}
+
+function textOf(row: EventRow, room_id: RoomId | null, device: DeviceNo, now: number): string {
+  const { body, unsigned, age_ts } = row;
+  return eventText({ body, room_id, unsigned, age_ts, txn_id: row.txn_device === device ? (row.txn_id ?? null) : null }, now);
 }

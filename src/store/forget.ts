@@ -12,6 +12,7 @@ export const ROOM_TABLES = [
   "state",
   "members",
   "rooms",
+  "standings",
   "room_facts",
   "typing",
   "receipts",
@@ -24,7 +25,7 @@ export async function forgetRoom(sql: Sql, account: AccountNo, roomId: RoomId): 
   if (roomId === "") return; // account_data keeps the global data under it
   await writeTx(sql, async (tx) => {
     // As ingest does: what is underway finishes first.
-    await tx`select from accounts where account = ${account} for update`;
+    await tx`update accounts set forgotten = forgotten + 1 where account = ${account}`;
     for (const table of ROOM_TABLES) await tx`delete from ${tx(table)} where account = ${account} and room_id = ${roomId}`;
   });
 }

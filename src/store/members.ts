@@ -14,6 +14,14 @@ export async function membersState(db: Db, account: AccountNo, roomId: RoomId): 
   return row?.members ?? "none";
 }
 
+/** The rooms whose full member list is known. */
+export async function roomsWithAllMembers(db: Db, account: AccountNo, roomIds: readonly RoomId[]): Promise<Set<RoomId>> {
+  if (roomIds.length === 0) return new Set();
+  const rows = await db<{ room_id: RoomId }[]>`
+    select room_id from rooms where account = ${account} and room_id = any(${[...roomIds]}::text[]) and members = 'complete'`;
+  return new Set(rows.map((row) => row.room_id));
+}
+
 /**
  * Whether members of a room were learned after a position, behind the account's: a snapshot at it lacks them, and they are in no
  * delta after it.

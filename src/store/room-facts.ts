@@ -23,6 +23,8 @@ export type RoomFacts = {
   /** `type` of m.room.create, e.g. `m.space`. */
   readonly room_type?: string;
   readonly room_version?: string;
+  /** Of an invite or knock whose stripped state does not hold the create event: type and encryption are not known. */
+  readonly bare?: true;
   readonly joined_count: number;
   readonly invited_count: number;
   readonly notification_count: number;

@@ -47,24 +47,30 @@ function rows(context: Context, rooms: readonly RoomId[], from: number): Promise
   return readReceipts(context.tx, context.account, context.userId, rooms, { from, to: context.to });
 }
 
-/** Rows come by room, event, kind, user: the EDU's own nesting. Of two threads' receipts on one event the newest is told. */
 function answer(found: readonly ReceiptRow[]): string {
-  const rooms = new Map<string, Map<string, Map<string, Map<string, string>>>>();
-  for (const row of found) {
-    const users = entry(entry(entry(rooms, row.room_id), row.event_id), row.kind);
-    users.set(row.user_id, row.data);
-  }
-  const room = (events: Map<string, Map<string, Map<string, string>>>) =>
-    `{"type":"m.receipt","content":${object(events, (kinds) => object(kinds, (users) => object(users, (data) => data)))}}`;
-  return `{"rooms":${object(rooms, room)}}`;
+  const rooms = [...receiptContents(found)].map(([roomId, content]) => `${JSON.stringify(roomId)}:{"type":"m.receipt","content":${content}}`);
+  return `{"rooms":{${rooms.join(",")}}}`;
 }
 
-function entry<Value>(map: Map<string, Map<string, Value>>, key: string): Map<string, Value> {
-  let inner = map.get(key);
-  if (!inner) map.set(key, (inner = new Map()));
-  return inner;
+/** By room the content of its `m.receipt`, as JSON text: `{event: {kind: {user: data}}}`. Of two threads' receipts on one event the newest is told. */
+export function receiptContents(list: readonly ReceiptRow[]): Map<RoomId, string> {
+  const contents = [...Map.groupBy(list, (row) => row.room_id)].map(([roomId, ofRoom]) => {
+    const events = grouped(
+      ofRoom,
+      (row) => row.event_id,
+      (onEvent) => grouped(onEvent, (row) => row.kind, usersText),
+    );
+    return [roomId, events] as const;
+  });
+  return new Map(contents);
 }
 
-function object<Value>(map: ReadonlyMap<string, Value>, text: (value: Value) => string): string {
-  return `{${[...map].map(([key, value]) => `${JSON.stringify(key)}:${text(value)}`).join(",")}}`;
+function usersText(list: readonly ReceiptRow[]): string {
+  const users = new Map(list.map((row) => [row.user_id, row.data]));
+  return `{${[...users].map(([user, data]) => `${JSON.stringify(user)}:${data}`).join(",")}}`;
+}
+
+/** An object with a member a group, in the order of the rows. */
+function grouped(list: readonly ReceiptRow[], key: (row: ReceiptRow) => string, text: (group: readonly ReceiptRow[]) => string): string {
+  return `{${[...Map.groupBy(list, key)].map(([name, group]) => `${JSON.stringify(name)}:${text(group)}`).join(",")}}`;
 }

@@ -13,7 +13,7 @@ export type SpaceChildren = ReadonlyMap<RoomId, SpacePlace>;
  * Children of the spaces that the user is joined to, with their places; a child of several has its place of the first.
  * Spec, m.space.child: a child counts where `via` is a list with an entry; `order` counts where it is up to 50 characters of 0x20-0x7E.
  */
-export async function spaceChildren(context: Context, spaces: readonly RoomId[], at: Position): Promise<SpaceChildren> {
+export async function spaceChildren(context: Pick<Context, "tx" | "account">, spaces: readonly RoomId[], at: Position): Promise<SpaceChildren> {
   const facts = await factsAt(context.tx, context.account, spaces, at);
   const joined = spaces.filter((space) => facts.get(space)?.membership === "join");
   const rows = await stateAt(

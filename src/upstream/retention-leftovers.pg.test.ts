@@ -126,6 +126,17 @@ describe("devices", () => {
     expect(await column(db.sql`select count(*) from passed_batches where token_hash in ('old', 'b20', 'b21')`)).toEqual([0]);
   });
 
+  test("transaction ids of sent events go after a day, and with their device", async () => {
+    const sent = (eventId: string, ageMs: number) => db.sql`
+      insert into sent_events (event_id, device, txn_id, sent_at) values (${eventId}, ${it.device}, 'm1', ${ago(ageMs)})`;
+    await sent("$old", DAY + 1);
+    await sent("$new", DAY);
+    expect(await it.run()).toMatchObject({ sent_events: 1 });
+    expect(await column(db.sql`select event_id from sent_events`)).toEqual(["$new"]);
+    await db.sql`delete from devices`;
+    expect(await column(db.sql`select event_id from sent_events`)).toEqual([]);
+  });
+
   test("D2: a device whose last token died 30 days ago goes, and with the last device all of the account", async () => {
     const [second] = await db.sql<{ device: number }[]>`
       insert into devices (account, device_id, created_at) values (${it.account}, 'E', ${ago(40 * DAY)}) returning device`;

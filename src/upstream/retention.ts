@@ -42,6 +42,7 @@ import { deleteMarks, markPositions, nextAccounts, raiseHorizons } from "../stor
 import { deleteLeftRooms } from "../store/retention/left-rooms.ts";
 import { deleteListSnapshots, deleteSessionPages, deleteSessionStates, endIdleSessions, SESSION_BATCH } from "../store/retention/sessions.ts";
 import { BATCH_ROWS, databaseTime, inBatches, RetentionBusy, retentionStep } from "../store/retention/step.ts";
+import { deleteSentEvents } from "../store/sent-events.ts";
 import type { AccountNo } from "../wire/ids.ts";
 
 export type RetentionOptions = {
@@ -78,6 +79,7 @@ const KINDS = [
   "to_device",
   "to_device_passed",
   "passed_batches",
+  "sent_events",
   "tokens",
   "devices",
   "accounts",
@@ -256,6 +258,7 @@ export class RetentionJob {
     counts.to_device += await this.#batches((tx) => deleteUnwantedMessages(tx, at));
     counts.to_device_passed += await this.#batches((tx) => deletePassedNotes(tx, at));
     counts.passed_batches += await this.#batches((tx) => deletePassedBatches(tx, at));
+    counts.sent_events += await this.#batches((tx) => deleteSentEvents(tx, at));
     counts.tokens += await this.#batches((tx) => deleteDeadTokens(tx, at));
     for (const { account, device } of await tokenlessDevices(sql, at, DEVICE_BATCH)) {
       const gone = await this.#step((tx) => deleteTokenless(tx, account, device));

@@ -12,6 +12,7 @@ test.each<[errors.MatrixError, number, object]>([
   [errors.tooLarge(), 413, { errcode: "M_TOO_LARGE", error: "The request body is too large" }],
   [errors.invalidParam("timeout"), 400, { errcode: "M_INVALID_PARAM", error: "timeout" }],
   [errors.unknownSession(), 400, { errcode: "M_UNKNOWN_SYNC_SESSION", error: "Session unknown or expired" }],
+  [errors.unknownPos(), 400, { errcode: "M_UNKNOWN_POS", error: "Unknown position" }],
   [errors.unrecognized(), 404, { errcode: "M_UNRECOGNIZED", error: "Unrecognized request" }],
   [errors.unrecognized(405), 405, { errcode: "M_UNRECOGNIZED", error: "Method not allowed" }],
   [errors.notFound(), 404, { errcode: "M_NOT_FOUND", error: "Not found" }],

@@ -68,6 +68,11 @@ export function unknownSession(): MatrixError {
   return new MatrixError(400, "M_UNKNOWN_SYNC_SESSION", "Session unknown or expired");
 }
 
+/** MSC4186: a sliding sync position that is unknown, expired, malformed or somebody else's: the client starts the connection anew. */
+export function unknownPos(): MatrixError {
+  return new MatrixError(400, "M_UNKNOWN_POS", "Unknown position");
+}
+
 /** An unknown path (404) or an unknown method of a known one (405). */
 export function unrecognized(status: 404 | 405 = 404): MatrixError {
   return new MatrixError(status, "M_UNRECOGNIZED", status === 405 ? "Method not allowed" : "Unrecognized request");

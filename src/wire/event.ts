@@ -129,7 +129,8 @@ function malformed(reason: string): MalformedEvent {
 /** What eventText joins: see CutEvent for the members. `body` has at least one member and ends with its brace. */
 export type EventParts = {
   readonly body: string;
-  readonly room_id: RoomId;
+  /** null: left out, as where the event stands under its room's id. */
+  readonly room_id: RoomId | null;
   readonly unsigned: string | null;
   readonly age_ts: number | null;
   readonly txn_id: string | null;
@@ -143,7 +144,7 @@ export function eventText(parts: EventParts, now: number): string {
   let own = "";
   if (parts.age_ts !== null) own = `"age":${Math.max(0, now - parts.age_ts)}`;
   if (parts.txn_id !== null) own += `${own === "" ? "" : ","}"transaction_id":${JSON.stringify(parts.txn_id)}`;
-  const room = `,"room_id":${JSON.stringify(parts.room_id)}`;
+  const room = parts.room_id === null ? "" : `,"room_id":${JSON.stringify(parts.room_id)}`;
   const head = parts.body.slice(0, -1) + room;
   if (parts.unsigned === null) return own === "" ? `${head}}` : `${head},"unsigned":{${own}}}`;
   return own === "" ? `${head},"unsigned":${parts.unsigned}}` : `${head},"unsigned":${parts.unsigned.slice(0, -1)},${own}}}`;

@@ -60,7 +60,7 @@ const OPTIONS: readonly OptionRow[] = OPTION_TABLE;
 test.each(OPTIONS)("README.md has the option -$flag", ({ flag, variable, value, fallback }) => {
   const row = read("README.md")
     .split("\n")
-    .find((line) => line.startsWith(`| \`-${flag} ${value}\` |`));
+    .find((line) => line.startsWith(`| \`-${[flag, value].filter(Boolean).join(" ")}\` |`));
   expect(row).toContain(`| \`${variable}\` |`);
   if (fallback !== undefined) expect(row).toContain(`| \`${fallback}\` |`);
 });

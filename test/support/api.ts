@@ -3,6 +3,7 @@
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import type { Forgetting, PassQueue, StoredToken, TokenStore } from "../../src/api/ports.ts";
+import { Sends } from "../../src/api/sends.ts";
 import { buildServer, type ServerDeps } from "../../src/api/server.ts";
 import { silentLogger } from "../../src/base/logger.ts";
 import { SecretBox } from "../../src/base/secret-box.ts";
@@ -95,6 +96,8 @@ export async function startApi(baseUrl: string, over: Partial<ServerDeps> = {}):
     tokens: new MemoryTokens(),
     queue: nothingPolled,
     forgetting: nothingHeld,
+    findDevice: async () => null,
+    sends: new Sends({ store: { learned: () => Promise.reject(new Error("no device is held")) }, logger: silentLogger() }),
     feed: new Hub(),
     ensurePolling: (account, device) => void polled.push([account, device]),
     ready: async () => {},

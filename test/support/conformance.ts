@@ -10,8 +10,11 @@ const ROOT = join(import.meta.dirname, "../..");
 export const CONFORMANCE = join(ROOT, "docs/CONFORMANCE.md");
 export const PROTOCOL = join(ROOT, "docs/PROTOCOL.md");
 
-/** Rules (R1…), decisions (D1…), streams (S1… and those with a name only), invariants (I1…). A title begins with those it proves. */
-const RULE = String.raw`[RDSI]\d+|invites|account_data|receipts|presence|e2ee`;
+/**
+ * Rules (R1…), decisions (D1…), streams (S1… and those with a name only), invariants (I1…), and those of sliding sync (M1…). A title
+ * begins with those it proves.
+ */
+const RULE = String.raw`[RDSIM]\d+|invites|account_data|receipts|presence|e2ee`;
 /** Mistakes of the first implementation (B1…) and its tests (TestName). A title may name them anywhere. */
 const REGRESSION = String.raw`B\d+|Test[A-Z]\w+`;
 

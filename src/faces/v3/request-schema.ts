@@ -3,11 +3,10 @@
  * Every parameter may be null: its default again (D9). Unknown keys are ignored (D5).
  */
 
-import { Ajv, type ErrorObject } from "ajv";
 import Type, { type TSchema } from "typebox";
-import { badJson } from "../../wire/errors.ts";
 import { isObject } from "../../wire/identifier.ts";
 import type { JsonObject } from "../../engine/merge.ts";
+import { bodyCheck } from "../body-check.ts";
 
 const orNull = <Schema extends TSchema>(schema: Schema) => Type.Optional(Type.Union([schema, Type.Null()]));
 const text = Type.String();
@@ -62,13 +61,12 @@ const syncRequestSchema = Type.Object({
   e2ee: orNull(Type.Object({})),
 });
 
-const validate = new Ajv({ coerceTypes: false, removeAdditional: false, useDefaults: false, strict: false }).compile(syncRequestSchema);
+const check = bodyCheck(syncRequestSchema);
 
 /** The body, checked, without what the schema does not know. @throws MatrixError 400 M_BAD_JSON that names the field. */
 export function checkSyncRequest(body: unknown): JsonObject {
-  if (validate(body)) return known(syncRequestSchema, body) as JsonObject;
-  const error = mostSpecific(validate.errors ?? []);
-  throw badJson(fieldOf(error), error?.instancePath === "" ? "The body must be a JSON object" : (error?.message ?? "has the wrong type"));
+  check(body);
+  return known(syncRequestSchema, body) as JsonObject;
 }
 
 type ObjectSchema = TSchema & { readonly properties: Readonly<Record<string, TSchema>> };
@@ -87,18 +85,4 @@ function known(schema: TSchema, value: unknown): unknown {
 
 function hasProperties(schema: TSchema): schema is ObjectSchema {
   return "properties" in schema;
-}
-
-/** Of the alternatives' errors the deepest names the field; "must be null" is the alternative that nobody meant. */
-function mostSpecific(errors: readonly ErrorObject[]): ErrorObject | undefined {
-  const told = errors.filter((error) => error.keyword !== "anyOf" && error.params["type"] !== "null");
-  return told.toSorted((a, b) => b.instancePath.split("/").length - a.instancePath.split("/").length)[0] ?? errors[0];
-}
-
-function fieldOf(error: ErrorObject | undefined): string {
-  return (error?.instancePath ?? "")
-    .split("/")
-    .slice(1)
-    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"))
-    .join(".");
 }

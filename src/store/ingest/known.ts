@@ -3,7 +3,7 @@
 import type { AccountNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
 import type { Membership, RoomFacts } from "../room-facts.ts";
-import type { RoomRow } from "./rows.ts";
+import type { RoomRow, StandingRow } from "./rows.ts";
 import { OPEN } from "./rows.ts";
 
 /** The rows that a response may change or that decide how it is read. */
@@ -33,6 +33,8 @@ export type KnownRoom = RoomNow & {
   readonly typing: string | null;
   /** The pending invite or knock. */
   readonly pending: { readonly kind: "invite" | "knock"; readonly body: string } | null;
+  /** null: it has none yet. */
+  readonly standing: StandingRow | null;
 };
 export type KnownState = StateKey & { readonly event_id: EventId };
 /** `body` only where the display name may be needed. */
@@ -61,8 +63,9 @@ export type Known = {
   readonly redacted: readonly KnownEvent[];
 };
 
-type RoomRecord = Omit<KnownRoom, "facts" | "pending"> & {
+type RoomRecord = Omit<KnownRoom, "facts" | "pending" | "standing"> & {
   readonly facts: string | null;
+  readonly standing: string | null;
   readonly kind: "invite" | "knock" | null;
   readonly body: string | null;
 };
@@ -86,15 +89,18 @@ async function readRooms(tx: Tx, account: AccountNo, touched: Touched): Promise<
   if (touched.rooms.length === 0 && !touched.everything) return [];
   const rows = await tx<RoomRecord[]>`
     select t.room_id, coalesce(r.last_ord, 0) as last_ord, coalesce(r.last_ts, 0) as last_ts, coalesce(r.members, 'none') as members,
-           coalesce(r.unsure_ord, 0) as unsure_ord, coalesce(r.pending_gap, false) as pending_gap, f.membership, f.facts, y.users as typing, i.kind, i.body
+           coalesce(r.unsure_ord, 0) as unsure_ord, coalesce(r.pending_gap, false) as pending_gap, f.membership, f.facts, y.users as typing, i.kind, i.body,
+           to_json(s)::text as standing
     from (select unnest(${[...touched.rooms]}::text[]) as room_id
           union select room_id from room_facts where ${touched.everything} and account = ${account} and to_ord = ${OPEN}::bigint) t
     left join rooms r on r.account = ${account} and r.room_id = t.room_id
     left join room_facts f on f.account = ${account} and f.room_id = t.room_id and f.to_ord = ${OPEN}::bigint
     left join typing y on y.account = ${account} and y.room_id = t.room_id
-    left join invites i on i.account = ${account} and i.room_id = t.room_id and not i.gone`;
-  return rows.map(({ facts, kind, body, ...room }) => ({
+    left join invites i on i.account = ${account} and i.room_id = t.room_id and not i.gone
+    left join standings s on s.account = ${account} and s.room_id = t.room_id`;
+  return rows.map(({ facts, kind, body, standing, ...room }) => ({
     ...room,
+    standing: standing === null ? null : (JSON.parse(standing) as StandingRow),
     facts: facts === null ? null : (JSON.parse(facts) as RoomFacts),
     pending: kind === null || body === null ? null : { kind, body },
   }));

@@ -23,6 +23,10 @@ export async function readRoom(tx: Tx, account: AccountNo, room: RoomId): Promis
   return row && { ...row, facts: row.facts === null ? null : (JSON.parse(row.facts) as RoomNow["facts"]) };
 }
 
-export async function writePosition(tx: Tx, account: AccountNo, position: number): Promise<void> {
-  await tx`update accounts set position = ${position} where account = ${account}`;
+/** Ends the batch: the account's new position, at which the room changed. */
+export async function writePosition(tx: Tx, account: AccountNo, room: RoomId, position: number): Promise<void> {
+  await Promise.all([
+    tx`update accounts set position = ${position} where account = ${account}`,
+    tx`update standings set changed_ord = ${position} where account = ${account} and room_id = ${room}`,
+  ]);
 }

@@ -68,6 +68,17 @@ export type RoomRow = {
   readonly unsure_ord: number;
   readonly pending_gap: boolean;
 };
+/** A room's row of `standings`. */
+export type StandingRow = {
+  readonly room_id: RoomId;
+  readonly changed_ord: number;
+  readonly membership_ord: number;
+  readonly active_ord: number;
+  readonly bump_ord: number;
+  readonly kicked: boolean;
+  readonly ever_joined: boolean;
+  readonly inviter: UserId | null;
+};
 export type MembersKnown = "none" | "complete" | "stale";
 
 export type FactsRow = { readonly room_id: RoomId; readonly from_ord: number; readonly membership: Membership; readonly facts: string };
@@ -125,7 +136,7 @@ export type RoomWrites = {
   readonly position: number;
   /** null: unchanged. */
   readonly ignored: string | null;
-  /** Somebody is no longer ignored: v3 sessions end (D25). */
+  /** Somebody is no longer ignored: sessions and connections end (D25). */
   readonly endSessions: boolean;
   readonly events: readonly EventRow[];
   readonly timeline: readonly TimelineRow[];
@@ -136,6 +147,7 @@ export type RoomWrites = {
   readonly membersEnds: readonly MembersEnd[];
   readonly rooms: readonly RoomRow[];
   readonly facts: readonly FactsRow[];
+  readonly standings: readonly StandingRow[];
   readonly typing: readonly TypingRow[];
   readonly receipts: readonly ReceiptRow[];
   readonly accountData: readonly AccountDataRow[];

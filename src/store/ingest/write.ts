@@ -2,7 +2,7 @@
 
 import type { AccountNo, DeviceNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
-import type { DeviceWrites, RoomWrites } from "./rows.ts";
+import type { DeviceWrites, RoomWrites, StandingRow } from "./rows.ts";
 import { OPEN } from "./rows.ts";
 import type { Query } from "./statement.ts";
 import { some } from "./statement.ts";
@@ -16,6 +16,7 @@ export function writeRooms(tx: Tx, account: AccountNo, device: DeviceNo, since: 
     ...writeState(tx, account, writes),
     ...writeMembers(tx, account, writes),
     ...writeRoomRows(tx, account, writes),
+    ...writeStandings(tx, account, writes.standings),
     ...writeParts(tx, account, writes),
     ...writeRedactions(tx, account, writes),
     ...writeAccount(tx, account, since, writes),
@@ -62,7 +63,7 @@ function writeAccount(tx: Tx, account: AccountNo, since: string, writes: RoomWri
       update accounts set since = ${since}, complete = true, position = ${writes.position}, ignored = coalesce(${writes.ignored}::text, ignored)
       where account = ${account}`,
   ];
-  if (writes.endSessions) queries.push(tx`delete from sessions where account = ${account} and kind = 'v3'`);
+  if (writes.endSessions) queries.push(tx`delete from sessions where account = ${account} and kind in ('v3', 'connection')`);
   return queries;
 }
 
@@ -151,6 +152,20 @@ export function writeRoomRows(tx: Tx, account: AccountNo, writes: Pick<RoomWrite
       insert into room_facts (account, room_id, from_ord, membership, facts) select ${account}, room_id, from_ord, membership, facts from r`,
     ),
   ];
+}
+
+function writeStandings(tx: Tx, account: AccountNo, standings: readonly StandingRow[]): Query[] {
+  return some(
+    standings,
+    (rows) => tx`
+    insert into standings (account, room_id, changed_ord, membership_ord, active_ord, bump_ord, kicked, ever_joined, inviter)
+    select ${account}, room_id, changed_ord, membership_ord, active_ord, bump_ord, kicked, ever_joined, inviter
+    from json_to_recordset(${rows}::text::json) r (room_id text, changed_ord bigint, membership_ord bigint, active_ord bigint, bump_ord bigint,
+      kicked boolean, ever_joined boolean, inviter text)
+    on conflict (account, room_id) do update set changed_ord = excluded.changed_ord, membership_ord = excluded.membership_ord,
+      active_ord = excluded.active_ord, bump_ord = excluded.bump_ord, kicked = excluded.kicked, ever_joined = excluded.ever_joined,
+      inviter = excluded.inviter`,
+  );
 }
 
 function writeParts(tx: Tx, account: AccountNo, writes: RoomWrites): Query[] {

@@ -16,6 +16,7 @@ import type {
   RedactionRow,
   RoomRow,
   RoomWrites,
+  StandingRow,
   StateEnd,
   StateRow,
   TimelineRow,
@@ -40,6 +41,7 @@ export class Draft {
   readonly membersEnds: MembersEnd[] = [];
   readonly rooms: RoomRow[] = [];
   readonly facts: FactsRow[] = [];
+  readonly standings: StandingRow[] = [];
   readonly typing: TypingRow[] = [];
   readonly receipts: ReceiptRow[] = [];
   readonly accountData: AccountDataRow[] = [];
@@ -102,6 +104,7 @@ export class Draft {
       membersEnds: this.membersEnds,
       rooms: this.rooms,
       facts: this.facts,
+      standings: this.standings,
       typing: this.typing,
       receipts: this.receipts,
       accountData: this.accountData,

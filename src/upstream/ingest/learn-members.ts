@@ -59,7 +59,7 @@ async function learn(tx: Tx, input: LearnInput, events: ReadonlyMap<UserId, CutE
     ...writeEvents(tx, [...draft.events.values()]),
     ...writeMembers(tx, input.account, draft),
     ...writeRoomRows(tx, input.account, draft),
-    writePosition(tx, input.account, draft.last),
+    writePosition(tx, input.account, input.roomId, draft.last),
   ]);
   return { position: draft.last as Position, changed: draft.members.length + gone.size };
 }

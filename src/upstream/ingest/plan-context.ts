@@ -65,6 +65,7 @@ export class KnownIndex {
         facts: null,
         typing: null,
         pending: null,
+        standing: null,
       }
     );
   }

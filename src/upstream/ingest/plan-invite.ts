@@ -52,6 +52,7 @@ function strippedFacts(context: PlanContext, stored: KnownRoom, events: readonly
     is_encrypted: contents.has("m.room.encryption"),
     ...(roomType === undefined ? {} : { room_type: roomType }),
     ...(roomVersion === undefined ? {} : { room_version: roomVersion }),
+    ...(create === undefined ? { bare: true } : {}),
     joined_count: joined,
     invited_count: invited,
     notification_count: 0,

@@ -13,6 +13,7 @@ import type { PlanContext } from "./plan-context.ts";
 import { planInvite } from "./plan-invite.ts";
 import { planRoom } from "./plan-room.ts";
 import { endInvite, planAccountData, planTyping } from "./plan-room-parts.ts";
+import { planStandings } from "./plan-standings.ts";
 
 export type Plan = { readonly writes: RoomWrites; readonly kinds: ReadonlySet<WakeKind>; readonly rooms: ReadonlySet<RoomId> };
 
@@ -32,6 +33,7 @@ export function planBatch(context: PlanContext, response: V2Response, position: 
   for (const { user_id, body } of response.presence) {
     if (known.presence.get(user_id) !== body) draft.presence.push({ user_id, body, ord: draft.next("presence") });
   }
+  planStandings(draft, context, response);
   if (draft.endSessions) draft.kinds.add("gone");
   return { writes: draft.writes(), kinds: draft.kinds, rooms: draft.newsOf };
 }

@@ -1,0 +1,136 @@
+/** Everything that is not ours goes on to the homeserver, with what is to be changed or learned on its way. */
+
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Logger } from "../base/logger.ts";
+import { invalidParam, unknownPos, unrecognized } from "../wire/errors.ts";
+import { bearerToken, type Authenticator, type Identity } from "./auth.ts";
+import { editLogin, logsIn } from "./login-answers.ts";
+import { carryOut, ENDING_BODY_BYTES, endingOf, type Ending } from "./logout-hooks.ts";
+import { asksMedia, MEDIA_HEADERS } from "./media-headers.ts";
+import type { Forwarder } from "./pass-through.ts";
+import type { DeviceRef, FindDevice, Forgetting, UpstreamToken } from "./ports.ts";
+import { ourTokens, withTokens } from "./pos-translation.ts";
+import { judgeTarget, segmentsOf } from "./proxy-path.ts";
+import { transactionOf, type Sends } from "./sends.ts";
+import { asksVersions, editVersions, type VersionsOptions } from "./versions.ts";
+import { asksWellKnown, serveWellKnown } from "./well-known.ts";
+
+export type PasserDeps = {
+  readonly auth: Authenticator;
+  readonly forwarder: Forwarder;
+  readonly forgetting: Forgetting;
+  readonly findDevice: FindDevice;
+  readonly sends: Sends;
+  readonly logger: Logger;
+  readonly versions: VersionsOptions;
+  /** Null: clients are not told any address. */
+  readonly publicUrl: string | null;
+  readonly passAdmin: boolean;
+  /** Null: there are no positions to translate. */
+  readonly upstreamToken: UpstreamToken | null;
+  /** A path whose GET alone may be the homeserver's: other methods end here. */
+  readonly ownPath: string;
+};
+
+/** A request as all ways of passing it need it; `signal` aborts when the client has gone. */
+type Passing = { readonly request: FastifyRequest; readonly reply: FastifyReply; readonly signal: AbortSignal };
+
+export class Passer {
+  readonly #deps: PasserDeps;
+
+  constructor(deps: PasserDeps) {
+    this.#deps = deps;
+  }
+
+  /** Answers the request. Throws MatrixError: 400, 404, 405 for what is not passed, 502. */
+  async handle(request: FastifyRequest, reply: FastifyReply, signal: AbortSignal): Promise<unknown> {
+    const { method } = request;
+    const target = request.raw.url ?? "/";
+    if (method === "OPTIONS" && /^\/_matrix(?:[/?]|$)/.test(target)) return reply.code(204).send();
+    const kind = judgeTarget(target, this.#deps.passAdmin);
+    if (kind === "refused") throw invalidParam("This request target is not accepted");
+    if (kind === "unknown") throw unrecognized();
+    const segments = segmentsOf(target) ?? [];
+    if (method === "TRACE" || segments.join("/") === this.#deps.ownPath.slice(1)) throw unrecognized(405);
+    const { forwarder, publicUrl } = this.#deps;
+    if (publicUrl !== null && asksWellKnown(method, segments)) return serveWellKnown(request, reply, { forwarder, publicUrl, signal });
+    await this.#pass({ request, reply, signal }, target, segments);
+    return reply;
+  }
+
+  async #pass(passing: Passing, target: string, segments: readonly string[]): Promise<void> {
+    const { request, reply, signal } = passing;
+    const { method } = request;
+    const { forwarder, versions, publicUrl } = this.#deps;
+    const ending = endingOf(method, target);
+    if (ending) return this.#passEnding(passing, ending);
+    const txnId = transactionOf(method, target);
+    if (txnId !== null) return this.#passSend(passing, txnId);
+    if (ourTokens(method, target).length > 0) return this.#passTokens(passing, target);
+    if (asksVersions(method, segments)) return forwarder.forward(request, reply, { signal, edit: editVersions(versions) });
+    if (logsIn(method, target)) return forwarder.forward(request, reply, { signal, edit: editLogin(publicUrl) });
+    return forwarder.forward(request, reply, { signal, ...(asksMedia(method, target) && { added: MEDIA_HEADERS }) });
+  }
+
+  /** What ends something that we hold (D2). */
+  async #passEnding({ request, reply, signal }: Passing, ending: Ending): Promise<void> {
+    const { auth, forwarder, forgetting, logger } = this.#deps;
+    // Before the request: afterwards nobody can say whose token it was.
+    const identity = await this.#identify(request);
+    if (!identity) return forwarder.forward(request, reply, { signal });
+    const onAnswer = async (status: number, body: Buffer): Promise<void> => {
+      if (status >= 200 && status < 300) await carryOut({ auth, forgetting, logger }, ending, identity, body);
+    };
+    return forwarder.forward(request, reply, { signal, capture: ENDING_BODY_BYTES, onAnswer });
+  }
+
+  /** A send of a device that we hold: its event's id is stored before the client hears it. */
+  async #passSend({ request, reply, signal }: Passing, txnId: string): Promise<void> {
+    const { forwarder, sends } = this.#deps;
+    const ref = await sends.find(() => this.#findDevice(request));
+    if (!ref) return forwarder.forward(request, reply, { signal });
+    const end = sends.begin(ref.device);
+    const edit = async (text: string): Promise<null> => {
+      await sends.learn(ref, txnId, text);
+      end();
+      return null;
+    };
+    try {
+      await forwarder.forward(request, reply, { signal, edit });
+    } finally {
+      end();
+    }
+  }
+
+  /** Positions of ours in the query become the homeserver's tokens. Throws MatrixError 400 M_UNKNOWN_POS. */
+  async #passTokens({ request, reply, signal }: Passing, target: string): Promise<void> {
+    const { forwarder, upstreamToken } = this.#deps;
+    const identity = upstreamToken && (await this.#identify(request));
+    // Of a stranger's token the homeserver knows what to say.
+    if (!upstreamToken || !identity) return forwarder.forward(request, reply, { signal });
+    const ref = await this.#deps.findDevice(identity.userId, identity.deviceId);
+    const translated = await withTokens(target, async (token) => {
+      const upstream = ref ? await upstreamToken(token, ref.account) : "unknown";
+      if (upstream === "unknown") throw unknownPos();
+      return upstream;
+    });
+    return forwarder.forward(request, reply, { signal, target: translated });
+  }
+
+  async #findDevice(request: FastifyRequest): Promise<DeviceRef | null> {
+    const identity = await this.#identify(request);
+    return identity && this.#deps.findDevice(identity.userId, identity.deviceId);
+  }
+
+  /** Whose token a request has; null where nobody says so now. With user_id an application service speaks for somebody: then nobody does. */
+  async #identify(request: FastifyRequest): Promise<Identity | null> {
+    const query = new URLSearchParams(request.raw.url?.split("?").slice(1).join("?"));
+    const token = givenToken(request, query);
+    return token === null || query.has("user_id") ? null : this.#deps.auth.identify(token);
+  }
+}
+
+/** The access token of a passed request, which may stand in its query (the homeserver decides whether it takes that). */
+export function givenToken(request: FastifyRequest, query: URLSearchParams): string | null {
+  return bearerToken(request.headers.authorization) ?? query.get("access_token");
+}

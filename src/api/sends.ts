@@ -1,0 +1,108 @@
+/**
+ * Which events a device has sent, by the transaction ids it gave them. The homeserver tells a transaction id to the sending
+ * device alone, but a room's events come by the poller of any device of the account: whoever puts `transaction_id` into an event
+ * needs what is learned here, from the answers to sends as they pass.
+ */
+
+import type { Logger } from "../base/logger.ts";
+import type { DeviceNo } from "../wire/ids.ts";
+import type { DeviceRef, SentEventStore } from "./ports.ts";
+import { clientSegments } from "./proxy-path.ts";
+
+export type SendsOptions = {
+  readonly store: SentEventStore;
+  readonly logger: Logger;
+  /** The longest that the answer to a send waits until it is stored, ms. Default 5 s. */
+  readonly patienceMs?: number;
+};
+
+/** The transaction id of a request that sends an event, `PUT …/send/{type}/{txnId}` or `PUT …/redact/{eventId}/{txnId}`; else null. */
+export function transactionOf(method: string, target: string): string | null {
+  if (method !== "PUT") return null;
+  const path = clientSegments(target);
+  const [rooms, , action, , txnId] = path ?? [];
+  return path?.length === 5 && rooms === "rooms" && (action === "send" || action === "redact") && txnId !== undefined && txnId !== "" ? txnId : null;
+}
+
+/** The sends that pass through this process. */
+export class Sends {
+  readonly #store: SentEventStore;
+  readonly #logger: Logger;
+  readonly #patienceMs: number;
+  readonly #underWay = new Map<DeviceNo, Set<Promise<void>>>();
+
+  constructor(options: SendsOptions) {
+    this.#store = options.store;
+    this.#logger = options.logger;
+    this.#patienceMs = options.patienceMs ?? 5000;
+  }
+
+  /** A send of the device begins; the returned function, called once or more, says that what there was to learn of it is learned. */
+  begin(device: DeviceNo): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const sends = this.#underWay.get(device) ?? new Set();
+    this.#underWay.set(device, sends.add(promise));
+    return () => {
+      resolve();
+      sends.delete(promise);
+      if (sends.size === 0 && this.#underWay.get(device) === sends) this.#underWay.delete(device);
+    };
+  }
+
+  /** Resolves when no send of this device that has begun by now is under way any more, and at the latest after `maxMs`. Never rejects. */
+  async settled(device: DeviceNo, maxMs: number): Promise<void> {
+    const sends = this.#underWay.get(device);
+    if (sends) await atMost(Promise.all(sends), maxMs);
+  }
+
+  /** `answer` is the homeserver's to a send of the device. Failures are logged and not the client's: its event is sent. */
+  async learn({ account, device }: DeviceRef, txnId: string, answer: string): Promise<void> {
+    const eventId = eventIdOf(answer);
+    if (eventId === null) return;
+    try {
+      const stored = await atMost(this.#store.learned({ account, device, eventId, txnId }), this.#patienceMs);
+      if (stored === "late") this.#logger.warn({ device }, "The transaction id of a sent event is not stored yet; its answer does not wait for it");
+    } catch (error) {
+      this.#logger.error(
+        { reason: error instanceof Error ? error.message : String(error), device },
+        "The transaction id of a sent event could not be stored",
+      );
+    }
+  }
+
+  /** `find`, but what fails or takes too long is nothing: a send is not to fail because our database does. */
+  async find<T>(find: () => Promise<T | null>): Promise<T | null> {
+    try {
+      const found = await atMost(find(), this.#patienceMs);
+      if (found !== "late") return found;
+      this.#logger.warn({}, "Who sends an event cannot be said in time; its transaction id is not learned");
+    } catch (error) {
+      this.#logger.warn(
+        { reason: error instanceof Error ? error.message : String(error) },
+        "Who sends an event cannot be said; its transaction id is not learned",
+      );
+    }
+    return null;
+  }
+}
+
+function eventIdOf(answer: string): string | null {
+  const body = JSON.parse(answer) as { readonly event_id?: unknown } | null;
+  return typeof body?.event_id === "string" ? body.event_id : null;
+}
+
+/** What `work` gives, or "late" after `ms`; then its failure is nobody's any more. */
+async function atMost<T>(work: Promise<T>, ms: number): Promise<T | "late"> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<"late">((resolve) => {
+    timer = setTimeout(() => {
+      work.catch(() => {});
+      resolve("late");
+    }, ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * `GET /_matrix/client/versions`: where clients of today look whether there is simplified sliding sync. The homeserver's answer with
+ * what this server has put in, and what it cannot give in its place put out.
+ */
+
+import { withMember, withObject } from "../wire/json-edit.ts";
+import type { Edit } from "./json-answer.ts";
+
+/** The flag of simplified sliding sync (MSC4186) in `unstable_features`. */
+export const SIMPLIFIED_SYNC = "org.matrix.simplified_msc3575";
+
+/**
+ * Features of a homeserver's own sliding sync that ours cannot give, as v2 does not tell them: a client that believed in them would wait
+ * for what never comes. Thread subscriptions, sticky events, threads, profiles.
+ */
+const WITHHELD = ["org.matrix.msc4306", "org.matrix.msc4308", "org.matrix.msc4354", "org.matrix.msc4360", "org.matrix.msc4262"] as const;
+
+export type VersionsOptions = {
+  /** The flags that are true of this server. None: the homeserver's answer is left as it is. */
+  readonly features: readonly string[];
+  /** A homeserver with sliding sync of its own is left to speak for itself. */
+  readonly preferNative: boolean;
+};
+
+/** Whether a request is for the versions. */
+export function asksVersions(method: string, segments: readonly string[]): boolean {
+  return (method === "GET" || method === "HEAD") && segments.join("/") === "_matrix/client/versions";
+}
+
+/** The edit of the answer. */
+export function editVersions({ features, preferNative }: VersionsOptions): Edit {
+  return (text) => {
+    if (features.length === 0 || (preferNative && hasNativeSync(text))) return null;
+    return withObject(text, "unstable_features", (map) => {
+      const present = JSON.parse(map) as object;
+      const withheld = WITHHELD.filter((name) => Object.hasOwn(present, name) && !features.includes(name));
+      const less = withheld.reduce((rest, name) => withMember(rest, name, () => "false"), map);
+      return features.reduce((rest, name) => withMember(rest, name, () => "true"), less);
+    });
+  };
+}
+
+/** Whether a homeserver that answers so has simplified sliding sync itself. Throws SyntaxError where it is not JSON. */
+export function hasNativeSync(versions: string): boolean {
+  const answer = JSON.parse(versions) as { readonly unstable_features?: Readonly<Record<string, unknown>> | null } | null;
+  return answer?.unstable_features?.[SIMPLIFIED_SYNC] === true;
+}

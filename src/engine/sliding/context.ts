@@ -1,0 +1,21 @@
+/** One evaluation's view of the database. Everything is read up to `to`, in one read transaction. */
+
+import type { Tx } from "../../store/db.ts";
+import type { AccountNo, DeviceNo, Position, UserId } from "../../wire/ids.ts";
+
+export type SlidingContext = {
+  readonly tx: Tx;
+  readonly account: AccountNo;
+  readonly device: DeviceNo;
+  readonly userId: UserId;
+  /** The position of the request; 0: it has none. */
+  readonly from: Position;
+  readonly to: Position;
+  /** The newest upstream token: a `prev_batch` that stands behind every event. */
+  readonly upstreamSince: string;
+  readonly ignored: readonly UserId[];
+  /** Needs that were already fetched, or could not be: never asked for again in this request. */
+  readonly tried: ReadonlySet<string>;
+  /** ms since the epoch. */
+  readonly now: number;
+};

@@ -1,0 +1,72 @@
+/**
+ * Positions of sliding sync connections (`pos`): opaque, authenticated, bound to a connection. All that a position says is in it or in rows
+ * that never change, so that it means the same in every process, before and after a restart.
+ *
+ * The upstream token of the moment is in it too: a `pos` is a token of `/messages`, `/relations` and `/keys/changes` (MSC4186),
+ * where it is exchanged for that one, also when the connection is long gone.
+ */
+
+import { timingSafeEqual } from "node:crypto";
+import type { AccountNo, Position, SessionNo } from "../../wire/ids.ts";
+import type { Signer } from "../token.ts";
+
+export type Pos = {
+  readonly account: AccountNo;
+  readonly session: SessionNo;
+  /** connection_states.state; 0: nothing was told yet. */
+  readonly state: number;
+  /** The account's position up to which rooms and their extensions were told. */
+  readonly position: Position;
+  /** devices.seq up to which device lists were told. */
+  readonly e2ee: number;
+  /** The homeserver's token for `position`; "" before the first. */
+  readonly upstream: string;
+};
+
+/** Every position of ours begins so, and no token of a homeserver does. */
+const PREFIX = "syncv3_";
+const VERSION = 1;
+const MAX_LENGTH = 4096;
+
+export function sealPos(pos: Pos, sign: Signer): string {
+  const { account, session, state, position, e2ee, upstream } = pos;
+  const data = Buffer.from(JSON.stringify([VERSION, account, session, state, position, e2ee, upstream]));
+  return PREFIX + Buffer.concat([data, sign(labelled(data))]).toString("base64url");
+}
+
+/** null: we never issued it. */
+export function openPos(text: string, sign: Signer): Pos | null {
+  if (!isOurs(text) || text.length > MAX_LENGTH) return null;
+  const encoded = text.slice(PREFIX.length);
+  const bytes = Buffer.from(encoded, "base64url");
+  const macLength = sign(Buffer.alloc(0)).length;
+  if (bytes.length <= macLength || bytes.toString("base64url") !== encoded) return null;
+  const data = bytes.subarray(0, -macLength);
+  if (!timingSafeEqual(bytes.subarray(-macLength), sign(labelled(data)))) return null;
+  // Only sealPos wrote what passes the check, so its shape is known.
+  const [version, account, session, state, position, e2ee, upstream] = JSON.parse(data.toString()) as [
+    number,
+    AccountNo,
+    SessionNo,
+    number,
+    Position,
+    number,
+    string,
+  ];
+  return version === VERSION ? { account, session, state, position, e2ee, upstream } : null;
+}
+
+/** Whether a text is meant to be one of our positions. */
+export function isOurs(text: string): boolean {
+  return text.startsWith(PREFIX);
+}
+
+/** The homeserver's token that a position stands for; "unknown": it is none of this account's. */
+export function upstreamTokenOf(text: string, account: AccountNo, sign: Signer): string {
+  const pos = openPos(text, sign);
+  return pos && pos.account === account && pos.upstream !== "" ? pos.upstream : "unknown";
+}
+
+function labelled(data: Buffer): Buffer {
+  return Buffer.concat([Buffer.from("pos\0"), data]);
+}

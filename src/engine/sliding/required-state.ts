@@ -1,0 +1,106 @@
+/**
+ * required_state (MSC4186, in both dialects): which state of a room is told. A normal form of atoms that are joined by "or", so that
+ * configs of several lists are combined by putting their atoms together, and a connection can remember each atom by itself.
+ */
+
+import { LRUCache } from "lru-cache";
+import { canonicalJson } from "../../base/canonical-json.ts";
+import type { StateSelector } from "../../store/state.ts";
+
+/** Matches events of a type and a state key; absent: any. */
+export type Pattern = { readonly type?: string; readonly key?: string };
+
+export type Atom = Pattern & {
+  /** What it does not match after all. */
+  readonly not?: readonly Pattern[];
+  /** An atom without a type does not reach members: those come one by one, or lazily. */
+  readonly noMembers?: true;
+};
+
+export type RequiredState = {
+  readonly atoms: readonly Atom[];
+  /** Members are told as the timeline needs them. */
+  readonly lazy: boolean;
+};
+
+export const NO_STATE: RequiredState = { atoms: [], lazy: false };
+
+const MEMBER = "m.room.member";
+
+/** Atoms with a concrete key that are remembered a type, the newest: more are told again when they are asked for again. */
+const MAX_KEYS = 100;
+
+/** The superset of some configs, without doubles. */
+export function combine(configs: readonly RequiredState[]): RequiredState {
+  const [only] = configs;
+  if (only && configs.length === 1) return only;
+  const atoms = new Map(configs.flatMap((config) => config.atoms.map((atom) => [canonicalJson(atom), atom] as const)));
+  return { atoms: [...atoms.values()], lazy: configs.some((config) => config.lazy) };
+}
+
+/** A config made ready to be used. */
+export type StateMatcher = {
+  readonly state: RequiredState;
+  /** Equal configs have equal keys. */
+  readonly key: string;
+  /** Whether an event of that type and key is asked for by name or wildcard; lazy members are not. */
+  matches(type: string, key: string): boolean;
+  /** For reading: matches no less than `matches`, members left out. */
+  readonly selector: StateSelector;
+  /** Members that are named one by one. */
+  readonly memberKeys: readonly string[];
+  /** Every member is asked for. */
+  readonly allMembers: boolean;
+};
+
+const matchers = new LRUCache<string, StateMatcher>({ max: 2000 });
+
+export function matcherOf(state: RequiredState): StateMatcher {
+  const key = canonicalJson({ atoms: state.atoms.map((atom) => canonicalJson(atom)).toSorted(), lazy: state.lazy });
+  let matcher = matchers.get(key);
+  if (!matcher) matchers.set(key, (matcher = compile(state, key)));
+  return matcher;
+}
+
+function matchesAtom(atom: Atom, type: string, key: string): boolean {
+  if (atom.noMembers && atom.type === undefined && type === MEMBER) return false;
+  return fits(atom, type, key) && !atom.not?.some((pattern) => fits(pattern, type, key));
+}
+
+/**
+ * What a connection remembers of a room's config after an answer: what is asked for now, and what was asked for once and did not
+ * change since, so that it need not be told again when it is asked for again. `changed`: what changed and was not told.
+ */
+export function remembered(
+  before: RequiredState,
+  now: RequiredState,
+  changed: readonly { readonly type: string; readonly key: string }[],
+): RequiredState {
+  const asked = new Set(now.atoms.map((atom) => canonicalJson(atom)));
+  const kept = before.atoms.filter((atom) => !asked.has(canonicalJson(atom)) && !changed.some(({ type, key }) => matchesAtom(atom, type, key)));
+  const perType = new Map<string, number>();
+  const bounded = kept.toReversed().filter((atom) => {
+    const count = (perType.get(atom.type ?? "*") ?? 0) + 1;
+    perType.set(atom.type ?? "*", count);
+    return count <= MAX_KEYS;
+  });
+  return bounded.length === 0 ? now : { atoms: [...now.atoms, ...bounded.toReversed()], lazy: now.lazy };
+}
+
+function fits(pattern: Pattern, type: string, key: string): boolean {
+  return (pattern.type === undefined || pattern.type === type) && (pattern.key === undefined || pattern.key === key);
+}
+
+function compile(state: RequiredState, key: string): StateMatcher {
+  const { atoms } = state;
+  const members = atoms.filter((atom) => atom.type === MEMBER || (atom.type === undefined && !atom.noMembers));
+  const pairs = atoms.filter((atom) => atom.type !== MEMBER).map((atom) => [atom.type ?? "*", atom.key ?? "*"] as const);
+  return {
+    state,
+    key,
+    matches: (type, stateKey) => atoms.some((atom) => matchesAtom(atom, type, stateKey)),
+    selector: pairs.some(([type, stateKey]) => type === "*" && stateKey === "*") ? "all" : pairs,
+    memberKeys: members.flatMap((atom) => atom.key ?? []),
+    allMembers: members.some((atom) => atom.key === undefined),
+  };
+}

@@ -1,0 +1,192 @@
+/** All that jobs need of the store, in few queries that go out together. */
+
+import type { EventRow } from "../../store/event-row.ts";
+import { factsAt } from "../../store/facts.ts";
+import { readStripped } from "../../store/ephemeral.ts";
+import { allMembersAt, membersAt, membersChanged, type MemberRow } from "../../store/members.ts";
+import { readOlder } from "../../store/older.ts";
+import type { RoomFacts } from "../../store/room-facts.ts";
+import { stateAt, stateChanged, stateEnded, type StateRow } from "../../store/state.ts";
+import { findTransactions } from "../../store/sent-events.ts";
+import { readTimelines, type Timeline } from "../../store/timeline.ts";
+import { needKey, type Need } from "../../streams/stream.ts";
+import type { Position, RoomId } from "../../wire/ids.ts";
+import type { RoomJob } from "./room-jobs.ts";
+import type { SlidingContext } from "./context.ts";
+
+/** Oldest first. */
+export type ReadTimeline = {
+  readonly events: readonly (EventRow & { readonly ord?: number })[];
+  readonly limited: boolean;
+  readonly prevBatch: string | null;
+};
+
+export type Reading = {
+  readonly stripped: ReadonlyMap<RoomId, string>;
+  readonly timelines: ReadonlyMap<RoomId, ReadTimeline>;
+  /** Facts as they were told; undefined: they are not known any more. Only of rooms whose facts changed. */
+  readonly factsBefore: ReadonlyMap<RoomId, RoomFacts | undefined>;
+  /** State that is asked for: of initial rooms all, of grown ones what they have more, of others nothing. No members. */
+  readonly state: ReadonlyMap<RoomId, readonly StateRow[]>;
+  /** State that changed after `told`, whether it is asked for or not. No members. */
+  readonly changed: ReadonlyMap<RoomId, readonly StateRow[]>;
+  readonly ended: ReadonlyMap<RoomId, readonly { readonly type: string; readonly state_key: string }[]>;
+  /** Members that are asked for by name: of initial and grown rooms. The user's own where the user has left. */
+  readonly members: ReadonlyMap<RoomId, readonly MemberRow[]>;
+  /** Members that changed after `told`. */
+  readonly membersChanged: ReadonlyMap<RoomId, readonly MemberRow[]>;
+  readonly needs: readonly Need[];
+};
+
+export async function readRooms(context: SlidingContext, jobs: readonly RoomJob[], stubs: boolean): Promise<Reading> {
+  const { tx, account, to } = context;
+  const full = jobs.filter((job) => job.kind !== "stripped");
+  const deltas = full.filter((job) => job.kind === "delta" && job.changed);
+  const spans = deltas.map((job) => ({ roomId: job.roomId, from: job.told, to }));
+  const [stripped, timelines, factsBefore, state, changed, ended, members, changedMembers] = await Promise.all([
+    readStripped(
+      tx,
+      account,
+      jobs.filter((job) => job.kind === "stripped").map((job) => job.roomId),
+    ),
+    timelinesOf(context, full),
+    factsBeforeOf(context, deltas),
+    askedState(
+      context,
+      full.filter((job) => job.kind === "initial" || job.grown),
+    ),
+    stateChanged(tx, account, spans, "all"),
+    stubs ? stateEnded(tx, account, spans) : [],
+    namedMembers(context, full),
+    membersChangedOf(context, deltas),
+  ]);
+  const { timelines: extended, needs } = await withOlder(context, full, timelines);
+  return {
+    stripped,
+    timelines: await withTransactions(context, extended),
+    factsBefore,
+    state: byRoom(state),
+    changed: byRoom(changed),
+    ended: byRoom(ended),
+    members: byRoom(members),
+    membersChanged: byRoom(changedMembers),
+    needs,
+  };
+}
+
+/** Member events of some users, as they are now. */
+export function readMembers(context: SlidingContext, wanted: readonly { readonly roomId: RoomId; readonly userId: string }[]): Promise<MemberRow[]> {
+  return membersAt(
+    context.tx,
+    context.account,
+    wanted.map((one) => ({ ...one, at: context.to })),
+  );
+}
+
+async function timelinesOf(context: SlidingContext, jobs: readonly RoomJob[]): Promise<Map<RoomId, Timeline>> {
+  const asked = jobs.filter((job) => job.choice.config.timelineLimit > 0 && (job.changed || job.expanded));
+  const groups = [...Map.groupBy(asked, (job) => job.choice.config.timelineLimit)].map(([limit, group]) =>
+    readTimelines(
+      context.tx,
+      context.account,
+      group.map((job) => ({ roomId: job.roomId, after: job.expanded ? 0 : job.told })),
+      { to: context.to, limit, ignored: context.ignored },
+    ),
+  );
+  return new Map((await Promise.all(groups)).flatMap((timelines) => [...timelines]));
+}
+
+/**
+ * Of subscribed rooms, where the stored timeline does not reach as far as asked, history that was fetched is put before it, and what
+ * is missing is a need. Lists are too long for that.
+ */
+async function withOlder(
+  context: SlidingContext,
+  jobs: readonly RoomJob[],
+  timelines: ReadonlyMap<RoomId, Timeline>,
+): Promise<{ timelines: Map<RoomId, ReadTimeline>; needs: Need[] }> {
+  const extended = new Map<RoomId, ReadTimeline>(timelines);
+  const needs: Need[] = [];
+  for (const { roomId, kind, expanded, choice } of jobs) {
+    const timeline = timelines.get(roomId);
+    const missing = choice.config.timelineLimit - (timeline?.events.length ?? 0);
+    if (!choice.subscribed || choice.room.membership !== "join" || !(kind === "initial" || expanded)) continue;
+    if (!timeline?.limited || !timeline.reachesStart || missing <= 0) continue;
+    // oxlint-disable-next-line no-await-in-loop -- one or two rooms are open at a time
+    const older = await readOlder(context.tx, context.account, roomId, { limit: missing, ignored: context.ignored });
+    const need: Need = { kind: "older", roomId, count: missing - older.events.length };
+    if (need.count > 0 && older.complete && older.end !== null && !context.tried.has(needKey(need))) needs.push(need);
+    const limited = !older.complete || older.end !== null;
+    if (older.events.length === 0) extended.set(roomId, { ...timeline, limited });
+    else {
+      const events = [...older.events, ...timeline.events];
+      extended.set(roomId, { events, limited, prevBatch: older.prevBatch ?? timeline.prevBatch });
+    }
+  }
+  return { timelines: extended, needs };
+}
+
+/** The device's own events have its transaction ids also where another device's poller brought them. */
+async function withTransactions(context: SlidingContext, timelines: Map<RoomId, ReadTimeline>): Promise<Map<RoomId, ReadTimeline>> {
+  const lacks = (row: EventRow) => row.sender === context.userId && (row.txn_device !== context.device || !row.txn_id);
+  const ids = [...timelines.values()].flatMap((timeline) => timeline.events.filter(lacks).map((row) => row.event_id));
+  const sent = await findTransactions(context.tx, context.device, ids);
+  if (sent.size === 0) return timelines;
+  const known = (row: ReadTimeline["events"][number]) => {
+    const txn_id = sent.get(row.event_id);
+    return txn_id === undefined ? row : { ...row, txn_id, txn_device: context.device };
+  };
+  return new Map([...timelines].map(([roomId, timeline]) => [roomId, { ...timeline, events: timeline.events.map(known) }]));
+}
+
+async function factsBeforeOf(context: SlidingContext, deltas: readonly RoomJob[]): Promise<Map<RoomId, RoomFacts | undefined>> {
+  const moved = deltas.filter((job) => job.choice.room.factsOrd > job.told);
+  const groups = [...Map.groupBy(moved, (job) => job.told)].map(async ([told, group]) => {
+    const ids = group.map((job) => job.roomId);
+    const found = await factsAt(context.tx, context.account, ids, told as Position);
+    return ids.map((roomId) => [roomId, found.get(roomId)?.facts] as const);
+  });
+  return new Map((await Promise.all(groups)).flat());
+}
+
+/** Rooms of one config together. */
+async function askedState(context: SlidingContext, jobs: readonly RoomJob[]): Promise<StateRow[]> {
+  const groups = [...Map.groupBy(jobs, (job) => job.matcher)].map(async ([matcher, group]) => {
+    const rows = await stateAt(
+      context.tx,
+      context.account,
+      group.map((job) => ({ roomId: job.roomId, at: context.to })),
+      matcher.selector,
+    );
+    return rows.filter((row) => matcher.matches(row.type, row.state_key ?? ""));
+  });
+  return (await Promise.all(groups)).flat();
+}
+
+async function namedMembers(context: SlidingContext, jobs: readonly RoomJob[]): Promise<MemberRow[]> {
+  const asked = jobs.filter((job) => job.kind === "initial" || job.grown);
+  const all = asked.filter((job) => job.matcher.allMembers).map((job) => ({ roomId: job.roomId, at: context.to }));
+  const named = asked
+    .filter((job) => !job.matcher.allMembers)
+    .flatMap((job) => job.matcher.memberKeys.map((userId) => ({ roomId: job.roomId, userId })));
+  const left = jobs.filter((job) => job.choice.room.membership !== "join").map((job) => ({ roomId: job.roomId, userId: context.userId }));
+  const [every, some] = await Promise.all([allMembersAt(context.tx, context.account, all), readMembers(context, [...named, ...left])]);
+  return [...every, ...some];
+}
+
+async function membersChangedOf(context: SlidingContext, deltas: readonly RoomJob[]): Promise<MemberRow[]> {
+  const groups = [...Map.groupBy(deltas, (job) => job.told)].map(([told, group]) =>
+    membersChanged(
+      context.tx,
+      context.account,
+      group.map((job) => job.roomId),
+      told as Position,
+      context.to,
+    ),
+  );
+  return (await Promise.all(groups)).flat();
+}
+
+function byRoom<Row extends { readonly room_id: RoomId }>(rows: readonly Row[]): Map<RoomId, Row[]> {
+  return Map.groupBy(rows, (row) => row.room_id);
+}

@@ -1,0 +1,217 @@
+/** Rooms as an answer tells them, in no dialect yet (MSC4186, "RoomResult"). */
+
+import { type EventRow, rowTextInRoom } from "../../store/event-row.ts";
+import type { Hero, Membership, RoomFacts } from "../../store/room-facts.ts";
+import type { StateRow } from "../../store/state.ts";
+import type { Need } from "../../streams/stream.ts";
+import type { RoomId } from "../../wire/ids.ts";
+import { LIVE, type StateDraft } from "./connection-state.ts";
+import type { SlidingContext } from "./context.ts";
+import { type LazyMembers, lazyMembers } from "./lazy-members.ts";
+import type { Dialect } from "./request.ts";
+import { matcherOf, remembered } from "./required-state.ts";
+import type { RoomJob } from "./room-jobs.ts";
+import { type Reading, readRooms } from "./room-reading.ts";
+
+/** What may be absent did not change, or of an initial room is not there; null: it is there no more. Texts are JSON. */
+export type RoomResult = {
+  readonly roomId: RoomId;
+  readonly membership: Membership;
+  readonly lists: readonly string[];
+  readonly everJoined: boolean;
+  readonly initial: boolean;
+  readonly expanded: boolean;
+  readonly bumpStamp?: number;
+  /** A list of stripped events: there is nothing else then. */
+  readonly stripped?: string;
+  readonly requiredState: readonly string[];
+  readonly stubs: readonly StateStub[];
+  /** Absent where no events were asked for. */
+  readonly timeline?: {
+    readonly events: readonly string[];
+    readonly limited: boolean;
+    readonly prevBatch: string;
+    /** The last so many came after the request's position. */
+    readonly live: number;
+  };
+  /** Ids of the timeline's events, for receipts. */
+  readonly eventIds: readonly string[];
+} & RoomFields;
+
+export type StateStub = { readonly type: string; readonly state_key: string };
+
+type RoomFields = {
+  /** As set, not computed. */
+  readonly name?: string | null;
+  readonly avatar?: string | null;
+  /** Only of a room without a name. */
+  readonly heroes?: readonly Hero[];
+  readonly isDm?: boolean;
+  readonly joinedCount?: number;
+  readonly invitedCount?: number;
+  readonly counts?: { readonly notifications: number; readonly highlights: number };
+};
+
+const MEMBER = "m.room.member";
+
+/** Tells rooms, and notes in `draft` that they are told. Where something has to be fetched first, `needs` says what. */
+export async function roomResults(
+  context: SlidingContext,
+  dialect: Dialect,
+  jobs: readonly RoomJob[],
+  draft: StateDraft,
+): Promise<{ readonly rooms: RoomResult[]; readonly needs: readonly Need[] }> {
+  if (jobs.length === 0) return { rooms: [], needs: [] };
+  const reading = await readRooms(context, jobs, dialect.stubs);
+  if (reading.needs.length > 0) return { rooms: [], needs: reading.needs };
+  const lazy = await lazyMembers(context, jobs, reading);
+  const rooms: RoomResult[] = [];
+  for (const job of jobs) {
+    const members = lazy.get(job.roomId);
+    const result = members ? fullResult(context, dialect, job, reading, members) : strippedResult(job, reading);
+    if (result) rooms.push(result);
+    note(job, reading, members, draft);
+  }
+  return { rooms, needs: [] };
+}
+
+function strippedResult(job: RoomJob, reading: Reading): RoomResult {
+  const body = reading.stripped.get(job.roomId);
+  const events = body === undefined ? [] : ((JSON.parse(body) as { events?: unknown }).events ?? []);
+  return { ...common(job), bumpStamp: job.choice.room.bumpOrd, stripped: JSON.stringify(events), requiredState: [], stubs: [], eventIds: [] };
+}
+
+/** null: nothing of it is new. */
+function fullResult(context: SlidingContext, dialect: Dialect, job: RoomJob, reading: Reading, lazy: LazyMembers): RoomResult | null {
+  const { roomId, matcher } = job;
+  const { room, config } = job.choice;
+  const timeline = reading.timelines.get(roomId);
+  const events = timeline?.events ?? [];
+  const limited = timeline?.limited ?? false;
+  const state = stateRows(context, job, reading, lazy);
+  const stubs = (reading.ended.get(roomId) ?? []).filter((row) => matcher.matches(row.type, row.state_key));
+  const fields = job.kind === "initial" ? initialFields(room.facts) : changedFields(dialect, job, reading);
+  const left = ownLeave(context, job, state);
+  if (job.kind === "delta" && fields === null && events.length + state.length + stubs.length + left.length === 0 && !limited) return null;
+  const texts = (rows: readonly EventRow[]) => rows.map((row) => rowTextInRoom(row, context.device, context.now));
+  return {
+    ...common(job),
+    ...(room.membership === "join" ? fields : withoutCounts(fields)),
+    ...(dialect.counts && room.membership === "join" && { counts: countsOf(room.facts) }),
+    ...((job.kind === "initial" || limited || room.bumpOrd > job.told) && { bumpStamp: room.bumpOrd }),
+    requiredState: [...texts(state), ...left],
+    stubs,
+    ...(config.timelineLimit > 0 && {
+      timeline: {
+        events: texts(events),
+        limited,
+        prevBatch: timeline?.prevBatch ?? context.upstreamSince,
+        live: context.from === 0 ? 0 : events.filter((row) => (row.ord ?? 0) > context.from).length,
+      },
+    }),
+    eventIds: events.map((row) => row.event_id),
+  };
+}
+
+function common({ choice, kind, expanded, roomId }: RoomJob) {
+  const { room, lists } = choice;
+  return {
+    roomId,
+    membership: room.membership,
+    lists,
+    everJoined: room.everJoined,
+    initial: kind === "initial",
+    expanded: kind === "delta" && expanded,
+  };
+}
+
+function initialFields({ sources, heroes, is_dm, joined_count, invited_count }: RoomFacts): RoomFields {
+  return {
+    ...(sources.name !== undefined && { name: sources.name }),
+    ...(sources.avatar !== undefined && { avatar: sources.avatar }),
+    ...(sources.name === undefined && { heroes: heroes ?? [] }),
+    isDm: is_dm,
+    joinedCount: joined_count,
+    invitedCount: invited_count,
+  };
+}
+
+/** null: none of them changed. */
+function changedFields(dialect: Dialect, job: RoomJob, reading: Reading): RoomFields | null {
+  if (!reading.factsBefore.has(job.roomId)) return null;
+  const { facts } = job.choice.room;
+  // What is not known any more counts as changed.
+  const before = reading.factsBefore.get(job.roomId);
+  const differs = (pick: (facts: RoomFacts) => unknown) => !before || JSON.stringify(pick(before)) !== JSON.stringify(pick(facts));
+  const named = differs((of) => of.sources.name);
+  const counted = differs((of) => [of.joined_count, of.invited_count]);
+  const changed: RoomFields = {
+    ...(named && { name: facts.sources.name ?? null }),
+    ...(differs((of) => of.sources.avatar) && { avatar: facts.sources.avatar ?? null }),
+    ...(facts.sources.name === undefined && (named || counted || differs((of) => of.heroes)) && { heroes: facts.heroes ?? [] }),
+    ...(differs((of) => of.is_dm) && { isDm: facts.is_dm }),
+    ...(counted && { joinedCount: facts.joined_count, invitedCount: facts.invited_count }),
+  };
+  const noted = dialect.counts && differs(countsOf);
+  return noted || Object.keys(changed).length > 0 ? changed : null;
+}
+
+/** Of a room that the user is not in, nobody tells how many are. */
+function withoutCounts(fields: RoomFields | null): RoomFields {
+  const { joinedCount: _joined, invitedCount: _invited, ...rest } = fields ?? {};
+  return rest;
+}
+
+function countsOf(facts: RoomFacts) {
+  return { notifications: facts.notification_count, highlights: facts.highlight_count };
+}
+
+/** The state to tell, without doubles: by type, then key; lazy members last. */
+function stateRows(context: SlidingContext, job: RoomJob, reading: Reading, lazy: LazyMembers): StateRow[] {
+  const { roomId, matcher, kind } = job;
+  const known = matcherOf(job.known);
+  const rows = new Map<string, StateRow>();
+  const add = (row: StateRow) => void rows.set(`${row.type} ${row.state_key}`, row);
+  for (const row of [...(reading.state.get(roomId) ?? []), ...(reading.members.get(roomId) ?? [])]) {
+    const [type, key] = [row.type, row.state_key ?? ""];
+    if (hasJustLeft(job) && type === MEMBER && key === context.userId) add(row);
+    else if (matcher.matches(type, key) && (kind === "initial" || !known.matches(type, key))) add(row);
+  }
+  for (const row of [...(reading.changed.get(roomId) ?? []), ...(reading.membersChanged.get(roomId) ?? [])]) {
+    if (matcher.matches(row.type, row.state_key ?? "")) add(row);
+  }
+  const named = [...rows.values()].sort((a, b) => compareText(a.type, b.type) || compareText(a.state_key ?? "", b.state_key ?? ""));
+  return [...named, ...lazy.rows.filter((row) => !rows.has(`${row.type} ${row.state_key}`))];
+}
+
+/** A client takes a room for joined unless it is told the own member event that says otherwise. */
+function hasJustLeft({ choice, kind, told }: RoomJob): boolean {
+  return choice.room.membership !== "join" && (kind === "initial" || choice.room.membershipOrd > told);
+}
+
+/** Where the homeserver did not tell how the user left, an event in its place: with an id that no homeserver gives. */
+function ownLeave(context: SlidingContext, job: RoomJob, state: readonly StateRow[]): string[] {
+  const me = context.userId;
+  if (!hasJustLeft(job) || state.some((row) => row.type === MEMBER && row.state_key === me)) return [];
+  const { membership, membershipOrd } = job.choice.room;
+  const event_id = `$syncv3-${membership}-${membershipOrd}`;
+  return [JSON.stringify({ type: MEMBER, state_key: me, sender: me, event_id, origin_server_ts: context.now, content: { membership } })];
+}
+
+/** The connection has been told. */
+function note(job: RoomJob, reading: Reading, lazy: LazyMembers | undefined, draft: StateDraft): void {
+  const { roomId, record, kind, matcher } = job;
+  const told = { ...record.told, events: LIVE };
+  if (kind === "stripped") return draft.put(roomId, { told, limit: 0, config: -1, lazy: [] });
+  const asked = job.choice.config.timelineLimit;
+  const limited = reading.timelines.get(roomId)?.limited === true;
+  // Lower only where the client was told that it lacks something: else it still has what it had.
+  const limit = kind === "initial" || job.expanded || (limited && asked < record.limit) ? asked : record.limit;
+  const missed = [...(reading.changed.get(roomId) ?? []), ...(reading.membersChanged.get(roomId) ?? [])]
+    .map((row) => ({ type: row.type, key: row.state_key ?? "" }))
+    .filter(({ type, key }) => !matcher.matches(type, key));
+  const config = kind === "initial" ? matcher.state : remembered(job.known, matcher.state, missed);
+  return draft.put(roomId, { told, limit, config: draft.config(config), lazy: lazy?.users ?? [] });
+}
+
+const compareText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);

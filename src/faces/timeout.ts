@@ -1,0 +1,17 @@
+/** How long a client wants to wait (D6), the same on every face. */
+
+import { invalidParam } from "../wire/errors.ts";
+
+/** ms. */
+const MAX_TIMEOUT = 300_000;
+
+/** A `timeout` of the query: milliseconds, at most 300 000; absent is 0. @throws MatrixError 400 M_INVALID_PARAM. */
+export function readTimeout(text: string | null): number {
+  if (text === null) return 0;
+  if (!/^\d+$/.test(text)) throw invalidParam("timeout must be a number of milliseconds, 0 or more");
+  return clampTimeout(Number(text));
+}
+
+export function clampTimeout(ms: number): number {
+  return Math.min(ms, MAX_TIMEOUT);
+}

@@ -1,0 +1,57 @@
+/** All rooms of an account as they are now, for sliding sync's lists: facts and standing side by side. */
+
+import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
+import type { Db } from "./db.ts";
+import type { Membership, RoomFacts } from "./room-facts.ts";
+
+/** Ordinals are those of `standings`. */
+export type AccountRoom = {
+  readonly roomId: RoomId;
+  readonly membership: Membership;
+  readonly facts: RoomFacts;
+  /** When the facts became what they are. */
+  readonly factsOrd: number;
+  readonly changedOrd: number;
+  readonly membershipOrd: number;
+  readonly activeOrd: number;
+  readonly bumpOrd: number;
+  readonly kicked: boolean;
+  readonly everJoined: boolean;
+  readonly inviter: UserId | null;
+};
+
+type Stored = {
+  room_id: RoomId;
+  membership: Membership;
+  facts: string;
+  from_ord: number;
+  changed_ord: number;
+  membership_ord: number;
+  active_ord: number;
+  bump_ord: number;
+  kicked: boolean;
+  ever_joined: boolean;
+  inviter: UserId | null;
+};
+
+/** The rooms that changed after `after` (0: all there are), as they are now. */
+export async function readAccountRooms(db: Db, account: AccountNo, after: Position | 0): Promise<AccountRoom[]> {
+  const rows = await db<Stored[]>`
+    select s.room_id, f.membership, f.facts, f.from_ord, s.changed_ord, s.membership_ord, s.active_ord, s.bump_ord, s.kicked, s.ever_joined, s.inviter
+    from standings s
+    join room_facts f on f.account = s.account and f.room_id = s.room_id and f.to_ord = 9223372036854775807
+    where s.account = ${account} and s.changed_ord > ${after === 0 ? -1 : after}`;
+  return rows.map((row) => ({
+    roomId: row.room_id,
+    membership: row.membership,
+    facts: JSON.parse(row.facts) as RoomFacts,
+    factsOrd: row.from_ord,
+    changedOrd: row.changed_ord,
+    membershipOrd: row.membership_ord,
+    activeOrd: row.active_ord,
+    bumpOrd: row.bump_ord,
+    kicked: row.kicked,
+    everJoined: row.ever_joined,
+    inviter: row.inviter,
+  }));
+}

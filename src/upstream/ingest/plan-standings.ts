@@ -1,0 +1,123 @@
+/**
+ * How the rooms of a batch stand among the others afterwards: what sliding sync sorts and picks rooms by (MSC4186).
+ *
+ * Rooms that came together have no order of their own in a v2 response, so they are put in that of their events' times, at most now:
+ * after a first sync a list is as the homeserver's would be. A batch has at least as many ordinals as it has rooms, so each
+ * room gets a place of its own in it, above all places given before.
+ */
+
+import type { FactsRow, InviteRow, StandingRow } from "../../store/ingest/rows.ts";
+import type { KnownRoom } from "../../store/ingest/known.ts";
+import type { Membership } from "../../store/room-facts.ts";
+import { isObject } from "../../wire/identifier.ts";
+import type { RoomId, UserId } from "../../wire/ids.ts";
+import type { JoinedRoom, V2Response } from "../../wire/v2-response.ts";
+import type { Draft } from "./draft.ts";
+import type { PlanContext } from "./plan-context.ts";
+
+/** Types whose events are activity (MSC4186, `bump_stamp`). */
+const BUMPING: ReadonlySet<string> = new Set([
+  "m.room.create",
+  "m.room.message",
+  "m.room.encrypted",
+  "m.sticker",
+  "m.call.invite",
+  "m.poll.start",
+  "m.beacon_info",
+]);
+
+/** A room of the batch; times in ms, null: nothing of the kind happened. */
+type Change = {
+  readonly stored: KnownRoom;
+  readonly membership: Membership;
+  readonly activeAt: number | null;
+  readonly bumpedAt: number | null;
+};
+
+/** Call it when everything else of the batch is planned. */
+export function planStandings(draft: Draft, context: PlanContext, response: V2Response): void {
+  const rows = new Rows(draft);
+  const changes = [...rows.changed].map((room) => changeOf(draft, context, response, rows, context.known.room(room)));
+  const active = places(draft, changes, (change) => change.activeAt);
+  const bumped = places(draft, changes, (change) => change.bumpedAt);
+  for (const change of changes) {
+    const { room_id, standing } = change.stored;
+    const moved = change.stored.membership !== change.membership;
+    const own = ownMember(draft, context, room_id);
+    const joined = change.membership === "join" || (standing?.ever_joined ?? (change.stored.membership === "join" || own?.before === true));
+    draft.standings.push({
+      room_id,
+      changed_ord: draft.last,
+      membership_ord: moved ? draft.last : (standing?.membership_ord ?? draft.last),
+      active_ord: active.get(room_id) ?? standing?.active_ord ?? draft.start,
+      bump_ord: bumped.get(room_id) ?? standing?.bump_ord ?? draft.start,
+      kicked: change.membership === "leave" && (moved ? own !== null && own.sender !== context.me : (standing?.kicked ?? false)),
+      ever_joined: joined,
+      inviter: rows.invites.get(room_id)?.inviter ?? standing?.inviter ?? null,
+    } satisfies StandingRow);
+  }
+}
+
+/** The rows of the batch by room. */
+class Rows {
+  readonly changed: ReadonlySet<RoomId>;
+  readonly timeline: ReadonlyMap<RoomId, Draft["timeline"]>;
+  readonly facts: ReadonlyMap<RoomId, FactsRow>;
+  readonly invites: ReadonlyMap<RoomId, InviteRow>;
+
+  constructor(draft: Draft) {
+    this.timeline = Map.groupBy(draft.timeline, (row) => row.room_id);
+    this.facts = new Map(draft.facts.map((row) => [row.room_id, row]));
+    this.invites = new Map(draft.invites.map((row) => [row.room_id, row]));
+    const lists = [draft.timeline, draft.state, draft.stateEnds, draft.members, draft.memberEnds, draft.facts, draft.invites, draft.inviteEnds];
+    this.changed = new Set(lists.flatMap((list) => list.map((row) => row.room_id)));
+  }
+}
+
+function changeOf(draft: Draft, context: PlanContext, response: V2Response, rows: Rows, stored: KnownRoom): Change {
+  const room = stored.room_id;
+  const timeline = rows.timeline.get(room) ?? [];
+  const events = timeline.flatMap((row) => draft.events.get(row.event_id) ?? []);
+  const membership = rows.facts.get(room)?.membership ?? stored.membership ?? "leave";
+  const invited = rows.invites.has(room);
+  const last = events.at(-1)?.ts;
+  const bump = events.findLast((event) => BUMPING.has(event.type))?.ts;
+  // Where the user is not in the room, what counts is when that came about.
+  const moved = stored.membership !== membership && membership !== "join";
+  const first = stored.standing === null || (stored.membership !== "join" && membership === "join");
+  const activeAt = last ?? (invited || moved || first ? firstSeen(response.join.get(room), context.now) : null);
+  const bumpedAt = moved ? (last ?? context.now) : (bump ?? (first ? firstSeen(response.join.get(room), context.now) : null));
+  const atMostNow = (ts: number | null) => (ts === null ? null : Math.min(ts, context.now));
+  return { stored, membership, activeAt: atMostNow(activeAt), bumpedAt: atMostNow(bumpedAt) };
+}
+
+/** Of a room that is told without activity: when it was made, else its oldest event; ms. */
+function firstSeen(section: JoinedRoom | undefined, now: number): number {
+  const create = section?.state.find((event) => event.type === "m.room.create");
+  return create?.ts ?? section?.timeline[0]?.ts ?? now;
+}
+
+function places(draft: Draft, changes: readonly Change[], at: (change: Change) => number | null): Map<RoomId, number> {
+  const timed = changes.flatMap((change) => {
+    const ts = at(change);
+    return ts === null ? [] : [{ room: change.stored.room_id, ts }];
+  });
+  timed.sort((a, b) => a.ts - b.ts || (a.room < b.room ? -1 : 1));
+  return new Map(timed.map(({ room }, index) => [room, draft.last - (timed.length - 1 - index)]));
+}
+
+/** The user's own member event: who sent it, and whether the user had been in the room before. Null: none is known. */
+function ownMember(draft: Draft, context: PlanContext, room: RoomId): { sender: UserId; before: boolean } | null {
+  const row = draft.members.findLast((member) => member.room_id === room && member.user_id === context.me);
+  const event = row && draft.events.get(row.event_id);
+  if (row && event) return { sender: event.sender, before: ["join", "leave", "ban"].includes(membershipBefore(row.unsigned)) };
+  const known = context.known.members.get(room)?.find((member) => member.user_id === context.me);
+  const body: unknown = known ? JSON.parse(known.body) : null;
+  return isObject(body) && typeof body["sender"] === "string" ? { sender: body["sender"] as UserId, before: false } : null;
+}
+
+function membershipBefore(unsigned: string | null): string {
+  const parsed: unknown = unsigned === null ? null : JSON.parse(unsigned);
+  const content = isObject(parsed) ? parsed["prev_content"] : undefined;
+  return isObject(content) ? String(content["membership"]) : "";
+}
