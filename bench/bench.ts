@@ -12,6 +12,7 @@ import { startSynapse } from "../test/support/synapse.ts";
 import type { TestUser } from "../test/support/synapse-api.ts";
 import { coldFirst, residentMemory, wakeUps, warmFirst } from "./measure.ts";
 import { populate } from "./population.ts";
+import { slidingFirst, slidingThroughput, slidingWakeUps } from "./sliding.ts";
 import { type Row, summarize, table } from "./stats.ts";
 
 const { values } = parseArgs({ options: { rooms: { type: "string", default: "100" }, json: { type: "string" } } });
@@ -20,6 +21,7 @@ if (!Number.isInteger(ROOMS) || ROOMS < 20) throw new Error("--rooms takes a who
 const COLD = 5;
 const WARM = 200;
 const WAKES = 100;
+const SECONDS = 5;
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
@@ -65,8 +67,17 @@ try {
     const [sender] = puppets;
     if (roomId === undefined || !sender) throw new Error("there is no room");
     await sender.join(roomId);
-    const { row, differences } = await wakeUps(front, v2Device, sender, roomId, WAKES);
-    rows.push(row, { work: "wake-up, paired differences to v2", unit: "ms", ours: differences });
+    rows.push(...(await wakeUps(front, v2Device, sender, roomId, WAKES)));
+    say(`Sliding sync, warm, ${WARM} times`);
+    await slidingFirst(front, user, 20, 20);
+    rows.push(await slidingFirst(front, user, 20, WARM));
+    if (ROOMS >= 100) rows.push(await slidingFirst(front, user, 100, WARM / 4));
+    for (const clients of [1, 10, 50]) {
+      say(`Sliding sync, ${clients} at once, ${SECONDS} times a second`);
+      rows.push(await slidingThroughput(front, user, clients, SECONDS));
+    }
+    say(`Sliding sync, wake-ups, ${WAKES} times`);
+    rows.push(...(await slidingWakeUps(front, user, sender, roomId, WAKES)));
     rows.push({ work: "resident memory, no account", unit: "MB", ours: [empty] });
     rows.push({ work: `resident memory, one account of ${ROOMS} rooms`, unit: "MB", ours: [afterOne] });
     rows.push({ work: "resident memory after all of the above", unit: "MB", ours: [await residentMemory(pid)] });

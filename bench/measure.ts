@@ -3,6 +3,7 @@
 import { readFile } from "node:fs/promises";
 import type { TestUser } from "../test/support/synapse-api.ts";
 import type { Row } from "./stats.ts";
+import { pairedWakeUps, type Poll } from "./wake-ups.ts";
 
 /** Element X's list of state, as far as a list of rooms needs it. */
 const STATE = [
@@ -56,65 +57,38 @@ export async function warmFirst(front: TestUser, direct: TestUser, times: number
     ours.push((await timed(front, "POST", V3, V3_LIST)).ms);
     native.push((await timed(direct, "POST", NATIVE, { ...NATIVE_LIST, conn_id: `b${i}` })).ms);
   }
-  return { work: "new session's first answer, 20 rooms, warm", unit: "ms", ours, peer: { name: "Synapse native sliding sync", figures: native } };
+  return { work: "v3: new session's first answer, 20 rooms, warm", unit: "ms", ours, peer: { name: "Synapse native sliding sync", figures: native } };
 }
 
 /**
  * From the sender's 200 to the answer of a waiting poll that has the event: one of ours, and one of the homeserver's own v2 on another
- * device, both waiting for the same event. Negative where the answer was there before the sender's.
+ * device, both waiting for the same event.
  */
-export async function wakeUps(
-  front: TestUser,
-  direct: TestUser,
-  sender: TestUser,
-  roomId: string,
-  times: number,
-): Promise<{ row: Row; differences: number[] }> {
-  const ours: number[] = [];
-  const v2: number[] = [];
-  const v3Poll = follow(
-    front,
-    "POST",
-    (token) => `${V3}?since=${token}&timeout=20000`,
-    {},
+export async function wakeUps(front: TestUser, direct: TestUser, sender: TestUser, roomId: string, times: number): Promise<Row[]> {
+  const v3 = follow(
+    (token) => timed(front, "POST", `${V3}?since=${token}&timeout=20000`, {}),
+    await timed(front, "POST", V3, { room: { room_id: roomId, timeline_limit: 1, state: [] } }),
     (body) => body.next,
   );
-  const v2Poll = follow(
-    direct,
-    "GET",
-    (token) => `/sync?since=${token}&timeout=20000`,
-    undefined,
+  const v2 = follow(
+    (token) => timed(direct, "GET", `/sync?since=${token}&timeout=20000`),
+    await timed(direct, "GET", "/sync?timeout=0"),
     (body) => body.next_batch,
   );
-  v3Poll.token = (await timed(front, "POST", V3, { room: { room_id: roomId, timeline_limit: 1, state: [] } })).body.next;
-  v2Poll.token = (await timed(direct, "GET", "/sync?timeout=0")).body.next_batch;
-  for (let i = 0; i < times; i += 1) {
-    const polls = Promise.all([v3Poll.until(`wake ${i}.`), v2Poll.until(`wake ${i}.`)]);
-    // Both polls have to be waiting before the event is sent.
-    await new Promise((resolve) => setTimeout(resolve, 60));
-    await sender.send(roomId, `wake ${i}.`);
-    const sent = performance.now();
-    const [a, b] = await polls;
-    ours.push(a - sent);
-    v2.push(b - sent);
-  }
-  const differences = ours.map((figure, i) => figure - (v2[i] ?? 0));
-  const row: Row = { work: "wake-up after the sender's 200", unit: "ms", ours, peer: { name: "Synapse v2", figures: v2 } };
-  return { row, differences };
+  const { ours, peer, differences } = await pairedWakeUps([v3, v2], sender, roomId, times);
+  return [
+    { work: "wake-up of a v3 poll after the sender's 200", unit: "ms", ours, peer: { name: "Synapse v2", figures: peer } },
+    { work: "the same, paired differences", unit: "ms", ours: differences },
+  ];
 }
 
-/** Long polls, one after the other, until an answer holds a text; when that one came. */
-function follow(user: TestUser, method: string, path: (token: string) => string, body: unknown, next: (body: Timed["body"]) => string | undefined) {
-  return {
-    token: undefined as string | undefined,
-    async until(text: string): Promise<number> {
-      for (;;) {
-        const answer = await timed(user, method, path(encodeURIComponent(this.token ?? "")), body);
-        const at = performance.now();
-        this.token = next(answer.body);
-        if (JSON.stringify(answer.body).includes(text)) return at;
-      }
-    },
+/** Long polls, one after the other. */
+function follow(ask: (token: string) => Promise<Timed>, first: Timed, next: (body: Timed["body"]) => string | undefined): Poll {
+  let token = next(first.body) ?? "";
+  return async () => {
+    const { body } = await ask(encodeURIComponent(token));
+    token = next(body) ?? "";
+    return JSON.stringify(body);
   };
 }
 

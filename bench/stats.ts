@@ -9,7 +9,7 @@ export function percentile(figures: readonly number[], p: number): number {
 /** One line of the result: figures of ours beside a peer's of the same run. */
 export type Row = {
   readonly work: string;
-  readonly unit: "ms" | "MB";
+  readonly unit: "ms" | "MB" | "/s";
   readonly ours: readonly number[];
   /** Named where there is one. */
   readonly peer?: { readonly name: string; readonly figures: readonly number[] };
@@ -33,13 +33,14 @@ const of = (figures: readonly number[]): Percentiles => ({
   p99: rounded(percentile(figures, 99)),
 });
 
-/** `ratio`: the peer's p50 over ours: more than 1 is quicker. */
+/** `ratio`: more than 1 is better than the peer: of times the peer's p50 over ours, of rates ours over the peer's. */
 export function summarize(row: Row): Summary {
   const ours = of(row.ours);
   const note = row.note === undefined ? {} : { note: row.note };
   if (!row.peer) return { work: row.work, unit: row.unit, ours, ...note };
   const peer = { name: row.peer.name, ...of(row.peer.figures) };
-  return { work: row.work, unit: row.unit, ours, peer, ratio: rounded(peer.p50 / ours.p50), ...note };
+  const ratio = row.unit === "/s" ? ours.p50 / peer.p50 : peer.p50 / ours.p50;
+  return { work: row.work, unit: row.unit, ours, peer, ratio: rounded(ratio), ...note };
 }
 
 /** A markdown table. */
@@ -49,5 +50,5 @@ export function table(summaries: readonly Summary[]): string {
     (s) =>
       `| ${s.work}${s.note === undefined ? "" : ` (${s.note})`} | ${cell(s.ours, s.unit)} | ${s.peer ? `${s.peer.name}: ${cell(s.peer, s.unit)}` : "–"} | ${s.ratio ?? "–"} |`,
   );
-  return ["| work | syncv3 p50 / p99 (n) | peer p50 / p99 (n) | peer p50 / ours |", "|---|---|---|---|", ...lines].join("\n");
+  return ["| work | syncv3 p50 / p99 (n) | peer p50 / p99 (n) | times better, p50 |", "|---|---|---|---|", ...lines].join("\n");
 }

@@ -4,7 +4,7 @@ import { freshDatabase, type TestDatabase } from "../support/database.ts";
 import type { Json } from "../support/events.ts";
 import { Follower } from "../support/follow.ts";
 import { Front } from "../support/front.ts";
-import { tapHomeserver, type HomeserverTap } from "../support/homeserver-tap.ts";
+import { HomeserverTap } from "../support/homeserver-tap.ts";
 import { INTENDED_DIFFERENCES } from "../support/intended-differences.ts";
 import { ServerPair, type Comparison } from "../support/server-pair.ts";
 import { sharedSynapse } from "../support/shared-synapse.ts";
@@ -33,7 +33,7 @@ beforeAll(async () => {
   account = await VariedAccount.make(users, "diff");
   app = await users.login("diff-alice", "APP");
   database = await freshDatabase();
-  tap = await tapHomeserver(homeserver);
+  tap = await new HomeserverTap(homeserver).start();
   front = await new Front(tap.url, database.options).start();
   fence = new Follower(front.client(app));
   [list, web, narrow] = [pair("room-list"), pair("web"), pair("narrow")];
@@ -364,6 +364,6 @@ describe("after all that", () => {
   });
 
   it("all this was answered by us, and nothing by the homeserver in our place", () => {
-    expect(tap.seen.map(({ path }) => path).filter((path) => path.includes("org.matrix.simplified_msc3575"))).toEqual([]);
+    expect(tap.requests.map(({ path }) => path).filter((path) => path.includes("org.matrix.simplified_msc3575"))).toEqual([]);
   });
 });

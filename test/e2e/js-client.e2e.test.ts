@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { freshDatabase, type TestDatabase } from "../support/database.ts";
 import { Front } from "../support/front.ts";
-import { tapHomeserver, type HomeserverTap } from "../support/homeserver-tap.ts";
+import { HomeserverTap } from "../support/homeserver-tap.ts";
 import { JsClient, listOf, logInJs, type JsLogin } from "../support/js-client.ts";
 import { sharedSynapse } from "../support/shared-synapse.ts";
 import { passwordOf, type TestUser } from "../support/synapse-api.ts";
@@ -18,7 +18,7 @@ let bobLogin: JsLogin;
 
 beforeAll(async () => {
   database = await freshDatabase();
-  tap = await tapHomeserver(homeserver);
+  tap = await new HomeserverTap(homeserver).start();
   front = await new Front(tap.url, database.options).start();
   // These two act from devices of their own; the clients under test have others.
   alice = await users.registerUser("js-alice");
@@ -192,7 +192,7 @@ describe("matrix-js-sdk with SlidingSync, through the one address", () => {
   });
 
   it("was answered by this server, not by the homeserver's own sliding sync", () => {
-    const paths = tap.seen.map(({ method, path }) => `${method} ${path}`);
+    const paths = tap.requests.map(({ method, path }) => `${method} ${path}`);
     expect(paths).toContain("GET /_matrix/client/v3/sync");
     expect(paths.filter((path) => path.includes("org.matrix.simplified_msc3575"))).toEqual([]);
   });

@@ -1,49 +1,61 @@
-/** A reverse proxy before a homeserver that writes down what reaches it: the proof of which server answered a client. */
+/** A reverse proxy that notes which requests go through it: what a homeserver was asked, or what a client asked. */
 
-import { Agent, createServer, request, type IncomingMessage, type ServerResponse } from "node:http";
+import { Agent, createServer, request as httpRequest, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { pipeline } from "node:stream";
 
-export type HomeserverTap = {
-  /** Where to send what the homeserver should get. */
-  readonly url: string;
-  /** Every request so far, oldest first; paths without their query. */
-  readonly seen: readonly { method: string; path: string }[];
-  stop(): Promise<void>;
-};
+/** `status`: undefined while it is not answered, and for good where the client went away before. */
+export type TappedRequest = { readonly method: string; readonly path: string; readonly query: URLSearchParams; status?: number };
 
-/** Stands before the homeserver until it is stopped. Bodies stream both ways; whoever goes away first takes the other with it. */
-export async function tapHomeserver(homeserverUrl: string): Promise<HomeserverTap> {
-  const seen: { method: string; path: string }[] = [];
-  const agent = new Agent({ keepAlive: true });
-  const server = createServer((incoming, outgoing) => {
-    seen.push({ method: incoming.method ?? "", path: (incoming.url ?? "").replace(/\?.*$/s, "") });
-    forward(homeserverUrl, agent, incoming, outgoing);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  return {
-    url: `http://127.0.0.1:${port}`,
-    seen,
-    stop: async () => {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeAllConnections();
-      agent.destroy();
-      await closed;
-    },
-  };
-}
+/** Streams both ways and changes nothing, not even the Host header: what is behind it takes this for its own address. */
+export class HomeserverTap {
+  readonly #target: () => string;
+  readonly #agent = new Agent({ keepAlive: true });
+  readonly #server: Server;
+  /** All requests so far, oldest first. */
+  readonly requests: TappedRequest[] = [];
 
-function forward(homeserverUrl: string, agent: Agent, incoming: IncomingMessage, outgoing: ServerResponse): void {
-  const { method, url, rawHeaders: headers } = incoming;
-  const upstream = request(new URL(url ?? "/", homeserverUrl), { method, agent, headers });
-  upstream.once("response", (answer) => {
-    outgoing.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
-    // An answer that breaks off breaks off for the client too: pipeline destroys both.
-    pipeline(answer, outgoing, () => {});
-  });
-  // A homeserver that is down is a connection that breaks, as it would be without this proxy.
-  upstream.once("error", () => outgoing.destroy());
-  outgoing.once("close", () => upstream.destroy());
-  pipeline(incoming, upstream, () => {});
+  /** `target`: base URL, or what tells it, of a server whose address changes. */
+  constructor(target: string | (() => string)) {
+    this.#target = typeof target === "string" ? () => target : target;
+    this.#server = createServer((request, response) => this.#forward(request, response));
+  }
+
+  /** Base URL. */
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async start(): Promise<this> {
+    await new Promise<void>((resolve, reject) => this.#server.once("error", reject).listen(0, "127.0.0.1", resolve));
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    const closed = new Promise((resolve) => this.#server.close(resolve));
+    this.#server.closeAllConnections();
+    await closed;
+    this.#agent.destroy();
+  }
+
+  #forward(request: IncomingMessage, response: ServerResponse): void {
+    const { pathname, searchParams } = new URL(request.url ?? "/", "http://tap");
+    const seen: TappedRequest = { method: request.method ?? "", path: pathname, query: searchParams };
+    this.requests.push(seen);
+    const options = { method: seen.method, path: request.url, headers: request.rawHeaders, agent: this.#agent };
+    const onward = httpRequest(this.#target(), options, (answer) => {
+      seen.status = answer.statusCode ?? 0;
+      response.writeHead(seen.status, answer.rawHeaders);
+      // Whoever breaks off, the other side sees it.
+      pipeline(answer, response, () => {});
+    });
+    // To the client a server that cannot be reached looks like one.
+    pipeline(request, onward, (error) => {
+      if (error) response.destroy();
+    });
+    onward.once("error", () => response.destroy());
+    response.once("close", () => {
+      if (!response.writableFinished) onward.destroy();
+    });
+  }
 }

@@ -135,7 +135,7 @@ export class HomeserverUsers {
 
 type LoginAnswer = { readonly user_id: string; readonly access_token: string; readonly device_id: string };
 
-/** The password of a user that `registerUser` made. */
+/** What `registerUser` gives a user. */
 export function passwordOf(name: string): string {
   return `password of ${name}`;
 }
