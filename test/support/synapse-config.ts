@@ -29,6 +29,8 @@ export function synapseFiles(directory: string, serverName: string, port: number
     app_service_config_files: [`${directory}/appservice.yaml`],
     presence: { enabled: true },
     url_preview_enabled: false,
+    // While they run, in a young database, sliding sync goes another way than in an old one.
+    background_updates: { sleep_enabled: false },
     // An initial sync is answered anew each time.
     caches: { sync_response_cache_duration: "0s" },
     ...Object.fromEntries(

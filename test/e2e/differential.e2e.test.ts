@@ -1,0 +1,369 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { SINGLE_CHANGES } from "../support/account-changes.ts";
+import { freshDatabase, type TestDatabase } from "../support/database.ts";
+import type { Json } from "../support/events.ts";
+import { Follower } from "../support/follow.ts";
+import { Front } from "../support/front.ts";
+import { HomeserverTap } from "../support/homeserver-tap.ts";
+import { INTENDED_DIFFERENCES } from "../support/intended-differences.ts";
+import { ServerPair, type Comparison } from "../support/server-pair.ts";
+import { sharedSynapse } from "../support/shared-synapse.ts";
+import { SlidingConnection } from "../support/sliding-connection.ts";
+import { elementEncryption, elementNotifications, elementRoomList, elementWeb, oneList } from "../support/sliding-requests.ts";
+import type { TestUser } from "../support/synapse-api.ts";
+import { FILTERS, REFUSED, STATES, TIMELINES, WINDOWS, extensionScopes, scopedRequest } from "../support/sliding-variants.ts";
+import { devices, toDevice, type Told } from "../support/told.ts";
+import { differencesOf, intentionOf, inWords, type Difference } from "../support/tree-difference.ts";
+import { VariedAccount, type RoomLabel } from "../support/varied-account.ts";
+
+const { url: homeserver, users } = sharedSynapse();
+let database: TestDatabase;
+let tap: HomeserverTap;
+let front: Front;
+let account: VariedAccount;
+/** The device whose answers are compared, on both sides. */
+let app: TestUser;
+/** What both sides are asked of rooms, from one change to the next. */
+let list: ServerPair;
+let web: ServerPair;
+let narrow: ServerPair;
+let fence: Follower;
+
+beforeAll(async () => {
+  account = await VariedAccount.make(users, "diff");
+  app = await users.login("diff-alice", "APP");
+  database = await freshDatabase();
+  tap = await new HomeserverTap(homeserver).start();
+  front = await new Front(tap.url, database.options).start();
+  fence = new Follower(front.client(app));
+  [list, web, narrow] = [pair("room-list"), pair("web"), pair("narrow")];
+});
+afterAll(async () => {
+  await front.stop();
+  await tap.stop();
+  await database.drop();
+});
+
+/** The same device on both sides, unless the other side has one of its own. */
+function pair(connId: string, nativeUser = app, ourUser = nativeUser): ServerPair {
+  const native = new SlidingConnection(() => homeserver, nativeUser.accessToken, connId);
+  // Another name, so that it is another connection even where both are the homeserver's.
+  const ours = new SlidingConnection(() => front.url, ourUser.accessToken, `${connId}-2`);
+  return new ServerPair(native, ours, account.labelOf);
+}
+
+const toId = (label: RoomLabel) => account.room(label);
+
+/** Ids of what lies before a token. */
+async function eventsBefore(url: string, roomId: string, token: unknown): Promise<unknown> {
+  const path = `/rooms/${encodeURIComponent(roomId)}/messages?dir=b&limit=5&from=${encodeURIComponent(String(token))}`;
+  const { chunk } = await app.at(url).call<{ chunk: { event_id: string }[] }>("GET", path);
+  return chunk.map(({ event_id }) => event_id);
+}
+
+/** Rows of the table that something was meant by. */
+const used = new Set<string>();
+
+function expectSame(...comparisons: readonly Pick<Comparison, "differences">[]): void {
+  const unintended = (difference: Difference) => {
+    const intention = intentionOf(difference, INTENDED_DIFFERENCES);
+    if (intention) used.add(intention.path);
+    return !intention;
+  };
+  expect(comparisons.flatMap(({ differences }) => differences.filter(unintended).map(inWords))).toEqual([]);
+}
+
+/** Sees to it that we have what the homeserver has: what comes after it in one v2 stream has come. */
+let settledCount = 0;
+async function settled(): Promise<void> {
+  settledCount += 1;
+  const count = settledCount;
+  await account.setData("test.settled", { count });
+  await fence.step({ account_data: {} });
+  const there = (answer: Json) => JSON.stringify(answer["account_data"] ?? "").includes(`{"count":${count}}`);
+  if (!fence.answers.slice(-1).some(there)) await fence.until(there);
+}
+
+const ME = ["m.room.member", "$ME"];
+const LAZY = ["m.room.member", "$LAZY"];
+const TOPIC = ["m.room.topic", ""];
+/** What is asked of one room, one time after the other: the number of events, and the state. */
+const GROWING: readonly (readonly [number, ...string[][]])[] = [
+  [1],
+  [1, TOPIC],
+  [1],
+  [1, TOPIC],
+  [5, TOPIC, ME],
+  [2, TOPIC, LAZY],
+  [5, LAZY],
+  [10, ["m.room.member", "*"]],
+  [20, ["m.room.name", ""], TOPIC],
+  [1, ["*", "*"]],
+  [30, ["*", "*"], LAZY],
+  [0, TOPIC],
+];
+
+const NARROW = oneList({ ranges: [[0, 2]], timeline_limit: 5, required_state: [TOPIC] });
+
+/** Some more requests on new connections, each compared. */
+async function expectSameFirst(...bodies: readonly Json[]): Promise<void> {
+  const comparisons = [];
+  for (const [index, body] of bodies.entries()) comparisons.push(await pair(`once-${index}`).ask(body));
+  expectSame(...comparisons);
+}
+
+describe("first answers", () => {
+  it("Element X's room list, and as its window grows", async () => {
+    expectSame(await list.ask(elementRoomList(20)));
+    expectSame(await list.ask(elementRoomList(100)));
+    expectSame(await list.ask(elementRoomList(100)));
+  });
+
+  it("Element X's notifications", () => expectSameFirst(elementNotifications((["named", "long", "kicked"] as const).map(toId))));
+
+  it("Element Web's lists", async () => {
+    expectSame(await web.ask(elementWeb((["redacted", "crowd"] as const).map(toId))));
+    expectSame(await web.ask(elementWeb([])));
+  });
+
+  it("a window of few rooms with more of their timeline", async () => expectSame(await narrow.ask(NARROW)));
+
+  it.each(FILTERS.map((filters) => [JSON.stringify(filters), filters] as const))("filters %s", async (_, filters) => {
+    await expectSameFirst(oneList({ timeline_limit: 0, filters }), oneList({ timeline_limit: 0, ranges: [[1, 2]], filters }));
+  });
+
+  it.each(STATES.map((state) => [JSON.stringify(state), state] as const))("%s", (_, state) => expectSameFirst(oneList(state)));
+
+  it.each(TIMELINES)("timelines of %i events", (timeline_limit) => expectSameFirst(oneList({ timeline_limit })));
+
+  it.each(WINDOWS.map((window) => [JSON.stringify(window), window] as const))("a window %s", (_, window) => expectSameFirst(oneList(window)));
+
+  it("rooms and lists that extensions are asked for", async () => {
+    await account.bob.typing(account.room("dm"), true);
+    await account.bob.typing(account.room("related"), true);
+    await settled();
+    await expectSameFirst(...extensionScopes(account).map((scope) => scopedRequest(account, scope)));
+  });
+
+  it("prev_batch leads to what lies before", async () => {
+    const { native, ours } = await pair("before").ask(oneList({ timeline_limit: 3 }));
+    for (const [roomId, { prev_batch, joined_count }] of Object.entries(native.rooms)) {
+      // Who has not been in a room may not read it, token or not.
+      if (joined_count === undefined || prev_batch === undefined) continue;
+      const before = await eventsBefore(homeserver, roomId, prev_batch);
+      expect(await eventsBefore(front.url, roomId, ours.rooms[roomId]?.["prev_batch"]), account.labelOf(roomId)).toEqual(before);
+    }
+  });
+
+  it.each(REFUSED)("%s is refused", async (name, body) => {
+    const [native, ours] = await Promise.all(
+      [homeserver, front.url].map(async (url) => {
+        const { status, body: answer } = await new SlidingConnection(() => url, app.accessToken, "refused").request(body);
+        return { status, errcode: answer["errcode"] };
+      }),
+    );
+    expect(native?.status).toBe(400);
+    expectSame({ differences: differencesOf(native, ours, ["refused", name]) });
+  });
+});
+
+describe("what happens, one thing after the other", () => {
+  it.each(SINGLE_CHANGES)("%s", async (_, happens) => {
+    const woken = await list.wake(elementRoomList(100), () => happens(account, app));
+    await settled();
+    expectSame(woken, await list.ask(elementRoomList(100)), await web.ask(elementWeb([])), await narrow.ask(NARROW));
+  });
+});
+
+describe("what happens while nobody asks", () => {
+  const expectSameNow = async (): Promise<void> => {
+    await settled();
+    expectSame(await list.ask(elementRoomList(100)), await web.ask(elementWeb([])), await narrow.ask(NARROW));
+  };
+
+  it("more messages than the timeline may have", async () => {
+    for (let i = 0; i < 8; i += 1) await account.bob.send(account.room("named"), `one of many, ${i}`);
+    await account.alice.setState(account.room("named"), "m.room.topic", "", { topic: "of many" });
+    await account.bob.send(account.room("named"), "the last of many");
+    await expectSameNow();
+  });
+
+  it("more messages than come in one piece", async () => {
+    for (let i = 0; i < 55; i += 1) await account.bob.send(account.room("long"), `one of very many, ${i}`);
+    await expectSameNow();
+  });
+
+  it("a change of a name in all rooms", async () => {
+    const { bob } = account;
+    const everywhere = new SlidingConnection(() => homeserver, bob.accessToken, "everywhere");
+    const body = oneList({ required_state: [["m.room.member", bob.userId]] });
+    await everywhere.ask(body);
+    const { joined_rooms } = await bob.call<{ joined_rooms: string[] }>("GET", "/joined_rooms");
+    await bob.call("PUT", `/profile/${encodeURIComponent(bob.userId)}/displayname`, { displayname: "Robert" });
+    // The homeserver goes from room to room when it has answered already.
+    const missing = new Set(joined_rooms);
+    while (missing.size > 0) {
+      const { rooms } = await everywhere.ask(body, { timeout: 10_000 });
+      for (const [roomId, { required_state }] of Object.entries(rooms))
+        if (JSON.stringify(required_state ?? "").includes("Robert")) missing.delete(roomId);
+    }
+    await expectSameNow();
+  });
+
+  it("joins and leaves that undo each other", async () => {
+    const room = account.room("long");
+    for (const action of ["join", "leave", "join"] as const) await account.carol[action](room);
+    for (const action of ["leave", "join"] as const) await account.alice[action](room);
+    await expectSameNow();
+  });
+
+  it("an invite that is withdrawn at once", async () => {
+    const room = account.label(await account.bob.createRoom({ preset: "private_chat", name: "Gone", invite: [account.alice.userId] }), "gone");
+    await account.bob.kick(room, account.alice.userId);
+    await expectSameNow();
+  });
+
+  it("a room that is made, joined and talked in", async () => {
+    const room = account.label(await account.alice.createRoom({ preset: "public_chat", name: "New" }), "new");
+    await account.bob.join(room);
+    for (const text of ["first", "second"]) await account.bob.send(room, text);
+    await expectSameNow();
+  });
+
+  it("someone who is ignored from now on", async () => {
+    await account.setData("m.ignored_user_list", { ignored_users: { [account.mallory.userId]: {}, [account.carol.userId]: {} } });
+    await account.carol.send(account.room("named"), "not to be read");
+    await expectSameNow();
+  });
+});
+
+describe("connections", () => {
+  it("the same position again has the same answer, with another body another one", async () => {
+    const body = oneList({ timeline_limit: 2, ranges: [[0, 4]] });
+    const again = pair("again");
+    await again.ask(body);
+    const before = again.positions;
+    for (const label of ["dm", "encrypted"] as const) await account.bob.send(account.room(label), "once");
+    await settled();
+    const comparisons = [await again.ask(body, before), await again.ask(body, before)];
+    comparisons.push(await again.ask(oneList({ timeline_limit: 10, ranges: [[0, 9]], required_state: [["m.room.create", ""]] }), before));
+    await account.bob.send(account.room("dm"), "twice");
+    await settled();
+    comparisons.push(await again.ask(body, before), await again.ask(body));
+    expectSame(...comparisons);
+  });
+
+  it("a room that has fallen out of the window comes back with what was missed", async () => {
+    const body = oneList({ timeline_limit: 3, ranges: [[0, 0]], required_state: [["m.room.topic", ""]] });
+    const window = pair("window");
+    const comparisons = [await window.ask(body)];
+    const say = async (label: RoomLabel, ...texts: string[]): Promise<void> => {
+      for (const text of texts) await account.bob.send(account.room(label), text);
+      await settled();
+      comparisons.push(await window.ask(body));
+    };
+    await say("dm", "here");
+    await account.bob.send(account.room("dm"), "missed");
+    await say("named", "here");
+    await say("dm", "back");
+    for (const text of ["missed", "as well", "and this", "and that"]) await account.bob.send(account.room("named"), text);
+    await account.alice.setState(account.room("named"), "m.room.topic", "", { topic: "missed" });
+    await say("dm", "still");
+    await say("named", "back");
+    await say("old version", "new here");
+    expectSame(...comparisons);
+  });
+
+  it("rooms that are opened, more of which is asked for, and closed", async () => {
+    const open = pair("open");
+    const ids = (["long", "dm", "kicked", "left", "not joined", "invite withdrawn"] as const).map((label) => account.room(label));
+    const comparisons = [await open.ask(elementRoomList(5))];
+    for (const openRooms of [ids, ids, ids.slice(0, 1), [], ids]) {
+      await account.bob.send(account.room("long"), "while open or not");
+      await settled();
+      comparisons.push(await open.ask(elementRoomList(5, openRooms)));
+    }
+    expectSame(...comparisons);
+  });
+
+  it("timelines and state of which more is asked for, and less, and more again", async () => {
+    const room = account.room("named");
+    const more = pair("more");
+    const comparisons = [];
+    for (const [timeline_limit, ...required_state] of GROWING) {
+      comparisons.push(await more.ask({ room_subscriptions: { [room]: { timeline_limit, required_state } } }));
+      await account.alice.setState(room, "m.room.topic", "", { topic: `as of ${comparisons.length}` });
+      await settled();
+    }
+    expectSame(...comparisons);
+  });
+
+  it("filters whose rooms change", async () => {
+    const changing = pair("changing");
+    const filtered = oneList({ filters: { tags: ["m.favourite"] }, required_state: [["m.room.name", ""]] });
+    const comparisons = [await changing.ask(filtered)];
+    for (const label of ["old version", "crowd", "dm"] as const) {
+      await account.setTag(account.room(label), "m.favourite", 0.2);
+      await account.bob.send(account.room(label), "a favourite");
+      await settled();
+      comparisons.push(await changing.ask(filtered));
+    }
+    expectSame(...comparisons);
+  });
+
+  it("go on when we start again", async () => {
+    await account.bob.send(account.room("named"), "before");
+    await settled();
+    await front.stop();
+    await account.bob.send(account.room("named"), "in between");
+    await front.start();
+    await account.bob.send(account.room("dm"), "afterwards");
+    await settled();
+    expectSame(await list.ask(elementRoomList(100)), await web.ask(elementWeb([])), await narrow.ask(NARROW));
+  });
+});
+
+describe("keys and to-device messages", () => {
+  it("come to a device of either side alike", async () => {
+    const devicesOf = [await users.login("diff-alice", "NATIVE"), await users.login("diff-alice", "OURS")] as const;
+    const encryption = pair("encryption", ...devicesOf);
+    const comparisons = [await encryption.ask(elementEncryption)];
+    const { alice, bob } = account;
+    const happens = async (what: () => Promise<unknown>, told: Told) => {
+      const tell = async (): Promise<Told> => {
+        await what();
+        return told;
+      };
+      comparisons.push(await encryption.wake(elementEncryption, tell));
+    };
+    const toBoth = (text: string) => bob.sendToDevice("test.hello", { [alice.userId]: { NATIVE: { text }, OURS: { text } } });
+    await happens(() => toBoth("one"), toDevice(1));
+    await happens(() => toBoth("two"), toDevice(1));
+    await happens(() => users.login("diff-bob", "SECOND"), devices(bob.userId));
+    const one_time_keys = Object.fromEntries(["A", "B", "C"].map((name) => [`signed_curve25519:${name}`, { key: name, signatures: {} }]));
+    const fallback_keys = { "signed_curve25519:F": { key: "F", fallback: true, signatures: {} } };
+    for (const device of devicesOf) await device.call("POST", "/keys/upload", { one_time_keys, fallback_keys });
+    // Neither of these wakes; the message does, with the counts.
+    await happens(() => toBoth("three"), toDevice(1));
+    for (let i = 0; i < 150; i += 1) await toBoth(`one of many, ${i}`);
+    await happens(() => toBoth("last of many"), toDevice(100));
+    await happens(async () => {}, toDevice(51));
+    expectSame(...comparisons);
+  });
+});
+
+describe("after all that", () => {
+  it("first answers of what was learned by and by", async () => {
+    await settled();
+    await expectSameFirst(elementRoomList(20), elementRoomList(100), elementWeb((["named", "long"] as const).map(toId)), NARROW);
+    await expectSameFirst(...FILTERS.map((filters) => oneList({ timeline_limit: 0, filters })), ...STATES.map(oneList));
+  });
+
+  it("every difference that is meant is there", () => {
+    expect(INTENDED_DIFFERENCES.filter(({ path }) => !used.has(path))).toEqual([]);
+  });
+
+  it("all this was answered by us, and nothing by the homeserver in our place", () => {
+    expect(tap.requests.map(({ path }) => path).filter((path) => path.includes("org.matrix.simplified_msc3575"))).toEqual([]);
+  });
+});

@@ -1,0 +1,55 @@
+/** One connection of simplified sliding sync in the deployed dialect: who asks, under which name, and the position it has reached. */
+
+import type { Json } from "./events.ts";
+
+const PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
+
+/** An answer's body, as far as every answer has it. */
+export type SlidingAnswer = {
+  readonly pos: string;
+  readonly lists?: Record<string, Json>;
+  readonly rooms: Record<string, Json>;
+  readonly extensions: Record<string, Json>;
+};
+
+export type SlidingReply = { readonly status: number; readonly body: Json };
+
+/** `pos`: another one than the last answer's; null: none. */
+export type AskOptions = { readonly timeout?: number; readonly pos?: string | null };
+
+export class SlidingConnection {
+  readonly #url: () => string;
+  readonly #accessToken: string;
+  readonly #connId: string | undefined;
+  /** Of the last answer. */
+  pos: string | null = null;
+
+  /** `connId`: undefined sends none. */
+  constructor(url: () => string, accessToken: string, connId?: string) {
+    this.#url = url;
+    this.#accessToken = accessToken;
+    this.#connId = connId;
+  }
+
+  /** A request that must succeed; the connection goes on from its answer. */
+  async ask(body: Json, options: AskOptions = {}): Promise<SlidingAnswer> {
+    const reply = await this.request(body, options);
+    if (reply.status !== 200) throw new Error(`sliding sync answered ${reply.status}: ${JSON.stringify(reply.body)}`);
+    const answer = reply.body as SlidingAnswer;
+    this.pos = answer.pos;
+    return answer;
+  }
+
+  /** A request, whatever comes. */
+  async request(body: Json, { timeout, pos = this.pos }: AskOptions = {}): Promise<SlidingReply> {
+    const query = new URLSearchParams();
+    if (pos !== null) query.set("pos", pos);
+    if (timeout !== undefined) query.set("timeout", String(timeout));
+    const response = await fetch(`${this.#url()}${PATH}?${query.toString()}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${this.#accessToken}`, "content-type": "application/json" },
+      body: JSON.stringify({ ...(this.#connId === undefined ? {} : { conn_id: this.#connId }), ...body }),
+    });
+    return { status: response.status, body: (await response.json()) as Json };
+  }
+}
