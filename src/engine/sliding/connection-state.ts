@@ -89,16 +89,6 @@ export class StateDraft {
     return this.#global;
   }
 
-  get e2ee(): boolean {
-    return this.#e2ee;
-  }
-
-  /** Whether anything of a stream was told yet, of any room. */
-  hasTold(stream: RoomStream): boolean {
-    for (const record of this.#rooms.values()) if (record.told[stream] !== undefined) return true;
-    return false;
-  }
-
   room(roomId: RoomId): RoomRecord {
     return this.#rooms.get(roomId) ?? NO_RECORD;
   }

@@ -220,7 +220,7 @@ function ownMembership(context: SlidingContext, job: RoomJob, reading: Reading):
 /** The connection has been told. */
 function note(job: RoomJob, reading: Reading, lazy: LazyMembers | undefined, draft: StateDraft): void {
   const { roomId, record, kind, matcher } = job;
-  const told = { ...record.told, events: LIVE };
+  const told = { ...draft.room(roomId).told, events: LIVE };
   if (kind === "stripped") return draft.put(roomId, { told, limit: 0, config: STRIPPED, lazy: [] });
   const asked = job.choice.config.timelineLimit;
   const limited = reading.timelines.get(roomId)?.limited === true;
