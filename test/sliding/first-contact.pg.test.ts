@@ -82,7 +82,10 @@ describe.each(DIALECTS)("first contact (%s)", (dialect) => {
 
   it("M58 M48 M46 M49 M51: extensions say nothing that nobody knows, and everything then", async () => {
     const { phone, room, answer } = slowStart(t);
-    const ask = { ...ALL, ext: Object.fromEntries(["to_device", "e2ee", "account_data", "receipts", "typing"].map((name) => [name, { enabled: true }])) };
+    const ask = {
+      ...ALL,
+      ext: Object.fromEntries(["to_device", "e2ee", "account_data", "receipts", "typing"].map((name) => [name, { enabled: true }])),
+    };
     const first = await phone.sync(ask);
     expect(newsOf(first)).toEqual({});
     expect(first.extensions["e2ee"]).toEqual({});
@@ -132,7 +135,10 @@ describe.each(DIALECTS)("first contact (%s)", (dialect) => {
     const first = slow.phone.sync(ALL);
     await patient.hs.waitForPoll(slow.token);
     count += 1;
-    const other = new SlidingClient(patient.login(`@fast${count}:test`, "PHONE", v2({ join: { [`!fast${count}:test`]: { state: newRoom(BOB) } } })), dialect);
+    const other = new SlidingClient(
+      patient.login(`@fast${count}:test`, "PHONE", v2({ join: { [`!fast${count}:test`]: { state: newRoom(BOB) } } })),
+      dialect,
+    );
     expect((await other.sync(ALL)).lists["all"]?.count).toBe(1);
     slow.answer();
     expect((await first).lists["all"]?.count).toBe(2);
