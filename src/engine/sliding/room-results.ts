@@ -92,7 +92,10 @@ function fullResult(context: SlidingContext, dialect: Dialect, job: RoomJob, rea
   const stubs = (reading.ended.get(roomId) ?? []).filter((row) => matcher.matches(row.type, row.state_key));
   const fields = job.kind === "initial" ? initialFields(room.facts) : changedFields(dialect, job, reading);
   const left = ownLeave(context, job, state);
-  if (job.kind === "delta" && fields === null && events.length + state.length + stubs.length + left.length === 0 && !limited) return null;
+  // That the user is out is said each time, and is news once.
+  const fresh =
+    isOut(job) && !hasJustLeft(job) ? state.filter((row) => row.type !== MEMBER || row.state_key !== context.userId) : [...state, ...left];
+  if (job.kind === "delta" && fields === null && events.length + fresh.length + stubs.length === 0 && !limited) return null;
   const texts = (rows: readonly EventRow[]) => rows.map((row) => rowTextInRoom(row, context.device, context.now));
   return {
     ...common(job),
@@ -174,7 +177,7 @@ function stateRows(context: SlidingContext, job: RoomJob, reading: Reading, lazy
   const add = (row: StateRow) => void rows.set(`${row.type} ${row.state_key}`, row);
   for (const row of [...(reading.state.get(roomId) ?? []), ...(reading.members.get(roomId) ?? [])]) {
     const [type, key] = [row.type, row.state_key ?? ""];
-    if (hasJustLeft(job) && type === MEMBER && key === context.userId) add(row);
+    if (isOut(job) && type === MEMBER && key === context.userId) add(row);
     else if (matcher.matches(type, key) && (kind === "initial" || !known.matches(type, key))) add(row);
   }
   for (const row of [...(reading.changed.get(roomId) ?? []), ...(reading.membersChanged.get(roomId) ?? [])]) {
@@ -184,15 +187,19 @@ function stateRows(context: SlidingContext, job: RoomJob, reading: Reading, lazy
   return [...named, ...lazy.rows.filter((row) => !rows.has(`${row.type} ${row.state_key}`))];
 }
 
-/** A client takes a room for joined unless it is told the own member event that says otherwise. */
-function hasJustLeft({ choice, kind, told }: RoomJob): boolean {
-  return choice.room.membership !== "join" && (kind === "initial" || choice.room.membershipOrd > told);
+/** A client takes a room for joined unless it is told the own member event that says otherwise, each time. */
+function isOut({ choice }: RoomJob): boolean {
+  return choice.room.membership !== "join";
+}
+
+function hasJustLeft(job: RoomJob): boolean {
+  return isOut(job) && (job.kind === "initial" || job.choice.room.membershipOrd > job.told);
 }
 
 /** Where the homeserver did not tell how the user left, an event in its place: with an id that no homeserver gives. */
 function ownLeave(context: SlidingContext, job: RoomJob, state: readonly StateRow[]): string[] {
   const me = context.userId;
-  if (!hasJustLeft(job) || state.some((row) => row.type === MEMBER && row.state_key === me)) return [];
+  if (!isOut(job) || state.some((row) => row.type === MEMBER && row.state_key === me)) return [];
   const { membership, membershipOrd } = job.choice.room;
   const event_id = `$syncv3-${membership}-${membershipOrd}`;
   return [JSON.stringify({ type: MEMBER, state_key: me, sender: me, event_id, origin_server_ts: context.now, content: { membership } })];
@@ -205,12 +212,14 @@ function note(job: RoomJob, reading: Reading, lazy: LazyMembers | undefined, dra
   if (kind === "stripped") return draft.put(roomId, { told, limit: 0, config: -1, lazy: [] });
   const asked = job.choice.config.timelineLimit;
   const limited = reading.timelines.get(roomId)?.limited === true;
-  // Lower only where the client was told that it lacks something: else it still has what it had.
-  const limit = kind === "initial" || job.expanded || (limited && asked < record.limit) ? asked : record.limit;
+  // Without a timeline it is not told of events that came: it has a hole where the next ones would be joined on.
+  const lacks = limited || (asked === 0 && job.choice.room.activeOrd > job.told);
+  // Lower only where the client lacks something: else it still has what it had.
+  const limit = kind === "initial" || job.expanded || (lacks && asked < record.limit) ? asked : record.limit;
   const missed = [...(reading.changed.get(roomId) ?? []), ...(reading.membersChanged.get(roomId) ?? [])]
     .map((row) => ({ type: row.type, key: row.state_key ?? "" }))
     .filter(({ type, key }) => !matcher.matches(type, key));
-  const config = kind === "initial" ? matcher.state : remembered(job.known, matcher.state, missed);
+  const config = kind === "initial" ? matcher.state : remembered(job.known, matcher.state, missed, limited);
   return draft.put(roomId, { told, limit, config: draft.config(config), lazy: lazy?.users ?? [] });
 }
 
