@@ -1,5 +1,8 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { silentLogger } from "../../src/base/logger.ts";
+import { RetentionJob } from "../../src/upstream/retention.ts";
+import { HOUR } from "../support/retention-fixture.ts";
 import { RoomRoutes } from "../support/rooms.ts";
 import { type Answer, DIALECTS, type DialectName, SlidingClient } from "../support/sliding.ts";
 import { askOf, FILTERS, listsOf, type Plan, scopeOf, STATES } from "../support/sliding-plan.ts";
@@ -9,7 +12,7 @@ import { startV3, type V3Fixture } from "../support/v3.ts";
 
 /**
  * After every answer a client has of each room that it asks about what is true of it, however it came there: windows, filters and
- * configs that change, rooms that come and go, answers that are lost, restarts.
+ * configs that change, rooms that come and go, answers that are lost, restarts, history that is deleted.
  */
 
 const ROOMS = 5;
@@ -17,6 +20,7 @@ const MEMBER = "m.room.member";
 let t: V3Fixture;
 let routes: RoomRoutes;
 let count = 0;
+let clock = Date.now();
 
 beforeAll(async () => {
   t = await startV3();
@@ -43,9 +47,17 @@ const step = fc.record({
   plan: fc.nat(2),
   lost: fc.option(fc.nat(2), { freq: 4 }),
   quiet: fc.integer({ min: 0, max: 3 }).map((value) => value === 0),
-  restart: fc.integer({ min: 0, max: 30 }).map((value) => value === 0),
+  trouble: fc.integer({ min: 0, max: 40 }).map((value): Step["trouble"] => (value === 0 ? "restart" : value === 1 ? "retention" : null)),
 });
-type Step = { happenings: Happening[]; plan: number; lost: number | null; quiet: boolean; restart: boolean };
+type Step = { happenings: Happening[]; plan: number; lost: number | null; quiet: boolean; trouble: "restart" | "retention" | null };
+
+/** What nobody can ask for any more is deleted. */
+async function anHour(): Promise<void> {
+  const job = new RetentionJob({ sql: t.sql, logger: silentLogger(), sessionIdleMs: 1e12, now: () => clock });
+  await job.runOnce();
+  clock += HOUR;
+  await job.runOnce();
+}
 
 class Run {
   readonly world: SlidingWorld;
@@ -180,7 +192,8 @@ async function follow(dialect: DialectName, before: readonly Happening[], plans:
   await run.asks(planOf(0));
   for (const one of steps) {
     if (one.happenings.length > 0) await run.happens(one.happenings);
-    if (one.restart) await t.restart();
+    if (one.trouble === "restart") await t.restart();
+    if (one.trouble === "retention") await anHour();
     if (one.quiet) continue;
     if (one.lost !== null) await run.client.sync(askOf(planOf(one.lost), run.world), { pos: run.pos });
     await run.asks(planOf(one.plan));
@@ -196,7 +209,7 @@ describe.each(DIALECTS)("%s: M61 M5 M3", (dialect) => {
         fc.array(step, { minLength: 4, maxLength: 14 }),
         (before, plans, steps) => follow(dialect, before, plans, steps),
       ),
-      { numRuns: Number(process.env["FC_RUNS"] ?? 25), endOnFailure: true },
+      { numRuns: Number(process.env["FC_RUNS"] ?? 30), interruptAfterTimeLimit: 220_000 },
     );
   }, 240_000);
 });
