@@ -220,6 +220,28 @@ describe.each(DIALECTS)("%s: filters", (dialect) => {
     expect(await matching(client, { is_encrypted: false, room_types: [null] })).toEqual(["a", "i"]);
   });
 
+  it("M17: nor does it once m.direct names it, or when it is withdrawn", async () => {
+    const client = user((me) => ({ invite: { "!i:test": stripped(me, ALICE) } }));
+    const filters = [{ is_encrypted: false }, { room_types: [null] }, { not_room_types: ["m.space"] }];
+    await client.sync();
+    await deliver(client, { account_data: [direct("!i:test")] });
+    expect(await matching(client, { is_dm: true })).toEqual(["i"]);
+    for (const filter of filters) expect(await matching(client, filter)).toEqual([]);
+    await kick(client, "!i:test");
+    expect(await matching(client, {})).toEqual(["i"]);
+    for (const filter of filters) expect(await matching(client, filter)).toEqual([]);
+  });
+
+  it("M12: an invite to a room that was left before is a DM where m.direct says so", async () => {
+    const client = user({ join: { "!a:test": room() }, account_data: [direct("!a:test")] });
+    await client.sync();
+    await deliver(client, { leave: { "!a:test": { timeline: [ev.member(client.client.userId, "leave")] } } });
+    await deliver(client, { invite: { "!a:test": stripped(client.client.userId, ALICE) } });
+    expect(await matching(client, { is_dm: true })).toEqual(["a"]);
+    await deliver(client, { join: { "!a:test": { ...room(), limited: true, prev_batch: "p" } } });
+    expect(await matching(client, { is_dm: true })).toEqual(["a"]);
+  });
+
   it("M12: a room that begins to match comes into the list's window, whole; one that ceases to is told no more", async () => {
     const client = user({ join: { "!a:test": room(), "!b:test": room({}, [ev.encryption(ALICE)]) } });
     const ask = { lists: { dms: { ranges: [[0, 9]] as const, limit: 1, filters: { is_dm: true } } } };

@@ -178,6 +178,17 @@ describe.each(DIALECTS)("%s: ignored users", (dialect) => {
     expect((await client.sync({ lists: all }, { pos: second.pos })).rooms).toEqual({});
   });
 
+  it("M18: that one was withdrawn is not told either, but where the invite was", async () => {
+    const client = user((me) => ({ invite: { "!bad:test": stripped(me, MALLORY) } }));
+    const withdrawn = (by: string) => ({ timeline: [ev.member(client.client.userId, "leave", {}, { sender: by })] });
+    const told = await client.sync({ lists: all });
+    await deliver(client, { account_data: ignoring(MALLORY) });
+    await deliver(client, { leave: { "!bad:test": withdrawn(MALLORY) } });
+    expect(await listed(client)).toEqual([]);
+    expect((await client.sync({ connId: "new", subs: { "!bad:test": {} } })).rooms).toEqual({});
+    expect(JSON.stringify((await client.sync({ lists: all }, { pos: told.pos })).rooms["!bad:test"])).toContain(`"membership":"leave"`);
+  });
+
   it("M18: an invite of a room by somebody else, after one by an ignored user, is told", async () => {
     const client = user((me) => ({ invite: { "!i:test": stripped(me, MALLORY) }, account_data: ignoring(MALLORY) }));
     const first = await client.sync({ lists: all });

@@ -33,7 +33,8 @@ const MAX_LENGTH = 4096;
 export function sealPos(pos: Pos, sign: Signer): string {
   const { account, device, connId, session, state, position, e2ee, upstream } = pos;
   const data = Buffer.from(JSON.stringify([VERSION, account, device, connId, session, state, position, e2ee, upstream]));
-  return PREFIX + Buffer.concat([data, sign(labelled(data))]).toString("base64url");
+  const text = PREFIX + Buffer.concat([data, sign(labelled(data))]).toString("base64url");
+  return text.length > MAX_LENGTH && upstream !== "" ? sealPos({ ...pos, upstream: "" }, sign) : text;
 }
 
 /** null: we never issued it. */

@@ -70,7 +70,7 @@ function matchesAtom(atom: Atom, type: string, key: string): boolean {
 /**
  * What a connection remembers of a room's config after an answer: what is asked for now, and what was asked for once and did not
  * change since, so that it need not be told again when it is asked for again. `changed`: what changed and was not told. `flushed`:
- * the timeline is limited, so that the client forgets its members.
+ * after a gap a client forgets the members that it does not ask for (MSC4186, "Lazy loaded memberships").
  */
 export function remembered(
   before: RequiredState,
@@ -79,8 +79,9 @@ export function remembered(
   flushed: boolean,
 ): RequiredState {
   const asked = new Set(now.atoms.map((atom) => canonicalJson(atom)));
-  const isLost = (atom: Atom) => (flushed && reachesMembers(atom)) || changed.some(({ type, key }) => matchesAtom(atom, type, key));
-  const kept = before.atoms.filter((atom) => !asked.has(canonicalJson(atom)) && !isLost(atom));
+  const others = before.atoms.filter((atom) => !asked.has(canonicalJson(atom)));
+  const held = flushed ? others.flatMap(withoutMembers) : others;
+  const kept = held.filter((atom) => !changed.some(({ type, key }) => matchesAtom(atom, type, key)));
   const perType = new Map<string, number>();
   const bounded = kept.toReversed().filter((atom) => {
     const count = (perType.get(atom.type ?? "*") ?? 0) + 1;
@@ -88,6 +89,11 @@ export function remembered(
     return count <= MAX_KEYS;
   });
   return bounded.length === 0 ? now : { atoms: [...now.atoms, ...bounded.toReversed()], lazy: now.lazy };
+}
+
+function withoutMembers(atom: Atom): Atom[] {
+  if (atom.type === undefined) return [{ ...atom, noMembers: true }];
+  return atom.type === MEMBER ? [] : [atom];
 }
 
 function reachesMembers(atom: Atom): boolean {

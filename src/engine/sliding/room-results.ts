@@ -224,8 +224,10 @@ function note(job: RoomJob, reading: Reading, lazy: LazyMembers | undefined, dra
   if (kind === "stripped") return draft.put(roomId, { told, limit: 0, config: STRIPPED, lazy: [] });
   const asked = job.choice.config.timelineLimit;
   const limited = reading.timelines.get(roomId)?.limited === true;
-  // Lower only where the client was told that it lacks something: else it still has what it had.
-  const limit = kind === "initial" || record.config === STRIPPED || job.expanded || (limited && asked < record.limit) ? asked : record.limit;
+  // Without a timeline it is not told of events that came: it has a hole where the next ones would be joined on.
+  const lacks = limited || (asked === 0 && job.choice.room.activeOrd > job.told);
+  // Lower only where the client lacks something: else it still has what it had.
+  const limit = kind === "initial" || record.config === STRIPPED || job.expanded || (lacks && asked < record.limit) ? asked : record.limit;
   const missed = [...(reading.changed.get(roomId) ?? []), ...(reading.membersChanged.get(roomId) ?? [])]
     .map((row) => ({ type: row.type, key: row.state_key ?? "" }))
     .filter(({ type, key }) => !matcher.matches(type, key));

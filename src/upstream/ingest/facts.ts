@@ -83,6 +83,7 @@ export function computeFacts(old: RoomFacts, change: FactsChange): RoomFacts {
     is_encrypted: old.is_encrypted || change.contents.has("m.room.encryption"),
     ...(roomType === undefined ? {} : { room_type: roomType }),
     ...(roomVersion === undefined ? {} : { room_version: roomVersion }),
+    ...(old.bare && !create ? { bare: true as const } : {}),
     joined_count: counts.joined,
     invited_count: counts.invited,
     notification_count: change.notifications ?? old.notification_count,
