@@ -97,6 +97,23 @@ describe("v4: include, exclude, lazy_members", () => {
     expect(stateOf(await first(room, asked))).toEqual([...NEW_ROOM, `m.room.member|${BOB}`].toSorted());
   });
 
+  it("M41: where members are excluded, they are not fetched either", async () => {
+    const room = await follow(t, "v4", { state: [ev.member(BOB)] });
+    expect(stateOf(await first(room, { include: [{}], exclude: [{ type: "m.room.member" }] }))).toEqual(NEW_ROOM);
+    expect(t.hs.seen({ path: `/_matrix/client/v3/rooms/${encodeURIComponent(room.id)}/members` })).toHaveLength(0);
+  });
+
+  it("M41: single members are excluded", async () => {
+    const room = await follow(t, "v4", { state: [ev.member(BOB)] });
+    serveMembers(
+      t,
+      room.id,
+      [ALICE, BOB, room.me].map((user) => ev.member(user)),
+    );
+    const told = await first(room, { include: [{ type: "m.room.member" }], exclude: [{ state_key: BOB }] });
+    expect(stateOf(told)).toEqual([`m.room.member|${ALICE}`, `m.room.member|${room.me}`]);
+  });
+
   it("M41 M21: a lazy list and one of all members together: all members", async () => {
     const room = await follow(t, "v4", { state: [ev.member(BOB)], parts: { timeline: messages(1) } });
     serveMembers(
@@ -190,5 +207,20 @@ describe("unstable dialect: wildcards", () => {
     });
     expect(stateOf(told)).toEqual([...NEW_ROOM, `m.room.member|${room.me}`, "org.example.odd|a"].toSorted());
     expect(stateEvent(told, "m.room.member", BOB)).toBeUndefined();
+    serveMembers(
+      t,
+      room.id,
+      [ALICE, BOB, room.me].map((user) => ev.member(user)),
+    );
+    expect(
+      stateOf(
+        await room.anew({
+          state: [
+            ["*", "*"],
+            ["m.room.member", "*"],
+          ],
+        }),
+      ),
+    ).toHaveLength(NEW_ROOM.length + 4);
   });
 });

@@ -90,8 +90,9 @@ export function remembered(
   return bounded.length === 0 ? now : { atoms: [...now.atoms, ...bounded.toReversed()], lazy: now.lazy };
 }
 
-function reachesMembers(atom: Atom): boolean {
-  return atom.type === MEMBER || (atom.type === undefined && !atom.noMembers);
+function reachesMembers({ type, noMembers, not }: Atom): boolean {
+  if (type !== undefined ? type !== MEMBER : noMembers) return false;
+  return !not?.some((pattern) => pattern.key === undefined && (pattern.type ?? MEMBER) === MEMBER);
 }
 
 function fits(pattern: Pattern, type: string, key: string): boolean {
