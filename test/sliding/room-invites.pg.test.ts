@@ -55,7 +55,7 @@ describe.each(DIALECTS)("invites and knocks", (dialect) => {
   });
 
   const stateOfInvite = (told: RoomAnswer | undefined) =>
-    (told?.["invite_state"] as { type: string; content: Json }[]).find((event) => event.type === "m.room.member")?.content;
+    ((told?.["invite_state"] ?? []) as { type: string; content: Json }[]).find((event) => event.type === "m.room.member")?.content;
 
   it("M31: a subscription to an invite has no more of it", async () => {
     const room = await followNothing(t, dialect, CONFIG);

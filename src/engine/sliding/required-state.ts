@@ -96,8 +96,9 @@ function withoutMembers(atom: Atom): Atom[] {
   return atom.type === MEMBER ? [] : [atom];
 }
 
-function reachesMembers(atom: Atom): boolean {
-  return atom.type === MEMBER || (atom.type === undefined && !atom.noMembers);
+function reachesMembers({ type, noMembers, not }: Atom): boolean {
+  if (type !== undefined ? type !== MEMBER : noMembers) return false;
+  return !not?.some((pattern) => pattern.key === undefined && (pattern.type ?? MEMBER) === MEMBER);
 }
 
 function fits(pattern: Pattern, type: string, key: string): boolean {

@@ -4,7 +4,7 @@ import { type EventRow, rowTextInRoom } from "../../store/event-row.ts";
 import type { Hero, Membership, RoomFacts } from "../../store/room-facts.ts";
 import type { StateRow } from "../../store/state.ts";
 import type { Need } from "../../streams/stream.ts";
-import type { RoomId } from "../../wire/ids.ts";
+import type { RoomId, UserId } from "../../wire/ids.ts";
 import { LIVE, type StateDraft, STRIPPED } from "./connection-state.ts";
 import type { SlidingContext } from "./context.ts";
 import { type LazyMembers, lazyMembers } from "./lazy-members.ts";
@@ -83,14 +83,13 @@ function strippedResult(job: RoomJob, reading: Reading): RoomResult {
 
 /** null: nothing of it is new. */
 function fullResult(context: SlidingContext, dialect: Dialect, job: RoomJob, reading: Reading, lazy: LazyMembers): RoomResult | null {
-  const { roomId, matcher } = job;
+  const { roomId } = job;
   const { room, config } = job.choice;
   const timeline = reading.timelines.get(roomId);
   const events = timeline?.events ?? [];
   const limited = timeline?.limited ?? false;
   const state = stateRows(context, job, reading, lazy);
-  const ended = (reading.ended.get(roomId) ?? []).filter((row) => matcher.matches(row.type, row.state_key));
-  const stubs = ended.map(({ type, state_key }) => ({ type, state_key }));
+  const stubs = stubsOf(job, reading);
   const fields = job.kind === "initial" ? initialFields(room.facts) : changedFields(dialect, job, reading);
   if (job.kind === "delta" && fields === null && events.length + state.length + stubs.length === 0 && !limited && !hasJustLeft(job)) return null;
   const texts = (rows: readonly EventRow[]) => rows.map((row) => rowTextInRoom(row, context.device, context.now));
@@ -111,6 +110,14 @@ function fullResult(context: SlidingContext, dialect: Dialect, job: RoomJob, rea
     }),
     eventIds: events.map((row) => row.event_id),
   };
+}
+
+/** Of what is asked for, and of members that were loaded lazily. */
+function stubsOf({ roomId, matcher, record }: RoomJob, reading: Reading): StateStub[] {
+  const isLazy = (type: string, key: string) => matcher.state.lazy && type === MEMBER && record.lazy.includes(key as UserId);
+  return (reading.ended.get(roomId) ?? [])
+    .filter(({ type, state_key }) => matcher.matches(type, state_key) || isLazy(type, state_key))
+    .map(({ type, state_key }) => ({ type, state_key }));
 }
 
 /** How many of the events have just occurred. In a room that was joined meanwhile, those from before it have not. */
