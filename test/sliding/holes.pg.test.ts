@@ -61,7 +61,7 @@ describe.each(DIALECTS)("%s: nothing that a client lacks", (dialect) => {
     expect((await client.sync(asked(1), { pos: two.pos })).rooms).toEqual({});
     const three = await client.sync(asked(2, ["m.room.topic", ""]), { pos: two.pos });
     expect(stateOf(three.rooms[A])).toEqual([own, "m.room.topic|"]);
-    expect((three.rooms[A]?.["required_state"] as Json[])[0]).toMatchObject({ event_id: ban.event_id, content: { membership: "ban" } });
+    expect(three.rooms[A]?.["required_state"]).toContainEqual(expect.objectContaining({ event_id: ban.event_id }));
     expect((await client.sync(asked(2, ["m.room.topic", ""]), { pos: three.pos })).rooms).toEqual({});
   });
 
