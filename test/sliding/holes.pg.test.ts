@@ -1,7 +1,7 @@
 /** What a client lacks is never taken for told. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ev, type Json, newRoom, v2, type V2Parts } from "../support/fake-homeserver.ts";
+import { ev, newRoom, v2, type V2Parts } from "../support/fake-homeserver.ts";
 import { newcomer } from "../support/listed.ts";
 import { ids } from "../support/rooms.ts";
 import { type AskedConfig, DIALECTS, type SlidingClient, stateOf, timelineIds } from "../support/sliding.ts";

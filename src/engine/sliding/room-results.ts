@@ -78,7 +78,16 @@ export async function roomResults(
 function strippedResult(job: RoomJob, reading: Reading): RoomResult {
   const body = reading.stripped.get(job.roomId);
   const events = body === undefined ? [] : ((JSON.parse(body) as { events?: unknown }).events ?? []);
-  return { ...common(job), bumpStamp: job.choice.room.bumpOrd, stripped: JSON.stringify(events), requiredState: [], stubs: [], eventIds: [] };
+  return {
+    ...common(job),
+    // matrix-js-sdk passes over a room that it does not know and that is not initial.
+    initial: job.record.told.events === undefined,
+    bumpStamp: job.choice.room.bumpOrd,
+    stripped: JSON.stringify(events),
+    requiredState: [],
+    stubs: [],
+    eventIds: [],
+  };
 }
 
 /** null: nothing of it is new. */
