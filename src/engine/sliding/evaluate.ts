@@ -110,7 +110,7 @@ async function tell(context: SlidingContext, cache: AccountRoomsCache, head: Con
   const receipts = await tellReceipts(context, extensions.receipts, chosen, rooms, draft);
   const typing = await tellTyping(context, extensions.typing, chosen, draft);
   const deviceNews = (toDevice?.events.length ?? 0) + (e2ee?.changed.length ?? 0) + (e2ee?.left.length ?? 0);
-  const roomNews = rooms.length + accountData.global.length + accountData.rooms.size + receipts.size + typing.size;
+  const roomNews = rooms.filter((room) => !room.quiet).length + accountData.global.length + accountData.rooms.size + receipts.size + typing.size;
   return {
     answer: { lists: selection.lists, rooms, toDevice, e2ee, accountData, receipts, typing },
     news: deviceNews + roomNews > 0,
