@@ -220,6 +220,19 @@ describe.each(DIALECTS)("timelines", (dialect) => {
     }
   });
 
+  it("M37 M36: what came while the limit was 0 is not lost when it is raised again", async () => {
+    const timeline = messages(2);
+    const room = await follow(t, dialect, { config, parts: { timeline } });
+    const missed = messages(2);
+    await room.deliver({ timeline: missed });
+    await room.next({ limit: 0 });
+    const raised = await room.next();
+    expect(timelineIds(raised)).toEqual([...ids(timeline.slice(-1)), ...ids(missed)]);
+    expect(raised).toMatchObject({ unstable_expanded_timeline: true });
+    expect(await room.next({ limit: 0 })).toBeUndefined();
+    expect(await room.next()).toBeUndefined();
+  });
+
   it("M37 M36: raised from 0, the newest events come", async () => {
     const timeline = messages(3);
     const room = await follow(t, dialect, { config: { limit: 0 }, parts: { timeline } });

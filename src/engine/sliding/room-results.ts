@@ -22,6 +22,8 @@ export type RoomResult = {
   readonly initial: boolean;
   readonly expanded: boolean;
   readonly bumpStamp?: number;
+  /** There is a bump stamp and nothing else: told, but nothing to end a wait for. */
+  readonly quiet?: true;
   /** A list of stripped events: there is nothing else then. */
   readonly stripped?: string;
   readonly requiredState: readonly string[];
@@ -100,13 +102,16 @@ function fullResult(context: SlidingContext, dialect: Dialect, job: RoomJob, rea
   const state = stateRows(context, job, reading, lazy);
   const stubs = stubsOf(job, reading);
   const fields = job.kind === "initial" ? initialFields(room.facts) : changedFields(dialect, job, reading);
-  if (job.kind === "delta" && fields === null && events.length + state.length + stubs.length === 0 && !limited && !hasJustLeft(job)) return null;
+  const bumped = room.bumpOrd > job.told;
+  const quiet = job.kind === "delta" && fields === null && events.length + state.length + stubs.length === 0 && !limited && !hasJustLeft(job);
+  if (quiet && !bumped) return null;
   const texts = (rows: readonly EventRow[]) => rows.map((row) => rowTextInRoom(row, context.device, context.now));
   return {
     ...common(job),
     ...(room.membership === "join" ? fields : withoutCounts(fields)),
     ...(dialect.counts && room.membership === "join" && { counts: countsOf(room.facts) }),
-    ...((job.kind === "initial" || limited || room.bumpOrd > job.told) && { bumpStamp: room.bumpOrd }),
+    ...((job.kind === "initial" || limited || bumped) && { bumpStamp: room.bumpOrd }),
+    ...(quiet && { quiet }),
     requiredState: [...texts(state), ...ownMembership(context, job, reading)],
     stubs,
     ...(config.timelineLimit > 0 && {
