@@ -172,7 +172,7 @@ describe("bodies of the unstable dialect", () => {
     }
   });
 
-  it("M8 TestTxnIDEcho: txn_id is echoed, and only where it is there", async () => {
+  it("M8: txn_id is echoed, and only where it is there", async () => {
     const phone = fresh("unstable");
     const first = await phone.post({ txn_id: "m1" });
     expect(first.body).toMatchObject({ txn_id: "m1" });

@@ -89,7 +89,7 @@ describe.each(DIALECTS)("positions (%s)", (dialect) => {
     expect((await phone.request({ ...ALL, connId: null }, { pos: first.pos })).body).toEqual(UNKNOWN_POS);
   });
 
-  it("M2 TestMultipleConns: connections of a device know nothing of each other", async () => {
+  it("M2: connections of a device know nothing of each other", async () => {
     const one = scene(t);
     const phone = phoneOf(one);
     const [a, b] = [await phone.sync({ ...ALL, connId: "a" }), await phone.sync({ ...ALL, connId: "b" })];
@@ -128,7 +128,7 @@ describe.each(DIALECTS)("positions (%s)", (dialect) => {
     expect(timelineIds((await phone.sync(ALL, { pos: lost.pos })).rooms[one.room])).toEqual([b.event_id]);
   });
 
-  it("M3 TestTxnIDResponseBuffering: the same position with another body is computed from what was acknowledged", async () => {
+  it("M3: the same position with another body is computed from what was acknowledged", async () => {
     const one = scene(t);
     const second = `${one.room}second`;
     const phone = phoneOf(one);
