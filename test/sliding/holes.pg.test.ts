@@ -80,4 +80,18 @@ describe.each(DIALECTS)("%s: nothing that a client lacks", (dialect) => {
     expect(stateOf(three.rooms[A])).toEqual([`${MEMBER}|${BOB}`]);
     expect((await client.sync(bob, { pos: three.pos })).rooms).toEqual({});
   });
+
+  it("M39: a member that was told lazily is forgotten after a gap, also where members were not asked for when it came", async () => {
+    const first = ev.message(BOB);
+    const client = newcomer(t, dialect, { join: { [A]: { state: [...newRoom(ALICE), ev.member(BOB)], timeline: [first] } } });
+    const lazy = asked(1, [MEMBER, "$LAZY"]);
+    const one = await client.sync(lazy);
+    expect(stateOf(one.rooms[A])).toEqual([`${MEMBER}|${BOB}`]);
+    await deliver(client, { join: { [A]: { timeline: messages(2) } } });
+    const two = await client.sync(asked(1), { pos: one.pos });
+    expect(two.rooms[A]).toMatchObject({ limited: true });
+    await deliver(client, { join: { [A]: { timeline: [ev.message(BOB)] } } });
+    const three = await client.sync(lazy, { pos: two.pos });
+    expect(stateOf(three.rooms[A])).toEqual([`${MEMBER}|${BOB}`]);
+  });
 });

@@ -97,7 +97,9 @@ function isListed(room: WorldRoom, view: SlidingView, toldAt: ToldAt): boolean {
       return room.everJoined || view.rooms.has(room.id);
     case "leave":
       return room.kicked || (told !== undefined && told < room.movedAt);
-    default:
+    case "join":
+    case "invite":
+    case "knock":
       return true;
   }
 }

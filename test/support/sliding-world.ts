@@ -208,24 +208,16 @@ export class SlidingWorld {
   #made(room: WorldRoom, what: Happening["what"], who: number, value: number): MatrixEvent | null {
     const present = room.members("join").map((event) => event.sender);
     const sender = present[who % present.length] ?? this.me;
-    switch (what) {
-      case "message":
-        return ev.message(sender, `text ${value}`);
-      case "topic":
-        return ev.topic(sender, `topic ${value}`);
-      case "name":
-        return ev.name(sender, `name ${value}`);
-      case "unnamed":
-        return ev.name(sender, "");
-      case "avatar":
-        return ev.state("m.room.avatar", "", sender, value % 3 === 0 ? {} : { url: `mxc://test/${value}` });
-      case "key":
-        return ev.state("im.key", ["a", "b", BOB][value % 3] ?? "", sender, { value });
-      case "member":
-        return ev.member(other(who), ["join", "join", "leave", "invite"][value % 4], { displayname: `name ${value}` });
-      default:
-        return null;
-    }
+    const made: Partial<Record<Happening["what"], () => MatrixEvent>> = {
+      message: () => ev.message(sender, `text ${value}`),
+      topic: () => ev.topic(sender, `topic ${value}`),
+      name: () => ev.name(sender, `name ${value}`),
+      unnamed: () => ev.name(sender, ""),
+      avatar: () => ev.state("m.room.avatar", "", sender, value % 3 === 0 ? {} : { url: `mxc://test/${value}` }),
+      key: () => ev.state("im.key", ["a", "b", BOB][value % 3] ?? "", sender, { value }),
+      member: () => ev.member(other(who), ["join", "join", "leave", "invite"][value % 4], { displayname: `name ${value}` }),
+    };
+    return made[what]?.() ?? null;
   }
 
   #ephemeral(room: WorldRoom, { what, who, value }: Happening): Json[] {

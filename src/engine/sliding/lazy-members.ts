@@ -42,13 +42,13 @@ function planOf({ roomId, kind, matcher, record }: RoomJob, reading: Reading): P
   const timeline = reading.timelines.get(roomId);
   // Who is asked for by name is told by name.
   const changed = (reading.membersChanged.get(roomId) ?? []).filter((row) => !matcher.matches(MEMBER, row.user_id));
-  if (!matcher.state.lazy) {
-    const missed = new Set(changed.map((row) => row.user_id));
-    return { roomId, before: record.lazy.filter((user) => !missed.has(user)), changes: [], wanted: [] };
-  }
   // After a gap changes were missed: the client forgets its members, and so do we.
   const flushed = kind === "initial" || timeline?.limited === true;
   const before = flushed ? [] : record.lazy;
+  if (!matcher.state.lazy) {
+    const missed = new Set(changed.map((row) => row.user_id));
+    return { roomId, before: before.filter((user) => !missed.has(user)), changes: [], wanted: [] };
+  }
   const changes = flushed ? [] : changed;
   const known = new Set([...before, ...changes.map((row) => row.user_id)]);
   const wanted = neededBy(timeline).filter((user) => !known.has(user) && !matcher.matches(MEMBER, user));
