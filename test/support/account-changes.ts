@@ -19,6 +19,7 @@ export const SINGLE_CHANGES: readonly (readonly [name: string, happens: Happens]
   ["an own message of another device", (a) => sent(a.alice, a.room("dm"), "from elsewhere")],
   ["an encrypted message", (a) => sent(a.bob, a.room("encrypted"), { algorithm: KEY, ciphertext: "y" }, "m.room.encrypted")],
   ["an event that does not raise its room", (a) => sent(a.bob, a.room("crowd"), { x: 1 }, "test.other")],
+  ["a message beside those of an ignored user", (a) => sent(a.bob, a.room("with an ignored user"), "hello")],
   ["a message in a room with many members", (a) => sent(a.bob, a.room("crowd"), "hello all")],
   ["a reaction", (a) => related(a, { rel_type: "m.annotation", key: "!" }, "m.reaction")],
   ["an edit", (a) => related(a, { rel_type: "m.replace" })],
