@@ -2,16 +2,23 @@
 
 import { Ajv, type ErrorObject } from "ajv";
 import type { TSchema } from "typebox";
-import { badJson } from "../wire/errors.ts";
+import { badJson, invalidParam } from "../wire/errors.ts";
 
 const ajv = new Ajv({ coerceTypes: false, removeAdditional: false, useDefaults: false, strict: false });
 
-/** A check of bodies: throws MatrixError 400 M_BAD_JSON that names the field. */
-export function bodyCheck(schema: TSchema): (body: unknown) => void {
+/** What is wrong with a value of the right type. */
+const BOUNDS: ReadonlySet<string | undefined> = new Set(["minimum", "maxLength"]);
+
+/**
+ * A check of bodies: throws MatrixError 400 M_BAD_JSON that names the field. `bounds`: M_INVALID_PARAM where a value of the right type is
+ * out of its bounds.
+ */
+export function bodyCheck(schema: TSchema, { bounds = false }: { readonly bounds?: boolean } = {}): (body: unknown) => void {
   const validate = ajv.compile(schema);
   return (body) => {
     if (validate(body)) return;
     const error = mostSpecific(validate.errors ?? []);
+    if (bounds && BOUNDS.has(error?.keyword)) throw invalidParam(`${fieldOf(error)} ${error?.message ?? "is out of bounds"}`);
     throw badJson(fieldOf(error), error?.instancePath === "" ? rootText(error) : (error?.message ?? "has the wrong type"));
   };
 }

@@ -20,11 +20,25 @@ export type AccountRoom = {
   readonly inviter: UserId | null;
 };
 
+/** Of a room that was left so long ago that retention has deleted what was known of it; that it was left is still to be told. */
+const FORGOTTEN_FACTS: RoomFacts = {
+  is_dm: false,
+  is_encrypted: false,
+  bare: true,
+  joined_count: 0,
+  invited_count: 0,
+  notification_count: 0,
+  highlight_count: 0,
+  tags: {},
+  sources: {},
+};
+
+/** The first three are null of a room without facts. */
 type Stored = {
   room_id: RoomId;
-  membership: Membership;
-  facts: string;
-  from_ord: number;
+  membership: Membership | null;
+  facts: string | null;
+  from_ord: number | null;
   changed_ord: number;
   membership_ord: number;
   active_ord: number;
@@ -39,13 +53,13 @@ export async function readAccountRooms(db: Db, account: AccountNo, after: Positi
   const rows = await db<Stored[]>`
     select s.room_id, f.membership, f.facts, f.from_ord, s.changed_ord, s.membership_ord, s.active_ord, s.bump_ord, s.kicked, s.ever_joined, s.inviter
     from standings s
-    join room_facts f on f.account = s.account and f.room_id = s.room_id and f.to_ord = 9223372036854775807
+    left join room_facts f on f.account = s.account and f.room_id = s.room_id and f.to_ord = 9223372036854775807
     where s.account = ${account} and s.changed_ord > ${after === 0 ? -1 : after}`;
   return rows.map((row) => ({
     roomId: row.room_id,
-    membership: row.membership,
-    facts: JSON.parse(row.facts) as RoomFacts,
-    factsOrd: row.from_ord,
+    membership: row.membership ?? "leave",
+    facts: row.facts === null ? FORGOTTEN_FACTS : (JSON.parse(row.facts) as RoomFacts),
+    factsOrd: row.from_ord ?? row.membership_ord,
     changedOrd: row.changed_ord,
     membershipOrd: row.membership_ord,
     activeOrd: row.active_ord,

@@ -138,7 +138,7 @@ export async function endConnection(db: Db, session: SessionNo): Promise<void> {
 
 /**
  * The device's connections take part in the purge as one (S2): everything up to `acked` was received by their client.
- * 0 where it has received nothing yet. Deletes what nobody lacks any more. That they are in use is noted every `touchMs`.
+ * 0 where it has received nothing yet, as does more than there is: it is from before our database was restored. Deletes what nobody lacks any more. That they are in use is noted every `touchMs`.
  */
 export async function acknowledgeSliding(
   sql: Sql,
@@ -150,7 +150,7 @@ export async function acknowledgeSliding(
     with before as (select acked from sessions where device = ${ref.device} and kind = 'sliding'),
     head as (select seq from devices where device = ${ref.device})
     insert into sessions (account, device, kind, takes_part, acked)
-    select ${ref.account}, ${ref.device}, 'sliding', true, least(${acked}::bigint, head.seq) from head
+    select ${ref.account}, ${ref.device}, 'sliding', true, case when ${acked}::bigint <= head.seq then ${acked}::bigint else 0 end from head
     on conflict (device) where kind = 'sliding' do update
       set acked = greatest(sessions.acked, excluded.acked), used_at = now(), takes_part = true
       where excluded.acked > sessions.acked or sessions.used_at < now() - make_interval(secs => ${touchMs / 1000})

@@ -85,11 +85,18 @@ export async function readStripped(db: Db, account: AccountNo, roomIds: readonly
 /** A room, and after which ordinal to read of it. */
 export type RoomSpan = { readonly roomId: RoomId; readonly from: number };
 
-/** The rooms of which something changed in the span. */
-export async function roomsWithChanges(db: Db, account: AccountNo, table: "typing" | "receipts" | "account_data", span: Span): Promise<Set<RoomId>> {
-  const rows = await db<{ room_id: RoomId }[]>`
-    select distinct room_id from ${db(table)} where account = ${account} and ord > ${span.from} and ord <= ${span.to} and room_id <> ''`;
-  return new Set(rows.map((row) => row.room_id));
+/** By table the rooms of which something changed after `after`. */
+export async function roomsWithChanges(
+  db: Db,
+  account: AccountNo,
+  after: number,
+): Promise<Readonly<Record<"typing" | "receipts" | "account_data", ReadonlySet<RoomId>>>> {
+  const rows = await db<{ room_id: RoomId; source: "typing" | "receipts" | "account_data" }[]>`
+    select room_id, 'typing' as source from typing where account = ${account} and ord > ${after}
+    union select room_id, 'receipts' from receipts where account = ${account} and ord > ${after}
+    union select room_id, 'account_data' from account_data where account = ${account} and ord > ${after} and room_id <> ''`;
+  const of = (source: string) => new Set(rows.filter((row) => row.source === source).map((row) => row.room_id));
+  return { typing: of("typing"), receipts: of("receipts"), account_data: of("account_data") };
 }
 
 /** What came of each kind after each room's own ordinal, up to `to`. */

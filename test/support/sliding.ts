@@ -54,7 +54,11 @@ export class SlidingClient {
 
   /** A sync that must succeed. */
   async sync(ask: Ask = {}, options: AskOptions = {}): Promise<Answer> {
-    const reply = await this.request(ask, options);
+    return this.read(await this.request(ask, options));
+  }
+
+  /** The answer that a reply must be. */
+  read(reply: Reply): Answer {
     if (reply.status !== 200) throw new Error(`sync answered ${reply.status}: ${reply.text}`);
     return this.dialect === "v4" ? asUnstable(reply.body) : (reply.body as unknown as Answer);
   }

@@ -13,6 +13,7 @@ import { buildServer, type BuiltServer, type ServerParts } from "../../src/cli/b
 import { silentLogger, type Logger } from "../../src/base/logger.ts";
 import { SecretBox } from "../../src/base/secret-box.ts";
 import type { EngineOptions } from "../../src/engine/engine.ts";
+import type { SlidingOptions } from "../../src/engine/sliding/sliding-engine.ts";
 import type { Sql } from "../../src/store/db.ts";
 import { freshDatabase, type TestDatabase } from "./database.ts";
 import { type FakeHomeserver, type Json, startFakeHomeserver, v2 } from "./fake-homeserver.ts";
@@ -80,6 +81,7 @@ export type V3Options = {
   readonly logger?: Logger;
   readonly database?: TestDatabase;
   readonly engine?: Partial<EngineOptions>;
+  readonly sliding?: Partial<SlidingOptions>;
   readonly supervision?: ServerParts["supervision"];
 };
 
@@ -112,6 +114,7 @@ export class V3Fixture {
       version: "test",
       logger: this.#options.logger ?? silentLogger(),
       ...(this.#options.engine && { engine: this.#options.engine }),
+      ...(this.#options.sliding && { sliding: this.#options.sliding }),
       ...(this.#options.supervision && { supervision: this.#options.supervision }),
     });
     this.url = await this.#server.listen({ host: "127.0.0.1", port: 0 });

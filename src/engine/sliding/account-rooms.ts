@@ -23,13 +23,22 @@ const MAX_ROOMS = 200_000;
 export class AccountRoomsCache {
   readonly #versions = new LRUCache<AccountNo, Version>({ maxSize: MAX_ROOMS, sizeCalculation: (version) => version.byId.size + 1 });
 
-  /** The account's rooms as `tx` sees them, whose position and count of forgotten rooms these are. */
-  async read(tx: Tx, account: AccountNo, at: { readonly position: Position; readonly forgotten: number }): Promise<AccountRooms> {
+  /**
+   * The account's rooms as `tx` sees them. What changed is asked for at once, together with `head`, which says for which position
+   * and count of forgotten rooms that is; null: there is no such account.
+   */
+  async read(
+    tx: Tx,
+    account: AccountNo,
+    head: Promise<{ readonly position: Position; readonly forgotten: number } | null>,
+  ): Promise<AccountRooms | null> {
     const known = this.#versions.get(account);
-    const usable = known?.forgotten === at.forgotten && known.position <= at.position ? known : undefined;
-    if (usable?.position === at.position) return usable;
-    const changed = await readAccountRooms(tx, account, usable?.position ?? 0);
-    const version = { ...merged(usable, changed), position: at.position, forgotten: at.forgotten };
+    const [at, changed] = await Promise.all([head, readAccountRooms(tx, account, known?.position ?? 0)]);
+    if (!at) return null;
+    const usable = known?.forgotten === at.forgotten && known.position <= at.position;
+    if (usable && known.position === at.position) return known;
+    const rooms = usable ? merged(known, changed) : merged(undefined, known ? await readAccountRooms(tx, account, 0) : changed);
+    const version = { ...rooms, position: at.position, forgotten: at.forgotten };
     // Another evaluation may have been quicker, with a later moment.
     const newest = this.#versions.get(account);
     if (!newest || newest.forgotten !== at.forgotten || newest.position < at.position) this.#versions.set(account, version);

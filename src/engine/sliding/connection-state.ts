@@ -20,6 +20,9 @@ export type RoomStream = (typeof STREAMS)[number];
 /** Told up to the position that the state belongs to. */
 export const LIVE = -1;
 
+/** In place of a config: the room was last told as an invite or a knock, so that there is nothing that could grow. */
+export const STRIPPED = -1;
+
 /** LIVE, or the position up to which it was told; undefined: never. */
 export type Told = number | undefined;
 
@@ -27,7 +30,7 @@ export type RoomRecord = {
   readonly told: Readonly<Partial<Record<RoomStream, number>>>;
   /** The timeline limit with which the newest events were told. */
   readonly limit: number;
-  /** Index into `configs`: see `remembered`. */
+  /** Index into `configs`: see `remembered`. Or STRIPPED. */
   readonly config: number;
   /** Whose member events were told lazily and are still the present ones, oldest told first. */
   readonly lazy: readonly UserId[];
@@ -45,7 +48,7 @@ export type ConnectionState = {
 };
 
 export const NOTHING_TOLD: ConnectionState = { rooms: new Map(), configs: [], global: undefined, e2ee: false, sticky: new Map() };
-const NO_RECORD: RoomRecord = { told: {}, limit: 0, config: -1, lazy: [] };
+const NO_RECORD: RoomRecord = { told: {}, limit: 0, config: STRIPPED, lazy: [] };
 
 /** A state with its number, and how it is stored. */
 export type NumberedState = {
@@ -84,16 +87,6 @@ export class StateDraft {
 
   get global(): Told {
     return this.#global;
-  }
-
-  get e2ee(): boolean {
-    return this.#e2ee;
-  }
-
-  /** Whether anything of a stream was told yet, of any room. */
-  hasTold(stream: RoomStream): boolean {
-    for (const record of this.#rooms.values()) if (record.told[stream] !== undefined) return true;
-    return false;
   }
 
   room(roomId: RoomId): RoomRecord {

@@ -11,6 +11,8 @@ export type SlidingContext = {
   /** The position of the request; 0: it has none. */
   readonly from: Position;
   readonly to: Position;
+  /** The request's position stands behind the homeserver's first answer: what came after it has just occurred. */
+  readonly live: boolean;
   /** The newest upstream token: a `prev_batch` that stands behind every event. */
   readonly upstreamSince: string;
   readonly ignored: readonly UserId[];

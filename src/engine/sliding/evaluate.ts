@@ -1,16 +1,18 @@
 /** One evaluation of a sliding sync request: what there is to tell now, read in one moment of the database. */
 
-import { type ConnectionHead, readConnectionHead } from "../../store/connections.ts";
+import { readConnectionHead } from "../../store/connections.ts";
 import { readTx, type Sql } from "../../store/db.ts";
+import { roomsWithChanges } from "../../store/ephemeral.ts";
 import { roomsWithAllMembers } from "../../store/members.ts";
 import { needKey, type Need } from "../../streams/stream.ts";
-import type { AccountNo, DeviceNo, Position } from "../../wire/ids.ts";
+import type { AccountNo, DeviceNo, Position, RoomId } from "../../wire/ids.ts";
 import type { AccountRoomsCache } from "./account-rooms.ts";
 import { type ConnectionState, LIVE, StateDraft } from "./connection-state.ts";
 import type { SlidingContext } from "./context.ts";
-import { type AccountDataResult, tellAccountData } from "./extensions/account-data.ts";
-import { type E2eeResult, tellE2ee, tellToDevice, type ToDeviceResult } from "./extensions/device.ts";
-import { type ReceiptsResult, tellReceipts } from "./extensions/receipts.ts";
+import { noteGlobal, readGlobal, type RoomAccountData, tellRoomAccountData } from "./extensions/account-data.ts";
+import { type E2eeResult, readE2ee, readQueue, type ToDeviceResult } from "./extensions/device.ts";
+import { readChangedReceipts, type ReceiptsResult, tellReceipts } from "./extensions/receipts.ts";
+import { scopedRooms } from "./extensions/scoped.ts";
 import { tellTyping, type TypingResult } from "./extensions/typing.ts";
 import type { Pos } from "./pos.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
@@ -37,7 +39,7 @@ export type SlidingAnswer = {
   /** null or empty where the extension is not enabled or has nothing to tell. */
   readonly toDevice: ToDeviceResult | null;
   readonly e2ee: E2eeResult | null;
-  readonly accountData: AccountDataResult;
+  readonly accountData: { readonly global: readonly string[]; readonly rooms: RoomAccountData };
   readonly receipts: ReceiptsResult;
   readonly typing: TypingResult;
 };
@@ -67,51 +69,92 @@ export type SlidingOutcome = {
 export type NoOutcome = "gone" | "ahead";
 
 export function evaluateSliding(sql: Sql, cache: AccountRoomsCache, question: SlidingQuestion, now: number): Promise<SlidingOutcome | NoOutcome> {
+  const { account, device, pos, state } = question;
+  const draft = new StateDraft(state);
+  const body = mergeSticky(question.body, state, draft);
   return readTx(sql, async (tx) => {
-    const { account, device, pos } = question;
-    const head = await readConnectionHead(tx, device, pos.session);
-    if (!head) return "gone";
+    const opening = { tx, account, device, from: pos.position };
+    const opened = await open(opening, cache, question, body);
+    if (!opened) return "gone";
+    const { head } = opened;
     if (head.position < pos.position || head.deviceSeq < pos.e2ee) return "ahead";
     const context: SlidingContext = {
-      tx,
-      account,
-      device,
+      ...opening,
       userId: head.userId,
-      from: pos.position,
       to: head.position,
+      live: pos.upstream !== "",
       upstreamSince: head.upstreamSince,
       ignored: head.ignored,
       tried: question.tried,
       now,
     };
-    return tell(context, cache, head, question);
+    return tell(context, opened, { ...question, body }, draft);
   });
 }
 
-async function tell(context: SlidingContext, cache: AccountRoomsCache, head: ConnectionHead, question: SlidingQuestion): Promise<SlidingOutcome> {
-  const { pos, dialect } = question;
-  const draft = new StateDraft(question.state);
-  const body = mergeSticky(question.body, question.state, draft);
-  const { extensions } = body;
-  // What belongs to the device does not wait for the rooms.
-  const [toDevice, e2ee, selection] = await Promise.all([
-    tellToDevice(context, extensions.toDevice),
-    tellE2ee(context, extensions.e2ee === true, pos.e2ee, head.deviceSeq, draft),
-    select(context, cache, head, question, body),
+type Opened = NonNullable<Awaited<ReturnType<typeof open>>>;
+
+/** All that can be read without knowing what else there is: one round trip. null: the connection is gone. */
+async function open(
+  opening: Pick<SlidingContext, "tx" | "account" | "device" | "from">,
+  cache: AccountRoomsCache,
+  { pos, state }: SlidingQuestion,
+  { lists, subscriptions, extensions }: SlidingBody,
+) {
+  const { tx, account, device, from } = opening;
+  const heading = readConnectionHead(tx, device, pos.session);
+  // A request for extensions alone costs no look at the rooms.
+  const isAboutRooms = lists.size > 0 || subscriptions.size > 0 || state.rooms.size > 0;
+  const [head, rooms, changed, global, queue, e2ee] = await Promise.all([
+    heading,
+    isAboutRooms ? cache.read(tx, account, heading) : null,
+    from > 0 && isAboutRooms ? roomsWithChanges(tx, account, from) : UNCHANGED,
+    readGlobal(opening, extensions.accountData, state.global),
+    readQueue(opening, extensions.toDevice),
+    // No device lists at first: a client then takes all it knows for outdated.
+    readE2ee(opening, extensions.e2ee === true, state.e2ee ? pos.e2ee : null),
   ]);
-  const { jobs, needs: memberNeeds } = await jobsOf(context, selection, draft, question.state);
-  const { rooms, needs } = memberNeeds.length > 0 ? { rooms: [], needs: memberNeeds } : await roomResults(context, dialect, jobs, draft);
-  if (selection.rooms) leaveBehind(selection.rooms, selection.chosen, draft, pos.position);
-  for (const roomId of selection.chosen.keys()) if (draft.room(roomId).told.events !== undefined) draft.tell(roomId, "events", LIVE);
-  const chosen = [...selection.chosen.values()];
-  // One after the other: each changes the draft of where its stream is.
-  const accountData = await tellAccountData(context, extensions.accountData, chosen, draft);
-  const receipts = await tellReceipts(context, extensions.receipts, chosen, rooms, draft);
-  const typing = await tellTyping(context, extensions.typing, chosen, draft);
+  if (!head) return null;
+  const asked = extensions.toDevice;
+  // What acknowledges more than there is was from before our database was restored, and is worth nothing.
+  const toDevice = asked && asked.since > head.deviceSeq ? await readQueue(opening, { ...asked, since: 0 }) : queue;
+  return { head, rooms, changed, global, toDevice, e2ee };
+}
+
+const UNCHANGED = { typing: new Set<RoomId>(), receipts: new Set<RoomId>(), account_data: new Set<RoomId>() };
+
+async function tell(
+  context: SlidingContext,
+  { head, rooms: all, changed, global, toDevice, e2ee }: Opened,
+  { pos, dialect, body, state }: SlidingQuestion,
+  draft: StateDraft,
+): Promise<SlidingOutcome> {
+  const { tx, account, ignored, from } = context;
+  const { extensions } = body;
+  const { lists, chosen } = all ? await selectRooms({ tx, account, rooms: all, ignored, state, from }, body) : NOTHING_SELECTED;
+  const { jobs, needs: memberNeeds } = await jobsOf(context, chosen, draft, state);
+  const choices = [...chosen.values()];
+  const joined = choices.filter(({ room }) => room.membership === "join");
+  const scoped = {
+    accountData: scopedRooms("accountData", extensions.accountData, choices, draft, changed.account_data, from),
+    receipts: scopedRooms("receipts", extensions.receipts, joined, draft, changed.receipts, from),
+    typing: scopedRooms("typing", extensions.typing, joined, draft, changed.typing, from),
+  };
+  noteGlobal(context, extensions.accountData, draft);
+  if (e2ee) draft.setE2ee(true);
+  const [{ rooms, needs }, roomData, changedReceipts, typing] = await Promise.all([
+    memberNeeds.length > 0 ? { rooms: [], needs: memberNeeds } : roomResults(context, dialect, jobs, draft),
+    tellRoomAccountData(context, scoped.accountData),
+    readChangedReceipts(context, scoped.receipts),
+    tellTyping(context, scoped.typing),
+  ]);
+  const receipts = await tellReceipts(context, extensions.receipts, joined, scoped.receipts, rooms, changedReceipts);
+  if (all) leaveBehind(all, chosen, draft, from);
+  for (const roomId of chosen.keys()) if (draft.room(roomId).told.events !== undefined) draft.tell(roomId, "events", LIVE);
   const deviceNews = (toDevice?.events.length ?? 0) + (e2ee?.changed.length ?? 0) + (e2ee?.left.length ?? 0);
-  const roomNews = rooms.length + accountData.global.length + accountData.rooms.size + receipts.size + typing.size;
+  const roomNews = rooms.length + global.length + roomData.size + receipts.size + typing.size;
   return {
-    answer: { lists: selection.lists, rooms, toDevice, e2ee, accountData, receipts, typing },
+    answer: { lists, rooms, toDevice, e2ee, accountData: { global, rooms: roomData }, receipts, typing },
     news: deviceNews + roomNews > 0,
     needs,
     position: context.to,
@@ -124,23 +167,11 @@ async function tell(context: SlidingContext, cache: AccountRoomsCache, head: Con
   };
 }
 
-/** A request for extensions alone costs no look at the rooms. */
-async function select(
-  context: SlidingContext,
-  cache: AccountRoomsCache,
-  head: ConnectionHead,
-  { state }: SlidingQuestion,
-  body: SlidingBody,
-): Promise<Selection & { rooms: Awaited<ReturnType<AccountRoomsCache["read"]>> | null }> {
-  if (body.lists.size === 0 && body.subscriptions.size === 0 && state.rooms.size === 0) return { lists: new Map(), chosen: new Map(), rooms: null };
-  const { tx, account, ignored, from } = context;
-  const rooms = await cache.read(tx, account, head);
-  return { ...(await selectRooms({ tx, account, rooms, ignored, state, from }, body)), rooms };
-}
+const NOTHING_SELECTED: Selection = { lists: new Map(), chosen: new Map() };
 
 async function jobsOf(
   context: SlidingContext,
-  { chosen }: Selection,
+  chosen: Selection["chosen"],
   draft: StateDraft,
   state: ConnectionState,
 ): Promise<{ jobs: RoomJob[]; needs: Need[] }> {

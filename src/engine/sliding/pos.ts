@@ -7,11 +7,13 @@
  */
 
 import { timingSafeEqual } from "node:crypto";
-import type { AccountNo, Position, SessionNo } from "../../wire/ids.ts";
+import type { AccountNo, DeviceNo, Position, SessionNo } from "../../wire/ids.ts";
 import type { Signer } from "../token.ts";
 
 export type Pos = {
   readonly account: AccountNo;
+  readonly device: DeviceNo;
+  readonly connId: string;
   readonly session: SessionNo;
   /** connection_states.state; 0: nothing was told yet. */
   readonly state: number;
@@ -29,9 +31,10 @@ const VERSION = 1;
 const MAX_LENGTH = 4096;
 
 export function sealPos(pos: Pos, sign: Signer): string {
-  const { account, session, state, position, e2ee, upstream } = pos;
-  const data = Buffer.from(JSON.stringify([VERSION, account, session, state, position, e2ee, upstream]));
-  return PREFIX + Buffer.concat([data, sign(labelled(data))]).toString("base64url");
+  const { account, device, connId, session, state, position, e2ee, upstream } = pos;
+  const data = Buffer.from(JSON.stringify([VERSION, account, device, connId, session, state, position, e2ee, upstream]));
+  const text = PREFIX + Buffer.concat([data, sign(labelled(data))]).toString("base64url");
+  return text.length > MAX_LENGTH && upstream !== "" ? sealPos({ ...pos, upstream: "" }, sign) : text;
 }
 
 /** null: we never issued it. */
@@ -44,16 +47,18 @@ export function openPos(text: string, sign: Signer): Pos | null {
   const data = bytes.subarray(0, -macLength);
   if (!timingSafeEqual(bytes.subarray(-macLength), sign(labelled(data)))) return null;
   // Only sealPos wrote what passes the check, so its shape is known.
-  const [version, account, session, state, position, e2ee, upstream] = JSON.parse(data.toString()) as [
+  const [version, account, device, connId, session, state, position, e2ee, upstream] = JSON.parse(data.toString()) as [
     number,
     AccountNo,
+    DeviceNo,
+    string,
     SessionNo,
     number,
     Position,
     number,
     string,
   ];
-  return version === VERSION ? { account, session, state, position, e2ee, upstream } : null;
+  return version === VERSION ? { account, device, connId, session, state, position, e2ee, upstream } : null;
 }
 
 /** Whether a text is meant to be one of our positions. */

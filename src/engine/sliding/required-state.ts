@@ -69,15 +69,19 @@ function matchesAtom(atom: Atom, type: string, key: string): boolean {
 
 /**
  * What a connection remembers of a room's config after an answer: what is asked for now, and what was asked for once and did not
- * change since, so that it need not be told again when it is asked for again. `changed`: what changed and was not told.
+ * change since, so that it need not be told again when it is asked for again. `changed`: what changed and was not told. `flushed`:
+ * after a gap a client forgets the members that it does not ask for (MSC4186, "Lazy loaded memberships").
  */
 export function remembered(
   before: RequiredState,
   now: RequiredState,
   changed: readonly { readonly type: string; readonly key: string }[],
+  flushed: boolean,
 ): RequiredState {
   const asked = new Set(now.atoms.map((atom) => canonicalJson(atom)));
-  const kept = before.atoms.filter((atom) => !asked.has(canonicalJson(atom)) && !changed.some(({ type, key }) => matchesAtom(atom, type, key)));
+  const others = before.atoms.filter((atom) => !asked.has(canonicalJson(atom)));
+  const held = flushed ? others.flatMap(withoutMembers) : others;
+  const kept = held.filter((atom) => !changed.some(({ type, key }) => matchesAtom(atom, type, key)));
   const perType = new Map<string, number>();
   const bounded = kept.toReversed().filter((atom) => {
     const count = (perType.get(atom.type ?? "*") ?? 0) + 1;
@@ -87,13 +91,22 @@ export function remembered(
   return bounded.length === 0 ? now : { atoms: [...now.atoms, ...bounded.toReversed()], lazy: now.lazy };
 }
 
+function withoutMembers(atom: Atom): Atom[] {
+  if (atom.type === undefined) return [{ ...atom, noMembers: true }];
+  return atom.type === MEMBER ? [] : [atom];
+}
+
+function reachesMembers(atom: Atom): boolean {
+  return atom.type === MEMBER || (atom.type === undefined && !atom.noMembers);
+}
+
 function fits(pattern: Pattern, type: string, key: string): boolean {
   return (pattern.type === undefined || pattern.type === type) && (pattern.key === undefined || pattern.key === key);
 }
 
 function compile(state: RequiredState, key: string): StateMatcher {
   const { atoms } = state;
-  const members = atoms.filter((atom) => atom.type === MEMBER || (atom.type === undefined && !atom.noMembers));
+  const members = atoms.filter(reachesMembers);
   const pairs = atoms.filter((atom) => atom.type !== MEMBER).map((atom) => [atom.type ?? "*", atom.key ?? "*"] as const);
   return {
     state,

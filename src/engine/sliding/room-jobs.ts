@@ -2,7 +2,7 @@
 
 import type { RoomId } from "../../wire/ids.ts";
 import type { AccountRooms } from "./account-rooms.ts";
-import { LIVE, type RoomRecord, type StateDraft, toldUpTo } from "./connection-state.ts";
+import { LIVE, type RoomRecord, type StateDraft, STRIPPED, toldUpTo } from "./connection-state.ts";
 import { matcherOf, NO_STATE, type RequiredState, type StateMatcher } from "./required-state.ts";
 import type { ChosenRoom } from "./select.ts";
 
@@ -51,7 +51,7 @@ export function roomJobs(
     const isInitial = told === undefined || anew;
     const changed = told === undefined || room.changedOrd > told;
     const grown = !isStripped && !isInitial && matcher.key !== matcherOf(known).key && grows(matcher, known);
-    const expanded = !isStripped && !isInitial && choice.config.timelineLimit > record.limit;
+    const expanded = !isStripped && !isInitial && record.config !== STRIPPED && choice.config.timelineLimit > record.limit;
     if (isStripped ? !changed : !isInitial && !changed && !grown && !expanded) continue;
     const kind: JobKind = isStripped ? "stripped" : isInitial ? "initial" : "delta";
     jobs.push({ choice, roomId, kind, told: isInitial ? 0 : told, record, changed, matcher, known, grown, expanded });

@@ -31,7 +31,7 @@ export type Reading = {
   /** State that changed after `told`, whether it is asked for or not. No members. */
   readonly changed: ReadonlyMap<RoomId, readonly StateRow[]>;
   readonly ended: ReadonlyMap<RoomId, readonly { readonly type: string; readonly state_key: string }[]>;
-  /** Members that are asked for by name: of initial and grown rooms. The user's own where the user has left. */
+  /** Members that are asked for: by name, and of initial and grown rooms all. The user's own where the user has left. */
   readonly members: ReadonlyMap<RoomId, readonly MemberRow[]>;
   /** Members that changed after `told`. */
   readonly membersChanged: ReadonlyMap<RoomId, readonly MemberRow[]>;
@@ -166,7 +166,8 @@ async function askedState(context: SlidingContext, jobs: readonly RoomJob[]): Pr
 async function namedMembers(context: SlidingContext, jobs: readonly RoomJob[]): Promise<MemberRow[]> {
   const asked = jobs.filter((job) => job.kind === "initial" || job.grown);
   const all = asked.filter((job) => job.matcher.allMembers).map((job) => ({ roomId: job.roomId, at: context.to }));
-  const named = asked
+  // Those by name also of others: who was not known before is told when he is, though nothing of him changed.
+  const named = jobs
     .filter((job) => !job.matcher.allMembers)
     .flatMap((job) => job.matcher.memberKeys.map((userId) => ({ roomId: job.roomId, userId })));
   const left = jobs.filter((job) => job.choice.room.membership !== "join").map((job) => ({ roomId: job.roomId, userId: context.userId }));

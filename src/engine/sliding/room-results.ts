@@ -5,13 +5,13 @@ import type { Hero, Membership, RoomFacts } from "../../store/room-facts.ts";
 import type { StateRow } from "../../store/state.ts";
 import type { Need } from "../../streams/stream.ts";
 import type { RoomId } from "../../wire/ids.ts";
-import { LIVE, type StateDraft } from "./connection-state.ts";
+import { LIVE, type StateDraft, STRIPPED } from "./connection-state.ts";
 import type { SlidingContext } from "./context.ts";
 import { type LazyMembers, lazyMembers } from "./lazy-members.ts";
 import type { Dialect } from "./request.ts";
 import { matcherOf, remembered } from "./required-state.ts";
 import type { RoomJob } from "./room-jobs.ts";
-import { type Reading, readRooms } from "./room-reading.ts";
+import { type Reading, readRooms, type ReadTimeline } from "./room-reading.ts";
 
 /** What may be absent did not change, or of an initial room is not there; null: it is there no more. Texts are JSON. */
 export type RoomResult = {
@@ -89,28 +89,40 @@ function fullResult(context: SlidingContext, dialect: Dialect, job: RoomJob, rea
   const events = timeline?.events ?? [];
   const limited = timeline?.limited ?? false;
   const state = stateRows(context, job, reading, lazy);
-  const stubs = (reading.ended.get(roomId) ?? []).filter((row) => matcher.matches(row.type, row.state_key));
+  const ended = (reading.ended.get(roomId) ?? []).filter((row) => matcher.matches(row.type, row.state_key));
+  const stubs = ended.map(({ type, state_key }) => ({ type, state_key }));
   const fields = job.kind === "initial" ? initialFields(room.facts) : changedFields(dialect, job, reading);
-  const left = ownLeave(context, job, state);
-  if (job.kind === "delta" && fields === null && events.length + state.length + stubs.length + left.length === 0 && !limited) return null;
+  if (job.kind === "delta" && fields === null && events.length + state.length + stubs.length === 0 && !limited && !hasJustLeft(job)) return null;
   const texts = (rows: readonly EventRow[]) => rows.map((row) => rowTextInRoom(row, context.device, context.now));
   return {
     ...common(job),
     ...(room.membership === "join" ? fields : withoutCounts(fields)),
     ...(dialect.counts && room.membership === "join" && { counts: countsOf(room.facts) }),
     ...((job.kind === "initial" || limited || room.bumpOrd > job.told) && { bumpStamp: room.bumpOrd }),
-    requiredState: [...texts(state), ...left],
+    requiredState: [...texts(state), ...ownMembership(context, job, reading)],
     stubs,
     ...(config.timelineLimit > 0 && {
       timeline: {
         events: texts(events),
         limited,
         prevBatch: timeline?.prevBatch ?? context.upstreamSince,
-        live: context.from === 0 ? 0 : events.filter((row) => (row.ord ?? 0) > context.from).length,
+        live: liveOf(context, job, events),
       },
     }),
     eventIds: events.map((row) => row.event_id),
   };
+}
+
+/** How many of the events have just occurred. In a room that was joined meanwhile, those from before it have not. */
+function liveOf(context: SlidingContext, { choice, kind }: RoomJob, events: ReadTimeline["events"]): number {
+  if (!context.live) return 0;
+  const fresh = events.filter((row) => (row.ord ?? 0) > context.from);
+  if (kind !== "initial" || choice.room.membershipOrd <= context.from) return fresh.length;
+  const isOwn = (row: EventRow) => row.type === MEMBER && row.state_key === context.userId;
+  const membership = (row: EventRow) => (JSON.parse(row.body) as { content?: { membership?: unknown } }).content?.membership;
+  const away = fresh.findLastIndex((row) => isOwn(row) && membership(row) !== "join");
+  const joined = fresh.findIndex((row, index) => index > away && isOwn(row));
+  return fresh.length - Math.max(0, joined);
 }
 
 function common({ choice, kind, expanded, roomId }: RoomJob) {
@@ -172,28 +184,35 @@ function stateRows(context: SlidingContext, job: RoomJob, reading: Reading, lazy
   const known = matcherOf(job.known);
   const rows = new Map<string, StateRow>();
   const add = (row: StateRow) => void rows.set(`${row.type} ${row.state_key}`, row);
+  // Of a room that the user is not in, the own membership is told by ownMembership.
+  const isOwn = (row: StateRow) => job.choice.room.membership !== "join" && row.type === MEMBER && row.state_key === context.userId;
   for (const row of [...(reading.state.get(roomId) ?? []), ...(reading.members.get(roomId) ?? [])]) {
     const [type, key] = [row.type, row.state_key ?? ""];
-    if (hasJustLeft(job) && type === MEMBER && key === context.userId) add(row);
-    else if (matcher.matches(type, key) && (kind === "initial" || !known.matches(type, key))) add(row);
+    if (matcher.matches(type, key) && (kind === "initial" || !known.matches(type, key) || row.from_ord > job.told)) add(row);
   }
   for (const row of [...(reading.changed.get(roomId) ?? []), ...(reading.membersChanged.get(roomId) ?? [])]) {
     if (matcher.matches(row.type, row.state_key ?? "")) add(row);
   }
-  const named = [...rows.values()].sort((a, b) => compareText(a.type, b.type) || compareText(a.state_key ?? "", b.state_key ?? ""));
-  return [...named, ...lazy.rows.filter((row) => !rows.has(`${row.type} ${row.state_key}`))];
+  const named = [...rows.values()]
+    .filter((row) => !isOwn(row))
+    .sort((a, b) => compareText(a.type, b.type) || compareText(a.state_key ?? "", b.state_key ?? ""));
+  return [...named, ...lazy.rows.filter((row) => !isOwn(row) && !rows.has(`${row.type} ${row.state_key}`))];
 }
 
-/** A client takes a room for joined unless it is told the own member event that says otherwise. */
 function hasJustLeft({ choice, kind, told }: RoomJob): boolean {
   return choice.room.membership !== "join" && (kind === "initial" || choice.room.membershipOrd > told);
 }
 
-/** Where the homeserver did not tell how the user left, an event in its place: with an id that no homeserver gives. */
-function ownLeave(context: SlidingContext, job: RoomJob, state: readonly StateRow[]): string[] {
-  const me = context.userId;
-  if (!hasJustLeft(job) || state.some((row) => row.type === MEMBER && row.state_key === me)) return [];
+/**
+ * A client takes a room for joined unless it is told the own member event that says otherwise, whenever it is told anything of it.
+ * Where the homeserver did not tell how the user left, an event in its place: with an id that no homeserver gives.
+ */
+function ownMembership(context: SlidingContext, job: RoomJob, reading: Reading): string[] {
   const { membership, membershipOrd } = job.choice.room;
+  if (membership === "join") return [];
+  const me = context.userId;
+  const row = reading.members.get(job.roomId)?.find((member) => member.user_id === me && member.membership === membership);
+  if (row) return [rowTextInRoom(row, context.device, context.now)];
   const event_id = `$syncv3-${membership}-${membershipOrd}`;
   return [JSON.stringify({ type: MEMBER, state_key: me, sender: me, event_id, origin_server_ts: context.now, content: { membership } })];
 }
@@ -201,16 +220,18 @@ function ownLeave(context: SlidingContext, job: RoomJob, state: readonly StateRo
 /** The connection has been told. */
 function note(job: RoomJob, reading: Reading, lazy: LazyMembers | undefined, draft: StateDraft): void {
   const { roomId, record, kind, matcher } = job;
-  const told = { ...record.told, events: LIVE };
-  if (kind === "stripped") return draft.put(roomId, { told, limit: 0, config: -1, lazy: [] });
+  const told = { ...draft.room(roomId).told, events: LIVE };
+  if (kind === "stripped") return draft.put(roomId, { told, limit: 0, config: STRIPPED, lazy: [] });
   const asked = job.choice.config.timelineLimit;
   const limited = reading.timelines.get(roomId)?.limited === true;
-  // Lower only where the client was told that it lacks something: else it still has what it had.
-  const limit = kind === "initial" || job.expanded || (limited && asked < record.limit) ? asked : record.limit;
+  // Without a timeline it is not told of events that came: it has a hole where the next ones would be joined on.
+  const lacks = limited || (asked === 0 && job.choice.room.activeOrd > job.told);
+  // Lower only where the client lacks something: else it still has what it had.
+  const limit = kind === "initial" || record.config === STRIPPED || job.expanded || (lacks && asked < record.limit) ? asked : record.limit;
   const missed = [...(reading.changed.get(roomId) ?? []), ...(reading.membersChanged.get(roomId) ?? [])]
     .map((row) => ({ type: row.type, key: row.state_key ?? "" }))
     .filter(({ type, key }) => !matcher.matches(type, key));
-  const config = kind === "initial" ? matcher.state : remembered(job.known, matcher.state, missed);
+  const config = kind === "initial" ? matcher.state : remembered(job.known, matcher.state, missed, limited);
   return draft.put(roomId, { told, limit, config: draft.config(config), lazy: lazy?.users ?? [] });
 }
 

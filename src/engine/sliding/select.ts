@@ -98,18 +98,23 @@ function isListed(asking: Asking, room: AccountRoom): boolean {
     case "ban":
       return room.everJoined || wasTold(asking, room);
     case "leave":
-      return room.kicked || isNewlyLeft(asking, room);
+      return wasKicked(asking, room) || isNewlyLeft(asking, room);
   }
 }
 
 /** What a subscription may name: a room that the user is or was in, or was invited to. */
 function isAccessible(asking: Asking, room: AccountRoom): boolean {
-  if (room.membership === "leave" || room.membership === "ban") return room.everJoined || room.kicked || wasTold(asking, room);
+  if (room.membership === "leave" || room.membership === "ban") return room.everJoined || wasKicked(asking, room) || wasTold(asking, room);
   return room.membership === "join" || !isIgnored(asking, room);
 }
 
 function isIgnored(asking: Asking, room: AccountRoom): boolean {
   return room.inviter !== null && asking.ignored.includes(room.inviter);
+}
+
+/** Nobody is told of an invite by an ignored user by its being withdrawn. */
+function wasKicked(asking: Asking, room: AccountRoom): boolean {
+  return room.kicked && (room.everJoined || !isIgnored(asking, room));
 }
 
 function wasTold({ state }: Asking, room: AccountRoom): boolean {

@@ -119,7 +119,7 @@ export class SlidingEngine {
     const { sql, feed, sign, options } = this.#deps;
     const arrival = this.#arrivals.next();
     const pos = request.pos === null ? null : openPos(request.pos, sign);
-    if (request.pos !== null && pos?.account !== request.account) throw unknownPos();
+    if (request.pos !== null && !isOf(pos, request)) throw unknownPos();
     // Listens from its arrival on: nothing is missed between the first look and the wait.
     let session = pos?.session;
     const waiter = new Waiter(feed, request.account, (wake) => meaningOf(wake, request, session, arrival), [request.signal, this.#draining.signal]);
@@ -141,7 +141,7 @@ export class SlidingEngine {
     const { account, device, connId } = request;
     const { session, replaced } = await createConnection(sql, { account, device, connId }, options.connectionsPerDevice);
     for (const old of replaced) feed.publish({ type: "session", account, session: old, request: LAST_ARRIVAL });
-    const first: Pos = { account, session, state: 0, position: 0 as Position, e2ee: 0, upstream: "" };
+    const first: Pos = { account, device, connId, session, state: 0, position: 0 as Position, e2ee: 0, upstream: "" };
     return { pos: first, state: await this.#stateOf(session, 0) };
   }
 
@@ -224,6 +224,11 @@ export class SlidingEngine {
     }
     return { pos: sealPos({ ...pos, state: number, position, e2ee, upstream }, sign), answer: outcome.answer };
   }
+}
+
+/** Whether a position is one of the very connection that is asked: nobody else's is touched by it. */
+function isOf(pos: Pos | null, { account, device, connId }: SlidingRequest): boolean {
+  return pos?.account === account && pos.device === device && pos.connId === connId;
 }
 
 /** `session`: undefined while the request's connection is being made, which nobody else knows yet. */

@@ -76,7 +76,7 @@ type Body = Static<typeof schema>;
 type ListBody = Static<typeof list>;
 type ConfigBody = Pick<ListBody, "required_state" | "timeline_limit">;
 
-const check = bodyCheck(schema);
+const check = bodyCheck(schema, { bounds: true });
 
 export type UnstableRequest = {
   readonly connId: string;

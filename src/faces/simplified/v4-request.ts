@@ -83,7 +83,7 @@ const schema = Type.Object({
 type Body = Static<typeof schema>;
 type ConfigBody = Pick<Static<typeof list>, "timeline_limit" | "required_state">;
 
-const check = bodyCheck(schema);
+const check = bodyCheck(schema, { bounds: true });
 
 /** By extension the name that it was asked with. */
 export type ExtensionNames = Readonly<Partial<Record<keyof typeof EXTENSION_KEYS, string>>>;

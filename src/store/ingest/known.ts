@@ -192,7 +192,7 @@ export async function countMembers(
     group by r.room_id`;
 }
 
-/** The first members of each room by user id, `me` left out: stand-ins for the heroes that the homeserver does not tell. */
+/** The first members of each room, joined before invited, by user id, `me` left out: stand-ins for the heroes that the homeserver does not tell. */
 export async function readStandIns(tx: Tx, account: AccountNo, rooms: readonly RoomId[], me: UserId): Promise<KnownMember[]> {
   if (rooms.length === 0) return [];
   return await tx<KnownMember[]>`
@@ -201,7 +201,7 @@ export async function readStandIns(tx: Tx, account: AccountNo, rooms: readonly R
     lateral (
       select * from members m
       where m.account = ${account} and m.room_id = r.room_id and m.to_ord = ${OPEN}::bigint and m.membership in ('join', 'invite') and m.user_id <> ${me}
-      order by m.user_id limit 10
+      order by m.membership desc, m.user_id limit 10
     ) m
     left join events e on e.event_id = m.event_id`;
 }

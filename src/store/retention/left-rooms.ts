@@ -1,4 +1,7 @@
-/** Rooms that the user has left, once every token has been told so: nothing of them is shown again. */
+/**
+ * Rooms that the user has left, once every token has been told so: nothing of them is shown again. Sliding sync still lists rooms
+ * that the user was kicked or banned from (M9), so those stay; of others it tells that they were left, which `standings` knows.
+ */
 
 import type { EventId, RoomId } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
@@ -29,6 +32,8 @@ export async function deleteLeftRooms(tx: Tx, { account, horizon }: SweptAccount
       and not exists (select from account_data d where d.account = f.account and d.room_id = f.room_id and d.ord > ${horizon})
       and not exists (select from typing t where t.account = f.account and t.room_id = f.room_id and t.ord > ${horizon})
       and not exists (select from receipts r where r.account = f.account and r.room_id = f.room_id and r.ord > ${horizon})
+      and not exists (
+        select from standings s where s.account = f.account and s.room_id = f.room_id and (s.kicked or (f.membership = 'ban' and s.ever_joined)))
     limit ${ROOM_BATCH}`;
   if (left.length === 0) return { rows: 0, events: 0, rooms: 0, more: false };
   const ids = left.map((row) => row.room_id);

@@ -8,6 +8,10 @@ import { roomVersionOf } from "../../wire/room-versions.ts";
 
 type Content = Readonly<Record<string, unknown>>;
 
+/** As many as homeservers tell. */
+const MAX_HEROES = 5;
+const PRESENCE: readonly unknown[] = ["join", "invite"];
+
 export type FactsChange = {
   readonly me: UserId;
   /** Contents of state with an empty key, by type, as far as they were told now. */
@@ -79,6 +83,7 @@ export function computeFacts(old: RoomFacts, change: FactsChange): RoomFacts {
     is_encrypted: old.is_encrypted || change.contents.has("m.room.encryption"),
     ...(roomType === undefined ? {} : { room_type: roomType }),
     ...(roomVersion === undefined ? {} : { room_version: roomVersion }),
+    ...(old.bare && !create ? { bare: true as const } : {}),
     joined_count: counts.joined,
     invited_count: counts.invited,
     notification_count: change.notifications ?? old.notification_count,
@@ -96,7 +101,7 @@ function computeSources(old: RoomFacts, change: FactsChange): RoomFacts["sources
   const name = pick("m.room.name", "name", old.sources.name);
   const alias = pick("m.room.canonical_alias", "alias", old.sources.alias);
   const avatar = pick("m.room.avatar", "url", old.sources.avatar);
-  const heroes = change.heroes ?? old.sources.heroes;
+  const heroes = change.heroes ? heroesOf(change.heroes, change) : old.sources.heroes;
   const counted = change.joined === null && (old.sources.counted === true || (old === NO_FACTS && change.counted !== null));
   return {
     ...(name === undefined ? {} : { name }),
@@ -105,6 +110,21 @@ function computeSources(old: RoomFacts, change: FactsChange): RoomFacts["sources
     ...(heroes === undefined ? {} : { heroes }),
     ...(counted ? { counted } : {}),
   };
+}
+
+/** As MSC4186 has them, whatever homeservers do: without the user, joined before invited before others. */
+function heroesOf(told: readonly UserId[], { me, member }: FactsChange): UserId[] {
+  // Of whom nothing is known, the homeserver says that he is there.
+  const rank = (user: UserId) => PRESENCE.indexOf(member(user)?.["membership"] ?? "join");
+  const last = (at: number) => (at === -1 ? PRESENCE.length : at);
+  return told.filter((user) => user !== me).sort((a, b) => last(rank(a)) - last(rank(b)));
+}
+
+/** Who names a room where the homeserver names nobody: the first members by user id, joined ones before invited ones. */
+export function standInsAmong(members: Iterable<readonly [UserId, string]>, me: UserId): UserId[] {
+  const present = [...members].filter(([user, membership]) => user !== me && PRESENCE.includes(membership));
+  present.sort(([a, as], [b, bs]) => PRESENCE.indexOf(as) - PRESENCE.indexOf(bs) || (a < b ? -1 : 1));
+  return present.slice(0, MAX_HEROES).map(([user]) => user);
 }
 
 function computeCounts(old: RoomFacts, change: FactsChange, counted: boolean): { joined: number; invited: number } {

@@ -13,7 +13,7 @@ import type { CutEvent } from "../../wire/event.ts";
 import { cutEvent } from "../../wire/event.ts";
 import type { AccountNo, Position, RoomId, UserId } from "../../wire/ids.ts";
 import { Draft } from "./draft.ts";
-import { computeFacts, noChange } from "./facts.ts";
+import { computeFacts, noChange, standInsAmong } from "./facts.ts";
 import type { IngestDeps } from "./ingest.ts";
 import { RoomState } from "./room-state.ts";
 
@@ -100,11 +100,10 @@ function planCounts(
   for (const member of stored) if (!gone.has(member.user_id)) members.set(member.user_id, member.membership);
   for (const row of draft.members) members.set(row.user_id, row.membership);
   const having = (membership: string): number => [...members.values()].filter((each) => each === membership).length;
-  const present = [...members].filter(([user, each]) => user !== me && (each === "join" || each === "invite")).map(([user]) => user);
   const facts = computeFacts(room.facts, {
     ...noChange(me, room.facts),
     counted: { joined: having("join"), invited: having("invite") },
-    standIns: present.sort().slice(0, 5),
+    standIns: standInsAmong(members, me),
     member: (user) => events.get(user)?.content,
   });
   draft.putFacts(room, room.membership, facts);

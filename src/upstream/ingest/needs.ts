@@ -33,8 +33,10 @@ export function needsOf(response: V2Response, known: KnownIndex, reset: boolean)
     if (needsCount(room, section)) count.push(id);
     if (needsStandIns(room, section)) standIns.push(id);
   }
-  const ids = [response.join, response.leave, response.invite, response.knock].flatMap((sections) => [...sections.keys()]);
-  const direct = ids.some((id) => known.room(id).facts === null) && !response.accountData.some((item) => item.type === DIRECT);
+  const ids = [response.join, response.leave].flatMap((sections) => [...sections.keys()]);
+  // An invite is told from scratch, also where we know the room.
+  const fresh = response.invite.size + response.knock.size > 0 || ids.some((id) => known.room(id).facts === null);
+  const direct = fresh && !response.accountData.some((item) => item.type === DIRECT);
   return { wholeState, count, standIns, direct };
 }
 

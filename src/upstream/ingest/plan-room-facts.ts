@@ -5,11 +5,8 @@ import type { Membership } from "../../store/room-facts.ts";
 import { isObject } from "../../wire/identifier.ts";
 import type { UserId } from "../../wire/ids.ts";
 import type { FactsChange } from "./facts.ts";
-import { computeFacts, NO_FACTS, tagsOf } from "./facts.ts";
+import { computeFacts, NO_FACTS, standInsAmong, tagsOf } from "./facts.ts";
 import type { RoomWork } from "./plan-room.ts";
-
-/** As many as homeservers tell. */
-const MAX_HEROES = 5;
 
 /** Plans the facts row. True: the members known to be joined are not as many as the homeserver counts, though all should be known. */
 export function planRoomFacts(work: RoomWork, membership: Membership): boolean {
@@ -61,20 +58,16 @@ function memberContent(work: RoomWork): (user: UserId) => Record<string, unknown
   };
 }
 
-/** Who names the room where the homeserver never told heroes: its first members by user id; null: as before. */
+/** Who names the room where the homeserver never told heroes; null: as before. */
 function standIns(work: RoomWork): UserId[] | null {
   const { context, stored, section, state, whole } = work;
   const fresh = whole || stored.facts === null;
   if (section.summary.heroes !== null || (!fresh && stored.facts?.sources.heroes !== undefined)) return null;
   const known: readonly KnownMember[] | undefined = fresh ? [] : context.extra.standIns.get(stored.room_id);
   if (known === undefined) return null;
-  const present = new Set(known.map((member) => member.user_id));
-  for (const [user, { membership }] of state.memberContents) {
-    if (membership === "join" || membership === "invite") present.add(user);
-    else present.delete(user);
-  }
-  present.delete(context.me);
-  return [...present].sort().slice(0, MAX_HEROES);
+  const members = new Map(known.map((member) => [member.user_id, member.membership]));
+  for (const [user, { membership }] of state.memberContents) members.set(user, membership);
+  return standInsAmong(members, context.me);
 }
 
 function tags(work: RoomWork): Record<string, unknown> | null {

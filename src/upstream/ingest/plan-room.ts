@@ -4,7 +4,7 @@ import type { KnownRoom } from "../../store/ingest/known.ts";
 import type { MembersKnown } from "../../store/ingest/rows.ts";
 import type { Membership } from "../../store/room-facts.ts";
 import type { CutEvent } from "../../wire/event.ts";
-import type { EventId } from "../../wire/ids.ts";
+import type { EventId, UserId } from "../../wire/ids.ts";
 import type { JoinedRoom } from "../../wire/v2-response.ts";
 import type { Draft } from "./draft.ts";
 import type { PlanContext } from "./plan-context.ts";
@@ -65,10 +65,11 @@ function planStateBlock(work: RoomWork): void {
     else effective.delete(key);
   }
   if (whole && stored.membership !== null) state.endAllBut(effective, draft.next("state", stored.room_id));
-  const learned = whole || stored.members === "none";
+  // Where members are loaded lazily, one that is told for the first time was there before; another event of a known one is a change.
+  const isLearned = (event: CutEvent) => whole || (stored.members === "none" && state.membershipOf(event.state_key as UserId) === null);
   for (const event of effective.values()) {
     if (!state.isNew(event)) state.remember(event);
-    else state.apply(event, draft.next(event.type === "m.room.member" ? "members" : "state", stored.room_id), learned);
+    else state.apply(event, draft.next(event.type === "m.room.member" ? "members" : "state", stored.room_id), isLearned(event));
   }
 }
 

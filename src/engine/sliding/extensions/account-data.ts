@@ -1,38 +1,29 @@
 /** The account_data extension (MSC3959): the latest of each type, global and of rooms. */
 
 import { readGlobalAccountData, readRoomAccountDataOf } from "../../../store/ephemeral.ts";
-import type { RoomId } from "../../../wire/ids.ts";
-import { LIVE, type StateDraft } from "../connection-state.ts";
+import type { Position, RoomId } from "../../../wire/ids.ts";
+import { LIVE, type StateDraft, type Told } from "../connection-state.ts";
 import type { SlidingContext } from "../context.ts";
 import type { Scope } from "../request.ts";
-import type { ChosenRoom } from "../select.ts";
-import { scopedRooms } from "./scoped.ts";
+import { type Scoped, spansOf } from "./scoped.ts";
 
-/** Events as JSON texts. */
-export type AccountDataResult = { readonly global: readonly string[]; readonly rooms: ReadonlyMap<RoomId, readonly string[]> };
+/** Events as JSON texts, by room. */
+export type RoomAccountData = ReadonlyMap<RoomId, readonly string[]>;
 
-export async function tellAccountData(
-  context: SlidingContext,
-  scope: Scope | undefined,
-  chosen: Iterable<ChosenRoom>,
-  draft: StateDraft,
-): Promise<AccountDataResult> {
-  const { tx, account, from, to } = context;
-  const [{ first, later }, global] = await Promise.all([
-    scopedRooms(context, "accountData", scope, chosen, draft),
-    globalData(context, scope, draft),
-  ]);
-  const spans = [...first.map((roomId) => ({ roomId, from: 0 })), ...later];
-  const rows = await readRoomAccountDataOf(tx, account, spans, to);
-  // What came while nobody asked is told when somebody asks again.
-  if (scope) draft.setGlobal(LIVE);
-  else if (draft.global === LIVE && from < to) draft.setGlobal(from);
-  const rooms = new Map([...Map.groupBy(rows, (row) => row.room_id)].map(([roomId, events]) => [roomId, events.map((event) => event.body)]));
-  return { global, rooms };
+/** The global events that were not told yet, as JSON texts; none where they are not asked for. The transaction sees nothing later. */
+export async function readGlobal(opening: Pick<SlidingContext, "tx" | "account" | "from">, scope: Scope | undefined, told: Told): Promise<string[]> {
+  if (!scope) return [];
+  const from = told === LIVE ? opening.from : (told ?? 0);
+  return readGlobalAccountData(opening.tx, opening.account, { from, to: Number.MAX_SAFE_INTEGER as Position });
 }
 
-async function globalData({ tx, account, from, to }: SlidingContext, scope: Scope | undefined, draft: StateDraft): Promise<string[]> {
-  if (!scope) return [];
-  const told = draft.global === LIVE ? from : (draft.global ?? 0);
-  return told < to ? readGlobalAccountData(tx, account, { from: told, to }) : [];
+/** What came while nobody asked is told when somebody asks again. */
+export function noteGlobal({ from, to }: SlidingContext, scope: Scope | undefined, draft: StateDraft): void {
+  if (scope) draft.setGlobal(LIVE);
+  else if (draft.global === LIVE && from < to) draft.setGlobal(from);
+}
+
+export async function tellRoomAccountData({ tx, account, to }: SlidingContext, scoped: Scoped): Promise<RoomAccountData> {
+  const rows = await readRoomAccountDataOf(tx, account, spansOf(scoped), to);
+  return new Map([...Map.groupBy(rows, (row) => row.room_id)].map(([roomId, events]) => [roomId, events.map((event) => event.body)]));
 }

@@ -2,7 +2,6 @@
 
 import { readDeviceLists, readKeyCounts } from "../../../store/ephemeral.ts";
 import { readToDevice } from "../../../store/to-device.ts";
-import type { StateDraft } from "../connection-state.ts";
 import type { SlidingContext } from "../context.ts";
 import type { SlidingExtensions } from "../request.ts";
 
@@ -17,25 +16,21 @@ export type E2eeResult = {
   readonly fallbackKeys: string | null;
 };
 
+type Opening = Pick<SlidingContext, "tx" | "device">;
+
 /** Everything that is queued after what the client acknowledged, whatever connection it came on: the place is the device's. */
-export async function tellToDevice(context: SlidingContext, asked: SlidingExtensions["toDevice"]): Promise<ToDeviceResult | null> {
+export async function readQueue({ tx, device }: Opening, asked: SlidingExtensions["toDevice"]): Promise<ToDeviceResult | null> {
   if (!asked) return null;
-  const rows = await readToDevice(context.tx, context.device, asked.since, asked.limit);
+  const rows = await readToDevice(tx, device, asked.since, asked.limit);
   return { events: rows.map((row) => row.body), next: rows.at(-1)?.seq ?? asked.since };
 }
 
-/**
- * Device lists since the position, none at first: a client then takes all it knows for outdated. Key counts always, so that a retry
- * has them too.
- * @param from devices.seq up to which lists were told. @param to devices.seq now.
- */
-export async function tellE2ee(context: SlidingContext, enabled: boolean, from: number, to: number, draft: StateDraft): Promise<E2eeResult | null> {
+/** Key counts always, so that a retry has them too; device lists after `from` of devices.seq, none for null. */
+export async function readE2ee({ tx, device }: Opening, enabled: boolean, from: number | null): Promise<E2eeResult | null> {
   if (!enabled) return null;
-  const isFirst = !draft.e2ee;
-  draft.setE2ee(true);
   const [counts, lists] = await Promise.all([
-    readKeyCounts(context.tx, context.device),
-    isFirst ? { changed: [], left: [] } : readDeviceLists(context.tx, context.device, from, to),
+    readKeyCounts(tx, device),
+    from === null ? { changed: [], left: [] } : readDeviceLists(tx, device, from, Number.MAX_SAFE_INTEGER),
   ]);
   return { ...lists, oneTimeKeys: counts?.one_time_keys ?? null, fallbackKeys: counts?.fallback_keys ?? null };
 }

@@ -3,10 +3,9 @@
  * changes out of scope is told when the room is in scope again.
  */
 
-import { roomsWithChanges, type RoomSpan } from "../../../store/ephemeral.ts";
+import type { RoomSpan } from "../../../store/ephemeral.ts";
 import type { RoomId } from "../../../wire/ids.ts";
 import { LIVE, type RoomStream, type StateDraft } from "../connection-state.ts";
-import type { SlidingContext } from "../context.ts";
 import type { Scope } from "../request.ts";
 import { type ChosenRoom, inScope } from "../select.ts";
 
@@ -17,18 +16,19 @@ export type Scoped = {
   readonly later: readonly RoomSpan[];
 };
 
-const TABLES = { receipts: "receipts", accountData: "account_data", typing: "typing" } as const satisfies Partial<Record<RoomStream, string>>;
-
-/** @param scope undefined: the extension is not enabled, and no room is in scope. */
-export async function scopedRooms(
-  context: SlidingContext,
-  stream: keyof typeof TABLES,
+/**
+ * Notes in `draft` what is told now, and what is left behind.
+ * @param scope undefined: the extension is not enabled, and no room is in scope.
+ * @param changed the rooms with changes after the request's position `from`.
+ */
+export function scopedRooms(
+  stream: RoomStream,
   scope: Scope | undefined,
   chosen: Iterable<ChosenRoom>,
   draft: StateDraft,
-): Promise<Scoped> {
-  const { tx, account, from, to } = context;
-  const changed = from < to && draft.hasTold(stream) ? await roomsWithChanges(tx, account, TABLES[stream], { from, to }) : new Set<RoomId>();
+  changed: ReadonlySet<RoomId>,
+  from: number,
+): Scoped {
   const first: RoomId[] = [];
   const later: RoomSpan[] = [];
   const scoped = new Set<RoomId>();
@@ -46,4 +46,9 @@ export async function scopedRooms(
     if (!scoped.has(roomId) && draft.room(roomId).told[stream] === LIVE) draft.tell(roomId, stream, from);
   }
   return { first, later };
+}
+
+/** All of the first ones, and of the later ones what is new. */
+export function spansOf({ first, later }: Scoped): RoomSpan[] {
+  return [...first.map((roomId) => ({ roomId, from: 0 })), ...later];
 }

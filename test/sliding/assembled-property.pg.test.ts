@@ -1,0 +1,215 @@
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { silentLogger } from "../../src/base/logger.ts";
+import { RetentionJob } from "../../src/upstream/retention.ts";
+import { HOUR } from "../support/retention-fixture.ts";
+import { RoomRoutes } from "../support/rooms.ts";
+import { type Answer, DIALECTS, type DialectName, SlidingClient } from "../support/sliding.ts";
+import { askOf, FILTERS, listsOf, type Plan, scopeOf, STATES } from "../support/sliding-plan.ts";
+import { type Scoped, SlidingView, type ViewRoom } from "../support/sliding-view.ts";
+import { type Happening, HAPPENINGS, SlidingWorld, type WorldRoom } from "../support/sliding-world.ts";
+import { startV3, type V3Fixture } from "../support/v3.ts";
+
+/**
+ * After every answer a client has of each room that it asks about what is true of it, however it came there: windows, filters and
+ * configs that change, rooms that come and go, answers that are lost, restarts, history that is deleted.
+ */
+
+const ROOMS = 5;
+const MEMBER = "m.room.member";
+let t: V3Fixture;
+let routes: RoomRoutes;
+let count = 0;
+let clock = Date.now();
+
+beforeAll(async () => {
+  t = await startV3();
+  routes = new RoomRoutes(t.hs);
+});
+afterAll(() => t.stop());
+
+const config = { limit: fc.nat(5), state: fc.nat(STATES.length - 1) };
+const range = fc.tuple(fc.nat(2), fc.nat(4)).map(([from, length]): readonly [number, number] => [from, from + length]);
+const plan: fc.Arbitrary<Plan> = fc.record({
+  lists: fc.array(fc.record({ ...config, range, filter: fc.nat(FILTERS.length - 1) }), { minLength: 1, maxLength: 2 }),
+  subs: fc.array(fc.record({ ...config, room: fc.nat(ROOMS - 1) }), { maxLength: 1 }),
+  extensions: fc.subarray(["account_data", "receipts", "typing"]),
+});
+const happening: fc.Arbitrary<Happening> = fc.record({
+  what: fc.constantFrom(...HAPPENINGS),
+  room: fc.nat(ROOMS - 1),
+  who: fc.nat(3),
+  value: fc.nat(9),
+});
+/** Things happen, and then the client asks by one of its plans; `lost`: an answer to another plan does not reach it before. */
+const step = fc.record({
+  happenings: fc.array(happening, { maxLength: 5 }),
+  plan: fc.nat(2),
+  lost: fc.option(fc.nat(2), { freq: 4 }),
+  quiet: fc.integer({ min: 0, max: 3 }).map((value) => value === 0),
+  trouble: fc.integer({ min: 0, max: 40 }).map((value): Step["trouble"] => (value === 0 ? "restart" : value === 1 ? "retention" : null)),
+});
+type Step = { happenings: Happening[]; plan: number; lost: number | null; quiet: boolean; trouble: "restart" | "retention" | null };
+
+/** What nobody can ask for any more is deleted. */
+async function anHour(): Promise<void> {
+  const job = new RetentionJob({ sql: t.sql, logger: silentLogger(), sessionIdleMs: 1e12, now: () => clock });
+  await job.runOnce();
+  clock += HOUR;
+  await job.runOnce();
+}
+
+class Run {
+  readonly world: SlidingWorld;
+  readonly view: SlidingView;
+  readonly client: SlidingClient;
+  readonly toldAt = new Map<string, number>();
+  pos: string | undefined;
+
+  constructor(dialect: DialectName, before: readonly Happening[]) {
+    count += 1;
+    this.world = new SlidingWorld(`@run${count}:test`, ROOMS);
+    this.view = new SlidingView(this.world.me, dialect);
+    this.client = new SlidingClient(t.login(this.world.me, "PHONE", this.world.respond(before)), dialect);
+    for (const room of this.world.rooms) {
+      routes.members(room.id, () => room.members());
+      routes.messages(room.id, { chunk: [], start: "p" });
+    }
+  }
+
+  async happens(happenings: readonly Happening[]): Promise<void> {
+    await t.deliver(this.client.client, this.world.respond(happenings));
+  }
+
+  async asks(asked: Plan): Promise<void> {
+    const answer = await this.client.sync(askOf(asked, this.world), { pos: this.pos });
+    const lists = listsOf(asked, this.world, this.view, this.toldAt);
+    this.#checkLists(asked, answer, lists);
+    const scope = scopeOf(asked, this.world, this.view, this.toldAt);
+    this.view.apply(answer, scope);
+    this.pos = answer.pos;
+    for (const id of scope.keys()) this.toldAt.set(id, this.world.step);
+    for (const [id, what] of scope) this.#checkRoom(id, what, answer);
+    this.#checkExtensions(asked, [...scope.keys()]);
+  }
+
+  #checkLists(asked: Plan, answer: Answer, lists: readonly (readonly WorldRoom[])[]): void {
+    for (const [index, rooms] of lists.entries()) {
+      const told = answer.lists[`l${index}`];
+      expect(told?.count).toBe(rooms.length);
+      const [from, to] = asked.lists[index]?.range ?? [0, 0];
+      if (told?.ops) expect(told.ops[0]?.room_ids).toEqual(rooms.slice(from, to + 1).map((room) => room.id));
+    }
+  }
+
+  #checkRoom(id: string, asked: Scoped, answer: Answer): void {
+    const truth = this.world.room(id);
+    const seen = this.view.rooms.get(id);
+    if (!truth || !seen) throw new Error(`${id} was not told`);
+    expect(seen.membership, id).toBe(truth.membership);
+    if (truth.membership === "invite" || truth.membership === "knock") return;
+    if (truth.membership === "join" || truth.everJoined) {
+      this.#checkTimeline(truth, seen, asked, answer);
+      this.#checkState(truth, seen, asked);
+    }
+    if (truth.membership === "join") this.#checkFields(truth, seen);
+  }
+
+  #checkTimeline(truth: WorldRoom, seen: ViewRoom, asked: Scoped, answer: Answer): void {
+    if (asked.limit === 0) return;
+    const newest = truth.timeline.slice(truth.timeline.length - seen.timeline.length);
+    expect(seen.timeline, truth.id).toEqual(newest.map((event) => event.id));
+    expect(newest.slice(1).some((event) => event.gap)).toBe(false);
+    const told = answer.rooms[truth.id];
+    if (told?.["initial"] !== true && told?.["unstable_expanded_timeline"] !== true) return;
+    const known = truth.timeline.length - truth.timeline.findLastIndex((event) => event.gap);
+    expect(seen.timeline).toHaveLength(Math.min(asked.limit, known));
+  }
+
+  /** All that is asked for, and nothing that is not there; of rooms that the user left not all members are known. */
+  #checkState(truth: WorldRoom, seen: ViewRoom, { matches, lazy }: Scoped): void {
+    const isIn = truth.membership === "join";
+    const asked = (key: string) => {
+      const [type = "", stateKey = ""] = key.split("|");
+      return matches(type, stateKey) && (isIn || type !== MEMBER);
+    };
+    const present = new Map([...truth.state].map(([key, event]) => [key, event.event_id]));
+    const pick = (of: ReadonlyMap<string, string>) => Object.fromEntries([...of].filter(([key]) => asked(key)).toSorted());
+    expect(pick(seen.state), truth.id).toEqual(pick(present));
+    if (!lazy || !isIn) return;
+    for (const user of [...seen.lazy, ...seen.senders]) {
+      const key = `${MEMBER}|${user}`;
+      expect([user, seen.state.get(key)], truth.id).toEqual([user, present.get(key)]);
+    }
+  }
+
+  #checkFields(truth: WorldRoom, seen: ViewRoom): void {
+    const isV4 = this.view.dialect === "v4";
+    const name = truth.content("m.room.name|")["name"] || undefined;
+    const heroes = truth.heroes(this.world.me).slice(0, 5);
+    // The other dialect has no way to say that a name is gone, that nobody is a hero any more, that a room is no DM any more.
+    if (isV4 || name !== undefined) expect(seen.name ?? undefined, truth.id).toBe(name);
+    if (name === undefined && heroes.length > 0) expect(seen.heroes, truth.id).toEqual(heroes);
+    if (isV4 || this.world.direct.has(truth.id)) expect(seen.isDm, truth.id).toBe(this.world.direct.has(truth.id));
+    expect(seen.avatar ?? undefined, truth.id).toBe(truth.content("m.room.avatar|")["url"]);
+    expect([seen.joined, seen.invited], truth.id).toEqual([truth.members("join").length, truth.members("invite").length]);
+    if (!isV4) expect(seen.counts, truth.id).toEqual(truth.unread);
+  }
+
+  #checkExtensions({ extensions }: Plan, ids: readonly string[]): void {
+    const { view, world } = this;
+    const dataOf = (room: string, of: ReadonlyMap<string, string>) => {
+      const seen = [...view.accountData]
+        .filter(([key]) => key.startsWith(`${room} `))
+        .map(([key, data]) => [key.slice(room.length + 1), data] as const);
+      expect(Object.fromEntries(seen), room).toEqual(Object.fromEntries(of));
+    };
+    if (extensions.includes("account_data")) dataOf("", world.global);
+    for (const id of ids) {
+      const truth = world.room(id);
+      if (!truth) continue;
+      if (extensions.includes("account_data")) dataOf(id, truth.accountData);
+      if (truth.membership !== "join") continue;
+      if (extensions.includes("typing")) expect((view.typing.get(id) ?? []).toSorted(), id).toEqual(truth.typing.toSorted());
+      if (extensions.includes("receipts")) this.#checkReceipts(truth);
+    }
+  }
+
+  /** The user's own, those on events that the client has, and what it was told of any others. */
+  #checkReceipts(truth: WorldRoom): void {
+    const shown = new Set(this.view.rooms.get(truth.id)?.timeline);
+    for (const [key, eventId] of truth.receipts) {
+      const seen = this.view.receipts.get(`${truth.id} ${key}`);
+      const isTold = key.startsWith(`${this.world.me} `) || shown.has(eventId) || seen !== undefined;
+      if (isTold) expect([key, seen], truth.id).toEqual([key, eventId]);
+    }
+  }
+}
+
+async function follow(dialect: DialectName, before: readonly Happening[], plans: readonly Plan[], steps: readonly Step[]): Promise<void> {
+  const run = new Run(dialect, before);
+  const planOf = (place: number): Plan => plans[place % plans.length] ?? { lists: [], subs: [], extensions: [] };
+  await run.asks(planOf(0));
+  for (const one of steps) {
+    if (one.happenings.length > 0) await run.happens(one.happenings);
+    if (one.trouble === "restart") await t.restart();
+    if (one.trouble === "retention") await anHour();
+    if (one.quiet) continue;
+    if (one.lost !== null) await run.client.sync(askOf(planOf(one.lost), run.world), { pos: run.pos });
+    await run.asks(planOf(one.plan));
+  }
+}
+
+describe.each(DIALECTS)("%s: M61 M5 M3", (dialect) => {
+  it("M61: what a client has put together is what is true of every room that it asks about", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(happening, { minLength: 4, maxLength: 12 }),
+        fc.array(plan, { minLength: 1, maxLength: 3 }),
+        fc.array(step, { minLength: 4, maxLength: 14 }),
+        (before, plans, steps) => follow(dialect, before, plans, steps),
+      ),
+      { numRuns: Number(process.env["FC_RUNS"] ?? 30), interruptAfterTimeLimit: 220_000 },
+    );
+  }, 240_000);
+});

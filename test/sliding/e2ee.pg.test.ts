@@ -1,0 +1,151 @@
+/** The e2ee extension: device lists since the position, and key counts. */
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Json, toDevice, v2 } from "../support/fake-homeserver.ts";
+import { scene } from "../support/scene.ts";
+import { type Answer, type Ask, DIALECTS, SlidingClient } from "../support/sliding.ts";
+import { ALL, hangSliding, LONG, newsOf, NOTED, SHORT } from "../support/sliding-waits.ts";
+import { startV3, type V3Fixture } from "../support/v3.ts";
+
+let t: V3Fixture;
+beforeAll(async () => {
+  t = await startV3({ sliding: NOTED });
+});
+afterAll(() => t.stop());
+
+const E2EE: Ask = { ext: { e2ee: { enabled: true } } };
+const KEYS = { one_time_keys: { signed_curve25519: 50 }, fallback_keys: ["signed_curve25519"] } as const;
+const COUNTS = { device_one_time_keys_count: { signed_curve25519: 50 }, device_unused_fallback_key_types: ["signed_curve25519"] };
+const keys = (parts: Json = {}) => v2({ one_time_keys: { ...KEYS.one_time_keys }, fallback_keys: [...KEYS.fallback_keys], ...parts });
+const changed = (...users: string[]) => keys({ device_lists: { changed: users } });
+const sectionOf = (answer: Answer): Json => answer.extensions["e2ee"] as Json;
+const listsOf = (answer: Answer): unknown => sectionOf(answer)["device_lists"];
+
+describe.each(DIALECTS)("e2ee (%s)", (dialect) => {
+  /** A device whose key counts are known. */
+  async function withKeys() {
+    const { client, me, room } = scene(t);
+    const phone = new SlidingClient(client, dialect);
+    await phone.sync();
+    await t.deliver(client, keys());
+    return { client, me, room, phone, first: await phone.sync(E2EE) };
+  }
+
+  it("M48: it is not told unless it is enabled", async () => {
+    const { phone, client, first } = await withKeys();
+    await t.deliver(client, changed("@bob:test"));
+    expect((await phone.sync({}, { pos: first.pos })).extensions).toEqual({});
+    expect((await phone.sync({ ext: { e2ee: { enabled: false } } }, { pos: first.pos })).extensions).toEqual({});
+  });
+
+  it("M48 TestExtensionE2EE: at first there are key counts and no device lists", async () => {
+    const { phone, client, first } = await withKeys();
+    expect(sectionOf(first)).toEqual(COUNTS);
+    await t.deliver(client, changed("@bob:test"));
+    expect(sectionOf(await phone.sync(E2EE))).toEqual(COUNTS);
+  });
+
+  it("M48: device lists since the position, changed and left, and none again", async () => {
+    const { phone, client, first } = await withKeys();
+    await t.deliver(client, keys({ device_lists: { changed: ["@bob:test", "@carol:test"], left: ["@dave:test"] } }));
+    const then = await phone.sync(E2EE, { pos: first.pos });
+    expect(sectionOf(then)).toEqual({ ...COUNTS, device_lists: { changed: ["@bob:test", "@carol:test"], left: ["@dave:test"] } });
+    expect(sectionOf(await phone.sync(E2EE, { pos: then.pos }))).toEqual(COUNTS);
+  });
+
+  it("M48: of a user who left and came, or changed twice, the latest counts", async () => {
+    const { phone, client, first } = await withKeys();
+    await t.deliver(client, keys({ device_lists: { changed: ["@bob:test"], left: ["@carol:test"] } }));
+    await t.deliver(client, keys({ device_lists: { changed: ["@bob:test", "@carol:test"] } }));
+    await t.deliver(client, keys({ device_lists: { left: ["@bob:test"] } }));
+    expect(listsOf(await phone.sync(E2EE, { pos: first.pos }))).toEqual({ changed: ["@carol:test"], left: ["@bob:test"] });
+  });
+
+  it("M48 M3: a retry has the same lists, and what came meanwhile", async () => {
+    const { phone, client, first } = await withKeys();
+    await t.deliver(client, changed("@bob:test"));
+    const lost = await phone.sync(E2EE, { pos: first.pos });
+    expect(listsOf(await phone.sync(E2EE, { pos: first.pos }))).toEqual(listsOf(lost));
+    await t.deliver(client, changed("@carol:test"));
+    expect(listsOf(await phone.sync(E2EE, { pos: first.pos }))).toEqual({ changed: ["@bob:test", "@carol:test"], left: [] });
+    expect(listsOf(await phone.sync(E2EE, { pos: lost.pos }))).toEqual({ changed: ["@carol:test"], left: [] });
+  });
+
+  it("M48: each connection has its own place", async () => {
+    const { phone, client, first } = await withKeys();
+    const other = await phone.sync({ ...E2EE, connId: "other" });
+    await t.deliver(client, changed("@bob:test"));
+    const [a, b] = [await phone.sync(E2EE, { pos: first.pos }), await phone.sync({ ...E2EE, connId: "other" }, { pos: other.pos })];
+    expect([listsOf(a), listsOf(b)]).toEqual([
+      { changed: ["@bob:test"], left: [] },
+      { changed: ["@bob:test"], left: [] },
+    ]);
+  });
+
+  it("M48 M45: what changed while it was off comes when it is on again", async () => {
+    const { phone, client, first } = await withKeys();
+    const off = await phone.sync(ALL, { pos: first.pos });
+    await t.deliver(client, changed("@bob:test"));
+    const still = await phone.sync(ALL, { pos: off.pos });
+    expect(newsOf(still)["e2ee"]).toBeUndefined();
+    expect(listsOf(await phone.sync(E2EE, { pos: still.pos }))).toEqual({ changed: ["@bob:test"], left: [] });
+  });
+
+  it("M48 M7: device lists end a wait", async () => {
+    const { phone, client, first } = await withKeys();
+    const { answer } = await hangSliding(t, phone, E2EE, { pos: first.pos, timeout: LONG });
+    await t.deliver(client, changed("@bob:test"));
+    expect(listsOf(await answer)).toEqual({ changed: ["@bob:test"], left: [] });
+  });
+
+  it("M48 M7: one-time and fallback keys end none, and are told after the timeout", async () => {
+    const { phone, client, first } = await withKeys();
+    const waiting = phone.sync(E2EE, { pos: first.pos, timeout: SHORT });
+    await t.deliver(client, v2({ one_time_keys: { signed_curve25519: 3 }, fallback_keys: [] }));
+    const answer = await waiting;
+    expect(sectionOf(answer)).toEqual({ device_one_time_keys_count: { signed_curve25519: 3 }, device_unused_fallback_key_types: [] });
+  });
+
+  it("M48: used-up keys are told as none: the section is always whole", async () => {
+    const { phone, client, first } = await withKeys();
+    await t.deliver(client, v2({ one_time_keys: { signed_curve25519: 0 }, fallback_keys: [] }));
+    for (const options of [{ pos: first.pos }, {}]) {
+      expect(sectionOf(await phone.sync(E2EE, options))).toEqual({
+        device_one_time_keys_count: { signed_curve25519: 0 },
+        device_unused_fallback_key_types: [],
+      });
+    }
+  });
+
+  it("M48: what the homeserver does not say is not invented", async () => {
+    const { client } = scene(t);
+    const phone = new SlidingClient(client, dialect);
+    await phone.sync();
+    await t.deliver(client, v2({ one_time_keys: { signed_curve25519: 1 } }));
+    expect(sectionOf(await phone.sync(E2EE))).toEqual({ device_one_time_keys_count: { signed_curve25519: 1 } });
+  });
+
+  it("M48: a further device that was not polled yet has no counts, and then its own", async () => {
+    const { me, client, first, phone } = await withKeys();
+    const token = t.hs.login(me, "TABLET");
+    t.hs.holdSync(token);
+    const tablet = new SlidingClient(t.clientOf(me, "TABLET", token), dialect);
+    expect(sectionOf(await tablet.sync(E2EE))).toEqual({});
+    t.hs.queueSync(token, v2({ one_time_keys: { signed_curve25519: 7 }, fallback_keys: [] }));
+    t.hs.holdSync(token, false);
+    await t.hs.waitForPoll(token);
+    expect(sectionOf(await tablet.sync(E2EE))).toMatchObject({ device_one_time_keys_count: { signed_curve25519: 7 } });
+    expect(sectionOf(await phone.sync(E2EE, { pos: first.pos })), "and the other one keeps its own").toEqual(COUNTS);
+    await t.deliver(client, v2({ to_device: [toDevice("@bob:test")] }));
+  });
+
+  it("M48 M5: a restart shows nowhere", async () => {
+    const { phone, client, first } = await withKeys();
+    await t.deliver(client, changed("@bob:test"));
+    await t.restart();
+    const then = await phone.sync(E2EE, { pos: first.pos });
+    expect(sectionOf(then)).toEqual({ ...COUNTS, device_lists: { changed: ["@bob:test"], left: [] } });
+    await t.restart();
+    expect(sectionOf(await phone.sync(E2EE, { pos: then.pos }))).toEqual(COUNTS);
+  });
+});

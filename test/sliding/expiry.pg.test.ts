@@ -1,0 +1,143 @@
+/** How long connections live, and how many there are. */
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { silentLogger } from "../../src/base/logger.ts";
+import { RetentionJob } from "../../src/upstream/retention.ts";
+import { ev, newRoom, v2 } from "../support/fake-homeserver.ts";
+import { HOUR } from "../support/retention-fixture.ts";
+import { scene } from "../support/scene.ts";
+import { DIALECTS, SlidingClient, timelineIds } from "../support/sliding.ts";
+import { ALL, newsOf, UNKNOWN_POS } from "../support/sliding-waits.ts";
+import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+
+const MOST = 4;
+const WEEK = 7 * 24 * HOUR;
+
+let t: V3Fixture;
+beforeAll(async () => {
+  t = await startV3({ sliding: { connectionsPerDevice: MOST, expireRooms: 3 } });
+});
+afterAll(() => t.stop());
+
+/** The user's connections were last used so long ago. */
+async function leaveIdle({ client }: { client: V3Client }, ms: number): Promise<void> {
+  await t.sql`
+    update sessions set used_at = now() - ${ms}::float8 * interval '1 millisecond'
+    where account = (select account from accounts where user_id = ${client.userId})`;
+}
+
+/** A run of the retention job, so long from now. */
+async function retain(inMs = 0): Promise<void> {
+  await new RetentionJob({ sql: t.sql, logger: silentLogger(), sessionIdleMs: WEEK, now: () => Date.now() + inMs }).runOnce();
+}
+
+describe.each(DIALECTS)("expiry (%s)", (dialect) => {
+  /** A user in the scene's room and three more, and what tells something of all of them. */
+  async function busyScene() {
+    const one = scene(t);
+    const rooms = [one.room, ...["a", "b", "c"].map((name) => `${one.room}${name}`)];
+    const phone = new SlidingClient(one.client, dialect);
+    await phone.sync(ALL);
+    await t.deliver(one.client, v2({ join: Object.fromEntries(rooms.slice(1).map((room) => [room, { state: newRoom(one.me) }])) }));
+    const tell = (count: number) =>
+      t.deliver(one.client, v2({ join: Object.fromEntries(rooms.slice(0, count).map((room) => [room, { timeline: [ev.message("@bob:test")] }])) }));
+    return { one, rooms, phone, tell };
+  }
+
+  it("M6 TestSessionExpiry: a connection that was idle for a week is unknown, and a new one begins", async () => {
+    const one = scene(t);
+    const phone = new SlidingClient(one.client, dialect);
+    const { pos } = await phone.sync(ALL);
+    await leaveIdle(one, WEEK - HOUR);
+    await retain();
+    expect((await phone.request(ALL, { pos })).status).toBe(200);
+    await leaveIdle(one, WEEK + HOUR);
+    await retain();
+    expect((await phone.request(ALL, { pos })).body).toEqual(UNKNOWN_POS);
+    expect((await phone.sync(ALL)).rooms[one.room]?.["initial"]).toBe(true);
+  });
+
+  it("M6: use keeps a connection alive, also where there is never anything to tell", async () => {
+    const one = scene(t);
+    const phone = new SlidingClient(one.client, dialect);
+    const { pos } = await phone.sync(ALL);
+    for (let i = 0; i < 3; i += 1) {
+      await leaveIdle(one, WEEK - HOUR);
+      expect(newsOf(await phone.sync(ALL, { pos }))).toEqual({});
+      await retain(HOUR * 2);
+    }
+    expect((await phone.request(ALL, { pos })).status).toBe(200);
+  });
+
+  it("M6: one that was idle for more than an hour and has much to tell begins anew", async () => {
+    const { one, phone, tell, rooms } = await busyScene();
+    const { pos } = await phone.sync(ALL);
+    await tell(4);
+    await leaveIdle(one, HOUR + 60_000);
+    expect((await phone.request(ALL, { pos })).body).toEqual(UNKNOWN_POS);
+    expect((await phone.request(ALL, { pos })).body).toEqual(UNKNOWN_POS);
+    expect(Object.keys((await phone.sync(ALL)).rooms).sort()).toEqual(rooms.toSorted());
+  });
+
+  it("M6: one with much to tell that was in use, or an idle one with little to tell, goes on", async () => {
+    const { one, phone, tell } = await busyScene();
+    const { pos } = await phone.sync(ALL);
+    await tell(4);
+    await leaveIdle(one, HOUR - 60_000);
+    const busy = await phone.sync(ALL, { pos });
+    expect(Object.keys(busy.rooms)).toHaveLength(4);
+    await tell(3);
+    await leaveIdle(one, 24 * HOUR);
+    expect(Object.keys((await phone.sync(ALL, { pos: busy.pos })).rooms)).toHaveLength(3);
+  });
+
+  it("M6: rooms that were never told do not count as much to tell", async () => {
+    const { one, phone } = await busyScene();
+    const small = { lists: { all: { ranges: [[0, 0]] as const } } };
+    const { pos } = await phone.sync(small);
+    await leaveIdle(one, 24 * HOUR);
+    expect(Object.keys((await phone.sync(ALL, { pos })).rooms)).toHaveLength(3);
+  });
+
+  it("M6: a device has a bounded number of connections, and the longest idle makes room", async () => {
+    const one = scene(t);
+    const phone = new SlidingClient(one.client, dialect);
+    const ids = ["a", "b", "c", "d", "e"];
+    const firsts = new Map<string, string>();
+    for (const connId of ids) {
+      firsts.set(connId, (await phone.sync({ ...ALL, connId })).pos);
+      if (connId === "a") await leaveIdle(one, HOUR);
+    }
+    const statuses = await Promise.all(ids.map(async (connId) => (await phone.request({ ...ALL, connId }, { pos: firsts.get(connId) })).status));
+    expect(statuses).toEqual([400, 200, 200, 200, 200]);
+    const tablet = new SlidingClient(t.login(one.me, "TABLET"), dialect);
+    await tablet.sync(ALL);
+    expect((await phone.request({ ...ALL, connId: "b" }, { pos: firsts.get("b") })).status).toBe(200);
+  });
+
+  it("M6: to begin one connection again and again costs the others nothing", async () => {
+    const phone = new SlidingClient(scene(t).client, dialect);
+    const kept = await phone.sync({ ...ALL, connId: "kept" });
+    for (let i = 0; i < 2 * MOST; i += 1) await phone.sync(ALL);
+    expect((await phone.request({ ...ALL, connId: "kept" }, { pos: kept.pos })).status).toBe(200);
+  });
+
+  it("M6 M22 M34: what retention deletes meanwhile costs a connection that lives no news", async () => {
+    const one = scene(t, { state: [ev.topic("@x:test", "tea")] });
+    const phone = new SlidingClient(one.client, dialect);
+    const ask = { lists: { all: { ranges: [[0, 9]] as const, limit: 5, state: [["m.room.topic", ""]] as const } } };
+    const { pos } = await phone.sync(ask);
+    const topic = ev.topic("@bob:test", "coffee");
+    const messages = Array.from({ length: 8 }, () => ev.message("@bob:test"));
+    await one.deliver({ timeline: [topic, ...messages.slice(0, 4)], prev_batch: "p1" });
+    await retain();
+    await retain(2 * HOUR);
+    await one.deliver({ timeline: messages.slice(4), prev_batch: "p2" });
+    await retain(4 * HOUR);
+    await retain(6 * HOUR);
+    const then = await phone.sync(ask, { pos });
+    expect(timelineIds(then.rooms[one.room])).toEqual(messages.slice(3).map((event) => event.event_id));
+    expect(then.rooms[one.room]).toMatchObject({ limited: true, required_state: [{ event_id: topic.event_id }] });
+    expect(then.rooms[one.room]?.["initial"]).toBeUndefined();
+  });
+});

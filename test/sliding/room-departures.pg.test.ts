@@ -1,0 +1,188 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ev, newRoom } from "../support/fake-homeserver.ts";
+import { ALICE, all, BOB, follow, type FollowedRoom, membersTold, messages, stateEvent } from "../support/followed-room.ts";
+import { ids } from "../support/rooms.ts";
+import { DIALECTS, type RoomAnswer, stateOf, timelineIds } from "../support/sliding.ts";
+import { startV3, type V3Fixture } from "../support/v3.ts";
+
+let t: V3Fixture;
+beforeAll(async () => {
+  t = await startV3();
+});
+afterAll(() => t.stop());
+
+const own = (room: FollowedRoom, membership: string, sender = ALICE) => ev.member(room.me, membership, {}, { sender });
+/** Nothing of members is asked for: the own one comes all the same. */
+const CONFIG = { limit: 5, state: [["m.room.topic", ""] as const] };
+const ENDS = [
+  ["leave", (room: FollowedRoom) => own(room, "leave", room.me)],
+  ["kick", (room: FollowedRoom) => own(room, "leave")],
+  ["ban", (room: FollowedRoom) => own(room, "ban")],
+] as const;
+
+/** What Element X needs to see that the user is not in the room. */
+function expectOwn(told: RoomAnswer | undefined, room: FollowedRoom, membership: string): void {
+  expect(membersTold(told)).toContain(`${room.me}: ${membership}`);
+  expect(told).not.toHaveProperty("invite_state");
+}
+
+describe.each(DIALECTS)("rooms that one is not in any more", (dialect) => {
+  it("M32: a leave, a kick, a ban: the events up to it, the own membership, once, and nothing after", async () => {
+    for (const [name, end] of ENDS) {
+      const room = await follow(t, dialect, { config: CONFIG, parts: { timeline: messages(2) } });
+      const [before, away] = [ev.message(ALICE), end(room)];
+      await room.deliver({ timeline: [before] });
+      await room.leave({ timeline: [away] });
+      const told = await room.next();
+      expect(timelineIds(told), name).toEqual([before.event_id, away.event_id]);
+      expect(told).toMatchObject({ limited: false, num_live: 2 });
+      expect(told).not.toHaveProperty("initial");
+      expect(told?.["required_state"]).toMatchObject([{ event_id: away.event_id }]);
+      if (dialect === "v4") expect(told).toMatchObject({ membership: name === "ban" ? "ban" : "leave" });
+      expect(await room.next(), name).toBeUndefined();
+      expect(await room.ask({ subs: { [room.id]: CONFIG } }), name).toBeUndefined();
+    }
+  });
+
+  it("M32: it ends a wait", async () => {
+    const room = await follow(t, dialect, { config: CONFIG });
+    const waiting = room.next(undefined, { timeout: 30_000 });
+    await room.leave({ timeline: [own(room, "ban")] });
+    expectOwn(await waiting, room, "ban");
+  });
+
+  it("M32: state from before it is told as of then, at first and incrementally; the own membership beside it", async () => {
+    const room = await follow(t, dialect, { config: CONFIG, state: [ev.topic(ALICE, "at first")] });
+    const topic = ev.topic(ALICE, "before the ban");
+    await room.leave({ timeline: [topic, own(room, "ban")] });
+    const told = await room.next();
+    expect(stateOf(told)).toEqual([`m.room.member|${room.me}`, "m.room.topic|"]);
+    expect(stateEvent(told, "m.room.topic")).toMatchObject({ event_id: topic.event_id });
+    const anew = await room.anew();
+    expect(anew).toMatchObject({ initial: true });
+    expect(stateOf(anew)).toEqual([`m.room.member|${room.me}`, "m.room.topic|"]);
+    expect(stateEvent(anew, "m.room.topic")).toMatchObject({ event_id: topic.event_id });
+  });
+
+  it("M32: at first a kick and a ban are told with what was before them, a leave is not", async () => {
+    for (const [name, end] of ENDS) {
+      const timeline = messages(2);
+      const room = await follow(t, dialect, { config: CONFIG, parts: { timeline } });
+      const away = end(room);
+      await room.leave({ timeline: [away] });
+      const anew = await room.anew();
+      if (name === "leave") expect(anew).toBeUndefined();
+      else {
+        expect(anew).toMatchObject({ initial: true, limited: false, num_live: 0 });
+        expect(timelineIds(anew)).toEqual([...ids(timeline), away.event_id]);
+        expectOwn(anew, room, name === "ban" ? "ban" : "leave");
+      }
+    }
+  });
+
+  it("M32: a subscription to a room that was left tells it with the own membership", async () => {
+    const room = await follow(t, dialect, { config: CONFIG, parts: { timeline: messages(2) } });
+    await room.leave({ timeline: [own(room, "leave", room.me)] });
+    const { rooms } = await room.client.sync({ connId: "another", subs: { [room.id]: CONFIG } });
+    expect(rooms[room.id]).toMatchObject({ initial: true });
+    expectOwn(rooms[room.id], room, "leave");
+  });
+
+  it("M32: it is told again with the own membership, when more of its timeline or state is asked for", async () => {
+    for (const [, end] of ENDS) {
+      const room = await follow(t, dialect, { config: { limit: 1 }, state: [ev.topic(ALICE, "x")], parts: { timeline: messages(4) } });
+      const away = end(room);
+      const membership = String(away.content["membership"]);
+      await room.leave({ timeline: [away] });
+      expectOwn(await room.next(), room, membership);
+      const longer = await room.ask({ subs: { [room.id]: { limit: 4 } } });
+      expect(timelineIds(longer)).toHaveLength(4);
+      expectOwn(longer, room, membership);
+      const more = await room.ask({ subs: { [room.id]: CONFIG } });
+      expect(stateOf(more)).toContain("m.room.topic|");
+      expectOwn(more, room, membership);
+      expect(await room.ask({ subs: { [room.id]: CONFIG } })).toBeUndefined();
+    }
+  });
+
+  it("M32: a room that was left while nobody asked about it is told when it is asked about", async () => {
+    const room = await follow(t, dialect, { config: CONFIG });
+    await room.leave({ timeline: [own(room, "leave", room.me)] });
+    await room.ask({});
+    expectOwn(await room.next(), room, "leave");
+    expect(await room.next()).toBeUndefined();
+  });
+
+  it("M32: where the homeserver says no more than that the room was left, the own membership says so", async () => {
+    const room = await follow(t, dialect, { config: CONFIG });
+    await room.leave();
+    const told = await room.next();
+    expect(membersTold(told)).toEqual([`${room.me}: leave`]);
+    expect(stateEvent(told, "m.room.member", room.me)).toMatchObject({ sender: room.me, event_id: expect.any(String) as unknown });
+  });
+
+  it("M32: the same where the own membership is asked for by name, by type and as a member of the timeline", async () => {
+    for (const state of [[["m.room.member", "$ME"]], [["*", "*"]], [["m.room.member", "$LAZY"]]] as const) {
+      const room = await follow(t, dialect, { config: { state } });
+      await room.leave();
+      expect(membersTold(await room.next())).toContain(`${room.me}: leave`);
+      const other = await follow(t, dialect, { config: { state } });
+      const away = own(other, "ban");
+      await other.leave({ timeline: [away] });
+      const told = ((await other.next())?.["required_state"] as { state_key: string; event_id: string }[]).filter(
+        (event) => event.state_key === other.me,
+      );
+      expect(told).toMatchObject([{ event_id: away.event_id }]);
+    }
+  });
+
+  it("M32: banned after the room was left, and after a kick", async () => {
+    const room = await follow(t, dialect, { config: CONFIG });
+    await room.leave({ timeline: [own(room, "leave")] });
+    expectOwn(await room.next(), room, "leave");
+    await room.leave({ timeline: [own(room, "ban")] });
+    const told = await room.next();
+    expectOwn(told, room, "ban");
+    expect(membersTold(told)).toHaveLength(1);
+  });
+
+  it("M33: joined again, the room is initial, with a timeline and state of its own, and news of it come", async () => {
+    const room = await follow(t, dialect, { config: { ...CONFIG, limit: 20 }, state: [ev.topic(ALICE, "old")], parts: { timeline: messages(2) } });
+    await room.leave({ timeline: [own(room, "leave", room.me)] });
+    await room.next();
+    const [missed, topic, back] = [ev.message(ALICE), ev.topic(ALICE, "new"), own(room, "join", room.me)];
+    await room.deliver({ state: [...newRoom(ALICE), topic], timeline: [missed, back], limited: true, prev_batch: "p" });
+    const told = await room.next();
+    expect(told).toMatchObject({ initial: true, limited: true, prev_batch: "p", num_live: 1, joined_count: 2 });
+    expect(timelineIds(told)).toEqual([missed.event_id, back.event_id]);
+    expect(stateEvent(told, "m.room.topic")).toMatchObject({ event_id: topic.event_id });
+    expect(membersTold(told)).toEqual([]);
+    const news = ev.message(ALICE);
+    await room.deliver({ timeline: [news] });
+    const then = await room.next();
+    expect(timelineIds(then)).toEqual([news.event_id]);
+    expect(then).not.toHaveProperty("initial");
+  });
+
+  it("M33: left and joined again between two requests", async () => {
+    const room = await follow(t, dialect, { config: { ...CONFIG, state: [["m.room.member", "$ME"]] }, parts: { timeline: messages(2) } });
+    await room.leave({ timeline: [own(room, "leave", room.me)] });
+    const back = own(room, "join", room.me);
+    await room.deliver({ state: newRoom(ALICE), timeline: [back], limited: true, prev_batch: "p" });
+    const told = await room.next();
+    expect(told).toMatchObject({ initial: true, limited: true });
+    expect(membersTold(told)).toEqual([`${room.me}: join`]);
+    expect(await room.next()).toBeUndefined();
+  });
+
+  it("M33: of a room joined again lazy members are told again", async () => {
+    const config = { state: [["m.room.member", "$LAZY"] as const] };
+    const room = await follow(t, dialect, { config, state: [ev.member(BOB)], parts: { timeline: messages(1, BOB) } });
+    expect(membersTold(room.first)).toEqual([`${BOB}: join`]);
+    await room.leave({ timeline: [own(room, "ban")] });
+    await room.next();
+    await room.deliver({ state: [...newRoom(ALICE), ev.member(BOB)], timeline: [own(room, "join", room.me), ev.message(BOB)] });
+    expect(membersTold(await room.next())).toEqual([`${BOB}: join`, `${room.me}: join`]);
+    expect(await room.ask(all(config))).toBeUndefined();
+  });
+});

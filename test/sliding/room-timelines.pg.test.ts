@@ -1,0 +1,218 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ev, newRoom } from "../support/fake-homeserver.ts";
+import { ALICE, all, BOB, follow, followNothing, messages } from "../support/followed-room.ts";
+import { ids } from "../support/rooms.ts";
+import { DIALECTS, stateOf, timelineIds } from "../support/sliding.ts";
+import { startV3, type V3Fixture } from "../support/v3.ts";
+
+let t: V3Fixture;
+beforeAll(async () => {
+  t = await startV3();
+});
+afterAll(() => t.stop());
+
+const NOWHERE = { lists: { all: { ranges: [[50, 59]] as const } } };
+
+describe.each(DIALECTS)("timelines", (dialect) => {
+  const config = { limit: 3 };
+
+  it("M34: at first the newest, oldest first, limited where there are more", async () => {
+    const timeline = messages(5);
+    const room = await follow(t, dialect, { config, parts: { timeline } });
+    expect(timelineIds(room.first)).toEqual(ids(timeline.slice(-3)));
+    expect(room.first).toMatchObject({ limited: true, num_live: 0, prev_batch: expect.any(String) as unknown });
+    expect(room.first["timeline"][0]).not.toHaveProperty("room_id");
+  });
+
+  it("M34: at first all there are, and not limited", async () => {
+    const timeline = messages(3);
+    const room = await follow(t, dialect, { config, parts: { timeline } });
+    expect(timelineIds(room.first)).toEqual(ids(timeline));
+    expect(room.first).toMatchObject({ limited: false, num_live: 0 });
+  });
+
+  it("M34: at first it is limited where the homeserver has more", async () => {
+    const timeline = messages(2);
+    const room = await follow(t, dialect, { config, parts: { timeline, limited: true, prev_batch: "before-them" } });
+    expect(timelineIds(room.first)).toEqual(ids(timeline));
+    expect(room.first).toMatchObject({ limited: true, prev_batch: "before-them" });
+  });
+
+  it("M34: then the new ones", async () => {
+    const room = await follow(t, dialect, { config, parts: { timeline: messages(3) } });
+    const timeline = messages(3);
+    await room.deliver({ timeline: timeline.slice(0, 1) }, { timeline: timeline.slice(1) });
+    const then = await room.next();
+    expect(timelineIds(then)).toEqual(ids(timeline));
+    expect(then).toMatchObject({ limited: false, num_live: 3 });
+    expect(then).not.toHaveProperty("initial");
+    expect(await room.next()).toBeUndefined();
+  });
+
+  it("M34: more new ones than the limit: the newest of them, limited, and prev_batch before the first", async () => {
+    const room = await follow(t, dialect, { config, parts: { timeline: messages(1) } });
+    const last = messages(3);
+    await room.deliver({ timeline: messages(2), prev_batch: "p1" }, { timeline: last, prev_batch: "p2" });
+    const then = await room.next();
+    expect(timelineIds(then)).toEqual(ids(last));
+    expect(then).toMatchObject({ limited: true, num_live: 3, prev_batch: "p2" });
+    const next = ev.message(ALICE);
+    await room.deliver({ timeline: [next] });
+    const after = await room.next();
+    expect(timelineIds(after)).toEqual([next.event_id]);
+    expect(after).toMatchObject({ limited: false, num_live: 1 });
+  });
+
+  it("M34 M33: a room that was joined meanwhile has some of its history from before, that is not live", async () => {
+    const nobody = await followNothing(t, dialect, { limit: 4 });
+    const old = messages(2);
+    const joined = ev.member(nobody.me, "join", {}, { unsigned: { prev_content: { membership: "invite" } } });
+    const fresh = messages(2);
+    await nobody.deliver({ state: newRoom(ALICE), timeline: [...old, joined, ...fresh], limited: true, prev_batch: "p" });
+    const room = await nobody.next();
+    expect(timelineIds(room)).toEqual([...ids(old.slice(1)), joined.event_id, ...ids(fresh)]);
+    expect(room).toMatchObject({ initial: true, limited: true, num_live: 3 });
+  });
+
+  it("M34 M22: a room that comes into scope has one live event of several", async () => {
+    const room = await follow(t, dialect, { config });
+    const scopes = { ...NOWHERE };
+    room.answer = await room.client.sync({ ...scopes, connId: "fresh" });
+    const [old, live] = [messages(2), ev.message(ALICE)];
+    await room.deliver({ timeline: old });
+    await room.ask({ ...scopes, connId: "fresh" });
+    await room.deliver({ timeline: [live] });
+    const told = await room.ask({ ...all(config), connId: "fresh" });
+    expect(timelineIds(told)).toEqual([...ids(old), live.event_id]);
+    expect(told).toMatchObject({ initial: true, num_live: 1, limited: false });
+  });
+
+  it("M23: a room out of scope is told the events that it missed, limited only where there are more than asked", async () => {
+    for (const [count, limited] of [[3, false] as const, [4, true] as const]) {
+      const room = await follow(t, dialect, { config, parts: { timeline: messages(2) } });
+      await room.ask(NOWHERE);
+      const missed = messages(count);
+      await room.deliver({ timeline: missed });
+      expect(await room.ask(NOWHERE)).toBeUndefined();
+      const back = await room.next();
+      expect(timelineIds(back)).toEqual(ids(missed.slice(-3)));
+      expect(back).toMatchObject({ limited, num_live: 0 });
+      expect(back).not.toHaveProperty("initial");
+      expect(await room.next()).toBeUndefined();
+    }
+  });
+
+  it("M35: a gap upstream is limited, however few events come, and nothing from before it is told with them", async () => {
+    const room = await follow(t, dialect, { config, parts: { timeline: messages(2) } });
+    const after = ev.message(ALICE);
+    await room.deliver({ timeline: messages(1) }, { timeline: [after], limited: true, prev_batch: "gap" });
+    const then = await room.next();
+    expect(timelineIds(then)).toEqual([after.event_id]);
+    expect(then).toMatchObject({ limited: true, prev_batch: "gap", num_live: 1 });
+    const anew = await room.anew({ limit: 10 });
+    expect(timelineIds(anew)).toEqual([after.event_id]);
+    expect(anew).toMatchObject({ limited: true, prev_batch: "gap" });
+  });
+
+  it("M35: a gap while the room was out of scope; a raised limit does not reach over it", async () => {
+    const room = await follow(t, dialect, { config, parts: { timeline: messages(2) } });
+    await room.ask(NOWHERE);
+    const after = messages(2);
+    await room.deliver({ timeline: messages(3) }, { timeline: after, limited: true, prev_batch: "gap" });
+    await room.ask(NOWHERE);
+    const back = await room.next();
+    expect(timelineIds(back)).toEqual(ids(after));
+    expect(back).toMatchObject({ limited: true, prev_batch: "gap" });
+    const raised = await room.next({ limit: 9 });
+    expect(timelineIds(raised)).toEqual(ids(after));
+    expect(raised).toMatchObject({ limited: true, prev_batch: "gap" });
+  });
+
+  it("M35 M38: the state that a gap changed is told, though no event of the timeline says it", async () => {
+    const asked = { ...config, state: [["m.room.topic", ""]] as const };
+    const room = await follow(t, dialect, { config: asked, state: [ev.topic(ALICE, "old")], parts: { timeline: messages(1) } });
+    const topic = ev.topic(ALICE, "new");
+    await room.deliver({ state: [topic], timeline: messages(1), limited: true, prev_batch: "gap" });
+    const then = await room.next();
+    expect(then?.["required_state"]).toMatchObject([{ event_id: topic.event_id }]);
+    expect(timelineIds(then)).toHaveLength(1);
+    expect(timelineIds(then)).not.toContain(topic.event_id);
+  });
+
+  it("M35: an event that comes again is told once, and in its place", async () => {
+    const [a, b, c, d] = [ev.message(ALICE, "a"), ev.message(ALICE, "b"), ev.message(ALICE, "c"), ev.message(ALICE, "d")];
+    const room = await follow(t, dialect, { parts: { timeline: [a, b] } });
+    await room.deliver({ timeline: [b, c, c] });
+    expect(timelineIds(await room.next())).toEqual(ids([c]));
+    await room.deliver({ timeline: [a, c, d], limited: true, prev_batch: "x" });
+    expect(timelineIds(await room.next())).toEqual(ids([d]));
+    expect(timelineIds(await room.anew())).toEqual(ids([a, b, c, d]));
+  });
+
+  it("M36: a raised limit has the newest events told at once, those known with them, and says so", async () => {
+    const timeline = messages(5);
+    const room = await follow(t, dialect, { config: { limit: 1 }, parts: { timeline } });
+    const raised = await room.next({ limit: 4 }, { timeout: 30_000 });
+    expect(timelineIds(raised)).toEqual(ids(timeline.slice(-4)));
+    expect(raised).toMatchObject({ unstable_expanded_timeline: true, limited: true, num_live: 0 });
+    expect(raised).not.toHaveProperty("initial");
+    expect(await room.next({ limit: 4 })).toBeUndefined();
+    const whole = await room.next({ limit: 5 });
+    expect(timelineIds(whole)).toEqual(ids(timeline));
+    expect(whole).toMatchObject({ unstable_expanded_timeline: true, limited: false, num_live: 0 });
+  });
+
+  it("M36: with new events: all of the newest, of which the new ones are live", async () => {
+    const timeline = messages(5);
+    const room = await follow(t, dialect, { config: { limit: 1 }, parts: { timeline } });
+    const fresh = ev.message(BOB);
+    await room.deliver({ timeline: [fresh] });
+    const raised = await room.next({ limit: 3 });
+    expect(timelineIds(raised)).toEqual([...ids(timeline.slice(-2)), fresh.event_id]);
+    expect(raised).toMatchObject({ unstable_expanded_timeline: true, num_live: 1 });
+  });
+
+  it("M36: lowered and raised again without a gap, nothing is told again; with one it is", async () => {
+    const timeline = messages(3);
+    const room = await follow(t, dialect, { config: { limit: 3 }, parts: { timeline } });
+    await room.deliver({ timeline: messages(1) });
+    expect(await room.next({ limit: 1 })).toMatchObject({ limited: false });
+    expect(await room.next({ limit: 3 })).toBeUndefined();
+    const missed = messages(2);
+    await room.deliver({ timeline: missed });
+    expect(await room.next({ limit: 1 })).toMatchObject({ limited: true });
+    const raised = await room.next({ limit: 3 });
+    expect(timelineIds(raised).slice(-2)).toEqual(ids(missed));
+    expect(raised).toMatchObject({ unstable_expanded_timeline: true });
+  });
+
+  it("M36: the same position again has it told again", async () => {
+    const timeline = messages(3);
+    const room = await follow(t, dialect, { config: { limit: 1 }, parts: { timeline } });
+    const { pos } = room.answer;
+    for (let tries = 0; tries < 2; tries += 1) {
+      const raised = await room.next({ limit: 3 }, { pos });
+      expect(timelineIds(raised)).toEqual(ids(timeline));
+      expect(raised).toMatchObject({ unstable_expanded_timeline: true });
+    }
+  });
+
+  it("M37: with a limit of 0 there is neither timeline nor what belongs to it", async () => {
+    const asked = { limit: 0, state: [["m.room.topic", ""]] as const };
+    const room = await follow(t, dialect, { config: asked, state: [ev.topic(ALICE, "x")], parts: { timeline: messages(3) } });
+    await room.deliver({ timeline: [ev.topic(ALICE, "y"), ev.message(ALICE)] });
+    for (const told of [room.first, await room.next()]) {
+      expect(stateOf(told)).toEqual(["m.room.topic|"]);
+      expect(told).toHaveProperty("bump_stamp");
+      for (const field of ["timeline", "limited", "prev_batch", "num_live"]) expect(told).not.toHaveProperty(field);
+    }
+  });
+
+  it("M37 M36: raised from 0, the newest events come", async () => {
+    const timeline = messages(3);
+    const room = await follow(t, dialect, { config: { limit: 0 }, parts: { timeline } });
+    const raised = await room.next({ limit: 2 }, { timeout: 30_000 });
+    expect(timelineIds(raised)).toEqual(ids(timeline.slice(-2)));
+    expect(raised).toMatchObject({ unstable_expanded_timeline: true, limited: true });
+  });
+});

@@ -1,0 +1,131 @@
+/** What a client of a property test asks for, and which rooms that is about by the rules of MSC4186, told from what is true. */
+
+import type { Json } from "./events.ts";
+import type { Ask, AskedConfig, DialectName } from "./sliding.ts";
+import type { Scoped, SlidingView } from "./sliding-view.ts";
+import { BOB, type SlidingWorld, type WorldRoom } from "./sliding-world.ts";
+
+const MEMBER = "m.room.member";
+type Tuples = readonly (readonly [string, string])[];
+
+/** What is asked for of state. */
+export const STATES: readonly Tuples[] = [
+  [],
+  [["m.room.name", ""]],
+  [
+    ["m.room.topic", ""],
+    [MEMBER, "$LAZY"],
+  ],
+  [
+    [MEMBER, "$LAZY"],
+    [MEMBER, "$ME"],
+    ["im.key", "*"],
+  ],
+  [
+    ["*", "*"],
+    [MEMBER, "$LAZY"],
+  ],
+  [["*", "*"]],
+  [
+    ["*", "a"],
+    [MEMBER, BOB],
+  ],
+  [[MEMBER, "*"]],
+  [["*", BOB]],
+];
+
+type Filter = { readonly asked: Json; readonly holds: (room: WorldRoom, world: SlidingWorld) => boolean };
+export const FILTERS: readonly Filter[] = [
+  { asked: {}, holds: () => true },
+  { asked: { is_dm: true }, holds: (room, world) => world.direct.has(room.id) },
+  { asked: { is_dm: false }, holds: (room, world) => !world.direct.has(room.id) },
+  { asked: { tags: ["u.x"] }, holds: (room) => room.tags.includes("u.x") },
+  { asked: { not_tags: ["u.x"] }, holds: (room) => !room.tags.includes("u.x") },
+  { asked: { is_invite: true }, holds: (room) => room.membership === "invite" },
+  { asked: { is_invite: false }, holds: (room) => room.membership !== "invite" },
+];
+
+/** Numbers stand for places in STATES and FILTERS, and in the world's rooms. */
+export type PlannedConfig = { readonly limit: number; readonly state: number };
+export type Plan = {
+  readonly lists: readonly (PlannedConfig & { readonly range: readonly [number, number]; readonly filter: number })[];
+  readonly subs: readonly (PlannedConfig & { readonly room: number })[];
+  readonly extensions: readonly string[];
+};
+
+/** When a connection was last told of each room, as a count of responses. */
+export type ToldAt = ReadonlyMap<string, number>;
+
+export function askOf(plan: Plan, world: SlidingWorld): Ask {
+  const config = ({ limit, state }: PlannedConfig): AskedConfig => ({ limit, state: STATES[state] ?? [] });
+  return {
+    lists: Object.fromEntries(
+      plan.lists.map((list, index) => [`l${index}`, { ...config(list), ranges: [list.range], filters: FILTERS[list.filter]?.asked ?? {} }]),
+    ),
+    subs: Object.fromEntries(plan.subs.map((sub) => [world.rooms[sub.room]?.id ?? "!none", config(sub)])),
+    ext: Object.fromEntries(plan.extensions.map((name) => [name, { enabled: true }])),
+  };
+}
+
+/** The rooms of each list, in order. */
+export function listsOf(plan: Plan, world: SlidingWorld, view: SlidingView, toldAt: ToldAt): WorldRoom[][] {
+  const listed = world.rooms.filter((room) => isListed(room, view, toldAt)).toSorted((a, b) => b.active - a.active);
+  return plan.lists.map(({ filter }) => listed.filter((room) => FILTERS[filter]?.holds(room, world)));
+}
+
+/** The rooms in a window or subscribed to, and what is asked of each. */
+export function scopeOf(plan: Plan, world: SlidingWorld, view: SlidingView, toldAt: ToldAt): Map<string, Scoped> {
+  const configs = new Map<string, PlannedConfig[]>();
+  const add = (room: WorldRoom, config: PlannedConfig) => configs.set(room.id, [...(configs.get(room.id) ?? []), config]);
+  for (const [index, rooms] of listsOf(plan, world, view, toldAt).entries()) {
+    const list = plan.lists[index];
+    if (list) for (const room of rooms.slice(list.range[0], list.range[1] + 1)) add(room, list);
+  }
+  for (const sub of plan.subs) {
+    const room = world.rooms[sub.room];
+    if (room && isAccessible(room, view)) add(room, sub);
+  }
+  return new Map([...configs].map(([id, of]) => [id, combined(of, world.me, view.dialect)]));
+}
+
+function isListed(room: WorldRoom, view: SlidingView, toldAt: ToldAt): boolean {
+  const told = toldAt.get(room.id);
+  switch (room.membership) {
+    case "none":
+      return false;
+    case "ban":
+      return room.everJoined || view.rooms.has(room.id);
+    case "leave":
+      return room.kicked || (told !== undefined && told < room.movedAt);
+    default:
+      return true;
+  }
+}
+
+function isAccessible(room: WorldRoom, view: SlidingView): boolean {
+  if (room.membership === "leave" || room.membership === "ban") return room.everJoined || room.kicked || view.rooms.has(room.id);
+  return room.membership !== "none";
+}
+
+function combined(configs: readonly PlannedConfig[], me: string, dialect: DialectName): Scoped {
+  const states = configs.map(({ state }) => STATES[state] ?? []);
+  return {
+    limit: Math.max(...configs.map(({ limit }) => limit)),
+    lazy: states.some((tuples) => tuples.some(isLazy)),
+    matches: (type, key) => states.some((tuples) => matches(tuples, type, key, me, dialect)),
+  };
+}
+
+function matches(tuples: Tuples, type: string, key: string, me: string, dialect: DialectName): boolean {
+  // A match for everything does not bring members where a tuple says which, in v4 where they come lazily.
+  const narrowed = dialect === "v4" ? tuples.some(isLazy) : tuples.some(([asked]) => asked === MEMBER);
+  return tuples.some((tuple) => {
+    const [askedType, askedKey] = tuple;
+    if (isLazy(tuple) || (narrowed && type === MEMBER && askedType === "*" && askedKey === "*")) return false;
+    return (askedType === "*" || askedType === type) && (askedKey === "*" || (askedKey === "$ME" ? me : askedKey) === key);
+  });
+}
+
+function isLazy([type, key]: readonly [string, string]): boolean {
+  return type === MEMBER && key === "$LAZY";
+}
