@@ -5,13 +5,23 @@ import type { Json } from "../support/events.ts";
 import { Follower } from "../support/follow.ts";
 import { Front } from "../support/front.ts";
 import { HomeserverTap } from "../support/homeserver-tap.ts";
-import { INTENDED_DIFFERENCES, NARROWED, SCOPES } from "../support/intended-differences.ts";
+import { ALL_ROOMS, INTENDED_DIFFERENCES, MORE, NARROWED, SCOPES } from "../support/intended-differences.ts";
 import { ServerPair, type Comparison } from "../support/server-pair.ts";
 import { sharedSynapse } from "../support/shared-synapse.ts";
 import { SlidingConnection } from "../support/sliding-connection.ts";
 import { elementEncryption, elementNotifications, elementRoomList, elementWeb, oneList } from "../support/sliding-requests.ts";
 import type { TestUser } from "../support/synapse-api.ts";
-import { FILTERS, NARROWED_STATES, REFUSED, STATES, TIMELINES, WINDOWS, extensionScopes, scopedRequest } from "../support/sliding-variants.ts";
+import {
+  ALL_ROOMS_WINDOWS,
+  FILTERS,
+  NARROWED_STATES,
+  REFUSED,
+  STATES,
+  TIMELINES,
+  WINDOWS,
+  extensionScopes,
+  scopedRequest,
+} from "../support/sliding-variants.ts";
 import { devices, toDevice, type Told } from "../support/told.ts";
 import { differencesOf, intentionOf, inWords, type Difference, type IntendedDifference } from "../support/tree-difference.ts";
 import { VariedAccount, type RoomLabel } from "../support/varied-account.ts";
@@ -87,22 +97,24 @@ async function settled(): Promise<void> {
   if (!fence.answers.slice(-1).some(there)) await fence.until(there);
 }
 
+const TOPIC = ["m.room.topic", ""];
 const ME = ["m.room.member", "$ME"];
 const LAZY = ["m.room.member", "$LAZY"];
-const TOPIC = ["m.room.topic", ""];
 /** What is asked of one room, one time after the other: the number of events, and the state. */
 const GROWING: readonly (readonly [number, ...string[][]])[] = [
   [1],
   [1, TOPIC],
   [1],
   [1, TOPIC],
+  [5, TOPIC],
+  [2, TOPIC],
+  [5, TOPIC],
   [5, TOPIC, ME],
-  [2, TOPIC, LAZY],
-  [5, LAZY],
-  [10, ["m.room.member", "*"]],
-  [20, ["m.room.name", ""], TOPIC],
-  [1, ["*", "*"]],
-  [30, LAZY],
+  [5, TOPIC, ME, LAZY],
+  [10, TOPIC, ME, LAZY],
+  [10, TOPIC, ["m.room.member", "*"]],
+  [20, TOPIC, ["m.room.member", "*"]],
+  [20, ["*", "*"]],
   [0, TOPIC],
 ];
 
@@ -144,6 +156,12 @@ describe("first answers", () => {
   it.each(TIMELINES)("timelines of %i events", (timeline_limit) => expectSameFirst(oneList({ timeline_limit })));
 
   it.each(WINDOWS.map((window) => [JSON.stringify(window), window] as const))("a window %s", (_, window) => expectSameFirst(oneList(window)));
+
+  it.each(ALL_ROOMS_WINDOWS.map((window) => [JSON.stringify(window), window] as const))("a window %s", async (_, window) => {
+    const { ours, differences } = await pair("all", ALL_ROOMS).ask(oneList(window));
+    expectSame({ differences });
+    expect(Object.keys(ours.rooms)).toHaveLength(Number(ours.lists?.["l"]?.["count"]));
+  });
 
   it("rooms and lists that extensions are asked for", async () => {
     await account.bob.typing(account.room("dm"), true);
@@ -238,12 +256,6 @@ describe("what happens while nobody asks", () => {
     for (const text of ["first", "second"]) await account.bob.send(room, text);
     await expectSameNow();
   });
-
-  it("someone who is ignored from now on", async () => {
-    await account.setData("m.ignored_user_list", { ignored_users: { [account.mallory.userId]: {}, [account.carol.userId]: {} } });
-    await account.carol.send(account.room("named"), "not to be read");
-    await expectSameNow();
-  });
 });
 
 describe("connections", () => {
@@ -297,14 +309,20 @@ describe("connections", () => {
 
   it("timelines and state of which more is asked for, and less, and more again", async () => {
     const room = account.room("named");
-    const more = pair("more");
+    const more = pair("more", MORE);
     const comparisons = [];
+    const told = { native: new Set<unknown>(), ours: new Set<unknown>() };
     for (const [timeline_limit, ...required_state] of GROWING) {
-      comparisons.push(await more.ask({ room_subscriptions: { [room]: { timeline_limit, required_state } } }));
+      const comparison = await more.ask({ room_subscriptions: { [room]: { timeline_limit, required_state } } });
+      for (const side of ["native", "ours"] as const) {
+        for (const event of (comparison[side].rooms[room]?.["required_state"] ?? []) as Json[]) told[side].add(event["event_id"]);
+      }
+      comparisons.push(comparison);
       await account.alice.setState(room, "m.room.topic", "", { topic: `as of ${comparisons.length}` });
       await settled();
     }
     expectSame(...comparisons);
+    expect(told.ours).toEqual(told.native);
   });
 
   it("filters whose rooms change", async () => {
@@ -361,6 +379,14 @@ describe("keys and to-device messages", () => {
 });
 
 describe("after all that", () => {
+  it("someone is ignored", async () => {
+    await account.setData("m.ignored_user_list", { ignored_users: { [account.mallory.userId]: {}, [account.carol.userId]: {} } });
+    await account.carol.send(account.room("named"), "not to be read");
+    await account.bob.send(account.room("named"), "to be read");
+    await settled();
+    expectSame(await list.ask(elementRoomList(100)), await web.ask(elementWeb([])), await narrow.ask(NARROW));
+  });
+
   it("first answers of what was learned by and by", async () => {
     await settled();
     await expectSameFirst(elementRoomList(20), elementRoomList(100), NARROW);

@@ -73,9 +73,10 @@ export const WINDOWS: readonly Json[] = [
   },
   { ranges: [[90, 99]] },
   { ranges: [[5, 99]] },
-  { ranges: undefined },
-  { ranges: [[0, 1]], slow_get_all_rooms: true },
 ];
+
+/** What asks for all rooms, and Synapse does not tell them for. */
+export const ALL_ROOMS_WINDOWS: readonly Json[] = [{ ranges: undefined }, { ranges: [[0, 1]], slow_get_all_rooms: true }];
 
 /** Which rooms the extensions tell of; there are two lists, `few` and `favourites`, and two subscriptions. */
 export function extensionScopes({ room }: VariedAccount): readonly Json[] {

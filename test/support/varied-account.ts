@@ -118,6 +118,13 @@ export class VariedAccount {
     await this.alice.call("PUT", `/user/${encodeURIComponent(this.alice.userId)}/rooms/${encodeURIComponent(roomId)}/tags/${tag}`, { order });
   }
 
+  /** The room that was labelled so. */
+  idOf = (label: string): string => {
+    const found = [...this.#labels].find(([, of]) => of === label);
+    if (!found) throw new Error(`no room is called "${label}"`);
+    return found[0];
+  };
+
   async #add(label: RoomLabel, creator: TestUser, body: Json): Promise<string> {
     const roomId = await creator.createRoom(body);
     this.#rooms.set(label, roomId);
