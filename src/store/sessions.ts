@@ -72,9 +72,12 @@ export async function findSessionState(
   return { kind: "found", body: row.body ?? "" };
 }
 
-/** Ends all sessions of an account: none of them can be told what happened (D26). */
+/**
+ * Ends all sessions and connections of an account: none of them can be told what happened (D26). What devices hold of their queues, as v2
+ * clients or by their connections, is in none of these tokens and stays.
+ */
 export async function endSessions(db: Db, account: AccountNo): Promise<void> {
-  await db`delete from sessions where account = ${account}`;
+  await db`delete from sessions where account = ${account} and kind in ('v3', 'connection')`;
 }
 
 export type SessionUse = TokenPlace & {

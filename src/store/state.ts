@@ -39,7 +39,7 @@ export async function stateChanged(db: Db, account: AccountNo, spans: readonly S
     order by s.room_id, s.type collate "C", s.state_key collate "C"`;
 }
 
-/** What of each room's state held at its span's start and is gone at its end, with nothing in its place (MSC4186 StateStub). */
+/** What of each room's state, members too, held at its span's start and is gone at its end, with nothing in its place (MSC4186 StateStub). */
 export async function stateEnded(
   db: Db,
   account: AccountNo,
@@ -47,13 +47,24 @@ export async function stateEnded(
 ): Promise<{ room_id: RoomId; type: string; state_key: string }[]> {
   if (spans.length === 0) return [];
   return db<{ room_id: RoomId; type: string; state_key: string }[]>`
-    select s.room_id, s.type, s.state_key
-    from unnest(${spans.map((r) => r.roomId)}::text[], ${spans.map((r) => r.from)}::bigint[], ${spans.map((r) => r.to)}::bigint[]) as r(room_id, after, until)
-    join state s on s.account = ${account} and s.room_id = r.room_id and s.from_ord <= r.after and s.to_ord > r.after and s.to_ord <= r.until
-    where not exists (
-      select from state n where n.account = ${account} and n.room_id = s.room_id and n.type = s.type and n.state_key = s.state_key
-        and n.from_ord <= r.until and n.to_ord > r.until)
-    order by s.room_id, s.type collate "C", s.state_key collate "C"`;
+    with spans as (
+      select * from unnest(${spans.map((r) => r.roomId)}::text[], ${spans.map((r) => r.from)}::bigint[], ${spans.map((r) => r.to)}::bigint[]) as r(room_id, after, until)),
+    ended as (
+      select s.room_id, s.type, s.state_key
+      from spans r
+      join state s on s.account = ${account} and s.room_id = r.room_id and s.from_ord <= r.after and s.to_ord > r.after and s.to_ord <= r.until
+      where not exists (
+        select from state n where n.account = ${account} and n.room_id = s.room_id and n.type = s.type and n.state_key = s.state_key
+          and n.from_ord <= r.until and n.to_ord > r.until)
+      union all
+      select m.room_id, 'm.room.member', m.user_id
+      from spans r
+      join members m on m.account = ${account} and m.room_id = r.room_id and m.from_ord <= r.after and m.to_ord > r.after and m.to_ord <= r.until
+        and m.to_ord < 9223372036854775807
+      where not exists (
+        select from members n where n.account = ${account} and n.room_id = m.room_id and n.user_id = m.user_id
+          and n.from_ord <= r.until and n.to_ord > r.until))
+    select room_id, type, state_key from ended order by room_id, type collate "C", state_key collate "C"`;
 }
 
 /** Rooms in which state began in (from, to], by a selector. */

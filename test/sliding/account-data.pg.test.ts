@@ -41,7 +41,7 @@ describe.each(DIALECTS)("account_data (%s)", (dialect) => {
     expect((await phone.sync(ONLY, { pos })).extensions["account_data"]).toEqual({ global: [], rooms: {} });
   });
 
-  it("M49 TestExtensionAccountData: all that is global first, then what changes, of each type the latest", async () => {
+  it("M49: all that is global first, then what changes, of each type the latest", async () => {
     const { client } = scene(t);
     const phone = new SlidingClient(client, dialect);
     await phone.sync();
@@ -107,7 +107,7 @@ describe.each(DIALECTS)("account_data (%s)", (dialect) => {
     expect(sectionOf(await phone.sync(window(0), { pos: quiet.pos })).rooms).toEqual({ [near]: [item("m.fully_read", 2)] });
   });
 
-  it("M49 TestAccountDataDoesntDupe: a room that merely moves in the list is not told its data again", async () => {
+  it("M49: a room that merely moves in the list is not told its data again", async () => {
     const { phone, near, far, window, give, deliver } = await twoRooms();
     await give(near, tag("m.favourite"));
     await give(far, tag("m.lowpriority"));

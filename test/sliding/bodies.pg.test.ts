@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ev, type Json, newRoom, v2 } from "../support/fake-homeserver.ts";
 import { scene } from "../support/scene.ts";
-import { DIALECTS, type DialectName, SlidingClient, timelineIds } from "../support/sliding.ts";
+import { type Ask, DIALECTS, type DialectName, SlidingClient, timelineIds } from "../support/sliding.ts";
 import { ALL } from "../support/sliding-waits.ts";
 import { startV3, type V3Fixture } from "../support/v3.ts";
 
@@ -98,6 +98,26 @@ describe.each(DIALECTS)("bodies (%s)", (dialect) => {
     expect([timelineIds(rooms[room]).length, rooms[room]?.["limited"]]).toEqual([100, true]);
   });
 
+  it("M8 M59: names with odd characters are names, and no error of ours", async () => {
+    const phone = fresh(dialect);
+    const odd = ["\u0000", "a\u0000b", "\ud800", "%00", "'; --", "\u202e", "__proto__", "constructor", "😀".repeat(20)];
+    for (const name of odd) {
+      const state = [["m.room.name", name] as const, [name, ""] as const, ["m.room.member", name] as const];
+      const scope = { enabled: true, lists: [name], rooms: [name] };
+      const answer = await phone.request({
+        lists: { a: { state, filters: { spaces: [name], room_types: [name], tags: [name] } } },
+        subs: JSON.parse(`{${JSON.stringify(name)}:{}}`) as Ask["subs"] & object,
+        ext: { typing: scope, receipts: scope, account_data: scope },
+      });
+      expect([answer.status, answer.body["errcode"]], JSON.stringify(name)).toEqual([200, undefined]);
+      const pos = answer.body["pos"] as string;
+      expect((await phone.request({ lists: { a: { state } } }, { pos })).status, JSON.stringify(name)).toBe(200);
+      const named = await phone.request({ connId: name });
+      const isText = name.isWellFormed() && !name.includes("\u0000");
+      expect([named.status, named.body["errcode"]], JSON.stringify(name)).toEqual(isText ? [200, undefined] : [400, "M_INVALID_PARAM"]);
+    }
+  });
+
   it("M8: a request that is refused changes nothing", async () => {
     const one = scene(t);
     const phone = new SlidingClient(one.client, dialect);
@@ -152,7 +172,7 @@ describe("bodies of the unstable dialect", () => {
     }
   });
 
-  it("M8 TestTxnIDEcho: txn_id is echoed, and only where it is there", async () => {
+  it("M8: txn_id is echoed, and only where it is there", async () => {
     const phone = fresh("unstable");
     const first = await phone.post({ txn_id: "m1" });
     expect(first.body).toMatchObject({ txn_id: "m1" });

@@ -38,7 +38,7 @@ describe.each(DIALECTS)("e2ee (%s)", (dialect) => {
     expect((await phone.sync({ ext: { e2ee: { enabled: false } } }, { pos: first.pos })).extensions).toEqual({});
   });
 
-  it("M48 TestExtensionE2EE: at first there are key counts and no device lists", async () => {
+  it("M48: at first there are key counts and no device lists", async () => {
     const { phone, client, first } = await withKeys();
     expect(sectionOf(first)).toEqual(COUNTS);
     await t.deliver(client, changed("@bob:test"));

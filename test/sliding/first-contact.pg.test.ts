@@ -130,7 +130,7 @@ describe.each(DIALECTS)("first contact (%s)", (dialect) => {
     expect(t.hs.peakPolls(token)).toBe(1);
   });
 
-  it("M58 TestEnsurePollingDoesntQueue: one user's slow beginning delays nobody else", async () => {
+  it("M58: one user's slow beginning delays nobody else", async () => {
     const slow = slowStart(patient);
     const first = slow.phone.sync(ALL);
     await patient.hs.waitForPoll(slow.token);

@@ -1,7 +1,7 @@
 /** What a client lacks is never taken for told. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ev, type Json, newRoom, v2, type V2Parts } from "../support/fake-homeserver.ts";
+import { ev, newRoom, v2, type V2Parts } from "../support/fake-homeserver.ts";
 import { newcomer } from "../support/listed.ts";
 import { ids } from "../support/rooms.ts";
 import { type AskedConfig, DIALECTS, type SlidingClient, stateOf, timelineIds } from "../support/sliding.ts";
@@ -61,7 +61,7 @@ describe.each(DIALECTS)("%s: nothing that a client lacks", (dialect) => {
     expect((await client.sync(asked(1), { pos: two.pos })).rooms).toEqual({});
     const three = await client.sync(asked(2, ["m.room.topic", ""]), { pos: two.pos });
     expect(stateOf(three.rooms[A])).toEqual([own, "m.room.topic|"]);
-    expect((three.rooms[A]?.["required_state"] as Json[])[0]).toMatchObject({ event_id: ban.event_id, content: { membership: "ban" } });
+    expect(three.rooms[A]?.["required_state"]).toContainEqual(expect.objectContaining({ event_id: ban.event_id }));
     expect((await client.sync(asked(2, ["m.room.topic", ""]), { pos: three.pos })).rooms).toEqual({});
   });
 

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ev, newRoom, v2 } from "../support/fake-homeserver.ts";
 import { scene } from "../support/scene.ts";
 import { DIALECTS, SlidingClient, stateOf, timelineIds } from "../support/sliding.ts";
-import { ALL, hangSliding, LONG, newsOf, NOTED, UNKNOWN_POS } from "../support/sliding-waits.ts";
+import { ALL, hangReply, hangSliding, LONG, newsOf, NOTED, UNKNOWN_POS } from "../support/sliding-waits.ts";
 import { startV3, type V3Fixture } from "../support/v3.ts";
 
 let t: V3Fixture;
@@ -27,6 +27,16 @@ describe.each(DIALECTS)("positions (%s)", (dialect) => {
       expect([status, body], one).toEqual([400, UNKNOWN_POS]);
     }
     expect(newsOf(await phone.sync(ALL, { pos })), "and costs the connection nothing").toEqual({});
+  });
+
+  it("M1: a position is no longer than 4096 characters, with the longest conn_id and a long token of the homeserver", async () => {
+    const token = t.hs.login(`@long-${dialect}:test`, "PHONE");
+    t.hs.queueSync(token, v2({ next_batch: "s".repeat(2000) }));
+    const phone = new SlidingClient(t.clientOf(`@long-${dialect}:test`, "PHONE", token), dialect);
+    const ask = { ...ALL, connId: "\u0001".repeat(255) };
+    const { pos } = await phone.sync(ask);
+    expect(pos.length).toBeLessThanOrEqual(4096);
+    expect((await phone.request(ask, { pos })).status).toBe(200);
   });
 
   it("M1 M62: another user's, another device's, and another connection's position is unknown", async () => {
@@ -79,7 +89,7 @@ describe.each(DIALECTS)("positions (%s)", (dialect) => {
     expect((await phone.request({ ...ALL, connId: null }, { pos: first.pos })).body).toEqual(UNKNOWN_POS);
   });
 
-  it("M2 TestMultipleConns: connections of a device know nothing of each other", async () => {
+  it("M2: connections of a device know nothing of each other", async () => {
     const one = scene(t);
     const phone = phoneOf(one);
     const [a, b] = [await phone.sync({ ...ALL, connId: "a" }), await phone.sync({ ...ALL, connId: "b" })];
@@ -118,7 +128,7 @@ describe.each(DIALECTS)("positions (%s)", (dialect) => {
     expect(timelineIds((await phone.sync(ALL, { pos: lost.pos })).rooms[one.room])).toEqual([b.event_id]);
   });
 
-  it("M3 TestTxnIDResponseBuffering: the same position with another body is computed from what was acknowledged", async () => {
+  it("M3: the same position with another body is computed from what was acknowledged", async () => {
     const one = scene(t);
     const second = `${one.room}second`;
     const phone = phoneOf(one);
@@ -165,6 +175,24 @@ describe.each(DIALECTS)("positions (%s)", (dialect) => {
     const message = ev.message("@bob:test");
     await one.deliver({ timeline: [message] });
     expect(timelineIds((await newer.answer).rooms[one.room])).toEqual([message.event_id]);
+  });
+
+  it("M3 M4 TestOutstandingRequestsGetCancelled: a client that goes away in the middle of a wait comes back with the same position", async () => {
+    const one = scene(t);
+    const phone = phoneOf(one);
+    const { pos } = await phone.sync(ALL);
+    const gone = new AbortController();
+    const { reply } = await hangReply(t, phone, ALL, { pos, timeout: LONG, signal: gone.signal });
+    const failed = reply.then(
+      () => "answered",
+      () => "gone",
+    );
+    gone.abort();
+    expect(await failed).toBe("gone");
+    const message = ev.message("@bob:test");
+    await one.deliver({ timeline: [message] });
+    const then = await phone.sync({ subs: { [one.room]: { limit: 1 } } }, { pos, timeout: LONG });
+    expect(timelineIds(then.rooms[one.room])).toEqual([message.event_id]);
   });
 
   it("M4: another connection's request ends nothing, and one without a position ends the connection's wait", async () => {

@@ -74,7 +74,7 @@ describe.each(DIALECTS)("receipts (%s)", (dialect) => {
     expect(newsOf(await phone.sync(asking(1), { pos: last.pos }))).toEqual({});
   });
 
-  it("M50 TestReceiptsPrivate: the own private ones, and never those of others", async () => {
+  it("M50: the own private ones, and never those of others", async () => {
     const { phone, asking, room, me, mark, m2, m3 } = await withReceipts();
     const { pos } = await phone.sync(asking(3));
     const { answer } = await hangSliding(t, phone, asking(3), { pos, timeout: LONG });

@@ -47,6 +47,19 @@ describe.each(DIALECTS)("bump_stamp", (dialect) => {
     expect(await room.anew()).toMatchObject({ bump_stamp: room.first["bump_stamp"] });
   });
 
+  it("M28: where nobody asks for events their activity ends no wait, and is told all the same", async () => {
+    const config = { limit: 0, state: [["m.room.topic", ""] as const] };
+    const room = await follow(t, dialect, { config, parts: { timeline: messages(1) } });
+    const started = performance.now();
+    const waiting = room.next(config, { timeout: 600 });
+    await room.deliver({ timeline: messages(1) });
+    const told = await waiting;
+    expect(performance.now() - started + 2).toBeGreaterThanOrEqual(600);
+    expect(told?.["bump_stamp"]).toBeGreaterThan(room.first["bump_stamp"] as number);
+    expect(told).not.toHaveProperty("timeline");
+    expect(await room.next()).toBeUndefined();
+  });
+
   it("M28: where the timeline is limited it is told, also unchanged", async () => {
     const room = await follow(t, dialect, { config: { limit: 2 }, parts: { timeline: messages(1) } });
     await room.deliver({ timeline: [ev.topic(ALICE, "1"), ev.topic(ALICE, "2"), ev.topic(ALICE, "3")] });

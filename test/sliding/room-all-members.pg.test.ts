@@ -136,6 +136,20 @@ describe.each(DIALECTS)("every member", (dialect) => {
     expect(membersTold(told)).toEqual(expect.arrayContaining([`${BOB}: leave`, `${CAROL}: leave`]));
   });
 
+  it("M43 M33: of a room that was joined again they are fetched and told again", async () => {
+    const room = await plain();
+    serveMembers(t, room.id, members(room));
+    await room.next(EVERY);
+    await room.leave({ timeline: [ev.member(room.me, "leave")] });
+    expect(membersTold(await room.next(EVERY))).toEqual([`${room.me}: leave`]);
+    const now = [ev.member(ALICE), ev.member(room.me), ev.member("@new:test")];
+    serveMembers(t, room.id, now);
+    await room.deliver({ state: now.slice(0, 1), timeline: now.slice(1, 2), limited: true, prev_batch: "p" });
+    const told = await room.next(EVERY);
+    expect(told).toMatchObject({ initial: true });
+    expect(membersTold(told)).toEqual(joined(ALICE, "@new:test", room.me));
+  });
+
   it("M43 M40: asked for in mid-connection, and asked for less and again", async () => {
     const room = await plain();
     serveMembers(t, room.id, members(room));

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ev, newRoom } from "../support/fake-homeserver.ts";
+import { ev, newRoom, v2 } from "../support/fake-homeserver.ts";
 import { ALICE, all, BOB, follow, type FollowedRoom, membersTold, messages, stateEvent } from "../support/followed-room.ts";
 import { ids } from "../support/rooms.ts";
-import { DIALECTS, type RoomAnswer, stateOf, timelineIds } from "../support/sliding.ts";
+import { DIALECTS, type RoomAnswer, SlidingClient, stateOf, timelineIds } from "../support/sliding.ts";
 import { startV3, type V3Fixture } from "../support/v3.ts";
 
 let t: V3Fixture;
@@ -129,11 +129,42 @@ describe.each(DIALECTS)("rooms that one is not in any more", (dialect) => {
       const other = await follow(t, dialect, { config: { state } });
       const away = own(other, "ban");
       await other.leave({ timeline: [away] });
-      const told = ((await other.next())?.["required_state"] as { state_key: string; event_id: string }[]).filter(
-        (event) => event.state_key === other.me,
-      );
-      expect(told).toMatchObject([{ event_id: away.event_id }]);
+      const told = await other.next();
+      expect(stateOf(told).filter((key) => key.endsWith(other.me))).toHaveLength(1);
+      expect(stateEvent(told, "m.room.member", other.me)).toMatchObject({ event_id: away.event_id });
     }
+  });
+
+  it("M32 M35: left in a gap: limited, the state that the gap changed, and the own membership", async () => {
+    const room = await follow(t, dialect, { config: CONFIG, state: [ev.topic(ALICE, "old")], parts: { timeline: messages(2) } });
+    const [topic, away] = [ev.topic(ALICE, "new"), own(room, "leave")];
+    await room.leave({ state: [topic], timeline: [away], limited: true, prev_batch: "gap" });
+    const told = await room.next();
+    expect(timelineIds(told)).toEqual([away.event_id]);
+    expect(told).toMatchObject({ limited: true, prev_batch: "gap" });
+    expect(stateEvent(told, "m.room.topic")).toMatchObject({ event_id: topic.event_id });
+    expectOwn(told, room, "leave");
+  });
+
+  it("M32: left, as the state beside an empty timeline says", async () => {
+    const room = await follow(t, dialect, { config: CONFIG, parts: { timeline: messages(2) } });
+    const away = own(room, "ban");
+    await room.leave({ state: [away] });
+    const told = await room.next();
+    expect(told).not.toHaveProperty("timeline");
+    expect(told?.["required_state"]).toMatchObject([{ event_id: away.event_id }]);
+  });
+
+  it("M32: a room that is told as left in the homeserver's first answer", async () => {
+    const [id, state] = [`!left-first-${dialect}:test`, [["m.room.topic", ""] as const]];
+    const me = `@left-first-${dialect}:test`;
+    const away = ev.member(me, "ban", {}, { sender: ALICE, unsigned: { prev_content: { membership: "join" } } });
+    const section = { state: [...newRoom(ALICE), ev.topic(ALICE, "x")], timeline: [...messages(1), away] };
+    const client = new SlidingClient(t.login(me, "PHONE", v2({ leave: { [id]: section } })), dialect);
+    const told = (await client.sync(all({ limit: 5, state }))).rooms[id];
+    expect(told).toMatchObject({ initial: true });
+    expect(stateOf(told)).toEqual([`m.room.member|${me}`, "m.room.topic|"]);
+    expect(timelineIds(told)).toHaveLength(2);
   });
 
   it("M32: banned after the room was left, and after a kick", async () => {

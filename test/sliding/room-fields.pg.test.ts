@@ -112,6 +112,24 @@ describe.each(DIALECTS)("a room's fields", (dialect) => {
     expect(await room.anew()).not.toHaveProperty("name");
   });
 
+  it("M24: a redaction removes them", async () => {
+    const [name, picture] = [ev.name(ALICE, "one"), avatar("mxc://test/one")];
+    const room = await follow(t, dialect, { state: [name, picture] });
+    await room.deliver({ timeline: [ev.redaction(ALICE, name.event_id), ev.redaction(ALICE, picture.event_id)] });
+    const then = await room.next();
+    expect(then).toMatchObject({ avatar: null });
+    if (isV4) expect(then).toMatchObject({ name: null });
+    expect(Object.keys((await room.anew()) ?? {})).not.toEqual(expect.arrayContaining(["name"]));
+  });
+
+  it("M24: of what is no text there is nothing to tell", async () => {
+    const odd = [ev.state("m.room.name", "", ALICE, { name: 5 }), ev.state("m.room.avatar", "", ALICE, { url: { mxc: 1 } })];
+    const room = await follow(t, dialect, { state: odd, parts: { timeline: messages(1) } });
+    expect(timelineIds(room.first)).toHaveLength(1);
+    expect(room.first).not.toHaveProperty("name");
+    expect(room.first).not.toHaveProperty("avatar");
+  });
+
   it("M24: one that changed while nobody asked for the room is told when it is asked for again, once", async () => {
     const room = await follow(t, dialect, { state: [ev.name(ALICE, "one")] });
     await room.deliver({ timeline: [ev.name(ALICE, "two")] });

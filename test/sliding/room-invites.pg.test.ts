@@ -29,10 +29,9 @@ const fields = (room: RoomAnswer | undefined) =>
   Object.keys(room ?? {})
     .filter((key) => key !== "membership" && key !== "lists")
     .toSorted();
-const ONLY_STRIPPED = ["bump_stamp", "invite_state"];
-
 describe.each(DIALECTS)("invites and knocks", (dialect) => {
   const isV4 = dialect === "v4";
+  const ONLY_STRIPPED = isV4 ? ["bump_stamp", "invite_state"] : ["bump_stamp", "initial", "invite_state"];
 
   it("M31: an invite is its stripped state, and nothing else, at first", async () => {
     const room = await followNothing(t, dialect, CONFIG);
@@ -55,7 +54,7 @@ describe.each(DIALECTS)("invites and knocks", (dialect) => {
   });
 
   const stateOfInvite = (told: RoomAnswer | undefined) =>
-    (told?.["invite_state"] as { type: string; content: Json }[]).find((event) => event.type === "m.room.member")?.content;
+    ((told?.["invite_state"] ?? []) as { type: string; content: Json }[]).find((event) => event.type === "m.room.member")?.content;
 
   it("M31: a subscription to an invite has no more of it", async () => {
     const room = await followNothing(t, dialect, CONFIG);

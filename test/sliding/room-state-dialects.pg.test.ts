@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ev, type Json } from "../support/fake-homeserver.ts";
-import { ALICE, BOB, CAROL, follow, type FollowedRoom, messages, stateEvent } from "../support/followed-room.ts";
+import { ALICE, all, BOB, CAROL, follow, type FollowedRoom, messages, stateEvent } from "../support/followed-room.ts";
 import { type RoomAnswer, stateOf } from "../support/sliding.ts";
 import { serveMembers } from "../support/scene.ts";
 import { startV3, type V3Fixture } from "../support/v3.ts";
@@ -97,6 +97,23 @@ describe("v4: include, exclude, lazy_members", () => {
     expect(stateOf(await first(room, asked))).toEqual([...NEW_ROOM, `m.room.member|${BOB}`].toSorted());
   });
 
+  it("M41: where members are excluded, they are not fetched either", async () => {
+    const room = await follow(t, "v4", { state: [ev.member(BOB)] });
+    expect(stateOf(await first(room, { include: [{}], exclude: [{ type: "m.room.member" }] }))).toEqual(NEW_ROOM);
+    expect(t.hs.seen({ path: `/_matrix/client/v3/rooms/${encodeURIComponent(room.id)}/members` })).toHaveLength(0);
+  });
+
+  it("M41: single members are excluded", async () => {
+    const room = await follow(t, "v4", { state: [ev.member(BOB)] });
+    serveMembers(
+      t,
+      room.id,
+      [ALICE, BOB, room.me].map((user) => ev.member(user)),
+    );
+    const told = await first(room, { include: [{ type: "m.room.member" }], exclude: [{ state_key: BOB }] });
+    expect(stateOf(told)).toEqual([`m.room.member|${ALICE}`, `m.room.member|${room.me}`]);
+  });
+
   it("M41 M21: a lazy list and one of all members together: all members", async () => {
     const room = await follow(t, "v4", { state: [ev.member(BOB)], parts: { timeline: messages(1) } });
     serveMembers(
@@ -147,6 +164,22 @@ describe("v4: state that is there no more", () => {
     expect((await room.next())?.["required_state"]).toMatchObject([{ event_id: again.event_id }]);
   });
 
+  it("M42: members too, whether all are asked for or they were loaded lazily", async () => {
+    const every = { limit: 5, state: [["m.room.member", "*"] as const] };
+    const lazy = { limit: 5, state: [["m.room.member", "$LAZY"] as const] };
+    const room = await follow(t, "v4", { config: lazy, state: [ev.member(BOB), ev.member(CAROL)], parts: { timeline: messages(1, BOB) } });
+    const people = [ALICE, BOB, CAROL, room.me].map((user) => ev.member(user));
+    serveMembers(t, room.id, people);
+    const other = await room.client.sync({ ...all(every), connId: "every" });
+    // After a gap the list is fetched again: two are in it no more.
+    serveMembers(t, room.id, [people[0] ?? {}, people[3] ?? {}]);
+    await room.deliver({ timeline: messages(1), limited: true, prev_batch: "gap" });
+    const then = await room.client.sync({ ...all(every), connId: "every" }, { pos: other.pos });
+    const stubs = [BOB, CAROL].map((user) => ({ type: "m.room.member", state_key: user }));
+    expect(then.rooms[room.id]?.["required_state"]).toEqual(stubs);
+    expect((await room.next())?.["required_state"]).toContainEqual(stubs[0]);
+  });
+
   it("M42: a room that was out of scope meanwhile is told of it as well", async () => {
     const room = await follow(t, "v4", { config: asked, state: [odd("a")] });
     await room.ask({});
@@ -190,5 +223,20 @@ describe("unstable dialect: wildcards", () => {
     });
     expect(stateOf(told)).toEqual([...NEW_ROOM, `m.room.member|${room.me}`, "org.example.odd|a"].toSorted());
     expect(stateEvent(told, "m.room.member", BOB)).toBeUndefined();
+    serveMembers(
+      t,
+      room.id,
+      [ALICE, BOB, room.me].map((user) => ev.member(user)),
+    );
+    expect(
+      stateOf(
+        await room.anew({
+          state: [
+            ["*", "*"],
+            ["m.room.member", "*"],
+          ],
+        }),
+      ),
+    ).toHaveLength(NEW_ROOM.length + 4);
   });
 });

@@ -139,6 +139,18 @@ describe.each(DIALECTS)("timelines", (dialect) => {
     expect(timelineIds(then)).not.toContain(topic.event_id);
   });
 
+  it("M35: a gap that comes before its first event", async () => {
+    const room = await follow(t, dialect, { config, parts: { timeline: messages(2) } });
+    await room.deliver({ timeline: [], limited: true, prev_batch: "early" });
+    await room.next();
+    const after = ev.message(ALICE);
+    await room.deliver({ timeline: [after] });
+    const then = await room.next();
+    expect(timelineIds(then)).toEqual([after.event_id]);
+    expect(then).toMatchObject({ limited: true });
+    expect(timelineIds(await room.anew())).toEqual([after.event_id]);
+  });
+
   it("M35: an event that comes again is told once, and in its place", async () => {
     const [a, b, c, d] = [ev.message(ALICE, "a"), ev.message(ALICE, "b"), ev.message(ALICE, "c"), ev.message(ALICE, "d")];
     const room = await follow(t, dialect, { parts: { timeline: [a, b] } });
@@ -206,6 +218,19 @@ describe.each(DIALECTS)("timelines", (dialect) => {
       expect(told).toHaveProperty("bump_stamp");
       for (const field of ["timeline", "limited", "prev_batch", "num_live"]) expect(told).not.toHaveProperty(field);
     }
+  });
+
+  it("M37 M36: what came while the limit was 0 is not lost when it is raised again", async () => {
+    const timeline = messages(2);
+    const room = await follow(t, dialect, { config, parts: { timeline } });
+    const missed = messages(2);
+    await room.deliver({ timeline: missed });
+    await room.next({ limit: 0 });
+    const raised = await room.next();
+    expect(timelineIds(raised)).toEqual([...ids(timeline.slice(-1)), ...ids(missed)]);
+    expect(raised).toMatchObject({ unstable_expanded_timeline: true });
+    expect(await room.next({ limit: 0 })).toBeUndefined();
+    expect(await room.next()).toBeUndefined();
   });
 
   it("M37 M36: raised from 0, the newest events come", async () => {

@@ -57,7 +57,7 @@ async function fiveRooms(dialect: DialectName) {
 }
 
 describe.each(DIALECTS)("scopes (%s)", (dialect) => {
-  it("M45 TestExtensionsRespectScope: lists and rooms by name, absent all, empty none", async () => {
+  it("M45: lists and rooms by name, absent all, empty none", async () => {
     const { phone, ask, tell, told, rooms } = await fiveRooms(dialect);
     const cases: readonly [scope: Scope, expected: string][] = [
       [{}, "abcde"],

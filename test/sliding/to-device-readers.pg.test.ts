@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DeletingSync } from "../support/deleting-sync.ts";
-import type { Json } from "../support/fake-homeserver.ts";
+import { type Json, newRoom, v2 } from "../support/fake-homeserver.ts";
 import { type Answer, type Ask, DIALECTS, type DialectName, SlidingClient } from "../support/sliding.ts";
 import { carry, held, messagesOf, numbered, SESSIONS } from "../support/to-device.ts";
 import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
@@ -138,6 +138,20 @@ describe.each(DIALECTS)("readers of a queue (%s)", (dialect) => {
     await t.sql`delete from sessions where kind = 'connection'`;
     await t.restart();
     expect(queueOf(await phone.sync(asking(first.next_batch))).events).toEqual(numbered(3, 3));
+  });
+
+  it("M47 S2 D26: when all sessions and positions end at once, connections still lack what they lacked", async () => {
+    const alice = t.login("@alice:test");
+    const phone = new SlidingClient(alice, dialect);
+    const place = queueOf(await phone.sync(asking())).next_batch;
+    const { next } = await alice.sync({ to_device: {} });
+    await t.deliver(alice, carry(...numbered(1, 2)), v2({ join: { "!r:test": { state: newRoom(alice.userId) } } }));
+    const ahead = await alice.sync({}, { since: next });
+    await t.sql`update accounts set position = position - 1`;
+    expect((await alice.request({}, { since: ahead.next })).status).toBe(400);
+    const anew = await alice.sync({ to_device: {} });
+    await alice.sync({}, { since: anew.next });
+    expect(queueOf(await phone.sync(asking(place))).events).toEqual(numbered(1, 2));
   });
 
   it("M47 D1: what the poller takes, the v2 client gets; what the v2 client takes, connections get", async () => {

@@ -48,7 +48,7 @@ describe.each(DIALECTS)("to_device (%s)", (dialect) => {
     expect(queueOf(await phone.sync(asking())).events, "gone for good").toEqual([]);
   });
 
-  it("M46 TestExtensionToDevice: what is not acknowledged is told again, with an older since too", async () => {
+  it("M46: what is not acknowledged is told again, with an older since too", async () => {
     const { phone, client, first } = await withMessages(2);
     const a = await phone.sync(asking(queueOf(first).next_batch), { pos: first.pos });
     const b = await phone.sync(asking(queueOf(first).next_batch), { pos: a.pos });

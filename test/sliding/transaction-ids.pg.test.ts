@@ -59,7 +59,7 @@ describe.each(DIALECTS)("events (%s)", (dialect) => {
     expect(state.map((event) => without("unsigned", event))).toEqual(sent.slice(0, 1));
   });
 
-  it("M44 TestTimelineTxnID: the transaction id is for the sending device alone", async () => {
+  it("M44: the transaction id is for the sending device alone", async () => {
     const one = await twoDevices();
     const [first, other] = [await one.phone.sync(ALL), await one.tablet.sync(ALL)];
     const message = ev.message(one.me, "mine");
@@ -70,7 +70,7 @@ describe.each(DIALECTS)("events (%s)", (dialect) => {
     expect(transactionOf(eventsOf(seen, one.room)[0])).toBeUndefined();
   });
 
-  it("M44 TestTransactionIDsWithMultiplePollers: another device's poller brings the event, and the sending device still has its transaction id", async () => {
+  it("M44: another device's poller brings the event, and the sending device still has its transaction id", async () => {
     const one = await twoDevices();
     const [first, other] = [await one.tablet.sync(ALL), await one.phone.sync(ALL)];
     const { event, txnId, sent } = await send(one, one.tablet);
@@ -82,7 +82,7 @@ describe.each(DIALECTS)("events (%s)", (dialect) => {
     expect(transactionOf(eventsOf(await one.tablet.sync({ ...ALL, connId: "late" }), one.room).at(-1))).toBe(txnId);
   });
 
-  it("M44 TestTimelineTxnIDBuffersForTxnID: an event that comes before the answer to its sending waits for it", async () => {
+  it("M44: an event that comes before the answer to its sending waits for it", async () => {
     const one = await twoDevices();
     const first = await one.tablet.sync(ALL);
     const held = Promise.withResolvers<void>();
@@ -98,7 +98,7 @@ describe.each(DIALECTS)("events (%s)", (dialect) => {
     expect(transactionOf(eventsOf(await answer, one.room)[0])).toBe(txnId);
   });
 
-  it("M44 TestTimelineTxnIDRespectsAllClear: a sending that takes too long holds nobody up, and another's not at all", async () => {
+  it("M44: a sending that takes too long holds nobody up, and another's not at all", async () => {
     const one = await twoDevices();
     const [first, other] = [await one.tablet.sync(ALL), await one.phone.sync(ALL)];
     const held = Promise.withResolvers<void>();
@@ -141,7 +141,7 @@ describe.each(DIALECTS)("events (%s)", (dialect) => {
     expect(JSON.stringify(seen)).not.toContain("transaction_id");
   });
 
-  it("M44 TestRedactedWherePossible: what was redacted is told redacted, with the reason, also in a new connection's state", async () => {
+  it("M44: what was redacted is told redacted, with the reason, also in a new connection's state", async () => {
     const one = scene(t);
     const phone = new SlidingClient(one.client, dialect);
     await phone.sync();

@@ -79,7 +79,7 @@ describe.each(DIALECTS)("trouble (%s)", (dialect) => {
     expect(stateOf(then.rooms[one.room])).toEqual(["m.room.member|@bob:test", `m.room.member|${one.me}`].sort());
   });
 
-  it("M60 TestSyncWithNewTokenBeforeOldExpires: a refreshed token has the connection, its position and the queue", async () => {
+  it("M60: a refreshed token has the connection, its position and the queue", async () => {
     const one = scene(t);
     const phone = new SlidingClient(one.client, dialect);
     const ask = { ...ALL, ext: { to_device: { enabled: true }, e2ee: { enabled: true } } };
@@ -98,7 +98,7 @@ describe.each(DIALECTS)("trouble (%s)", (dialect) => {
     expect([timelineIds(last.rooms[one.room]), last.extensions["to_device"].events]).toEqual([[message.event_id], numbered(2, 2)]);
   });
 
-  it("M60 TestSyncWithNewTokenAfterOldExpires: a token that dies is 401, and the next one goes on where it was", async () => {
+  it("M60: a token that dies is 401, and the next one goes on where it was", async () => {
     const one = scene(t);
     const phone = new SlidingClient(one.client, dialect);
     const first = await phone.sync(ALL);

@@ -56,7 +56,7 @@ describe.each(DIALECTS)("typing (%s)", (dialect) => {
     expect(reply.body["extensions"].typing.rooms[room]).toEqual(dialect === "v4" ? bare : { type: "m.typing", content: bare });
   });
 
-  it("M51 TestTyping: whole sets as they change, the empty one too, and none twice", async () => {
+  it("M51: whole sets as they change, the empty one too, and none twice", async () => {
     const { phone, room, second, type, typeIn } = await twoRooms();
     const first = await phone.sync(EVERYWHERE);
     await type(BOB);
@@ -73,7 +73,7 @@ describe.each(DIALECTS)("typing (%s)", (dialect) => {
     expect(typingOf(await phone.sync(EVERYWHERE, { pos: both.pos })), "a retry has it again").toEqual({ [room]: [] });
   });
 
-  it("M51 TestTypingNoUpdate: who has stopped meanwhile is not told to a connection that begins", async () => {
+  it("M51: who has stopped meanwhile is not told to a connection that begins", async () => {
     const { phone, type } = await twoRooms();
     await type(BOB);
     await type();
@@ -121,7 +121,7 @@ describe.each(DIALECTS)("typing (%s)", (dialect) => {
     expect(typingOf(await phone.sync(window(0), { pos: back.pos }))).toEqual({ [room]: [BOB] });
   });
 
-  it("M51 TestTypingRespectsExtensionScope: subscriptions have it without having news", async () => {
+  it("M51: subscriptions have it without having news", async () => {
     const { phone, room, second, type, typeIn } = await twoRooms();
     const ask: Ask = { subs: { [room]: { limit: 0 } }, ext: { typing: { enabled: true } } };
     const first = await phone.sync(ask);

@@ -64,6 +64,11 @@ export class World {
     }));
   }
 
+  /** The id of a room, from 0. */
+  roomId(index: number): string {
+    return this.#rooms[index]?.id ?? "";
+  }
+
   /** Every member event of a room, as `/members` answers: as it was with the response that `at` ended, `s1` being the first one. */
   members(roomId: string, at: string | null): readonly MatrixEvent[] {
     return this.#history[Number(at?.slice(1) ?? this.#history.length) - 1]?.get(roomId) ?? [];

@@ -152,7 +152,7 @@ async function tell(
   if (all) leaveBehind(all, chosen, draft, from);
   for (const roomId of chosen.keys()) if (draft.room(roomId).told.events !== undefined) draft.tell(roomId, "events", LIVE);
   const deviceNews = (toDevice?.events.length ?? 0) + (e2ee?.changed.length ?? 0) + (e2ee?.left.length ?? 0);
-  const roomNews = rooms.length + global.length + roomData.size + receipts.size + typing.size;
+  const roomNews = rooms.filter((room) => !room.quiet).length + global.length + roomData.size + receipts.size + typing.size;
   return {
     answer: { lists, rooms, toDevice, e2ee, accountData: { global, rooms: roomData }, receipts, typing },
     news: deviceNews + roomNews > 0,

@@ -10,7 +10,7 @@ const number = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
 const poses: fc.Arbitrary<Pos> = fc.record({
   account: number.map((one) => one as AccountNo),
   device: number.map((one) => one as DeviceNo),
-  connId: fc.string({ unit: "grapheme", maxLength: 50 }),
+  conn: fc.string({ unit: "grapheme", maxLength: 50 }),
   session: number.map((one) => one as SessionNo),
   state: number,
   position: number.map((one) => one as Position),
@@ -20,7 +20,7 @@ const poses: fc.Arbitrary<Pos> = fc.record({
 const ONE: Pos = {
   account: 7 as AccountNo,
   device: 5 as DeviceNo,
-  connId: "main",
+  conn: "main",
   session: 1 as SessionNo,
   state: 2,
   position: 3 as Position,

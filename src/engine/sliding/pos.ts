@@ -6,14 +6,15 @@
  * where it is exchanged for that one, also when the connection is long gone.
  */
 
-import { timingSafeEqual } from "node:crypto";
+import { createHash, timingSafeEqual } from "node:crypto";
 import type { AccountNo, DeviceNo, Position, SessionNo } from "../../wire/ids.ts";
 import type { Signer } from "../token.ts";
 
 export type Pos = {
   readonly account: AccountNo;
   readonly device: DeviceNo;
-  readonly connId: string;
+  /** Of the connection's name: see `digestOf`. */
+  readonly conn: string;
   readonly session: SessionNo;
   /** connection_states.state; 0: nothing was told yet. */
   readonly state: number;
@@ -31,8 +32,8 @@ const VERSION = 1;
 const MAX_LENGTH = 4096;
 
 export function sealPos(pos: Pos, sign: Signer): string {
-  const { account, device, connId, session, state, position, e2ee, upstream } = pos;
-  const data = Buffer.from(JSON.stringify([VERSION, account, device, connId, session, state, position, e2ee, upstream]));
+  const { account, device, conn, session, state, position, e2ee, upstream } = pos;
+  const data = Buffer.from(JSON.stringify([VERSION, account, device, conn, session, state, position, e2ee, upstream]));
   const text = PREFIX + Buffer.concat([data, sign(labelled(data))]).toString("base64url");
   return text.length > MAX_LENGTH && upstream !== "" ? sealPos({ ...pos, upstream: "" }, sign) : text;
 }
@@ -47,7 +48,7 @@ export function openPos(text: string, sign: Signer): Pos | null {
   const data = bytes.subarray(0, -macLength);
   if (!timingSafeEqual(bytes.subarray(-macLength), sign(labelled(data)))) return null;
   // Only sealPos wrote what passes the check, so its shape is known.
-  const [version, account, device, connId, session, state, position, e2ee, upstream] = JSON.parse(data.toString()) as [
+  const [version, account, device, conn, session, state, position, e2ee, upstream] = JSON.parse(data.toString()) as [
     number,
     AccountNo,
     DeviceNo,
@@ -58,7 +59,12 @@ export function openPos(text: string, sign: Signer): Pos | null {
     number,
     string,
   ];
-  return version === VERSION ? { account, device, connId, session, state, position, e2ee, upstream } : null;
+  return version === VERSION ? { account, device, conn, session, state, position, e2ee, upstream } : null;
+}
+
+/** Stands for a connection's name in its positions, which are short whatever it is. */
+export function digestOf(connId: string): string {
+  return createHash("sha256").update(connId).digest("base64url").slice(0, 16);
 }
 
 /** Whether a text is meant to be one of our positions. */

@@ -6,6 +6,7 @@
 import { LRUCache } from "lru-cache";
 import { canonicalJson } from "../../base/canonical-json.ts";
 import type { StateSelector } from "../../store/state.ts";
+import { isStorable } from "../../wire/ids.ts";
 
 /** Matches events of a type and a state key; absent: any. */
 export type Pattern = { readonly type?: string; readonly key?: string };
@@ -96,8 +97,9 @@ function withoutMembers(atom: Atom): Atom[] {
   return atom.type === MEMBER ? [] : [atom];
 }
 
-function reachesMembers(atom: Atom): boolean {
-  return atom.type === MEMBER || (atom.type === undefined && !atom.noMembers);
+function reachesMembers({ type, noMembers, not }: Atom): boolean {
+  if (type !== undefined ? type !== MEMBER : noMembers) return false;
+  return !not?.some((pattern) => pattern.key === undefined && (pattern.type ?? MEMBER) === MEMBER);
 }
 
 function fits(pattern: Pattern, type: string, key: string): boolean {
@@ -107,13 +109,17 @@ function fits(pattern: Pattern, type: string, key: string): boolean {
 function compile(state: RequiredState, key: string): StateMatcher {
   const { atoms } = state;
   const members = atoms.filter(reachesMembers);
-  const pairs = atoms.filter((atom) => atom.type !== MEMBER).map((atom) => [atom.type ?? "*", atom.key ?? "*"] as const);
+  // Nothing is stored under what cannot be stored, and to look for it is an error.
+  const pairs = atoms
+    .filter((atom) => atom.type !== MEMBER)
+    .map((atom) => [atom.type ?? "*", atom.key ?? "*"] as const)
+    .filter((pair) => pair.every(isStorable));
   return {
     state,
     key,
     matches: (type, stateKey) => atoms.some((atom) => matchesAtom(atom, type, stateKey)),
     selector: pairs.some(([type, stateKey]) => type === "*" && stateKey === "*") ? "all" : pairs,
-    memberKeys: members.flatMap((atom) => atom.key ?? []),
+    memberKeys: members.flatMap((atom) => atom.key ?? []).filter(isStorable),
     allMembers: members.some((atom) => atom.key === undefined),
   };
 }

@@ -4,7 +4,7 @@ import { type EventRow, rowTextInRoom } from "../../store/event-row.ts";
 import type { Hero, Membership, RoomFacts } from "../../store/room-facts.ts";
 import type { StateRow } from "../../store/state.ts";
 import type { Need } from "../../streams/stream.ts";
-import type { RoomId } from "../../wire/ids.ts";
+import type { RoomId, UserId } from "../../wire/ids.ts";
 import { LIVE, type StateDraft, STRIPPED } from "./connection-state.ts";
 import type { SlidingContext } from "./context.ts";
 import { type LazyMembers, lazyMembers } from "./lazy-members.ts";
@@ -22,6 +22,8 @@ export type RoomResult = {
   readonly initial: boolean;
   readonly expanded: boolean;
   readonly bumpStamp?: number;
+  /** There is a bump stamp and nothing else: told, but nothing to end a wait for. */
+  readonly quiet?: true;
   /** A list of stripped events: there is nothing else then. */
   readonly stripped?: string;
   readonly requiredState: readonly string[];
@@ -78,27 +80,38 @@ export async function roomResults(
 function strippedResult(job: RoomJob, reading: Reading): RoomResult {
   const body = reading.stripped.get(job.roomId);
   const events = body === undefined ? [] : ((JSON.parse(body) as { events?: unknown }).events ?? []);
-  return { ...common(job), bumpStamp: job.choice.room.bumpOrd, stripped: JSON.stringify(events), requiredState: [], stubs: [], eventIds: [] };
+  return {
+    ...common(job),
+    // matrix-js-sdk passes over a room that it does not know and that is not initial.
+    initial: job.record.told.events === undefined,
+    bumpStamp: job.choice.room.bumpOrd,
+    stripped: JSON.stringify(events),
+    requiredState: [],
+    stubs: [],
+    eventIds: [],
+  };
 }
 
 /** null: nothing of it is new. */
 function fullResult(context: SlidingContext, dialect: Dialect, job: RoomJob, reading: Reading, lazy: LazyMembers): RoomResult | null {
-  const { roomId, matcher } = job;
+  const { roomId } = job;
   const { room, config } = job.choice;
   const timeline = reading.timelines.get(roomId);
   const events = timeline?.events ?? [];
   const limited = timeline?.limited ?? false;
   const state = stateRows(context, job, reading, lazy);
-  const ended = (reading.ended.get(roomId) ?? []).filter((row) => matcher.matches(row.type, row.state_key));
-  const stubs = ended.map(({ type, state_key }) => ({ type, state_key }));
+  const stubs = stubsOf(job, reading);
   const fields = job.kind === "initial" ? initialFields(room.facts) : changedFields(dialect, job, reading);
-  if (job.kind === "delta" && fields === null && events.length + state.length + stubs.length === 0 && !limited && !hasJustLeft(job)) return null;
+  const bumped = room.bumpOrd > job.told;
+  const quiet = job.kind === "delta" && fields === null && events.length + state.length + stubs.length === 0 && !limited && !hasJustLeft(job);
+  if (quiet && !bumped) return null;
   const texts = (rows: readonly EventRow[]) => rows.map((row) => rowTextInRoom(row, context.device, context.now));
   return {
     ...common(job),
     ...(room.membership === "join" ? fields : withoutCounts(fields)),
     ...(dialect.counts && room.membership === "join" && { counts: countsOf(room.facts) }),
-    ...((job.kind === "initial" || limited || room.bumpOrd > job.told) && { bumpStamp: room.bumpOrd }),
+    ...((job.kind === "initial" || limited || bumped) && { bumpStamp: room.bumpOrd }),
+    ...(quiet && { quiet }),
     requiredState: [...texts(state), ...ownMembership(context, job, reading)],
     stubs,
     ...(config.timelineLimit > 0 && {
@@ -111,6 +124,14 @@ function fullResult(context: SlidingContext, dialect: Dialect, job: RoomJob, rea
     }),
     eventIds: events.map((row) => row.event_id),
   };
+}
+
+/** Of what is asked for, and of members that were loaded lazily. */
+function stubsOf({ roomId, matcher, record }: RoomJob, reading: Reading): StateStub[] {
+  const isLazy = (type: string, key: string) => matcher.state.lazy && type === MEMBER && record.lazy.includes(key as UserId);
+  return (reading.ended.get(roomId) ?? [])
+    .filter(({ type, state_key }) => matcher.matches(type, state_key) || isLazy(type, state_key))
+    .map(({ type, state_key }) => ({ type, state_key }));
 }
 
 /** How many of the events have just occurred. In a room that was joined meanwhile, those from before it have not. */

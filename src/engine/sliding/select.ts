@@ -3,7 +3,7 @@
 import type { AccountRoom } from "../../store/account-rooms.ts";
 import type { Tx } from "../../store/db.ts";
 import { spaceChildren } from "../../streams/space-children.ts";
-import type { AccountNo, RoomId, UserId } from "../../wire/ids.ts";
+import { type AccountNo, isStorable, type RoomId, type UserId } from "../../wire/ids.ts";
 import type { AccountRooms } from "./account-rooms.ts";
 import { toldUpTo, type ConnectionState } from "./connection-state.ts";
 import type { RoomConfig, Scope, SlidingBody, SlidingFilters, SlidingList } from "./request.ts";
@@ -50,7 +50,7 @@ export async function selectRooms(asking: Asking, body: Pick<SlidingBody, "lists
   for (const [name, list] of body.lists) {
     // One after the other: they share a connection.
     // oxlint-disable-next-line no-await-in-loop -- few lists ask for spaces
-    const children = list.filters.spaces ? await spaceChildren(asking, list.filters.spaces, asking.rooms.position) : null;
+    const children = list.filters.spaces ? await spaceChildren(asking, list.filters.spaces.filter(isStorable), asking.rooms.position) : null;
     const matching = listed.filter((room) => matches(room, list.filters, children));
     const windows = windowsOf(list, matching);
     lists.set(name, { count: matching.length, windows: windows.map(({ range, rooms }) => ({ range, rooms: rooms.map((room) => room.roomId) })) });

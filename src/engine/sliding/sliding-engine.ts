@@ -30,7 +30,7 @@ import { AccountRoomsCache } from "./account-rooms.ts";
 import { fromStored, NOTHING_TOLD, type NumberedState, storedForm } from "./connection-state.ts";
 import { evaluateSliding, type SlidingAnswer, type SlidingOutcome } from "./evaluate.ts";
 import { concerns } from "./interest.ts";
-import { openPos, type Pos, sealPos } from "./pos.ts";
+import { digestOf, openPos, type Pos, sealPos } from "./pos.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
 
 export type SlidingOptions = {
@@ -141,7 +141,7 @@ export class SlidingEngine {
     const { account, device, connId } = request;
     const { session, replaced } = await createConnection(sql, { account, device, connId }, options.connectionsPerDevice);
     for (const old of replaced) feed.publish({ type: "session", account, session: old, request: LAST_ARRIVAL });
-    const first: Pos = { account, device, connId, session, state: 0, position: 0 as Position, e2ee: 0, upstream: "" };
+    const first: Pos = { account, device, conn: digestOf(connId), session, state: 0, position: 0 as Position, e2ee: 0, upstream: "" };
     return { pos: first, state: await this.#stateOf(session, 0) };
   }
 
@@ -228,7 +228,7 @@ export class SlidingEngine {
 
 /** Whether a position is one of the very connection that is asked: nobody else's is touched by it. */
 function isOf(pos: Pos | null, { account, device, connId }: SlidingRequest): boolean {
-  return pos?.account === account && pos.device === device && pos.connId === connId;
+  return pos?.account === account && pos.device === device && pos.conn === digestOf(connId);
 }
 
 /** `session`: undefined while the request's connection is being made, which nobody else knows yet. */

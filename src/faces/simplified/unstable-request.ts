@@ -8,7 +8,7 @@ import Type, { type Static } from "typebox";
 import type { Range, RoomConfig, Scope, SlidingBody, SlidingExtensions, SlidingFilters, SlidingList } from "../../engine/sliding/request.ts";
 import type { Atom, RequiredState } from "../../engine/sliding/required-state.ts";
 import { invalidParam } from "../../wire/errors.ts";
-import type { DeviceNo, RoomId, UserId } from "../../wire/ids.ts";
+import { type DeviceNo, isStorable, type RoomId, type UserId } from "../../wire/ids.ts";
 import { bodyCheck } from "../body-check.ts";
 import { openSince } from "./to-device-since.ts";
 
@@ -91,6 +91,7 @@ export type UnstableRequest = {
 export function readUnstableRequest(json: unknown, who: { readonly userId: UserId; readonly device: DeviceNo }): UnstableRequest {
   check(json);
   const body = json as Body;
+  if (!isStorable(body.conn_id ?? "")) throw invalidParam("conn_id must be text without NUL");
   const lists = Object.entries(body.lists ?? {});
   const subscriptions = Object.entries(body.room_subscriptions ?? {});
   if (lists.length > MAX_LISTS) throw invalidParam(`lists: at most ${MAX_LISTS}`);

@@ -2,9 +2,10 @@
 
 import type { AccountNo, DeviceNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
+import { endSessions } from "../sessions.ts";
 
 export async function forgetSince(tx: Tx, account: AccountNo, device: DeviceNo): Promise<void> {
   await tx`update accounts set since = null where account = ${account}`;
   await tx`update devices set since = null where device = ${device} and account = ${account}`;
-  await tx`delete from sessions where account = ${account}`;
+  await endSessions(tx, account);
 }

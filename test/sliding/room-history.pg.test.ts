@@ -1,0 +1,119 @@
+/** Timelines of open rooms that reach further back than what v2 brought: it is fetched. */
+
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { ev, type FakeRequest, type MatrixEvent, newRoom, v2 } from "../support/fake-homeserver.ts";
+import { ALICE, all, BOB, FollowedRoom, membersTold, messages, newNames } from "../support/followed-room.ts";
+import { ids, RoomRoutes } from "../support/rooms.ts";
+import { type AskedConfig, DIALECTS, type DialectName, SlidingClient, timelineIds } from "../support/sliding.ts";
+import { startV3, type V3Fixture } from "../support/v3.ts";
+
+const FETCH_MS = 400;
+let t: V3Fixture;
+let routes: RoomRoutes;
+beforeAll(async () => {
+  t = await startV3({ sliding: { fetchMs: FETCH_MS } });
+  routes = new RoomRoutes(t.hs);
+});
+afterEach(() => t.hs.heal());
+afterAll(() => t.stop());
+
+/** A room with this history after its creation, of which v2 tells the last `synced`. Tokens are `h<how many events stand before>`. */
+async function room(dialect: DialectName, history: readonly MatrixEvent[], synced: number, config: AskedConfig = { limit: 1 }) {
+  const { me, id } = newNames();
+  const events = [...newRoom(ALICE), ev.member(me), ev.member(BOB), ...history];
+  routes.messages(id, (request: FakeRequest) => {
+    const from = Number(request.query.get("from")?.slice(1));
+    const start = Math.max(0, from - Number(request.query.get("limit")));
+    return { start: `h${from}`, chunk: events.slice(start, from).toReversed(), ...(start > 0 ? { end: `h${start}` } : {}) };
+  });
+  // The state right after the first event that is fetched.
+  routes.context(id, (request: FakeRequest) => {
+    const at = events.findIndex((event) => event.event_id === request.params["event"]) + 1;
+    const state = events.slice(0, at).filter((event) => event.state_key !== undefined);
+    return { event: events[at - 1], state, start: `h${at - 1}`, end: `h${at}` };
+  });
+  const from = events.length - synced;
+  const section = {
+    state: events.slice(0, from).filter((event) => event.state_key !== undefined),
+    timeline: events.slice(from),
+    limited: from > 0,
+    prev_batch: `h${from}`,
+  };
+  const client = new SlidingClient(t.login(me, "PHONE", v2({ join: { [id]: section } })), dialect);
+  const followed = await new FollowedRoom(t, client, id, config).begin();
+  return { followed, events, open: (limit: number) => ({ ...all(config), subs: { [id]: { ...config, limit } } }) };
+}
+
+describe.each(DIALECTS)("history of open rooms", (dialect) => {
+  it("M36: a subscription with a longer timeline has it, limited where there is more, and prev_batch before it", async () => {
+    const { followed, events, open } = await room(dialect, messages(30), 1);
+    expect(timelineIds(followed.first)).toEqual(ids(events.slice(-1)));
+    const told = await followed.ask(open(20), { timeout: 30_000 });
+    expect(timelineIds(told)).toEqual(ids(events.slice(-20)));
+    expect(told).toMatchObject({ unstable_expanded_timeline: true, limited: true, num_live: 0, prev_batch: `h${events.length - 20}` });
+    expect(await followed.ask(open(20))).toBeUndefined();
+  });
+
+  it("M34: a subscription that is the first to ask, and another connection fetches nothing again", async () => {
+    const { followed, events, open } = await room(dialect, messages(30), 1);
+    for (const connId of ["one", "two"]) {
+      const told = (await followed.client.sync({ ...open(10), connId })).rooms[followed.id];
+      expect(timelineIds(told)).toEqual(ids(events.slice(-10)));
+      expect(told).toMatchObject({ initial: true, limited: true, num_live: 0, prev_batch: `h${events.length - 10}` });
+      expect(told).not.toHaveProperty("unstable_expanded_timeline");
+    }
+    expect(routes.asked("messages", followed.id)).toHaveLength(1);
+  });
+
+  it("M34: to the room's beginning it is not limited", async () => {
+    const { followed, events, open } = await room(dialect, messages(3), 1);
+    const told = await followed.ask(open(50));
+    expect(timelineIds(told)).toEqual(ids(events));
+    expect(told).toMatchObject({ limited: false });
+  });
+
+  it("M36: a list with a longer timeline has what there is, and fetches nothing", async () => {
+    const { followed, events } = await room(dialect, messages(30), 5);
+    const told = await followed.next({ limit: 20 });
+    expect(timelineIds(told)).toEqual(ids(events.slice(-5)));
+    expect(told).toMatchObject({ limited: true, prev_batch: `h${events.length - 5}` });
+    expect(routes.asked("messages", followed.id)).toHaveLength(0);
+  });
+
+  it("M36 M34: with new events, these alone are live", async () => {
+    const { followed, events, open } = await room(dialect, messages(30), 1);
+    const news = ev.message(ALICE);
+    await followed.deliver({ timeline: [news] });
+    const told = await followed.ask(open(5));
+    expect(timelineIds(told)).toEqual([...ids(events.slice(-4)), news.event_id]);
+    expect(told).toMatchObject({ num_live: 1 });
+  });
+
+  it("M36 M39: with the members who sent it", async () => {
+    const history = [...messages(2, BOB), ...messages(1)];
+    const { followed, open } = await room(dialect, history, 1, { limit: 1, state: [["m.room.member", "$LAZY"]] });
+    expect(membersTold(followed.first)).toEqual([`${ALICE}: join`]);
+    expect(membersTold(await followed.ask(open(3)))).toContain(`${BOB}: join`);
+  });
+
+  it("M36: where it cannot be had, or not in time, what there is is told", async () => {
+    const { followed, events, open } = await room(dialect, messages(30), 2);
+    t.hs.fail({ path: /\/messages$/ }, { status: 502, body: "bad gateway" }, 100);
+    const told = await followed.ask(open(20));
+    expect(timelineIds(told)).toEqual(ids(events.slice(-2)));
+    expect(told).toMatchObject({ limited: true, prev_batch: `h${events.length - 2}` });
+    t.hs.heal();
+    const late = await room(dialect, messages(30), 2);
+    t.hs.fail({ path: /\/messages$/ }, { delayMs: FETCH_MS * 5 });
+    expect(timelineIds(await late.followed.ask(late.open(20)))).toEqual(ids(late.events.slice(-2)));
+  });
+
+  it("M35: nothing is fetched into a gap, and nothing is joined over it", async () => {
+    const { followed, open } = await room(dialect, messages(30), 5);
+    const after = messages(2);
+    await followed.deliver({ timeline: after, limited: true, prev_batch: "gap" });
+    const told = await followed.ask(open(20));
+    expect(timelineIds(told)).toEqual(ids(after));
+    expect(told).toMatchObject({ limited: true, prev_batch: "gap" });
+  });
+});
