@@ -19,6 +19,7 @@ export const SINGLE_CHANGES: readonly (readonly [name: string, happens: Happens]
   ["an own message of another device", (a) => sent(a.alice, a.room("dm"), "from elsewhere")],
   ["an encrypted message", (a) => sent(a.bob, a.room("encrypted"), { algorithm: KEY, ciphertext: "y" }, "m.room.encrypted")],
   ["an event that does not raise its room", (a) => sent(a.bob, a.room("crowd"), { x: 1 }, "test.other")],
+  ["a message beside those of an ignored user", (a) => sent(a.bob, a.room("with an ignored user"), "hello")],
   ["a message in a room with many members", (a) => sent(a.bob, a.room("crowd"), "hello all")],
   ["a reaction", (a) => related(a, { rel_type: "m.annotation", key: "!" }, "m.reaction")],
   ["an edit", (a) => related(a, { rel_type: "m.replace" })],
@@ -53,18 +54,18 @@ export const SINGLE_CHANGES: readonly (readonly [name: string, happens: Happens]
   ["a kick", (a) => moved(a.bob, "kick", a.room("left"), a.alice)],
   ["an own join after the kick", (a) => member(a.alice, "join", a.room("left"))],
   ["a ban", (a) => moved(a.bob, "ban", a.room("left"), a.alice)],
-  ["an invite", (a) => invited(a, { name: "Invited while connected" })],
+  ["an invite", (a) => invited(a, "invite while connected")],
+  ["an invite that is rejected", (a) => rejected(a, "invite while connected")],
   ["an invite that is accepted", (a) => member(a.alice, "join", a.room("invite"))],
   ["an invite that is accepted, once more", (a) => member(a.alice, "join", a.room("invite encrypted"))],
-  ["an invite that is rejected", (a) => member(a.alice, "leave", a.room("invite as dm"))],
   ["an invite that is withdrawn", (a) => moved(a.bob, "kick", a.room("invite to space"), a.alice)],
   ["a knock that is answered", (a) => answered(a)],
   // ---- Account data, receipts, typing
   ["account data", (a) => data(a, "test.setting", { volume: 3 })],
   ["a room's account data", (a) => data(a, "test.room.setting", { colour: "red" }, "dm")],
   ["a room that is marked as unread", (a) => data(a, "m.marked_unread", { unread: true }, "dm")],
-  ["a tag", (a) => data(a, "m.tag", { tags: { "m.favourite": { order: 0.1 } } }, "long")],
-  ["a tag that is removed", (a) => data(a, "m.tag", { tags: {} }, "long")],
+  ["a tag", (a) => tagged(a, "long", "PUT")],
+  ["a tag that is removed", (a) => tagged(a, "long", "DELETE")],
   ["a room that becomes a direct one", (a) => data(a, "m.direct", { [a.bob.userId]: [a.room("dm"), a.room("unnamed")] })],
   ["a room that is direct no more", (a) => data(a, "m.direct", { [a.bob.userId]: [a.room("dm")] })],
   ["a push rule", (a) => pushRule(a)],
@@ -117,15 +118,25 @@ async function renamed(user: TestUser, roomId: string, displayname: string): Pro
   return state(user, roomId, "m.room.member", { membership: "join", displayname }, user.userId);
 }
 
-async function invited({ alice, bob, label }: VariedAccount, body: Json): Promise<Told> {
-  const roomId = label(await bob.createRoom({ preset: "private_chat", ...body }), "invite while connected");
+async function invited({ alice, bob, label }: VariedAccount, name: string): Promise<Told> {
+  const roomId = label(await bob.createRoom({ preset: "private_chat", name }), name);
   await bob.invite(roomId, alice.userId);
   return roomWith(roomId, "invite_state");
+}
+
+async function rejected({ alice, idOf }: VariedAccount, label: string): Promise<Told> {
+  return member(alice, "leave", idOf(label));
 }
 
 async function answered({ alice, bob, room }: VariedAccount): Promise<Told> {
   await bob.invite(room("knocked"), alice.userId);
   return roomWith(room("knocked"), "invite_state");
+}
+
+async function tagged({ alice, room }: VariedAccount, label: RoomLabel, method: "PUT" | "DELETE"): Promise<Told> {
+  const path = `/user/${encodeURIComponent(alice.userId)}/rooms/${encodeURIComponent(room(label))}/tags/m.favourite`;
+  await alice.call(method, path, method === "PUT" ? { order: 0.1 } : undefined);
+  return accountData("m.tag", room(label));
 }
 
 async function data(account: VariedAccount, type: string, content: Json, label?: RoomLabel): Promise<Told> {

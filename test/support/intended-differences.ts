@@ -1,6 +1,195 @@
-/** Where simplified sliding sync is answered otherwise than by Synapse, and why. Everything else is the same. */
+/**
+ * Where simplified sliding sync is answered otherwise than by Synapse, and why. Everything else is the same. Paths are those of
+ * `answer-tree.ts`; the rules that are named stand in docs/CONFORMANCE.md.
+ */
 
 import type { IntendedDifference } from "./tree-difference.ts";
 
-/** Paths as of `answer-tree.ts`. */
-export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [];
+/** The topic of requests with a wildcard for types that do not ask for every event of them. */
+export const NARROWED = "state of every type, but not every event of it";
+
+/** The topic of requests for all rooms, whatever the window. */
+export const ALL_ROOMS = "all rooms";
+
+/** The topic of requests for more of a room from one to the next. */
+export const MORE = "more of a room";
+
+/** The topic of requests whose extensions name lists and rooms. */
+export const SCOPES = "lists and rooms of extensions";
+
+/** Rooms that alice joins, or is invited to, while she is connected. */
+const JOINED = new Set(["not joined", "left", "forgotten", "invite", "invite encrypted", "knocked"]);
+/** Rooms of which an invite was all that alice ever had. */
+const NEVER_JOINED = ["invite withdrawn", "invite to space", "invite while connected", "gone"];
+
+type When = NonNullable<IntendedDifference["when"]>;
+
+const onlyNative: When = (_, ours) => ours === undefined;
+const onlyOurs: When = (native) => native === undefined;
+const isNumber = (value: unknown) => typeof value === "number";
+const membershipOf = (event: unknown) => (event as { content?: { membership?: string } } | undefined)?.content?.membership;
+const isMember = (event: unknown) => membershipOf(event) !== undefined;
+const isLeave = (event: unknown) => ["leave", "ban"].includes(membershipOf(event) ?? "");
+const hasOnly = (is: (event: unknown) => boolean, branch: unknown) => Object.values(branch as object).every(is);
+const withoutJoined = (order: unknown) => JSON.stringify((order as string[]).filter((label) => !JOINED.has(label)));
+
+/** A room's entry that says what is never absent, and nothing that has happened there. */
+function isCountsAlone(room: unknown): boolean {
+  const { is_dm: _dm, notification_count, highlight_count, limited, prev_batch: _batch, num_live, ...rest } = room as Record<string, unknown>;
+  return isNumber(notification_count) && isNumber(highlight_count) && limited === false && num_live === 0 && Object.keys(rest).length === 0;
+}
+
+function isInviteAgain(room: unknown): boolean {
+  const { invite_state, initial } = room as Record<string, unknown>;
+  return invite_state !== undefined && initial === undefined;
+}
+
+export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [
+  // ---- Fields of a room
+  ...["notification_count", "highlight_count"].flatMap((name) => [
+    {
+      path: `rooms/*/${name}`,
+      when: (native: unknown, ours: unknown) => native === 0 && isNumber(ours),
+      why: "M27: Synapse always says 0, we what v2 says.",
+    },
+    {
+      path: `rooms/*/${name}`,
+      when: (native: unknown, ours: unknown) => native === 0 && ours === undefined,
+      why: "M27, M31: there are none of a room that the user is not in.",
+    },
+  ]),
+  {
+    path: "rooms/*",
+    when: (native, ours) => native === undefined && isCountsAlone(ours),
+    why: "M27, M29: the counts have changed, or whether it is direct.",
+  },
+  { path: "rooms/*/is_dm", when: onlyNative, why: "M29: told when the room is told whole, and when it changes; Synapse says it each time." },
+  {
+    path: "rooms/*/heroes",
+    when: onlyNative,
+    why: "M25: Synapse sends them of rooms with a name as well when a membership changes, and when none of them has changed.",
+  },
+  {
+    path: "rooms/*/heroes",
+    when: onlyOurs,
+    why: "M25: a room whose name was removed has them from then on; Synapse sends them when the next membership changes.",
+  },
+  { path: "rooms/*/avatar", when: (native, ours) => native === undefined && ours === null, why: "M24: it was removed, which Synapse does not say." },
+  ...["joined_count", "invited_count"].map((name) => ({
+    path: `rooms/*/${name}`,
+    when: onlyNative,
+    why: "M26: told when it changes; Synapse says it with every member event.",
+  })),
+  { path: "rooms/*/avatar", topic: MORE, when: onlyNative, why: "M24: Synapse says it again when its event is asked for newly." },
+  { path: "rooms/*/bump_stamp", when: onlyNative, why: "M28: told when it changes; Synapse says it with whatever it tells." },
+  {
+    path: "order by bump_stamp",
+    when: (native, ours) => withoutJoined(native) === withoutJoined(ours),
+    why: "M28: what was in a room before one joined it has come with the join; where it stood to other rooms v2 does not say.",
+  },
+
+  // ---- Events
+  {
+    path: "rooms/*/required_state/*/unsigned/membership",
+    when: onlyOurs,
+    why: "MSC4115: v2 says of each event how the user stood to the room; Synapse leaves it out of this part of this endpoint.",
+  },
+  ...["required_state", "timeline/events"].map((name) => ({
+    path: `rooms/*/${name}/*/room_id`,
+    when: onlyNative,
+    why: "M44: Synapse forgets to take it out of the m.room.create event of rooms of version 12.",
+  })),
+  {
+    path: "rooms/*/timeline/events/*/unsigned/m.relations",
+    when: onlyNative,
+    why: "v2 bundles relations in timelines that are limited themselves.",
+  },
+
+  // ---- State
+  {
+    path: "rooms/*/required_state/*",
+    when: (native, ours) => native === undefined && isLeave(ours),
+    why: "M32: who has left is told so, whether asked for or not; a client takes a room for joined otherwise.",
+  },
+  { path: "rooms/*/required_state", when: (native, ours) => native === undefined && hasOnly(isLeave, ours), why: "M32: as above." },
+  {
+    path: "rooms/*/required_state/*",
+    when: (native, ours) => native === undefined && isMember(ours),
+    why: "M39: lazy members are told anew after a gap, and in a room that is told whole again.",
+  },
+  { path: "rooms/*/required_state", when: (native, ours) => native === undefined && hasOnly(isMember, ours), why: "M39: as above." },
+  { path: "rooms/*/required_state/**", topic: NARROWED, when: onlyNative, why: "M38: Synapse tells all state where any type is asked for." },
+  {
+    path: "rooms/*/required_state/**",
+    topic: NARROWED,
+    when: onlyOurs,
+    why: "M38: as above; what Synapse has told already is told when it is asked for.",
+  },
+  { path: "rooms/*/required_state/*", topic: MORE, when: onlyNative, why: "M40: told once; Synapse tells it again when a wildcard is new." },
+
+  // ---- Timelines
+  ...["kicked", "banned", "unbanned", "left", "joined late, hidden past"].map((label) => ({
+    path: `rooms/${label}/timeline/**`,
+    why: "v2 tells of the present state in a timeline, and of what ends a ban; Synapse does not, here.",
+  })),
+  ...["timeline/**", "limited"].map((rest) => ({
+    path: `rooms/with an ignored user/${rest}`,
+    why: "M34: Synapse counts the messages of ignored users among those that it has told.",
+  })),
+
+  // ---- Rooms that the user is not in
+  ...NEVER_JOINED.flatMap((label) => [
+    {
+      path: `rooms/${label}/required_state/**`,
+      when: onlyNative,
+      why: "M31: Synapse tells the state of a room that the user has never been in, v2 does not.",
+    },
+    { path: `rooms/${label}/name`, when: onlyNative, why: "M31: as above." },
+    { path: `rooms/${label}/limited`, when: (native: unknown, ours: unknown) => native === true && ours === false, why: "M31: as above." },
+  ]),
+  {
+    path: "rooms/*",
+    when: (native, ours) => ours === undefined && isInviteAgain(native),
+    why: "M31: Synapse tells an invite again when something has happened in the room.",
+  },
+
+  // ---- Extensions
+  ...["account_data", "receipts"].map((name) => ({
+    path: `extensions/${name}/rooms/*`,
+    topic: SCOPES,
+    when: onlyNative,
+    why: "M45: Synapse takes `*` for rooms, which is the default, for all rooms of the lists as well.",
+  })),
+  {
+    path: "extensions/account_data/rooms/*",
+    when: (native, ours) => ours === undefined && Object.keys(native as object).length === 0,
+    why: "M49: Synapse names rooms without account data, too.",
+  },
+  {
+    path: "extensions/account_data/rooms/*/m.tag",
+    when: (native, ours) => native === undefined && JSON.stringify(ours).includes('"tags":{}'),
+    why: "M49: v2 has said that there are no tags any more, which Synapse says once only.",
+  },
+  {
+    path: "extensions/typing/rooms/*",
+    when: (native, ours) => ours === undefined && JSON.stringify(native).includes('"user_ids":[]'),
+    why: "M51: who was never said to type need not be said to have stopped.",
+  },
+  {
+    path: "extensions/e2ee/device_lists",
+    when: (native, ours) => ours === undefined && JSON.stringify(native) === '{"changed":[],"left":[]}',
+    why: "M48: Synapse says that no devices have changed.",
+  },
+
+  // ---- Requests
+  ...["rooms/**", "lists/*/ops/**"].map((path) => ({
+    path,
+    topic: ALL_ROOMS,
+    why: "M11: without ranges, and with slow_get_all_rooms, all rooms are in the window. Synapse knows neither.",
+  })),
+  { path: "refused/a timeline_limit that is too high/errcode", why: "M8: the type is right, the value out of bounds." },
+  { path: "refused/a range that begins below zero/errcode", why: "M8: as above." },
+  { path: "refused/a list without a timeline_limit/**", why: "M8: clients leave it out." },
+  { path: "refused/a list without a required_state/**", why: "M8: clients leave it out." },
+  { path: "refused/a required_state that is not of pairs/errcode", why: "M8: nothing is missing, it is of the wrong type." },
+];

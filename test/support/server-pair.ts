@@ -40,11 +40,14 @@ export class ServerPair {
   readonly #native: Side;
   readonly #ours: Side;
   readonly #labelOf: LabelOf;
+  readonly #topic: string | undefined;
 
-  constructor(native: SlidingConnection, ours: SlidingConnection, labelOf: LabelOf) {
+  /** `topic`: what the requests are about, where differences are meant that are not meant elsewhere. */
+  constructor(native: SlidingConnection, ours: SlidingConnection, labelOf: LabelOf, topic?: string) {
     this.#native = new Side(native);
     this.#ours = new Side(ours);
     this.#labelOf = labelOf;
+    this.#topic = topic;
   }
 
   /** The positions that the two have reached. */
@@ -93,7 +96,8 @@ export class ServerPair {
   }
 
   #compare(native: Tree, ours: Tree): Difference[] {
-    return [...differencesOf(native, ours), ...differencesOf(this.#bumpOrder(this.#native), this.#bumpOrder(this.#ours), ["order by bump_stamp"])];
+    const order = differencesOf(this.#bumpOrder(this.#native), this.#bumpOrder(this.#ours), ["order by bump_stamp"]);
+    return [...differencesOf(native, ours), ...order].map((difference) => ({ ...difference, topic: this.#topic }));
   }
 
   /** The rooms that both have told a stamp of, the lowest first; those of one stamp in one line. */

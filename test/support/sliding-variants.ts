@@ -29,52 +29,33 @@ export const FILTERS: readonly Json[] = [
   { is_dm: true, is_encrypted: true },
 ];
 
+const NAME = ["m.room.name", ""];
+const ALL = ["*", "*"];
+const EVERYONE = ["m.room.member", "*"];
+const LAZY = ["m.room.member", "$LAZY"];
+const ME = ["m.room.member", "$ME"];
+
 /** State that is asked for, with the number of timeline events that lazy members are taken from. */
 export const STATES: readonly { timeline_limit: number; required_state: string[][] }[] = [
   { timeline_limit: 0, required_state: [] },
-  { timeline_limit: 1, required_state: [["m.room.name", ""]] },
-  { timeline_limit: 1, required_state: [["*", "*"]] },
-  { timeline_limit: 1, required_state: [["*", "test.key"]] },
-  { timeline_limit: 1, required_state: [["m.room.member", "*"]] },
-  { timeline_limit: 1, required_state: [["m.room.member", "$ME"]] },
-  { timeline_limit: 3, required_state: [["m.room.member", "$LAZY"]] },
-  {
-    timeline_limit: 10,
-    required_state: [
-      ["m.room.member", "$LAZY"],
-      ["m.room.member", "$ME"],
-    ],
-  },
-  {
-    timeline_limit: 2,
-    required_state: [
-      ["m.room.member", "*"],
-      ["m.room.member", "$LAZY"],
-    ],
-  },
-  {
-    timeline_limit: 1,
-    required_state: [
-      ["*", "*"],
-      ["m.room.member", "$LAZY"],
-    ],
-  },
-  {
-    timeline_limit: 1,
-    required_state: [
-      ["*", "*"],
-      ["m.room.member", "$ME"],
-    ],
-  },
+  { timeline_limit: 1, required_state: [NAME] },
+  { timeline_limit: 1, required_state: [ALL] },
+  { timeline_limit: 1, required_state: [EVERYONE] },
+  { timeline_limit: 1, required_state: [ME] },
+  { timeline_limit: 3, required_state: [LAZY] },
+  { timeline_limit: 10, required_state: [LAZY, ME] },
+  { timeline_limit: 50, required_state: [LAZY] },
+  { timeline_limit: 2, required_state: [EVERYONE, LAZY] },
   { timeline_limit: 0, required_state: [["m.room.name", "*"]] },
-  {
-    timeline_limit: 0,
-    required_state: [
-      ["m.room.name", ""],
-      ["m.room.name", ""],
-      ["test.unknown", "x"],
-    ],
-  },
+  { timeline_limit: 0, required_state: [NAME, NAME, ["test.unknown", "x"]] },
+];
+
+/** State of every type, but not every event of it. */
+export const NARROWED_STATES: readonly { timeline_limit: number; required_state: string[][] }[] = [
+  { timeline_limit: 1, required_state: [ALL, LAZY] },
+  { timeline_limit: 1, required_state: [ALL, ME] },
+  { timeline_limit: 1, required_state: [["*", "test.key"]] },
+  { timeline_limit: 1, required_state: [["*", "test.key"], NAME] },
 ];
 
 /** How much of the timeline. */
@@ -92,9 +73,10 @@ export const WINDOWS: readonly Json[] = [
   },
   { ranges: [[90, 99]] },
   { ranges: [[5, 99]] },
-  { ranges: undefined },
-  { ranges: [[0, 1]], slow_get_all_rooms: true },
 ];
+
+/** What asks for all rooms, and Synapse does not tell them for. */
+export const ALL_ROOMS_WINDOWS: readonly Json[] = [{ ranges: undefined }, { ranges: [[0, 1]], slow_get_all_rooms: true }];
 
 /** Which rooms the extensions tell of; there are two lists, `few` and `favourites`, and two subscriptions. */
 export function extensionScopes({ room }: VariedAccount): readonly Json[] {

@@ -51,11 +51,11 @@ export const typing =
     return JSON.stringify(rooms?.[roomId]?.content.user_ids.toSorted()) === JSON.stringify(userIds.toSorted());
   };
 
-/** As many to-device messages. */
+/** A to-device message with this text. */
 export const toDevice =
-  (count: number): Told =>
+  (text: string): Told =>
   ({ extensions }) =>
-    ((extensions["to_device"]?.["events"] ?? []) as unknown[]).length >= count;
+    ((extensions["to_device"]?.["events"] ?? []) as { content: Json }[]).some(({ content }) => content["text"] === text);
 
 /** A user whose devices have changed, or (`left`) are of no interest any more. */
 export const devices =

@@ -2,14 +2,19 @@
 
 import type { Tree } from "./answer-tree.ts";
 
-/** `undefined`: not there. */
-export type Difference = { readonly path: readonly string[]; readonly native: Tree; readonly ours: Tree };
+/** `undefined`: not there. `topic`: what the requests are about that it comes of, where that matters. */
+export type Difference = { readonly path: readonly string[]; readonly native: Tree; readonly ours: Tree; readonly topic?: string | undefined };
 
 /**
  * A difference that is meant. `path`: parts with slashes between them, `*` for any one, `**` at the end for any rest.
- * `when`: of those at the path, which.
+ * `when`: of those at the path, which. `topic`: only of requests about this.
  */
-export type IntendedDifference = { readonly path: string; readonly when?: (native: Tree, ours: Tree) => boolean; readonly why: string };
+export type IntendedDifference = {
+  readonly path: string;
+  readonly when?: (native: Tree, ours: Tree) => boolean;
+  readonly topic?: string;
+  readonly why: string;
+};
 
 /** All differences; of what only one side has, no parts. */
 export function differencesOf(native: Tree, ours: Tree, path: readonly string[] = []): Difference[] {
@@ -24,7 +29,11 @@ export function differencesOf(native: Tree, ours: Tree, path: readonly string[] 
 
 /** The first row that a difference is meant by. */
 export function intentionOf(difference: Difference, table: readonly IntendedDifference[]): IntendedDifference | undefined {
-  return table.find(({ path, when }) => matches(difference.path, path.split("/")) && (when?.(difference.native, difference.ours) ?? true));
+  const { native, ours } = difference;
+  return table.find(
+    ({ path, when, topic }) =>
+      (topic === undefined || topic === difference.topic) && matches(difference.path, path.split("/")) && (when?.(native, ours) ?? true),
+  );
 }
 
 /** A difference in a line. */

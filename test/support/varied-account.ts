@@ -22,6 +22,7 @@ const LABELS = [
   "crowd",
   "redacted",
   "related",
+  "with an ignored user",
   "unnamed",
   "alone",
   "name removed",
@@ -31,7 +32,6 @@ const LABELS = [
   "forgotten",
   "kicked",
   "banned",
-  "banned at a distance",
   "unbanned",
   "rejected",
   "knocked",
@@ -81,9 +81,16 @@ export class VariedAccount {
     await account.#makeOwn(prefix);
     await account.#makeJoined(users, prefix);
     await account.#makeLeft();
-    await account.#makeInvites();
-    await account.#makePrivate();
     return account;
+  }
+
+  /**
+   * Invites, and then some more of what is newer than they are. Apart, since v2 does not tell of an invite how old it is: who is told
+   * of it as it comes knows, who hears of it in a first sync does not.
+   */
+  async invite(): Promise<void> {
+    await this.#makeInvites();
+    await this.#makePrivate();
   }
 
   /** The room's id. */
@@ -110,6 +117,13 @@ export class VariedAccount {
   async setTag(roomId: string, tag: string, order: number): Promise<void> {
     await this.alice.call("PUT", `/user/${encodeURIComponent(this.alice.userId)}/rooms/${encodeURIComponent(roomId)}/tags/${tag}`, { order });
   }
+
+  /** The room that was labelled so. */
+  idOf = (label: string): string => {
+    const found = [...this.#labels].find(([, of]) => of === label);
+    if (!found) throw new Error(`no room is called "${label}"`);
+    return found[0];
+  };
 
   async #add(label: RoomLabel, creator: TestUser, body: Json): Promise<string> {
     const roomId = await creator.createRoom(body);
@@ -185,6 +199,10 @@ export class VariedAccount {
     await bob.send(related, relate({ rel_type: "m.replace", event_id: root }, { "m.new_content": { msgtype: "m.text", body: "edited" } }));
     await alice.send(related, { "m.relates_to": { rel_type: "m.annotation", event_id: root, key: "+" } }, "m.reaction");
     await alice.send(related, relate({ "m.in_reply_to": { event_id: root } }));
+    const ignored = await this.#add("with an ignored user", bob, { preset: "public_chat", name: "With an ignored user" });
+    for (const user of [alice, mallory]) await user.join(ignored);
+    await mallory.send(ignored, "buy this");
+    await bob.send(ignored, "no, thank you");
     const unnamed = await this.#add("unnamed", bob, { preset: "public_chat", invite: [mallory.userId] });
     for (const user of [carol, alice]) await user.join(unnamed);
     const alone = await this.#add("alone", alice, { preset: "private_chat" });
@@ -215,8 +233,7 @@ export class VariedAccount {
     for (const label of ["left", "forgotten"] as const) await alice.leave(this.room(label));
     await alice.call("POST", `/rooms/${encodeURIComponent(this.room("forgotten"))}/forget`, {});
     await bob.kick(this.room("kicked"), alice.userId);
-    const far = await this.#add("banned at a distance", bob, { preset: "public_chat", name: "Never joined" });
-    for (const roomId of [this.room("banned"), this.room("unbanned"), far]) await this.#asBob("ban", roomId);
+    for (const label of ["banned", "unbanned"] as const) await this.#asBob("ban", this.room(label));
     await this.#asBob("unban", this.room("unbanned"));
     for (const label of ["kicked", "banned", "unbanned", "left"] as const) await bob.send(this.room(label), "without alice");
   }
@@ -242,9 +259,7 @@ export class VariedAccount {
 
   /** What alice alone has, and what is not in a timeline. */
   async #makePrivate(): Promise<void> {
-    const { alice, bob, carol, mallory } = this;
-    await mallory.join(this.room("named"));
-    await mallory.send(this.room("named"), "buy this");
+    const { alice, bob, carol } = this;
     const last = await bob.send(this.room("named"), "last");
     await bob.send(this.room("long"), "to be read");
     const read = await alice.send(this.room("long"), "read");
