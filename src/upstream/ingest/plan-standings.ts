@@ -6,7 +6,7 @@
  * room gets a place of its own in it, above all places given before.
  */
 
-import type { FactsRow, InviteRow, StandingRow } from "../../store/ingest/rows.ts";
+import type { EventRow, FactsRow, InviteRow, StandingRow } from "../../store/ingest/rows.ts";
 import type { KnownRoom } from "../../store/ingest/known.ts";
 import type { Membership } from "../../store/room-facts.ts";
 import { isObject } from "../../wire/identifier.ts";
@@ -77,7 +77,9 @@ class Rows {
 function changeOf(draft: Draft, context: PlanContext, response: V2Response, rows: Rows, stored: KnownRoom): Change {
   const room = stored.room_id;
   const timeline = rows.timeline.get(room) ?? [];
-  const events = timeline.flatMap((row) => draft.events.get(row.event_id) ?? []);
+  // Messages of ignored users are not told (D25), so they move nothing.
+  const isTold = (event: EventRow) => event.state_key !== null || !context.ignored.includes(event.sender);
+  const events = timeline.flatMap((row) => draft.events.get(row.event_id) ?? []).filter(isTold);
   const membership = rows.facts.get(room)?.membership ?? stored.membership ?? "leave";
   const invited = rows.invites.has(room);
   const last = events.at(-1)?.ts;
