@@ -56,7 +56,7 @@ test.each([
   }
 });
 
-test("the flows of GET pass", async () => {
+test("M54: the flows of GET pass", async () => {
   hs.on("GET", LOGIN, { body: BODY });
   expect(await (await silent.fetch(LOGIN)).text()).toBe(BODY);
 });

@@ -30,7 +30,7 @@ test.each(MEDIA)("%s gets the headers that it lacks", async (path) => {
   expect(Object.fromEntries(answer.headers)).toMatchObject({ ...MEDIA_HEADERS, "content-type": "text/html" });
 });
 
-test("the homeserver's own go before", async () => {
+test("M55: the homeserver's own go before", async () => {
   const headers = { "content-security-policy": "sandbox;", "x-content-type-options": "other" };
   const [path = ""] = MEDIA;
   hs.on("GET", path, { headers });

@@ -36,7 +36,7 @@ afterEach(async () => {
 const ask = async (token: string, query = "") => (await api.fetch(SYNC + query, { method: "POST", token, body: '{"a":1}' })).json();
 const asked = () => hs.seen({ path: VERSIONS }).length;
 
-test("the homeserver's own is served to the users for whom it has it, with query and body as they were sent", async () => {
+test("M56: the homeserver's own is served to the users for whom it has it, with query and body as they were sent", async () => {
   const [alice, bob] = [hs.login("@alice:test"), hs.login("@bob:test")];
   native.add(alice);
   expect(await ask(alice, "?pos=x%2Fy")).toEqual({ native: '{"a":1}', pos: "x/y" });
@@ -44,7 +44,7 @@ test("the homeserver's own is served to the users for whom it has it, with query
   expect(hs.seen({ path: SYNC })).toMatchObject([{ token: alice }]);
 });
 
-test("what it says is good for a minute, and asked once for several requests", async () => {
+test("M56: what it says is good for a minute, and asked once for several requests", async () => {
   const alice = hs.login("@alice:test");
   native.add(alice);
   await Promise.all([ask(alice), ask(alice)]);
@@ -57,7 +57,7 @@ test("what it says is good for a minute, and asked once for several requests", a
   expect(asked()).toBe(2);
 });
 
-test("while it does not say, it is as it was, and it is not asked at once again", async () => {
+test("M56: while it does not say, it is as it was, and it is not asked at once again", async () => {
   const [alice, bob] = [hs.login("@alice:test"), hs.login("@bob:test")];
   native.add(alice).add(bob);
   await ask(alice);
@@ -72,7 +72,7 @@ test("while it does not say, it is as it was, and it is not asked at once again"
   expect(asked()).toBe(4);
 });
 
-test("a token in the query, or none at all", async () => {
+test("M56: a token in the query, or none at all", async () => {
   const alice = hs.login("@alice:test");
   native.add(alice).add("");
   for (const query of [`?access_token=${alice}`, ""]) {
@@ -80,14 +80,14 @@ test("a token in the query, or none at all", async () => {
   }
 });
 
-test("a homeserver that refuses the native request is heard", async () => {
+test("M56: a homeserver that refuses the native request is heard", async () => {
   const alice = hs.login("@alice:test");
   native.add(alice);
   hs.on("POST", SYNC, { status: 400, body: { errcode: "M_UNKNOWN_POS" } });
   expect(await ask(alice)).toEqual({ errcode: "M_UNKNOWN_POS" });
 });
 
-test("without -prefer-native nobody is asked", async () => {
+test("M56: without -prefer-native nobody is asked", async () => {
   await api.stop();
   api = await startApi(hs.url, { routes: [face] });
   const alice = hs.login("@alice:test");

@@ -21,7 +21,7 @@ test.each([
   expect(ourTokens(method, target)).toEqual(tokens);
 });
 
-test("what is not replaced keeps its bytes", async () => {
+test("M57: what is not replaced keeps its bytes", async () => {
   const target = "/x?dir=b&&from=syncv3_a&filter=%7b%22a%22+:1}&to=syncv3_b&from=syncv3_null&to=%73yncv3_b&access_token=syncv3_a";
   expect(await withTokens(target, (token) => (token === "syncv3_null" ? null : `${token}/&=`))).toBe(
     "/x?dir=b&&from=syncv3_a%2F%26%3D&filter=%7b%22a%22+:1}&to=syncv3_b%2F%26%3D&from=syncv3_null&to=syncv3_b%2F%26%3D&access_token=syncv3_a",
@@ -57,30 +57,30 @@ const ask = async (query: string, token = alice) => {
 };
 const UNKNOWN = { status: 400, errcode: "M_UNKNOWN_POS", error: "Unknown position" };
 
-test("a position of ours becomes the homeserver's token", async () => {
+test("M57: a position of ours becomes the homeserver's token", async () => {
   expect(await ask("?dir=b&from=syncv3_pos&to=s1_2")).toEqual({ status: 200, dir: "b", from: "s12_3/4", to: "s1_2" });
   expect(translate.mock.calls).toEqual([["syncv3_pos", 7]]);
 });
 
-test("what is not, stays", async () => {
+test("M57: what is not, stays", async () => {
   translate.mockReturnValue(null);
   expect(await ask("?from=syncv3_pos")).toEqual({ status: 200, from: "syncv3_pos" });
 });
 
-test("an unknown one, and one of a device that we do not hold", async () => {
+test("M57: an unknown one, and one of a device that we do not hold", async () => {
   expect(await ask("?from=syncv3_pos", hs.login("@bob:test"))).toEqual(UNKNOWN);
   translate.mockResolvedValue("unknown");
   expect(await ask("?from=syncv3_pos")).toEqual(UNKNOWN);
   expect(hs.seen({ path: "messages" })).toEqual([]);
 });
 
-test("of a token that is not known the homeserver speaks", async () => {
+test("M57: of a token that is not known the homeserver speaks", async () => {
   hs.on("GET", "/_matrix/client/v3/rooms/:room/messages", { status: 401, body: { errcode: "M_UNKNOWN_TOKEN" } });
   expect(await ask("?from=syncv3_pos", "nonsense")).toMatchObject({ status: 401, errcode: "M_UNKNOWN_TOKEN" });
   expect(translate).not.toHaveBeenCalled();
 });
 
-test("nobody is asked about any other token", async () => {
+test("M57: nobody is asked about any other token", async () => {
   await ask("?from=s3_1_2&to=t1");
   expect(hs.seen({ path: "whoami" })).toEqual([]);
   expect(hs.seen({ path: "messages" })).toHaveLength(1);

@@ -27,7 +27,7 @@ async function serve(over: Partial<ServerDeps> = {}): Promise<void> {
 
 const says = (reply: FakeReply) => hs.on("GET", VERSIONS, reply);
 
-test("what we have is put in, what ours cannot give is put out, and all else keeps its bytes", async () => {
+test("M53: what we have is put in, what ours cannot give is put out, and all else keeps its bytes", async () => {
   const body = `{"versions": ["v1.1","v1.11"], "x": 1.0,
     "unstable_features":{"org.matrix.msc4306":true,"org.matrix.msc3440.stable":true,"org.matrix.msc4354":true,"org.matrix.msc4360":false}}`;
   says({ body, headers: { "cache-control": "public, max-age=60", etag: '"1"' } });
@@ -67,7 +67,7 @@ test.each([
   expect(JSON.parse((await edit(text)) ?? "null")).toEqual(expected);
 });
 
-test("it is packed where it came packed, and plain for who does not take that", async () => {
+test("M53: it is packed where it came packed, and plain for who does not take that", async () => {
   const padding = "x".repeat(5000);
   says({ body: { versions: [padding] } });
   const zipped = await request(api.url + VERSIONS, { headers: { "accept-encoding": "br, gzip" } });
@@ -81,7 +81,7 @@ test("it is packed where it came packed, and plain for who does not take that", 
   expect(hs.seen({ path: VERSIONS }).map((one) => one.headers["accept-encoding"])).toEqual(["gzip", "identity"]);
 });
 
-test("a client's copy from another time is no reason not to tell it", async () => {
+test("M53: a client's copy from another time is no reason not to tell it", async () => {
   const headers = { "if-none-match": '"1"', "if-modified-since": "Thu, 01 Jan 2026 00:00:00 GMT", range: "bytes=0-1" };
   expect((await api.fetch(VERSIONS, { headers })).status).toBe(200);
   const [asked] = hs.seen({ path: VERSIONS });
@@ -109,14 +109,14 @@ test.each([
   expect(Buffer.from(await passed.body.arrayBuffer()).equals(Buffer.from(await direct.body.arrayBuffer()))).toBe(true);
 });
 
-test("an answer that breaks off is 502", async () => {
+test("M53: an answer that breaks off is 502", async () => {
   hs.fail({ path: VERSIONS }, { body: "x".repeat(1000), cut: 10 });
   const answer = await api.fetch(VERSIONS);
   expect(answer.status).toBe(502);
   expect(await answer.json()).toMatchObject({ error: expect.stringMatching(/^The homeserver's answer broke off/) });
 });
 
-test("HEAD has the headers of GET; OPTIONS is answered by us; POST passes", async () => {
+test("M53: HEAD has the headers of GET; OPTIONS is answered by us; POST passes", async () => {
   const plain = { headers: { "accept-encoding": "identity" } };
   const length = (await (await api.fetch(VERSIONS, plain)).text()).length;
   const head = await api.fetch(VERSIONS, { method: "HEAD", ...plain });
@@ -125,13 +125,13 @@ test("HEAD has the headers of GET; OPTIONS is answered by us; POST passes", asyn
   expect((await api.fetch(VERSIONS, { method: "POST" })).status).toBe(404);
 });
 
-test("an escaped path is the same path", async () => {
+test("M53: an escaped path is the same path", async () => {
   expect(await (await api.fetch("/_matrix/client/%76ersions")).json()).toMatchObject({ errcode: "M_UNRECOGNIZED" });
   hs.on("GET", "/_matrix/client/%76ersions", { body: {} });
   expect(await (await api.fetch("/_matrix/client/%76ersions")).json()).toMatchObject({ unstable_features: { [SIMPLIFIED_SYNC]: true } });
 });
 
-test("-prefer-native: a homeserver with sliding sync of its own speaks for itself, another one does not", async () => {
+test("M56 M53: -prefer-native: a homeserver with sliding sync of its own speaks for itself, another one does not", async () => {
   await serve({ preferNative: true });
   const body = `{"versions":[],"unstable_features":{"${SIMPLIFIED_SYNC}":true,"org.matrix.msc4306":true}}`;
   says({ body });
@@ -140,7 +140,7 @@ test("-prefer-native: a homeserver with sliding sync of its own speaks for itsel
   expect(await (await api.fetch(VERSIONS)).json()).toMatchObject({ unstable_features: { [SIMPLIFIED_SYNC]: true, "org.matrix.msc4306": false } });
 });
 
-test("where we have nothing to say, nothing is touched", async () => {
+test("M53: where we have nothing to say, nothing is touched", async () => {
   await serve({ versionFeatures: [] });
   const body = '{"unstable_features":{"org.matrix.msc4306":true}}';
   says({ body });

@@ -17,7 +17,7 @@ afterEach(async () => {
   await hs.stop();
 });
 
-test("the homeserver's file with our address in it, and without the proxy of old", async () => {
+test("M54: the homeserver's file with our address in it, and without the proxy of old", async () => {
   const body = {
     "m.homeserver": { base_url: "https://hs.example.org/", x: 1 },
     "m.identity_server": { base_url: "https://id.example.org" },
@@ -56,12 +56,12 @@ test.each([
   expect(answer.headers.get("access-control-allow-origin")).toBe("*");
 });
 
-test("a file with a homeserver that is none gets one", async () => {
+test("M54: a file with a homeserver that is none gets one", async () => {
   hs.on("GET", FILE, { body: { "m.homeserver": "https://hs.example.org" } });
   expect(await (await api.fetch(FILE)).json()).toEqual({ "m.homeserver": { base_url: OURS } });
 });
 
-test("also where the homeserver is away; HEAD and OPTIONS", async () => {
+test("M54: also where the homeserver is away; HEAD and OPTIONS", async () => {
   hs.fail({ path: FILE }, { body: "x", cut: 0 });
   expect(await (await api.fetch(FILE)).json()).toEqual({ "m.homeserver": { base_url: OURS } });
   const head = await api.fetch(FILE, { method: "HEAD" });
@@ -70,7 +70,7 @@ test("also where the homeserver is away; HEAD and OPTIONS", async () => {
   expect([options.status, options.headers.get("access-control-allow-origin")]).toEqual([204, "*"]);
 });
 
-test("other files, and all of them where nobody has said where we are, pass", async () => {
+test("M54: other files, and all of them where nobody has said where we are, pass", async () => {
   const body = '{ "m.server":"hs.example.org:443" }';
   hs.on("GET", "/.well-known/matrix/server", { body });
   expect(await (await api.fetch("/.well-known/matrix/server")).text()).toBe(body);

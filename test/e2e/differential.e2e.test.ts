@@ -127,7 +127,7 @@ async function expectSameFirst(...bodies: readonly Json[]): Promise<void> {
   expectSame(...comparisons);
 }
 
-describe("first answers", () => {
+describe("M64: first answers", () => {
   it("Element X's room list, and as its window grows", async () => {
     expectSame(await list.ask(elementRoomList(20)));
     expectSame(await list.ask(elementRoomList(100)));
@@ -194,7 +194,7 @@ describe("first answers", () => {
   });
 });
 
-describe("what happens, one thing after the other", () => {
+describe("M64: what happens, one thing after the other", () => {
   it.each(SINGLE_CHANGES)("%s", async (_, happens) => {
     const woken = await list.wake(elementRoomList(100), () => happens(account, app));
     await settled();
@@ -202,7 +202,7 @@ describe("what happens, one thing after the other", () => {
   });
 });
 
-describe("what happens while nobody asks", () => {
+describe("M64: what happens while nobody asks", () => {
   const expectSameNow = async (): Promise<void> => {
     await settled();
     expectSame(await list.ask(elementRoomList(100)), await web.ask(elementWeb([])), await narrow.ask(NARROW));
@@ -258,7 +258,7 @@ describe("what happens while nobody asks", () => {
   });
 });
 
-describe("connections", () => {
+describe("M64: connections", () => {
   it("the same position again has the same answer, with another body another one", async () => {
     const body = oneList({ timeline_limit: 2, ranges: [[0, 4]] });
     const again = pair("again");
@@ -350,7 +350,7 @@ describe("connections", () => {
   });
 });
 
-describe("keys and to-device messages", () => {
+describe("M64: keys and to-device messages", () => {
   it("come to a device of either side alike", async () => {
     const devicesOf = [await users.login("diff-alice", "NATIVE"), await users.login("diff-alice", "OURS")] as const;
     const encryption = pair("encryption", undefined, ...devicesOf);
@@ -378,7 +378,7 @@ describe("keys and to-device messages", () => {
   });
 });
 
-describe("after all that", () => {
+describe("M64: after all that", () => {
   it("someone is ignored", async () => {
     await account.setData("m.ignored_user_list", { ignored_users: { [account.mallory.userId]: {}, [account.carol.userId]: {} } });
     await account.carol.send(account.room("named"), "not to be read");

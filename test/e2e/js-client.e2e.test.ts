@@ -48,7 +48,7 @@ async function sharedRoom(name: string): Promise<string> {
   return roomId;
 }
 
-describe("matrix-js-sdk with SlidingSync, through the one address", () => {
+describe("M63 M20: matrix-js-sdk with SlidingSync, through the one address", () => {
   it("shows the room list, opens a room and reads back in it", async () => {
     const roomId = await sharedRoom("Reading");
     for (let i = 1; i <= 30; i += 1) await bob.send(roomId, `message ${i}`);

@@ -15,7 +15,7 @@ const SLIDING_SYNC = "/_matrix/client/unstable/org.matrix.simplified_msc3575/syn
 const lack = cargoLack();
 if (lack !== undefined) process.stderr.write(`The tests with the Rust SDK are left out: ${lack}\n`);
 
-describe.skipIf(lack !== undefined)("the Rust SDK, as Element X uses it", () => {
+describe.skipIf(lack !== undefined)("M63: the Rust SDK, as Element X uses it", () => {
   const { url: homeserver, users } = sharedSynapse();
   /** What the homeserver is asked. */
   const behind = new HomeserverTap(homeserver);
