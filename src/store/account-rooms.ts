@@ -18,6 +18,8 @@ export type AccountRoom = {
   readonly kicked: boolean;
   readonly everJoined: boolean;
   readonly inviter: UserId | null;
+  /** Left so long ago that its timeline and state are deleted. */
+  readonly purged: boolean;
 };
 
 /** Of a room that was left so long ago that retention has deleted what was known of it; that it was left is still to be told. */
@@ -67,5 +69,6 @@ export async function readAccountRooms(db: Db, account: AccountNo, after: Positi
     kicked: row.kicked,
     everJoined: row.ever_joined,
     inviter: row.inviter,
+    purged: row.facts === null,
   }));
 }

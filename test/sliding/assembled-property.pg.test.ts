@@ -68,6 +68,8 @@ type Run = {
   readonly client: SlidingClient;
   /** When the connection was last told of each room, as a count of responses. */
   readonly toldAt: Map<string, number>;
+  /** Rooms that were left, and of which nothing more is known. */
+  readonly purged: Set<string>;
   pos: string | undefined;
 };
 
@@ -79,7 +81,7 @@ function begin(dialect: DialectName, before: readonly Happening[]): Run {
     routes.members(room.id, () => room.members());
     routes.messages(room.id, { chunk: [], start: "p" });
   }
-  return { world, view: new SlidingView(world.me, dialect), client, toldAt: new Map(), pos: undefined };
+  return { world, view: new SlidingView(world.me, dialect), client, toldAt: new Map(), purged: new Set(), pos: undefined };
 }
 
 async function asks(run: Run, asked: Plan): Promise<void> {
@@ -103,13 +105,14 @@ function checkLists(asked: Plan, answer: Answer, lists: readonly (readonly World
   }
 }
 
-function checkRoom({ world, view }: Run, id: string, asked: Scoped, answer: Answer): void {
+function checkRoom({ world, view, purged }: Run, id: string, asked: Scoped, answer: Answer): void {
   const truth = world.room(id);
   const seen = view.rooms.get(id);
   if (!truth || !seen) throw new Error(`${id} was not told`);
   expect(seen.membership, id).toBe(truth.membership);
   if (truth.membership === "invite" || truth.membership === "knock") return;
-  if (truth.membership === "join" || truth.everJoined) {
+  if (truth.membership === "join") purged.delete(id);
+  if (truth.membership === "join" || (truth.everJoined && !purged.has(id))) {
     checkTimeline(truth, seen, asked, answer);
     checkState(truth, seen, asked);
   }
@@ -192,7 +195,10 @@ async function follow(dialect: DialectName, before: readonly Happening[], plans:
   for (const one of steps) {
     if (one.happenings.length > 0) await t.deliver(run.client.client, run.world.respond(one.happenings));
     if (one.trouble === "restart") await t.restart();
-    if (one.trouble === "retention") await anHour();
+    if (one.trouble === "retention") {
+      await anHour();
+      for (const room of run.world.rooms) if (room.membership === "leave") run.purged.add(room.id);
+    }
     if (one.quiet) continue;
     if (one.lost !== null) await run.client.sync(askOf(planOf(one.lost), run.world), { pos: run.pos });
     await asks(run, planOf(one.plan));

@@ -33,6 +33,7 @@ function roomOf({ changed = 1, moved = 1, membership = "join" }: Parts): Account
     kicked: false,
     everJoined: true,
     inviter: null,
+    purged: false,
   };
 }
 

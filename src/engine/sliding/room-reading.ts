@@ -93,7 +93,12 @@ async function timelinesOf(context: SlidingContext, jobs: readonly RoomJob[]): P
       { to: context.to, limit, ignored: context.ignored },
     ),
   );
-  return new Map((await Promise.all(groups)).flatMap((timelines) => [...timelines]));
+  const timelines = new Map((await Promise.all(groups)).flatMap((group) => [...group]));
+  for (const { roomId, choice } of asked) {
+    const timeline = timelines.get(roomId);
+    if (timeline && choice.room.purged) timelines.set(roomId, { ...timeline, limited: true });
+  }
+  return timelines;
 }
 
 /**

@@ -61,5 +61,7 @@ export async function deleteLeftRooms(tx: Tx, { account, horizon }: SweptAccount
       deleted.flatMap((row) => (row.state === null ? [] : (JSON.parse(row.state) as EventId[]))),
     );
   }
+  // Who remembers the account's rooms reads them again.
+  await tx`update accounts set forgotten = forgotten + 1 where account = ${account}`;
   return { rows, events, rooms: ids.length, more: ids.length === ROOM_BATCH };
 }
