@@ -124,6 +124,11 @@ describe.skipIf(lack !== undefined)("M63: the Rust SDK, as Element X uses it", (
     const bodies = () => client.view.timeline(roomId).flatMap((event) => event.body ?? []);
     const history = Array.from({ length: 40 }, (_, i) => `message ${i}`);
     expect(bodies()).toEqual(history);
+    // The server's count of unread messages, and the client's own.
+    const unread = (count: number) =>
+      client.until((view) => view.room(roomId)?.notification_count === count && view.room(roomId)?.unread_messages === count);
+    await client.markRead();
+    await unread(0);
 
     const sent = await client.send(roomId, "from the Rust SDK");
     expect(sent).toMatchObject({ sender: alice.userId, encrypted: false });
@@ -132,9 +137,6 @@ describe.skipIf(lack !== undefined)("M63: the Rust SDK, as Element X uses it", (
     await bob.typing(roomId, true);
     await client.until((view) => view.typing(roomId).includes(bob.userId));
     await bob.send(roomId, "answer");
-    // The server's count of unread messages, and the client's own.
-    const unread = (count: number) =>
-      client.until((view) => view.room(roomId)?.notification_count === count && view.room(roomId)?.unread_messages === count);
     await Promise.all([client.until((view) => view.message(roomId, "answer")), unread(1)]);
     expect(bodies()).toEqual([...history, "from the Rust SDK", "answer"]);
     await client.markRead();

@@ -138,13 +138,24 @@ impl Session {
     async fn open(&mut self, room_id: &RoomId) -> Result<()> {
         let room = self.room(room_id)?;
         let sync = self.sync.as_ref().context("not started")?;
+        let timeline = Arc::new(self.build_timeline(&room).await?);
         sync.room_list_service().subscribe_to_rooms(&[room_id]).await;
-        let timeline = Arc::new(room.timeline().await?);
         let mut watchers = JoinSet::new();
         watchers.spawn(views::watch_timeline(timeline.clone()));
         watchers.spawn(views::watch_typing(room));
         self.open = Some(OpenRoom { timeline, _watchers: watchers });
         Ok(())
+    }
+
+    /// A timeline may have events twice, for good, that came while the SDK built it. Then it is built anew.
+    async fn build_timeline(&self, room: &Room) -> Result<Timeline> {
+        loop {
+            let updates = self.client.event_cache().subscribe_to_room_generic_updates();
+            let timeline = room.timeline().await?;
+            if updates.is_empty() {
+                return Ok(timeline);
+            }
+        }
     }
 
     fn timeline(&self) -> Result<&Timeline> {
