@@ -15,6 +15,7 @@ export const SINGLE_CHANGES: readonly (readonly [name: string, happens: Happens]
   // ---- Messages
   ["a message", (a) => sent(a.bob, a.room("named"), "hello")],
   ["a message in a room of an old version", (a) => sent(a.bob, a.room("old version"), "hello")],
+  ["a mention", (a) => sent(a.bob, a.room("encrypted"), "Alice, look!")],
   ["an own message, with the device's transaction id", (a, app) => sent(app, a.room("dm"), "from the app")],
   ["an own message of another device", (a) => sent(a.alice, a.room("dm"), "from elsewhere")],
   ["an encrypted message", (a) => sent(a.bob, a.room("encrypted"), { algorithm: KEY, ciphertext: "y" }, "m.room.encrypted")],

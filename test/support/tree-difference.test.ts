@@ -72,6 +72,8 @@ describe("a difference that is meant", () => {
     ["rooms/room/name/**", true],
     ["rooms/*", false],
     ["rooms/*/avatar", false],
+    ["rooms/{other;room}/name", true],
+    ["rooms/{other;another}/name", false],
     ["*/room/name/x", false],
   ])("at %s: %s", (path, meant) => {
     expect(intentionOf(difference, [{ path, why: "" }]) !== undefined).toBe(meant);

@@ -6,7 +6,7 @@ import type { Tree } from "./answer-tree.ts";
 export type Difference = { readonly path: readonly string[]; readonly native: Tree; readonly ours: Tree; readonly topic?: string | undefined };
 
 /**
- * A difference that is meant. `path`: parts with slashes between them, `*` for any one, `**` at the end for any rest.
+ * A difference that is meant. `path`: parts with slashes between them, `{a;b}` for either, `*` for any one, `**` at the end for any rest.
  * `when`: of those at the path, which. `topic`: only of requests about this.
  */
 export type IntendedDifference = {
@@ -45,7 +45,11 @@ function matches(path: readonly string[], pattern: readonly string[]): boolean {
   const open = pattern.at(-1) === "**";
   const parts = open ? pattern.slice(0, -1) : pattern;
   if (open ? path.length < parts.length : path.length !== parts.length) return false;
-  return parts.every((part, index) => part === "*" || part === path[index]);
+  return parts.every((part, index) => part === "*" || alternatives(part).includes(path[index] ?? ""));
+}
+
+function alternatives(part: string): string[] {
+  return part.startsWith("{") && part.endsWith("}") ? part.slice(1, -1).split(";") : [part];
 }
 
 function isComposite(value: Tree): value is Record<string, Tree> {

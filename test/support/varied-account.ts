@@ -200,7 +200,7 @@ export class VariedAccount {
     await alice.send(related, { "m.relates_to": { rel_type: "m.annotation", event_id: root, key: "+" } }, "m.reaction");
     await alice.send(related, relate({ "m.in_reply_to": { event_id: root } }));
     const ignored = await this.#add("with an ignored user", bob, { preset: "public_chat", name: "With an ignored user" });
-    for (const user of [alice, mallory]) await user.join(ignored);
+    for (const user of [alice, mallory, carol]) await user.join(ignored);
     await mallory.send(ignored, "buy this");
     await bob.send(ignored, "no, thank you");
     const unnamed = await this.#add("unnamed", bob, { preset: "public_chat", invite: [mallory.userId] });
