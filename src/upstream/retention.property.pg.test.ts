@@ -169,6 +169,6 @@ test("whatever can be asked for at or above the horizon is answered as before", 
     }),
     { numRuns: 12, endOnFailure: true },
   );
-  // The histories are long enough for something to be deleted at all.
-  expect(deleted).toBeGreaterThan(1000);
+  // The histories are long enough for something to be deleted at all; how much is chance (some hundreds to some thousands).
+  expect(deleted).toBeGreaterThan(100);
 }, 60_000);

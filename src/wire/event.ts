@@ -37,15 +37,27 @@ export type CutEvent = {
 export type MalformedEvent = { readonly kind: "malformed"; readonly reason: string };
 
 const NOT_IN_BODY: ReadonlySet<string> = new Set(["unsigned", "room_id"]);
+/** Beside that, what Synapse repeats at the top level in answers other than a sync's, as the first version of the API had it. */
+const OF_OLD: ReadonlySet<string> = new Set([
+  ...NOT_IN_BODY,
+  "age",
+  "user_id",
+  "prev_content",
+  "prev_sender",
+  "replaces_state",
+  "redacted_because",
+  "invite_room_state",
+  "knock_room_state",
+]);
 const OWN_OF_DEVICE: ReadonlySet<string> = new Set(["age", "transaction_id"]);
 
 /**
- * Cuts one event, the whole of `text`. `now` is the time it was received at, ms.
+ * Cuts one event of another answer than a sync's, the whole of `text`. `now` is the time it was received at, ms.
  * Never throws: what is not JSON, or not an event, is malformed.
  */
 export function cutEvent(text: string, now: number): CutEvent | MalformedEvent {
   try {
-    const { event, end } = cutEventAt(text, 0, now);
+    const { event, end } = cutEventAt(text, 0, now, OF_OLD);
     expectEnd(text, end);
     return event;
   } catch (error) {
@@ -58,9 +70,14 @@ export function cutEvent(text: string, now: number): CutEvent | MalformedEvent {
  * Cuts the event that begins at `start` of a longer text; `end` is where it ends. Nothing returned keeps `text` alive.
  * @throws JsonSyntaxError where the text is not JSON.
  */
-export function cutEventAt(text: string, start: number, now: number): { event: CutEvent | MalformedEvent; end: number } {
+export function cutEventAt(
+  text: string,
+  start: number,
+  now: number,
+  without: ReadonlySet<string> = NOT_IN_BODY,
+): { event: CutEvent | MalformedEvent; end: number } {
   if (text.charAt(skipSpace(text, start)) !== "{") return { event: malformed("not an object"), end: skipValue(text, start) };
-  const cut = cutMembers(text, start, NOT_IN_BODY);
+  const cut = cutMembers(text, start, without);
   // Parsing a joined text makes it flat, a copy of its own; one without cuts is a slice.
   const body = cut.removed.size === 0 ? copyText(cut.text) : cut.text.toWellFormed();
   const fields: unknown = JSON.parse(body);

@@ -33,7 +33,7 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
         dialect: { counts: true, stubs: false },
         signal: context.signalOf(request),
       });
-      return reply.type("application/json").send(unstableAnswer(answer, asked.body.extensions, asked.txnId, auth.device));
+      return reply.type("application/json").send(unstableAnswer(answer, asked, auth.device));
     });
     app.post(V4_PATH, async (request, reply) => {
       const auth = await authenticate(context, request);

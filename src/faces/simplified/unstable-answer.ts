@@ -7,15 +7,16 @@ import type { SlidingReply } from "../../engine/sliding/sliding-engine.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
 import { type Member, object, record } from "./json-text.ts";
 import { sealSince } from "./to-device-since.ts";
+import type { UnstableRequest } from "./unstable-request.ts";
 
-/** As JSON text. `asked`: the extensions that are enabled; each has its section. */
-export function unstableAnswer({ pos, answer }: SlidingReply, asked: SlidingExtensions, txnId: string | null, device: DeviceNo): string {
+/** As JSON text. Each extension that was asked for has its section. */
+export function unstableAnswer({ pos, answer }: SlidingReply, { body, txnId }: UnstableRequest, device: DeviceNo): string {
   return object([
     ["pos", JSON.stringify(pos)],
     txnId !== null && ["txn_id", JSON.stringify(txnId)],
     answer.lists.size > 0 && ["lists", listsText(answer)],
-    ["rooms", object(answer.rooms.map((room) => [room.roomId, roomText(room)]))],
-    ["extensions", extensionsText(answer, asked, device)],
+    ["rooms", object(answer.rooms.map((room) => [room.roomId, roomText(room, body.sticky !== null)]))],
+    ["extensions", extensionsText(answer, body.extensions, device)],
   ]);
 }
 
@@ -25,8 +26,13 @@ function listsText({ lists }: SlidingAnswer): string {
   return object([...lists].map(([name, { count, windows }]) => [name, JSON.stringify({ count, ops: ops(windows) })]));
 }
 
-function roomText(room: RoomResult): string {
-  const { timeline, counts } = room;
+/**
+ * `isJsSdk`: matrix-js-sdk takes the older events of an expanded timeline for new ones, and what it has already for more of them, unless the
+ * timeline is limited as well.
+ */
+function roomText(room: RoomResult, isJsSdk: boolean): string {
+  const { counts } = room;
+  const timeline = room.timeline && { ...room.timeline, limited: room.timeline.limited || (isJsSdk && room.expanded) };
   return object([
     room.initial && ["initial", "true"],
     typeof room.name === "string" && ["name", JSON.stringify(room.name)],
