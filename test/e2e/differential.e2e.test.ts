@@ -5,7 +5,7 @@ import type { Json } from "../support/events.ts";
 import { Follower } from "../support/follow.ts";
 import { Front } from "../support/front.ts";
 import { HomeserverTap } from "../support/homeserver-tap.ts";
-import { ALL_ROOMS, INTENDED_DIFFERENCES, MORE, NARROWED, SCOPES } from "../support/intended-differences.ts";
+import { ALL_ROOMS, INTENDED_DIFFERENCES, MORE, NARROWED, SCOPES, topicOf } from "../support/intended-differences.ts";
 import { ServerPair, type Comparison } from "../support/server-pair.ts";
 import { sharedSynapse } from "../support/shared-synapse.ts";
 import { SlidingConnection } from "../support/sliding-connection.ts";
@@ -14,6 +14,7 @@ import type { TestUser } from "../support/synapse-api.ts";
 import {
   ALL_ROOMS_WINDOWS,
   FILTERS,
+  GROWING,
   NARROWED_STATES,
   REFUSED,
   STATES,
@@ -98,33 +99,12 @@ async function settled(): Promise<void> {
   if (!fence.answers.slice(-1).some(there)) await fence.until(there);
 }
 
-const TOPIC = ["m.room.topic", ""];
-const ME = ["m.room.member", "$ME"];
-const LAZY = ["m.room.member", "$LAZY"];
-/** What is asked of one room, one time after the other: the number of events, and the state. */
-const GROWING: readonly (readonly [number, ...string[][]])[] = [
-  [1],
-  [1, TOPIC],
-  [1],
-  [1, TOPIC],
-  [5, TOPIC],
-  [2, TOPIC],
-  [5, TOPIC],
-  [5, TOPIC, ME],
-  [5, TOPIC, ME, LAZY],
-  [10, TOPIC, ME, LAZY],
-  [10, TOPIC, ["m.room.member", "*"]],
-  [20, TOPIC, ["m.room.member", "*"]],
-  [20, ["*", "*"]],
-  [0, TOPIC],
-];
-
-const NARROW = oneList({ ranges: [[0, 2]], timeline_limit: 5, required_state: [TOPIC] });
+const NARROW = oneList({ ranges: [[0, 2]], timeline_limit: 5, required_state: [["m.room.topic", ""]] });
 
 /** Some more requests on new connections, each compared. */
 async function expectSameFirst(...bodies: readonly Json[]): Promise<void> {
   const comparisons = [];
-  for (const [index, body] of bodies.entries()) comparisons.push(await pair(`once-${index}`).ask(body));
+  for (const [index, body] of bodies.entries()) comparisons.push(await pair(`once-${index}`, topicOf(body)).ask(body));
   expectSame(...comparisons);
 }
 
@@ -178,6 +158,8 @@ describe("M64: first answers", () => {
     for (const [roomId, room] of Object.entries(native.rooms)) {
       // Who has not been in a room may not read it, token or not.
       if (room["joined_count"] === undefined || room["prev_batch"] === undefined) continue;
+      // Its timeline is another one: see INTENDED_DIFFERENCES.
+      if (account.labelOf(roomId) === "with an ignored user") continue;
       const [before, ourBefore] = [await eventsBefore(homeserver, roomId, room), await eventsBefore(front.url, roomId, ours.rooms[roomId] ?? {})];
       expect(ourBefore.slice(0, 10), account.labelOf(roomId)).toEqual(before.slice(0, 10));
     }

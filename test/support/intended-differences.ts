@@ -17,6 +17,19 @@ export const MORE = "more of a room";
 /** The topic of requests whose extensions name lists and rooms. */
 export const SCOPES = "lists and rooms of extensions";
 
+/** The topic of requests for direct rooms, and for others. */
+const DIRECT = "direct rooms";
+
+/** The topic of requests for more events than v2 has told of the rooms in a list. */
+const LONG = "long timelines";
+
+/** What a request of one list is about, where that matters. */
+export function topicOf(body: Readonly<Record<string, unknown>>): string | undefined {
+  const text = JSON.stringify(body);
+  if (text.includes('"is_dm"')) return DIRECT;
+  return /"timeline_limit":(50|100)\b/.test(text) ? LONG : undefined;
+}
+
 /** Rooms that alice joins, or is invited to, while she is connected. */
 const JOINED = new Set(["not joined", "left", "forgotten", "invite", "invite encrypted", "knocked"]);
 /** Rooms of which an invite was all that alice ever had. */
@@ -131,7 +144,43 @@ export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [
     why: "M34: Synapse counts the messages of ignored users among those that it has told.",
   },
 
+  ...["timeline/**", "limited"].map((part) => ({
+    path: `rooms/*/${part}`,
+    topic: LONG,
+    why: "M34: of listed rooms we have what v2 has told, 20 events at first; of opened ones older history up to the m.room.create event.",
+  })),
+  ...["timeline/**", "limited"].map((part) => ({
+    path: `rooms/crowd/${part}`,
+    topic: NARROWED,
+    why: "M34: the older history of an opened room is had up to its m.room.create event, of which there is no state before.",
+  })),
+  {
+    path: "rooms/*/required_state/*",
+    topic: LONG,
+    when: (native, ours) => ours === undefined && isMember(native),
+    why: "M39: senders of those events.",
+  },
+  {
+    path: "rooms/{new;not joined;left;joined late, hidden past;forgotten}/limited",
+    when: (native, ours) => native !== ours,
+    why: "M34: of a room that is joined, v2 says itself whether there is more.",
+  },
+  {
+    path: "rooms/long/num_live",
+    when: (native, ours) => Number(native) > Number(ours),
+    why: "M34: what came before one joined again has not just occurred.",
+  },
+  ...["redacted_because/unsigned", "redacted_because/room_id", "redacted_by"].map((part) => ({
+    path: `rooms/*/timeline/events/*/unsigned/${part}`,
+    why: "M44: the redaction came later, and was put there by us.",
+  })),
+
   // ---- Rooms that the user is not in
+  {
+    path: "rooms/{unbanned;kicked;banned;left}/required_state/*",
+    when: (native, ours) => ours === undefined && isMember(native),
+    why: "M39: v2 has not told of members of a room that one is not in.",
+  },
   {
     path: "rooms/{invite;invite as dm;invite encrypted;invite to space;invite while connected;knocked}/name",
     when: onlyNative,
@@ -178,6 +227,11 @@ export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [
   },
 
   // ---- Requests
+  ...["lists/l/**", "rooms/{invite as dm;dm;dm invited to}"].map((path) => ({
+    path,
+    topic: DIRECT,
+    why: "M12: an invite that calls itself direct is one, until it is answered.",
+  })),
   {
     path: "{rooms;lists}/**",
     topic: ALL_ROOMS,

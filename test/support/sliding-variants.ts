@@ -117,3 +117,22 @@ export const REFUSED: readonly (readonly [name: string, body: Json])[] = [
   ["an extension that is a number", { extensions: { typing: 1 } }],
   ["a subscription that is text", { room_subscriptions: { "!a:b": "yes" } }],
 ];
+
+const TOPIC = ["m.room.topic", ""];
+/** What is asked of one room, one time after the other: the number of events, and the state. */
+export const GROWING: readonly (readonly [number, ...string[][]])[] = [
+  [1],
+  [1, TOPIC],
+  [1],
+  [1, TOPIC],
+  [5, TOPIC],
+  [2, TOPIC],
+  [5, TOPIC],
+  [5, TOPIC, ME],
+  [5, TOPIC, ME, LAZY],
+  [10, TOPIC, ME, LAZY],
+  [10, TOPIC, ["m.room.member", "*"]],
+  [20, TOPIC, ["m.room.member", "*"]],
+  [20, ["*", "*"]],
+  [0, TOPIC],
+];

@@ -184,8 +184,11 @@ export class SlidingEngine {
         if (end === "superseded") return superseded();
         continue;
       }
-      const until = outcome.complete || !isFirst ? deadline : started + options.firstContactMs;
-      if (outcome.news && (outcome.complete || !isFirst)) return await this.#answer(opened, outcome);
+      // Of a device that was never polled nobody knows the key counts yet, and without them clients make no keys.
+      const lacksCounts = outcome.answer.e2ee?.oneTimeKeys === null;
+      const patience = !outcome.complete ? options.firstContactMs : lacksCounts ? options.fetchMs : 0;
+      const until = isFirst ? started + patience : deadline;
+      if (outcome.news && (!isFirst || patience === 0)) return await this.#answer(opened, outcome);
       if (now() >= until || waiter.stopped.aborted) return await this.#answer(opened, outcome);
       // The token may have died before we listened.
       if (looks === 0) await assertTokenLives(request.tokenHash);
