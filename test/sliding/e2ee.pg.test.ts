@@ -38,6 +38,16 @@ describe.each(DIALECTS)("e2ee (%s)", (dialect) => {
     expect((await phone.sync({ ext: { e2ee: { enabled: false } } }, { pos: first.pos })).extensions).toEqual({});
   });
 
+  it("M48: the first answer of a further device waits until its key counts are known", async () => {
+    const { me } = await withKeys();
+    const token = t.hs.login(me, "TABLET");
+    const tablet = new SlidingClient(t.clientOf(me, "TABLET", token), dialect);
+    const first = tablet.sync(E2EE);
+    await t.hs.waitForPoll(token);
+    t.hs.queueSync(token, keys());
+    expect(sectionOf(await first)).toEqual(COUNTS);
+  });
+
   it("M48: at first there are key counts and no device lists", async () => {
     const { phone, client, first } = await withKeys();
     expect(sectionOf(first)).toEqual(COUNTS);

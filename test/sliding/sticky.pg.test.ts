@@ -32,6 +32,18 @@ async function twoRooms(dialect: DialectName) {
 }
 
 describe("sticky subscriptions", () => {
+  it("M20 M36: an expanded timeline is limited, as matrix-js-sdk takes its older events for new ones otherwise", async () => {
+    const { phone, room, tell } = await twoRooms("unstable");
+    await tell(room);
+    const first = await phone.sync(subscribing([room], 1));
+    const grown = await phone.sync(subscribing([room], 5), { pos: first.pos });
+    expect(grown.rooms[room]).toMatchObject({ unstable_expanded_timeline: true, limited: true });
+    const named = { connId: "named", subs: { [room]: { limit: 1 } } };
+    const other = await phone.sync(named);
+    const strict = await phone.sync({ ...named, subs: { [room]: { limit: 5 } } }, { pos: other.pos });
+    expect(strict.rooms[room]).toMatchObject({ unstable_expanded_timeline: true, limited: false });
+  });
+
   it("M20: a subscription stays without being named again, and ends a wait", async () => {
     const { phone, room, second, tell } = await twoRooms("unstable");
     const first = await phone.sync(subscribing([room]));
