@@ -7,7 +7,7 @@ import { purgeToDevice } from "./to-device.ts";
 /** `held`: to-device messages that are stored and that this session, as it takes part, has not acknowledged. */
 export type SessionRow = {
   readonly session: SessionNo;
-  readonly kind: "v3" | "v2";
+  readonly kind: "v3" | "v2" | "sliding" | "connection";
   readonly created_at: Date;
   readonly used_at: Date;
   readonly position: number;

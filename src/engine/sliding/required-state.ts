@@ -55,8 +55,16 @@ export type StateMatcher = {
 };
 
 const matchers = new LRUCache<string, StateMatcher>({ max: 2000 });
+/** A request has one config for many rooms, and a connection's rooms share theirs: its key is made once. */
+const known = new WeakMap<RequiredState, StateMatcher>();
 
 export function matcherOf(state: RequiredState): StateMatcher {
+  let matcher = known.get(state);
+  if (!matcher) known.set(state, (matcher = made(state)));
+  return matcher;
+}
+
+function made(state: RequiredState): StateMatcher {
   const key = canonicalJson({ atoms: state.atoms.map((atom) => canonicalJson(atom)).toSorted(), lazy: state.lazy });
   let matcher = matchers.get(key);
   if (!matcher) matchers.set(key, (matcher = compile(state, key)));
