@@ -10,7 +10,7 @@
  */
 
 import type { Feed, Wake } from "../feed/hub.ts";
-import type { Sql } from "../store/db.ts";
+import { type Sql, untilThrough } from "../store/db.ts";
 import { createSession, endSessions, findSessionState, saveListSnapshot, saveSessionState, touchSession, useSession } from "../store/sessions.ts";
 import { purgeToDevice } from "../store/to-device.ts";
 import { needKey, type StreamKey } from "../streams/stream.ts";
@@ -126,7 +126,7 @@ export class Engine {
     }
     const found = await findSessionState(sql, request.device, token, options.sessionIdleMs);
     // Our database was restored: tokens that are not ahead of it any more would skip what came in between (D26).
-    if (found.kind === "ahead") await endSessions(sql, request.account);
+    if (found.kind === "ahead") await untilThrough(() => endSessions(sql, request.account));
     if (found.kind !== "found") throw unknownSession();
     const state = parseState(found.body);
     return { token, state, request: mergeRequest(state, request.body) };
@@ -147,7 +147,7 @@ export class Engine {
       takesPart: has ? true : had ? false : null,
       presence: "presence" in merged.params,
     });
-    if (freed) await purgeToDevice(this.#deps.sql, request.device);
+    if (freed) await untilThrough(() => purgeToDevice(this.#deps.sql, request.device));
   }
 
   async #wait(request: SyncRequest, opened: Opened, waiter: Waiter): Promise<string> {

@@ -1,7 +1,7 @@
 /** Sliding sync connections: rows of `sessions`, and what their positions stand for. */
 
 import type { AccountNo, DeviceNo, Position, SessionNo, UserId } from "../wire/ids.ts";
-import { type Db, type Sql, writeTx } from "./db.ts";
+import { type Db, type Sql, untilThrough, writeTx } from "./db.ts";
 import { purgeToDevice } from "./to-device.ts";
 
 export type NewConnection = { readonly account: AccountNo; readonly device: DeviceNo; readonly connId: string };
@@ -155,5 +155,5 @@ export async function acknowledgeSliding(
       set acked = greatest(sessions.acked, excluded.acked), used_at = now(), takes_part = true
       where excluded.acked > sessions.acked or sessions.used_at < now() - make_interval(secs => ${touchMs / 1000})
     returning acked > coalesce((select acked from before), 0) as freed`;
-  if (row?.freed) await purgeToDevice(sql, ref.device);
+  if (row?.freed) await untilThrough(() => purgeToDevice(sql, ref.device));
 }

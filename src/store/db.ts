@@ -54,10 +54,15 @@ const TRIES = 5;
  * Runs `body` in a read-committed transaction: all of it or nothing. Where the database says that it got in the way of another
  * transaction it runs anew, so `body` keeps nothing between runs.
  */
-export async function writeTx<T>(sql: Sql, body: (tx: Tx) => Promise<T>): Promise<T> {
+export function writeTx<T>(sql: Sql, body: (tx: Tx) => Promise<T>): Promise<T> {
+  return untilThrough(() => sql.begin(body as (tx: postgres.TransactionSql) => Promise<T>) as Promise<T>);
+}
+
+/** The same for one statement that locks more than one row: no transaction has to be opened for it. */
+export async function untilThrough<T>(body: () => PromiseLike<T>): Promise<T> {
   for (let tries = 1; ; tries += 1) {
     try {
-      return (await sql.begin(body as (tx: postgres.TransactionSql) => Promise<T>)) as T;
+      return await body();
     } catch (error) {
       const passing = error instanceof Error && "code" in error && PASSING.has(error.code);
       if (!passing || tries === TRIES) throw error;

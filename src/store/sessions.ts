@@ -2,8 +2,7 @@
 
 import { createHash } from "node:crypto";
 import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../wire/ids.ts";
-import type { Db, Sql, Tx } from "./db.ts";
-import { writeTx } from "./db.ts";
+import { type Db, type Sql, type Tx, untilThrough, writeTx } from "./db.ts";
 import { purgeToDevice } from "./to-device.ts";
 
 export type NewSession = { readonly account: AccountNo; readonly device: DeviceNo; readonly takesPart: boolean; readonly presence: boolean };
@@ -90,8 +89,9 @@ export type SessionUse = TokenPlace & {
 };
 
 /** Notes that a token was used. True where that may set to-device messages free to be purged (S2). */
-export async function useSession(db: Db, use: SessionUse): Promise<boolean> {
-  const [row] = await db<{ freed: boolean }[]>`
+export async function useSession(sql: Sql, use: SessionUse): Promise<boolean> {
+  const [row] = await untilThrough(
+    () => sql<{ freed: boolean }[]>`
     with before as (select acked, takes_part, state from sessions where session = ${use.session} for no key update),
     used as (
       update sessions set used_at = now(), position = ${use.position}, state = ${use.state}, presence = ${use.presence},
@@ -105,15 +105,19 @@ export async function useSession(db: Db, use: SessionUse): Promise<boolean> {
     -- The one that was used before, too: its tokens work for a while yet (D10).
     kept as (
       update session_states set used_at = now() where session = ${use.session} and state in (select state from before union select ${use.state}::integer))
-    select used.acked > before.acked or (before.takes_part and not used.takes_part) as freed from before, used`;
+    select used.acked > before.acked or (before.takes_part and not used.takes_part) as freed from before, used`,
+  );
   return row?.freed ?? false;
 }
 
 /** A page was asked for with a token: its session is in use (D20), and so is the state that the token stands for. */
-export async function touchSession(db: Db, session: SessionNo, state: number): Promise<void> {
-  await db`
-    with touched as (update sessions set used_at = now() where session = ${session})
-    update session_states set used_at = now() where session = ${session} and state = ${state}`;
+export async function touchSession(sql: Sql, session: SessionNo, state: number): Promise<void> {
+  // The session first, as useSession locks them: a part of the statement that nothing reads from would run last.
+  await untilThrough(
+    () => sql`
+    with touched as (update sessions set used_at = now() where session = ${session} returning session)
+    update session_states st set used_at = now() from touched where st.session = touched.session and st.state = ${state}`,
+  );
 }
 
 /** Keeps a state of a session and gives its number; the same content has the same number. Null: the session is gone. */

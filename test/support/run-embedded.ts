@@ -5,13 +5,13 @@ import { startEmbeddedDatabase } from "../../src/cli/embedded-database.ts";
 const [, , directory = ""] = process.argv;
 try {
   const database = await startEmbeddedDatabase({ directory });
-  process.stdout.write(`up ${database.dsn}\n`);
   // Keeps the process.
   const timer = setInterval(() => {}, 60_000);
   process.once("SIGTERM", () => {
     clearInterval(timer);
     void database.stop();
   });
+  process.stdout.write(`up ${database.dsn}\n`);
 } catch (error) {
   process.stderr.write(`${String(error)}\n`);
   process.exitCode = 1;

@@ -17,7 +17,7 @@ import {
   saveConnectionState,
   touchConnection,
 } from "../../store/connections.ts";
-import type { Sql } from "../../store/db.ts";
+import { type Sql, untilThrough } from "../../store/db.ts";
 import { endSessions } from "../../store/sessions.ts";
 import { needKey } from "../../streams/stream.ts";
 import { unknownPos } from "../../wire/errors.ts";
@@ -175,7 +175,7 @@ export class SlidingEngine {
       await this.#deps.sendsSettled(device);
       const question = { account, device, pos, state: state.state, body, dialect, tried };
       const outcome = await evaluateSliding(sql, this.#rooms, question, now());
-      if (outcome === "ahead") await endSessions(sql, account);
+      if (outcome === "ahead") await untilThrough(() => endSessions(sql, account));
       if (outcome === "ahead" || outcome === "gone") throw unknownPos();
       if (looks === 0) await this.#expireOrTouch(pos, outcome);
       if (outcome.needs.length > 0) {

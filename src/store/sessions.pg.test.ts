@@ -1,0 +1,28 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
+import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
+import { createSession, saveSessionState, touchSession, useSession } from "./sessions.ts";
+
+let db: TestDatabase;
+beforeAll(async () => {
+  db = await freshDatabase();
+});
+afterAll(() => db.drop());
+
+test("D20: pages and deltas that are asked for at once never wait for each other in a circle", async () => {
+  const { sql } = db;
+  const [row] = await sql<{ account: AccountNo; device: DeviceNo }[]>`
+    with a as (insert into accounts (user_id, position) values ('@a:test', 7) returning account)
+    insert into devices (account, device_id, since) select account, 'D', 's1' from a returning account, device`;
+  if (!row) throw new Error("no row was returned");
+  const session = await createSession(sql, { ...row, takesPart: true, presence: false }, 10);
+  const state = (await saveSessionState(sql, session, "{}")) ?? 0;
+  const use = { account: row.account, session, state, position: 7 as Position, acked: null, takesPart: null, presence: false };
+  for (let round = 0; round < 300; round += 1) {
+    await Promise.all([useSession(sql, use), touchSession(sql, session, state), touchSession(sql, session, state)]);
+  }
+  // Statistics of a backend become visible when it has nothing to do for a moment, or is told to.
+  await Promise.all(Array.from({ length: 10 }, () => sql`select pg_stat_force_next_flush()`));
+  await sql`select 1`;
+  expect(await sql`select deadlocks from pg_stat_database where datname = current_database()`).toEqual([{ deadlocks: 0 }]);
+}, 60_000);
