@@ -41,13 +41,19 @@ export function connect(options: DbOptions, max = 10): Sql {
   });
 }
 
-/** Runs `body` in a transaction that sees one moment of the database and writes nothing. */
+/**
+ * Runs `body` in a transaction that sees one moment of the database and writes nothing. What `body` returns is not kept waiting for the
+ * transaction's end: there is nothing that could still go wrong with it.
+ */
 export function readTx<T>(sql: Sql, body: (tx: Tx) => Promise<T>): Promise<T> {
-  return sql.begin("isolation level repeatable read read only", body as (tx: postgres.TransactionSql) => Promise<T>) as Promise<T>;
+  return new Promise((resolve, reject) => {
+    const read = async (tx: postgres.TransactionSql) => resolve(await body(tx as Tx));
+    sql.begin("isolation level repeatable read read only", read).catch(reject);
+  });
 }
 
-/** serialization_failure and deadlock_detected: nothing was done, and the same again will do. */
-const PASSING: ReadonlySet<unknown> = new Set(["40001", "40P01"]);
+/** serialization_failure, deadlock_detected, unique_violation by another at the same moment: nothing was done, and the same again will do. */
+const PASSING: ReadonlySet<unknown> = new Set(["40001", "40P01", "23505"]);
 const TRIES = 5;
 
 /**

@@ -2,9 +2,11 @@
 
 import type { Tx } from "../../store/db.ts";
 import type { AccountNo, DeviceNo, Position, UserId } from "../../wire/ids.ts";
+import type { InitialRoomsCache } from "./initial-rooms.ts";
 
 export type SlidingContext = {
   readonly tx: Tx;
+  readonly initialRooms: InitialRoomsCache;
   readonly account: AccountNo;
   readonly device: DeviceNo;
   readonly userId: UserId;

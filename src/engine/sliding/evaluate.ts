@@ -14,6 +14,7 @@ import { type E2eeResult, readE2ee, readQueue, type ToDeviceResult } from "./ext
 import { readChangedReceipts, type ReceiptsResult, tellReceipts } from "./extensions/receipts.ts";
 import { scopedRooms } from "./extensions/scoped.ts";
 import { tellTyping, type TypingResult } from "./extensions/typing.ts";
+import type { InitialRoomsCache } from "./initial-rooms.ts";
 import type { Pos } from "./pos.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
 import { askingForAllMembers, leaveBehind, type RoomJob, roomJobs } from "./room-jobs.ts";
@@ -68,18 +69,22 @@ export type SlidingOutcome = {
  */
 export type NoOutcome = "gone" | "ahead";
 
-export function evaluateSliding(sql: Sql, cache: AccountRoomsCache, question: SlidingQuestion, now: number): Promise<SlidingOutcome | NoOutcome> {
+/** What is remembered from one evaluation to the next. */
+export type SlidingCaches = { readonly accountRooms: AccountRoomsCache; readonly initialRooms: InitialRoomsCache };
+
+export function evaluateSliding(sql: Sql, caches: SlidingCaches, question: SlidingQuestion, now: number): Promise<SlidingOutcome | NoOutcome> {
   const { account, device, pos, state } = question;
   const draft = new StateDraft(state);
   const body = mergeSticky(question.body, state, draft);
   return readTx(sql, async (tx) => {
     const opening = { tx, account, device, from: pos.position };
-    const opened = await open(opening, cache, question, body);
+    const opened = await open(opening, caches.accountRooms, question, body);
     if (!opened) return "gone";
     const { head } = opened;
     if (head.position < pos.position || head.deviceSeq < pos.e2ee) return "ahead";
     const context: SlidingContext = {
       ...opening,
+      initialRooms: caches.initialRooms,
       userId: head.userId,
       to: head.position,
       live: pos.upstream !== "",

@@ -11,8 +11,9 @@ import { findTransactions } from "../../store/sent-events.ts";
 import { readTimelines, type Timeline } from "../../store/timeline.ts";
 import { needKey, type Need } from "../../streams/stream.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
-import type { RoomJob } from "./room-jobs.ts";
 import type { SlidingContext } from "./context.ts";
+import type { InitialRoom } from "./initial-rooms.ts";
+import type { RoomJob } from "./room-jobs.ts";
 
 /** Oldest first. */
 export type ReadTimeline = {
@@ -35,12 +36,20 @@ export type Reading = {
   readonly members: ReadonlyMap<RoomId, readonly MemberRow[]>;
   /** Members that changed after `told`. */
   readonly membersChanged: ReadonlyMap<RoomId, readonly MemberRow[]>;
+  /** Initial rooms that were read before and did not change since: their members that the timeline needs are known as well. */
+  readonly kept: ReadonlyMap<RoomId, InitialRoom>;
   readonly needs: readonly Need[];
 };
 
 export async function readRooms(context: SlidingContext, jobs: readonly RoomJob[], stubs: boolean): Promise<Reading> {
-  const { tx, account, to } = context;
-  const full = jobs.filter((job) => job.kind !== "stripped");
+  const { tx, account, to, initialRooms } = context;
+  const kept = new Map(
+    jobs.flatMap((job) => {
+      const room = initialRooms.get(context, job);
+      return room ? [[job.roomId, room] as const] : [];
+    }),
+  );
+  const full = jobs.filter((job) => job.kind !== "stripped" && !kept.has(job.roomId));
   const deltas = full.filter((job) => job.kind === "delta" && job.changed);
   const spans = deltas.map((job) => ({ roomId: job.roomId, from: job.told, to }));
   const [stripped, timelines, factsBefore, state, changed, ended, members, changedMembers] = await Promise.all([
@@ -63,15 +72,23 @@ export async function readRooms(context: SlidingContext, jobs: readonly RoomJob[
   const { timelines: extended, needs } = await withOlder(context, full, timelines);
   return {
     stripped,
-    timelines: await withTransactions(context, extended),
+    timelines: new Map([...(await withTransactions(context, extended)), ...keptParts(kept, (room) => room.timeline)]),
     factsBefore,
-    state: byRoom(state),
+    state: new Map([...byRoom(state), ...keptParts(kept, (room) => room.state)]),
     changed: byRoom(changed),
     ended: byRoom(ended),
-    members: byRoom(members),
+    members: new Map([...byRoom(members), ...keptParts(kept, (room) => room.members)]),
     membersChanged: byRoom(changedMembers),
+    kept,
     needs,
   };
+}
+
+function keptParts<Part>(kept: ReadonlyMap<RoomId, InitialRoom>, part: (room: InitialRoom) => Part | undefined): [RoomId, Part][] {
+  return [...kept].flatMap(([roomId, room]) => {
+    const of = part(room);
+    return of === undefined ? [] : [[roomId, of]];
+  });
 }
 
 /** Member events of some users, as they are now. */

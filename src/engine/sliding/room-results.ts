@@ -72,9 +72,16 @@ export async function roomResults(
     const members = lazy.get(job.roomId);
     const result = members ? fullResult(context, dialect, job, reading, members) : strippedResult(job, reading);
     if (result) rooms.push(result);
+    if (members && !reading.kept.has(job.roomId)) keep(context, job, reading, members);
     note(job, reading, members, draft);
   }
   return { rooms, needs: [] };
+}
+
+function keep(context: SlidingContext, job: RoomJob, reading: Reading, lazy: LazyMembers): void {
+  const { roomId } = job;
+  const [state, members] = [reading.state.get(roomId) ?? [], reading.members.get(roomId) ?? []];
+  context.initialRooms.keep(context, job, { timeline: reading.timelines.get(roomId), state, members, lazy: lazy.rows });
 }
 
 function strippedResult(job: RoomJob, reading: Reading): RoomResult {

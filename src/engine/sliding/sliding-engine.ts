@@ -28,7 +28,8 @@ import type { Signer } from "../token.ts";
 import { Waiter } from "../waiter.ts";
 import { AccountRoomsCache } from "./account-rooms.ts";
 import { fromStored, NOTHING_TOLD, type NumberedState, storedForm } from "./connection-state.ts";
-import { evaluateSliding, type SlidingAnswer, type SlidingOutcome } from "./evaluate.ts";
+import { evaluateSliding, type SlidingAnswer, type SlidingCaches, type SlidingOutcome } from "./evaluate.ts";
+import { InitialRoomsCache } from "./initial-rooms.ts";
 import { concerns } from "./interest.ts";
 import { digestOf, openPos, type Pos, sealPos } from "./pos.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
@@ -100,7 +101,7 @@ export class SlidingEngine {
   readonly #deps: SlidingDeps;
   readonly #draining = new AbortController();
   readonly #arrivals: Arrivals;
-  readonly #rooms = new AccountRoomsCache();
+  readonly #caches: SlidingCaches = { accountRooms: new AccountRoomsCache(), initialRooms: new InitialRoomsCache() };
   /** States never change, so what is remembered of one is right for as long as it is there. */
   readonly #states = new LRUCache<string, NumberedState>({ maxSize: MAX_RECORDS, sizeCalculation: ({ state }) => state.rooms.size + 1 });
 
@@ -174,7 +175,7 @@ export class SlidingEngine {
     for (let looks = 0; ; looks += 1) {
       await this.#deps.sendsSettled(device);
       const question = { account, device, pos, state: state.state, body, dialect, tried };
-      const outcome = await evaluateSliding(sql, this.#rooms, question, now());
+      const outcome = await evaluateSliding(sql, this.#caches, question, now());
       if (outcome === "ahead") await untilThrough(() => endSessions(sql, account));
       if (outcome === "ahead" || outcome === "gone") throw unknownPos();
       if (looks === 0) await this.#expireOrTouch(pos, outcome);
