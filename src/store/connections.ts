@@ -1,7 +1,7 @@
 /** Sliding sync connections: rows of `sessions`, and what their positions stand for. */
 
 import type { AccountNo, DeviceNo, Position, SessionNo, UserId } from "../wire/ids.ts";
-import { type Db, type Sql, untilThrough } from "./db.ts";
+import { type Db, type Sql, untilThrough, writeTx } from "./db.ts";
 import { purgeToDevice } from "./to-device.ts";
 
 export type NewConnection = { readonly account: AccountNo; readonly device: DeviceNo; readonly connId: string };
@@ -15,25 +15,22 @@ export async function createConnection(
   { account, device, connId }: NewConnection,
   most: number,
 ): Promise<{ readonly session: SessionNo; readonly replaced: readonly SessionNo[] }> {
-  const [row] = await untilThrough(
-    // Its device is locked first: one at a time.
-    () => sql<{ session: SessionNo; replaced: SessionNo[] }[]>`
-    with own as materialized (select device from devices where device = ${device} for no key update),
-    idle as (
-      select session from sessions join own using (device) where kind = 'connection' and conn_id <> ${connId}
-      order by used_at desc, session desc offset ${most - 1}),
-    gone as (
-      delete from sessions s using own
-      where s.device = own.device and s.kind = 'connection' and (s.conn_id = ${connId} or s.session in (select session from idle)) returning s.session),
-    -- Counted, so that the earlier one is gone before its name is taken.
-    replaced as materialized (select coalesce(array_agg(session), '{}') as sessions from gone),
-    made as (
-      insert into sessions (account, device, kind, conn_id)
-      select ${account}::bigint, own.device, 'connection', ${connId} from own, replaced returning session)
-    select made.session, replaced.sessions as replaced from made, replaced`,
-  );
-  if (!row) throw new Error("no row was returned");
-  return row;
+  return writeTx(sql, async (tx) => {
+    // One at a time per device, so that two together neither pass the bound nor meet at the unique index.
+    const [, replaced, [row]] = await Promise.all([
+      tx`select from devices where device = ${device} for no key update`,
+      tx<{ session: SessionNo }[]>`
+        delete from sessions where session in (
+          select session from sessions where device = ${device} and kind = 'connection' and conn_id <> ${connId}
+          order by used_at desc, session desc offset ${most - 1})
+        or (device = ${device} and kind = 'connection' and conn_id = ${connId})
+        returning session`,
+      tx<{ session: SessionNo }[]>`
+        insert into sessions (account, device, kind, conn_id) values (${account}, ${device}, 'connection', ${connId}) returning session`,
+    ]);
+    if (!row) throw new Error("no row was returned");
+    return { session: row.session, replaced: replaced.map((one) => one.session) };
+  });
 }
 
 /** What an evaluation begins with: how far the account and the device are. */

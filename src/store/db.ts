@@ -52,8 +52,8 @@ export function readTx<T>(sql: Sql, body: (tx: Tx) => Promise<T>): Promise<T> {
   });
 }
 
-/** serialization_failure, deadlock_detected, unique_violation by another at the same moment: nothing was done, and the same again will do. */
-const PASSING: ReadonlySet<unknown> = new Set(["40001", "40P01", "23505"]);
+/** serialization_failure and deadlock_detected: nothing was done, and the same again will do. */
+const PASSING: ReadonlySet<unknown> = new Set(["40001", "40P01"]);
 const TRIES = 5;
 
 /**
