@@ -68,8 +68,6 @@ type Run = {
   readonly client: SlidingClient;
   /** When the connection was last told of each room, as a count of responses. */
   readonly toldAt: Map<string, number>;
-  /** Rooms that were left, and of which nothing more is known. */
-  readonly purged: Set<string>;
   pos: string | undefined;
 };
 
@@ -81,7 +79,7 @@ function begin(dialect: DialectName, before: readonly Happening[]): Run {
     routes.members(room.id, () => room.members());
     routes.messages(room.id, { chunk: [], start: "p" });
   }
-  return { world, view: new SlidingView(world.me, dialect), client, toldAt: new Map(), purged: new Set(), pos: undefined };
+  return { world, view: new SlidingView(world.me, dialect), client, toldAt: new Map(), pos: undefined };
 }
 
 async function asks(run: Run, asked: Plan): Promise<void> {
@@ -105,14 +103,13 @@ function checkLists(asked: Plan, answer: Answer, lists: readonly (readonly World
   }
 }
 
-function checkRoom({ world, view, purged }: Run, id: string, asked: Scoped, answer: Answer): void {
+function checkRoom({ world, view }: Run, id: string, asked: Scoped, answer: Answer): void {
   const truth = world.room(id);
   const seen = view.rooms.get(id);
   if (!truth || !seen) throw new Error(`${id} was not told`);
   expect(seen.membership, id).toBe(truth.membership);
   if (truth.membership === "invite" || truth.membership === "knock") return;
-  if (truth.membership === "join") purged.delete(id);
-  if (truth.membership === "join" || (truth.everJoined && !purged.has(id))) {
+  if (truth.membership === "join" || (truth.everJoined && !world.isPurged(truth))) {
     checkTimeline(truth, seen, asked, answer);
     checkState(truth, seen, asked);
   }
@@ -197,7 +194,7 @@ async function follow(dialect: DialectName, before: readonly Happening[], plans:
     if (one.trouble === "restart") await t.restart();
     if (one.trouble === "retention") {
       await anHour();
-      for (const room of run.world.rooms) if (room.membership === "leave") run.purged.add(room.id);
+      run.world.purge();
     }
     if (one.quiet) continue;
     if (one.lost !== null) await run.client.sync(askOf(planOf(one.lost), run.world), { pos: run.pos });

@@ -37,10 +37,10 @@ export const STATES: readonly Tuples[] = [
 type Filter = { readonly asked: Json; readonly holds: (room: WorldRoom, world: SlidingWorld) => boolean };
 export const FILTERS: readonly Filter[] = [
   { asked: {}, holds: () => true },
-  { asked: { is_dm: true }, holds: (room, world) => world.direct.has(room.id) },
-  { asked: { is_dm: false }, holds: (room, world) => !world.direct.has(room.id) },
-  { asked: { tags: ["u.x"] }, holds: (room) => room.tags.includes("u.x") },
-  { asked: { not_tags: ["u.x"] }, holds: (room) => !room.tags.includes("u.x") },
+  { asked: { is_dm: true }, holds: (room, world) => world.isDm(room) },
+  { asked: { is_dm: false }, holds: (room, world) => !world.isDm(room) },
+  { asked: { tags: ["u.x"] }, holds: (room, world) => world.tagsOf(room).includes("u.x") },
+  { asked: { not_tags: ["u.x"] }, holds: (room, world) => !world.tagsOf(room).includes("u.x") },
   { asked: { is_invite: true }, holds: (room) => room.membership === "invite" },
   { asked: { is_invite: false }, holds: (room) => room.membership !== "invite" },
 ];

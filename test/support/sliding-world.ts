@@ -105,6 +105,8 @@ export class SlidingWorld {
   readonly global = new Map<string, string>();
   readonly direct = new Set<string>();
   #active = 0;
+  /** Which leaving of a room was so long ago that nothing of the room is kept. */
+  readonly #purged = new Map<WorldRoom, number>();
 
   constructor(me: string, rooms: number) {
     this.me = me;
@@ -113,6 +115,24 @@ export class SlidingWorld {
 
   room(id: string): WorldRoom | undefined {
     return this.rooms.find((room) => room.id === id);
+  }
+
+  /** All rooms that the user has left were left long ago. */
+  purge(): void {
+    for (const room of this.rooms) if (room.membership === "leave") this.#purged.set(room, room.movedAt);
+  }
+
+  isPurged(room: WorldRoom): boolean {
+    return this.#purged.get(room) === room.movedAt;
+  }
+
+  /** Of a purged room nobody knows any more that it was one. */
+  isDm(room: WorldRoom): boolean {
+    return this.direct.has(room.id) && !this.isPurged(room);
+  }
+
+  tagsOf(room: WorldRoom): string[] {
+    return this.isPurged(room) ? [] : room.tags;
   }
 
   /** Carries happenings out, and tells them in one v2 response. */
