@@ -1,25 +1,21 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
-import type { AccountNo, DeviceNo } from "../wire/ids.ts";
+import { TestAccount } from "../../test/support/test-account.ts";
 import { createConnection } from "./connections.ts";
 
 let db: TestDatabase;
-let ref: { account: AccountNo; device: DeviceNo };
+let owner: TestAccount;
 beforeAll(async () => {
   db = await freshDatabase();
 });
 afterAll(() => db.drop());
 beforeEach(async () => {
   await db.sql`delete from accounts`;
-  const [row] = await db.sql<(typeof ref)[]>`
-    with a as (insert into accounts (user_id, position) values ('@a:test', 7) returning account)
-    insert into devices (account, device_id, since) select account, 'D', 's1' from a returning account, device`;
-  if (!row) throw new Error("no row was returned");
-  ref = row;
+  owner = await TestAccount.create(db.sql);
 });
 
 const AT_ONCE = 300;
-const create = (connId: string) => createConnection(db.sql, { ...ref, connId }, 5);
+const create = (connId: string) => createConnection(db.sql, { account: owner.account, device: owner.device, connId }, 5);
 const sessions = async () => (await db.sql<{ session: number }[]>`select session from sessions where kind = 'connection'`).map((row) => row.session);
 
 test("of many that begin a connection of one name together one has it in the end, and each other one was replaced once", async () => {

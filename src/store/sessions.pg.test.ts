@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
-import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
+import { TestAccount } from "../../test/support/test-account.ts";
+import type { Position } from "../wire/ids.ts";
 import { createSession, saveSessionState, touchSession, useSession } from "./sessions.ts";
 
 let db: TestDatabase;
@@ -11,13 +12,10 @@ afterAll(() => db.drop());
 
 test("D20: pages and deltas that are asked for at once never wait for each other in a circle", async () => {
   const { sql } = db;
-  const [row] = await sql<{ account: AccountNo; device: DeviceNo }[]>`
-    with a as (insert into accounts (user_id, position) values ('@a:test', 7) returning account)
-    insert into devices (account, device_id, since) select account, 'D', 's1' from a returning account, device`;
-  if (!row) throw new Error("no row was returned");
-  const session = await createSession(sql, { ...row, takesPart: true, presence: false }, 10);
+  const { account, device } = await TestAccount.create(sql);
+  const session = await createSession(sql, { account, device, takesPart: true, presence: false }, 10);
   const state = (await saveSessionState(sql, session, "{}")) ?? 0;
-  const use = { account: row.account, session, state, position: 7 as Position, acked: null, takesPart: null, presence: false };
+  const use = { account, session, state, position: 7 as Position, acked: null, takesPart: null, presence: false };
   for (let round = 0; round < 300; round += 1) {
     await Promise.all([useSession(sql, use), touchSession(sql, session, state), touchSession(sql, session, state)]);
   }

@@ -3,9 +3,10 @@
  * For property tests: what is generated is a list of operations; those that make no sense where they stand do nothing.
  */
 
+import fc from "fast-check";
 import { ev, type Json, type MatrixEvent, newRoom, receipt, type RoomParts, toDevice, typing, v2, type V2Parts } from "./events.ts";
 
-export const OPERATIONS = [
+const OPERATIONS = [
   "message",
   "message",
   "message",
@@ -36,6 +37,12 @@ export const OPERATIONS = [
 
 /** `room`, `who` and `value` are small numbers that choose what it is about. */
 export type Operation = { readonly kind: (typeof OPERATIONS)[number]; readonly room: number; readonly who: number; readonly value: number };
+
+/** Any operation, its numbers from 0 to `max`. */
+export function anyOperation(max: number): fc.Arbitrary<Operation> {
+  const small = fc.nat(max);
+  return fc.record({ kind: fc.constantFrom(...OPERATIONS), room: small, who: small, value: small });
+}
 
 type Room = {
   readonly id: string;
