@@ -47,6 +47,8 @@ export class WorldRoom {
   /** Left by somebody else's doing. */
   kicked = false;
   everJoined = false;
+  /** The server has what was told of it while the user was in. */
+  hasHistory = false;
   /** Which response the membership came with. */
   movedAt = 0;
   /** Greater: more recent. */
@@ -117,9 +119,13 @@ export class SlidingWorld {
     return this.rooms.find((room) => room.id === id);
   }
 
-  /** All rooms that the user has left were left long ago. */
-  purge(): void {
-    for (const room of this.rooms) if (room.membership === "leave") this.#purged.set(room, room.movedAt);
+  /** What was known of these rooms is deleted: the user has left them long ago. */
+  purge(ids: readonly string[]): void {
+    for (const room of this.rooms) {
+      if (!ids.includes(room.id)) continue;
+      this.#purged.set(room, room.movedAt);
+      room.hasHistory = false;
+    }
   }
 
   isPurged(room: WorldRoom): boolean {
@@ -167,6 +173,7 @@ export class SlidingWorld {
       kicked: membership === "leave" && byOther,
       movedAt: this.step,
       everJoined: room.everJoined || what === "join",
+      hasHistory: room.hasHistory || what === "join",
     });
     room.typing = [];
     if (what === "invite" || what === "knock") {

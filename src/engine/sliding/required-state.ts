@@ -65,7 +65,8 @@ export function matcherOf(state: RequiredState): StateMatcher {
 }
 
 function made(state: RequiredState): StateMatcher {
-  const key = canonicalJson({ atoms: state.atoms.map((atom) => canonicalJson(atom)).toSorted(), lazy: state.lazy });
+  const atoms = new Set(state.atoms.map((atom) => canonicalJson(atom)));
+  const key = canonicalJson({ atoms: [...atoms].toSorted(), lazy: state.lazy });
   let matcher = matchers.get(key);
   if (!matcher) matchers.set(key, (matcher = compile(state, key)));
   return matcher;
