@@ -50,7 +50,7 @@ const step = fc.record({
   plan: fc.nat(2),
   lost: fc.option(fc.nat(2), { freq: 4 }),
   quiet: fc.integer({ min: 0, max: 3 }).map((value) => value === 0),
-  trouble: fc.integer({ min: 0, max: 6 }).map((value): Step["trouble"] => (value === 0 ? "restart" : value === 1 ? "retention" : null)),
+  trouble: fc.integer({ min: 0, max: 40 }).map((value): Step["trouble"] => (value === 0 ? "restart" : value === 1 ? "retention" : null)),
 });
 type Step = { happenings: Happening[]; plan: number; lost: number | null; quiet: boolean; trouble: "restart" | "retention" | null };
 
