@@ -4,11 +4,11 @@ import type { TestUser } from "../test/support/synapse-api.ts";
 import { pairedWakeUps, type Poll } from "./wake-ups.ts";
 import type { Row } from "./stats.ts";
 
-const PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
+export const PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
 const PEER = "Synapse native sliding sync";
 
 /** The list that Element X asks for. */
-const ELEMENT_X = {
+export const ELEMENT_X = {
   timeline_limit: 1,
   filters: {},
   required_state: [
@@ -31,7 +31,7 @@ const ELEMENT_X = {
     ["org.matrix.msc3672.beacon_info", "*"],
   ],
 };
-const EXTENSIONS = { account_data: { enabled: true }, receipts: { enabled: true, rooms: ["*"] }, typing: { enabled: true } };
+export const EXTENSIONS = { account_data: { enabled: true }, receipts: { enabled: true, rooms: ["*"] }, typing: { enabled: true } };
 
 type Answer = { readonly pos: string; readonly rooms: Readonly<Record<string, unknown>> };
 

@@ -1,0 +1,67 @@
+/**
+ * `node bench/throughput.ts [--rooms N] [--clients N] [--seconds N] [--window N] [-- FLAGS of the server]`: first answers of sliding sync
+ * a second, in front of a scripted homeserver, with the processor time of the load generator, the server and the database apart.
+ */
+
+import { fork } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { runCommand } from "../test/support/command.ts";
+import { startFakeHomeserver, v2 } from "../test/support/fake-homeserver.ts";
+import type { LoadOrder, LoadReport } from "./load-generator.ts";
+import { cpuMs, processTree } from "./processes.ts";
+import { scriptedAccount } from "./scripted-account.ts";
+import { ELEMENT_X, EXTENSIONS, PATH } from "./sliding.ts";
+import { percentile } from "./stats.ts";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rooms: { type: "string", default: "100" },
+    clients: { type: "string", default: "1,10,50" },
+    window: { type: "string", default: "20" },
+    seconds: { type: "string", default: "5" },
+  },
+});
+
+const homeserver = await startFakeHomeserver();
+const token = homeserver.login("@bench:bench");
+homeserver.queueSync(token, v2(scriptedAccount("@bench:bench", Number(values.rooms)).first));
+const directory = await mkdtemp(join(tmpdir(), "syncv3-bench-"));
+const command = runCommand(["-server", homeserver.url, "-data", directory, "-port", "127.0.0.1:0", "-loglevel", "warn", ...positionals], process.env as Record<string, string>);
+try {
+  const url = (await command.line(/^ *listening +http/)).trim().split(/ +/)[1] ?? "";
+  const path = `${PATH}?timeout=0`;
+  const body = (client: number) =>
+    JSON.stringify({ conn_id: `load-${client}`, lists: { all_rooms: { ...ELEMENT_X, ranges: [[0, Number(values.window) - 1]] } }, extensions: EXTENSIONS });
+  const ask = (seconds: number, clients: number) => load({ url, path, token, seconds, bodies: Array.from({ length: clients }, (_, i) => body(i)) });
+  await ask(2, 1);
+  for (const clients of values.clients.split(",").map(Number)) {
+    const processes = await processTree(command.pid);
+    const before = await cpuMs(processes);
+    const report = await ask(Number(values.seconds), clients);
+    const after = await cpuMs(await processTree(command.pid));
+    const per = (ms: number) => (ms / report.latencies.length).toFixed(2);
+    process.stdout.write(
+      `${clients} clients: ${report.perSecond.toFixed(0)}/s, p50 ${percentile(report.latencies, 50).toFixed(2)} ms, p99 ${percentile(report.latencies, 99).toFixed(2)} ms, ${report.bytes} bytes; ` +
+        `CPU each: load generator ${per(report.cpuMs)} ms, server ${per(after.server - before.server)} ms, database ${per(after.database - before.database)} ms\n`,
+    );
+  }
+} finally {
+  command.signal("SIGTERM");
+  const { stderr } = await command.ended;
+  process.stderr.write(stderr);
+  await rm(directory, { recursive: true, force: true });
+  await homeserver.stop();
+}
+
+function load(order: LoadOrder): Promise<LoadReport> {
+  return new Promise((resolve, reject) => {
+    const child = fork(join(import.meta.dirname, "load-generator.ts"));
+    child.once("message", (answer: LoadReport | { readonly error: string }) => ("error" in answer ? reject(new Error(answer.error)) : resolve(answer)));
+    child.once("error", reject);
+    child.send(order);
+  });
+}
