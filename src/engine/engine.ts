@@ -223,6 +223,7 @@ type Listening = {
 /** What a wake-up means to a request: a newer one of its session ends it (D11), news that it asked about is looked at. */
 function meaningOf(wake: Wake, { device, session, arrival, params }: Listening): "look" | "superseded" | "gone" | null {
   if (wake.type === "session") return wake.session === session && wake.request > arrival ? "superseded" : null;
+  if (wake.type === "connection") return null;
   if (wake.kinds?.has("gone")) return "gone";
   return !params || interestedIn(wake, params, device) ? "look" : null;
 }

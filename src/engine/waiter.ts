@@ -44,6 +44,11 @@ export class Waiter {
     return end;
   }
 
+  /** What has come and was not waited for yet; null: nothing. */
+  get pending(): Exclude<WaitEnd, "over"> | null {
+    return this.#pending;
+  }
+
   /** Has the request look again. */
   nudge(): void {
     this.#pending ??= "look";

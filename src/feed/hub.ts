@@ -25,6 +25,7 @@ export type WakeKind =
  * - news: the account's position or one of its devices' seq advanced. `kinds` and `rooms` are absent where they are not known
  *   (it came from another process): then anything may have changed.
  * - session: a newer request of the session began (D11); `request` sorts after that of each older one.
+ * - connection: the same of a device's sliding sync connection; `name`: see digestOf.
  */
 export type Wake =
   | {
@@ -34,7 +35,8 @@ export type Wake =
       readonly kinds?: ReadonlySet<WakeKind>;
       readonly rooms?: ReadonlySet<RoomId>;
     }
-  | { readonly type: "session"; readonly account: AccountNo; readonly session: SessionNo; readonly request: string };
+  | { readonly type: "session"; readonly account: AccountNo; readonly session: SessionNo; readonly request: string }
+  | { readonly type: "connection"; readonly account: AccountNo; readonly device: DeviceNo; readonly name: string; readonly request: string };
 
 export type Listener = (wake: Wake) => void;
 

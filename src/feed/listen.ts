@@ -5,6 +5,7 @@
  */
 
 import { randomUUID } from "node:crypto";
+import { Gathered } from "../base/gathered.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Sql } from "../store/db.ts";
 import type { AccountNo, DeviceNo, RoomId, SessionNo } from "../wire/ids.ts";
@@ -21,6 +22,7 @@ type Payload = {
   readonly k?: readonly WakeKind[] | undefined;
   readonly r?: readonly string[] | undefined;
   readonly s?: number | undefined;
+  readonly c?: string | undefined;
   readonly q?: string | undefined;
 };
 
@@ -29,6 +31,8 @@ export class PostgresFeed implements Feed {
   readonly #self = randomUUID();
   readonly #sql: Sql;
   readonly #logger: Logger;
+  /** Many wake-ups are one statement. Nothing is lost with one that a crash of the database takes back: it is not waited for. */
+  readonly #notices = new Gathered((payloads: readonly string[]) => this.#notify(payloads));
   #closed = false;
   #unlisten: (() => Promise<void>) | null = null;
 
@@ -48,7 +52,7 @@ export class PostgresFeed implements Feed {
   publish(wake: Wake): void {
     this.#hub.publish(wake);
     if (this.#closed) return;
-    this.#sql.notify(CHANNEL, this.#payload(wake)).catch((error: unknown) => {
+    this.#notices.ask(this.#payload(wake)).catch((error: unknown) => {
       // Others find out at their own next look: the data is stored.
       this.#logger.warn({ reason: error instanceof Error ? error.message : String(error) }, "A wake-up could not be sent");
     });
@@ -63,8 +67,15 @@ export class PostgresFeed implements Feed {
     await this.#unlisten?.();
   }
 
+  async #notify(payloads: readonly string[]): Promise<readonly undefined[]> {
+    await this.#sql`
+      select pg_notify(${CHANNEL}, payload), set_config('synchronous_commit', 'off', true) from unnest(${[...payloads]}::text[]) as payload`;
+    return payloads.map(() => undefined);
+  }
+
   #payload(wake: Wake): string {
     const base = { from: this.#self, a: wake.account };
+    if (wake.type === "connection") return JSON.stringify({ ...base, d: wake.device, c: wake.name, q: wake.request } satisfies Payload);
     if (wake.type === "session") return JSON.stringify({ ...base, s: wake.session, q: wake.request } satisfies Payload);
     const news: Payload = { ...base, d: wake.device, k: wake.kinds && [...wake.kinds] };
     const whole = JSON.stringify({ ...news, r: wake.rooms && [...wake.rooms] } satisfies Payload);
@@ -81,6 +92,11 @@ export class PostgresFeed implements Feed {
     }
     if (payload.from === this.#self) return;
     const account = payload.a as AccountNo;
+    if (payload.c !== undefined) {
+      const device = payload.d as DeviceNo;
+      this.#hub.publish({ type: "connection", account, device, name: payload.c, request: payload.q ?? "" });
+      return;
+    }
     if (payload.s !== undefined) {
       this.#hub.publish({ type: "session", account, session: payload.s as SessionNo, request: payload.q ?? "" });
       return;

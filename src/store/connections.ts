@@ -1,39 +1,10 @@
-/** Sliding sync connections: rows of `sessions`, and what their positions stand for. */
+/** Sliding sync connections: rows of `sessions`, and what their positions stand for. What a client waits for is written by connection-writer.ts. */
 
 import type { AccountNo, DeviceNo, Position, SessionNo, UserId } from "../wire/ids.ts";
-import { type Db, type Sql, untilThrough, writeTx } from "./db.ts";
+import { type Db, type Sql, untilThrough } from "./db.ts";
 import { purgeToDevice } from "./to-device.ts";
 
-export type NewConnection = { readonly account: AccountNo; readonly device: DeviceNo; readonly connId: string };
-
-/**
- * A new connection in place of the device's earlier one of that `conn_id`. At most `most` a device: the longest idle make room.
- * `replaced`: those that are gone.
- */
-export async function createConnection(
-  sql: Sql,
-  { account, device, connId }: NewConnection,
-  most: number,
-): Promise<{ readonly session: SessionNo; readonly replaced: readonly SessionNo[] }> {
-  return writeTx(sql, async (tx) => {
-    // One at a time per device, so that two together neither pass the bound nor meet at the unique index.
-    const [, replaced, [row]] = await Promise.all([
-      tx`select from devices where device = ${device} for no key update`,
-      tx<{ session: SessionNo }[]>`
-        delete from sessions where session in (
-          select session from sessions where device = ${device} and kind = 'connection' and conn_id <> ${connId}
-          order by used_at desc, session desc offset ${most - 1})
-        or (device = ${device} and kind = 'connection' and conn_id = ${connId})
-        returning session`,
-      tx<{ session: SessionNo }[]>`
-        insert into sessions (account, device, kind, conn_id) values (${account}, ${device}, 'connection', ${connId}) returning session`,
-    ]);
-    if (!row) throw new Error("no row was returned");
-    return { session: row.session, replaced: replaced.map((one) => one.session) };
-  });
-}
-
-/** What an evaluation begins with: how far the account and the device are. */
+/** What one request's evaluation begins with: how far the account, the device and the connection are. */
 export type ConnectionHead = {
   readonly userId: UserId;
   readonly position: Position;
@@ -45,29 +16,62 @@ export type ConnectionHead = {
   readonly deviceSeq: number;
   /** How often a room was forgotten. */
   readonly forgotten: number;
-  /** Since the connection was last noted as used, ms. */
+  /** Of the newest to-device message that is queued; 0: there is none. */
+  readonly queued: number;
+  /** JSON texts; null: the device was not polled yet. Told as "none", clients would make keys that they have. */
+  readonly keyCounts: { readonly oneTimeKeys: string; readonly fallbackKeys: string | null } | null;
+  /** What the device's connections have acknowledged of its queue, and how long ago that was last noted, ms; null: nothing yet. */
+  readonly acknowledged: { readonly seq: number; readonly agoMs: number } | null;
+  /** Since the connection was last noted as used, ms; 0 where none is asked about. */
   readonly idleMs: number;
 };
 
-/** null: the device has no such connection (any more). */
-export async function readConnectionHead(db: Db, device: DeviceNo, session: SessionNo): Promise<ConnectionHead | null> {
-  const [row] = await db<
-    {
-      user_id: UserId;
-      position: Position;
-      complete: boolean;
-      ignored: string;
-      since: string | null;
-      seq: number;
-      forgotten: number;
-      idle: number;
-    }[]
-  >`
-    select a.user_id, a.position, a.complete, a.ignored, a.since, d.seq, a.forgotten,
+/** A state of a connection: `mark` tells it from another one of that number, from before a crash of the database. */
+export type StateRef = { readonly session: SessionNo; readonly state: number; readonly mark: number };
+
+/** `at`: null where the connection is still to be made. */
+export type HeadAsk = { readonly device: DeviceNo; readonly at: StateRef | null };
+
+type StoredHead = {
+  user_id: UserId;
+  position: Position;
+  complete: boolean;
+  ignored: string;
+  since: string | null;
+  seq: number;
+  forgotten: number;
+  queued: number | null;
+  polled: boolean;
+  one_time_keys: string;
+  fallback_keys: string | null;
+  acked: number | null;
+  ack_ago: number | null;
+  idle: number | null;
+};
+
+/** One for each ask. null: the device has no such connection or state (any more). */
+export async function readConnectionHeads(db: Db, asks: readonly HeadAsk[]): Promise<(ConnectionHead | null)[]> {
+  const rows = await db<(StoredHead & { n: number })[]>`
+    select r.n::integer, a.user_id, a.position, a.complete, a.ignored, a.since, a.forgotten, d.seq, d.since is not null as polled,
+      d.one_time_keys, d.fallback_keys, (select max(t.seq) from to_device t where t.device = d.device) as queued,
+      q.acked, (extract(epoch from clock_timestamp() - q.used_at) * 1000)::float8 as ack_ago,
       (extract(epoch from clock_timestamp() - s.used_at) * 1000)::float8 as idle
-    from sessions s join accounts a using (account) join devices d using (device)
-    where s.session = ${session} and s.device = ${device} and s.kind = 'connection'`;
-  if (!row) return null;
+    from unnest(
+      ${asks.map((ask) => ask.device)}::bigint[], ${asks.map((ask) => ask.at?.session ?? -1)}::bigint[],
+      ${asks.map((ask) => ask.at?.state ?? -1)}::integer[], ${asks.map((ask) => ask.at?.mark ?? 0)}::integer[]
+    ) with ordinality as r(device, session, state, mark, n)
+    join devices d on d.device = r.device
+    join accounts a on a.account = d.account
+    left join sessions q on q.device = d.device and q.kind = 'sliding'
+    left join sessions s on s.session = r.session and s.device = r.device and s.kind = 'connection'
+    left join connection_states c on c.session = s.session and c.state = r.state and c.mark = r.mark
+    where r.session = -1 or c.state is not null`;
+  const heads: (ConnectionHead | null)[] = asks.map(() => null);
+  for (const row of rows) heads[row.n - 1] = headOf(row);
+  return heads;
+}
+
+function headOf(row: StoredHead): ConnectionHead {
   return {
     userId: row.user_id,
     position: row.position,
@@ -76,7 +80,10 @@ export async function readConnectionHead(db: Db, device: DeviceNo, session: Sess
     upstreamSince: row.since ?? "",
     deviceSeq: row.seq,
     forgotten: row.forgotten,
-    idleMs: row.idle,
+    queued: row.queued ?? 0,
+    keyCounts: row.polled ? { oneTimeKeys: row.one_time_keys, fallbackKeys: row.fallback_keys } : null,
+    acknowledged: row.acked === null ? null : { seq: row.acked, agoMs: row.ack_ago ?? 0 },
+    idleMs: row.idle ?? 0,
   };
 }
 
@@ -89,46 +96,14 @@ export async function touchConnection(db: Db, session: SessionNo, position: Posi
 export type StoredState = { readonly base: { readonly state: number; readonly body: string } | null; readonly body: string };
 
 /** null: it is gone. */
-export async function findConnectionState(db: Db, session: SessionNo, state: number): Promise<StoredState | null> {
+export async function findConnectionState(db: Db, { session, state, mark }: StateRef): Promise<StoredState | null> {
   const [row] = await db<{ body: string; base: number | null; base_body: string | null }[]>`
     select st.body, st.base, b.body as base_body
     from connection_states st left join connection_states b on b.session = st.session and b.state = st.base
-    where st.session = ${session} and st.state = ${state}`;
+    where st.session = ${session} and st.state = ${state} and st.mark = ${mark}`;
   if (!row) return null;
   if (row.base === null) return { base: null, body: row.body };
   return row.base_body === null ? null : { base: { state: row.base, body: row.base_body }, body: row.body };
-}
-
-/** States that a client may still acknowledge instead of the newest: it lost their answers, or changed its mind. */
-const UNACKNOWLEDGED = 16;
-
-/**
- * Keeps a state and gives its number. What is older than `from`, the state that the request came with, goes: the client has
- * acknowledged that one (MSC4186: "the server may clean up"). Null: the connection is gone.
- */
-export async function saveConnectionState(
-  db: Db,
-  session: SessionNo,
-  state: {
-    readonly from: number;
-    readonly fromBase: number | null;
-    readonly base: number | null;
-    readonly body: string;
-    readonly position: Position;
-  },
-): Promise<number | null> {
-  const [row] = await db<{ state: number }[]>`
-    with numbered as (
-      update sessions set state = state + 1, used_at = now(), position = ${state.position}
-      where session = ${session} and kind = 'connection' returning state),
-    cleaned as (
-      delete from connection_states c using numbered n
-      where c.session = ${session} and (c.state < ${state.from} or (c.state > ${state.from} and c.state <= n.state - ${UNACKNOWLEDGED}::integer))
-        and c.state is distinct from ${state.base}::integer and c.state is distinct from ${state.fromBase}::integer and c.state <> ${state.from}
-        and not exists (select from connection_states x where x.session = ${session} and x.base = c.state and x.state > ${state.from}))
-    insert into connection_states (session, state, base, body)
-    select ${session}, n.state, ${state.base}::integer, ${state.body} from numbered n returning state`;
-  return row?.state ?? null;
 }
 
 /** Ends one connection: its positions are unknown from now on. */

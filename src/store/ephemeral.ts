@@ -85,45 +85,26 @@ export async function readStripped(db: Db, account: AccountNo, roomIds: readonly
 /** A room, and after which ordinal to read of it. */
 export type RoomSpan = { readonly roomId: RoomId; readonly from: number };
 
-/** By table the rooms of which something changed after `after`. */
-export async function roomsWithChanges(
-  db: Db,
-  account: AccountNo,
-  after: number,
-): Promise<Readonly<Record<"typing" | "receipts" | "account_data", ReadonlySet<RoomId>>>> {
-  const rows = await db<{ room_id: RoomId; source: "typing" | "receipts" | "account_data" }[]>`
-    select room_id, 'typing' as source from typing where account = ${account} and ord > ${after}
-    union select room_id, 'receipts' from receipts where account = ${account} and ord > ${after}
-    union select room_id, 'account_data' from account_data where account = ${account} and ord > ${after} and room_id <> ''`;
-  const of = (source: string) => new Set(rows.filter((row) => row.source === source).map((row) => row.room_id));
-  return { typing: of("typing"), receipts: of("receipts"), account_data: of("account_data") };
+/** `room_id`: "" of global data. `body`: the event as received. */
+export type DataRow = { readonly room_id: RoomId | ""; readonly type: string; readonly body: string; readonly ord: number };
+
+/** Account data, global and of rooms, that changed after `after`. */
+export async function readAccountDataAfter(db: Db, account: AccountNo, after: number): Promise<DataRow[]> {
+  return db<DataRow[]>`select room_id, type, body, ord from account_data where account = ${account} and ord > ${after}`;
 }
 
-/** What came of each kind after each room's own ordinal, up to `to`. */
-export async function readTypingOf(
-  db: Db,
-  account: AccountNo,
-  spans: readonly RoomSpan[],
-  to: Position,
-): Promise<{ room_id: RoomId; users: string }[]> {
-  if (spans.length === 0) return [];
-  return db<{ room_id: RoomId; users: string }[]>`
-    select t.room_id, t.users from unnest(${spans.map((s) => s.roomId)}::text[], ${spans.map((s) => s.from)}::bigint[]) as s(room_id, after)
-    join typing t on t.account = ${account} and t.room_id = s.room_id and t.ord > s.after and t.ord <= ${to}
-    order by t.room_id`;
+/** `users`: a JSON list. */
+export type TypingRow = { readonly room_id: RoomId; readonly users: string; readonly ord: number };
+
+/** Typing sets that changed after `after`. */
+export async function readTypingAfter(db: Db, account: AccountNo, after: number): Promise<TypingRow[]> {
+  return db<TypingRow[]>`select room_id, users, ord from typing where account = ${account} and ord > ${after}`;
 }
 
-export async function readRoomAccountDataOf(
-  db: Db,
-  account: AccountNo,
-  spans: readonly RoomSpan[],
-  to: Position,
-): Promise<{ room_id: RoomId; body: string }[]> {
-  if (spans.length === 0) return [];
-  return db<{ room_id: RoomId; body: string }[]>`
-    select a.room_id, a.body from unnest(${spans.map((s) => s.roomId)}::text[], ${spans.map((s) => s.from)}::bigint[]) as s(room_id, after)
-    join account_data a on a.account = ${account} and a.room_id = s.room_id and a.ord > s.after and a.ord <= ${to}
-    order by a.room_id, a.type`;
+/** The rooms with receipts that changed after `after`, and when the last one did. */
+export async function roomsWithReceiptsAfter(db: Db, account: AccountNo, after: number): Promise<{ room_id: RoomId; ord: number }[]> {
+  return db<{ room_id: RoomId; ord: number }[]>`
+    select room_id, max(ord) as ord from receipts where account = ${account} and ord > ${after} group by room_id`;
 }
 
 /** As readReceipts. */

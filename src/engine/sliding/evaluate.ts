@@ -1,21 +1,29 @@
 /** One evaluation of a sliding sync request: what there is to tell now, read in one moment of the database. */
 
-import { readConnectionHead } from "../../store/connections.ts";
-import { readTx, type Sql } from "../../store/db.ts";
-import { roomsWithChanges } from "../../store/ephemeral.ts";
+import { type ConnectionHead, readConnectionHeads } from "../../store/connections.ts";
+import { readTx, type Sql, type Tx } from "../../store/db.ts";
 import { roomsWithAllMembers } from "../../store/members.ts";
 import { needKey, type Need } from "../../streams/stream.ts";
-import type { AccountNo, DeviceNo, Position, RoomId } from "../../wire/ids.ts";
-import type { AccountRoomsCache } from "./account-rooms.ts";
+import type { AccountNo, DeviceNo, Position } from "../../wire/ids.ts";
+import { type AccountView, type AccountViews, changedAfter, type ChangedRooms } from "./account-view.ts";
 import { type ConnectionState, LIVE, StateDraft } from "./connection-state.ts";
 import type { SlidingContext } from "./context.ts";
-import { noteGlobal, readGlobal, type RoomAccountData, tellRoomAccountData } from "./extensions/account-data.ts";
-import { type E2eeResult, readE2ee, readQueue, type ToDeviceResult } from "./extensions/device.ts";
+import { noteGlobal, type RoomAccountData, tellGlobal, tellRoomAccountData } from "./extensions/account-data.ts";
+import {
+  asFarAsKnown,
+  e2eeResult,
+  type E2eeResult,
+  emptyQueue,
+  readLists,
+  readQueue,
+  type ToDeviceResult,
+  unchangedLists,
+} from "./extensions/device.ts";
 import { readChangedReceipts, type ReceiptsResult, tellReceipts } from "./extensions/receipts.ts";
 import { scopedRooms } from "./extensions/scoped.ts";
 import { tellTyping, type TypingResult } from "./extensions/typing.ts";
 import type { InitialRoomsCache } from "./initial-rooms.ts";
-import type { Pos } from "./pos.ts";
+import type { Place } from "./pos.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
 import { askingForAllMembers, leaveBehind, type RoomJob, roomJobs } from "./room-jobs.ts";
 import { type RoomResult, roomResults } from "./room-results.ts";
@@ -25,7 +33,7 @@ import { mergeSticky } from "./sticky.ts";
 export type SlidingQuestion = {
   readonly account: AccountNo;
   readonly device: DeviceNo;
-  readonly pos: Pos;
+  readonly pos: Place;
   readonly state: ConnectionState;
   readonly body: SlidingBody;
   readonly dialect: Dialect;
@@ -70,91 +78,139 @@ export type SlidingOutcome = {
 export type NoOutcome = "gone" | "ahead";
 
 /** What is remembered from one evaluation to the next. */
-export type SlidingCaches = { readonly accountRooms: AccountRoomsCache; readonly initialRooms: InitialRoomsCache };
+export type SlidingCaches = { readonly views: AccountViews; readonly initialRooms: InitialRoomsCache };
 
-export function evaluateSliding(sql: Sql, caches: SlidingCaches, question: SlidingQuestion, now: number): Promise<SlidingOutcome | NoOutcome> {
-  const { account, device, pos, state } = question;
-  const draft = new StateDraft(state);
-  const body = mergeSticky(question.body, state, draft);
+/** @param head of just now, where it is known: then what is in memory may be enough. */
+export async function evaluateSliding(
+  sql: Sql,
+  caches: SlidingCaches,
+  question: SlidingQuestion,
+  now: number,
+  head: ConnectionHead | null = null,
+): Promise<SlidingOutcome | NoOutcome> {
+  const remembered = head && openFromMemory(caches, question, head);
+  if (remembered) {
+    try {
+      return await evaluate(NO_DATABASE, caches, question, remembered, now);
+    } catch (error) {
+      if (!(error instanceof NotInMemory)) throw error;
+    }
+  }
   return readTx(sql, async (tx) => {
-    const opening = { tx, account, device, from: pos.position };
-    const opened = await open(opening, caches.accountRooms, question, body);
-    if (!opened) return "gone";
-    const { head } = opened;
-    if (head.position < pos.position || head.deviceSeq < pos.e2ee) return "ahead";
-    const context: SlidingContext = {
-      ...opening,
-      initialRooms: caches.initialRooms,
-      userId: head.userId,
-      to: head.position,
-      live: pos.upstream !== "",
-      upstreamSince: head.upstreamSince,
-      ignored: head.ignored,
-      tried: question.tried,
-      now,
-    };
-    return tell(context, opened, { ...question, body }, draft);
+    const opened = await open(tx, caches, question);
+    return opened ? evaluate(tx, caches, question, opened, now) : "gone";
   });
 }
 
-type Opened = NonNullable<Awaited<ReturnType<typeof open>>>;
-
-/** All that can be read without knowing what else there is: one round trip. null: the connection is gone. */
-async function open(
-  opening: Pick<SlidingContext, "tx" | "account" | "device" | "from">,
-  cache: AccountRoomsCache,
-  { pos, state }: SlidingQuestion,
-  { lists, subscriptions, extensions }: SlidingBody,
-) {
-  const { tx, account, device, from } = opening;
-  const heading = readConnectionHead(tx, device, pos.session);
-  // A request for extensions alone costs no look at the rooms.
-  const isAboutRooms = lists.size > 0 || subscriptions.size > 0 || state.rooms.size > 0;
-  const [head, rooms, changed, global, queue, e2ee] = await Promise.all([
-    heading,
-    isAboutRooms ? cache.read(tx, account, heading) : null,
-    from > 0 && isAboutRooms ? roomsWithChanges(tx, account, from) : UNCHANGED,
-    readGlobal(opening, extensions.accountData, state.global),
-    readQueue(opening, extensions.toDevice),
-    // No device lists at first: a client then takes all it knows for outdated.
-    readE2ee(opening, extensions.e2ee === true, state.e2ee ? pos.e2ee : null),
-  ]);
-  if (!head) return null;
-  const asked = extensions.toDevice;
-  // What acknowledges more than there is was from before our database was restored, and is worth nothing.
-  const toDevice = asked && asked.since > head.deviceSeq ? await readQueue(opening, { ...asked, since: 0 }) : queue;
-  return { head, rooms, changed, global, toDevice, e2ee };
+class NotInMemory extends Error {
+  override name = "NotInMemory";
 }
 
-const UNCHANGED = { typing: new Set<RoomId>(), receipts: new Set<RoomId>(), account_data: new Set<RoomId>() };
+/** In place of a transaction where memory is tried first. */
+const NO_DATABASE = (() => {
+  throw new NotInMemory();
+}) as unknown as Tx;
+
+async function evaluate(tx: Tx, caches: SlidingCaches, question: SlidingQuestion, opened: Opened, now: number): Promise<SlidingOutcome | NoOutcome> {
+  const { account, device, pos, state, tried } = question;
+  const { head } = opened;
+  if (head.position < pos.position || head.deviceSeq < pos.e2ee) return "ahead";
+  const draft = new StateDraft(state);
+  const body = mergeSticky(question.body, state, draft);
+  const context: SlidingContext = {
+    tx,
+    initialRooms: caches.initialRooms,
+    account,
+    device,
+    userId: head.userId,
+    from: pos.position,
+    to: head.position,
+    live: pos.upstream !== "",
+    upstreamSince: head.upstreamSince,
+    ignored: head.ignored,
+    tried,
+    now,
+  };
+  return tell(context, opened, { ...question, body }, draft);
+}
+
+/** What an evaluation knows before it looks at single rooms. */
+type Opened = {
+  readonly head: ConnectionHead;
+  /** null: the request is about the device alone, and costs no look at the rooms. */
+  readonly view: AccountView | null;
+  readonly toDevice: ToDeviceResult | null;
+  readonly e2ee: E2eeResult | null;
+};
+
+function isAboutTheAccount({ body: { lists, subscriptions, extensions }, state }: SlidingQuestion): boolean {
+  return lists.size > 0 || subscriptions.size > 0 || state.rooms.size > 0 || extensions.accountData !== undefined;
+}
+
+/** No device lists at first: a client then takes all it knows for outdated. */
+function listsFrom({ body, state, pos }: SlidingQuestion): number | null {
+  return body.extensions.e2ee && state.e2ee ? pos.e2ee : null;
+}
+
+/** undefined: something has to be read. */
+function openFromMemory({ views }: SlidingCaches, question: SlidingQuestion, head: ConnectionHead): Opened | undefined {
+  const { extensions } = question.body;
+  const view = isAboutTheAccount(question) ? views.at(question.account, head) : null;
+  const toDevice = emptyQueue(asFarAsKnown(extensions.toDevice, head), head);
+  const lists = unchangedLists(listsFrom(question), head);
+  if (view === undefined || toDevice === undefined || lists === undefined) return undefined;
+  return { head, view, toDevice, e2ee: e2eeResult(extensions.e2ee === true, lists, head) };
+}
+
+/** All that can be read without knowing what else there is: one round trip. null: the connection is gone. */
+async function open(tx: Tx, { views }: SlidingCaches, question: SlidingQuestion): Promise<Opened | null> {
+  const { account, device, pos } = question;
+  const { extensions } = question.body;
+  const heading = readConnectionHeads(tx, [{ device, at: pos.session === null ? null : { ...pos, session: pos.session } }]).then(([one]) => one ?? null);
+  const [head, view, queue, lists] = await Promise.all([
+    heading,
+    isAboutTheAccount(question) ? views.read(tx, account, heading, pos.position) : null,
+    readQueue({ tx, device }, extensions.toDevice),
+    readLists({ tx, device }, listsFrom(question)),
+  ]);
+  if (!head) return null;
+  const known = asFarAsKnown(extensions.toDevice, head);
+  const toDevice = known === extensions.toDevice ? queue : await readQueue({ tx, device }, known);
+  return { head, view, toDevice, e2ee: e2eeResult(extensions.e2ee === true, lists, head) };
+}
+
+const UNCHANGED: ChangedRooms = { typing: new Set(), receipts: new Set(), accountData: new Set() };
 
 async function tell(
   context: SlidingContext,
-  { head, rooms: all, changed, global, toDevice, e2ee }: Opened,
+  { head, view, toDevice, e2ee }: Opened,
   { pos, dialect, body, state }: SlidingQuestion,
   draft: StateDraft,
 ): Promise<SlidingOutcome> {
   const { tx, account, ignored, from } = context;
   const { extensions } = body;
-  const { lists, chosen } = all ? await selectRooms({ tx, account, rooms: all, ignored, state, from }, body) : NOTHING_SELECTED;
+  const changed = view && from > 0 ? changedAfter(view, from) : UNCHANGED;
+  if (!changed) throw new NotInMemory();
+  const { lists, chosen } = view ? await selectRooms({ tx, account, rooms: view, ignored, state, from }, body) : NOTHING_SELECTED;
   const { jobs, needs: memberNeeds } = await jobsOf(context, chosen, draft, state);
   const choices = [...chosen.values()];
   const joined = choices.filter(({ room }) => room.membership === "join");
   const scoped = {
-    accountData: scopedRooms("accountData", extensions.accountData, choices, draft, changed.account_data, from),
+    accountData: scopedRooms("accountData", extensions.accountData, choices, draft, changed.accountData, from),
     receipts: scopedRooms("receipts", extensions.receipts, joined, draft, changed.receipts, from),
     typing: scopedRooms("typing", extensions.typing, joined, draft, changed.typing, from),
   };
+  const global = tellGlobal(view, from, extensions.accountData, state.global);
   noteGlobal(context, extensions.accountData, draft);
   if (e2ee) draft.setE2ee(true);
-  const [{ rooms, needs }, roomData, changedReceipts, typing] = await Promise.all([
+  const [{ rooms, needs }, changedReceipts] = await Promise.all([
     memberNeeds.length > 0 ? { rooms: [], needs: memberNeeds } : roomResults(context, dialect, jobs, draft),
-    tellRoomAccountData(context, scoped.accountData),
     readChangedReceipts(context, scoped.receipts),
-    tellTyping(context, scoped.typing),
   ]);
   const receipts = await tellReceipts(context, extensions.receipts, joined, scoped.receipts, rooms, changedReceipts);
-  if (all) leaveBehind(all, chosen, draft, from);
+  const roomData = view ? tellRoomAccountData(view, scoped.accountData) : new Map();
+  const typing = view ? tellTyping(view, scoped.typing) : new Map();
+  if (view) leaveBehind(view, chosen, draft, from);
   for (const roomId of chosen.keys()) if (draft.room(roomId).told.events !== undefined) draft.tell(roomId, "events", LIVE);
   const deviceNews = (toDevice?.events.length ?? 0) + (e2ee?.changed.length ?? 0) + (e2ee?.left.length ?? 0);
   const roomNews = rooms.filter((room) => !room.quiet).length + global.length + roomData.size + receipts.size + typing.size;

@@ -16,8 +16,9 @@ export type Pos = {
   /** Of the connection's name: see `digestOf`. */
   readonly conn: string;
   readonly session: SessionNo;
-  /** connection_states.state; 0: nothing was told yet. */
+  /** connection_states.state, and its mark. */
   readonly state: number;
+  readonly mark: number;
   /** The account's position up to which rooms and their extensions were told. */
   readonly position: Position;
   /** devices.seq up to which device lists were told. */
@@ -26,14 +27,17 @@ export type Pos = {
   readonly upstream: string;
 };
 
+/** Where a request stands; a connection that is still to be made has no number yet, and has been told nothing. */
+export type Place = Omit<Pos, "session"> & { readonly session: SessionNo | null };
+
 /** Every position of ours begins so, and no token of a homeserver does. */
 const PREFIX = "syncv3_";
-const VERSION = 1;
+const VERSION = 2;
 const MAX_LENGTH = 4096;
 
 export function sealPos(pos: Pos, sign: Signer): string {
-  const { account, device, conn, session, state, position, e2ee, upstream } = pos;
-  const data = Buffer.from(JSON.stringify([VERSION, account, device, conn, session, state, position, e2ee, upstream]));
+  const { account, device, conn, session, state, mark, position, e2ee, upstream } = pos;
+  const data = Buffer.from(JSON.stringify([VERSION, account, device, conn, session, state, mark, position, e2ee, upstream]));
   const text = PREFIX + Buffer.concat([data, sign(labelled(data))]).toString("base64url");
   return text.length > MAX_LENGTH && upstream !== "" ? sealPos({ ...pos, upstream: "" }, sign) : text;
 }
@@ -48,18 +52,19 @@ export function openPos(text: string, sign: Signer): Pos | null {
   const data = bytes.subarray(0, -macLength);
   if (!timingSafeEqual(bytes.subarray(-macLength), sign(labelled(data)))) return null;
   // Only sealPos wrote what passes the check, so its shape is known.
-  const [version, account, device, conn, session, state, position, e2ee, upstream] = JSON.parse(data.toString()) as [
+  const [version, account, device, conn, session, state, mark, position, e2ee, upstream] = JSON.parse(data.toString()) as [
     number,
     AccountNo,
     DeviceNo,
     string,
     SessionNo,
     number,
+    number,
     Position,
     number,
     string,
   ];
-  return version === VERSION ? { account, device, conn, session, state, position, e2ee, upstream } : null;
+  return version === VERSION ? { account, device, conn, session, state, mark, position, e2ee, upstream } : null;
 }
 
 /** Stands for a connection's name in its positions, which are short whatever it is. */

@@ -110,7 +110,7 @@ describe("rooms that are not asked about", () => {
   const behind = (changed: number, record: Partial<RoomRecord> | null, isChosen = false) => {
     const draft = draftOf(record);
     const room = roomOf({ changed });
-    leaveBehind({ position: 99 as never, byId: new Map([[ROOM, room]]), sorted: [room] }, new Map(isChosen ? [[ROOM, true]] : []), draft, AT);
+    leaveBehind({ byId: new Map([[ROOM, room]]), sorted: [room] }, new Map(isChosen ? [[ROOM, true]] : []), draft, AT);
     return draft.room(ROOM).told.events;
   };
 

@@ -1,7 +1,7 @@
 /** What is to be told of each room that a request asks about: decided before anything of the room is read (MSC4186, "Room results"). */
 
 import type { RoomId } from "../../wire/ids.ts";
-import type { AccountRooms } from "./account-rooms.ts";
+import type { AccountView } from "./account-view.ts";
 import { LIVE, type RoomRecord, type StateDraft, STRIPPED, toldUpTo } from "./connection-state.ts";
 import { matcherOf, NO_STATE, type RequiredState, type StateMatcher } from "./required-state.ts";
 import type { ChosenRoom } from "./select.ts";
@@ -60,7 +60,7 @@ export function roomJobs(
 }
 
 /** Rooms that changed and are not asked about are told from here on when they are asked about again: LIVE becomes PREVIOUSLY. */
-export function leaveBehind(rooms: AccountRooms, chosen: ReadonlyMap<RoomId, unknown>, draft: StateDraft, from: number): void {
+export function leaveBehind(rooms: Pick<AccountView, "sorted" | "byId">, chosen: ReadonlyMap<RoomId, unknown>, draft: StateDraft, from: number): void {
   for (const room of rooms.byId.values()) {
     if (room.changedOrd <= from || chosen.has(room.roomId)) continue;
     if (draft.room(room.roomId).told.events === LIVE) draft.tell(room.roomId, "events", from);

@@ -4,7 +4,7 @@ import type { AccountRoom } from "../../store/account-rooms.ts";
 import type { Tx } from "../../store/db.ts";
 import { spaceChildren } from "../../streams/space-children.ts";
 import { type AccountNo, isStorable, type RoomId, type UserId } from "../../wire/ids.ts";
-import type { AccountRooms } from "./account-rooms.ts";
+import type { AccountView } from "./account-view.ts";
 import { toldUpTo, type ConnectionState } from "./connection-state.ts";
 import type { RoomConfig, Scope, SlidingBody, SlidingFilters, SlidingList } from "./request.ts";
 import { combine } from "./required-state.ts";
@@ -30,7 +30,7 @@ export type Selection = { readonly lists: ReadonlyMap<string, ListResult>; reado
 export type Asking = {
   readonly tx: Tx;
   readonly account: AccountNo;
-  readonly rooms: AccountRooms;
+  readonly rooms: Pick<AccountView, "position" | "byId" | "sorted">;
   readonly ignored: readonly UserId[];
   readonly state: ConnectionState;
   /** The position that `state` belongs to. */

@@ -1,37 +1,42 @@
 /**
  * Sliding sync (MSC4186), from a request to an answer that no dialect has written yet:
  *
- *   open      the position's connection and state; without a position a new connection in place of the old one of that name
+ *   open      the position's state; without a position nothing was told yet
  *   accept    to-device messages are acknowledged, an older request of the connection is ended
  *   wait      evaluate until there is news, the time is over, or a newer request comes
- *   answer    what there is to tell, and a position for what was told
+ *   answer    what there is to tell, and a position for what was told: of the first answer, a new connection in place of the old one of
+ *             that name
  */
 
 import { LRUCache } from "lru-cache";
+import { Gathered } from "../../base/gathered.ts";
 import type { Feed, Wake } from "../../feed/hub.ts";
+import { ConnectionWriter } from "../../store/connection-writer.ts";
 import {
   acknowledgeSliding,
-  createConnection,
+  type ConnectionHead,
   endConnection,
   findConnectionState,
-  saveConnectionState,
+  type HeadAsk,
+  readConnectionHeads,
+  type StateRef,
   touchConnection,
 } from "../../store/connections.ts";
 import { type Sql, untilThrough } from "../../store/db.ts";
 import { endSessions } from "../../store/sessions.ts";
 import { needKey } from "../../streams/stream.ts";
 import { unknownPos } from "../../wire/errors.ts";
-import type { AccountNo, DeviceNo, Position, SessionNo } from "../../wire/ids.ts";
+import type { AccountNo, DeviceNo, Position } from "../../wire/ids.ts";
 import { Arrivals, LAST_ARRIVAL } from "../arrivals.ts";
 import { awaitFetches, type FetchDeps } from "../fetches.ts";
 import type { Signer } from "../token.ts";
 import { Waiter } from "../waiter.ts";
-import { AccountRoomsCache } from "./account-rooms.ts";
+import { AccountViews } from "./account-view.ts";
 import { fromStored, NOTHING_TOLD, type NumberedState, storedForm } from "./connection-state.ts";
 import { evaluateSliding, type SlidingAnswer, type SlidingCaches, type SlidingOutcome } from "./evaluate.ts";
 import { InitialRoomsCache } from "./initial-rooms.ts";
 import { concerns } from "./interest.ts";
-import { digestOf, openPos, type Pos, sealPos } from "./pos.ts";
+import { digestOf, openPos, type Place, type Pos, sealPos } from "./pos.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
 
 export type SlidingOptions = {
@@ -58,6 +63,8 @@ export const SLIDING_DEFAULTS: SlidingOptions = {
 
 export type SlidingDeps = FetchDeps & {
   readonly sql: Sql;
+  /** What connections are written with. Its commits may be asynchronous: what a crash of the database takes back of it, clients begin anew. */
+  readonly connectionSql: Sql;
   readonly feed: Feed;
   readonly sign: Signer;
   /** Resolves when what the device is sending now is sent, or it takes too long: its transaction ids are known then. */
@@ -82,7 +89,7 @@ export type SlidingRequest = {
 
 export type SlidingReply = { readonly pos: string; readonly answer: SlidingAnswer };
 
-type Opened = { readonly pos: Pos; readonly state: NumberedState };
+type Opened = { readonly pos: Place; readonly state: NumberedState };
 
 const EMPTY_ANSWER: SlidingAnswer = {
   lists: new Map(),
@@ -101,13 +108,17 @@ export class SlidingEngine {
   readonly #deps: SlidingDeps;
   readonly #draining = new AbortController();
   readonly #arrivals: Arrivals;
-  readonly #caches: SlidingCaches = { accountRooms: new AccountRoomsCache(), initialRooms: new InitialRoomsCache() };
+  readonly #caches: SlidingCaches = { views: new AccountViews(), initialRooms: new InitialRoomsCache() };
+  readonly #heads: Gathered<HeadAsk, ConnectionHead | null>;
+  readonly #writer: ConnectionWriter;
   /** States never change, so what is remembered of one is right for as long as it is there. */
   readonly #states = new LRUCache<string, NumberedState>({ maxSize: MAX_RECORDS, sizeCalculation: ({ state }) => state.rooms.size + 1 });
 
   constructor(deps: SlidingDeps) {
     this.#deps = deps;
     this.#arrivals = new Arrivals(deps.now);
+    this.#heads = new Gathered((asks) => readConnectionHeads(deps.sql, asks), { lanes: 2 });
+    this.#writer = new ConnectionWriter(deps.connectionSql, deps.options.connectionsPerDevice);
   }
 
   /** Ends all waits: each is answered with what there is. For a clean shutdown. */
@@ -117,44 +128,30 @@ export class SlidingEngine {
 
   /** @throws MatrixError 400 M_UNKNOWN_POS for a position that cannot be used (any more); 401 (D2). */
   async sync(request: SlidingRequest): Promise<SlidingReply> {
-    const { sql, feed, sign, options } = this.#deps;
+    const { feed, sign } = this.#deps;
+    const { account, device } = request;
     const arrival = this.#arrivals.next();
     const pos = request.pos === null ? null : openPos(request.pos, sign);
     if (request.pos !== null && !isOf(pos, request)) throw unknownPos();
+    const name = digestOf(request.connId);
     // Listens from its arrival on: nothing is missed between the first look and the wait.
-    let session = pos?.session;
-    const waiter = new Waiter(feed, request.account, (wake) => meaningOf(wake, request, session, arrival), [request.signal, this.#draining.signal]);
+    const waiter = new Waiter(feed, account, (wake) => meaningOf(wake, request, name, arrival), [request.signal, this.#draining.signal]);
     try {
-      const opened = await this.#open(request, pos);
-      ({ session } = opened.pos);
-      feed.publish({ type: "session", account: request.account, session: opened.pos.session, request: arrival });
-      const { toDevice } = request.body.extensions;
-      if (toDevice) await acknowledgeSliding(sql, request, toDevice.since, options.touchMs);
+      const opened = pos ? { pos, state: await this.#stateOf(pos) } : beginning(account, device, name);
+      feed.publish({ type: "connection", account, device, name, request: arrival });
       return await this.#wait(request, opened, waiter);
     } finally {
       waiter.close();
     }
   }
 
-  async #open(request: SlidingRequest, pos: Pos | null): Promise<Opened> {
-    const { sql, feed, options } = this.#deps;
-    if (pos) return { pos, state: await this.#stateOf(pos.session, pos.state) };
-    const { account, device, connId } = request;
-    const { session, replaced } = await createConnection(sql, { account, device, connId }, options.connectionsPerDevice);
-    for (const old of replaced) feed.publish({ type: "session", account, session: old, request: LAST_ARRIVAL });
-    const first: Pos = { account, device, conn: digestOf(connId), session, state: 0, position: 0 as Position, e2ee: 0, upstream: "" };
-    return { pos: first, state: await this.#stateOf(session, 0) };
-  }
-
-  async #stateOf(session: SessionNo, number: number): Promise<NumberedState> {
-    if (number === 0) return { number: 0, state: NOTHING_TOLD, base: null };
-    const key = `${session} ${number}`;
-    const known = this.#states.get(key);
+  async #stateOf(at: StateRef): Promise<NumberedState> {
+    const known = this.#states.get(keyOf(at));
     if (known) return known;
-    const stored = await findConnectionState(this.#deps.sql, session, number);
+    const stored = await findConnectionState(this.#deps.sql, at);
     if (!stored) throw unknownPos();
-    const state = fromStored(number, stored);
-    this.#states.set(key, state);
+    const state = fromStored(at.state, stored);
+    this.#states.set(keyOf(at), state);
     return state;
   }
 
@@ -175,7 +172,8 @@ export class SlidingEngine {
     for (let looks = 0; ; looks += 1) {
       await this.#deps.sendsSettled(device);
       const question = { account, device, pos, state: state.state, body, dialect, tried };
-      const outcome = await evaluateSliding(sql, this.#caches, question, now());
+      const head = looks === 0 ? await this.#accept(request, pos) : null;
+      const outcome = await evaluateSliding(sql, this.#caches, question, now(), head);
       if (outcome === "ahead") await untilThrough(() => endSessions(sql, account));
       if (outcome === "ahead" || outcome === "gone") throw unknownPos();
       if (looks === 0) await this.#expireOrTouch(pos, outcome);
@@ -189,8 +187,10 @@ export class SlidingEngine {
       const lacksCounts = outcome.answer.e2ee?.oneTimeKeys === null;
       const patience = !outcome.complete ? options.firstContactMs : lacksCounts ? options.fetchMs : 0;
       const until = isFirst ? started + patience : deadline;
-      if (outcome.news && (!isFirst || patience === 0)) return await this.#answer(opened, outcome);
-      if (now() >= until || waiter.stopped.aborted) return await this.#answer(opened, outcome);
+      const isDue = (outcome.news && (!isFirst || patience === 0)) || now() >= until || waiter.stopped.aborted;
+      // A first request begins a connection, in place of that of a newer one: not after that one came.
+      if (isDue && isFirst && waiter.pending === "superseded") return superseded();
+      if (isDue) return await this.#answer(request, opened, outcome);
       // The token may have died before we listened.
       if (looks === 0) await assertTokenLives(request.tokenHash);
       const wake = await waiter.next(until - now());
@@ -199,35 +199,68 @@ export class SlidingEngine {
     }
   }
 
-  /** MSC4186: a server may expire a connection where it "thinks it would be faster for the client to start from scratch". */
-  async #expireOrTouch(pos: Pos, outcome: SlidingOutcome): Promise<void> {
+  /** What the first look begins with. Acknowledges what the client has received. */
+  async #accept(request: SlidingRequest, { session, state, mark }: Place): Promise<ConnectionHead> {
     const { sql, options } = this.#deps;
-    if (outcome.idleMs > options.expireIdleMs && outcome.updated > options.expireRooms) {
-      await endConnection(sql, pos.session);
-      throw unknownPos();
+    const { device } = request;
+    const head = await this.#heads.ask({ device, at: session === null ? null : { session, state, mark } });
+    if (!head) throw unknownPos();
+    const { toDevice } = request.body.extensions;
+    const { acknowledged } = head;
+    if (toDevice && (!acknowledged || acknowledged.seq < toDevice.since || acknowledged.agoMs > options.touchMs)) {
+      await acknowledgeSliding(sql, request, toDevice.since, options.touchMs);
     }
-    if (outcome.idleMs > options.touchMs) await touchConnection(sql, pos.session, pos.position);
+    return head;
   }
 
-  async #answer({ pos, state }: Opened, outcome: SlidingOutcome): Promise<SlidingReply> {
-    const { sql, sign } = this.#deps;
-    const { position, e2ee, upstream } = outcome;
-    let { number } = state;
-    if (outcome.state !== state.state) {
-      const { base, body } = storedForm(state, outcome.state);
-      const saved = await saveConnectionState(sql, pos.session, {
-        from: state.number,
-        fromBase: state.base?.number ?? null,
-        base: base?.number ?? null,
-        body,
-        position,
-      });
-      if (saved === null) throw unknownPos();
-      number = saved;
-      this.#states.set(`${pos.session} ${saved}`, { number, state: outcome.state, base });
+  /** MSC4186: a server may expire a connection where it "thinks it would be faster for the client to start from scratch". */
+  async #expireOrTouch({ session, position }: Place, outcome: SlidingOutcome): Promise<void> {
+    const { sql, options } = this.#deps;
+    if (session === null) return;
+    if (outcome.idleMs > options.expireIdleMs && outcome.updated > options.expireRooms) {
+      await endConnection(sql, session);
+      throw unknownPos();
     }
-    return { pos: sealPos({ ...pos, state: number, position, e2ee, upstream }, sign), answer: outcome.answer };
+    if (outcome.idleMs > options.touchMs) await touchConnection(sql, session, position);
   }
+
+  async #answer(request: SlidingRequest, { pos, state }: Opened, outcome: SlidingOutcome): Promise<SlidingReply> {
+    const { position, e2ee, upstream } = outcome;
+    const told = await this.#noted(request, { pos, state }, outcome);
+    return { pos: sealPos({ ...pos, ...told, position, e2ee, upstream }, this.#deps.sign), answer: outcome.answer };
+  }
+
+  /** Where the connection stands after an answer. */
+  async #noted({ account, device, connId }: SlidingRequest, { pos, state }: Opened, outcome: SlidingOutcome): Promise<StateRef> {
+    const { position } = outcome;
+    if (pos.session === null) {
+      const { base, body } = storedForm(state, outcome.state);
+      const { session, state: number, mark, ended } = await this.#writer.begin({ account, device, connId, body, position });
+      for (const other of ended) {
+        this.#deps.feed.publish({ type: "connection", account, device, name: digestOf(other), request: LAST_ARRIVAL });
+      }
+      const begun = { session, state: number, mark };
+      this.#states.set(keyOf(begun), { number, state: outcome.state, base });
+      return begun;
+    }
+    const from = { session: pos.session, state: pos.state, mark: pos.mark };
+    if (outcome.state === state.state) return from;
+    const { base, body } = storedForm(state, outcome.state);
+    const saved = await this.#writer.save({ from, fromBase: state.base?.number ?? null, base: base?.number ?? null, body, position });
+    if (!saved) throw unknownPos();
+    this.#states.set(keyOf(saved), { number: saved.state, state: outcome.state, base });
+    return saved;
+  }
+}
+
+/** Where a connection stands that is still to be made. */
+function beginning(account: AccountNo, device: DeviceNo, conn: string): Opened {
+  const pos: Place = { account, device, conn, session: null, state: 0, mark: 0, position: 0 as Position, e2ee: 0, upstream: "" };
+  return { pos, state: { number: 0, state: NOTHING_TOLD, base: null } };
+}
+
+function keyOf({ session, state, mark }: StateRef): string {
+  return `${session} ${state} ${mark}`;
 }
 
 /** Whether a position is one of the very connection that is asked: nobody else's is touched by it. */
@@ -235,9 +268,10 @@ function isOf(pos: Pos | null, { account, device, connId }: SlidingRequest): boo
   return pos?.account === account && pos.device === device && pos.conn === digestOf(connId);
 }
 
-/** `session`: undefined while the request's connection is being made, which nobody else knows yet. */
-function meaningOf(wake: Wake, request: SlidingRequest, session: SessionNo | undefined, arrival: string) {
-  if (wake.type === "session") return wake.session === session && wake.request > arrival ? "superseded" : null;
+/** `name`: of the request's connection. */
+function meaningOf(wake: Wake, request: SlidingRequest, name: string, arrival: string) {
+  if (wake.type === "session") return null;
+  if (wake.type === "connection") return wake.device === request.device && wake.name === name && wake.request > arrival ? "superseded" : null;
   if (wake.kinds?.has("gone")) return "gone";
   return concerns(wake, request) ? "look" : null;
 }

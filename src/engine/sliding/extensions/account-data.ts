@@ -1,7 +1,7 @@
 /** The account_data extension (MSC3959): the latest of each type, global and of rooms. */
 
-import { readGlobalAccountData, readRoomAccountDataOf } from "../../../store/ephemeral.ts";
-import type { Position, RoomId } from "../../../wire/ids.ts";
+import type { RoomId } from "../../../wire/ids.ts";
+import type { AccountView } from "../account-view.ts";
 import { LIVE, type StateDraft, type Told } from "../connection-state.ts";
 import type { SlidingContext } from "../context.ts";
 import type { Scope } from "../request.ts";
@@ -10,11 +10,10 @@ import { type Scoped, spansOf } from "./scoped.ts";
 /** Events as JSON texts, by room. */
 export type RoomAccountData = ReadonlyMap<RoomId, readonly string[]>;
 
-/** The global events that were not told yet, as JSON texts; none where they are not asked for. The transaction sees nothing later. */
-export async function readGlobal(opening: Pick<SlidingContext, "tx" | "account" | "from">, scope: Scope | undefined, told: Told): Promise<string[]> {
-  if (!scope) return [];
-  const from = told === LIVE ? opening.from : (told ?? 0);
-  return readGlobalAccountData(opening.tx, opening.account, { from, to: Number.MAX_SAFE_INTEGER as Position });
+/** The global events that were not told yet, as JSON texts; none where they are not asked for. */
+export function tellGlobal(view: AccountView | null, from: number, scope: Scope | undefined, told: Told): string[] {
+  const after = told === LIVE ? from : (told ?? 0);
+  return scope && view ? newer(view, "", after) : [];
 }
 
 /** What came while nobody asked is told when somebody asks again. */
@@ -23,7 +22,11 @@ export function noteGlobal({ from, to }: SlidingContext, scope: Scope | undefine
   else if (draft.global === LIVE && from < to) draft.setGlobal(from);
 }
 
-export async function tellRoomAccountData({ tx, account, to }: SlidingContext, scoped: Scoped): Promise<RoomAccountData> {
-  const rows = await readRoomAccountDataOf(tx, account, spansOf(scoped), to);
-  return new Map([...Map.groupBy(rows, (row) => row.room_id)].map(([roomId, events]) => [roomId, events.map((event) => event.body)]));
+export function tellRoomAccountData(view: AccountView, scoped: Scoped): RoomAccountData {
+  const told = spansOf(scoped).map(({ roomId, from }) => [roomId, newer(view, roomId, from)] as const);
+  return new Map(told.filter(([, events]) => events.length > 0));
+}
+
+function newer(view: AccountView, roomId: RoomId | "", after: number): string[] {
+  return (view.data.get(roomId) ?? []).flatMap((row) => (row.ord > after ? [row.body] : []));
 }

@@ -1,15 +1,17 @@
 /** The typing extension (MSC4508): whole sets of joined rooms, whenever they change. */
 
-import { readTypingOf } from "../../../store/ephemeral.ts";
 import type { RoomId } from "../../../wire/ids.ts";
-import type { SlidingContext } from "../context.ts";
+import type { AccountView } from "../account-view.ts";
 import { type Scoped, spansOf } from "./scoped.ts";
 
 /** Lists of user ids as JSON texts. */
 export type TypingResult = ReadonlyMap<RoomId, string>;
 
-export async function tellTyping(context: SlidingContext, scoped: Scoped): Promise<TypingResult> {
-  const sets = await readTypingOf(context.tx, context.account, spansOf(scoped), context.to);
+export function tellTyping({ typing }: AccountView, scoped: Scoped): TypingResult {
   const starting = new Set(scoped.first);
-  return new Map(sets.filter((set) => set.users !== "[]" || !starting.has(set.room_id)).map((set) => [set.room_id, set.users]));
+  const told = spansOf(scoped).flatMap(({ roomId, from }) => {
+    const set = typing.get(roomId);
+    return set && set.ord > from && (set.users !== "[]" || !starting.has(roomId)) ? [[roomId, set.users] as const] : [];
+  });
+  return new Map(told);
 }

@@ -1,17 +1,17 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { freshDatabase, type TestDatabase } from "../../../test/support/database.ts";
-import { ev, newRoom, type RoomParts } from "../../../test/support/events.ts";
+import { ev, newRoom, receipt, type RoomParts, typing } from "../../../test/support/events.ts";
 import { TestAccount } from "../../../test/support/test-account.ts";
 import { type Db, readTx, type Tx } from "../../store/db.ts";
 import { forgetRoom } from "../../store/forget.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
-import { type AccountRooms, AccountRoomsCache } from "./account-rooms.ts";
+import { type AccountView, AccountViews, changedAfter } from "./account-view.ts";
 
 const ALICE = "@alice:test";
 let db: TestDatabase;
 let count = 0;
 let a: TestAccount;
-let cache: AccountRoomsCache;
+let cache: AccountViews;
 
 beforeAll(async () => {
   db = await freshDatabase();
@@ -20,7 +20,7 @@ afterAll(() => db.drop());
 beforeEach(async () => {
   count += 1;
   a = await TestAccount.create(db.sql, `@me${count}:test`);
-  cache = new AccountRoomsCache();
+  cache = new AccountViews();
 });
 
 const room = (ts: number): RoomParts => ({ state: newRoom(ALICE), timeline: [ev.message(ALICE, "x", { origin_server_ts: ts })] });
@@ -34,16 +34,16 @@ async function headOf(tx: Db): Promise<Head | null> {
 }
 
 /** As an evaluation reads. */
-async function readIn(tx: Tx, from: AccountRoomsCache, head: Promise<Head | null>): Promise<AccountRooms> {
-  const rooms = await from.read(tx, a.account, head);
+async function readIn(tx: Tx, from: AccountViews, head: Promise<Head | null>, since: Position | 0 = 0): Promise<AccountView> {
+  const rooms = await from.read(tx, a.account, head, since);
   if (!rooms) throw new Error("there is no account");
   return rooms;
 }
 
-async function read(from = cache): Promise<AccountRooms> {
-  return readTx(db.sql, (tx) => readIn(tx, from, headOf(tx)));
+async function read(from = cache, since: Position | 0 = 0): Promise<AccountView> {
+  return readTx(db.sql, (tx) => readIn(tx, from, headOf(tx), since));
 }
-const order = (rooms: AccountRooms) => rooms.sorted.map((one) => one.roomId);
+const order = (rooms: AccountView) => rooms.sorted.map((one) => one.roomId);
 
 describe("an account's rooms in memory", () => {
   it("M10: are brought up to date by what changed, in order, and are what is read afresh", async () => {
@@ -53,7 +53,7 @@ describe("an account's rooms in memory", () => {
     const now = await read();
     expect(order(now)).toEqual(["!a:test", "!c:test", "!b:test"]);
     expect(now.byId.get("!a:test" as RoomId)?.facts.name).toBe("A");
-    const fresh = await read(new AccountRoomsCache());
+    const fresh = await read(new AccountViews());
     expect(now.sorted).toEqual(fresh.sorted);
     expect(now.position).toBe(fresh.position);
   });
@@ -103,6 +103,43 @@ describe("an account's rooms in memory", () => {
     expect(order(await read())).toEqual(["!a:test"]);
     await a.step({ join: { "!c:test": room(3000) } });
     expect(order(await read())).toEqual(["!c:test", "!a:test"]);
+  });
+
+  it("M58 M60: account data and typing are those that are stored, and which rooms have changes is known", async () => {
+    const [ROOM, OTHER] = ["!a:test" as RoomId, "!b:test" as RoomId];
+    const tag = (order: number) => ({ type: "m.tag", content: { tags: { "u.x": { order } } } });
+    const global = (n: number) => ({ type: "m.direct", content: { n } });
+    await a.step({ join: { [ROOM]: { ...room(1000), account_data: [tag(1)] }, [OTHER]: room(2000) }, account_data: [global(1)] });
+    const first = await read();
+    await a.step({
+      join: { [ROOM]: { account_data: [tag(2)], ephemeral: [typing(ALICE)] }, [OTHER]: { ephemeral: [receipt("$x", ALICE)] } },
+      account_data: [global(2), { type: "m.other", content: {} }],
+    });
+    const now = await read();
+    for (const view of [now, await read(new AccountViews())]) {
+      expect(view.data.get(ROOM)?.map((row) => JSON.parse(row.body))).toEqual([tag(2)]);
+      expect(view.data.get("")?.map((row) => JSON.parse(row.body))).toEqual([global(2), { type: "m.other", content: {} }]);
+      expect(view.typing.get(ROOM)?.users).toBe(JSON.stringify([ALICE]));
+    }
+    expect(first.data.get("")?.map((row) => JSON.parse(row.body))).toEqual([global(1)]);
+    const changed = { typing: new Set([ROOM]), accountData: new Set([ROOM]), receipts: new Set([OTHER]) };
+    expect(changedAfter(now, first.position)).toEqual(changed);
+    expect(changedAfter(now, now.position)).toEqual({ typing: new Set(), accountData: new Set(), receipts: new Set() });
+    // A view that came later does not know of receipts, unless it is asked.
+    const later = new AccountViews();
+    expect(changedAfter(await read(later), first.position)).toBeNull();
+    expect(changedAfter(await read(later, first.position), first.position)).toEqual(changed);
+    expect(changedAfter(await read(later), first.position)).toEqual(changed);
+  });
+
+  it("M5: is in memory for its own moment alone", async () => {
+    await a.step({ join: { "!a:test": room(1000) } });
+    const view = await read();
+    const head = await headOf(db.sql);
+    if (!head) throw new Error("there is no account");
+    expect(cache.at(a.account, head)).toBe(view);
+    expect(cache.at(a.account, { ...head, position: (head.position + 1) as Position })).toBeUndefined();
+    expect(cache.at(a.account, { ...head, forgotten: head.forgotten + 1 })).toBeUndefined();
   });
 
   it("M62: of one account none are another's", async () => {

@@ -1,0 +1,89 @@
+/**
+ * Work that costs about as much for many as for one: while a run is under way, what is asked for gathers, and goes into the next one.
+ * Who asks alone is served at once.
+ */
+
+export type GatheredOptions<Ask> = {
+  /** Runs at the same time. */
+  readonly lanes?: number;
+  /** Asks in one run. */
+  readonly most?: number;
+  /** Two of one key never go into one run. Default: they may. */
+  readonly keyOf?: (ask: Ask) => unknown;
+};
+
+type Waiting<Ask, Answer> = { readonly ask: Ask; readonly resolve: (answer: Answer) => void; readonly reject: (error: unknown) => void };
+
+export class Gathered<Ask, Answer> {
+  readonly #run: (asks: readonly Ask[]) => Promise<readonly Answer[]>;
+  readonly #options: Required<Omit<GatheredOptions<Ask>, "keyOf">> & Pick<GatheredOptions<Ask>, "keyOf">;
+  #waiting: Waiting<Ask, Answer>[] = [];
+  #running = 0;
+  #scheduled = false;
+
+  /** @param run answers asks in their order. Where it fails for several together, it runs for each of them alone. */
+  constructor(run: (asks: readonly Ask[]) => Promise<readonly Answer[]>, options: GatheredOptions<Ask> = {}) {
+    this.#run = run;
+    this.#options = { lanes: 1, most: 100, ...options };
+  }
+
+  ask(ask: Ask): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ ask, resolve, reject });
+      if (this.#scheduled || this.#running >= this.#options.lanes) return;
+      // What comes in the same turn goes together.
+      this.#scheduled = true;
+      setImmediate(() => {
+        this.#scheduled = false;
+        this.#start();
+      });
+    });
+  }
+
+  #start(): void {
+    while (this.#waiting.length > 0 && this.#running < this.#options.lanes) {
+      this.#running += 1;
+      void this.#serve(this.#next()).finally(() => {
+        this.#running -= 1;
+        this.#start();
+      });
+    }
+  }
+
+  #next(): Waiting<Ask, Answer>[] {
+    const { most, keyOf } = this.#options;
+    if (!keyOf && this.#waiting.length <= most) {
+      const all = this.#waiting;
+      this.#waiting = [];
+      return all;
+    }
+    const keys = new Set<unknown>();
+    const [batch, later]: [Waiting<Ask, Answer>[], Waiting<Ask, Answer>[]] = [[], []];
+    for (const one of this.#waiting) {
+      const key = keyOf ? keyOf(one.ask) : one;
+      if (batch.length >= most || keys.has(key)) later.push(one);
+      else {
+        keys.add(key);
+        batch.push(one);
+      }
+    }
+    this.#waiting = later;
+    return batch;
+  }
+
+  async #serve(batch: readonly Waiting<Ask, Answer>[]): Promise<void> {
+    let answers: readonly Answer[];
+    try {
+      answers = await this.#run(batch.map((one) => one.ask));
+    } catch (error) {
+      if (batch.length === 1) batch[0]?.reject(error);
+      // One's trouble is not another's.
+      else await Promise.all(batch.map((one) => this.#serve([one])));
+      return;
+    }
+    for (const [index, one] of batch.entries()) {
+      if (index < answers.length) one.resolve(answers[index] as Answer);
+      else one.reject(new Error("a run gave too few answers"));
+    }
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * What an answer needs of all of an account's rooms, and of its account data and typing, kept in memory from one evaluation to the next
+ * and brought up to date by what changed. A cache: it is bounded, may vanish at any time, and each version of it is for one position and
+ * never changes.
+ */
+
+import { LRUCache } from "lru-cache";
+import { type AccountRoom, readAccountRooms } from "../../store/account-rooms.ts";
+import type { Tx } from "../../store/db.ts";
+import { type DataRow, readAccountDataAfter, readTypingAfter, roomsWithReceiptsAfter, type TypingRow } from "../../store/ephemeral.ts";
+import type { AccountNo, Position, RoomId } from "../../wire/ids.ts";
+
+export type AccountView = {
+  readonly position: Position;
+  readonly byId: ReadonlyMap<RoomId, AccountRoom>;
+  /** Newest activity first (MSC4186, "Activity ordering"). */
+  readonly sorted: readonly AccountRoom[];
+  /** By room ("": global), by type. */
+  readonly data: ReadonlyMap<RoomId | "", readonly DataRow[]>;
+  readonly typing: ReadonlyMap<RoomId, TypingRow>;
+  /** When a receipt of a room last changed, as far as that was after `receiptsSince`. */
+  readonly receipts: ReadonlyMap<RoomId, number>;
+  readonly receiptsSince: number;
+};
+
+/** Rooms in which something changed. */
+export type ChangedRooms = Readonly<Record<"typing" | "receipts" | "accountData", ReadonlySet<RoomId>>>;
+
+/** What a view is of: see ConnectionHead. */
+export type ViewHead = { readonly position: Position; readonly forgotten: number };
+
+type Version = AccountView & { readonly forgotten: number };
+type Parts = {
+  readonly rooms: readonly AccountRoom[];
+  readonly data: readonly DataRow[];
+  readonly typing: readonly TypingRow[];
+  readonly receipts: readonly { readonly room_id: RoomId; readonly ord: number }[];
+};
+
+/** Rooms of all accounts together. A room takes about a kilobyte, and so much account data is counted as one. */
+const MAX_ROOMS = 200_000;
+const DATA_PER_ROOM = 1000;
+const NONE = new Set<never>();
+
+export class AccountViews {
+  readonly #versions = new LRUCache<AccountNo, Version>({ maxSize: MAX_ROOMS, sizeCalculation: sizeOf });
+
+  /** The view for that very moment, where it is in memory. */
+  at(account: AccountNo, { position, forgotten }: ViewHead): AccountView | undefined {
+    const known = this.#versions.get(account);
+    return known?.position === position && known.forgotten === forgotten ? known : undefined;
+  }
+
+  /**
+   * The view of the moment that `tx` sees. What changed is asked for at once, together with `head`, which says which moment that is; null:
+   * there is no such account.
+   * @param from the view knows in which rooms receipts changed after it; 0: that is not asked.
+   */
+  async read(tx: Tx, account: AccountNo, head: Promise<ViewHead | null>, from: Position | 0): Promise<AccountView | null> {
+    const known = this.#versions.get(account);
+    const since = known && (from === 0 || from >= known.receiptsSince) ? known.position : from === 0 ? null : Math.min(from, known?.position ?? from);
+    const [at, changed] = await Promise.all([head, readParts(tx, account, known?.position ?? 0, since)]);
+    if (!at) return null;
+    const usable = known?.forgotten === at.forgotten && known.position <= at.position;
+    const covers = (before: number) => (from === 0 ? before : Math.min(before, from));
+    if (usable && known.position === at.position && covers(known.receiptsSince) === known.receiptsSince) return known;
+    const version: Version = usable
+      ? { ...merged(known, changed), position: at.position, forgotten: at.forgotten, receiptsSince: covers(known.receiptsSince) }
+      : {
+          ...merged(NOTHING, known ? await readParts(tx, account, 0, from === 0 ? null : from) : changed),
+          position: at.position,
+          forgotten: at.forgotten,
+          receiptsSince: covers(at.position),
+        };
+    // Another evaluation may have been quicker, with a later moment.
+    const newest = this.#versions.get(account);
+    if (!newest || newest.forgotten !== at.forgotten || newest.position <= at.position) this.#versions.set(account, version);
+    return version;
+  }
+}
+
+/** What changed after `from`, a position; null: of receipts that is not known. */
+export function changedAfter(view: AccountView, from: number): ChangedRooms | null {
+  if (from >= view.position) return { typing: NONE, receipts: NONE, accountData: NONE };
+  if (from < view.receiptsSince) return null;
+  return {
+    typing: new Set([...view.typing].filter(([, row]) => row.ord > from).map(([roomId]) => roomId)),
+    receipts: new Set([...view.receipts].filter(([, ord]) => ord > from).map(([roomId]) => roomId)),
+    accountData: new Set([...view.data].flatMap(([roomId, rows]) => (roomId !== "" && rows.some((row) => row.ord > from) ? [roomId] : []))),
+  };
+}
+
+/** `receiptsAfter`: null where nothing is asked of receipts. */
+async function readParts(tx: Tx, account: AccountNo, after: Position | 0, receiptsAfter: number | null): Promise<Parts> {
+  const [rooms, data, typing, receipts] = await Promise.all([
+    readAccountRooms(tx, account, after),
+    readAccountDataAfter(tx, account, after),
+    readTypingAfter(tx, account, after),
+    receiptsAfter === null ? [] : roomsWithReceiptsAfter(tx, account, receiptsAfter),
+  ]);
+  return { rooms, data, typing, receipts };
+}
+
+type Merged = Pick<AccountView, "byId" | "sorted" | "data" | "typing" | "receipts">;
+const NOTHING: Merged = { byId: new Map(), sorted: [], data: new Map(), typing: new Map(), receipts: new Map() };
+
+function merged(known: Merged, { rooms, data, typing, receipts }: Parts): Merged {
+  const byId = rooms.length === 0 ? known.byId : new Map([...known.byId, ...rooms.map((room) => [room.roomId, room] as const)]);
+  return {
+    byId,
+    sorted: rooms.length === 0 ? known.sorted : resorted(known.sorted, rooms),
+    data: data.length === 0 ? known.data : mergedData(known.data, data),
+    typing: typing.length === 0 ? known.typing : new Map([...known.typing, ...typing.map((row) => [row.room_id, row] as const)]),
+    receipts: receipts.length === 0 ? known.receipts : new Map([...known.receipts, ...receipts.map((row) => [row.room_id, row.ord] as const)]),
+  };
+}
+
+/** Few of many move: they are put in their places. */
+function resorted(sorted: readonly AccountRoom[], changed: readonly AccountRoom[]): AccountRoom[] {
+  const moved = new Set(changed.map((room) => room.roomId));
+  const fresh = changed.toSorted((a, b) => b.activeOrd - a.activeOrd);
+  const result: AccountRoom[] = [];
+  let next = 0;
+  for (const room of sorted) {
+    if (moved.has(room.roomId)) continue;
+    for (let one = fresh[next]; one && one.activeOrd > room.activeOrd; one = fresh[next]) {
+      result.push(one);
+      next += 1;
+    }
+    result.push(room);
+  }
+  return [...result, ...fresh.slice(next)];
+}
+
+function mergedData(known: AccountView["data"], changed: readonly DataRow[]): AccountView["data"] {
+  const all = new Map(known);
+  for (const [roomId, rows] of Map.groupBy(changed, (row) => row.room_id)) {
+    const types = new Set(rows.map((row) => row.type));
+    const kept = (all.get(roomId) ?? []).filter((row) => !types.has(row.type));
+    all.set(roomId, [...kept, ...rows].sort((a, b) => (a.type < b.type ? -1 : 1)));
+  }
+  return all;
+}
+
+function sizeOf({ byId, data }: Version): number {
+  let characters = 0;
+  for (const rows of data.values()) for (const row of rows) characters += row.body.length;
+  return byId.size + Math.ceil(characters / DATA_PER_ROOM) + 1;
+}

@@ -1,0 +1,99 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
+import { TestAccount } from "../../test/support/test-account.ts";
+import type { Position } from "../wire/ids.ts";
+import { ConnectionWriter } from "./connection-writer.ts";
+import { findConnectionState, readConnectionHeads, type StateRef } from "./connections.ts";
+
+let db: TestDatabase;
+let owner: TestAccount;
+/** Those of two processes. */
+let writers: readonly [ConnectionWriter, ConnectionWriter];
+beforeAll(async () => {
+  db = await freshDatabase();
+});
+afterAll(() => db.drop());
+beforeEach(async () => {
+  await db.sql`delete from accounts`;
+  owner = await TestAccount.create(db.sql);
+  writers = [new ConnectionWriter(db.sql, 5), new ConnectionWriter(db.sql, 5)];
+});
+
+const AT_ONCE = 300;
+const POSITION = 1 as Position;
+const begin = (connId: string, process: 0 | 1 = 0, body = "{}") =>
+  writers[process].begin({ account: owner.account, device: owner.device, connId, body, position: POSITION });
+const follow = (from: StateRef, body = "{}", process: 0 | 1 = 0) =>
+  writers[process].save({ from, fromBase: null, base: null, body, position: POSITION });
+const rows = () => db.sql<{ conn_id: string; session: number }[]>`select conn_id, session from sessions where kind = 'connection' order by conn_id`;
+/** Whether a position of that state is answered. */
+const isThere = async (at: StateRef) => (await readConnectionHeads(db.sql, [{ device: owner.device, at }]))[0] !== null;
+
+test("M2: of many that begin a connection of one name together there is one in the end, and the last begun is known", async () => {
+  const made = await Promise.all(Array.from({ length: AT_ONCE }, (_, i) => begin("main", (i % 2) as 0 | 1)));
+  expect(await rows()).toHaveLength(1);
+  expect(new Set(made.map(({ session, state }) => `${session} ${state}`)).size).toBe(AT_ONCE);
+  const newest = made.toSorted((a, b) => b.state - a.state)[0];
+  expect(newest && (await isThere(newest))).toBe(true);
+  await begin("main");
+  expect(newest && (await isThere(newest))).toBe(false);
+});
+
+test("M4: of many names the longest idle make room, and who began others is told which", async () => {
+  const before = await Promise.all(Array.from({ length: AT_ONCE }, (_, i) => begin(`c${i}`, (i % 2) as 0 | 1)));
+  const last = await begin("last");
+  const kept = await rows();
+  expect(kept).toHaveLength(5);
+  expect(kept.map((row) => row.session)).toContain(last.session);
+  const ended = new Set([...before, last].flatMap((one) => one.ended));
+  expect([...ended, ...kept.map((row) => row.conn_id)].toSorted()).toEqual([...Array.from({ length: AT_ONCE }, (_, i) => `c${i}`), "last"].toSorted());
+});
+
+test("M3: states of many connections are kept together, each under its own", async () => {
+  const begun = await Promise.all(["a", "b", "c"].map((name) => begin(name, 0, `{"first":"${name}"}`)));
+  const saved = await Promise.all(begun.map((one, i) => follow(one, `{"n":${i}}`)));
+  for (const [i, state] of saved.entries()) {
+    expect(state && (await findConnectionState(db.sql, state))?.body).toBe(`{"n":${i}}`);
+    // What the request came with is still there for a retry.
+    expect(await isThere(begun[i] as StateRef)).toBe(true);
+  }
+});
+
+test("M3: of one connection states that are saved together have numbers of their own", async () => {
+  const begun = await begin("main");
+  const saved = await Promise.all(Array.from({ length: 10 }, (_, i) => follow(begun, `{"n":${i}}`, (i % 2) as 0 | 1)));
+  expect(new Set(saved.map((one) => one?.state)).size).toBe(10);
+  for (const [i, state] of saved.entries()) expect(state && (await findConnectionState(db.sql, state))?.body).toBe(`{"n":${i}}`);
+});
+
+test("M2: nothing follows a state that is gone, or one of that number from before the database lost it", async () => {
+  const begun = await begin("main");
+  const other = await begin("other");
+  const lost = { ...other, mark: (other.mark + 1) % 2 ** 31 };
+  await begin("main");
+  expect(await Promise.all([follow(begun), follow(lost), follow(other)])).toEqual([null, null, expect.objectContaining({ session: other.session })]);
+  expect([await isThere(lost), await findConnectionState(db.sql, lost)]).toEqual([false, null]);
+});
+
+test("one request's trouble is not another's: a device that is gone meanwhile", async () => {
+  const gone = await TestAccount.create(db.sql, "@gone:test");
+  await db.sql`delete from accounts where account = ${gone.account}`;
+  const [good, bad] = await Promise.allSettled([
+    begin("main"),
+    writers[0].begin({ account: gone.account, device: gone.device, connId: "main", body: "{}", position: POSITION }),
+  ]);
+  expect([good.status, bad.status]).toEqual(["fulfilled", "rejected"]);
+});
+
+test("M3: what the client has acknowledged goes, but for what others are changes of", async () => {
+  const first = await begin("main", 0, '{"whole":1}');
+  const second = await writers[0].save({ from: first, fromBase: null, base: first.state, body: '{"change":2}', position: POSITION });
+  if (!second) throw new Error("it was not saved");
+  const third = await writers[0].save({ from: second, fromBase: first.state, base: first.state, body: '{"change":3}', position: POSITION });
+  expect(third && (await findConnectionState(db.sql, third))).toEqual({ base: { state: first.state, body: '{"whole":1}' }, body: '{"change":3}' });
+  if (!third) throw new Error("it was not saved");
+  const fourth = await writers[0].save({ from: third, fromBase: first.state, base: null, body: '{"whole":4}', position: POSITION });
+  if (!fourth) throw new Error("it was not saved");
+  await follow(fourth);
+  expect((await db.sql`select state from connection_states order by state`).map((row) => row["state"])).toEqual([fourth.state, fourth.state + 1]);
+});

@@ -1,0 +1,141 @@
+/**
+ * Connections as their answers leave them: each answer that changes what a connection has been told writes a state, and its client waits
+ * for that. States of many requests go into one statement and one commit.
+ */
+
+import { randomInt } from "node:crypto";
+import { Gathered } from "../base/gathered.ts";
+import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
+import type { StateRef } from "./connections.ts";
+import { type Sql, untilThrough } from "./db.ts";
+
+/** A connection that begins, with what its first answer tells. */
+export type FirstState = {
+  readonly account: AccountNo;
+  readonly device: DeviceNo;
+  readonly connId: string;
+  /** JSON. */
+  readonly body: string;
+  readonly position: Position;
+};
+
+/** `ended`: names of connections of the device that had to make room. */
+export type Begun = StateRef & { readonly ended: readonly string[] };
+
+/** A state that follows another one. */
+export type NextState = {
+  /** The state that the request came with, and the one which that is stored as a change of (null: it is whole). */
+  readonly from: StateRef;
+  readonly fromBase: number | null;
+  /** JSON; with `base`, what it changes of that whole one. */
+  readonly base: number | null;
+  readonly body: string;
+  readonly position: Position;
+};
+
+/** States that a client may still acknowledge instead of the newest: it lost their answers, or changed its mind. */
+const UNACKNOWLEDGED = 16;
+const MAX_MARK = 2 ** 31 - 1;
+
+export class ConnectionWriter {
+  readonly #sql: Sql;
+  readonly #connectionsPerDevice: number;
+  readonly #begins: Gathered<FirstState, Begun>;
+  readonly #saves: Gathered<NextState, StateRef | null>;
+
+  /** @param connectionsPerDevice at most: the longest idle make room. */
+  constructor(sql: Sql, connectionsPerDevice: number) {
+    this.#sql = sql;
+    this.#connectionsPerDevice = connectionsPerDevice;
+    this.#begins = new Gathered((states) => this.#begin(states), { keyOf: ({ device, connId }) => `${device} ${connId}` });
+    this.#saves = new Gathered((states) => this.#save(states), { keyOf: ({ from }) => from.session });
+  }
+
+  /** Begins a connection in place of the device's earlier one of that name: positions of that one are unknown from now on. */
+  begin(state: FirstState): Promise<Begun> {
+    return this.#begins.ask(state);
+  }
+
+  /**
+   * Keeps a state. What is older than the one that the request came with goes: the client has acknowledged that one (MSC4186: "the server
+   * may clean up"). Null: the connection or that state is gone.
+   */
+  save(state: NextState): Promise<StateRef | null> {
+    return this.#saves.ask(state);
+  }
+
+  async #begin(states: readonly FirstState[]): Promise<Begun[]> {
+    const mark = randomInt(MAX_MARK);
+    // Of one name in one order, so that no two wait for each other.
+    const rows = await untilThrough(
+      () => this.#sql<(StateRef & { device: DeviceNo; conn_id: string; fresh: boolean })[]>`
+      with asked as (
+        select * from unnest(
+          ${states.map((one) => one.account)}::bigint[], ${states.map((one) => one.device)}::bigint[], ${states.map((one) => one.connId)}::text[],
+          ${states.map((one) => one.body)}::text[], ${states.map((one) => one.position)}::bigint[]
+        ) as a(account, device, conn_id, body, position)),
+      begun as (
+        insert into sessions (account, device, kind, conn_id, position, state)
+        select account, device, 'connection', conn_id, position, 1 from asked order by device, conn_id
+        on conflict (device, conn_id) where kind = 'connection' do update
+          set state = sessions.state + 1, position = excluded.position, used_at = now()
+        returning session, device, conn_id, state, xmax = 0 as fresh),
+      cleaned as (delete from connection_states c using begun b where c.session = b.session and c.state < b.state),
+      written as (
+        insert into connection_states (session, state, mark, body)
+        select b.session, b.state, ${mark}, a.body from begun b join asked a using (device, conn_id))
+      select session, state, ${mark}::integer as mark, device, conn_id, fresh from begun`,
+    );
+    const added = [...new Set(rows.filter((row) => row.fresh).map((row) => row.device))];
+    const ended = Map.groupBy(added.length > 0 ? await this.#makeRoom(added) : [], (row) => row.device);
+    const begun = new Map(rows.map((row) => [`${row.device} ${row.conn_id}`, row]));
+    return states.map(({ device, connId }) => {
+      const row = begun.get(`${device} ${connId}`);
+      if (!row) throw new Error("no row was returned");
+      return { session: row.session, state: row.state, mark: row.mark, ended: (ended.get(device) ?? []).map((one) => one.conn_id) };
+    });
+  }
+
+  async #makeRoom(devices: readonly DeviceNo[]): Promise<{ device: DeviceNo; conn_id: string }[]> {
+    return await untilThrough(
+      () => this.#sql<{ device: DeviceNo; conn_id: string }[]>`
+      delete from sessions where session in (
+        select session from (
+          select session, row_number() over (partition by device order by used_at desc, session desc) as place
+          from sessions where device = any(${[...devices]}::bigint[]) and kind = 'connection') s
+        where place > ${this.#connectionsPerDevice})
+      returning device, conn_id`,
+    );
+  }
+
+  async #save(states: readonly NextState[]): Promise<(StateRef | null)[]> {
+    const mark = randomInt(MAX_MARK);
+    const rows = await untilThrough(
+      () => this.#sql<StateRef[]>`
+      with asked as (
+        select * from unnest(
+          ${states.map((one) => one.from.session)}::bigint[], ${states.map((one) => one.from.state)}::integer[],
+          ${states.map((one) => one.from.mark)}::integer[], ${states.map((one) => one.fromBase ?? -1)}::integer[],
+          ${states.map((one) => one.base ?? -1)}::integer[], ${states.map((one) => one.body)}::text[], ${states.map((one) => one.position)}::bigint[]
+        ) as a(session, from_state, from_mark, from_base, base, body, position)),
+      numbered as (
+        update sessions s set state = s.state + 1, used_at = now(), position = a.position
+        from asked a
+        where s.session = a.session and s.kind = 'connection'
+          and exists (select from connection_states c where c.session = a.session and c.state = a.from_state and c.mark = a.from_mark)
+        returning s.session, s.state),
+      cleaned as (
+        delete from connection_states c using numbered n, asked a
+        where a.session = n.session and c.session = n.session
+          and (c.state < a.from_state or (c.state > a.from_state and c.state <= n.state - ${UNACKNOWLEDGED}::integer))
+          and c.state <> a.base and c.state <> a.from_base
+          and not exists (select from connection_states x where x.session = c.session and x.base = c.state and x.state > a.from_state)),
+      written as (
+        insert into connection_states (session, state, mark, base, body)
+        select n.session, n.state, ${mark}, nullif(a.base, -1), a.body from numbered n join asked a using (session))
+      select session, state, ${mark}::integer as mark from numbered`,
+    );
+    const saved = new Map(rows.map((row) => [row.session, row]));
+    return states.map(({ from }) => saved.get(from.session) ?? null);
+  }
+}
