@@ -21,12 +21,12 @@ export function rowText(row: EventRow, device: DeviceNo, now: number): string {
   return textOf(row, row.room_id, device, now);
 }
 
-/** The same without `room_id`: the event stands under its room's id (MSC4186, as in v2). */
-export function rowTextInRoom(row: EventRow, device: DeviceNo, now: number): string {
+/** The same without `room_id`: the event stands under its room's id (MSC4186, as in v2). `now` null: ages are left open, see eventText. */
+export function rowTextInRoom(row: EventRow, device: DeviceNo, now: number | null): string {
   return textOf(row, null, device, now);
 }
 
-function textOf(row: EventRow, room_id: RoomId | null, device: DeviceNo, now: number): string {
+function textOf(row: EventRow, room_id: RoomId | null, device: DeviceNo, now: number | null): string {
   const { body, unsigned, age_ts } = row;
   return eventText({ body, room_id, unsigned, age_ts, txn_id: row.txn_device === device ? (row.txn_id ?? null) : null }, now);
 }

@@ -155,14 +155,17 @@ export type EventParts = {
 
 /**
  * The client-format event as JSON text: the body with `room_id`, and `unsigned` with `age` (ms, at least 0) and `transaction_id`
- * put back where they are known. Joins texts only. `now` in ms.
+ * put back where they are known. Joins texts only. `now` in ms; null: ages are left open, as AGE_GAP.
  */
-export function eventText(parts: EventParts, now: number): string {
+export function eventText(parts: EventParts, now: number | null): string {
   let own = "";
-  if (parts.age_ts !== null) own = `"age":${Math.max(0, now - parts.age_ts)}`;
+  if (parts.age_ts !== null) own = `"age":${now === null ? AGE_GAP : Math.max(0, now - parts.age_ts)}`;
   if (parts.txn_id !== null) own += `${own === "" ? "" : ","}"transaction_id":${JSON.stringify(parts.txn_id)}`;
   const room = parts.room_id === null ? "" : `,"room_id":${JSON.stringify(parts.room_id)}`;
   const head = parts.body.slice(0, -1) + room;
   if (parts.unsigned === null) return own === "" ? `${head}}` : `${head},"unsigned":{${own}}}`;
   return own === "" ? `${head},"unsigned":${parts.unsigned}}` : `${head},"unsigned":${parts.unsigned.slice(0, -1)},${own}}}`;
 }
+
+/** Where an age is to be put in: as wide as any is. No JSON text has a NUL. */
+export const AGE_GAP = "\0".repeat(13);

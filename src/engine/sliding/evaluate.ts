@@ -4,7 +4,7 @@ import { type ConnectionHead, readConnectionHeads } from "../../store/connection
 import { readTx, type Sql, type Tx } from "../../store/db.ts";
 import { roomsWithAllMembers } from "../../store/members.ts";
 import { needKey, type Need } from "../../streams/stream.ts";
-import type { AccountNo, DeviceNo, Position } from "../../wire/ids.ts";
+import type { AccountNo, DeviceNo, Position, RoomId } from "../../wire/ids.ts";
 import { type AccountView, type AccountViews, changedAfter, type ChangedRooms } from "./account-view.ts";
 import { type ConnectionState, LIVE, StateDraft } from "./connection-state.ts";
 import type { SlidingContext } from "./context.ts";
@@ -51,6 +51,8 @@ export type SlidingAnswer = {
   readonly accountData: { readonly global: readonly string[]; readonly rooms: RoomAccountData };
   readonly receipts: ReceiptsResult;
   readonly typing: TypingResult;
+  /** Of which events' ages are counted, ms since the epoch. */
+  readonly now: number;
 };
 
 export type SlidingOutcome = {
@@ -207,15 +209,17 @@ async function tell(
     memberNeeds.length > 0 ? { rooms: [], needs: memberNeeds } : roomResults(context, dialect, jobs, draft),
     readChangedReceipts(context, scoped.receipts),
   ]);
-  const receipts = await tellReceipts(context, extensions.receipts, joined, scoped.receipts, rooms, changedReceipts);
+  const receipts = view
+    ? await tellReceipts(context, view, extensions.receipts, joined, scoped.receipts, rooms, changedReceipts)
+    : new Map<RoomId, string>();
   const roomData = view ? tellRoomAccountData(view, scoped.accountData) : new Map();
   const typing = view ? tellTyping(view, scoped.typing) : new Map();
   if (view) leaveBehind(view, chosen, draft, from);
   for (const roomId of chosen.keys()) if (draft.room(roomId).told.events !== undefined) draft.tell(roomId, "events", LIVE);
   const deviceNews = (toDevice?.events.length ?? 0) + (e2ee?.changed.length ?? 0) + (e2ee?.left.length ?? 0);
-  const roomNews = rooms.filter((room) => !room.quiet).length + global.length + roomData.size + receipts.size + typing.size;
+  const roomNews = rooms.filter(({ content }) => !content.quiet).length + global.length + roomData.size + receipts.size + typing.size;
   return {
-    answer: { lists, rooms, toDevice, e2ee, accountData: { global, rooms: roomData }, receipts, typing },
+    answer: { lists, rooms, toDevice, e2ee, accountData: { global, rooms: roomData }, receipts, typing, now: context.now },
     news: deviceNews + roomNews > 0,
     needs,
     position: context.to,

@@ -4,21 +4,17 @@
  */
 
 import { LRUCache } from "lru-cache";
-import type { MemberRow } from "../../store/members.ts";
-import type { StateRow } from "../../store/state.ts";
-import type { DeviceNo } from "../../wire/ids.ts";
+import type { DeviceNo, UserId } from "../../wire/ids.ts";
 import type { SlidingContext } from "./context.ts";
 import type { RoomJob } from "./room-jobs.ts";
-import type { ReadTimeline } from "./room-reading.ts";
+import type { RoomContent } from "./room-results.ts";
 
-/** As in `Reading`, of one room. */
+/** A room told whole. */
 export type InitialRoom = {
-  /** undefined: no events were asked for. */
-  readonly timeline: ReadTimeline | undefined;
-  readonly state: readonly StateRow[];
-  readonly members: readonly MemberRow[];
-  /** Members that the timeline needs. */
-  readonly lazy: readonly MemberRow[];
+  /** One object as long as the room is told so. */
+  readonly content: RoomContent;
+  /** Whose member events are in it because the timeline needs them. */
+  readonly lazy: readonly UserId[];
 };
 
 type Kept = InitialRoom & {
@@ -29,7 +25,7 @@ type Kept = InitialRoom & {
 };
 
 /** Characters of all kept texts together. */
-const MAX_SIZE = 64 * 1024 * 1024;
+const MAX_SIZE = 128 * 1024 * 1024;
 /** Beside its event's text, a row takes about so much. */
 const ROW_SIZE = 400;
 /** How long the transaction id of an own event may still be learned, ms. */
@@ -47,14 +43,14 @@ export class InitialRoomsCache {
 
   keep(context: SlidingContext, job: RoomJob, room: InitialRoom): void {
     if (!isKeepable(job)) return;
-    const own = room.timeline?.events.filter((row) => row.sender === context.userId) ?? [];
+    const own = room.content.timeline?.events.filter((row) => row.sender === context.userId) ?? [];
     if (own.some((row) => row.age_ts !== null && context.now - row.age_ts < SENDING_MS)) return;
     this.#rooms.set(keyOf(context, job), { ...room, changedOrd: job.choice.room.changedOrd, device: own.length > 0 ? context.device : null });
   }
 }
 
 /** Of rooms that were left retention deletes, and of subscribed ones history is fetched: both without a change of the room. */
-function isKeepable({ kind, choice }: RoomJob): boolean {
+export function isKeepable({ kind, choice }: RoomJob): boolean {
   return kind === "initial" && choice.room.membership === "join" && !choice.subscribed;
 }
 
@@ -62,7 +58,8 @@ function keyOf({ account, ignored }: SlidingContext, { roomId, matcher, choice }
   return `${account} ${roomId} ${choice.config.timelineLimit} ${ignored.join(" ")} ${matcher.key}`;
 }
 
-function sizeOf({ timeline, state, members, lazy }: InitialRoom, key: string): number {
-  const rows = [...(timeline?.events ?? []), ...state, ...members, ...lazy];
-  return rows.reduce((sum, row) => sum + ROW_SIZE + row.body.length + (row.unsigned?.length ?? 0), key.length);
+/** Events twice: whoever writes answers keeps the content as text too. */
+function sizeOf({ content }: Kept, key: string): number {
+  const rows = [...(content.timeline?.events ?? []), ...content.requiredState];
+  return rows.reduce((sum, row) => sum + ROW_SIZE + 2 * (row.body.length + (row.unsigned?.length ?? 0)), key.length);
 }

@@ -18,14 +18,13 @@ export async function lazyMembers(context: SlidingContext, jobs: readonly RoomJo
   const fetched = Map.groupBy(
     await readMembers(
       context,
-      plans.flatMap((plan) => (reading.kept.has(plan.roomId) ? [] : plan.wanted)),
+      plans.flatMap((plan) => plan.wanted),
     ),
     (row) => row.room_id,
   );
   return new Map(
     plans.map(({ roomId, before, changes, wanted }) => {
-      const found = reading.kept.get(roomId)?.lazy ?? fetched.get(roomId) ?? [];
-      const rows = [...changes, ...(wanted.length > 0 ? found : [])];
+      const rows = [...changes, ...(wanted.length > 0 ? (fetched.get(roomId) ?? []) : [])];
       return [roomId, { rows, users: [...new Set([...before, ...rows.map((row) => row.user_id)])].slice(-MAX_LAZY) }];
     }),
   );

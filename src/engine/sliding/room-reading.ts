@@ -12,7 +12,6 @@ import { readTimelines, type Timeline } from "../../store/timeline.ts";
 import { needKey, type Need } from "../../streams/stream.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
 import type { SlidingContext } from "./context.ts";
-import type { InitialRoom } from "./initial-rooms.ts";
 import type { RoomJob } from "./room-jobs.ts";
 
 /** Oldest first. */
@@ -36,20 +35,12 @@ export type Reading = {
   readonly members: ReadonlyMap<RoomId, readonly MemberRow[]>;
   /** Members that changed after `told`. */
   readonly membersChanged: ReadonlyMap<RoomId, readonly MemberRow[]>;
-  /** Initial rooms that were read before and did not change since: their members that the timeline needs are known as well. */
-  readonly kept: ReadonlyMap<RoomId, InitialRoom>;
   readonly needs: readonly Need[];
 };
 
 export async function readRooms(context: SlidingContext, jobs: readonly RoomJob[], stubs: boolean): Promise<Reading> {
-  const { tx, account, to, initialRooms } = context;
-  const kept = new Map(
-    jobs.flatMap((job) => {
-      const room = initialRooms.get(context, job);
-      return room ? [[job.roomId, room] as const] : [];
-    }),
-  );
-  const full = jobs.filter((job) => job.kind !== "stripped" && !kept.has(job.roomId));
+  const { tx, account, to } = context;
+  const full = jobs.filter((job) => job.kind !== "stripped");
   const deltas = full.filter((job) => job.kind === "delta" && job.changed);
   const spans = deltas.map((job) => ({ roomId: job.roomId, from: job.told, to }));
   const [stripped, timelines, factsBefore, state, changed, ended, members, changedMembers] = await Promise.all([
@@ -72,23 +63,15 @@ export async function readRooms(context: SlidingContext, jobs: readonly RoomJob[
   const { timelines: extended, needs } = await withOlder(context, full, timelines);
   return {
     stripped,
-    timelines: new Map([...(await withTransactions(context, extended)), ...keptParts(kept, (room) => room.timeline)]),
+    timelines: await withTransactions(context, extended),
     factsBefore,
-    state: new Map([...byRoom(state), ...keptParts(kept, (room) => room.state)]),
+    state: byRoom(state),
     changed: byRoom(changed),
     ended: byRoom(ended),
-    members: new Map([...byRoom(members), ...keptParts(kept, (room) => room.members)]),
+    members: byRoom(members),
     membersChanged: byRoom(changedMembers),
-    kept,
     needs,
   };
-}
-
-function keptParts<Part>(kept: ReadonlyMap<RoomId, InitialRoom>, part: (room: InitialRoom) => Part | undefined): [RoomId, Part][] {
-  return [...kept].flatMap(([roomId, room]) => {
-    const of = part(room);
-    return of === undefined ? [] : [[roomId, of]];
-  });
 }
 
 /** Member events of some users, as they are now. */

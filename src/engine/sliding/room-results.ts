@@ -1,43 +1,44 @@
 /** Rooms as an answer tells them, in no dialect yet (MSC4186, "RoomResult"). */
 
-import { type EventRow, rowTextInRoom } from "../../store/event-row.ts";
+import type { EventRow } from "../../store/event-row.ts";
 import type { Hero, Membership, RoomFacts } from "../../store/room-facts.ts";
 import type { StateRow } from "../../store/state.ts";
 import type { Need } from "../../streams/stream.ts";
-import type { RoomId, UserId } from "../../wire/ids.ts";
+import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
 import { LIVE, type StateDraft, STRIPPED } from "./connection-state.ts";
 import type { SlidingContext } from "./context.ts";
+import { isKeepable } from "./initial-rooms.ts";
 import { type LazyMembers, lazyMembers } from "./lazy-members.ts";
 import type { Dialect } from "./request.ts";
 import { matcherOf, remembered } from "./required-state.ts";
 import type { RoomJob } from "./room-jobs.ts";
 import { type Reading, readRooms, type ReadTimeline } from "./room-reading.ts";
 
-/** What may be absent did not change, or of an initial room is not there; null: it is there no more. Texts are JSON. */
 export type RoomResult = {
   readonly roomId: RoomId;
-  readonly membership: Membership;
+  readonly content: RoomContent;
+  /** Other answers may have the very same content: worth keeping what it is written as. */
+  readonly shared: boolean;
   readonly lists: readonly string[];
+  /** Absent where the content has no timeline. `live`: its last so many events came after the request's position. */
+  readonly place?: { readonly prevBatch: string; readonly live: number };
+};
+
+/** What may be absent did not change, or of an initial room is not there; null: it is there no more. */
+export type RoomContent = {
+  readonly membership: Membership;
   readonly everJoined: boolean;
   readonly initial: boolean;
   readonly expanded: boolean;
   readonly bumpStamp?: number;
   /** There is a bump stamp and nothing else: told, but nothing to end a wait for. */
   readonly quiet?: true;
-  /** A list of stripped events: there is nothing else then. */
+  /** A list of stripped events, as JSON: there is nothing else then. */
   readonly stripped?: string;
-  readonly requiredState: readonly string[];
+  readonly requiredState: readonly EventRow[];
   readonly stubs: readonly StateStub[];
-  /** Absent where no events were asked for. */
-  readonly timeline?: {
-    readonly events: readonly string[];
-    readonly limited: boolean;
-    readonly prevBatch: string;
-    /** The last so many came after the request's position. */
-    readonly live: number;
-  };
-  /** Ids of the timeline's events, for receipts. */
-  readonly eventIds: readonly string[];
+  /** Absent where no events were asked for. `prevBatch` null: it stands behind all of them. */
+  readonly timeline?: ReadTimeline;
 } & RoomFields;
 
 export type StateStub = { readonly type: string; readonly state_key: string };
@@ -63,28 +64,54 @@ export async function roomResults(
   jobs: readonly RoomJob[],
   draft: StateDraft,
 ): Promise<{ readonly rooms: RoomResult[]; readonly needs: readonly Need[] }> {
-  if (jobs.length === 0) return { rooms: [], needs: [] };
-  const reading = await readRooms(context, jobs, dialect.stubs);
-  if (reading.needs.length > 0) return { rooms: [], needs: reading.needs };
-  const lazy = await lazyMembers(context, jobs, reading);
+  const kept = new Map(
+    jobs.flatMap((job) => {
+      const room = context.initialRooms.get(context, job);
+      return room ? [[job.roomId, room] as const] : [];
+    }),
+  );
+  const others = kept.size === jobs.length ? [] : jobs.filter((job) => !kept.has(job.roomId));
+  const read = others.length > 0 ? await readAll(context, dialect, others) : null;
+  if (read && read.reading.needs.length > 0) return { rooms: [], needs: read.reading.needs };
   const rooms: RoomResult[] = [];
   for (const job of jobs) {
-    const members = lazy.get(job.roomId);
-    const result = members ? fullResult(context, dialect, job, reading, members) : strippedResult(job, reading);
-    if (result) rooms.push(result);
-    if (members && !reading.kept.has(job.roomId)) keep(context, job, reading, members);
-    note(job, reading, members, draft);
+    const known = kept.get(job.roomId);
+    const lazy = read?.lazy.get(job.roomId);
+    const content = known ? known.content : read && contentOf(context, dialect, job, read.reading, lazy);
+    if (content) rooms.push(resultOf(context, job, content));
+    if (known) noteWhole(job, known.lazy, draft);
+    else if (read) {
+      note(job, read.reading, lazy, draft);
+      if (content && lazy) context.initialRooms.keep(context, job, { content, lazy: lazy.users });
+    }
   }
   return { rooms, needs: [] };
 }
 
-function keep(context: SlidingContext, job: RoomJob, reading: Reading, lazy: LazyMembers): void {
-  const { roomId } = job;
-  const [state, members] = [reading.state.get(roomId) ?? [], reading.members.get(roomId) ?? []];
-  context.initialRooms.keep(context, job, { timeline: reading.timelines.get(roomId), state, members, lazy: lazy.rows });
+async function readAll(context: SlidingContext, dialect: Dialect, jobs: readonly RoomJob[]) {
+  const reading = await readRooms(context, jobs, dialect.stubs);
+  const lazy = reading.needs.length > 0 ? new Map<RoomId, LazyMembers>() : await lazyMembers(context, jobs, reading);
+  return { reading, lazy };
 }
 
-function strippedResult(job: RoomJob, reading: Reading): RoomResult {
+function resultOf(context: SlidingContext, job: RoomJob, content: RoomContent): RoomResult {
+  const { roomId, choice } = job;
+  const { timeline } = content;
+  return {
+    roomId,
+    content,
+    shared: isKeepable(job),
+    lists: choice.lists,
+    ...(timeline && { place: { prevBatch: timeline.prevBatch ?? context.upstreamSince, live: liveOf(context, job, timeline.events) } }),
+  };
+}
+
+/** null: nothing of it is new. */
+function contentOf(context: SlidingContext, dialect: Dialect, job: RoomJob, reading: Reading, lazy: LazyMembers | undefined): RoomContent | null {
+  return lazy ? fullContent(context, dialect, job, reading, lazy) : strippedContent(job, reading);
+}
+
+function strippedContent(job: RoomJob, reading: Reading): RoomContent {
   const body = reading.stripped.get(job.roomId);
   const events = body === undefined ? [] : ((JSON.parse(body) as { events?: unknown }).events ?? []);
   return {
@@ -95,43 +122,32 @@ function strippedResult(job: RoomJob, reading: Reading): RoomResult {
     stripped: JSON.stringify(events),
     requiredState: [],
     stubs: [],
-    eventIds: [],
   };
 }
 
-/** null: nothing of it is new. */
-function fullResult(context: SlidingContext, dialect: Dialect, job: RoomJob, reading: Reading, lazy: LazyMembers): RoomResult | null {
+function fullContent(context: SlidingContext, dialect: Dialect, job: RoomJob, reading: Reading, lazy: LazyMembers): RoomContent | null {
   const { roomId } = job;
   const { room, config } = job.choice;
-  const timeline = reading.timelines.get(roomId);
-  const events = timeline?.events ?? [];
-  const limited = timeline?.limited ?? false;
+  const timeline = reading.timelines.get(roomId) ?? NO_EVENTS;
   const state = stateRows(context, job, reading, lazy);
   const stubs = stubsOf(job, reading);
   const fields = job.kind === "initial" ? initialFields(room.facts) : changedFields(dialect, job, reading);
   const bumped = room.bumpOrd > job.told;
-  const quiet = job.kind === "delta" && fields === null && events.length + state.length + stubs.length === 0 && !limited && !hasJustLeft(job);
+  const told = timeline.events.length + state.length + stubs.length;
+  const quiet = job.kind === "delta" && fields === null && told === 0 && !timeline.limited && !hasJustLeft(job);
   if (quiet && !bumped) return null;
-  const texts = (rows: readonly EventRow[]) => rows.map((row) => rowTextInRoom(row, context.device, context.now));
   return {
     ...common(job),
-    ...(room.membership === "join" ? fields : withoutCounts(fields)),
-    ...(dialect.counts && room.membership === "join" && { counts: countsOf(room.facts) }),
-    ...((job.kind === "initial" || limited || bumped) && { bumpStamp: room.bumpOrd }),
+    ...(room.membership === "join" ? { ...fields, counts: countsOf(room.facts) } : withoutCounts(fields)),
+    ...((job.kind === "initial" || timeline.limited || bumped) && { bumpStamp: room.bumpOrd }),
     ...(quiet && { quiet }),
-    requiredState: [...texts(state), ...ownMembership(context, job, reading)],
+    requiredState: [...state, ...ownMembership(context, job, reading)],
     stubs,
-    ...(config.timelineLimit > 0 && {
-      timeline: {
-        events: texts(events),
-        limited,
-        prevBatch: timeline?.prevBatch ?? context.upstreamSince,
-        live: liveOf(context, job, events),
-      },
-    }),
-    eventIds: events.map((row) => row.event_id),
+    ...(config.timelineLimit > 0 && { timeline }),
   };
 }
+
+const NO_EVENTS: ReadTimeline = { events: [], limited: false, prevBatch: null };
 
 /** Of what is asked for, and of members that were loaded lazily. */
 function stubsOf({ roomId, matcher, record }: RoomJob, reading: Reading): StateStub[] {
@@ -153,12 +169,9 @@ function liveOf(context: SlidingContext, { choice, kind }: RoomJob, events: Read
   return fresh.length - Math.max(0, joined);
 }
 
-function common({ choice, kind, expanded, roomId }: RoomJob) {
-  const { room, lists } = choice;
+function common({ choice: { room }, kind, expanded }: RoomJob) {
   return {
-    roomId,
     membership: room.membership,
-    lists,
     everJoined: room.everJoined,
     initial: kind === "initial",
     expanded: kind === "delta" && expanded,
@@ -235,14 +248,15 @@ function hasJustLeft({ choice, kind, told }: RoomJob): boolean {
  * A client takes a room for joined unless it is told the own member event that says otherwise, whenever it is told anything of it.
  * Where the homeserver did not tell how the user left, an event in its place: with an id that no homeserver gives.
  */
-function ownMembership(context: SlidingContext, job: RoomJob, reading: Reading): string[] {
-  const { membership, membershipOrd } = job.choice.room;
+function ownMembership(context: SlidingContext, { choice, roomId }: RoomJob, reading: Reading): EventRow[] {
+  const { membership, membershipOrd } = choice.room;
   if (membership === "join") return [];
   const me = context.userId;
-  const row = reading.members.get(job.roomId)?.find((member) => member.user_id === me && member.membership === membership);
-  if (row) return [rowTextInRoom(row, context.device, context.now)];
-  const event_id = `$syncv3-${membership}-${membershipOrd}`;
-  return [JSON.stringify({ type: MEMBER, state_key: me, sender: me, event_id, origin_server_ts: context.now, content: { membership } })];
+  const row = reading.members.get(roomId)?.find((member) => member.user_id === me && member.membership === membership);
+  if (row) return [row];
+  const event_id = `$syncv3-${membership}-${membershipOrd}` as EventId;
+  const body = JSON.stringify({ type: MEMBER, state_key: me, sender: me, event_id, origin_server_ts: context.now, content: { membership } });
+  return [{ room_id: roomId, event_id, type: MEMBER, state_key: me, sender: me, body, unsigned: null, age_ts: null }];
 }
 
 /** The connection has been told. */
@@ -261,6 +275,12 @@ function note(job: RoomJob, reading: Reading, lazy: LazyMembers | undefined, dra
     .filter(({ type, key }) => !matcher.matches(type, key));
   const config = kind === "initial" ? matcher.state : remembered(job.known, matcher.state, missed, limited);
   return draft.put(roomId, { told, limit, config: draft.config(config), lazy: lazy?.users ?? [] });
+}
+
+/** The connection has been told all of a room. */
+function noteWhole({ roomId, choice, matcher }: RoomJob, lazy: readonly UserId[], draft: StateDraft): void {
+  const told = { ...draft.room(roomId).told, events: LIVE };
+  draft.put(roomId, { told, limit: choice.config.timelineLimit, config: draft.config(matcher.state), lazy });
 }
 
 const compareText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);

@@ -99,6 +99,7 @@ const EMPTY_ANSWER: SlidingAnswer = {
   accountData: { global: [], rooms: new Map() },
   receipts: new Map(),
   typing: new Map(),
+  now: 0,
 };
 
 /** Rooms in all remembered states together. A record takes about 200 bytes. */

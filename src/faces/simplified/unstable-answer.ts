@@ -2,23 +2,28 @@
 
 import type { SlidingAnswer } from "../../engine/sliding/evaluate.ts";
 import type { SlidingExtensions } from "../../engine/sliding/request.ts";
-import type { RoomResult } from "../../engine/sliding/room-results.ts";
+import type { RoomContent } from "../../engine/sliding/room-results.ts";
 import type { SlidingReply } from "../../engine/sliding/sliding-engine.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
 import { type Member, object, record } from "./json-text.ts";
+import { answerBytes, type EventWriter, type KeptRooms, timelineMembers, timelinePlace } from "./room-text.ts";
 import { sealSince } from "./to-device-since.ts";
 import type { UnstableRequest } from "./unstable-request.ts";
 
-/** As JSON text. Each extension that was asked for has its section. */
-export function unstableAnswer({ pos, answer }: SlidingReply, { body, txnId }: UnstableRequest, device: DeviceNo): string {
-  return object([
+/** As JSON. Each extension that was asked for has its section. */
+export function unstableAnswer({ pos, answer }: SlidingReply, { body, txnId }: UnstableRequest, device: DeviceNo): Buffer {
+  const head = object([
     ["pos", JSON.stringify(pos)],
     txnId !== null && ["txn_id", JSON.stringify(txnId)],
     answer.lists.size > 0 && ["lists", listsText(answer)],
-    ["rooms", object(answer.rooms.map((room) => [room.roomId, roomText(room, body.sticky !== null)]))],
     ["extensions", extensionsText(answer, body.extensions, device)],
   ]);
+  const isJsSdk = body.sticky !== null;
+  const members = (content: RoomContent, event: EventWriter) => roomMembers(content, isJsSdk, event);
+  return answerBytes(head, answer, device, { members, tail: timelinePlace, kept: isJsSdk ? keptForJsSdk : kept });
 }
+
+const [kept, keptForJsSdk]: [KeptRooms, KeptRooms] = [new WeakMap(), new WeakMap()];
 
 function listsText({ lists }: SlidingAnswer): string {
   const ops = (windows: Iterable<{ readonly range: readonly [number, number]; readonly rooms: readonly string[] }>) =>
@@ -30,10 +35,9 @@ function listsText({ lists }: SlidingAnswer): string {
  * `isJsSdk`: matrix-js-sdk takes the older events of an expanded timeline for new ones, and what it has already for more of them, unless the
  * timeline is limited as well.
  */
-function roomText(room: RoomResult, isJsSdk: boolean): string {
-  const { counts } = room;
-  const timeline = room.timeline && { ...room.timeline, limited: room.timeline.limited || (isJsSdk && room.expanded) };
-  return object([
+function roomMembers(room: RoomContent, isJsSdk: boolean, event: EventWriter): (Member | false | undefined)[] {
+  const { counts, timeline } = room;
+  return [
     room.initial && ["initial", "true"],
     typeof room.name === "string" && ["name", JSON.stringify(room.name)],
     room.avatar !== undefined && ["avatar", JSON.stringify(room.avatar)],
@@ -45,19 +49,9 @@ function roomText(room: RoomResult, isJsSdk: boolean): string {
     counts && ["notification_count", String(counts.notifications)],
     counts && ["highlight_count", String(counts.highlights)],
     room.stripped !== undefined && ["invite_state", room.stripped],
-    room.requiredState.length > 0 && ["required_state", `[${room.requiredState.join(",")}]`],
+    room.requiredState.length > 0 && ["required_state", `[${room.requiredState.map(event).join(",")}]`],
     room.expanded && ["unstable_expanded_timeline", "true"],
-    ...timelineMembers(timeline),
-  ]);
-}
-
-/** The same in both dialects. */
-export function timelineMembers(timeline: RoomResult["timeline"]): (Member | false | undefined)[] {
-  return [
-    timeline && timeline.events.length > 0 && ["timeline", `[${timeline.events.join(",")}]`],
-    timeline && ["limited", String(timeline.limited)],
-    timeline && ["prev_batch", JSON.stringify(timeline.prevBatch)],
-    timeline && ["num_live", String(timeline.live)],
+    ...timelineMembers(timeline, timeline && (timeline.limited || (isJsSdk && room.expanded)), event),
   ];
 }
 

@@ -1,57 +1,64 @@
 /** An answer of `/v4/sync` (MSC4186 as merged). */
 
 import type { SlidingAnswer } from "../../engine/sliding/evaluate.ts";
-import type { RoomResult } from "../../engine/sliding/room-results.ts";
+import type { RoomContent, RoomResult } from "../../engine/sliding/room-results.ts";
 import type { SlidingReply } from "../../engine/sliding/sliding-engine.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
-import { object, record } from "./json-text.ts";
-import { accountDataText, e2eeText, timelineMembers, toDeviceText } from "./unstable-answer.ts";
+import { type Member, object, record } from "./json-text.ts";
+import { answerBytes, type EventWriter, type KeptRooms, timelineMembers, timelinePlace } from "./room-text.ts";
+import { accountDataText, e2eeText, toDeviceText } from "./unstable-answer.ts";
 import type { ExtensionNames } from "./v4-request.ts";
 
-/** As JSON text. `names`: by enabled extension the name that it was asked with. */
-export function v4Answer({ pos, answer }: SlidingReply, names: ExtensionNames, device: DeviceNo): string {
-  return object([
+/** As JSON. `names`: by enabled extension the name that it was asked with. */
+export function v4Answer({ pos, answer }: SlidingReply, names: ExtensionNames, device: DeviceNo): Buffer {
+  const head = object([
     ["pos", JSON.stringify(pos)],
     answer.lists.size > 0 && ["lists", object([...answer.lists].map(([name, { count }]) => [name, `{"count":${count}}`]))],
-    ["rooms", object(answer.rooms.map((room) => [room.roomId, roomText(room)]))],
     ["extensions", extensionsText(answer, names, device)],
   ]);
+  return answerBytes(head, answer, device, { members: roomMembers, tail, kept });
 }
 
-function roomText(room: RoomResult): string {
-  return object([
+const kept: KeptRooms = new WeakMap();
+
+function roomMembers(room: RoomContent, event: EventWriter): (Member | false | undefined)[] {
+  return [
     ["membership", JSON.stringify(room.membership)],
-    room.lists.length > 0 && ["lists", JSON.stringify(room.lists)],
     room.bumpStamp !== undefined && ["bump_stamp", String(room.bumpStamp)],
-    ...(isStripped(room) ? [["stripped_state", strippedText(room)] as const] : joinedMembers(room)),
-  ]);
+    ...(isStripped(room) ? [["stripped_state", strippedText(room)] as const] : joinedMembers(room, event)),
+  ];
+}
+
+function tail(room: RoomResult): (Member | false | undefined)[] {
+  return [room.lists.length > 0 && ["lists", JSON.stringify(room.lists)], ...(isStripped(room.content) ? [] : timelinePlace(room))];
 }
 
 /** Of a room that the user has never been in there is stripped state alone, also where the invite was rejected. */
-function isStripped(room: RoomResult): boolean {
+function isStripped(room: RoomContent): boolean {
   return room.stripped !== undefined || (!room.everJoined && room.membership !== "join");
 }
 
-function strippedText(room: RoomResult): string {
+function strippedText(room: RoomContent): string {
   if (room.stripped !== undefined) return room.stripped;
-  const events = room.requiredState.map((text) => JSON.parse(text) as Record<string, unknown>);
+  const events = room.requiredState.map((row) => JSON.parse(row.body) as Record<string, unknown>);
   return JSON.stringify(events.map(({ type, state_key, sender, content }) => ({ type, state_key, sender, content })));
 }
 
-function joinedMembers(room: RoomResult) {
+function joinedMembers(room: RoomContent, event: EventWriter): (Member | false | undefined)[] {
+  const { timeline } = room;
   const stubs = room.stubs.map((stub) => JSON.stringify(stub));
-  const state = [...room.requiredState, ...stubs];
+  const state = [...room.requiredState.map(event), ...stubs];
   return [
-    room.initial && (["initial", "true"] as const),
-    room.name !== undefined && (["name", JSON.stringify(room.name)] as const),
-    room.avatar !== undefined && (["avatar", JSON.stringify(room.avatar)] as const),
-    room.heroes !== undefined && room.heroes.length > 0 && (["heroes", JSON.stringify(room.heroes)] as const),
-    room.isDm !== undefined && (room.isDm || !room.initial) && (["is_dm", String(room.isDm)] as const),
-    room.joinedCount !== undefined && (["joined_count", String(room.joinedCount)] as const),
-    room.invitedCount !== undefined && (["invited_count", String(room.invitedCount)] as const),
-    state.length > 0 && (["required_state", `[${state.join(",")}]`] as const),
-    room.expanded && (["expanded_timeline", "true"] as const),
-    ...timelineMembers(room.timeline),
+    room.initial && ["initial", "true"],
+    room.name !== undefined && ["name", JSON.stringify(room.name)],
+    room.avatar !== undefined && ["avatar", JSON.stringify(room.avatar)],
+    room.heroes !== undefined && room.heroes.length > 0 && ["heroes", JSON.stringify(room.heroes)],
+    room.isDm !== undefined && (room.isDm || !room.initial) && ["is_dm", String(room.isDm)],
+    room.joinedCount !== undefined && ["joined_count", String(room.joinedCount)],
+    room.invitedCount !== undefined && ["invited_count", String(room.invitedCount)],
+    state.length > 0 && ["required_state", `[${state.join(",")}]`],
+    room.expanded && ["expanded_timeline", "true"],
+    ...timelineMembers(timeline, timeline?.limited, event),
   ];
 }
 

@@ -6,7 +6,8 @@ import { receiptContents } from "../../../streams/receipts.ts";
 import type { RoomId } from "../../../wire/ids.ts";
 import type { SlidingContext } from "../context.ts";
 import type { Scope } from "../request.ts";
-import type { RoomResult } from "../room-results.ts";
+import type { AccountView } from "../account-view.ts";
+import type { RoomContent, RoomResult } from "../room-results.ts";
 import { type ChosenRoom, inScope } from "../select.ts";
 import type { Scoped } from "./scoped.ts";
 
@@ -21,9 +22,13 @@ export function readChangedReceipts({ tx, account, userId, to }: SlidingContext,
   return readReceiptsOf(tx, account, userId, later, to);
 }
 
+/** Receipts on what a room's content shows, and the user's own, as long as no receipt of the room changes (`ord`). null: there are none. */
+const shownReceipts = new WeakMap<RoomContent, { readonly ord: number; readonly text: string | null }>();
+
 /** @param changed of readChangedReceipts. @param results the rooms of the answer. */
 export async function tellReceipts(
   { tx, account, userId }: SlidingContext,
+  view: AccountView,
   scope: Scope | undefined,
   chosen: readonly ChosenRoom[],
   { first }: Scoped,
@@ -32,11 +37,26 @@ export async function tellReceipts(
 ): Promise<ReceiptsResult> {
   if (!scope) return new Map();
   const scoped = new Set(chosen.filter((choice) => inScope(scope, choice)).map(({ room }) => room.roomId));
-  const shown = results.filter((result) => (result.initial || result.expanded) && scoped.has(result.roomId));
+  const shown = results.filter(({ content, roomId }) => (content.initial || content.expanded) && scoped.has(roomId));
   const told = new Set(shown.map((result) => result.roomId));
   const late = first.filter((roomId) => !told.has(roomId));
+  const changing = new Set(changed.map((row) => row.room_id));
+  const ordOf = (roomId: RoomId) => view.receipts.get(roomId) ?? view.receiptsSince;
+  const known = (result: RoomResult) => {
+    const memo = result.shared && !changing.has(result.roomId) ? shownReceipts.get(result.content) : undefined;
+    return memo?.ord === ordOf(result.roomId) ? memo : undefined;
+  };
+  const unknown = shown.filter((result) => !known(result));
   const recent = await newestEvents(tx, account, late, RECENT);
-  const events = [...shown.flatMap((result) => result.eventIds), ...recent];
-  const whole = await readReceiptsOn(tx, account, userId, [...told, ...late], events);
-  return receiptContents([...whole, ...changed]);
+  const events = [...unknown.flatMap(({ content }) => (content.timeline?.events ?? []).map((row) => row.event_id)), ...recent];
+  const whole = await readReceiptsOn(tx, account, userId, [...unknown.map((result) => result.roomId), ...late], events);
+  const contents = receiptContents([...whole, ...changed]);
+  for (const result of shown) {
+    const memo = known(result);
+    if (memo?.text) contents.set(result.roomId, memo.text);
+    else if (!memo && result.shared && !changing.has(result.roomId)) {
+      shownReceipts.set(result.content, { ord: ordOf(result.roomId), text: contents.get(result.roomId) ?? null });
+    }
+  }
+  return contents;
 }
