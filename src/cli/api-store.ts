@@ -1,5 +1,6 @@
 /** What the API asks of the store, bound to a database: the API itself knows no SQL. */
 
+import { Gathered } from "../base/gathered.ts";
 import type { SecretBox } from "../base/secret-box.ts";
 import type { FindDevice, Forgetting, PassQueue, SentEventStore, TokenStore } from "../api/ports.ts";
 import type { Sql } from "../store/db.ts";
@@ -8,16 +9,17 @@ import { deleteAccount, deleteDevice, findDevice, pollState } from "../store/dev
 import { findDevices, forgetRoom } from "../store/forget.ts";
 import { isWaiting, passAnswer, startPass } from "../store/passed-answers.ts";
 import { insertSentEvent } from "../store/sent-events.ts";
-import { findToken, markDead, markVerified, registerToken, sealToken } from "../store/tokens.ts";
+import { findTokens, markDead, markVerified, registerToken, sealToken } from "../store/tokens.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 
 /** Messages that one passed v2 answer holds at most; the rest comes with the next, at once. */
 const PASS_LIMIT = 1000;
 
 export function tokenStore(sql: Sql, box: SecretBox): TokenStore {
+  const finds = new Gathered((hashes: readonly Buffer[]) => findTokens(sql, hashes), { lanes: 2 });
   return {
     async find(hash) {
-      const row = await findToken(sql, hash);
+      const row = await finds.ask(hash);
       if (!row) return null;
       const { account, device, userId, deviceId } = row;
       const dead = row.deadAt && { at: row.deadAt.getTime(), softLogout: row.softLogout };

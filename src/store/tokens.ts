@@ -40,12 +40,20 @@ function contextOf(tokenHash: Buffer): string {
 
 /** What is known of the token with that hash, dead or alive; null: never seen. */
 export async function findToken(db: Db, tokenHash: Buffer): Promise<TokenRow | null> {
+  const [row] = await findTokens(db, [tokenHash]);
+  return row ?? null;
+}
+
+/** One for each hash. */
+export async function findTokens(db: Db, tokenHashes: readonly Buffer[]): Promise<(TokenRow | null)[]> {
   const rows = await db<TokenRow[]>`
     select t.token_hash as "tokenHash", t.ciphertext, t.account, t.device, a.user_id as "userId", d.device_id as "deviceId",
            t.verified_at as "verifiedAt", t.dead_at as "deadAt", t.soft_logout as "softLogout"
     from tokens t join devices d using (device) join accounts a on a.account = t.account
-    where t.token_hash = ${tokenHash}`;
-  return rows[0] ?? null;
+    where t.token_hash = any(array(select decode(hash, 'hex') from unnest(${tokenHashes.map((hash) => hash.toString("hex"))}::text[]) as hash))`;
+  if (tokenHashes.length === 1) return [rows[0] ?? null];
+  const found = new Map(rows.map((row) => [row.tokenHash.toString("base64"), row]));
+  return tokenHashes.map((hash) => found.get(hash.toString("base64")) ?? null);
 }
 
 /**

@@ -49,6 +49,8 @@ export class WorldRoom {
   everJoined = false;
   /** The server has what was told of it while the user was in. */
   hasHistory = false;
+  /** What was known of it was deleted once. */
+  wasPurged = false;
   /** Which response the membership came with. */
   movedAt = 0;
   /** Greater: more recent. */
@@ -125,6 +127,8 @@ export class SlidingWorld {
       if (!ids.includes(room.id)) continue;
       this.#purged.set(room, room.movedAt);
       room.hasHistory = false;
+      room.wasPurged = true;
+      room.accountData.clear();
     }
   }
 
