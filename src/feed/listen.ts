@@ -1,10 +1,11 @@
 /**
- * Wake-ups across processes: NOTIFY to the others, directly to our own listeners.
+ * Wake-ups across processes: NOTIFY to the others, directly to our own listeners. Processes tell each other that they are there.
  * Ids only, one a batch. A wake-up is a hint: what is lost while a connection is down is made up for by waking everybody here
  * once it is back.
  */
 
 import { randomUUID } from "node:crypto";
+import { performance } from "node:perf_hooks";
 import { Gathered } from "../base/gathered.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Sql } from "../store/db.ts";
@@ -15,8 +16,14 @@ const CHANNEL = "syncv3";
 /** A payload may have up to 8000 bytes: above that the rooms are left out, and anything may have changed. */
 const MAX_PAYLOAD = 7000;
 
+/** So often a process says that it is there, and after so long without a word it is taken for gone, ms. */
+const HERE_MS = 20_000;
+const GONE_MS = 70_000;
+
+/** `h`: only says that the sender is there; "?": and asks who else is. */
 type Payload = {
   readonly from: string;
+  readonly h?: "!" | "?";
   readonly a: number;
   readonly d?: number | undefined;
   readonly k?: readonly WakeKind[] | undefined;
@@ -33,6 +40,9 @@ export class PostgresFeed implements Feed {
   readonly #logger: Logger;
   /** Many wake-ups are one statement. Nothing is lost with one that a crash of the database takes back: it is not waited for. */
   readonly #notices = new Gathered((payloads: readonly string[]) => this.#notify(payloads));
+  /** When each other process was last heard of, ms of the monotonic clock. */
+  readonly #others = new Map<string, number>();
+  #saying: NodeJS.Timeout | null = null;
   #closed = false;
   #unlisten: (() => Promise<void>) | null = null;
 
@@ -47,11 +57,14 @@ export class PostgresFeed implements Feed {
     const again = () => this.#hub.wakeAll();
     const listening = await this.#sql.listen(CHANNEL, (payload) => this.#receive(payload), again);
     this.#unlisten = () => listening.unlisten();
+    await this.#say("?");
+    this.#saying = setInterval(() => void this.#say("!").catch(() => undefined), HERE_MS).unref();
   }
 
   publish(wake: Wake): void {
     this.#hub.publish(wake);
-    if (this.#closed) return;
+    // A newer request ends an older one: where there is nobody else, no other process has that one.
+    if (this.#closed || (wake.type !== "news" && this.#isAlone())) return;
     this.#notices.ask(this.#payload(wake)).catch((error: unknown) => {
       // Others find out at their own next look: the data is stored.
       this.#logger.warn({ reason: error instanceof Error ? error.message : String(error) }, "A wake-up could not be sent");
@@ -64,7 +77,21 @@ export class PostgresFeed implements Feed {
 
   async close(): Promise<void> {
     this.#closed = true;
+    if (this.#saying) clearInterval(this.#saying);
     await this.#unlisten?.();
+  }
+
+  #isAlone(): boolean {
+    const now = performance.now();
+    for (const [other, heardAt] of this.#others) {
+      if (now - heardAt < GONE_MS) return false;
+      this.#others.delete(other);
+    }
+    return true;
+  }
+
+  async #say(word: "!" | "?"): Promise<void> {
+    await this.#notices.ask(JSON.stringify({ from: this.#self, h: word, a: 0 } satisfies Payload));
   }
 
   async #notify(payloads: readonly string[]): Promise<readonly undefined[]> {
@@ -91,6 +118,9 @@ export class PostgresFeed implements Feed {
       return;
     }
     if (payload.from === this.#self) return;
+    this.#others.set(payload.from, performance.now());
+    if (payload.h === "?") void this.#say("!").catch(() => undefined);
+    if (payload.h !== undefined) return;
     const account = payload.a as AccountNo;
     if (payload.c !== undefined) {
       const device = payload.d as DeviceNo;

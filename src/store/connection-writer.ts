@@ -78,13 +78,14 @@ export class ConnectionWriter {
         insert into sessions (account, device, kind, conn_id, position, state)
         select account, device, 'connection', conn_id, position, 1 from asked order by device, conn_id
         on conflict (device, conn_id) where kind = 'connection' do update
-          set state = sessions.state + 1, position = excluded.position, used_at = now()
-        returning session, device, conn_id, state, xmax = 0 as fresh),
-      cleaned as (delete from connection_states c using begun b where c.session = b.session and c.state < b.state),
+          set state = 1, position = excluded.position, used_at = now()
+        returning session, device, conn_id, xmax = 0 as fresh),
+      cleaned as (delete from connection_states c using begun b where c.session = b.session and c.state <> 1),
       written as (
         insert into connection_states (session, state, mark, body)
-        select b.session, b.state, ${mark}, a.body from begun b join asked a using (device, conn_id))
-      select session, state, ${mark}::integer as mark, device, conn_id, fresh from begun`,
+        select b.session, 1, ${mark}, a.body from begun b join asked a using (device, conn_id)
+        on conflict (session, state) do update set mark = excluded.mark, base = null, body = excluded.body)
+      select session, 1 as state, ${mark}::integer as mark, device, conn_id, fresh from begun`,
     );
     const added = [...new Set(rows.filter((row) => row.fresh).map((row) => row.device))];
     const ended = Map.groupBy(added.length > 0 ? await this.#makeRoom(added) : [], (row) => row.device);

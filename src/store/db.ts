@@ -37,7 +37,7 @@ export function connect(options: DbOptions, max = 10): Sql {
     max,
     types,
     onnotice: () => {},
-    connection: { application_name: "syncv3", ...connection },
+    connection: { application_name: "syncv3", plan_cache_mode: "force_generic_plan", ...connection },
   });
 }
 
