@@ -1,6 +1,6 @@
 /** What is done with the server's secret: access tokens at rest, their look-up keys, and signatures of sync tokens. */
 
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHmac, createSecretKey, hkdfSync, type KeyObject, randomBytes } from "node:crypto";
 
 /** First byte of a sealed box, so that another algorithm can be told apart one day. */
 const VERSION = 1;
@@ -14,9 +14,9 @@ export class SealError extends Error {
 
 /** One secret, one key derived from it for each use (HKDF-SHA-256), so that no two uses can be played against each other. */
 export class SecretBox {
-  readonly #sealKey: Buffer;
-  readonly #hashKey: Buffer;
-  readonly #signKey: Buffer;
+  readonly #sealKey: KeyObject;
+  readonly #hashKey: KeyObject;
+  readonly #signKey: KeyObject;
 
   /** @throws RangeError for an empty secret. */
   constructor(secret: string) {
@@ -63,6 +63,7 @@ export class SecretBox {
   }
 }
 
-function derive(secret: string, use: string): Buffer {
-  return Buffer.from(hkdfSync("sha256", secret, "", use, 32));
+/** A key object: made ready once, where bytes would be each time. */
+function derive(secret: string, use: string): KeyObject {
+  return createSecretKey(Buffer.from(hkdfSync("sha256", secret, "", use, 32)));
 }

@@ -55,7 +55,7 @@ export function isKeepable({ kind, choice }: RoomJob): boolean {
 }
 
 function keyOf({ account, ignored }: SlidingContext, { roomId, matcher, choice }: RoomJob): string {
-  return `${account} ${roomId} ${choice.config.timelineLimit} ${ignored.join(" ")} ${matcher.key}`;
+  return `${account} ${roomId} ${choice.config.timelineLimit} ${matcher.id} ${ignored.join(" ")}`;
 }
 
 /** Events twice: whoever writes answers keeps the content as text too. */

@@ -44,6 +44,8 @@ export type StateMatcher = {
   readonly state: RequiredState;
   /** Equal configs have equal keys. */
   readonly key: string;
+  /** Another matcher, also one of an equal config, has another one: short enough to be a part of other keys. */
+  readonly id: number;
   /** Whether an event of that type and key is asked for by name or wildcard; lazy members are not. */
   matches(type: string, key: string): boolean;
   /** For reading: matches no less than `matches`, members left out. */
@@ -55,12 +57,21 @@ export type StateMatcher = {
 };
 
 const matchers = new LRUCache<string, StateMatcher>({ max: 2000 });
+/** As clients write them, again and again in the same order. */
+const written = new LRUCache<string, StateMatcher>({ max: 2000 });
 /** A request has one config for many rooms, and a connection's rooms share theirs: its key is made once. */
 const known = new WeakMap<RequiredState, StateMatcher>();
 
 export function matcherOf(state: RequiredState): StateMatcher {
   let matcher = known.get(state);
-  if (!matcher) known.set(state, (matcher = made(state)));
+  if (!matcher) known.set(state, (matcher = found(state)));
+  return matcher;
+}
+
+function found(state: RequiredState): StateMatcher {
+  const text = JSON.stringify(state);
+  let matcher = written.get(text);
+  if (!matcher) written.set(text, (matcher = made(state)));
   return matcher;
 }
 
@@ -115,6 +126,9 @@ function fits(pattern: Pattern, type: string, key: string): boolean {
   return (pattern.type === undefined || pattern.type === type) && (pattern.key === undefined || pattern.key === key);
 }
 
+let lastId = 0;
+const nextId = (): number => (lastId += 1);
+
 function compile(state: RequiredState, key: string): StateMatcher {
   const { atoms } = state;
   const members = atoms.filter(reachesMembers);
@@ -126,6 +140,7 @@ function compile(state: RequiredState, key: string): StateMatcher {
   return {
     state,
     key,
+    id: nextId(),
     matches: (type, stateKey) => atoms.some((atom) => matchesAtom(atom, type, stateKey)),
     selector: pairs.some(([type, stateKey]) => type === "*" && stateKey === "*") ? "all" : pairs,
     memberKeys: members.flatMap((atom) => atom.key ?? []).filter(isStorable),

@@ -4,10 +4,14 @@
 export type Member = readonly [key: string, text: string];
 
 /** An object of the members that are there. */
-export function object(members: readonly (Member | false | null | undefined)[]): string {
-  return `{${members.flatMap((member) => (member ? [`${JSON.stringify(member[0])}:${member[1]}`] : [])).join(",")}}`;
+export function object(members: Iterable<Member | false | null | undefined>): string {
+  let text = "{";
+  for (const member of members) if (member) text += `${text.length > 1 ? "," : ""}${JSON.stringify(member[0])}:${member[1]}`;
+  return `${text}}`;
 }
 
 export function record<Value>(map: ReadonlyMap<string, Value>, text: (value: Value) => string): string {
-  return object([...map].map(([key, value]) => [key, text(value)]));
+  let all = "{";
+  for (const [key, value] of map) all += `${all.length > 1 ? "," : ""}${JSON.stringify(key)}:${text(value)}`;
+  return `${all}}`;
 }
