@@ -59,7 +59,7 @@ export class Authenticator {
     const isGood = stored && !stored.dead && (this.#age(stored.verifiedAt) <= PROOF_MS || this.#troubled.has(key));
     const proven = isGood ? stored : await this.#coalesce(key, () => this.#prove(token, tokenHash, key, stored));
     const { account, device, userId, deviceId } = proven;
-    return { account, device, userId, deviceId, token, tokenHash };
+    return { account, device, userId, deviceId, token, tokenHash, head: (isGood && stored.head) || null };
   }
 
   /** The owner of a token, or null where nobody says so now. Writes nothing, and does not ask again about a token that we keep. */

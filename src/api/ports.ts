@@ -1,5 +1,6 @@
 /** What the API asks of the rest of the program, as functions: it knows neither SQL nor the homeserver's client. */
 
+import type { Auth } from "../faces/route.ts";
 import type { AccountNo, DeviceNo, RoomId, UserId } from "../wire/ids.ts";
 
 /** One device of an account. */
@@ -13,6 +14,8 @@ export type StoredToken = DeviceRef & {
   readonly verifiedAt: number;
   /** Set where the homeserver has said that it does not know the token. */
   readonly dead: { readonly at: number; readonly softLogout: boolean } | null;
+  /** See Auth. */
+  readonly head?: Auth["head"];
 };
 
 /** `token` is sealed by the store. Account and device are made where they are new; a dead token becomes live again. */

@@ -21,9 +21,9 @@ export function tokenStore(sql: Sql, box: SecretBox): TokenStore {
     async find(hash) {
       const row = await finds.ask(hash);
       if (!row) return null;
-      const { account, device, userId, deviceId } = row;
+      const { account, device, userId, deviceId, head } = row;
       const dead = row.deadAt && { at: row.deadAt.getTime(), softLogout: row.softLogout };
-      return { account, device, userId, deviceId, verifiedAt: row.verifiedAt.getTime(), dead };
+      return { account, device, userId, deviceId, verifiedAt: row.verifiedAt.getTime(), dead, head };
     },
     register: ({ token, userId, deviceId }) => registerToken(sql, { ...sealToken(box, token), userId, deviceId }),
     proven: (hash) => markVerified(sql, [{ tokenHash: hash, agoMs: 0 }]),

@@ -1,6 +1,7 @@
 /** What a face needs of the HTTP server to be a set of its routes. */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { ConnectionHead } from "../store/connections.ts";
 import type { AccountNo, DeviceNo, UserId } from "../wire/ids.ts";
 
 /** Who a request comes from, proven by its access token (D2). */
@@ -13,6 +14,8 @@ export type Auth = {
   readonly token: string;
   /** HMAC-SHA-256 of it: the key of `tokens`. */
   readonly tokenHash: Buffer;
+  /** How far account and device were as the token was looked up for this request; null: it was not. */
+  readonly head: ConnectionHead | null;
 };
 
 export type RouteContext = {

@@ -32,7 +32,8 @@ export type StateRef = { readonly session: SessionNo; readonly state: number; re
 /** `at`: null where the connection is still to be made. */
 export type HeadAsk = { readonly device: DeviceNo; readonly at: StateRef | null };
 
-type StoredHead = {
+/** headColumns, and `idle` where a connection is asked about. */
+export type StoredHead = {
   user_id: UserId;
   position: Position;
   complete: boolean;
@@ -46,15 +47,13 @@ type StoredHead = {
   fallback_keys: string | null;
   acked: number | null;
   ack_ago: number | null;
-  idle: number | null;
+  idle?: number | null;
 };
 
 /** One for each ask. null: the device has no such connection or state (any more). */
 export async function readConnectionHeads(db: Db, asks: readonly HeadAsk[]): Promise<(ConnectionHead | null)[]> {
   const rows = await db<(StoredHead & { n: number })[]>`
-    select r.n::integer, a.user_id, a.position, a.complete, a.ignored, a.since, a.forgotten, d.seq, d.since is not null as polled,
-      d.one_time_keys, d.fallback_keys, (select max(t.seq) from to_device t where t.device = d.device) as queued,
-      q.acked, (extract(epoch from clock_timestamp() - q.used_at) * 1000)::float8 as ack_ago,
+    select r.n::integer, ${headColumns(db)},
       (extract(epoch from clock_timestamp() - s.used_at) * 1000)::float8 as idle
     from unnest(
       ${asks.map((ask) => ask.device)}::bigint[], ${asks.map((ask) => ask.at?.session ?? -1)}::bigint[],
@@ -71,7 +70,14 @@ export async function readConnectionHeads(db: Db, asks: readonly HeadAsk[]): Pro
   return heads;
 }
 
-function headOf(row: StoredHead): ConnectionHead {
+/** Of a query that has accounts as `a`, devices as `d` and the device's `sliding` session, where there is one, as `q`. */
+export function headColumns(db: Db) {
+  return db`a.user_id, a.position, a.complete, a.ignored, a.since, a.forgotten, d.seq, d.since is not null as polled,
+    d.one_time_keys, d.fallback_keys, (select max(m.seq) from to_device m where m.device = d.device) as queued,
+    q.acked, (extract(epoch from clock_timestamp() - q.used_at) * 1000)::float8 as ack_ago`;
+}
+
+export function headOf(row: StoredHead): ConnectionHead {
   return {
     userId: row.user_id,
     position: row.position,

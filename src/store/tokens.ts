@@ -5,6 +5,7 @@
 
 import type { SecretBox } from "../base/secret-box.ts";
 import type { AccountNo, DeviceNo, UserId } from "../wire/ids.ts";
+import { type ConnectionHead, headColumns, headOf, type StoredHead } from "./connections.ts";
 import { type Db, type Sql, writeTx } from "./db.ts";
 
 /** What stands in the table for an access token: `tokenHash` 32 bytes, `ciphertext` a box bound to that hash. */
@@ -21,6 +22,8 @@ export type TokenRow = SealedToken & {
   readonly deadAt: Date | null;
   /** With `deadAt`: what the homeserver said with it. */
   readonly softLogout: boolean;
+  /** How far account and device are, of no connection. */
+  readonly head: ConnectionHead;
 };
 
 /** How an access token is kept. */
@@ -46,14 +49,21 @@ export async function findToken(db: Db, tokenHash: Buffer): Promise<TokenRow | n
 
 /** One for each hash. */
 export async function findTokens(db: Db, tokenHashes: readonly Buffer[]): Promise<(TokenRow | null)[]> {
-  const rows = await db<TokenRow[]>`
-    select t.token_hash as "tokenHash", t.ciphertext, t.account, t.device, a.user_id as "userId", d.device_id as "deviceId",
-           t.verified_at as "verifiedAt", t.dead_at as "deadAt", t.soft_logout as "softLogout"
-    from tokens t join devices d using (device) join accounts a on a.account = t.account
+  const rows = await db<(Omit<TokenRow, "userId" | "head"> & StoredHead)[]>`
+    select t.token_hash as "tokenHash", t.ciphertext, t.account, t.device, d.device_id as "deviceId",
+      t.verified_at as "verifiedAt", t.dead_at as "deadAt", t.soft_logout as "softLogout", ${headColumns(db)}
+    from tokens t
+    join devices d using (device)
+    join accounts a on a.account = t.account
+    left join sessions q on q.device = d.device and q.kind = 'sliding'
     where t.token_hash = any(array(select decode(hash, 'hex') from unnest(${tokenHashes.map((hash) => hash.toString("hex"))}::text[]) as hash))`;
-  if (tokenHashes.length === 1) return [rows[0] ?? null];
   const found = new Map(rows.map((row) => [row.tokenHash.toString("base64"), row]));
-  return tokenHashes.map((hash) => found.get(hash.toString("base64")) ?? null);
+  return tokenHashes.map((hash) => {
+    const row = found.get(hash.toString("base64"));
+    if (!row) return null;
+    const { tokenHash, ciphertext, account, device, deviceId, verifiedAt, deadAt, softLogout } = row;
+    return { tokenHash, ciphertext, account, device, userId: row.user_id, deviceId, verifiedAt, deadAt, softLogout, head: headOf(row) };
+  });
 }
 
 /**

@@ -76,6 +76,8 @@ export type SlidingRequest = {
   readonly account: AccountNo;
   readonly device: DeviceNo;
   readonly tokenHash: Buffer;
+  /** Where account and device stood, not long after the request came; null: not known. */
+  readonly head: ConnectionHead | null;
   /** "" where the client names none. */
   readonly connId: string;
   readonly pos: string | null;
@@ -192,8 +194,9 @@ export class SlidingEngine {
       // A first request begins a connection, in place of that of a newer one: not after that one came.
       if (isDue && isFirst && waiter.pending === "superseded") return superseded();
       if (isDue) return await this.#answer(request, opened, outcome);
-      // The token may have died before we listened.
+      // The token may have died before we listened, and a request's own head is from before.
       if (looks === 0) await assertTokenLives(request.tokenHash);
+      if (looks === 0 && isFirst) continue;
       const wake = await waiter.next(until - now());
       if (wake === "superseded") return superseded();
       if (wake === "gone") await assertTokenLives(request.tokenHash);
@@ -204,7 +207,8 @@ export class SlidingEngine {
   async #accept(request: SlidingRequest, { session, state, mark }: Place): Promise<ConnectionHead> {
     const { sql, options } = this.#deps;
     const { device } = request;
-    const head = await this.#heads.ask({ device, at: session === null ? null : { session, state, mark } });
+    const at = session === null ? null : { session, state, mark };
+    const head = (at === null && request.head) || (await this.#heads.ask({ device, at }));
     if (!head) throw unknownPos();
     const { toDevice } = request.body.extensions;
     const { acknowledged } = head;

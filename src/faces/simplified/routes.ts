@@ -52,8 +52,8 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
   };
 }
 
-function who({ account, device, tokenHash }: Auth) {
-  return { account, device, tokenHash };
+function who({ account, device, tokenHash, head }: Auth) {
+  return { account, device, tokenHash, head };
 }
 
 /** Clients take a 5xx of a sync for being offline: trouble of the homeserver is "come again" instead. */
