@@ -4,15 +4,13 @@
  */
 
 import { fork } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { runCommand } from "../test/support/command.ts";
 import { startFakeHomeserver, v2 } from "../test/support/fake-homeserver.ts";
 import type { LoadOrder, LoadReport } from "./load-generator.ts";
 import { cpuMs, processTree } from "./processes.ts";
 import { scriptedAccount } from "./scripted-account.ts";
+import { withServer } from "./servers.ts";
 import { ELEMENT_X, EXTENSIONS, PATH } from "./sliding.ts";
 import { percentile } from "./stats.ts";
 
@@ -29,33 +27,24 @@ const { values, positionals } = parseArgs({
 const homeserver = await startFakeHomeserver();
 const token = homeserver.login("@bench:bench");
 homeserver.queueSync(token, v2(scriptedAccount("@bench:bench", Number(values.rooms)).first));
-const directory = await mkdtemp(join(tmpdir(), "syncv3-bench-"));
-const command = runCommand(["-server", homeserver.url, "-data", directory, "-port", "127.0.0.1:0", "-loglevel", "warn", ...positionals], process.env as Record<string, string>);
-try {
-  const url = (await command.line(/^ *listening +http/)).trim().split(/ +/)[1] ?? "";
+await withServer(homeserver.url, positionals, async (url, pid) => {
   const path = `${PATH}?timeout=0`;
   const body = (client: number) =>
     JSON.stringify({ conn_id: `load-${client}`, lists: { all_rooms: { ...ELEMENT_X, ranges: [[0, Number(values.window) - 1]] } }, extensions: EXTENSIONS });
   const ask = (seconds: number, clients: number) => load({ url, path, token, seconds, bodies: Array.from({ length: clients }, (_, i) => body(i)) });
   await ask(2, 1);
   for (const clients of values.clients.split(",").map(Number)) {
-    const processes = await processTree(command.pid);
-    const before = await cpuMs(processes);
+    const before = await cpuMs(await processTree(pid));
     const report = await ask(Number(values.seconds), clients);
-    const after = await cpuMs(await processTree(command.pid));
+    const after = await cpuMs(await processTree(pid));
     const per = (ms: number) => (ms / report.latencies.length).toFixed(2);
     process.stdout.write(
       `${clients} clients: ${report.perSecond.toFixed(0)}/s, p50 ${percentile(report.latencies, 50).toFixed(2)} ms, p99 ${percentile(report.latencies, 99).toFixed(2)} ms, ${report.bytes} bytes; ` +
         `CPU each: load generator ${per(report.cpuMs)} ms, server ${per(after.server - before.server)} ms, database ${per(after.database - before.database)} ms\n`,
     );
   }
-} finally {
-  command.signal("SIGTERM");
-  const { stderr } = await command.ended;
-  process.stderr.write(stderr);
-  await rm(directory, { recursive: true, force: true });
-  await homeserver.stop();
-}
+});
+await homeserver.stop();
 
 function load(order: LoadOrder): Promise<LoadReport> {
   return new Promise((resolve, reject) => {

@@ -212,6 +212,7 @@ export class FakeHomeserver {
     const reply = await this.#answer(request, route);
     if (gone.signal.aborted) return;
     request.status = reply.status ?? 200;
+    outgoing.once("finish", () => (request.sentAt = performance.now()));
     send(outgoing, request, reply);
     this.#notify();
   }

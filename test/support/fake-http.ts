@@ -19,6 +19,8 @@ export type FakeRequest = {
   readonly signal: AbortSignal;
   /** What was answered; undefined while it waits. */
   status?: number;
+  /** When its last byte was handed to the network, ms of performance.now(). */
+  sentAt?: number;
 };
 
 /** An answer: `body` as JSON, or as it is where it is a string or Buffer. */

@@ -1,0 +1,53 @@
+/**
+ * `node bench/scripted-wake-ups.ts [--rooms N] [--times N]`: from the homeserver's v2 answer leaving it to the answer of the waiting poll
+ * arriving. The scripted homeserver and the client are one process, so that one clock tells both.
+ */
+
+import { setTimeout as delay } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { ev, startFakeHomeserver, v2 } from "../test/support/fake-homeserver.ts";
+import { scriptedAccount } from "./scripted-account.ts";
+import { withServer } from "./servers.ts";
+import { ELEMENT_X, EXTENSIONS, PATH } from "./sliding.ts";
+import { percentile } from "./stats.ts";
+
+const { values } = parseArgs({ options: { rooms: { type: "string", default: "100" }, times: { type: "string", default: "300" } } });
+const times = Number(values.times);
+/** A poll has to be waiting before an event is sent, ms. */
+const SETTLE_MS = 20;
+
+const homeserver = await startFakeHomeserver();
+const { rooms, first } = scriptedAccount("@bench:bench", Number(values.rooms));
+const token = homeserver.login("@bench:bench");
+homeserver.queueSync(token, v2(first));
+const figures: number[] = [];
+await withServer(homeserver.url, [], async (url) => {
+  const ask = async (pos?: string): Promise<{ pos: string; text: string; at: number }> => {
+    const body = { conn_id: "wake", lists: { all_rooms: { ...ELEMENT_X, ranges: [[0, 99]] } }, extensions: EXTENSIONS };
+    const query = pos === undefined ? "timeout=0" : `timeout=20000&pos=${encodeURIComponent(pos)}`;
+    const response = await fetch(`${url}${PATH}?${query}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    const text = await response.text();
+    const at = performance.now();
+    if (!response.ok) throw new Error(`${response.status}: ${text}`);
+    return { pos: (JSON.parse(text) as { pos: string }).pos, text, at };
+  };
+  let { pos } = await ask();
+  for (let i = 0; i < times; i += 1) {
+    const event = ev.message("@puppet1:bench", `wake ${i}.`);
+    const waiting = ask(pos);
+    await delay(SETTLE_MS);
+    await homeserver.waitForPoll(token);
+    homeserver.queueSync(token, v2({ join: { [rooms[i % rooms.length] ?? ""]: { timeline: [event] } } }));
+    let answer = await waiting;
+    const sent = homeserver.polls(token).findLast((poll) => poll.sentAt !== undefined)?.sentAt ?? Number.NaN;
+    while (!answer.text.includes(event.event_id)) answer = await ask(answer.pos);
+    ({ pos } = answer);
+    figures.push(answer.at - sent);
+  }
+});
+await homeserver.stop();
+process.stdout.write(`wake-up: p50 ${percentile(figures, 50).toFixed(2)} ms, p99 ${percentile(figures, 99).toFixed(2)} ms (${figures.length})\n`);
