@@ -27,6 +27,12 @@ export type DbOptions = {
 };
 
 /**
+ * Each statement looks up few rows by keys: its plan is the same whatever the values are, and to make one anew, or to compile it, takes
+ * longer than to carry it out. A pooler that does not know these is to be told to ignore them: all works without.
+ */
+const SETTINGS = { plan_cache_mode: "force_generic_plan", jit: "off" };
+
+/**
  * A pool of at most `max` connections; nothing is sent before the first query.
  * Statement results: bigint as number, timestamptz as Date, bytea as Buffer.
  */
@@ -37,7 +43,7 @@ export function connect(options: DbOptions, max = 10): Sql {
     max,
     types,
     onnotice: () => {},
-    connection: { application_name: "syncv3", plan_cache_mode: "force_generic_plan", ...connection },
+    connection: { application_name: "syncv3", ...SETTINGS, ...connection },
   });
 }
 

@@ -88,23 +88,28 @@ export type RoomSpan = { readonly roomId: RoomId; readonly from: number };
 /** `room_id`: "" of global data. `body`: the event as received. */
 export type DataRow = { readonly room_id: RoomId | ""; readonly type: string; readonly body: string; readonly ord: number };
 
-/** Account data, global and of rooms, that changed after `after`. */
-export async function readAccountDataAfter(db: Db, account: AccountNo, after: number): Promise<DataRow[]> {
-  return db<DataRow[]>`select room_id, type, body, ord from account_data where account = ${account} and ord > ${after}`;
-}
-
 /** `users`: a JSON list. */
 export type TypingRow = { readonly room_id: RoomId; readonly users: string; readonly ord: number };
 
-/** Typing sets that changed after `after`. */
-export async function readTypingAfter(db: Db, account: AccountNo, after: number): Promise<TypingRow[]> {
-  return db<TypingRow[]>`select room_id, users, ord from typing where account = ${account} and ord > ${after}`;
-}
+/** What changed of an account, besides what standings tell. `receipts`: the rooms, and when the last one changed there. */
+export type PartChanges = {
+  readonly data: readonly DataRow[];
+  readonly typing: readonly TypingRow[];
+  readonly receipts: readonly { readonly room_id: RoomId; readonly ord: number }[];
+};
 
-/** The rooms with receipts that changed after `after`, and when the last one did. */
-export async function roomsWithReceiptsAfter(db: Db, account: AccountNo, after: number): Promise<{ room_id: RoomId; ord: number }[]> {
-  return db<{ room_id: RoomId; ord: number }[]>`
-    select room_id, max(ord) as ord from receipts where account = ${account} and ord > ${after} group by room_id`;
+/** What changed after `after`, of receipts after `receiptsAfter`. One statement: there are few rows, and each statement costs. */
+export async function readPartChanges(db: Db, account: AccountNo, after: number, receiptsAfter: number): Promise<PartChanges> {
+  const rows = await db<{ part: "data" | "typing" | "receipts"; room_id: RoomId | ""; type: string; body: string; ord: number }[]>`
+    select 'data' as part, room_id, type, body, ord from account_data where account = ${account} and ord > ${after}
+    union all select 'typing', room_id, '', users, ord from typing where account = ${account} and ord > ${after}
+    union all select 'receipts', room_id, '', '', max(ord) from receipts where account = ${account} and ord > ${receiptsAfter} group by room_id`;
+  const of = (part: string) => rows.filter((row) => row.part === part);
+  return {
+    data: of("data").map(({ room_id, type, body, ord }) => ({ room_id, type, body, ord })),
+    typing: of("typing").map(({ room_id, body, ord }) => ({ room_id: room_id as RoomId, users: body, ord })),
+    receipts: of("receipts").map(({ room_id, ord }) => ({ room_id: room_id as RoomId, ord })),
+  };
 }
 
 /** As readReceipts. */

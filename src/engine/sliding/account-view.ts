@@ -7,7 +7,7 @@
 import { LRUCache } from "lru-cache";
 import { type AccountRoom, readAccountRooms } from "../../store/account-rooms.ts";
 import type { Tx } from "../../store/db.ts";
-import { type DataRow, readAccountDataAfter, readTypingAfter, roomsWithReceiptsAfter, type TypingRow } from "../../store/ephemeral.ts";
+import { type DataRow, type PartChanges, readPartChanges, type TypingRow } from "../../store/ephemeral.ts";
 import type { AccountNo, Position, RoomId } from "../../wire/ids.ts";
 
 export type AccountView = {
@@ -30,12 +30,7 @@ export type ChangedRooms = Readonly<Record<"typing" | "receipts" | "accountData"
 export type ViewHead = { readonly position: Position; readonly forgotten: number };
 
 type Version = AccountView & { readonly forgotten: number };
-type Parts = {
-  readonly rooms: readonly AccountRoom[];
-  readonly data: readonly DataRow[];
-  readonly typing: readonly TypingRow[];
-  readonly receipts: readonly { readonly room_id: RoomId; readonly ord: number }[];
-};
+type Parts = PartChanges & { readonly rooms: readonly AccountRoom[] };
 
 /** Rooms of all accounts together. A room takes about a kilobyte, and so much account data is counted as one. */
 const MAX_ROOMS = 200_000;
@@ -92,13 +87,11 @@ export function changedAfter(view: AccountView, from: number): ChangedRooms | nu
 
 /** `receiptsAfter`: null where nothing is asked of receipts. */
 async function readParts(tx: Tx, account: AccountNo, after: Position | 0, receiptsAfter: number | null): Promise<Parts> {
-  const [rooms, data, typing, receipts] = await Promise.all([
+  const [rooms, parts] = await Promise.all([
     readAccountRooms(tx, account, after),
-    readAccountDataAfter(tx, account, after),
-    readTypingAfter(tx, account, after),
-    receiptsAfter === null ? [] : roomsWithReceiptsAfter(tx, account, receiptsAfter),
+    readPartChanges(tx, account, after, receiptsAfter ?? Number.MAX_SAFE_INTEGER),
   ]);
-  return { rooms, data, typing, receipts };
+  return { rooms, ...parts };
 }
 
 type Merged = Pick<AccountView, "byId" | "sorted" | "data" | "typing" | "receipts">;
