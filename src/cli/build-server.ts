@@ -16,7 +16,7 @@ import { slidingRoutes } from "../faces/simplified/routes.ts";
 import { sessionsRoute } from "../faces/v3/sessions-route.ts";
 import { syncRoute } from "../faces/v3/sync-route.ts";
 import { PostgresFeed } from "../feed/listen.ts";
-import type { DbOptions, Sql } from "../store/db.ts";
+import { connect, type DbOptions, type Sql } from "../store/db.ts";
 import { checkReady } from "../store/ready.ts";
 import { findToken } from "../store/tokens.ts";
 import { HomeserverClient } from "../upstream/client.ts";
@@ -67,7 +67,8 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   const { sql, secretBox: box, logger, settings } = parts;
   const now = Date.now;
   const client = new HomeserverClient({ baseUrl: parts.homeserver.href, userAgent: `syncv3/${parts.version}` });
-  const feed = new PostgresFeed(sql, logger);
+  const feedSql = connect(parts.db, 1);
+  const feed = new PostgresFeed(feedSql, logger);
   const supervisor = new Supervisor({
     sql,
     client,
@@ -139,6 +140,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
       await http.close();
       await Promise.all([supervisor.stop(), fetcher.close(), retention.stop()]);
       await feed.close();
+      await feedSql.end();
     },
   };
 }

@@ -39,14 +39,17 @@ export class PostgresFeed implements Feed {
   readonly #sql: Sql;
   readonly #logger: Logger;
   /** Many wake-ups are one statement. Nothing is lost with one that a crash of the database takes back: it is not waited for. */
-  readonly #notices = new Gathered((payloads: readonly string[]) => this.#notify(payloads));
+  readonly #notices = new Gathered((payloads: readonly string[]) => this.#notify(payloads), { most: 1000 });
   /** When each other process was last heard of, ms of the monotonic clock. */
   readonly #others = new Map<string, number>();
   #saying: NodeJS.Timeout | null = null;
   #closed = false;
   #unlisten: (() => Promise<void>) | null = null;
 
-  /** @param sql connections that go straight to PostgreSQL, not through a transaction pooler: one is kept for LISTEN. */
+  /**
+   * @param sql connections that go straight to PostgreSQL, not through a transaction pooler: one is kept for LISTEN. Not those that requests
+   * and pollers wait for: a wake-up would wait with them.
+   */
   constructor(sql: Sql, logger: Logger) {
     this.#sql = sql;
     this.#logger = logger;
@@ -58,17 +61,14 @@ export class PostgresFeed implements Feed {
     const listening = await this.#sql.listen(CHANNEL, (payload) => this.#receive(payload), again);
     this.#unlisten = () => listening.unlisten();
     await this.#say("?");
-    this.#saying = setInterval(() => void this.#say("!").catch(() => undefined), HERE_MS).unref();
+    this.#saying = setInterval(() => void this.#say("!"), HERE_MS).unref();
   }
 
   publish(wake: Wake): void {
     this.#hub.publish(wake);
     // A newer request ends an older one: where there is nobody else, no other process has that one.
     if (this.#closed || (wake.type !== "news" && this.#isAlone())) return;
-    this.#notices.ask(this.#payload(wake)).catch((error: unknown) => {
-      // Others find out at their own next look: the data is stored.
-      this.#logger.warn({ reason: error instanceof Error ? error.message : String(error) }, "A wake-up could not be sent");
-    });
+    void this.#notices.ask(this.#payload(wake));
   }
 
   subscribe(account: AccountNo, listener: Listener): () => void {
@@ -78,6 +78,8 @@ export class PostgresFeed implements Feed {
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#saying) clearInterval(this.#saying);
+    // What was published before goes out: it is in front of this.
+    await this.#say("!");
     await this.#unlisten?.();
   }
 
@@ -95,8 +97,13 @@ export class PostgresFeed implements Feed {
   }
 
   async #notify(payloads: readonly string[]): Promise<readonly undefined[]> {
-    await this.#sql`
-      select pg_notify(${CHANNEL}, payload), set_config('synchronous_commit', 'off', true) from unnest(${[...payloads]}::text[]) as payload`;
+    try {
+      await this.#sql`
+        select pg_notify(${CHANNEL}, payload), set_config('synchronous_commit', 'off', true) from unnest(${[...payloads]}::text[]) as payload`;
+    } catch (error) {
+      // Others find out at their own next look: the data is stored.
+      this.#logger.warn({ reason: error instanceof Error ? error.message : String(error), wakeUps: payloads.length }, "Wake-ups could not be sent");
+    }
     return payloads.map(() => undefined);
   }
 
@@ -119,7 +126,7 @@ export class PostgresFeed implements Feed {
     }
     if (payload.from === this.#self) return;
     this.#others.set(payload.from, performance.now());
-    if (payload.h === "?") void this.#say("!").catch(() => undefined);
+    if (payload.h === "?") void this.#say("!");
     if (payload.h !== undefined) return;
     const account = payload.a as AccountNo;
     if (payload.c !== undefined) {
