@@ -29,7 +29,6 @@ import type { Need } from "../streams/stream.ts";
 import { unknownToken } from "../wire/errors.ts";
 import type { AccountNo } from "../wire/ids.ts";
 import { deviceFinder, forgetting, passQueue, sentEventStore, tokenStore } from "./api-store.ts";
-import { removeStaleSocket } from "./stale-socket.ts";
 
 /** What `/versions` says that this server has, whatever the homeserver has: what the faces conform to. */
 const VERSION_FEATURES: readonly string[] = [SIMPLIFIED_SYNC, "org.matrix.msc4508", "org.matrix.msc4538", "org.matrix.msc4543"];
@@ -131,7 +130,6 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
       await feed.start();
       supervisor.start();
       retention.start();
-      if ("path" in address) await removeStaleSocket(address.path);
       return http.listen(address);
     },
     async close() {

@@ -1,5 +1,6 @@
 /** The command's beginning and end: arguments, signals, the exit code, and errors in words. */
 
+import cluster from "node:cluster";
 import { readFileSync } from "node:fs";
 
 import { CommanderError } from "commander";
@@ -14,7 +15,8 @@ import { WrongVersion } from "./embedded-database.ts";
 import { DatabaseUnusable } from "./open-database.ts";
 import { NoPostgres } from "./postgres-program.ts";
 import { BadSecretFile } from "./secret.ts";
-import { serve } from "./serve.ts";
+import { serve, serveAsWorker } from "./serve.ts";
+import { receiveOrder, tellParent } from "./workers.ts";
 
 /** After this long a stop in good order has failed. */
 const STOP_LIMIT_MS = 9500;
@@ -31,6 +33,7 @@ const MENDABLE = [...WRONGLY_ASKED, BadServer, BadSecretFile, DatabaseUnusable, 
 export async function main(args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
   // A terminal or pipe that is gone must not end the server in the middle of something.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+  if (cluster.isWorker) return runWorker();
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
   const complain = (text: string): void => void process.stderr.write(`syncv3: ${text}\n`);
   const program = createProgram(version(), env, (settings) => runServe(settings, say));
@@ -49,6 +52,25 @@ export async function main(args: readonly string[], env: NodeJS.ProcessEnv = pro
 }
 
 async function runServe(settings: Settings, say: (line: string) => void): Promise<void> {
+  await untilStopped((signal) => serve({ settings, version: version(), logger: createLogger(settings.logLevel), say, signal }));
+}
+
+/** A process of `-workers`: it is told what to do by the one that started it. */
+async function runWorker(): Promise<number> {
+  try {
+    await untilStopped(async (signal) => {
+      const order = await receiveOrder();
+      await serveAsWorker(order, createLogger(order.settings.logLevel), signal);
+    });
+    return 0;
+  } catch (error) {
+    const { message, code, syscall } = error instanceof Error ? (error as NodeJS.ErrnoException) : { message: String(error) };
+    await tellParent({ syncv3: "failed", message, error: { ...(code !== undefined && { code }), ...(syscall !== undefined && { syscall }) } });
+    return 1;
+  }
+}
+
+async function untilStopped(run: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const stopping = new AbortController();
   const stop = (): void => {
     if (stopping.signal.aborted) return;
@@ -60,8 +82,7 @@ async function runServe(settings: Settings, say: (line: string) => void): Promis
   };
   for (const event of STOP_EVENTS) process.on(event, stop);
   try {
-    const logger = createLogger(settings.logLevel);
-    await serve({ settings, version: version(), logger, say, signal: stopping.signal });
+    await run(stopping.signal);
   } catch (error) {
     // Stopped while starting: what was under way gave up as it was asked to.
     if (!stopping.signal.aborted) throw error;
@@ -71,12 +92,13 @@ async function runServe(settings: Settings, say: (line: string) => void): Promis
 }
 
 function isListenError(error: Error): error is NodeJS.ErrnoException {
-  return "syscall" in error && error.syscall === "listen";
+  // Of workers the first process binds, and they listen.
+  return "syscall" in error && (error.syscall === "listen" || error.syscall === "bind");
 }
 
 function describe(error: Error): string {
   if (!isListenError(error)) return error.message;
-  return error.code === "EADDRINUSE" ? `${error.message.replace(/^listen /, "-port: ")}. Give another, e.g. -port :8009` : error.message;
+  return error.code === "EADDRINUSE" ? `${error.message.replace(/^(listen|bind) /, "-port: ")}. Give another, e.g. -port :8009` : error.message;
 }
 
 function version(): string {

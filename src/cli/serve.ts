@@ -4,9 +4,12 @@ import type { Logger } from "../base/logger.ts";
 import { SecretBox } from "../base/secret-box.ts";
 import type { Settings } from "../config/options.ts";
 import { resolveServer } from "../config/server-url.ts";
+import { connect, type Sql } from "../store/db.ts";
 import { buildServer } from "./build-server.ts";
 import { openDatabase } from "./open-database.ts";
 import { keptSecret } from "./secret.ts";
+import { removeStaleSocket } from "./stale-socket.ts";
+import { startWorkers, tellParent, type WorkerOrder } from "./workers.ts";
 
 export type ServeInput = {
   readonly settings: Settings;
@@ -28,13 +31,12 @@ export async function serve({ settings, version, logger, say, signal }: ServeInp
   const secret = await secretOf(settings, logger);
   const database = await openDatabase(settings, logger, say, signal);
   try {
-    const parts = { settings, homeserver, sql: database.sql, db: database.options, secretBox: new SecretBox(secret), version, logger };
-    const server = await buildServer(parts);
+    const server = await listen({ settings, homeserver: homeserver.href, db: database.options, secret, version }, database.sql, logger);
     try {
-      const url = await server.listen(settings.listen);
+      const { url } = server;
       say(`  homeserver  ${homeserver.href}`);
       say(`  database    ${database.description}`);
-      say(`  listening   ${url}`);
+      say(`  listening   ${url}${settings.workers > 1 ? ` (${settings.workers} processes)` : ""}`);
       say(`Give Matrix clients this address in place of the homeserver's, or ask it something with a user's access token:`);
       const target = "path" in settings.listen ? `--unix-socket ${url} http://localhost` : url;
       say(`  curl -X POST -H "Authorization: Bearer $TOKEN" -d '{}' ${target}/_matrix/client/v3/sync`);
@@ -46,6 +48,38 @@ export async function serve({ settings, version, logger, say, signal }: ServeInp
     }
   } finally {
     await database.close();
+  }
+}
+
+/** A server that listens: in this process, or in several. */
+type Listening = { readonly url: string; close(): Promise<void> };
+
+async function listen(order: WorkerOrder, sql: Sql, logger: Logger): Promise<Listening> {
+  const { settings } = order;
+  if ("path" in settings.listen) await removeStaleSocket(settings.listen.path);
+  return settings.workers > 1 ? startWorkers(order, settings.workers, logger) : listenHere(order, sql, logger);
+}
+
+async function listenHere({ settings, homeserver, db, secret, version }: WorkerOrder, sql: Sql, logger: Logger): Promise<Listening> {
+  const server = await buildServer({ settings, homeserver: new URL(homeserver), sql, db, secretBox: new SecretBox(secret), version, logger });
+  try {
+    return { url: await server.listen(settings.listen), close: () => server.close() };
+  } catch (error) {
+    await server.close();
+    throw error;
+  }
+}
+
+/** What a worker does until `signal` is aborted: everything but what its parent has done. */
+export async function serveAsWorker(order: WorkerOrder, logger: Logger, signal: AbortSignal): Promise<void> {
+  const sql = connect(order.db);
+  try {
+    const server = await listenHere(order, sql, logger);
+    await tellParent({ syncv3: "listening", url: server.url });
+    await aborted(signal);
+    await server.close();
+  } finally {
+    await sql.end({ timeout: 3 });
   }
 }
 

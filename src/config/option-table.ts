@@ -63,6 +63,13 @@ export const OPTION_TABLE = [
     help: "How long an unused session is kept: 90s, 30m, 12h, 7d",
   },
   {
+    flag: "workers",
+    variable: "SYNCV3_WORKERS",
+    value: "N",
+    fallback: "1",
+    help: "How many processes serve, 1 to 64: about as many as there are cores. Each takes up to 14 connections to the database",
+  },
+  {
     flag: "public-url",
     variable: "SYNCV3_PUBLIC_URL",
     value: "URL",

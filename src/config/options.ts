@@ -28,6 +28,8 @@ export type Settings = {
   /** Addresses and networks whose X-Forwarded-For is believed. */
   readonly trustedProxies: readonly string[];
   readonly sessionIdleMs: number;
+  /** Processes that serve. */
+  readonly workers: number;
   /** Where clients reach us: a base URL without a slash at its end. Undefined: nobody is told. */
   readonly publicUrl: string | undefined;
   /** `/_synapse/admin` is passed on too. */
@@ -127,6 +129,7 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
     logLevel: read("loglevel", (text) => (isLogLevel(text) ? text : undefined), `one of ${LOG_LEVELS.join(", ")}`),
     trustedProxies: get("trusted-proxies") === undefined ? [] : read("trusted-proxies", parseNetworks, "a list of addresses and networks"),
     sessionIdleMs: read("session-idle", parseDuration, "a time such as 90s, 30m, 12h or 7d"),
+    workers: read("workers", parseWorkers, "a number from 1 to 64"),
     publicUrl: publicUrl && parseBaseUrl(publicUrl.text, publicUrl.name).href.replace(/\/+$/, ""),
     passAdmin: readSwitch("pass-admin"),
     preferNative: readSwitch("prefer-native"),
@@ -137,6 +140,11 @@ function parseSwitch(text: string): boolean | undefined {
   const value = text.trim().toLowerCase();
   if (value === "1" || value === "true") return true;
   return value === "0" || value === "false" ? false : undefined;
+}
+
+function parseWorkers(text: string): number | undefined {
+  const count = /^\d{1,2}$/.test(text.trim()) ? Number(text) : 0;
+  return count >= 1 && count <= 64 ? count : undefined;
 }
 
 function parseNetworks(text: string): string[] | undefined {

@@ -9,6 +9,8 @@ export type RunningCommand = {
   readonly pid: number;
   /** Standard output so far. */
   output(): string;
+  /** Standard error so far: the log. */
+  log(): string;
   /** Fulfilled with the first output line that matches; rejected with everything it wrote if it ends before. */
   line(pattern: RegExp): Promise<string>;
   signal(name: NodeJS.Signals): void;
@@ -33,6 +35,7 @@ export function runCommand(args: readonly string[], env: Readonly<Record<string,
   return {
     pid: child.pid ?? 0,
     output: () => stdout,
+    log: () => stderr,
     line: (pattern) => lineOf(child, () => stdout, ended, pattern),
     signal: (name) => void child.kill(name),
     ended,
