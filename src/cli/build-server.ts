@@ -38,7 +38,7 @@ const SEND_PATIENCE_MS = 1000;
 
 /** What the server is built from. */
 export type ServerParts = {
-  readonly settings: Pick<Settings, "trustedProxies" | "sessionIdleMs"> & Partial<Pick<Settings, "publicUrl" | "passAdmin" | "preferNative">>;
+  readonly settings: Pick<Settings, "trustedProxies" | "sessionIdleMs"> & Partial<Pick<Settings, "publicUrl" | "passAdmin" | "preferNative" | "asyncConnections">>;
   /** The homeserver's base URL; it has answered. */
   readonly homeserver: URL;
   readonly sql: Sql;
@@ -95,11 +95,12 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   };
   const engine = new Engine({ ...engineDeps, options: { ...ENGINE_DEFAULTS, sessionIdleMs: settings.sessionIdleMs, ...parts.engine } });
   const sends = new Sends({ store: sentEventStore(sql), logger });
+  const connectionSql = settings.asyncConnections ? connect({ ...parts.db, connection: { ...parts.db.connection, synchronous_commit: "off" } }, 2) : sql;
   // Well before an unused session is taken for idle.
   const touchMs = Math.min(SLIDING_DEFAULTS.touchMs, settings.sessionIdleMs / 4);
   const sliding = new SlidingEngine({
     ...engineDeps,
-    connectionSql: sql,
+    connectionSql,
     sendsSettled: (device) => sends.settled(device, SEND_PATIENCE_MS),
     options: { ...SLIDING_DEFAULTS, touchMs, ...parts.sliding },
   });
@@ -139,6 +140,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
       await Promise.all([supervisor.stop(), fetcher.close(), retention.stop()]);
       await feed.close();
       await feedSql.end();
+      if (connectionSql !== sql) await connectionSql.end();
     },
   };
 }

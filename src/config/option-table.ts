@@ -70,6 +70,11 @@ export const OPTION_TABLE = [
     help: "How many processes serve, 1 to 64: about as many as there are cores. Each takes up to 14 connections to the database",
   },
   {
+    flag: "async-connections",
+    variable: "SYNCV3_ASYNC_CONNECTIONS",
+    help: "Do not wait for the disk as positions of sliding sync are written: after a crash of the database clients whose newest ones are lost begin anew. What the homeserver says is never written so",
+  },
+  {
     flag: "public-url",
     variable: "SYNCV3_PUBLIC_URL",
     value: "URL",

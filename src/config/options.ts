@@ -30,6 +30,8 @@ export type Settings = {
   readonly sessionIdleMs: number;
   /** Processes that serve. */
   readonly workers: number;
+  /** Commits of sliding sync's connections do not wait for the disk. */
+  readonly asyncConnections: boolean;
   /** Where clients reach us: a base URL without a slash at its end. Undefined: nobody is told. */
   readonly publicUrl: string | undefined;
   /** `/_synapse/admin` is passed on too. */
@@ -130,6 +132,7 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
     trustedProxies: get("trusted-proxies") === undefined ? [] : read("trusted-proxies", parseNetworks, "a list of addresses and networks"),
     sessionIdleMs: read("session-idle", parseDuration, "a time such as 90s, 30m, 12h or 7d"),
     workers: read("workers", parseWorkers, "a number from 1 to 64"),
+    asyncConnections: readSwitch("async-connections"),
     publicUrl: publicUrl && parseBaseUrl(publicUrl.text, publicUrl.name).href.replace(/\/+$/, ""),
     passAdmin: readSwitch("pass-admin"),
     preferNative: readSwitch("prefer-native"),
