@@ -15,8 +15,7 @@ export type LoadOrder = {
   readonly token: string;
   /** A body a connection, asked for again and again. */
   readonly bodies: readonly string[];
-  readonly seconds: number;
-};
+} & ({ readonly seconds: number } | { /** Answers of each connection. */ readonly times: number });
 
 export type LoadReport = {
   readonly perSecond: number;
@@ -79,7 +78,8 @@ class Client {
           const end = head.indexOf(HEAD_END);
           if (end < 0) return;
           const text = head.toString("latin1", 0, end);
-          if (!text.startsWith("HTTP/1.1 200")) return void socket.destroy(new Error(`the server answers ${text.split("\r\n", 1)[0]}: ${head.toString("utf8", end + 4)}`));
+          if (!text.startsWith("HTTP/1.1 200"))
+            return void socket.destroy(new Error(`the server answers ${text.split("\r\n", 1)[0]}: ${head.toString("utf8", end + 4)}`));
           const length = /\r\ncontent-length: *(\d+)/i.exec(text)?.[1];
           isChunked = length === undefined;
           body = head.subarray(end + HEAD_END.length);
@@ -112,7 +112,8 @@ async function load(order: LoadOrder): Promise<LoadReport> {
   );
   const started = performance.now();
   const cpu = process.cpuUsage();
-  await Promise.all(clients.map((client) => client.run(() => performance.now() - started > order.seconds * 1000)));
+  const isOver = () => ("times" in order ? latencies.length >= order.times * clients.length : performance.now() - started > order.seconds * 1000);
+  await Promise.all(clients.map((client) => client.run(isOver)));
   const { user, system } = process.cpuUsage(cpu);
   return { perSecond: (latencies.length / (performance.now() - started)) * 1000, latencies, bytes, cpuMs: (user + system) / 1000 };
 }

@@ -11,7 +11,9 @@ type Status = { readonly pid: number; readonly parent: number; readonly name: st
 
 /** The process and all that descend from it. */
 export async function processTree(root: number): Promise<Processes> {
-  const all = (await Promise.all((await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map((name) => statusOf(Number(name))))).flatMap((status) => status ?? []);
+  const all = (await Promise.all((await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map((name) => statusOf(Number(name))))).flatMap(
+    (status) => status ?? [],
+  );
   const server: number[] = [];
   const database: number[] = [];
   const add = (pid: number, inDatabase: boolean): void => {

@@ -29,7 +29,10 @@ export function scriptedAccount(userId: string, count: number, seed = 1): Script
   }
   const accountData: Json[] = [
     { type: "m.direct", content: direct },
-    { type: "m.push_rules", content: { global: { override: Array.from({ length: 15 }, (_, i) => ({ rule_id: `.m.rule.${i}`, enabled: true, actions: ["notify"] })) } } },
+    {
+      type: "m.push_rules",
+      content: { global: { override: Array.from({ length: 15 }, (_, i) => ({ rule_id: `.m.rule.${i}`, enabled: true, actions: ["notify"] })) } },
+    },
   ];
   return { userId, rooms: Object.keys(join), first: { join, account_data: accountData, one_time_keys: { signed_curve25519: 50 } } };
 }
@@ -44,7 +47,9 @@ function roomOf(me: string, i: number, members: readonly string[], encrypted: bo
     ev.topic(creator, WORDS.join(" "), aged()),
     ev.state("m.room.avatar", "", creator, { url: `mxc://bench/room${i}` }, aged()),
     ...(encrypted ? [ev.encryption(creator, aged())] : []),
-    ...[...new Set([me, ...members.slice(1)])].map((user) => ev.member(user, "join", { displayname: `Name of ${user}`, avatar_url: `mxc://bench/${user.slice(1, 9)}` }, aged())),
+    ...[...new Set([me, ...members.slice(1)])].map((user) =>
+      ev.member(user, "join", { displayname: `Name of ${user}`, avatar_url: `mxc://bench/${user.slice(1, 9)}` }, aged()),
+    ),
   ];
   const timeline = Array.from({ length: 4 + Math.floor(random() * 6) }, (_, n) => {
     const sender = members[Math.floor(random() * members.length)] ?? me;

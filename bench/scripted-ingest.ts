@@ -46,7 +46,8 @@ await withServer(homeserver.url, positionals, async (url, pid) => {
   const answers = users.map(({ rooms }) =>
     Array.from({ length: responses }, (_, n) => {
       const join: Record<string, { timeline: MatrixEvent[] }> = {};
-      for (let i = 0; i < events; i += 1) (join[rooms[(n + i) % Math.min(rooms.length, 5)] ?? ""] ??= { timeline: [] }).timeline.push(ev.message("@puppet1:bench", "x".repeat(200)));
+      for (let i = 0; i < events; i += 1)
+        (join[rooms[(n + i) % Math.min(rooms.length, 5)] ?? ""] ??= { timeline: [] }).timeline.push(ev.message("@puppet1:bench", "x".repeat(200)));
       return v2({ join });
     }),
   );

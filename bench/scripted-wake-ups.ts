@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { ev, startFakeHomeserver, v2 } from "../test/support/fake-homeserver.ts";
 import { scriptedAccount } from "./scripted-account.ts";
 import { withServer } from "./servers.ts";
-import { ELEMENT_X, EXTENSIONS, PATH } from "./sliding.ts";
+import { listBody, PATH } from "./sliding.ts";
 import { percentile } from "./stats.ts";
 
 const { values } = parseArgs({ options: { rooms: { type: "string", default: "100" }, times: { type: "string", default: "300" } } });
@@ -23,12 +23,11 @@ homeserver.queueSync(token, v2(first));
 const figures: number[] = [];
 await withServer(homeserver.url, [], async (url) => {
   const ask = async (pos?: string): Promise<{ pos: string; text: string; at: number }> => {
-    const body = { conn_id: "wake", lists: { all_rooms: { ...ELEMENT_X, ranges: [[0, 99]] } }, extensions: EXTENSIONS };
     const query = pos === undefined ? "timeout=0" : `timeout=20000&pos=${encodeURIComponent(pos)}`;
     const response = await fetch(`${url}${PATH}?${query}`, {
       method: "POST",
       headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-      body: JSON.stringify(body),
+      body: JSON.stringify(listBody("wake", 99)),
     });
     const text = await response.text();
     const at = performance.now();

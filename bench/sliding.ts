@@ -1,6 +1,8 @@
 /** Simplified sliding sync as Element X speaks it, ours beside the homeserver's own endpoint: the same requests, in turns. */
 
 import type { TestUser } from "../test/support/synapse-api.ts";
+import { load } from "./load.ts";
+import { cpuMs, processTree } from "./processes.ts";
 import { pairedWakeUps, type Poll } from "./wake-ups.ts";
 import type { Row } from "./stats.ts";
 
@@ -8,7 +10,7 @@ export const PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync
 const PEER = "Synapse native sliding sync";
 
 /** The list that Element X asks for. */
-export const ELEMENT_X = {
+const ELEMENT_X = {
   timeline_limit: 1,
   filters: {},
   required_state: [
@@ -31,55 +33,53 @@ export const ELEMENT_X = {
     ["org.matrix.msc3672.beacon_info", "*"],
   ],
 };
-export const EXTENSIONS = { account_data: { enabled: true }, receipts: { enabled: true, rooms: ["*"] }, typing: { enabled: true } };
+const EXTENSIONS = { account_data: { enabled: true }, receipts: { enabled: true, rooms: ["*"] }, typing: { enabled: true } };
 
 type Answer = { readonly pos: string; readonly rooms: Readonly<Record<string, unknown>> };
 
-/** A request that begins a connection anew, for the newest `last + 1` rooms. */
-function firstRequest(user: TestUser, connection: string, last: number): Promise<Answer> {
-  const body = { conn_id: connection, lists: { all_rooms: { ...ELEMENT_X, ranges: [[0, last]] } }, extensions: EXTENSIONS };
-  return user.call<Answer>("POST", `${PATH}?timeout=0`, body);
+/** Asks for the newest `last + 1` rooms. */
+export function listBody(connection: string, last: number) {
+  return { conn_id: connection, lists: { all_rooms: { ...ELEMENT_X, ranges: [[0, last]] } }, extensions: EXTENSIONS };
 }
 
-/** First answers of new connections, warm. */
+/** First answers of new connections, warm, one client; in turns. */
 export async function slidingFirst(front: TestUser, direct: TestUser, rooms: number, times: number): Promise<Row> {
-  const ours: number[] = [];
-  const native: number[] = [];
-  const timed = async (user: TestUser, figures: number[]) => {
-    const started = performance.now();
-    const answer = await firstRequest(user, "bench-first", rooms - 1);
-    figures.push(performance.now() - started);
-    if (Object.keys(answer.rooms).length !== rooms) throw new Error(`the first answer has not ${rooms} rooms`);
-  };
-  for (let i = 0; i < times; i += 1) {
-    await timed(front, ours);
-    await timed(direct, native);
+  const { rooms: told } = await front.call<Answer>("POST", `${PATH}?timeout=0`, listBody("bench-first", rooms - 1));
+  if (Object.keys(told).length !== rooms) throw new Error(`the first answer has not ${rooms} rooms`);
+  const [ours, native]: [number[], number[]] = [[], []];
+  for (let i = 0; i < TURNS; i += 1) {
+    ours.push(...(await answers(front, 1, { times: times / TURNS }, rooms)).latencies);
+    native.push(...(await answers(direct, 1, { times: times / TURNS }, rooms)).latencies);
   }
   return { work: `Element X's room-list request, ${rooms} rooms, warm`, unit: "ms", ours, peer: { name: PEER, figures: native } };
 }
 
-/** Requests answered in a second by so many clients at once, each asking again as it is answered; a second a figure. */
-export async function slidingThroughput(front: TestUser, direct: TestUser, clients: number, seconds: number): Promise<Row> {
-  const ours: number[] = [];
-  const native: number[] = [];
+const TURNS = 5;
+
+/** Requests answered in a second by so many clients at once, each asking again as it is answered; a second a figure. `pid`: our server's. */
+export async function slidingThroughput(front: TestUser, direct: TestUser, pid: number, clients: number, seconds: number): Promise<Row> {
+  const [ours, native]: [number[], number[]] = [[], []];
+  let [answered, generator] = [0, 0];
+  const used = { server: 0, database: 0 };
   for (let i = 0; i < seconds; i += 1) {
-    ours.push(await answeredInASecond(front, clients));
-    native.push(await answeredInASecond(direct, clients));
+    const before = await cpuMs(await processTree(pid));
+    const report = await answers(front, clients, { seconds: 1 }, 20);
+    const after = await cpuMs(await processTree(pid));
+    ours.push(report.perSecond);
+    answered += report.latencies.length;
+    generator += report.cpuMs;
+    used.server += after.server - before.server;
+    used.database += after.database - before.database;
+    native.push((await answers(direct, clients, { seconds: 1 }, 20)).perSecond);
   }
-  return { work: `Element X's room-list request, 20 rooms, ${clients} at once`, unit: "/s", ours, peer: { name: PEER, figures: native } };
+  const each = (ms: number) => (ms / answered).toFixed(2);
+  const note = `processor time of one answer of ours: load generator ${each(generator)}, server ${each(used.server)}, database ${each(used.database)} ms`;
+  return { work: `Element X's room-list request, 20 rooms, ${clients} at once`, unit: "/s", ours, peer: { name: PEER, figures: native }, note };
 }
 
-async function answeredInASecond(user: TestUser, clients: number): Promise<number> {
-  const started = performance.now();
-  let answered = 0;
-  const client = async (name: string) => {
-    while (performance.now() - started < 1000) {
-      await firstRequest(user, name, 19);
-      answered += 1;
-    }
-  };
-  await Promise.all(Array.from({ length: clients }, (_, i) => client(`bench-${i}`)));
-  return (answered / (performance.now() - started)) * 1000;
+function answers(user: TestUser, clients: number, until: { readonly seconds: number } | { readonly times: number }, rooms: number) {
+  const bodies = Array.from({ length: clients }, (_, i) => JSON.stringify(listBody(`bench-${i}`, rooms - 1)));
+  return load({ url: user.url, path: `${PATH}?timeout=0`, token: user.accessToken, bodies, ...until });
 }
 
 /** From the sender's 200 to the answer of a waiting poll, on connections that hold all rooms. */
@@ -93,7 +93,7 @@ export async function slidingWakeUps(front: TestUser, direct: TestUser, sender: 
 }
 
 async function follow(user: TestUser): Promise<Poll> {
-  const body = { conn_id: "bench-wake", lists: { all_rooms: { ...ELEMENT_X, ranges: [[0, 99]] } }, extensions: EXTENSIONS };
+  const body = listBody("bench-wake", 99);
   let { pos } = await user.call<Answer>("POST", `${PATH}?timeout=0`, body);
   return async () => {
     const answer = await user.call<Answer>("POST", `${PATH}?timeout=20000&pos=${encodeURIComponent(pos)}`, body);

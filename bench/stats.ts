@@ -52,3 +52,15 @@ export function table(summaries: readonly Summary[]): string {
   );
   return ["| work | syncv3 p50 / p99 (n) | peer p50 / p99 (n) | times better, p50 |", "|---|---|---|---|", ...lines].join("\n");
 }
+
+/** What became of rows of an earlier run: by how much ours is better than then, and, as the machine has moods, beside the peer. */
+export function compared(before: readonly Summary[], now: readonly Summary[]): string {
+  const lines = now.flatMap((row) => {
+    const old = before.find((one) => one.work === row.work);
+    if (!old) return [];
+    const better = (a: number, b: number) => rounded(row.unit === "/s" ? b / a : a / b);
+    const beside = row.ratio !== undefined && old.ratio !== undefined ? rounded(row.ratio / old.ratio) : "–";
+    return [`| ${row.work} | ${old.ours.p50} ${row.unit} | ${row.ours.p50} ${row.unit} | ${better(old.ours.p50, row.ours.p50)} | ${beside} |`];
+  });
+  return ["| work | p50 then | p50 now | times better | beside the peer |", "|---|---|---|---|---|", ...lines].join("\n");
+}

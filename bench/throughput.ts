@@ -3,15 +3,13 @@
  * a second, in front of a scripted homeserver, with the processor time of the load generator, the server and the database apart.
  */
 
-import { fork } from "node:child_process";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startFakeHomeserver, v2 } from "../test/support/fake-homeserver.ts";
-import type { LoadOrder, LoadReport } from "./load-generator.ts";
+import { load } from "./load.ts";
 import { cpuMs, processTree } from "./processes.ts";
 import { scriptedAccount } from "./scripted-account.ts";
 import { withServer } from "./servers.ts";
-import { ELEMENT_X, EXTENSIONS, PATH } from "./sliding.ts";
+import { listBody, PATH } from "./sliding.ts";
 import { percentile } from "./stats.ts";
 
 const { values, positionals } = parseArgs({
@@ -29,8 +27,7 @@ const token = homeserver.login("@bench:bench");
 homeserver.queueSync(token, v2(scriptedAccount("@bench:bench", Number(values.rooms)).first));
 await withServer(homeserver.url, positionals, async (url, pid) => {
   const path = `${PATH}?timeout=0`;
-  const body = (client: number) =>
-    JSON.stringify({ conn_id: `load-${client}`, lists: { all_rooms: { ...ELEMENT_X, ranges: [[0, Number(values.window) - 1]] } }, extensions: EXTENSIONS });
+  const body = (client: number) => JSON.stringify(listBody(`load-${client}`, Number(values.window) - 1));
   const ask = (seconds: number, clients: number) => load({ url, path, token, seconds, bodies: Array.from({ length: clients }, (_, i) => body(i)) });
   await ask(2, 1);
   for (const clients of values.clients.split(",").map(Number)) {
@@ -45,12 +42,3 @@ await withServer(homeserver.url, positionals, async (url, pid) => {
   }
 });
 await homeserver.stop();
-
-function load(order: LoadOrder): Promise<LoadReport> {
-  return new Promise((resolve, reject) => {
-    const child = fork(join(import.meta.dirname, "load-generator.ts"));
-    child.once("message", (answer: LoadReport | { readonly error: string }) => ("error" in answer ? reject(new Error(answer.error)) : resolve(answer)));
-    child.once("error", reject);
-    child.send(order);
-  });
-}

@@ -38,7 +38,8 @@ const SEND_PATIENCE_MS = 1000;
 
 /** What the server is built from. */
 export type ServerParts = {
-  readonly settings: Pick<Settings, "trustedProxies" | "sessionIdleMs"> & Partial<Pick<Settings, "publicUrl" | "passAdmin" | "preferNative" | "asyncConnections">>;
+  readonly settings: Pick<Settings, "trustedProxies" | "sessionIdleMs"> &
+    Partial<Pick<Settings, "publicUrl" | "passAdmin" | "preferNative" | "asyncConnections">>;
   /** The homeserver's base URL; it has answered. */
   readonly homeserver: URL;
   readonly sql: Sql;
@@ -95,7 +96,9 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   };
   const engine = new Engine({ ...engineDeps, options: { ...ENGINE_DEFAULTS, sessionIdleMs: settings.sessionIdleMs, ...parts.engine } });
   const sends = new Sends({ store: sentEventStore(sql), logger });
-  const connectionSql = settings.asyncConnections ? connect({ ...parts.db, connection: { ...parts.db.connection, synchronous_commit: "off" } }, 2) : sql;
+  const connectionSql = settings.asyncConnections
+    ? connect({ ...parts.db, connection: { ...parts.db.connection, synchronous_commit: "off" } }, 2)
+    : sql;
   // Well before an unused session is taken for idle.
   const touchMs = Math.min(SLIDING_DEFAULTS.touchMs, settings.sessionIdleMs / 4);
   const sliding = new SlidingEngine({

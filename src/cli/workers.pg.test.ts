@@ -46,7 +46,11 @@ async function alice(url: string) {
     const query = pos === undefined ? "timeout=0" : `timeout=30000&pos=${encodeURIComponent(pos)}`;
     const body = JSON.stringify({ conn_id: "main", lists: { all: { ranges: [[0, 9]], timeline_limit: 1, required_state: [] } } });
     // A connection of its own: any worker may be the one that is asked.
-    const response = await fetch(`${url}${PATH}?${query}`, { method: "POST", headers: { authorization: `Bearer ${token}`, connection: "close" }, body });
+    const response = await fetch(`${url}${PATH}?${query}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}`, connection: "close" },
+      body,
+    });
     expect(response.status).toBe(200);
     return (await response.json()) as Awaited<ReturnType<typeof ask>>;
   };

@@ -46,7 +46,9 @@ test("M4: of many names the longest idle make room, and who began others is told
   expect(kept).toHaveLength(5);
   expect(kept.map((row) => row.session)).toContain(last.session);
   const ended = new Set([...before, last].flatMap((one) => one.ended));
-  expect([...ended, ...kept.map((row) => row.conn_id)].toSorted()).toEqual([...Array.from({ length: AT_ONCE }, (_, i) => `c${i}`), "last"].toSorted());
+  expect([...ended, ...kept.map((row) => row.conn_id)].toSorted()).toEqual(
+    [...Array.from({ length: AT_ONCE }, (_, i) => `c${i}`), "last"].toSorted(),
+  );
 });
 
 test("M3: states of many connections are kept together, each under its own", async () => {

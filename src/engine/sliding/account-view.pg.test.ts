@@ -107,7 +107,7 @@ describe("an account's rooms in memory", () => {
 
   it("M58 M60: account data and typing are those that are stored, and which rooms have changes is known", async () => {
     const [ROOM, OTHER] = ["!a:test" as RoomId, "!b:test" as RoomId];
-    const tag = (order: number) => ({ type: "m.tag", content: { tags: { "u.x": { order } } } });
+    const tag = (n: number) => ({ type: "m.tag", content: { tags: { "u.x": { order: n } } } });
     const global = (n: number) => ({ type: "m.direct", content: { n } });
     await a.step({ join: { [ROOM]: { ...room(1000), account_data: [tag(1)] }, [OTHER]: room(2000) }, account_data: [global(1)] });
     const first = await read();

@@ -130,7 +130,10 @@ function mergedData(known: AccountView["data"], changed: readonly DataRow[]): Ac
   for (const [roomId, rows] of Map.groupBy(changed, (row) => row.room_id)) {
     const types = new Set(rows.map((row) => row.type));
     const kept = (all.get(roomId) ?? []).filter((row) => !types.has(row.type));
-    all.set(roomId, [...kept, ...rows].sort((a, b) => (a.type < b.type ? -1 : 1)));
+    all.set(
+      roomId,
+      [...kept, ...rows].sort((a, b) => (a.type < b.type ? -1 : 1)),
+    );
   }
   return all;
 }

@@ -168,7 +168,9 @@ function openFromMemory({ views }: SlidingCaches, question: SlidingQuestion, hea
 async function open(tx: Tx, { views }: SlidingCaches, question: SlidingQuestion): Promise<Opened | null> {
   const { account, device, pos } = question;
   const { extensions } = question.body;
-  const heading = readConnectionHeads(tx, [{ device, at: pos.session === null ? null : { ...pos, session: pos.session } }]).then(([one]) => one ?? null);
+  const heading = readConnectionHeads(tx, [{ device, at: pos.session === null ? null : { ...pos, session: pos.session } }]).then(
+    ([one]) => one ?? null,
+  );
   const [head, view, queue, lists] = await Promise.all([
     heading,
     isAboutTheAccount(question) ? views.read(tx, account, heading, pos.position) : null,

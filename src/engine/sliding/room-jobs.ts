@@ -60,7 +60,12 @@ export function roomJobs(
 }
 
 /** Rooms that changed and are not asked about are told from here on when they are asked about again: LIVE becomes PREVIOUSLY. */
-export function leaveBehind(rooms: Pick<AccountView, "sorted" | "byId">, chosen: ReadonlyMap<RoomId, unknown>, draft: StateDraft, from: number): void {
+export function leaveBehind(
+  rooms: Pick<AccountView, "sorted" | "byId">,
+  chosen: ReadonlyMap<RoomId, unknown>,
+  draft: StateDraft,
+  from: number,
+): void {
   for (const room of rooms.byId.values()) {
     if (room.changedOrd <= from || chosen.has(room.roomId)) continue;
     if (draft.room(room.roomId).told.events === LIVE) draft.tell(room.roomId, "events", from);

@@ -26,7 +26,9 @@ export type KeptRooms = WeakMap<RoomContent, Fragment>;
 export function answerBytes(head: string, { rooms, now }: SlidingAnswer, device: DeviceNo, dialect: RoomDialect): Buffer {
   const pieces: Piece[] = [`${head.slice(0, -1)},"rooms":{`];
   for (const [index, room] of rooms.entries()) {
-    const content = room.shared ? keptText(room.content, device, dialect) : openText(dialect.members(room.content, (row) => rowTextInRoom(row, device, now)));
+    const content = room.shared
+      ? keptText(room.content, device, dialect)
+      : openText(dialect.members(room.content, (row) => rowTextInRoom(row, device, now)));
     const tail = object(dialect.tail(room));
     pieces.push(`${index === 0 ? "" : ","}${JSON.stringify(room.roomId)}:`, content, tail === "{}" ? "}" : `,${tail.slice(1)}`);
   }
