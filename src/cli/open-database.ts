@@ -23,14 +23,28 @@ export type OpenDatabase = {
   close(): Promise<void>;
 };
 
+/** What a process takes at most: requests and pollers, wake-ups in and out, the lock of a living process, positions that do not wait. */
+const WORKER_CONNECTIONS = 15;
+/** For migrations, and whoever looks in. */
+const SPARE_CONNECTIONS = 25;
+
 /** @throws DatabaseUnusable, and what startEmbeddedDatabase throws */
 export async function openDatabase(
-  settings: Pick<Settings, "db" | "data">,
+  settings: Pick<Settings, "db" | "data" | "workers">,
   logger: Logger,
   say: (line: string) => void,
   signal: AbortSignal,
 ): Promise<OpenDatabase> {
-  const embedded = settings.db === undefined ? await startEmbeddedDatabase({ directory: settings.data, logger, signal, onProgress: say }) : undefined;
+  const embedded =
+    settings.db === undefined
+      ? await startEmbeddedDatabase({
+          directory: settings.data,
+          settings: { max_connections: String(Math.max(100, SPARE_CONNECTIONS + settings.workers * WORKER_CONNECTIONS)) },
+          logger,
+          signal,
+          onProgress: say,
+        })
+      : undefined;
   const options = settings.db ?? embedded?.options ?? {};
   const sql = connect(options);
   const close = async (): Promise<void> => {

@@ -65,10 +65,11 @@ export class ConnectionWriter {
   }
 
   async #begin(states: readonly FirstState[]): Promise<Begun[]> {
+    const sql = this.#sql;
     const mark = randomInt(MAX_MARK);
     // Of one name in one order, so that no two wait for each other.
     const rows = await untilThrough(
-      () => this.#sql<(StateRef & { device: DeviceNo; conn_id: string; fresh: boolean })[]>`
+      () => sql<(StateRef & { device: DeviceNo; conn_id: string; fresh: boolean })[]>`
       with asked as (
         select * from unnest(
           ${states.map((one) => one.account)}::bigint[], ${states.map((one) => one.device)}::bigint[], ${states.map((one) => one.connId)}::text[],
@@ -98,8 +99,9 @@ export class ConnectionWriter {
   }
 
   async #makeRoom(devices: readonly DeviceNo[]): Promise<{ device: DeviceNo; conn_id: string }[]> {
+    const sql = this.#sql;
     return await untilThrough(
-      () => this.#sql<{ device: DeviceNo; conn_id: string }[]>`
+      () => sql<{ device: DeviceNo; conn_id: string }[]>`
       delete from sessions where session in (
         select session from (
           select session, row_number() over (partition by device order by used_at desc, session desc) as place
@@ -110,9 +112,10 @@ export class ConnectionWriter {
   }
 
   async #save(states: readonly NextState[]): Promise<(StateRef | null)[]> {
+    const sql = this.#sql;
     const mark = randomInt(MAX_MARK);
     const rows = await untilThrough(
-      () => this.#sql<StateRef[]>`
+      () => sql<StateRef[]>`
       with asked as (
         select * from unnest(
           ${states.map((one) => one.from.session)}::bigint[], ${states.map((one) => one.from.state)}::integer[],
