@@ -5,9 +5,10 @@ import { Readable } from "node:stream";
 import { promisify } from "node:util";
 import { gunzip, gzip } from "node:zlib";
 import type { Dispatcher } from "undici";
+import { acceptsGzip } from "../base/accepts-gzip.ts";
 import { badGateway } from "../wire/errors.ts";
 import { JsonSyntaxError } from "../wire/json-scan.ts";
-import { acceptsGzip, BODY_HEADERS, clientHeaders } from "./proxy-headers.ts";
+import { BODY_HEADERS, clientHeaders } from "./proxy-headers.ts";
 
 /**
  * Edits the text of an answer that was read whole; null or the same text: the client gets the bytes that came. So it does where the edit

@@ -37,11 +37,6 @@ export const BODY_HEADERS: ReadonlySet<string> = new Set([
   "repr-digest",
 ]);
 
-/** Whether a client takes gzip, by its Accept-Encoding. */
-export function acceptsGzip(acceptEncoding: string | string[] | undefined): boolean {
-  return /\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))/i.test([acceptEncoding ?? []].flat().join(","));
-}
-
 /**
  * The headers for the upstream request as a flat list of names and values, in the client's order and spelling, with
  * X-Forwarded-For, -Host and -Proto. Incoming ones of these count only from a trusted peer. `drop`: further names, in lower case.

@@ -11,13 +11,14 @@ import { createGunzip, gzip } from "node:zlib";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { LRUCache } from "lru-cache";
 import type { Dispatcher } from "undici";
+import { acceptsGzip } from "../base/accepts-gzip.ts";
 import type { Feed, Wake } from "../feed/hub.ts";
 import type { DeviceNo } from "../wire/ids.ts";
 import { badGateway } from "../wire/errors.ts";
 import { bearerToken, type Authenticator, type Identity } from "./auth.ts";
 import type { Forwarder } from "./pass-through.ts";
 import type { DeviceRef, PassQueue, PassStart } from "./ports.ts";
-import { acceptsGzip, BODY_HEADERS, clientHeaders } from "./proxy-headers.ts";
+import { BODY_HEADERS, clientHeaders } from "./proxy-headers.ts";
 import { cutV2Answer } from "./v2-answer.ts";
 
 export type V2SyncDeps = {

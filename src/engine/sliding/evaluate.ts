@@ -216,7 +216,8 @@ async function tell(
     : new Map<RoomId, string>();
   const roomData = view ? tellRoomAccountData(view, scoped.accountData) : new Map();
   const typing = view ? tellTyping(view, scoped.typing) : new Map();
-  if (view) leaveBehind(view, chosen, draft, from);
+  // Only what was told before can be left behind, and only by what has happened since.
+  if (view && from > 0 && from < view.position) leaveBehind(view, chosen, draft, from);
   for (const roomId of chosen.keys()) if (draft.room(roomId).told.events !== undefined) draft.tell(roomId, "events", LIVE);
   const deviceNews = (toDevice?.events.length ?? 0) + (e2ee?.changed.length ?? 0) + (e2ee?.left.length ?? 0);
   const roomNews = rooms.filter(({ content }) => !content.quiet).length + global.length + roomData.size + receipts.size + typing.size;

@@ -46,12 +46,13 @@ export async function selectRooms(asking: Asking, body: Pick<SlidingBody, "lists
     return choice;
   };
   const lists = new Map<string, ListResult>();
-  const listed = body.lists.size > 0 ? asking.rooms.sorted.filter((room) => isListed(asking, room)) : [];
+  const listed = body.lists.size > 0 ? listedRooms(asking) : [];
   for (const [name, list] of body.lists) {
     // One after the other: they share a connection.
     // oxlint-disable-next-line no-await-in-loop -- few lists ask for spaces
     const children = list.filters.spaces ? await spaceChildren(asking, list.filters.spaces.filter(isStorable), asking.rooms.position) : null;
-    const matching = listed.filter((room) => matches(room, list.filters, children));
+    const isFiltered = Object.keys(list.filters).length > 0;
+    const matching = isFiltered ? listed.filter((room) => matches(room, list.filters, children)) : listed;
     const windows = windowsOf(list, matching);
     lists.set(name, { count: matching.length, windows: windows.map(({ range, rooms }) => ({ range, rooms: rooms.map((room) => room.roomId) })) });
     for (const room of new Set(windows.flatMap((window) => window.rooms))) {
@@ -85,6 +86,19 @@ function combined(configs: readonly RoomConfig[]): RoomConfig {
     timelineLimit: Math.max(0, ...configs.map((config) => config.timelineLimit)),
     requiredState: combine(configs.map((config) => config.requiredState)),
   };
+}
+
+/** What is listed for who was told nothing yet: the same for all that begin a connection while the rooms are as they are. */
+const listedAnew = new WeakMap<readonly AccountRoom[], { readonly ignored: string; readonly listed: readonly AccountRoom[] }>();
+
+function listedRooms(asking: Asking): readonly AccountRoom[] {
+  const { sorted } = asking.rooms;
+  const list = () => sorted.filter((room) => isListed(asking, room));
+  if (asking.state.rooms.size > 0) return list();
+  const ignored = asking.ignored.join(" ");
+  let known = listedAnew.get(sorted);
+  if (known?.ignored !== ignored) listedAnew.set(sorted, (known = { ignored, listed: list() }));
+  return known.listed;
 }
 
 /** Part of the list that the server keeps: a room that the user left is only there to say so to who was told of it. */

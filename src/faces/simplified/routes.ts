@@ -4,6 +4,7 @@ import type { FastifyRequest } from "fastify";
 import type { SlidingEngine } from "../../engine/sliding/sliding-engine.ts";
 import { limitExceeded, MatrixError } from "../../wire/errors.ts";
 import type { Auth, RouteContext, RoutePlugin } from "../route.ts";
+import { sendJson } from "../send-json.ts";
 import { clampTimeout, readTimeout } from "../timeout.ts";
 import { unstableAnswer } from "./unstable-answer.ts";
 import { readUnstableRequest } from "./unstable-request.ts";
@@ -33,7 +34,7 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
         dialect: { counts: true, stubs: false },
         signal: context.signalOf(request),
       });
-      return reply.type("application/json").send(unstableAnswer(answer, asked, auth.device));
+      return sendJson(request, reply, unstableAnswer(answer, asked, auth.device));
     });
     app.post(V4_PATH, async (request, reply) => {
       const auth = await authenticate(context, request);
@@ -47,7 +48,7 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
         dialect: { counts: false, stubs: true },
         signal: context.signalOf(request),
       });
-      return reply.type("application/json").send(v4Answer(answer, asked.names, auth.device));
+      return sendJson(request, reply, v4Answer(answer, asked.names, auth.device));
     });
   };
 }

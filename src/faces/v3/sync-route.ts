@@ -2,6 +2,7 @@
 
 import type { Engine } from "../../engine/engine.ts";
 import type { RoutePlugin } from "../route.ts";
+import { sendJson } from "../send-json.ts";
 import { readTimeout } from "../timeout.ts";
 import { checkSyncRequest } from "./request-schema.ts";
 
@@ -24,7 +25,7 @@ export function syncRoute(engine: Engine): RoutePlugin {
         timeout,
         signal: context.signalOf(request),
       });
-      return reply.type("application/json").send(answer);
+      return sendJson(request, reply, answer);
     });
   };
 }
