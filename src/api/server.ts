@@ -38,6 +38,8 @@ export type ServerDeps = {
   readonly now: () => number;
   /** Addresses and networks whose X-Forwarded-… headers are believed. */
   readonly trustedProxies?: readonly string[];
+  /** Nothing is answered but `/health`: this process is for nobody's requests. */
+  readonly healthOnly?: boolean;
   /** The faces. */
   readonly routes?: readonly RoutePlugin[];
   readonly limits?: Partial<ServerLimits>;
@@ -122,12 +124,18 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   const rest = (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => passer.handle(request, reply, context.signalOf(request));
   app.route({ method: ["GET", "HEAD"], url: "/health/live", handler: () => ({ status: "live" }) });
   app.route({ method: ["GET", "HEAD"], url: "/health/ready", handler: (request) => readiness(deps, request) });
-  for (const url of V2_SYNC) {
-    app.route({ method: ["GET", "HEAD"], url, handler: (request, reply) => v2Sync.handle(request, reply, context.signalOf(request)) });
+  if (deps.healthOnly) {
+    app.all("/*", () => {
+      throw new MatrixError(404, "M_UNRECOGNIZED", "This process only polls (-role poller): clients go to another one");
+    });
+  } else {
+    for (const url of V2_SYNC) {
+      app.route({ method: ["GET", "HEAD"], url, handler: (request, reply) => v2Sync.handle(request, reply, context.signalOf(request)) });
+    }
+    for (const addRoutes of deps.routes ?? []) addRoutes(app, context);
+    app.all("/*", rest);
+    app.setNotFoundHandler(rest);
   }
-  for (const addRoutes of deps.routes ?? []) addRoutes(app, context);
-  app.all("/*", rest);
-  app.setNotFoundHandler(rest);
 
   app.addHook("preClose", (done) => {
     stopping.abort(unavailable("The server is stopping"));

@@ -39,7 +39,7 @@ const SEND_PATIENCE_MS = 1000;
 /** What the server is built from. */
 export type ServerParts = {
   readonly settings: Pick<Settings, "trustedProxies" | "sessionIdleMs"> &
-    Partial<Pick<Settings, "publicUrl" | "passAdmin" | "preferNative" | "asyncConnections">>;
+    Partial<Pick<Settings, "publicUrl" | "passAdmin" | "preferNative" | "asyncConnections" | "role">>;
   /** The homeserver's base URL; it has answered. */
   readonly homeserver: URL;
   readonly sql: Sql;
@@ -77,6 +77,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     logger,
     ownerId: randomUUID(),
     lockDb: parts.db,
+    polls: settings.role !== "api",
     ...parts.supervision,
     ingest: (input) => ingest({ sql }, input),
     resetAccount: (account, device) => resetAccount(sql, account, device),
@@ -127,6 +128,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     passAdmin: settings.passAdmin ?? false,
     preferNative: settings.preferNative ?? false,
     upstreamToken: (token, account) => upstreamTokenOf(token, account, engineDeps.sign),
+    healthOnly: settings.role === "poller",
     routes: [syncRoute(engine), sessionsRoute(sql), slidingRoutes(sliding)],
   });
   return {

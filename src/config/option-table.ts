@@ -70,6 +70,13 @@ export const OPTION_TABLE = [
     help: "How many processes serve, 1 to 64: about as many as there are cores. Each takes up to 13 connections to the database",
   },
   {
+    flag: "role",
+    variable: "SYNCV3_ROLE",
+    value: "ROLE",
+    fallback: "all",
+    help: "What this server does of what several on one database do: api (answer clients), poller (poll the homeserver; answers /health alone), or all",
+  },
+  {
     flag: "async-connections",
     variable: "SYNCV3_ASYNC_CONNECTIONS",
     help: "Do not wait for the disk as positions of sliding sync are written: after a crash of the database clients whose newest ones are lost begin anew. What the homeserver says is never written so",

@@ -13,6 +13,10 @@ import { parseDuration } from "./duration.ts";
 import { parseListenAddress, type ListenAddress } from "./listen-address.ts";
 import { OPTION_TABLE, type OptionFlag, type OptionRow } from "./option-table.ts";
 
+/** What a server does of what several on one database do together: `api` answers clients, `poller` polls the homeserver. */
+export type Role = (typeof ROLES)[number];
+const ROLES = ["all", "api", "poller"] as const;
+
 /** What `serve` is asked to do. */
 export type Settings = {
   /** The homeserver as it was given: a base URL or a server name. */
@@ -30,6 +34,7 @@ export type Settings = {
   readonly sessionIdleMs: number;
   /** Processes that serve. */
   readonly workers: number;
+  readonly role: Role;
   /** Commits of sliding sync's connections do not wait for the disk. */
   readonly asyncConnections: boolean;
   /** Where clients reach us: a base URL without a slash at its end. Undefined: nobody is told. */
@@ -132,6 +137,7 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
     trustedProxies: get("trusted-proxies") === undefined ? [] : read("trusted-proxies", parseNetworks, "a list of addresses and networks"),
     sessionIdleMs: read("session-idle", parseDuration, "a time such as 90s, 30m, 12h or 7d"),
     workers: read("workers", parseWorkers, "a number from 1 to 64"),
+    role: read("role", (text) => ROLES.find((role) => role === text.trim()), `one of ${ROLES.join(", ")}`),
     asyncConnections: readSwitch("async-connections"),
     publicUrl: publicUrl && parseBaseUrl(publicUrl.text, publicUrl.name).href.replace(/\/+$/, ""),
     passAdmin: readSwitch("pass-admin"),

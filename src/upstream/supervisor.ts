@@ -22,6 +22,8 @@ export type SupervisorOptions = Omit<PollerDeps, "leases" | "now" | "random" | "
   readonly ownerId: string;
   /** See LeasesOptions: a way straight to PostgreSQL, of which one connection is kept; null behind a transaction pooler. */
   readonly lockDb: DbOptions | null;
+  /** False: others poll, and learn from here only which devices are there. Default true. */
+  readonly polls?: boolean;
   /** Accounts whose clients were not seen for so long are not polled, ms. Default 30 days. */
   readonly idleMs?: number;
   /** Between two looks at what there is to poll, ms. Default 1000; longer where a look takes long. */
@@ -67,7 +69,8 @@ export class Supervisor {
 
   /** Begins to poll; returns at once. Call it once. */
   start(): void {
-    const { sweepMs = 1000, typingSweepMs = 15_000 } = this.#options;
+    const { sweepMs = 1000, typingSweepMs = 15_000, polls = true } = this.#options;
+    if (!polls) return this.#loop("noting devices", sweepMs, () => this.#touch([...this.#toTouch.keys()]));
     this.#loop("lease renewal", RENEW_MS, () => this.#renew());
     this.#loop("sweep", sweepMs, () => this.#sweep());
     this.#loop("typing expiry", typingSweepMs, () => this.#expireTyping());
@@ -83,6 +86,7 @@ export class Supervisor {
       this.#touched.set(device, true);
       this.#toTouch.set(device, account);
     }
+    if (this.#options.polls === false) return;
     const pollers = this.#accounts.get(account);
     if (pollers?.polls(device) || this.#elsewhere.has(account)) return;
     pollers?.forgive(device);

@@ -77,6 +77,7 @@ export class V3Client {
 
 export type V3Options = {
   readonly sessionIdleMs?: number;
+  readonly role?: "api" | "poller";
   readonly trustedProxies?: readonly string[];
   readonly logger?: Logger;
   readonly database?: TestDatabase;
@@ -106,7 +107,11 @@ export class V3Fixture {
   /** Starts the server (again): what is visible must be the same (D22). */
   async start(): Promise<void> {
     this.#server = await buildServer({
-      settings: { trustedProxies: this.#options.trustedProxies ?? [], sessionIdleMs: this.#options.sessionIdleMs ?? 7 * 86_400_000 },
+      settings: {
+        trustedProxies: this.#options.trustedProxies ?? [],
+        sessionIdleMs: this.#options.sessionIdleMs ?? 7 * 86_400_000,
+        ...(this.#options.role && { role: this.#options.role }),
+      },
       homeserver: new URL(this.hs.url),
       sql: this.sql,
       db: this.database.options,
