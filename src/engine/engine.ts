@@ -13,6 +13,7 @@ import type { Feed, Wake } from "../feed/hub.ts";
 import { type Sql, untilThrough } from "../store/db.ts";
 import { createSession, endSessions, findSessionState, saveListSnapshot, saveSessionState, touchSession, useSession } from "../store/sessions.ts";
 import { purgeToDevice } from "../store/to-device.ts";
+import { JoinedRoomsCache } from "../streams/joined-rooms.ts";
 import { needKey, type StreamKey } from "../streams/stream.ts";
 import { invalidParam, unknownSession } from "../wire/errors.ts";
 import type { AccountNo, DeviceNo, Position, SessionNo } from "../wire/ids.ts";
@@ -70,6 +71,7 @@ export class Engine {
   readonly #deps: EngineDeps;
   readonly #draining = new AbortController();
   readonly #arrivals: Arrivals;
+  readonly #joinedRooms = new JoinedRoomsCache();
 
   constructor(deps: EngineDeps) {
     this.#deps = deps;
@@ -162,7 +164,8 @@ export class Engine {
     let waited = false;
     let { token, state } = opened;
     for (;;) {
-      const question = { account: request.account, device: request.device, token, state, request: opened.request, tried, late };
+      const { account, device } = request;
+      const question = { account, device, token, state, request: opened.request, joinedRooms: this.#joinedRooms, tried, late };
       const outcome = await evaluate(this.#deps.sql, this.#deps.sign, question, now());
       if (!outcome) throw unknownSession();
       if (outcome.needs.length > 0) {

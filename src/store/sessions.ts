@@ -189,13 +189,24 @@ export type Head = {
   readonly ignored: readonly UserId[];
   readonly upstreamSince: string;
   readonly deviceSeq: number;
+  /** How often a room was forgotten. */
+  readonly forgotten: number;
 };
 
 export async function readHead(tx: Tx, session: SessionNo): Promise<Head | null> {
   const [row] = await tx<
-    { user_id: UserId; position: Position; horizon: Position; complete: boolean; ignored: string; since: string | null; seq: number }[]
+    {
+      user_id: UserId;
+      position: Position;
+      horizon: Position;
+      complete: boolean;
+      ignored: string;
+      since: string | null;
+      seq: number;
+      forgotten: number;
+    }[]
   >`
-    select a.user_id, a.position, a.horizon, a.complete, a.ignored, a.since, d.seq
+    select a.user_id, a.position, a.horizon, a.complete, a.ignored, a.since, d.seq, a.forgotten
     from sessions s join accounts a using (account) join devices d using (device)
     where s.session = ${session}`;
   if (!row) return null;
@@ -207,5 +218,6 @@ export async function readHead(tx: Tx, session: SessionNo): Promise<Head | null>
     ignored: JSON.parse(row.ignored) as UserId[],
     upstreamSince: row.since ?? "",
     deviceSeq: row.seq,
+    forgotten: row.forgotten,
   };
 }

@@ -1,7 +1,8 @@
 /** S5 Room list: the rooms of an account in a chosen order, page by page, and what changes of the ones that were sent. */
 
 import { createHash } from "node:crypto";
-import { joinedFactsAt, recency } from "../store/facts.ts";
+import { recency } from "../store/facts.ts";
+import { joinedRooms } from "./joined-rooms.ts";
 import type { RoomFactsRow } from "../store/room-facts.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
 import { canonicalJson } from "../base/canonical-json.ts";
@@ -67,8 +68,8 @@ async function firstRooms(context: Context, params: ListParams, before: ListMemo
 
 /** All rooms that match at the context's position, in order. */
 async function orderedRooms(context: Context, params: ListParams, children: SpaceChildren | undefined): Promise<RoomFactsRow[]> {
-  const [joined, last] = await Promise.all([joinedFactsAt(context.tx, context.account, context.to), recency(context.tx, context.account, "all")]);
-  const matching = joined.filter((row) => matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id)));
+  const { rooms, recency: last } = await joinedRooms(context);
+  const matching = rooms.filter((row) => matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id)));
   return sortRooms(matching, params.sorts, {
     lastTs: (roomId) => last.get(roomId) ?? 0,
     spacePlace: (roomId) => children?.get(roomId),

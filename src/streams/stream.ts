@@ -11,6 +11,7 @@
  *   need        something to be fetched from the homeserver before the stream can be told (D24).
  */
 
+import type { JoinedRoomsCache, Moment } from "./joined-rooms.ts";
 import type { WakeKind } from "../feed/hub.ts";
 import type { Tx } from "../store/db.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../wire/ids.ts";
@@ -83,6 +84,8 @@ export type Context = {
   /** The newest upstream token: a `prev_batch` that stands behind every event. */
   readonly upstreamSince: string;
   readonly ignored: readonly UserId[];
+  /** What is kept of the account's rooms as they are now; absent where a page of an earlier moment is told. */
+  readonly joined?: { readonly cache: JoinedRoomsCache; readonly now: Moment };
   readonly tracked: Tracked;
   /** Rooms that page answers sent since the token's state, each as it was at a position (D14). */
   readonly pageRooms: readonly { readonly roomId: RoomId; readonly position: Position }[];

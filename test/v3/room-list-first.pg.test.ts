@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ev, type Json, type MatrixEvent, newRoom, type RoomParts, v2, type V2Parts } from "../support/fake-homeserver.ts";
 import { ids } from "../support/rooms.ts";
+import { forgetRoom } from "../../src/store/forget.ts";
+import type { AccountNo, RoomId } from "../../src/wire/ids.ts";
 import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
 
 const ALICE = "@alice:test";
@@ -256,5 +258,27 @@ describe("filters and spaces", () => {
       ({ next } = then);
     }
     expect(await client.sync({ room_list: { timeline_limit: 5, p: { limit: 3 } } }, { since: next })).toEqual({ next: expect.any(String) });
+  });
+});
+
+describe("new sessions", () => {
+  it("S5 D20: each is told the rooms as they are, in their order, whatever the one before was told", async () => {
+    const client = user({
+      "!a:test": room("A", { timeline: [ev.message(ALICE, "x", { origin_server_ts: 1000 })] }),
+      "!b:test": room("B", { timeline: [ev.message(ALICE, "x", { origin_server_ts: 2000 })] }),
+    });
+    const told = async () => ((await list(client))["rooms"] as Json[]).map((one) => [one["room_id"], one["name"]]);
+    const first = await told();
+    expect(await told()).toEqual(first);
+    await t.deliver(client, v2({ join: { "!a:test": { timeline: [ev.name(ALICE, "Renamed", { origin_server_ts: 3000 })] } } }));
+    const then = await told();
+    expect(then).toEqual([
+      ["!a:test", "Renamed"],
+      ["!b:test", "B"],
+    ]);
+    const [row] = await t.sql<{ account: AccountNo }[]>`select account from accounts where user_id = ${client.me}`;
+    if (!row) throw new Error("there is no account");
+    await forgetRoom(t.sql, row.account, "!a:test" as RoomId);
+    expect(await told()).toEqual([["!b:test", "B"]]);
   });
 });

@@ -1,0 +1,43 @@
+/**
+ * All rooms that the user is in, for lists that sort them: kept in memory while nothing happens in the account. A cache: it is bounded, and
+ * may vanish at any time.
+ */
+
+import { LRUCache } from "lru-cache";
+import type { Tx } from "../store/db.ts";
+import { joinedFactsAt, recency } from "../store/facts.ts";
+import type { RoomFactsRow } from "../store/room-facts.ts";
+import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
+import type { Context } from "./stream.ts";
+
+/** `recency`: as it is now, whatever the position of the facts. */
+export type JoinedRooms = { readonly rooms: readonly RoomFactsRow[]; readonly recency: ReadonlyMap<RoomId, number> };
+
+/** The newest moment of an account: its position, and how often a room of it was forgotten. */
+export type Moment = { readonly position: Position; readonly forgotten: number };
+
+/** Rooms of all accounts together. A room takes about a kilobyte. */
+const MAX_ROOMS = 100_000;
+
+export class JoinedRoomsCache {
+  readonly #kept = new LRUCache<AccountNo, JoinedRooms & Moment>({ maxSize: MAX_ROOMS, sizeCalculation: ({ rooms }) => rooms.length + 1 });
+
+  /** @param now the moment that `tx` sees */
+  async read(tx: Tx, account: AccountNo, now: Moment): Promise<JoinedRooms> {
+    const kept = this.#kept.get(account);
+    if (kept?.position === now.position && kept.forgotten === now.forgotten) return kept;
+    const read = await readJoinedRooms(tx, account, now.position);
+    this.#kept.set(account, { ...read, position: now.position, forgotten: now.forgotten });
+    return read;
+  }
+}
+
+/** At the context's position. */
+export function joinedRooms({ tx, account, to, joined }: Context): Promise<JoinedRooms> {
+  return joined?.now.position === to ? joined.cache.read(tx, account, joined.now) : readJoinedRooms(tx, account, to);
+}
+
+async function readJoinedRooms(tx: Tx, account: AccountNo, at: Position): Promise<JoinedRooms> {
+  const [rooms, last] = await Promise.all([joinedFactsAt(tx, account, at), recency(tx, account, "all")]);
+  return { rooms, recency: last };
+}
