@@ -37,7 +37,7 @@ const tokens = Array.from({ length: accounts }, (_, n) => {
 });
 
 await withServer(homeserver.url, positionals, async (url, pid) => {
-  let isOver = false;
+  const over = new AbortController();
   const post = (token: string, path: string, body: string) =>
     new Promise<string>((resolve, reject) => {
       const asked = request(`${url}${path}`, { method: "POST", agent, headers: { authorization: `Bearer ${token}` } }, (response) => {
@@ -67,7 +67,7 @@ await withServer(homeserver.url, positionals, async (url, pid) => {
   const before = await residentMemory(pid);
   const loops = begun.map(async (one) => {
     let { pos } = one;
-    while (!isOver) pos = posOf(await post(one.token, `${PATH}?timeout=${Number(values.timeout) * 1000}&pos=${encodeURIComponent(pos)}`, one.body));
+    while (!over.signal.aborted) pos = posOf(await post(one.token, `${PATH}?timeout=${Number(values.timeout) * 1000}&pos=${encodeURIComponent(pos)}`, one.body));
   });
   for (const loop of loops) loop.catch(() => {}); // ended with the server
   await delay(10_000);
@@ -75,7 +75,7 @@ await withServer(homeserver.url, positionals, async (url, pid) => {
   const from = await cpuMs(await processTree(pid));
   await delay(seconds * 1000);
   const to = await cpuMs(await processTree(pid));
-  isOver = true;
+  over.abort();
   const share = (ms: number) => ((ms / (seconds * 1000)) * 100).toFixed(1);
   process.stdout.write(
     `${accounts} accounts, ${accounts * polls} polls of ${values.timeout} s: resident ${before.toFixed(0)} MB before, ${waited.toFixed(0)} MB with them ` +
