@@ -67,7 +67,8 @@ await withServer(homeserver.url, positionals, async (url, pid) => {
   const before = await residentMemory(pid);
   const loops = begun.map(async (one) => {
     let { pos } = one;
-    while (!over.signal.aborted) pos = posOf(await post(one.token, `${PATH}?timeout=${Number(values.timeout) * 1000}&pos=${encodeURIComponent(pos)}`, one.body));
+    while (!over.signal.aborted)
+      pos = posOf(await post(one.token, `${PATH}?timeout=${Number(values.timeout) * 1000}&pos=${encodeURIComponent(pos)}`, one.body));
   });
   for (const loop of loops) loop.catch(() => {}); // ended with the server
   await delay(10_000);
