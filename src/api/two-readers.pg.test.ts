@@ -9,7 +9,7 @@ import { freshDatabase, type TestDatabase } from "../../test/support/database.ts
 import { writeTx } from "../store/db.ts";
 import { passAnswer, startPass, type PassStart } from "../store/passed-answers.ts";
 import { readToDevice } from "../store/to-device.ts";
-import { ingest } from "../upstream/ingest/ingest.ts";
+import { Ingester } from "../upstream/ingest/ingest.ts";
 import type { AccountNo, DeviceNo, UserId } from "../wire/ids.ts";
 
 let db: TestDatabase;
@@ -84,21 +84,18 @@ class World {
         if (!this.#poll) return;
         const { since, text } = this.#poll;
         this.#poll = null;
-        const result = await ingest(
-          { sql: db.sql },
-          {
-            account: this.#account,
-            device: this.#device,
-            userId: this.#user,
-            epoch: null,
-            rooms: false,
-            accountSince: null,
-            deviceSince: since,
-            overlap: false,
-            text,
-            now: Date.now(),
-          },
-        );
+        const result = await new Ingester({ sql: db.sql }).ingest({
+          account: this.#account,
+          device: this.#device,
+          userId: this.#user,
+          epoch: null,
+          rooms: false,
+          accountSince: null,
+          deviceSince: since,
+          overlap: false,
+          text,
+          now: Date.now(),
+        });
         if (result.kind !== "stored") throw new Error(`ingest: ${result.kind}`);
         this.#pollSince = result.nextBatch;
         return;

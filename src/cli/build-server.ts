@@ -21,7 +21,7 @@ import { checkReady } from "../store/ready.ts";
 import { findToken } from "../store/tokens.ts";
 import { HomeserverClient } from "../upstream/client.ts";
 import { Fetcher } from "../upstream/fetch.ts";
-import { ingest } from "../upstream/ingest/ingest.ts";
+import { Ingester } from "../upstream/ingest/ingest.ts";
 import { resetAccount } from "../upstream/ingest/reset-account.ts";
 import { RetentionJob } from "../upstream/retention.ts";
 import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
@@ -66,6 +66,7 @@ export type BuiltServer = {
 export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   const { sql, secretBox: box, logger, settings } = parts;
   const now = Date.now;
+  const ingester = new Ingester({ sql });
   const client = new HomeserverClient({ baseUrl: parts.homeserver.href, userAgent: `syncv3/${parts.version}` });
   const feedSql = connect(parts.db, 1);
   const feed = new PostgresFeed(feedSql, logger);
@@ -79,7 +80,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     lockDb: parts.db,
     polls: settings.role !== "api",
     ...parts.supervision,
-    ingest: (input) => ingest({ sql }, input),
+    ingest: (input) => ingester.ingest(input),
     resetAccount: (account, device) => resetAccount(sql, account, device),
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });

@@ -9,6 +9,8 @@ const types = {
 
 export type Sql = postgres.Sql<{ bigint: number }>;
 export type Tx = postgres.TransactionSql<{ bigint: number }>;
+/** Our own addition (patches/): ends the transaction of writeTx, together with what was sent before it. */
+type Committing = Tx & { commit(): postgres.PendingQuery<postgres.Row[]> };
 /** Something that queries run on: the pool, or a transaction. */
 export type Db = Sql | Tx;
 
@@ -56,6 +58,12 @@ export function readTx<T>(sql: Sql, body: (tx: Tx) => Promise<T>): Promise<T> {
     const read = async (tx: postgres.TransactionSql) => resolve(await body(tx as Tx));
     sql.begin("isolation level repeatable read read only", read).catch(reject);
   });
+}
+
+/** Sends a transaction's last statements and its end in one go. Afterwards it is over: nothing more can be asked in it. */
+export async function commitWith(tx: Tx, queries: readonly postgres.PendingQuery<postgres.Row[]>[]): Promise<void> {
+  for (const query of queries) void query.execute();
+  await Promise.all([...queries, (tx as Committing).commit()]);
 }
 
 /** serialization_failure and deadlock_detected: nothing was done, and the same again will do. */

@@ -15,10 +15,11 @@ beforeEach(async () => {
   await db.sql`delete from typing`;
   const [row] = await db.sql<{ account: AccountNo }[]>`insert into accounts (user_id, position) values ('@a:test', 7) returning account`;
   account = row?.account as AccountNo;
+  const told_at = new Date(Date.now() - 3_600_000);
   await db.sql`insert into typing ${db.sql([
-    { account, room_id: "!a:test", users: '["@b:test"]', ord: 5 },
-    { account, room_id: "!b:test", users: '["@c:test"]', ord: 6 },
-    { account, room_id: "!c:test", users: "[]", ord: 3 },
+    { account, room_id: "!a:test", users: '["@b:test"]', ord: 5, told_at },
+    { account, room_id: "!b:test", users: '["@c:test"]', ord: 6, told_at },
+    { account, room_id: "!c:test", users: "[]", ord: 3, told_at },
   ])}`;
 });
 
@@ -45,6 +46,12 @@ test("S1: a success within 2 minutes confirms what was", async () => {
   await polled(119);
   expect(await expireTyping(db.sql, 120_000)).toEqual([]);
   expect((await rows())[0]).toMatchObject({ users: '["@b:test"]', ord: 5 });
+});
+
+test("S1: a set that has just been told is a success, though the lease's note of it is still to be written", async () => {
+  await polled(121);
+  await db.sql`update typing set told_at = now() where room_id = '!b:test'`;
+  expect(await expireTyping(db.sql, 120_000)).toEqual([]);
 });
 
 test("an account that nobody polls at all expires too", async () => {

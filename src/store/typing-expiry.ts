@@ -17,6 +17,7 @@ export function expireTyping(sql: Sql, ageMs: number, limit = 500): Promise<Expi
         select a.account, a.position from accounts a
         where a.account in (select t.account from typing t where t.users <> '[]')
           and not exists (select 1 from leases l where l.account = a.account and l.polled_at > now() - ${ageMs}::double precision * interval '1 millisecond')
+          and not exists (select 1 from typing t where t.account = a.account and t.told_at > now() - ${ageMs}::double precision * interval '1 millisecond')
         limit ${limit} for update of a skip locked
       ), stepped as (
         update accounts a set position = a.position + 1 from stale where a.account = stale.account returning a.account, a.position

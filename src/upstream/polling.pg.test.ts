@@ -5,7 +5,7 @@ import { freshDatabase, type TestDatabase } from "../../test/support/database.ts
 import { ev, newRoom, toDevice, typing, v2 } from "../../test/support/fake-homeserver.ts";
 import { type Polled, type UpstreamFixture, upstreamFixture } from "../../test/support/upstream-fixture.ts";
 import { pollState } from "../store/devices.ts";
-import { ingest } from "./ingest/ingest.ts";
+import { Ingester } from "./ingest/ingest.ts";
 import { resetAccount } from "./ingest/reset-account.ts";
 import type { Supervisor, SupervisorOptions } from "./supervisor.ts";
 
@@ -32,7 +32,7 @@ const until = <T>(check: () => T | Promise<T>): Promise<T> => vi.waitFor(check, 
 function supervise(over: Partial<SupervisorOptions> = {}): Supervisor {
   const { sql } = fixture;
   return fixture.supervise({
-    ingest: (input) => ingest({ sql }, input),
+    ingest: (input) => new Ingester({ sql }).ingest(input),
     resetAccount: (account, device) => resetAccount(sql, account, device),
     ...over,
   });

@@ -10,7 +10,7 @@ import { Hub } from "../../src/feed/hub.ts";
 import { pollState } from "../../src/store/devices.ts";
 import { findToken, registerToken, sealToken } from "../../src/store/tokens.ts";
 import { HomeserverClient } from "../../src/upstream/client.ts";
-import { ingest } from "../../src/upstream/ingest/ingest.ts";
+import { Ingester } from "../../src/upstream/ingest/ingest.ts";
 import { resetAccount } from "../../src/upstream/ingest/reset-account.ts";
 import { Supervisor } from "../../src/upstream/supervisor.ts";
 import { freshDatabase, type TestDatabase } from "../support/database.ts";
@@ -50,7 +50,7 @@ function supervise(): Supervisor {
     ownerId: randomUUID(),
     lockDb: db.options,
     sweepMs: 100,
-    ingest: (input) => ingest({ sql }, input),
+    ingest: (input) => new Ingester({ sql }).ingest(input),
     resetAccount: (account, device) => resetAccount(sql, account, device),
   });
   supervisor.start();

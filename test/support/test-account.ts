@@ -4,13 +4,16 @@ import type { Sql } from "../../src/store/db.ts";
 import { OPEN } from "../../src/store/ingest/rows.ts";
 import type { RoomFacts } from "../../src/store/room-facts.ts";
 import type { IngestInput, IngestResult } from "../../src/upstream/ingest/ingest.ts";
-import { ingest } from "../../src/upstream/ingest/ingest.ts";
+import { Ingester } from "../../src/upstream/ingest/ingest.ts";
 import type { AccountNo, DeviceNo, UserId } from "../../src/wire/ids.ts";
 import type { V2Parts } from "./events.ts";
 import { v2 } from "./events.ts";
 
 export type TimelineShown = { id: string; gap: boolean; prev_batch: string | null; notify: boolean; ord: number };
 export type MemberShown = { membership: string; was: string | null; learned: boolean; id: string };
+
+/** Columns that the clock decides. */
+const TIMES = ["seen_at", "created_at", "told_at"];
 
 export class TestAccount {
   readonly sql: Sql;
@@ -21,21 +24,24 @@ export class TestAccount {
   since: string | null = null;
   now = 1_800_000_000_000;
   #batch = 0;
+  readonly #ingester: Ingester;
 
-  private constructor(sql: Sql, account: AccountNo, device: DeviceNo, me: UserId) {
+  private constructor(sql: Sql, ingester: Ingester, account: AccountNo, device: DeviceNo, me: UserId) {
     this.sql = sql;
+    this.#ingester = ingester;
     this.account = account;
     this.device = device;
     this.me = me;
   }
 
-  static async create(sql: Sql, me = "@me:test"): Promise<TestAccount> {
+  /** `ingester`: where accounts share one. */
+  static async create(sql: Sql, me = "@me:test", ingester = new Ingester({ sql })): Promise<TestAccount> {
     const [account] = await sql<{ account: AccountNo }[]>`insert into accounts (user_id) values (${me}) returning account`;
     if (!account) throw new Error("no account");
     const [device] = await sql<{ device: DeviceNo }[]>`
       insert into devices (account, device_id) values (${account.account}, 'DEVICE') returning device`;
     if (!device) throw new Error("no device");
-    return new TestAccount(sql, account.account, device.device, me as UserId);
+    return new TestAccount(sql, ingester, account.account, device.device, me as UserId);
   }
 
   input(text: string, over: Partial<IngestInput> = {}): IngestInput {
@@ -58,7 +64,7 @@ export class TestAccount {
   async feed(parts: V2Parts | string, over: Partial<IngestInput> = {}): Promise<IngestResult> {
     this.#batch += 1;
     const text = typeof parts === "string" ? parts : JSON.stringify(v2({ next_batch: `s${this.#batch}`, ...parts }));
-    const result = await ingest({ sql: this.sql }, this.input(text, over));
+    const result = await this.#ingester.ingest(this.input(text, over));
     if (result.kind !== "stale") this.since = result.nextBatch;
     return result;
   }
@@ -148,8 +154,8 @@ export class TestAccount {
     ];
     const dumps = tables.map(async (table) => {
       const rows = await this.sql<{ row: string }[]>`
-        select t::text as row from ${this.sql(table)} t where account = ${this.account} order by t::text collate "C"`;
-      return [table, rows.map(({ row }) => row)] as const;
+        select (to_jsonb(t) - ${TIMES}::text[])::text as row from ${this.sql(table)} t where account = ${this.account}`;
+      return [table, rows.map(({ row }) => row).sort()] as const;
     });
     return Object.fromEntries(await Promise.all(dumps));
   }

@@ -1,7 +1,8 @@
-/** The account's lock, and what ingest must know of the device. */
+/** The accounts' locks, and what ingest must know of the devices. */
 
 import type { AccountNo, DeviceNo, UserId } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
+import type { Lease } from "../leases.ts";
 
 export type LockedAccount = {
   readonly user_id: UserId;
@@ -34,35 +35,72 @@ export async function lockAccount(tx: Tx, account: AccountNo): Promise<LockedAcc
   return row;
 }
 
-/** False where the lease is another's by now, or has run out. */
-export async function holdsLease(tx: Tx, account: AccountNo, epoch: number | null): Promise<boolean> {
-  if (epoch === null) return true;
-  const rows = await tx`select from leases where account = ${account} and epoch = ${epoch} and expires_at > now()`;
-  return rows.length > 0;
+/** Of rows that somebody else has locked: wait for them, or leave them out. */
+export type Busy = "wait" | "skip";
+
+/** The same of several. Who has locks and waits for none takes part in no ring: of more than one, skip those that are busy. */
+export async function lockAccounts(tx: Tx, accounts: readonly AccountNo[], busy: Busy): Promise<Map<AccountNo, LockedAccount>> {
+  const rows = await tx<(LockedAccount & { account: AccountNo })[]>`
+    select account, user_id, position, since, complete, ignored from accounts where account = any(${[...accounts]}::bigint[])
+    order by account for no key update ${skipping(tx, busy)}`.execute();
+  return new Map(rows.map((row) => [row.account, row]));
 }
 
-/** Locks the device, as others number its messages too; undefined: it is gone. */
-export async function lockDevice(
-  tx: Tx,
-  account: AccountNo,
-  device: DeviceNo,
-  hashes: readonly string[],
-  overlap: boolean,
-): Promise<KnownDevice | undefined> {
-  const ids = [...new Set(hashes)];
-  const [[row], passed, stored] = await Promise.all([
-    tx<Omit<KnownDevice, "passed" | "stored">[]>`
-      select since, seq, one_time_keys, fallback_keys, counts_seq from devices where device = ${device} and account = ${account} for no key update`,
-    ids.length === 0
-      ? []
-      : tx<{ hash: string; times: number }[]>`
-          select encode(p.hash, 'hex') as hash, p.times from unnest(${ids}::text[]) h (hash)
-          join to_device_passed p on p.device = ${device} and p.hash = decode(h.hash, 'hex') and p.times > 0`,
-    ids.length === 0 || !overlap
-      ? []
-      : tx<{ hash: string; copies: number }[]>`
-          select h.hash, count(*) as copies from unnest(${ids}::text[]) h (hash)
-          join to_device t on t.device = ${device} and t.hash = decode(h.hash, 'hex') group by h.hash`,
+/** Which leases are still held under the epoch that is known of them. */
+export async function heldLeases(tx: Tx, leases: readonly Lease[]): Promise<ReadonlySet<AccountNo>> {
+  if (leases.length === 0) return new Set();
+  const rows = await tx<{ account: AccountNo }[]>`
+    select l.account from unnest(${leases.map((one) => one.account)}::bigint[], ${leases.map((one) => one.epoch)}::bigint[]) as a(account, epoch)
+    join leases l on l.account = a.account and l.epoch = a.epoch and l.expires_at > now()`;
+  return new Set(rows.map((row) => row.account));
+}
+
+/** A device, and the hashes of the to-device messages that came for it. `overlap`: they may be doubles of stored ones. */
+export type AskedDevice = {
+  readonly account: AccountNo;
+  readonly device: DeviceNo;
+  readonly hashes: readonly string[];
+  readonly overlap: boolean;
+};
+
+/** Locks devices, as others number their messages too. */
+export async function lockDevices(tx: Tx, asked: readonly AskedDevice[], busy: Busy): Promise<Map<DeviceNo, KnownDevice>> {
+  const messages = asked.flatMap(({ device, hashes, overlap }) => [...new Set(hashes)].map((hash) => ({ device, hash, overlap })));
+  const [rows, passed, stored] = await Promise.all([
+    tx<(Omit<KnownDevice, "passed" | "stored"> & { device: DeviceNo })[]>`
+      select d.device, d.since, d.seq, d.one_time_keys, d.fallback_keys, d.counts_seq
+      from unnest(${asked.map((one) => one.device)}::bigint[], ${asked.map((one) => one.account)}::bigint[]) as a(device, account)
+      join devices d on d.device = a.device and d.account = a.account
+      order by d.device for no key update of d ${skipping(tx, busy)}`,
+    passedCopies(tx, messages),
+    storedCopies(
+      tx,
+      messages.filter((message) => message.overlap),
+    ),
   ]);
-  return row && { ...row, passed, stored };
+  const passedOf = Map.groupBy(passed, (row) => row.device);
+  const storedOf = Map.groupBy(stored, (row) => row.device);
+  return new Map(rows.map(({ device, ...row }) => [device, { ...row, passed: passedOf.get(device) ?? [], stored: storedOf.get(device) ?? [] }]));
+}
+
+type Message = { readonly device: DeviceNo; readonly hash: string };
+
+async function passedCopies(tx: Tx, messages: readonly Message[]): Promise<readonly { device: DeviceNo; hash: string; times: number }[]> {
+  if (messages.length === 0) return [];
+  return await tx<{ device: DeviceNo; hash: string; times: number }[]>`
+    select p.device, encode(p.hash, 'hex') as hash, p.times
+    from unnest(${messages.map((one) => one.device)}::bigint[], ${messages.map((one) => one.hash)}::text[]) as a(device, hash)
+    join to_device_passed p on p.device = a.device and p.hash = decode(a.hash, 'hex') and p.times > 0`;
+}
+
+async function storedCopies(tx: Tx, messages: readonly Message[]): Promise<readonly { device: DeviceNo; hash: string; copies: number }[]> {
+  if (messages.length === 0) return [];
+  return await tx<{ device: DeviceNo; hash: string; copies: number }[]>`
+    select a.device, a.hash, count(*) as copies
+    from unnest(${messages.map((one) => one.device)}::bigint[], ${messages.map((one) => one.hash)}::text[]) as a(device, hash)
+    join to_device t on t.device = a.device and t.hash = decode(a.hash, 'hex') group by a.device, a.hash`;
+}
+
+function skipping(tx: Tx, busy: Busy) {
+  return busy === "skip" ? tx`skip locked` : tx``;
 }

@@ -64,40 +64,92 @@ export type Known = {
 };
 
 type RoomRecord = Omit<KnownRoom, "facts" | "pending" | "standing"> & {
+  readonly account: AccountNo;
   readonly facts: string | null;
   readonly standing: string | null;
   readonly kind: "invite" | "knock" | null;
   readonly body: string | null;
 };
 
-/** Sends every query that has something to ask at once. */
-export async function readKnown(tx: Tx, account: AccountNo, touched: Touched): Promise<Known> {
+/** What is asked about, and of which account. */
+export type AskedRows = { readonly account: AccountNo; readonly touched: Touched };
+
+/** Sends every query that has something to ask at once, each for all the accounts. */
+export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Map<AccountNo, Known>> {
   const [rooms, seen, state, members, receipts, accountData, presence, redacted] = await Promise.all([
-    readRooms(tx, account, touched),
-    readSeen(tx, account, touched),
-    readState(tx, account, touched.state),
-    readMembers(tx, account, touched.members),
-    readReceipts(tx, account, touched.receipts),
-    readAccountData(tx, account, touched.accountData),
-    readPresence(tx, account, touched.presence),
-    readRedacted(tx, account, touched.redacted),
+    readRooms(tx, asked),
+    readSeen(tx, asked),
+    readState(tx, keysOf(asked, "state")),
+    readMembers(tx, keysOf(asked, "members")),
+    readReceipts(tx, keysOf(asked, "receipts")),
+    readAccountData(tx, keysOf(asked, "accountData")),
+    readPresence(tx, asked),
+    readRedacted(tx, asked),
   ]);
-  return { rooms, seen, state, members, receipts, accountData, presence, redacted };
+  const of = {
+    rooms: byAccount(rooms),
+    seen: byAccount(seen),
+    state: byAccount(state),
+    members: byAccount(members),
+    receipts: byAccount(receipts),
+    accountData: byAccount(accountData),
+    presence: byAccount(presence),
+    redacted: byAccount(redacted),
+  };
+  return new Map(
+    asked.map(({ account }) => [
+      account,
+      {
+        rooms: of.rooms.get(account) ?? [],
+        seen: of.seen.get(account) ?? [],
+        state: of.state.get(account) ?? [],
+        members: of.members.get(account) ?? [],
+        receipts: of.receipts.get(account) ?? [],
+        accountData: of.accountData.get(account) ?? [],
+        presence: of.presence.get(account) ?? [],
+        redacted: of.redacted.get(account) ?? [],
+      },
+    ]),
+  );
 }
 
-async function readRooms(tx: Tx, account: AccountNo, touched: Touched): Promise<KnownRoom[]> {
-  if (touched.rooms.length === 0 && !touched.everything) return [];
+type OfAccount = { readonly account: AccountNo };
+
+function byAccount<Row extends OfAccount>(rows: readonly Row[]): Map<AccountNo, Row[]> {
+  return Map.groupBy(rows, (row) => row.account);
+}
+
+function keysOf<Part extends "state" | "members" | "receipts" | "accountData">(
+  asked: readonly AskedRows[],
+  part: Part,
+): (OfAccount & Touched[Part][number])[] {
+  return asked.flatMap(({ account, touched }) => touched[part].map((key) => ({ account, ...key })));
+}
+
+/** Pairs of an account and an id, as two arrays for unnest. */
+function pairsOf<Id extends string>(asked: readonly AskedRows[], pick: (touched: Touched) => readonly Id[]): { accounts: AccountNo[]; ids: Id[] } {
+  const pairs = asked.flatMap(({ account, touched }) => pick(touched).map((id) => ({ account, id })));
+  return { accounts: pairs.map((pair) => pair.account), ids: pairs.map((pair) => pair.id) };
+}
+
+async function readRooms(tx: Tx, asked: readonly AskedRows[]): Promise<(KnownRoom & OfAccount)[]> {
+  const { accounts, ids } = pairsOf(asked, (touched) => touched.rooms);
+  const whole = asked.filter(({ touched }) => touched.everything).map(({ account }) => account);
+  if (ids.length === 0 && whole.length === 0) return [];
+  const every =
+    whole.length === 0
+      ? tx``
+      : tx`union select account, room_id from room_facts where account = any(${whole}::bigint[]) and to_ord = ${OPEN}::bigint`;
   const rows = await tx<RoomRecord[]>`
-    select t.room_id, coalesce(r.last_ord, 0) as last_ord, coalesce(r.last_ts, 0) as last_ts, coalesce(r.members, 'none') as members,
+    select t.account, t.room_id, coalesce(r.last_ord, 0) as last_ord, coalesce(r.last_ts, 0) as last_ts, coalesce(r.members, 'none') as members,
            coalesce(r.unsure_ord, 0) as unsure_ord, coalesce(r.pending_gap, false) as pending_gap, f.membership, f.facts, y.users as typing, i.kind, i.body,
            to_json(s)::text as standing
-    from (select unnest(${[...touched.rooms]}::text[]) as room_id
-          union select room_id from room_facts where ${touched.everything} and account = ${account} and to_ord = ${OPEN}::bigint) t
-    left join rooms r on r.account = ${account} and r.room_id = t.room_id
-    left join room_facts f on f.account = ${account} and f.room_id = t.room_id and f.to_ord = ${OPEN}::bigint
-    left join typing y on y.account = ${account} and y.room_id = t.room_id
-    left join invites i on i.account = ${account} and i.room_id = t.room_id and not i.gone
-    left join standings s on s.account = ${account} and s.room_id = t.room_id`;
+    from (select * from unnest(${accounts}::bigint[], ${ids}::text[]) as a(account, room_id) ${every}) t
+    left join rooms r on r.account = t.account and r.room_id = t.room_id
+    left join room_facts f on f.account = t.account and f.room_id = t.room_id and f.to_ord = ${OPEN}::bigint
+    left join typing y on y.account = t.account and y.room_id = t.room_id
+    left join invites i on i.account = t.account and i.room_id = t.room_id and not i.gone
+    left join standings s on s.account = t.account and s.room_id = t.room_id`;
   return rows.map(({ facts, kind, body, standing, ...room }) => ({
     ...room,
     standing: standing === null ? null : (JSON.parse(standing) as StandingRow),
@@ -106,21 +158,22 @@ async function readRooms(tx: Tx, account: AccountNo, touched: Touched): Promise<
   }));
 }
 
-async function readSeen(tx: Tx, account: AccountNo, touched: Touched): Promise<{ room_id: RoomId; event_id: EventId; ord: number }[]> {
-  if (touched.events.length === 0) return [];
-  const ids = [...touched.events];
-  return await tx<{ room_id: RoomId; event_id: EventId; ord: number }[]>`
-    select room_id, event_id, ord from timeline where event_id = any(${ids}::text[]) and account = ${account}
+async function readSeen(tx: Tx, asked: readonly AskedRows[]): Promise<(Known["seen"][number] & OfAccount)[]> {
+  const { accounts, ids } = pairsOf(asked, (touched) => touched.events);
+  if (ids.length === 0) return [];
+  return await tx<(Known["seen"][number] & OfAccount)[]>`
+    with a as (select * from unnest(${accounts}::bigint[], ${ids}::text[]) as a(account, event_id))
+    select account, room_id, event_id, ord from a join timeline using (account, event_id)
     union all
-    select room_id, event_id, 0 from older where event_id = any(${ids}::text[]) and account = ${account}`;
+    select account, room_id, event_id, 0 from a join older using (account, event_id)`;
 }
 
-async function readState(tx: Tx, account: AccountNo, state: readonly StateKey[]): Promise<KnownState[]> {
-  if (state.length === 0) return [];
-  return await tx<KnownState[]>`
-    select s.room_id, s.type, s.state_key, s.event_id
-    from json_to_recordset(${JSON.stringify(state)}::text::json) k (room_id text, type text, state_key text)
-    join state s on s.account = ${account} and s.room_id = k.room_id and s.type = k.type and s.state_key = k.state_key
+async function readState(tx: Tx, keys: readonly (StateKey & OfAccount)[]): Promise<(KnownState & OfAccount)[]> {
+  if (keys.length === 0) return [];
+  return await tx<(KnownState & OfAccount)[]>`
+    select s.account, s.room_id, s.type, s.state_key, s.event_id
+    from json_to_recordset(${JSON.stringify(keys)}::text::json) k (account bigint, room_id text, type text, state_key text)
+    join state s on s.account = k.account and s.room_id = k.room_id and s.type = k.type and s.state_key = k.state_key
       and s.to_ord = ${OPEN}::bigint`;
 }
 
@@ -132,50 +185,52 @@ export async function readWholeState(tx: Tx, account: AccountNo, rooms: readonly
     join state s on s.account = ${account} and s.room_id = r.room_id and s.to_ord = ${OPEN}::bigint`;
 }
 
-async function readMembers(tx: Tx, account: AccountNo, members: readonly MemberKey[]): Promise<KnownMember[]> {
-  if (members.length === 0) return [];
-  return await tx<KnownMember[]>`
-    select m.room_id, m.user_id, m.event_id, m.membership, coalesce(e.body, '{}') as body
-    from json_to_recordset(${JSON.stringify(members)}::text::json) k (room_id text, user_id text)
-    join members m on m.account = ${account} and m.room_id = k.room_id and m.user_id = k.user_id and m.to_ord = ${OPEN}::bigint
+async function readMembers(tx: Tx, keys: readonly (MemberKey & OfAccount)[]): Promise<(KnownMember & OfAccount)[]> {
+  if (keys.length === 0) return [];
+  return await tx<(KnownMember & OfAccount)[]>`
+    select m.account, m.room_id, m.user_id, m.event_id, m.membership, coalesce(e.body, '{}') as body
+    from json_to_recordset(${JSON.stringify(keys)}::text::json) k (account bigint, room_id text, user_id text)
+    join members m on m.account = k.account and m.room_id = k.room_id and m.user_id = k.user_id and m.to_ord = ${OPEN}::bigint
     left join events e on e.event_id = m.event_id`;
 }
 
-async function readReceipts(tx: Tx, account: AccountNo, receipts: readonly ReceiptKey[]): Promise<Known["receipts"]> {
-  if (receipts.length === 0) return [];
-  return await tx<(ReceiptKey & { event_id: EventId; data: string })[]>`
-    select r.room_id, r.user_id, r.kind, r.thread_id, r.event_id, r.data
-    from json_to_recordset(${JSON.stringify(receipts)}::text::json) k (room_id text, user_id text, kind text, thread_id text)
-    join receipts r on r.account = ${account} and r.room_id = k.room_id and r.user_id = k.user_id and r.kind = k.kind and r.thread_id = k.thread_id`;
-}
-
-export async function readAccountData(tx: Tx, account: AccountNo, keys: readonly AccountDataKey[]): Promise<Known["accountData"]> {
+async function readReceipts(tx: Tx, keys: readonly (ReceiptKey & OfAccount)[]): Promise<(Known["receipts"][number] & OfAccount)[]> {
   if (keys.length === 0) return [];
-  return await tx<(AccountDataKey & { body: string })[]>`
-    select a.room_id, a.type, a.body
-    from json_to_recordset(${JSON.stringify(keys)}::text::json) k (room_id text, type text)
-    join account_data a on a.account = ${account} and a.room_id = k.room_id and a.type = k.type`;
+  return await tx<(Known["receipts"][number] & OfAccount)[]>`
+    select r.account, r.room_id, r.user_id, r.kind, r.thread_id, r.event_id, r.data
+    from json_to_recordset(${JSON.stringify(keys)}::text::json) k (account bigint, room_id text, user_id text, kind text, thread_id text)
+    join receipts r on r.account = k.account and r.room_id = k.room_id and r.user_id = k.user_id and r.kind = k.kind and r.thread_id = k.thread_id`;
 }
 
-async function readPresence(tx: Tx, account: AccountNo, users: readonly UserId[]): Promise<Known["presence"]> {
-  if (users.length === 0) return [];
-  return await tx<{ user_id: UserId; body: string }[]>`
-    select user_id, body from presence where account = ${account} and user_id = any(${[...users]}::text[])`;
+export async function readAccountData(tx: Tx, keys: readonly (AccountDataKey & OfAccount)[]): Promise<(Known["accountData"][number] & OfAccount)[]> {
+  if (keys.length === 0) return [];
+  return await tx<(Known["accountData"][number] & OfAccount)[]>`
+    select a.account, a.room_id, a.type, a.body
+    from json_to_recordset(${JSON.stringify(keys)}::text::json) k (account bigint, room_id text, type text)
+    join account_data a on a.account = k.account and a.room_id = k.room_id and a.type = k.type`;
 }
 
-async function readRedacted(tx: Tx, account: AccountNo, ids: readonly EventId[]): Promise<Known["redacted"]> {
+async function readPresence(tx: Tx, asked: readonly AskedRows[]): Promise<(Known["presence"][number] & OfAccount)[]> {
+  const { accounts, ids } = pairsOf(asked, (touched) => touched.presence);
   if (ids.length === 0) return [];
-  const list = [...ids];
-  return await tx<KnownEvent[]>`
-    select x.room_id, e.event_id, e.type, e.state_key, e.body, e.pruned, max(x.unsigned) as unsigned, bool_or(x.open) as open
+  return await tx<(Known["presence"][number] & OfAccount)[]>`
+    select account, user_id, body from unnest(${accounts}::bigint[], ${ids}::text[]) as a(account, user_id) join presence using (account, user_id)`;
+}
+
+async function readRedacted(tx: Tx, asked: readonly AskedRows[]): Promise<(KnownEvent & OfAccount)[]> {
+  const { accounts, ids } = pairsOf(asked, (touched) => touched.redacted);
+  if (ids.length === 0) return [];
+  return await tx<(KnownEvent & OfAccount)[]>`
+    with a as (select * from unnest(${accounts}::bigint[], ${ids}::text[]) as a(account, event_id))
+    select x.account, x.room_id, e.event_id, e.type, e.state_key, e.body, e.pruned, max(x.unsigned) as unsigned, bool_or(x.open) as open
     from (
-      select room_id, event_id, unsigned, false as open from timeline where event_id = any(${list}::text[]) and account = ${account}
-      union all select room_id, event_id, unsigned, to_ord = ${OPEN}::bigint from state where event_id = any(${list}::text[]) and account = ${account}
-      union all select room_id, event_id, unsigned, to_ord = ${OPEN}::bigint from members where event_id = any(${list}::text[]) and account = ${account}
-      union all select room_id, event_id, unsigned, false from older where event_id = any(${list}::text[]) and account = ${account}
+      select account, event_id, room_id, unsigned, false as open from a join timeline using (account, event_id)
+      union all select account, event_id, room_id, unsigned, to_ord = ${OPEN}::bigint from a join state using (account, event_id)
+      union all select account, event_id, room_id, unsigned, to_ord = ${OPEN}::bigint from a join members using (account, event_id)
+      union all select account, event_id, room_id, unsigned, false from a join older using (account, event_id)
     ) x
     join events e on e.event_id = x.event_id
-    group by x.room_id, e.event_id`;
+    group by x.account, x.room_id, e.event_id`;
 }
 
 /** How many are joined and invited among the known members of each room. */

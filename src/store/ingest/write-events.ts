@@ -16,8 +16,8 @@ type Pruned = Pick<EventRow, "event_id" | "body">;
  * `do nothing` and an update of the few pruned ones, since `do update … where` would lock every row that is there already.
  */
 export function writeEvents(tx: Tx, events: readonly EventRow[]): Query[] {
-  const sorted = events.toSorted(byId);
-  const ids = [...new Set(sorted.map((event) => event.event_id))];
+  const sorted = onlyOnce(events).toSorted(byId);
+  const ids = sorted.map((event) => event.event_id);
   return [
     // What is there already stays there until the rows that refer to it are committed.
     ...holdEvents(tx, ids),
@@ -38,21 +38,31 @@ export function writeEvents(tx: Tx, events: readonly EventRow[]): Query[] {
   ];
 }
 
-/** Prunes stored events, and tells why in every row that this account has of them. */
-export function writeRedactions(tx: Tx, account: AccountNo, writes: Pick<RoomWrites, "redactions">): Query[] {
-  const redactions = writes.redactions.toSorted(byId);
+/** Several accounts may have been told the same event, some of them pruned. */
+function onlyOnce(events: readonly EventRow[]): EventRow[] {
+  const byIds = new Map<EventRow["event_id"], EventRow>();
+  for (const event of events) if (event.pruned || !byIds.has(event.event_id)) byIds.set(event.event_id, event);
+  return [...byIds.values()];
+}
+
+/** Prunes stored events, and tells why in every row that these accounts have of them. */
+export function writeRedactions(
+  tx: Tx,
+  batches: readonly { readonly account: AccountNo; readonly writes: Pick<RoomWrites, "redactions"> }[],
+): Query[] {
+  const redactions = batches.flatMap(({ account, writes }) => writes.redactions.map((row) => ({ account, ...row }))).toSorted(byId);
   return [
     ...prune(tx, redactions),
     ...some(
       redactions,
       (rows) => tx`
-      with r as (select * from json_to_recordset(${rows}::text::json) r (event_id text, unsigned text, sort_name text, ord bigint)),
-      t as (update timeline x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = ${account}),
-      o as (update older x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = ${account}),
-      s as (update state x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = ${account}),
+      with r as (select * from json_to_recordset(${rows}::text::json) r (account bigint, event_id text, unsigned text, sort_name text, ord bigint)),
+      t as (update timeline x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = r.account),
+      o as (update older x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = r.account),
+      s as (update state x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = r.account),
       m as (
         update members x set unsigned = r.unsigned, to_ord = case when x.to_ord = ${OPEN}::bigint then coalesce(r.ord, x.to_ord) else x.to_ord end
-        from r where x.event_id = r.event_id and x.account = ${account}
+        from r where x.event_id = r.event_id and x.account = r.account
         returning x.*, r.sort_name as new_name, r.ord as at)
       insert into members (account, room_id, user_id, from_ord, event_id, membership, was, sort_name, learned, unsigned, age_ts)
       select account, room_id, user_id, at, event_id, membership, was, new_name, true, unsigned, age_ts from m where to_ord = at`,

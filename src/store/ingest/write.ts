@@ -1,54 +1,73 @@
-/** Writes a planned batch: one statement a table, all sent at once. Everything rests on the account's lock being held. */
+/**
+ * Writes planned batches, of one account or of several: one statement a table, all sent at once. Everything rests on the accounts' locks
+ * being held.
+ */
 
 import type { AccountNo, DeviceNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
-import type { DeviceWrites, RoomWrites, StandingRow } from "./rows.ts";
+import type { DeviceWrites, RoomWrites } from "./rows.ts";
 import { OPEN } from "./rows.ts";
 import type { Query } from "./statement.ts";
 import { some } from "./statement.ts";
 import { writeEvents, writeRedactions } from "./write-events.ts";
 
-/** The account's part, `since` included: with it the account has been told everything once (D23). */
-export function writeRooms(tx: Tx, account: AccountNo, device: DeviceNo, since: string, writes: RoomWrites): Query[] {
+/** What is written of an account: as much of a batch as there is. */
+export type AccountWrites<Part extends keyof RoomWrites> = { readonly account: AccountNo; readonly writes: Pick<RoomWrites, Part> };
+/** A whole batch, and the device that it came for. `since`: with it the account has been told everything once (D23). */
+export type Batch = { readonly account: AccountNo; readonly device: DeviceNo; readonly since: string; readonly writes: RoomWrites };
+
+/** The accounts' parts, `since` included. */
+export function writeRooms(tx: Tx, batches: readonly Batch[]): Query[] {
   return [
-    ...writeEvents(tx, writes.events),
-    ...writeTimeline(tx, account, device, writes),
-    ...writeState(tx, account, writes),
-    ...writeMembers(tx, account, writes),
-    ...writeRoomRows(tx, account, writes),
-    ...writeStandings(tx, account, writes.standings),
-    ...writeParts(tx, account, writes),
-    ...writeRedactions(tx, account, writes),
-    ...writeAccount(tx, account, since, writes),
+    ...writeEvents(
+      tx,
+      batches.flatMap(({ writes }) => writes.events),
+    ),
+    ...writeTimeline(tx, batches),
+    ...writeState(tx, batches),
+    ...writeMembers(tx, batches),
+    ...writeRoomRows(tx, batches),
+    ...writeStandings(tx, batches),
+    ...writeParts(tx, batches),
+    ...writeRedactions(tx, batches),
+    ...writeAccounts(tx, batches),
   ];
 }
 
-/** The device's part, `since` included. */
-export function writeDevice(tx: Tx, device: DeviceNo, writes: DeviceWrites): Query[] {
-  const { toDevice, passed, deviceLists } = writes;
+/** The devices' parts, `since` included. */
+export function writeDevices(tx: Tx, batches: readonly { readonly device: DeviceNo; readonly writes: DeviceWrites }[]): Query[] {
+  const ofDevices = <Part extends "toDevice" | "passed" | "deviceLists">(part: Part) =>
+    batches.flatMap(({ device, writes }) => writes[part].map((row: DeviceWrites[Part][number]) => ({ device, ...row })));
   return [
     ...some(
-      toDevice,
+      ofDevices("toDevice"),
       (rows) => tx`
       insert into to_device (device, seq, before_pos, body, hash)
-      select ${device}, seq, before_pos, body, decode(hash, 'hex')
-      from json_to_recordset(${rows}::text::json) r (seq bigint, before_pos bigint, body text, hash text)`,
+      select device, seq, before_pos, body, decode(hash, 'hex')
+      from json_to_recordset(${rows}::text::json) r (device bigint, seq bigint, before_pos bigint, body text, hash text)`,
     ),
     ...some(
-      passed,
+      ofDevices("passed"),
       (rows) => tx`
       update to_device_passed p set times = greatest(0, p.times - r.times)
-      from json_to_recordset(${rows}::text::json) r (hash text, times integer) where p.device = ${device} and p.hash = decode(r.hash, 'hex')`,
+      from json_to_recordset(${rows}::text::json) r (device bigint, hash text, times integer)
+      where p.device = r.device and p.hash = decode(r.hash, 'hex')`,
     ),
     ...some(
-      deviceLists,
+      ofDevices("deviceLists"),
       (rows) => tx`
       insert into device_lists (device, user_id, kind, seq)
-      select ${device}, user_id, kind, seq from json_to_recordset(${rows}::text::json) r (user_id text, kind text, seq bigint)
+      select device, user_id, kind, seq from json_to_recordset(${rows}::text::json) r (device bigint, user_id text, kind text, seq bigint)
       on conflict (device, user_id) do update set kind = excluded.kind, seq = excluded.seq`,
     ),
-    tx`update devices set since = ${writes.since}, seq = ${writes.seq}, one_time_keys = ${writes.one_time_keys},
-         fallback_keys = ${writes.fallback_keys}, counts_seq = ${writes.counts_seq} where device = ${device}`,
+    tx`
+      update devices d
+      set since = r.since, seq = r.seq, one_time_keys = r.one_time_keys, fallback_keys = r.fallback_keys, counts_seq = r.counts_seq
+      from unnest(${batches.map((one) => one.device)}::bigint[], ${batches.map(({ writes }) => writes.since)}::text[],
+        ${batches.map(({ writes }) => writes.seq)}::bigint[], ${batches.map(({ writes }) => writes.one_time_keys)}::text[],
+        ${batches.map(({ writes }) => writes.fallback_keys)}::text[], ${batches.map(({ writes }) => writes.counts_seq)}::bigint[]
+      ) as r(device, since, seq, one_time_keys, fallback_keys, counts_seq)
+      where d.device = r.device`,
   ];
 }
 
@@ -57,110 +76,125 @@ export function writeAccountSince(tx: Tx, account: AccountNo, since: string): Qu
   return tx`update accounts set since = ${since}, complete = true where account = ${account}`;
 }
 
-function writeAccount(tx: Tx, account: AccountNo, since: string, writes: RoomWrites): Query[] {
-  const queries: Query[] = [
+function writeAccounts(tx: Tx, batches: readonly Batch[]): Query[] {
+  const ending = batches.filter(({ writes }) => writes.endSessions).map(({ account }) => account);
+  return [
     tx`
-      update accounts set since = ${since}, complete = true, position = ${writes.position}, ignored = coalesce(${writes.ignored}::text, ignored)
-      where account = ${account}`,
+      update accounts a set since = r.since, complete = true, position = r.position, ignored = coalesce(r.ignored, a.ignored)
+      from unnest(${batches.map((one) => one.account)}::bigint[], ${batches.map((one) => one.since)}::text[],
+        ${batches.map(({ writes }) => writes.position)}::bigint[], ${batches.map(({ writes }) => writes.ignored)}::text[]
+      ) as r(account, since, position, ignored)
+      where a.account = r.account`,
+    ...(ending.length === 0 ? [] : [tx`delete from sessions where account = any(${ending}::bigint[]) and kind in ('v3', 'connection')`]),
   ];
-  if (writes.endSessions) queries.push(tx`delete from sessions where account = ${account} and kind in ('v3', 'connection')`);
-  return queries;
 }
 
-function writeTimeline(tx: Tx, account: AccountNo, device: DeviceNo, writes: RoomWrites): Query[] {
+/** Rows of one kind of all batches, each with its account. */
+function rowsOf<Part extends ListsOf<RoomWrites>>(
+  batches: readonly AccountWrites<Part>[],
+  part: Part,
+): ({ readonly account: AccountNo } & RoomWrites[Part][number])[] {
+  return batches.flatMap(({ account, writes }) => writes[part].map((row: RoomWrites[Part][number]) => ({ account, ...row })));
+}
+
+type ListsOf<T> = { [K in keyof T]: T[K] extends readonly object[] ? K : never }[keyof T];
+
+function writeTimeline(tx: Tx, batches: readonly Batch[]): Query[] {
+  const sent = batches.flatMap(({ account, device, writes }) =>
+    writes.timeline.map((row) => ({ account, ...row, txn_device: row.txn_id === null ? null : device })),
+  );
   return some(
-    writes.timeline,
+    sent,
     (rows) => tx`
     insert into timeline (account, ord, room_id, event_id, unsigned, age_ts, txn_id, txn_device, gap, prev_batch, notify)
-    select ${account}, ord, room_id, event_id, unsigned, age_ts, txn_id, case when txn_id is null then null else ${device}::bigint end, gap, prev_batch,
-           notify
-    from json_to_recordset(${rows}::text::json) r (
-      ord bigint, room_id text, event_id text, unsigned text, age_ts bigint, txn_id text, gap boolean, prev_batch text, notify boolean)`,
+    select account, ord, room_id, event_id, unsigned, age_ts, txn_id, txn_device, gap, prev_batch, notify
+    from json_to_recordset(${rows}::text::json) r (account bigint, ord bigint, room_id text, event_id text, unsigned text, age_ts bigint, txn_id text,
+      txn_device bigint, gap boolean, prev_batch text, notify boolean)`,
   );
 }
 
-function writeState(tx: Tx, account: AccountNo, writes: RoomWrites): Query[] {
+function writeState(tx: Tx, batches: readonly Batch[]): Query[] {
   return [
     ...some(
-      writes.stateEnds,
+      rowsOf(batches, "stateEnds"),
       (rows) => tx`
       update state s set to_ord = r.to_ord
-      from json_to_recordset(${rows}::text::json) r (room_id text, type text, state_key text, to_ord bigint)
-      where s.account = ${account} and s.room_id = r.room_id and s.type = r.type and s.state_key = r.state_key and s.to_ord = ${OPEN}::bigint`,
+      from json_to_recordset(${rows}::text::json) r (account bigint, room_id text, type text, state_key text, to_ord bigint)
+      where s.account = r.account and s.room_id = r.room_id and s.type = r.type and s.state_key = r.state_key and s.to_ord = ${OPEN}::bigint`,
     ),
     ...some(
-      writes.state,
+      rowsOf(batches, "state"),
       (rows) => tx`
       insert into state (account, room_id, type, state_key, from_ord, to_ord, event_id, unsigned, age_ts)
-      select ${account}, room_id, type, state_key, from_ord, coalesce(to_ord, ${OPEN}::bigint), event_id, unsigned, age_ts
+      select account, room_id, type, state_key, from_ord, coalesce(to_ord, ${OPEN}::bigint), event_id, unsigned, age_ts
       from json_to_recordset(${rows}::text::json) r (
-        room_id text, type text, state_key text, from_ord bigint, to_ord bigint, event_id text, unsigned text, age_ts bigint)`,
+        account bigint, room_id text, type text, state_key text, from_ord bigint, to_ord bigint, event_id text, unsigned text, age_ts bigint)`,
     ),
   ];
 }
 
 /** Also for a member list that was fetched: see learn-members.ts. */
-export function writeMembers(tx: Tx, account: AccountNo, writes: Pick<RoomWrites, "members" | "memberEnds" | "membersEnds">): Query[] {
+export function writeMembers(tx: Tx, batches: readonly AccountWrites<"members" | "memberEnds" | "membersEnds">[]): Query[] {
   return [
     ...some(
-      writes.memberEnds,
+      rowsOf(batches, "memberEnds"),
       (rows) => tx`
       update members m set to_ord = r.to_ord
-      from json_to_recordset(${rows}::text::json) r (room_id text, user_id text, to_ord bigint)
-      where m.account = ${account} and m.room_id = r.room_id and m.user_id = r.user_id and m.to_ord = ${OPEN}::bigint`,
+      from json_to_recordset(${rows}::text::json) r (account bigint, room_id text, user_id text, to_ord bigint)
+      where m.account = r.account and m.room_id = r.room_id and m.user_id = r.user_id and m.to_ord = ${OPEN}::bigint`,
     ),
     ...some(
-      writes.membersEnds,
+      rowsOf(batches, "membersEnds"),
       (rows) => tx`
       update members m set to_ord = r.to_ord
-      from json_to_recordset(${rows}::text::json) r (room_id text, to_ord bigint, before bigint, keep json)
-      where m.account = ${account} and m.room_id = r.room_id and m.to_ord = ${OPEN}::bigint and m.from_ord <= r.before
+      from json_to_recordset(${rows}::text::json) r (account bigint, room_id text, to_ord bigint, before bigint, keep json)
+      where m.account = r.account and m.room_id = r.room_id and m.to_ord = ${OPEN}::bigint and m.from_ord <= r.before
         and not exists (select from json_array_elements_text(r.keep) k (user_id) where k.user_id = m.user_id)`,
     ),
     ...some(
-      writes.members,
+      rowsOf(batches, "members"),
       (rows) => tx`
       insert into members (account, room_id, user_id, from_ord, to_ord, event_id, membership, was, sort_name, learned, unsigned, age_ts)
-      select ${account}, room_id, user_id, from_ord, coalesce(to_ord, ${OPEN}::bigint), event_id, membership, was, sort_name, learned, unsigned, age_ts
+      select account, room_id, user_id, from_ord, coalesce(to_ord, ${OPEN}::bigint), event_id, membership, was, sort_name, learned, unsigned, age_ts
       from json_to_recordset(${rows}::text::json) r (
-        room_id text, user_id text, from_ord bigint, to_ord bigint, event_id text, membership text, was text, sort_name text, learned boolean,
+        account bigint, room_id text, user_id text, from_ord bigint, to_ord bigint, event_id text, membership text, was text, sort_name text, learned boolean,
         unsigned text, age_ts bigint)`,
     ),
   ];
 }
 
 /** Also for a member list that was fetched. */
-export function writeRoomRows(tx: Tx, account: AccountNo, writes: Pick<RoomWrites, "rooms" | "facts">): Query[] {
+export function writeRoomRows(tx: Tx, batches: readonly AccountWrites<"rooms" | "facts">[]): Query[] {
   return [
     ...some(
-      writes.rooms,
+      rowsOf(batches, "rooms"),
       (rows) => tx`
       insert into rooms (account, room_id, last_ord, last_ts, members, unsure_ord, pending_gap)
-      select ${account}, room_id, last_ord, last_ts, members, unsure_ord, pending_gap
+      select account, room_id, last_ord, last_ts, members, unsure_ord, pending_gap
       from json_to_recordset(${rows}::text::json) r (
-        room_id text, last_ord bigint, last_ts bigint, members text, unsure_ord bigint, pending_gap boolean)
+        account bigint, room_id text, last_ord bigint, last_ts bigint, members text, unsure_ord bigint, pending_gap boolean)
       on conflict (account, room_id) do update set last_ord = excluded.last_ord, last_ts = excluded.last_ts, members = excluded.members,
         unsure_ord = excluded.unsure_ord, pending_gap = excluded.pending_gap`,
     ),
     ...some(
-      writes.facts,
+      rowsOf(batches, "facts"),
       (rows) => tx`
-      with r as (select * from json_to_recordset(${rows}::text::json) r (room_id text, from_ord bigint, membership text, facts text)),
+      with r as (select * from json_to_recordset(${rows}::text::json) r (account bigint, room_id text, from_ord bigint, membership text, facts text)),
       ended as (
         update room_facts f set to_ord = r.from_ord from r
-        where f.account = ${account} and f.room_id = r.room_id and f.to_ord = ${OPEN}::bigint)
-      insert into room_facts (account, room_id, from_ord, membership, facts) select ${account}, room_id, from_ord, membership, facts from r`,
+        where f.account = r.account and f.room_id = r.room_id and f.to_ord = ${OPEN}::bigint)
+      insert into room_facts (account, room_id, from_ord, membership, facts) select account, room_id, from_ord, membership, facts from r`,
     ),
   ];
 }
 
-function writeStandings(tx: Tx, account: AccountNo, standings: readonly StandingRow[]): Query[] {
+function writeStandings(tx: Tx, batches: readonly Batch[]): Query[] {
   return some(
-    standings,
+    rowsOf(batches, "standings"),
     (rows) => tx`
     insert into standings (account, room_id, changed_ord, membership_ord, active_ord, bump_ord, kicked, ever_joined, inviter)
-    select ${account}, room_id, changed_ord, membership_ord, active_ord, bump_ord, kicked, ever_joined, inviter
-    from json_to_recordset(${rows}::text::json) r (room_id text, changed_ord bigint, membership_ord bigint, active_ord bigint, bump_ord bigint,
+    select account, room_id, changed_ord, membership_ord, active_ord, bump_ord, kicked, ever_joined, inviter
+    from json_to_recordset(${rows}::text::json) r (account bigint, room_id text, changed_ord bigint, membership_ord bigint, active_ord bigint, bump_ord bigint,
       kicked boolean, ever_joined boolean, inviter text)
     on conflict (account, room_id) do update set changed_ord = excluded.changed_ord, membership_ord = excluded.membership_ord,
       active_ord = excluded.active_ord, bump_ord = excluded.bump_ord, kicked = excluded.kicked, ever_joined = excluded.ever_joined,
@@ -168,55 +202,52 @@ function writeStandings(tx: Tx, account: AccountNo, standings: readonly Standing
   );
 }
 
-function writeParts(tx: Tx, account: AccountNo, writes: RoomWrites): Query[] {
+function writeParts(tx: Tx, batches: readonly Batch[]): Query[] {
   return [
     ...some(
-      writes.typing,
+      rowsOf(batches, "typing"),
       (rows) => tx`
-      insert into typing (account, room_id, users, ord)
-      select ${account}, room_id, users, ord from json_to_recordset(${rows}::text::json) r (room_id text, users text, ord bigint)
-      on conflict (account, room_id) do update set users = excluded.users, ord = excluded.ord`,
+      insert into typing (account, room_id, users, ord, told_at)
+      select account, room_id, users, ord, now() from json_to_recordset(${rows}::text::json) r (account bigint, room_id text, users text, ord bigint)
+      on conflict (account, room_id) do update set users = excluded.users, ord = excluded.ord, told_at = now()`,
     ),
-    // The success that brought a set is as new as the set, though a renewal writes it down later: else a look for typing that
-    // nobody confirms (S1) in between would end it at once.
-    ...some(writes.typing, () => tx`update leases set polled_at = now() where account = ${account}`),
     ...some(
-      writes.receipts,
+      rowsOf(batches, "receipts"),
       (rows) => tx`
       insert into receipts (account, room_id, user_id, kind, thread_id, event_id, data, ord)
-      select ${account}, room_id, user_id, kind, thread_id, event_id, data, ord
+      select account, room_id, user_id, kind, thread_id, event_id, data, ord
       from json_to_recordset(${rows}::text::json) r (
-        room_id text, user_id text, kind text, thread_id text, event_id text, data text, ord bigint)
+        account bigint, room_id text, user_id text, kind text, thread_id text, event_id text, data text, ord bigint)
       on conflict (account, room_id, user_id, kind, thread_id) do update set event_id = excluded.event_id, data = excluded.data, ord = excluded.ord`,
     ),
     ...some(
-      writes.accountData,
+      rowsOf(batches, "accountData"),
       (rows) => tx`
       insert into account_data (account, room_id, type, body, ord)
-      select ${account}, room_id, type, body, ord from json_to_recordset(${rows}::text::json) r (room_id text, type text, body text, ord bigint)
+      select account, room_id, type, body, ord from json_to_recordset(${rows}::text::json) r (account bigint, room_id text, type text, body text, ord bigint)
       on conflict (account, room_id, type) do update set body = excluded.body, ord = excluded.ord`,
     ),
     ...some(
-      writes.presence,
+      rowsOf(batches, "presence"),
       (rows) => tx`
       insert into presence (account, user_id, body, ord)
-      select ${account}, user_id, body, ord from json_to_recordset(${rows}::text::json) r (user_id text, body text, ord bigint)
+      select account, user_id, body, ord from json_to_recordset(${rows}::text::json) r (account bigint, user_id text, body text, ord bigint)
       on conflict (account, user_id) do update set body = excluded.body, ord = excluded.ord`,
     ),
     ...some(
-      writes.invites,
+      rowsOf(batches, "invites"),
       (rows) => tx`
       insert into invites (account, room_id, kind, body, inviter, gone, ord)
-      select ${account}, room_id, kind, body, inviter, false, ord
-      from json_to_recordset(${rows}::text::json) r (room_id text, kind text, body text, inviter text, ord bigint)
+      select account, room_id, kind, body, inviter, false, ord
+      from json_to_recordset(${rows}::text::json) r (account bigint, room_id text, kind text, body text, inviter text, ord bigint)
       on conflict (account, room_id) do update set kind = excluded.kind, body = excluded.body, inviter = excluded.inviter, gone = false,
         ord = excluded.ord`,
     ),
     ...some(
-      writes.inviteEnds,
+      rowsOf(batches, "inviteEnds"),
       (rows) => tx`
       update invites i set gone = true, ord = r.ord
-      from json_to_recordset(${rows}::text::json) r (room_id text, ord bigint) where i.account = ${account} and i.room_id = r.room_id`,
+      from json_to_recordset(${rows}::text::json) r (account bigint, room_id text, ord bigint) where i.account = r.account and i.room_id = r.room_id`,
     ),
   ];
 }

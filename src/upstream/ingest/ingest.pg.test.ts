@@ -5,7 +5,7 @@ import type { TestDatabase } from "../../../test/support/database.ts";
 import { ev, newRoom, toDevice, v2 } from "../../../test/support/events.ts";
 import { TestAccount } from "../../../test/support/test-account.ts";
 import { BadResponse } from "../../wire/v2-response.ts";
-import { ingest } from "./ingest.ts";
+import { Ingester } from "./ingest.ts";
 
 let db: TestDatabase;
 let users = 0;
@@ -53,9 +53,9 @@ describe("one response is one step", () => {
     const me = await account();
     const text = JSON.stringify(v2({ next_batch: "n1", join: { [ROOM]: { timeline: newRoom(me.me) } }, to_device: [toDevice("@bob:test")] }));
     const input = me.input(text);
-    await ingest({ sql: db.sql }, input);
+    await new Ingester({ sql: db.sql }).ingest(input);
     const before = await me.dump();
-    expect(await ingest({ sql: db.sql }, input)).toEqual({ kind: "stale" });
+    expect(await new Ingester({ sql: db.sql }).ingest(input)).toEqual({ kind: "stale" });
     expect(await me.dump()).toEqual(before);
   });
 
@@ -63,7 +63,7 @@ describe("one response is one step", () => {
     const me = await account();
     await me.step({ join: { [ROOM]: { timeline: newRoom(me.me) } } });
     const texts = ["a", "b"].map((next) => JSON.stringify(v2({ next_batch: next, join: { [ROOM]: { timeline: [ev.message("@bob:test")] } } })));
-    const results = await Promise.all(texts.map((text) => ingest({ sql: db.sql }, me.input(text))));
+    const results = await Promise.all(texts.map((text) => new Ingester({ sql: db.sql }).ingest(me.input(text))));
     expect(results.map((result) => result.kind).sort()).toEqual(["stale", "stored"]);
     expect(await me.ids(ROOM)).toHaveLength(5);
   });
@@ -87,9 +87,9 @@ describe("one response is one step", () => {
   test("device since that moved, gone account or device: stale", async () => {
     const me = await account();
     const text = JSON.stringify(v2({ next_batch: "n1" }));
-    expect(await ingest({ sql: db.sql }, me.input(text, { deviceSince: "x" }))).toEqual({ kind: "stale" });
-    expect(await ingest({ sql: db.sql }, me.input(text, { device: -1 as typeof me.device }))).toEqual({ kind: "stale" });
-    expect(await ingest({ sql: db.sql }, me.input(text, { account: -1 as typeof me.account }))).toEqual({ kind: "stale" });
+    expect(await new Ingester({ sql: db.sql }).ingest(me.input(text, { deviceSince: "x" }))).toEqual({ kind: "stale" });
+    expect(await new Ingester({ sql: db.sql }).ingest(me.input(text, { device: -1 as typeof me.device }))).toEqual({ kind: "stale" });
+    expect(await new Ingester({ sql: db.sql }).ingest(me.input(text, { account: -1 as typeof me.account }))).toEqual({ kind: "stale" });
   });
 
   test("the lease's epoch: ours is stored, another's and an expired one are stale", async () => {

@@ -1,14 +1,19 @@
-/** What goes into ingest and what comes out of it. */
+/**
+ * v2 responses become rows. Each is one batch of its account: a crash leaves all of it or nothing. Batches of several accounts that come at
+ * the same time are stored in one transaction, with one statement a table: that costs little more than one of them would.
+ */
 
+import { Gathered } from "../../base/gathered.ts";
 import type { WakeKind } from "../../feed/hub.ts";
 import type { Sql, Tx } from "../../store/db.ts";
-import { writeTx } from "../../store/db.ts";
-import type { KnownDevice, LockedAccount } from "../../store/ingest/device.ts";
-import { holdsLease, lockAccount, lockDevice } from "../../store/ingest/device.ts";
+import { commitWith, writeTx } from "../../store/db.ts";
+import type { Busy, KnownDevice, LockedAccount } from "../../store/ingest/device.ts";
+import { heldLeases, lockAccounts, lockDevices } from "../../store/ingest/device.ts";
 import type { Known } from "../../store/ingest/known.ts";
 import { countMembers, readAccountData, readKnown, readStandIns, readWholeState } from "../../store/ingest/known.ts";
 import { insertPoison } from "../../store/ingest/poison.ts";
-import { writeAccountSince, writeDevice, writeRooms } from "../../store/ingest/write.ts";
+import type { DeviceWrites } from "../../store/ingest/rows.ts";
+import { type Batch, writeAccountSince, writeDevices, writeRooms } from "../../store/ingest/write.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, UserId } from "../../wire/ids.ts";
 import { isStorable } from "../../wire/ids.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
@@ -68,53 +73,100 @@ export type IngestResult =
   | { readonly kind: "stale" }
   | { readonly kind: "poisoned"; readonly error: string; readonly nextBatch: string; readonly toDevice: boolean };
 
-/**
- * Stores one v2 response in one transaction: a crash leaves all of it or nothing (B8, B26), and the same response again is stale.
- * @throws BadResponse where the text is no v2 response; the database's error where it could not be asked.
- */
-export async function ingest(deps: IngestDeps, input: IngestInput): Promise<IngestResult> {
-  const response = cutResponse(input.text, input.now);
-  try {
-    return await writeTx(deps.sql, (tx) => store(tx, input, response));
-  } catch (error) {
-    if (!isPoison(error)) throw error;
-    return await writeTx(deps.sql, (tx) => setAside(tx, input, response, describe(error)));
+type Job = { readonly input: IngestInput; readonly response: V2Response; readonly hashes: readonly string[] };
+
+/** Transactions at the same time: while one waits for the disk, the next one is made. */
+const LANES = 2;
+/** Responses in one transaction, and characters of one that has others wait with it. */
+const MOST = 64;
+const LARGE = 200_000;
+
+export class Ingester {
+  readonly #sql: Sql;
+  readonly #together: Gathered<Job, IngestResult | "busy">;
+
+  constructor(deps: IngestDeps) {
+    this.#sql = deps.sql;
+    this.#together = new Gathered((jobs) => writeTx(this.#sql, (tx) => storeAll(tx, jobs, jobs.length > 1 ? "skip" : "wait")), {
+      lanes: LANES,
+      most: MOST,
+      keyOf: ({ input }) => input.account,
+    });
+  }
+
+  /**
+   * Stores one v2 response: a crash leaves all of it or nothing (B8, B26), and the same response again is stale.
+   * @throws BadResponse where the text is no v2 response; the database's error where it could not be asked.
+   */
+  async ingest(input: IngestInput): Promise<IngestResult> {
+    const response = cutResponse(input.text, input.now);
+    const job = { input, response, hashes: response.toDevice.map(messageHash) };
+    try {
+      const result = input.text.length > LARGE ? "busy" : await this.#together.ask(job);
+      return result === "busy" ? await this.#alone(job) : result;
+    } catch (error) {
+      if (!isPoison(error)) throw error;
+      return await writeTx(this.#sql, (tx) => setAside(tx, input, response, describe(error)));
+    }
+  }
+
+  /** In a transaction of its own, which waits for who has the account. */
+  async #alone(job: Job): Promise<IngestResult> {
+    const [result] = await writeTx(this.#sql, (tx) => storeAll(tx, [job], "wait"));
+    if (result === undefined || result === "busy") throw new Error("no result of a single response");
+    return result;
   }
 }
 
-async function store(tx: Tx, input: IngestInput, response: V2Response): Promise<IngestResult> {
-  const reset = input.rooms && input.accountSince === null;
-  const hashes = response.toDevice.map(messageHash);
-  const touched = input.rooms ? touchedBy(response, input.userId, reset) : null;
-  const [locked, found] = await Promise.all([lock(tx, input, hashes), touched && readKnown(tx, input.account, touched)]);
-  if (locked === null) return { kind: "stale" };
-  const { account, device } = locked;
-  const devicePlan = planning(() => planDevice(device, response, hashes, account.position));
-  const kinds = new Set<WakeKind>();
+type Stored = { readonly job: Job; readonly locked: Locked; readonly devicePlan: DeviceWrites; readonly roomPlan: Plan | null };
+
+/** Of each job, in their order. "busy": somebody has its account or device just now, or there is none. */
+async function storeAll(tx: Tx, jobs: readonly Job[], busy: Busy): Promise<(IngestResult | "busy")[]> {
+  const touched = jobs.flatMap(({ input, response }) => {
+    if (!input.rooms) return [];
+    return { account: input.account, touched: touchedBy(response, input.userId, input.accountSince === null) };
+  });
+  const [lockedOf, known] = await Promise.all([lock(tx, jobs, busy), readKnown(tx, touched)]);
+  const stored = await Promise.all(
+    jobs.map(async (job): Promise<Stored | "stale" | "busy"> => {
+      const locked = lockedOf(job);
+      if (locked === "stale" || locked === "busy") return locked;
+      const devicePlan = planning(() => planDevice(locked.device, job.response, job.hashes, locked.account.position));
+      const found = job.input.rooms ? known.get(job.input.account) : undefined;
+      return { job, locked, devicePlan, roomPlan: found ? await planRooms(tx, job, locked.account, found) : null };
+    }),
+  );
+  const written = stored.filter((one) => typeof one !== "string");
+  const batches = written.flatMap(({ job: { input, response }, roomPlan }): Batch[] =>
+    roomPlan ? [{ account: input.account, device: input.device, since: response.next_batch, writes: roomPlan.writes }] : [],
+  );
+  await commitWith(tx, [
+    ...(written.length > 0
+      ? writeDevices(
+          tx,
+          written.map(({ job, devicePlan }) => ({ device: job.input.device, writes: devicePlan })),
+        )
+      : []),
+    ...(batches.length > 0 ? writeRooms(tx, batches) : []),
+  ]);
+  return stored.map((one) => (one === "stale" ? { kind: "stale" } : one === "busy" ? "busy" : resultOf(one)));
+}
+
+function resultOf({ job: { response }, locked: { account, device }, devicePlan, roomPlan }: Stored): IngestResult {
+  const kinds = new Set<WakeKind>(roomPlan?.kinds);
   if (devicePlan.toDevice.length > 0) kinds.add("to_device");
   if (devicePlan.deviceLists.length > 0 || devicePlan.counts_seq !== device.counts_seq) kinds.add("device_lists");
-  const queries = writeDevice(tx, input.device, devicePlan);
-  let position = account.position;
-  let rooms: ReadonlySet<RoomId> = new Set();
-  if (found) {
-    const plan = await planRooms(tx, input, response, account, found);
-    for (const kind of plan.kinds) kinds.add(kind);
-    if (!account.complete) kinds.add("complete");
-    ({ rooms } = plan);
-    ({ position } = plan.writes);
-    queries.push(...writeRooms(tx, input.account, input.device, response.next_batch, plan.writes));
-  }
-  await Promise.all(queries);
+  if (roomPlan && !account.complete) kinds.add("complete");
   return {
     kind: "stored",
-    position: position as Position,
+    position: (roomPlan?.writes.position ?? account.position) as Position,
     nextBatch: response.next_batch,
-    news: { kinds, rooms },
+    news: { kinds, rooms: roomPlan?.rooms ?? new Set() },
     toDevice: response.toDevice.length > 0,
   };
 }
 
-async function planRooms(tx: Tx, input: IngestInput, response: V2Response, account: LockedAccount, found: Known): Promise<Plan> {
+async function planRooms(tx: Tx, { input, response }: Job, account: LockedAccount, found: Known): Promise<Plan> {
   const known = new KnownIndex(found);
   // A since that is gone although the account was complete has been lost: the account is synced anew (D26).
   const reset = account.since === null && account.complete;
@@ -123,7 +175,7 @@ async function planRooms(tx: Tx, input: IngestInput, response: V2Response, accou
     readWholeState(tx, input.account, needs.wholeState),
     countMembers(tx, input.account, needs.count),
     readStandIns(tx, input.account, needs.standIns, input.userId),
-    readAccountData(tx, input.account, needs.direct ? [{ room_id: "", type: DIRECT }] : []),
+    readAccountData(tx, needs.direct ? [{ account: input.account, room_id: "", type: DIRECT }] : []),
   ]);
   return planning(() => {
     const stateOf = Map.groupBy(wholeState, (row) => row.room_id);
@@ -152,25 +204,42 @@ function directOf(response: V2Response, stored: string | undefined): PlanContext
   return stored === undefined ? null : { rooms: directRooms(contentOf(stored)), told: false };
 }
 
-/** Locks the account and the device; null: they are not as they were when the poll was asked, or the lease is lost. */
-async function lock(tx: Tx, input: IngestInput, hashes: readonly string[]): Promise<{ account: LockedAccount; device: KnownDevice } | null> {
+type Locked = { readonly account: LockedAccount; readonly device: KnownDevice };
+
+/** Locks accounts and devices. Stale: they are not as they were when the poll was asked, or the lease is lost. */
+async function lock(tx: Tx, jobs: readonly Job[], busy: Busy): Promise<(job: Job) => Locked | "stale" | "busy"> {
+  const leases = jobs.flatMap(({ input: { account, epoch } }) => (epoch === null ? [] : { account, epoch }));
   // In this order on the wire: what is read after the lock is what the last writer left.
-  const [account, held, device] = await Promise.all([
-    lockAccount(tx, input.account),
-    holdsLease(tx, input.account, input.epoch),
-    lockDevice(tx, input.account, input.device, hashes, input.overlap),
+  const [accounts, held, devices] = await Promise.all([
+    lockAccounts(
+      tx,
+      jobs.map(({ input }) => input.account),
+      busy,
+    ),
+    heldLeases(tx, leases),
+    lockDevices(
+      tx,
+      jobs.map(({ input: { account, device, overlap }, hashes }) => ({ account, device, hashes, overlap })),
+      busy,
+    ),
   ]);
-  if (!account || !device || !held || device.since !== input.deviceSince) return null;
-  return input.rooms && account.since !== input.accountSince ? null : { account, device };
+  return ({ input }) => {
+    const [account, device] = [accounts.get(input.account), devices.get(input.device)];
+    if (!account || !device) return busy === "skip" ? "busy" : "stale";
+    if (device.since !== input.deviceSince || (input.epoch !== null && !held.has(input.account))) return "stale";
+    return input.rooms && account.since !== input.accountSince ? "stale" : { account, device };
+  };
 }
 
 /** What is not for the rooms: to-device messages must not be lost with a bad room (TestBadPollDataDoesntDropToDeviceMsgs). */
 async function setAside(tx: Tx, input: IngestInput, response: V2Response, error: string): Promise<IngestResult> {
   const storable = { ...response, toDevice: response.toDevice.filter(isStorable) };
   const hashes = storable.toDevice.map(messageHash);
-  const locked = await lock(tx, input, hashes);
-  if (locked === null) return { kind: "stale" };
-  const queries = writeDevice(tx, input.device, planDevice(locked.device, storable, hashes, locked.account.position));
+  const job = { input, response: storable, hashes };
+  const locked = (await lock(tx, [job], "wait"))(job);
+  if (locked === "stale" || locked === "busy") return { kind: "stale" };
+  const writes = planDevice(locked.device, storable, hashes, locked.account.position);
+  const queries = writeDevices(tx, [{ device: input.device, writes }]);
   if (input.rooms) queries.push(writeAccountSince(tx, input.account, response.next_batch));
   await Promise.all([...queries, insertPoison(tx, input.account, input.device, error, input.text)]);
   return { kind: "poisoned", error, nextBatch: response.next_batch, toDevice: response.toDevice.length > 0 };

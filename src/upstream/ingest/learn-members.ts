@@ -57,8 +57,8 @@ async function learn(tx: Tx, input: LearnInput, events: ReadonlyMap<UserId, CutE
   planCounts(draft, account.user_id, room, stored, gone, events);
   await Promise.all([
     ...writeEvents(tx, [...draft.events.values()]),
-    ...writeMembers(tx, input.account, draft),
-    ...writeRoomRows(tx, input.account, draft),
+    ...writeMembers(tx, [{ account: input.account, writes: draft }]),
+    ...writeRoomRows(tx, [{ account: input.account, writes: draft }]),
     writePosition(tx, input.account, input.roomId, draft.last),
   ]);
   return { position: draft.last as Position, changed: draft.members.length + gone.size };
