@@ -1,8 +1,9 @@
 /**
  * Wake-ups inside one process: whoever commits news for an account publishes, whoever waits for that account is told.
- * A wake-up is a hint, never data: what is new is always read from the store.
+ * A wake-up is a hint: what is new can always be read from the store. Where it was stored in this process it comes along, to save that.
  */
 
+import type { StoredBatch } from "../store/ingest/rows.ts";
 import type { AccountNo, DeviceNo, RoomId, SessionNo } from "../wire/ids.ts";
 
 /** What a batch may have changed. */
@@ -34,6 +35,8 @@ export type Wake =
       readonly device?: DeviceNo;
       readonly kinds?: ReadonlySet<WakeKind>;
       readonly rooms?: ReadonlySet<RoomId>;
+      /** What was stored, where that was done in this process: it never leaves it. */
+      readonly batch?: StoredBatch;
     }
   | { readonly type: "session"; readonly account: AccountNo; readonly session: SessionNo; readonly request: string }
   | { readonly type: "connection"; readonly account: AccountNo; readonly device: DeviceNo; readonly name: string; readonly request: string };
@@ -45,12 +48,20 @@ export interface Feed {
   publish(wake: Wake): void;
   /** Calls `listener` for each wake-up of `account` until the returned function is called. */
   subscribe(account: AccountNo, listener: Listener): () => void;
+  /** Calls `observer` for each wake-up of any account, before those who wait are told. */
+  observe(observer: Listener): void;
 }
 
 export class Hub implements Feed {
   readonly #listeners = new Map<AccountNo, Set<Listener>>();
+  readonly #observers = new Set<Listener>();
+
+  observe(observer: Listener): void {
+    this.#observers.add(observer);
+  }
 
   publish(wake: Wake): void {
+    for (const observer of this.#observers) observer(wake);
     const listeners = this.#listeners.get(wake.account);
     if (listeners) for (const listener of listeners) listener(wake);
   }

@@ -75,6 +75,10 @@ export class PostgresFeed implements Feed {
     return this.#hub.subscribe(account, listener);
   }
 
+  observe(observer: Listener): void {
+    this.#hub.observe(observer);
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#saying) clearInterval(this.#saying);

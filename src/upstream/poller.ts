@@ -235,9 +235,11 @@ export class Poller {
       this.#deps.feed.publish({ type: "news", account, device });
       return null;
     }
-    const { nextBatch, news } = result;
+    const { nextBatch, news, batch } = result;
     if (this.#place) this.#place = { ...this.#place, deviceSince: nextBatch, ...(plan.rooms ? { accountSince: nextBatch } : {}) };
-    if (news.kinds.size > 0 || news.rooms.size > 0) this.#deps.feed.publish({ type: "news", account, device, kinds: news.kinds, rooms: news.rooms });
+    if (news.kinds.size > 0 || news.rooms.size > 0) {
+      this.#deps.feed.publish({ type: "news", account, device, kinds: news.kinds, rooms: news.rooms, ...(batch && { batch }) });
+    }
     return null;
   }
 

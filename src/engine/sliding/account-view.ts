@@ -8,7 +8,11 @@ import { LRUCache } from "lru-cache";
 import { type AccountRoom, readAccountRooms } from "../../store/account-rooms.ts";
 import type { Tx } from "../../store/db.ts";
 import { type DataRow, type PartChanges, readPartChanges, type TypingRow } from "../../store/ephemeral.ts";
+import type { ConnectionHead } from "../../store/connections.ts";
+import type { StoredBatch } from "../../store/ingest/rows.ts";
+import type { RoomFacts } from "../../store/room-facts.ts";
 import type { AccountNo, Position, RoomId } from "../../wire/ids.ts";
+import { type Recent, withBatch } from "./recent.ts";
 
 export type AccountView = {
   readonly position: Position;
@@ -21,6 +25,8 @@ export type AccountView = {
   /** When a receipt of a room last changed, as far as that was after `receiptsSince`. */
   readonly receipts: ReadonlyMap<RoomId, number>;
   readonly receiptsSince: number;
+  /** What led here, as far as it is kept. */
+  readonly recent: Recent;
 };
 
 /** Rooms in which something changed. */
@@ -29,7 +35,8 @@ export type ChangedRooms = Readonly<Record<"typing" | "receipts" | "accountData"
 /** What a view is of: see ConnectionHead. */
 export type ViewHead = { readonly position: Position; readonly forgotten: number };
 
-type Version = AccountView & { readonly forgotten: number };
+/** `since`: the upstream token of the batch that led here; null: the view was read. */
+type Version = AccountView & { readonly forgotten: number; readonly since: string | null };
 type Parts = PartChanges & { readonly rooms: readonly AccountRoom[] };
 
 /** Rooms of all accounts together. A room takes about a kilobyte, and so much account data is counted as one. */
@@ -46,6 +53,29 @@ export class AccountViews {
     return known?.position === position && known.forgotten === forgotten ? known : undefined;
   }
 
+  /** Of a view that is kept, the next one: after a batch that has just been stored and begins where it ends. */
+  advance(batch: StoredBatch): void {
+    const known = this.#versions.get(batch.account);
+    if (known?.position !== batch.from || known.forgotten !== batch.forgotten) return;
+    const parts = partsOf(known, batch);
+    if (!parts) return;
+    this.#versions.set(batch.account, {
+      ...merged(known, parts),
+      position: batch.writes.position as Position,
+      forgotten: batch.forgotten,
+      since: batch.since,
+      receiptsSince: known.receiptsSince,
+      recent: withBatch(known.recent, batch),
+    });
+  }
+
+  /** A request's head as it is after what was handed to `advance` since; as it was, where that was nothing. */
+  ahead(account: AccountNo, head: ConnectionHead): ConnectionHead {
+    const known = this.#versions.get(account);
+    if (!known || known.since === null || known.position < head.position) return head;
+    return { ...head, position: known.position, forgotten: known.forgotten, upstreamSince: known.since };
+  }
+
   /**
    * The view of the moment that `tx` sees. What changed is asked for at once, together with `head`, which says which moment that is; null:
    * there is no such account.
@@ -59,16 +89,18 @@ export class AccountViews {
     const usable = known?.forgotten === at.forgotten && known.position <= at.position;
     const covers = (before: number) => (from === 0 ? before : Math.min(before, from));
     if (usable && known.position === at.position && covers(known.receiptsSince) === known.receiptsSince) return known;
+    const { position, forgotten } = at;
+    const moment = { position, forgotten, since: null, recent: usable && known.position === position ? known.recent : [] };
     const version: Version = usable
-      ? { ...merged(known, changed), position: at.position, forgotten: at.forgotten, receiptsSince: covers(known.receiptsSince) }
+      ? { ...merged(known, changed), ...moment, receiptsSince: covers(known.receiptsSince) }
       : {
           ...merged(NOTHING, known ? await readParts(tx, account, 0, from === 0 ? null : from) : changed),
-          position: at.position,
-          forgotten: at.forgotten,
-          receiptsSince: covers(at.position),
+          ...moment,
+          receiptsSince: covers(position),
         };
-    // Another evaluation may have been quicker, with a later moment.
+    // Another evaluation may have been quicker, or a batch was handed over: with a later moment, or with more that is remembered of it.
     const newest = this.#versions.get(account);
+    if (newest?.position === position && newest.forgotten === forgotten && newest.receiptsSince <= version.receiptsSince) return newest;
     if (!newest || newest.forgotten !== at.forgotten || newest.position <= at.position) this.#versions.set(account, version);
     return version;
   }
@@ -92,6 +124,36 @@ async function readParts(tx: Tx, account: AccountNo, after: Position | 0, receip
     readPartChanges(tx, account, after, receiptsAfter ?? Number.MAX_SAFE_INTEGER),
   ]);
   return { rooms, ...parts };
+}
+
+/** What a batch changes of a view; null: it tells of a room that is not known. */
+function partsOf({ byId }: AccountView, { writes }: StoredBatch): Parts | null {
+  const facts = new Map(writes.facts.map((row) => [row.room_id, row]));
+  const rooms: AccountRoom[] = [];
+  for (const standing of writes.standings) {
+    const [known, changed] = [byId.get(standing.room_id), facts.get(standing.room_id)];
+    const told = changed ? { membership: changed.membership, facts: JSON.parse(changed.facts) as RoomFacts, factsOrd: changed.from_ord } : known;
+    if (!told || (known?.purged && !changed)) return null;
+    rooms.push({
+      roomId: standing.room_id,
+      membership: told.membership,
+      facts: told.facts,
+      factsOrd: told.factsOrd,
+      changedOrd: standing.changed_ord,
+      membershipOrd: standing.membership_ord,
+      activeOrd: standing.active_ord,
+      bumpOrd: standing.bump_ord,
+      kicked: standing.kicked,
+      everJoined: standing.ever_joined,
+      inviter: standing.inviter,
+      purged: false,
+    });
+  }
+  const receipts = [...Map.groupBy(writes.receipts, (row) => row.room_id)].map(([room_id, rows]) => ({
+    room_id,
+    ord: Math.max(...rows.map((row) => row.ord)),
+  }));
+  return { rooms, data: writes.accountData, typing: writes.typing, receipts };
 }
 
 type Merged = Pick<AccountView, "byId" | "sorted" | "data" | "typing" | "receipts">;

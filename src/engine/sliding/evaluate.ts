@@ -70,7 +70,8 @@ export type SlidingOutcome = {
   readonly complete: boolean;
   /** Rooms that have news and were told before. */
   readonly updated: number;
-  readonly idleMs: number;
+  /** Where everything stood. */
+  readonly head: ConnectionHead;
 };
 
 /**
@@ -122,6 +123,7 @@ async function evaluate(tx: Tx, caches: SlidingCaches, question: SlidingQuestion
   const context: SlidingContext = {
     tx,
     initialRooms: caches.initialRooms,
+    recent: opened.view?.recent ?? [],
     account,
     device,
     userId: head.userId,
@@ -231,7 +233,7 @@ async function tell(
     state: draft.done(),
     complete: head.complete,
     updated: jobs.filter((job) => job.kind === "delta" && job.changed).length,
-    idleMs: head.idleMs,
+    head,
   };
 }
 

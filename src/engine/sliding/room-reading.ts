@@ -12,6 +12,7 @@ import { readTimelines, type Timeline } from "../../store/timeline.ts";
 import { needKey, type Need } from "../../streams/stream.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
 import type { SlidingContext } from "./context.ts";
+import { readRecent, recentMembers } from "./recent.ts";
 import type { RoomJob } from "./room-jobs.ts";
 
 /** Oldest first. */
@@ -39,6 +40,10 @@ export type Reading = {
 };
 
 export async function readRooms(context: SlidingContext, jobs: readonly RoomJob[], stubs: boolean): Promise<Reading> {
+  return readRecent(context, jobs) ?? readStored(context, jobs, stubs);
+}
+
+async function readStored(context: SlidingContext, jobs: readonly RoomJob[], stubs: boolean): Promise<Reading> {
   const { tx, account, to } = context;
   const full = jobs.filter((job) => job.kind !== "stripped");
   const deltas = full.filter((job) => job.kind === "delta" && job.changed);
@@ -75,8 +80,13 @@ export async function readRooms(context: SlidingContext, jobs: readonly RoomJob[
 }
 
 /** Member events of some users, as they are now. */
-export function readMembers(context: SlidingContext, wanted: readonly { readonly roomId: RoomId; readonly userId: string }[]): Promise<MemberRow[]> {
-  return membersAt(
+export async function readMembers(
+  context: SlidingContext,
+  wanted: readonly { readonly roomId: RoomId; readonly userId: string }[],
+): Promise<MemberRow[]> {
+  const recent = recentMembers(context, wanted);
+  if (recent) return recent;
+  return await membersAt(
     context.tx,
     context.account,
     wanted.map((one) => ({ ...one, at: context.to })),

@@ -121,6 +121,9 @@ export class SlidingEngine {
     this.#deps = deps;
     this.#arrivals = new Arrivals(deps.now);
     this.#heads = new Gathered((asks) => readConnectionHeads(deps.sql, asks), { lanes: 2 });
+    deps.feed.observe((wake) => {
+      if (wake.type === "news" && wake.batch) this.#caches.views.advance(wake.batch);
+    });
     this.#writer = new ConnectionWriter(deps.connectionSql, deps.options.connectionsPerDevice);
   }
 
@@ -138,11 +141,17 @@ export class SlidingEngine {
     if (request.pos !== null && !isOf(pos, request)) throw unknownPos();
     const name = digestOf(request.connId);
     // Listens from its arrival on: nothing is missed between the first look and the wait.
-    const waiter = new Waiter(feed, account, (wake) => meaningOf(wake, request, name, arrival), [request.signal, this.#draining.signal]);
+    const wakes = { handed: true };
+    const heard = (wake: Wake) => {
+      const meaning = meaningOf(wake, request, name, arrival);
+      if (meaning === "look" && !isHanded(wake, device)) wakes.handed = false;
+      return meaning;
+    };
+    const waiter = new Waiter(feed, account, heard, [request.signal, this.#draining.signal]);
     try {
       const opened = pos ? { pos, state: await this.#stateOf(pos) } : beginning(account, device, name);
       feed.publish({ type: "connection", account, device, name, request: arrival });
-      return await this.#wait(request, opened, waiter);
+      return await this.#wait(request, opened, waiter, wakes);
     } finally {
       waiter.close();
     }
@@ -158,7 +167,8 @@ export class SlidingEngine {
     return state;
   }
 
-  async #wait(request: SlidingRequest, opened: Opened, waiter: Waiter): Promise<SlidingReply> {
+  /** @param wakes `handed`: all that woke it since the last look has been handed over, so that memory may be enough for the next one. */
+  async #wait(request: SlidingRequest, opened: Opened, waiter: Waiter, wakes: { handed: boolean }): Promise<SlidingReply> {
     const { sql, now, assertTokenLives, options } = this.#deps;
     const { account, device, body, dialect } = request;
     const { pos, state } = opened;
@@ -172,10 +182,11 @@ export class SlidingEngine {
       if (request.pos === null) throw unknownPos();
       return { pos: request.pos, answer: EMPTY_ANSWER };
     };
+    let head: ConnectionHead | null = null;
     for (let looks = 0; ; looks += 1) {
       await this.#deps.sendsSettled(device);
       const question = { account, device, pos, state: state.state, body, dialect, tried };
-      const head = looks === 0 ? await this.#accept(request, pos) : null;
+      if (looks === 0) head = await this.#accept(request, pos);
       const outcome = await evaluateSliding(sql, this.#caches, question, now(), head);
       if (outcome === "ahead") await untilThrough(() => endSessions(sql, account));
       if (outcome === "ahead" || outcome === "gone") throw unknownPos();
@@ -184,6 +195,7 @@ export class SlidingEngine {
         for (const need of outcome.needs) tried.add(needKey(need));
         const end = await awaitFetches(this.#deps, request, outcome.needs, late, now() + options.fetchMs, waiter);
         if (end === "superseded") return superseded();
+        head = null;
         continue;
       }
       // Of a device that was never polled nobody knows the key counts yet, and without them clients make no keys.
@@ -196,9 +208,14 @@ export class SlidingEngine {
       if (isDue) return await this.#answer(request, opened, outcome);
       // The token may have died before we listened, and a request's own head is from before.
       if (looks === 0) await assertTokenLives(request.tokenHash);
-      if (looks === 0 && isFirst) continue;
+      if (looks === 0 && isFirst) {
+        head = null;
+        continue;
+      }
       const wake = await waiter.next(until - now());
       if (wake === "superseded") return superseded();
+      head = wake === "look" && wakes.handed ? this.#caches.views.ahead(account, outcome.head) : null;
+      wakes.handed = true;
       if (wake === "gone") await assertTokenLives(request.tokenHash);
     }
   }
@@ -222,11 +239,11 @@ export class SlidingEngine {
   async #expireOrTouch({ session, position }: Place, outcome: SlidingOutcome): Promise<void> {
     const { sql, options } = this.#deps;
     if (session === null) return;
-    if (outcome.idleMs > options.expireIdleMs && outcome.updated > options.expireRooms) {
+    if (outcome.head.idleMs > options.expireIdleMs && outcome.updated > options.expireRooms) {
       await endConnection(sql, session);
       throw unknownPos();
     }
-    if (outcome.idleMs > options.touchMs) await touchConnection(sql, session, position);
+    if (outcome.head.idleMs > options.touchMs) await touchConnection(sql, session, position);
   }
 
   async #answer(request: SlidingRequest, { pos, state }: Opened, outcome: SlidingOutcome): Promise<SlidingReply> {
@@ -256,6 +273,12 @@ export class SlidingEngine {
     this.#states.set(keyOf(saved), { number: saved.state, state: outcome.state, base });
     return saved;
   }
+}
+
+/** Whether all that a wake-up means to a device was handed over with it. */
+function isHanded(wake: Wake, device: DeviceNo): boolean {
+  if (wake.type !== "news" || !wake.batch || !wake.kinds) return false;
+  return wake.device !== device || !(wake.kinds.has("to_device") || wake.kinds.has("device_lists"));
 }
 
 /** Where a connection stands that is still to be made. */

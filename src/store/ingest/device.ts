@@ -10,6 +10,8 @@ export type LockedAccount = {
   readonly since: string | null;
   readonly complete: boolean;
   readonly ignored: string;
+  /** How often a room was forgotten. */
+  readonly forgotten: number;
 };
 
 export type KnownDevice = {
@@ -31,7 +33,7 @@ export type KnownDevice = {
  */
 export async function lockAccount(tx: Tx, account: AccountNo): Promise<LockedAccount | undefined> {
   const [row] = await tx<LockedAccount[]>`
-    select user_id, position, since, complete, ignored from accounts where account = ${account} for no key update`.execute();
+    select user_id, position, since, complete, ignored, forgotten from accounts where account = ${account} for no key update`.execute();
   return row;
 }
 
@@ -41,7 +43,7 @@ export type Busy = "wait" | "skip";
 /** The same of several. Who has locks and waits for none takes part in no ring: of more than one, skip those that are busy. */
 export async function lockAccounts(tx: Tx, accounts: readonly AccountNo[], busy: Busy): Promise<Map<AccountNo, LockedAccount>> {
   const rows = await tx<(LockedAccount & { account: AccountNo })[]>`
-    select account, user_id, position, since, complete, ignored from accounts where account = any(${[...accounts]}::bigint[])
+    select account, user_id, position, since, complete, ignored, forgotten from accounts where account = any(${[...accounts]}::bigint[])
     order by account for no key update ${skipping(tx, busy)}`.execute();
   return new Map(rows.map((row) => [row.account, row]));
 }
@@ -63,7 +65,7 @@ export type AskedDevice = {
   readonly overlap: boolean;
 };
 
-/** Locks devices, as others number their messages too. */
+/** Locks devices, as others number their messages too. Sent as soon as it is called, as above: what is read of messages is read after that. */
 export async function lockDevices(tx: Tx, asked: readonly AskedDevice[], busy: Busy): Promise<Map<DeviceNo, KnownDevice>> {
   const messages = asked.flatMap(({ device, hashes, overlap }) => [...new Set(hashes)].map((hash) => ({ device, hash, overlap })));
   const [rows, passed, stored] = await Promise.all([
@@ -71,7 +73,7 @@ export async function lockDevices(tx: Tx, asked: readonly AskedDevice[], busy: B
       select d.device, d.since, d.seq, d.one_time_keys, d.fallback_keys, d.counts_seq
       from unnest(${asked.map((one) => one.device)}::bigint[], ${asked.map((one) => one.account)}::bigint[]) as a(device, account)
       join devices d on d.device = a.device and d.account = a.account
-      order by d.device for no key update of d ${skipping(tx, busy)}`,
+      order by d.device for no key update of d ${skipping(tx, busy)}`.execute(),
     passedCopies(tx, messages),
     storedCopies(
       tx,

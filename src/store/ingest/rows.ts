@@ -1,7 +1,7 @@
 /** What one batch writes: rows as the planner makes them and write.ts stores them. Names are those of the columns. */
 
-import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
-import type { Membership } from "../room-facts.ts";
+import type { AccountNo, DeviceNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
+import type { Membership, RoomFacts } from "../room-facts.ts";
 
 /** An open row's to_ord. As text: it is beyond what a number holds. */
 export const OPEN = "9223372036854775807";
@@ -155,4 +155,20 @@ export type RoomWrites = {
   readonly invites: readonly InviteRow[];
   readonly inviteEnds: readonly InviteEnd[];
   readonly redactions: readonly RedactionRow[];
+};
+
+/** A batch as it was stored, for those in the same process who are told of it. */
+export type StoredBatch = {
+  readonly account: AccountNo;
+  /** That it came for. */
+  readonly device: DeviceNo;
+  /** The account's position before it; `writes.position` is the one after it. */
+  readonly from: number;
+  /** The upstream token that ends it. */
+  readonly since: string;
+  /** accounts.forgotten. */
+  readonly forgotten: number;
+  readonly writes: RoomWrites;
+  /** What the facts were in rooms where they changed; of a new room there were none. */
+  readonly factsBefore: ReadonlyMap<RoomId, RoomFacts>;
 };

@@ -12,7 +12,7 @@ import { heldLeases, lockAccounts, lockDevices } from "../../store/ingest/device
 import type { Known } from "../../store/ingest/known.ts";
 import { countMembers, readAccountData, readKnown, readStandIns, readWholeState } from "../../store/ingest/known.ts";
 import { insertPoison } from "../../store/ingest/poison.ts";
-import type { DeviceWrites } from "../../store/ingest/rows.ts";
+import type { DeviceWrites, StoredBatch } from "../../store/ingest/rows.ts";
 import { type Batch, writeAccountSince, writeDevices, writeRooms } from "../../store/ingest/write.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, UserId } from "../../wire/ids.ts";
 import { isStorable } from "../../wire/ids.ts";
@@ -69,6 +69,8 @@ export type IngestResult =
       readonly nextBatch: string;
       readonly news: News;
       readonly toDevice: boolean;
+      /** Null where it brought no rooms, or is more than what follows what was there. */
+      readonly batch: StoredBatch | null;
     }
   | { readonly kind: "stale" }
   | { readonly kind: "poisoned"; readonly error: string; readonly nextBatch: string; readonly toDevice: boolean };
@@ -118,7 +120,14 @@ export class Ingester {
   }
 }
 
-type Stored = { readonly job: Job; readonly locked: Locked; readonly devicePlan: DeviceWrites; readonly roomPlan: Plan | null };
+/** `roomPlan`: with what was known of the account's rooms. */
+type Stored = {
+  readonly job: Job;
+  readonly locked: Locked;
+  readonly devicePlan: DeviceWrites;
+  readonly roomPlan: Plan | null;
+  readonly known: Known | undefined;
+};
 
 /** Of each job, in their order. "busy": somebody has its account or device just now, or there is none. */
 async function storeAll(tx: Tx, jobs: readonly Job[], busy: Busy): Promise<(IngestResult | "busy")[]> {
@@ -133,7 +142,7 @@ async function storeAll(tx: Tx, jobs: readonly Job[], busy: Busy): Promise<(Inge
       if (locked === "stale" || locked === "busy") return locked;
       const devicePlan = planning(() => planDevice(locked.device, job.response, job.hashes, locked.account.position));
       const found = job.input.rooms ? known.get(job.input.account) : undefined;
-      return { job, locked, devicePlan, roomPlan: found ? await planRooms(tx, job, locked.account, found) : null };
+      return { job, locked, devicePlan, roomPlan: found ? await planRooms(tx, job, locked.account, found) : null, known: found };
     }),
   );
   const written = stored.filter((one) => typeof one !== "string");
@@ -152,7 +161,13 @@ async function storeAll(tx: Tx, jobs: readonly Job[], busy: Busy): Promise<(Inge
   return stored.map((one) => (one === "stale" ? { kind: "stale" } : one === "busy" ? "busy" : resultOf(one)));
 }
 
-function resultOf({ job: { response }, locked: { account, device }, devicePlan, roomPlan }: Stored): IngestResult {
+function resultOf(stored: Stored): IngestResult {
+  const {
+    job: { response },
+    locked: { account, device },
+    devicePlan,
+    roomPlan,
+  } = stored;
   const kinds = new Set<WakeKind>(roomPlan?.kinds);
   if (devicePlan.toDevice.length > 0) kinds.add("to_device");
   if (devicePlan.deviceLists.length > 0 || devicePlan.counts_seq !== device.counts_seq) kinds.add("device_lists");
@@ -163,6 +178,23 @@ function resultOf({ job: { response }, locked: { account, device }, devicePlan, 
     nextBatch: response.next_batch,
     news: { kinds, rooms: roomPlan?.rooms ?? new Set() },
     toDevice: response.toDevice.length > 0,
+    batch: batchOf(stored),
+  };
+}
+
+/** null: also of an account that was not complete, or that ignores others from now on. */
+function batchOf({ job: { input, response }, locked: { account }, roomPlan, known }: Stored): StoredBatch | null {
+  if (!roomPlan || !known || !account.complete || account.since === null || roomPlan.writes.ignored !== null) return null;
+  const changed = new Set(roomPlan.writes.facts.map((row) => row.room_id));
+  const before = known.rooms.flatMap(({ room_id, facts }) => (facts && changed.has(room_id) ? [[room_id, facts] as const] : []));
+  return {
+    account: input.account,
+    device: input.device,
+    from: account.position,
+    since: response.next_batch,
+    forgotten: account.forgotten,
+    writes: roomPlan.writes,
+    factsBefore: new Map(before),
   };
 }
 
