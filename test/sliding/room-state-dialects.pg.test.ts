@@ -132,8 +132,9 @@ describe("v4: state that is there no more", () => {
   /** v2 has no word for it: the row ends in the database, as after a state reset that a homeserver told. */
   async function endState(room: FollowedRoom, type: string, key: string): Promise<void> {
     await t.sql`
-      update state s set to_ord = a.position + 1 from accounts a
-      where a.account = s.account and a.user_id = ${room.me} and s.room_id = ${room.id} and s.type = ${type} and s.state_key = ${key} and s.to_ord > a.position`;
+      with a as (update accounts set position = position + 1 where user_id = ${room.me} returning account, position)
+      update state s set to_ord = a.position from a
+      where a.account = s.account and s.room_id = ${room.id} and s.type = ${type} and s.state_key = ${key} and s.to_ord > a.position`;
   }
   const asked = {
     limit: 5,
