@@ -1,0 +1,82 @@
+/** What a process tells from the batches that it has just stored is what another one reads from the database. */
+
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Answer, type Ask, DIALECTS, type DialectName, SlidingClient } from "../support/sliding.ts";
+import { anyOperation, type Operation, World } from "../support/v2-world.ts";
+import { startV3, V3Client, V3Fixture } from "../support/v3.ts";
+
+let storing: V3Fixture;
+let reading: V3Fixture;
+let count = 0;
+beforeAll(async () => {
+  storing = await startV3();
+  reading = new V3Fixture(storing.hs, storing.database, { role: "api" });
+  await reading.start();
+});
+afterAll(async () => {
+  await reading.stopServer();
+  await storing.stop();
+});
+
+const ROOMS = 3;
+/** Longer than it takes until there is news; what ends no wait is told then. */
+const WAIT_MS = 1500;
+const NARROW = [["m.room.name", ""] as const, ["m.room.member", "$ME"] as const, ["m.room.member", "$LAZY"] as const];
+const WIDE = [...NARROW, ["m.room.topic", ""] as const, ["m.room.member", "@bob:test"] as const];
+
+type Step = { readonly operations: readonly Operation[]; readonly window: number; readonly limit: number; readonly wide: boolean };
+
+const step: fc.Arbitrary<Step> = fc.record({
+  operations: fc.array(anyOperation(7), { maxLength: 4 }),
+  window: fc.integer({ min: 1, max: ROOMS }),
+  limit: fc.integer({ min: 1, max: 4 }),
+  wide: fc.boolean(),
+});
+
+function asked({ window, limit, wide }: Omit<Step, "operations">, connId: string): Ask {
+  const on = { enabled: true };
+  return {
+    connId,
+    lists: { all: { ranges: [[0, window - 1]], limit, state: wide ? WIDE : NARROW } },
+    ext: { account_data: on, receipts: on, typing: on },
+  };
+}
+
+const clockless = (key: string, value: unknown) => (key === "age" || key === "pos" ? undefined : value);
+const shown = (answer: Answer): unknown => JSON.parse(JSON.stringify(answer, clockless));
+const isEmpty = ({ rooms, extensions }: Answer) => !/"(!|type\b)/.test(JSON.stringify([rooms, extensions]));
+
+async function play(dialect: DialectName, steps: readonly Step[]): Promise<void> {
+  count += 1;
+  const world = new World(`@handed${count}:test`, ROOMS);
+  const account = storing.login(world.me, "PHONE", world.respond([{ kind: "join", room: 0, who: 0, value: 0 }]));
+  const here = new SlidingClient(account, dialect);
+  const there = new SlidingClient(new V3Client(() => reading.url, account.userId, account.deviceId, account.token), dialect);
+  let [last] = steps;
+  if (!last) return;
+  let left = (await here.sync(asked(last, "here"))).pos;
+  let right = (await there.sync(asked(last, "there"))).pos;
+  for (const now of steps) {
+    // What changes in the request is told first: the answer after it is about what happens.
+    const [a, b] = [await here.sync(asked(now, "here"), { pos: left }), await there.sync(asked(now, "there"), { pos: right })];
+    expect(shown(a)).toEqual(shown(b));
+    const giveUp = new AbortController();
+    const waiting = here.sync(asked(now, "here"), { pos: a.pos, timeout: WAIT_MS, signal: giveUp.signal });
+    waiting.catch(() => {});
+    await storing.deliver(account, world.respond(now.operations));
+    const told = await there.sync(asked(now, "there"), { pos: b.pos });
+    if (isEmpty(told)) giveUp.abort();
+    else expect(shown(await waiting)).toEqual(shown(told));
+    left = isEmpty(told) ? a.pos : (await waiting).pos;
+    right = told.pos;
+    last = now;
+  }
+}
+
+describe.each(DIALECTS)("what was handed over (%s)", (dialect) => {
+  it("M5 M22 M39 M43: whoever waits where a batch was stored is told what is read elsewhere", async () => {
+    const runs = fc.asyncProperty(fc.array(step, { minLength: 2, maxLength: 10 }), (steps) => play(dialect, steps));
+    await fc.assert(runs, { numRuns: 25, interruptAfterTimeLimit: 15_000, markInterruptAsFailure: false });
+  });
+});
