@@ -43,6 +43,13 @@ export async function liveDevices(db: Db, accounts: readonly AccountNo[], idleMs
     order by t.newest desc`;
 }
 
+/** The accounts that got a token within `withinMs`: a device may have come that nobody polls yet. */
+export async function accountsWithNewTokens(db: Db, withinMs: number): Promise<Set<AccountNo>> {
+  const rows = await db<{ account: AccountNo }[]>`
+    select distinct account from tokens where created_at > now() - ${withinMs}::double precision * interval '1 millisecond'`;
+  return new Set(rows.map((row) => row.account));
+}
+
 /** The device with that id; null: we do not know it. */
 export async function findDevice(db: Db, userId: UserId, deviceId: string): Promise<{ account: AccountNo; device: DeviceNo } | null> {
   const rows = await db<{ account: AccountNo; device: DeviceNo }[]>`

@@ -94,6 +94,18 @@ describe("which accounts are polled", () => {
     expect(fixture.hs.polls(alice.token)).toHaveLength(sent);
   });
 
+  test("of many accounts few are looked at in one sweep: all in turn, those with a new token at once", async () => {
+    const users = await Promise.all(["a", "b", "c", "d"].map((name) => fixture.login(`@${name}:test`)));
+    // One account a sweep, and long between two of them: what is noticed soon was not in its turn.
+    fixture.supervise({ sweepMs: 300, sweepBatch: 1 });
+    await Promise.all(users.map((user) => fixture.hs.waitForPoll(user.token)));
+    const further = await fixture.login("@c:test", "TABLET");
+    await fixture.hs.waitForPoll(further.token);
+    const [first] = users;
+    await fixture.sql`update tokens set dead_at = now() where account = ${first?.account ?? 0}`;
+    await until(async () => expect(await fixture.sql`select from leases where expires_at > now()`).toHaveLength(3));
+  });
+
   test("a token that comes while another process answers the client is noticed by the sweep", async () => {
     const alice = await fixture.login();
     const here = fixture.supervise();
@@ -244,7 +256,7 @@ describe("endings", () => {
 
   test("S1: typing of an account that is not polled any more ends, and who waits is told", async () => {
     const alice = await fixture.login();
-    await fixture.sql`insert into typing (account, room_id, users, ord) values (${alice.account}, '!a:test', '["@bob:test"]', 1)`;
+    await fixture.sql`insert into typing (account, room_id, users, ord, told_at) values (${alice.account}, '!a:test', '["@bob:test"]', 1, now() - interval '1 hour')`;
     await markDead(fixture.sql, fixture.box.hashToken(alice.token), false);
     const wakes = fixture.wakes(alice.account);
     fixture.supervise();

@@ -9,7 +9,7 @@
 
 import { LRUCache } from "lru-cache";
 import { sleep } from "../base/abort.ts";
-import { type LiveDevice, liveDevices, touchDevices } from "../store/devices.ts";
+import { accountsWithNewTokens, type LiveDevice, liveDevices, touchDevices } from "../store/devices.ts";
 import type { DbOptions } from "../store/db.ts";
 import { expireTyping } from "../store/typing-expiry.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
@@ -28,6 +28,8 @@ export type SupervisorOptions = Omit<PollerDeps, "leases" | "now" | "random" | "
   readonly idleMs?: number;
   /** Between two looks at what there is to poll, ms. Default 1000; longer where a look takes long. */
   readonly sweepMs?: number;
+  /** Held accounts that are looked at in one sweep at least. Default 100. */
+  readonly sweepBatch?: number;
   /** Age of the last success at which typing ends, ms. Default 2 minutes. */
   readonly typingMs?: number;
   /** Between two looks for it, ms. Default 15 s. */
@@ -40,6 +42,10 @@ export type SupervisorOptions = Omit<PollerDeps, "leases" | "now" | "random" | "
 
 /** Accounts taken in one sweep: a start does not ask the homeserver for everybody at the same moment. */
 const CLAIM_BATCH = 200;
+/** Sweeps until all of many held accounts were looked at. */
+const SWEEPS_A_TURN = 30;
+/** A token is new for so long, ms: some sweeps may fail. */
+const FRESH_MS = 10_000;
 /** How long what is about to be deleted is not polled anew, ms. */
 const FORGET_MS = 10_000;
 /** devices.seen_at is written at most so often for a device. */
@@ -57,6 +63,8 @@ export class Supervisor {
   /** Accounts that another process polls, as of a second ago. */
   readonly #elsewhere = new LRUCache<AccountNo, true>({ max: 50_000, ttl: 1000 });
   readonly #touched = new LRUCache<DeviceNo, true>({ max: 100_000, ttl: TOUCH_MS });
+  /** Where the next sweep begins among the held accounts. */
+  #turn = 0;
   /** Devices to be noted as seen, with their accounts. */
   readonly #toTouch = new Map<DeviceNo, AccountNo>();
 
@@ -131,8 +139,8 @@ export class Supervisor {
   async #sweep(): Promise<void> {
     this.#fence();
     const { sql } = this.#options;
-    await this.#leases.claim(this.#idleMs, CLAIM_BATCH);
-    const held = this.#leases.held().map((lease) => lease.account);
+    const claimed = await this.#leases.claim(this.#idleMs, CLAIM_BATCH);
+    const held = await this.#nextInTurn(new Set(claimed.map((lease) => lease.account)));
     const live = Map.groupBy(await liveDevices(sql, held, this.#idleMs), (one) => one.account);
     const unused: AccountNo[] = [];
     for (const account of held) {
@@ -141,6 +149,18 @@ export class Supervisor {
       else if (!this.#attending.has(account)) unused.push(account);
     }
     if (unused.length > 0) await this.#giveBack(unused);
+  }
+
+  /** The accounts to look at in this sweep: in turn, all of them within half a minute; those just taken, or with a new token, at once. */
+  async #nextInTurn(claimed: ReadonlySet<AccountNo>): Promise<AccountNo[]> {
+    const held = this.#leases.held().map((lease) => lease.account);
+    const many = Math.max(this.#options.sweepBatch ?? 100, Math.ceil(held.length / SWEEPS_A_TURN));
+    if (held.length <= many) return held;
+    const start = this.#turn % held.length;
+    this.#turn = start + many;
+    const turn = new Set(held.slice(start, start + many));
+    const fresh = await accountsWithNewTokens(this.#options.sql, FRESH_MS);
+    return held.filter((account) => turn.has(account) || claimed.has(account) || fresh.has(account));
   }
 
   /** Has the account's pollers fit its devices, if the account is ours (still). */
