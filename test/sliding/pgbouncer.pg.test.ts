@@ -158,10 +158,12 @@ describe.runIf(isInstalled("pgbouncer"))("PgBouncer (skipped where it is not ins
 
   it("a pooler in transaction mode that nobody told of, and a -db-direct that is none: messages that say what to do", async () => {
     database = await freshDatabase(true);
-    const [pooled, other, hs] = [await startBouncer("transaction", database.options), await freshDatabase(true), await startFakeHomeserver()];
+    const pooled = await startBouncer("transaction", database.options);
+    const quiet = await startBouncer("transaction", database.options, "ignore_startup_parameters = plan_cache_mode,jit\n");
+    const [other, hs] = [await freshDatabase(true), await startFakeHomeserver()];
     const directory = await mkdtemp(join(tmpdir(), "syncv3-pgbouncer-"));
     onTestFinished(async () => {
-      for (const each of [hs, pooled]) await each.stop();
+      for (const each of [hs, pooled, quiet]) await each.stop();
       for (const each of [database, other]) await each.drop();
       await rm(directory, { recursive: true, force: true });
     });
@@ -171,9 +173,15 @@ describe.runIf(isInstalled("pgbouncer"))("PgBouncer (skipped where it is not ins
     };
     const db = ["-db", pooled.dsn];
     expect(await failing(...db)).toMatch(/^1: syncv3: -db: .*unsupported startup parameter.*ignore_startup_parameters = plan_cache_mode,jit/);
+    expect(await failing("-db", quiet.dsn)).toMatch(
+      /^1: syncv3: -db: a pooler in transaction mode stands before PostgreSQL\. Say so with -db-pool-mode/,
+    );
     const told = [...db, "-db-pool-mode", "transaction"];
     expect(await failing(...told)).toMatch(/^2: syncv3: -db-pool-mode transaction: .*-db-direct, or NATS with -bus/);
     expect(await failing(...told, "-db-direct", pooled.dsn)).toMatch(/^1: syncv3: -db-direct: .*unsupported startup parameter/);
+    expect(await failing(...told, "-db-direct", quiet.dsn)).toMatch(
+      /^1: syncv3: -db-direct: a pooler in transaction mode stands before PostgreSQL here/,
+    );
     expect(await failing(...told, "-db-direct", other.dsn)).toBe("1: syncv3: -db-direct: this is another database than that of -db");
     expect(await failing(...told, "-db-direct", "host=127.0.0.1 port=1")).toMatch(
       /^1: syncv3: -db-direct: cannot connect to PostgreSQL at 127\.0\.0\.1:1/,

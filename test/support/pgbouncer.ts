@@ -17,8 +17,8 @@ export type TestBouncer = {
   stop(): Promise<void>;
 };
 
-/** Through it leads the way to `database`. Runs as who may connect there, as it does not run as root. */
-export async function startBouncer(mode: PoolMode, database: DbOptions): Promise<TestBouncer> {
+/** Through it leads the way to `database`. `more`: further lines of its configuration. Runs as who may connect there, as it does not run as root. */
+export async function startBouncer(mode: PoolMode, database: DbOptions, more = ""): Promise<TestBouncer> {
   const directory = await mkdtemp(join(tmpdir(), "syncv3-pgbouncer-"));
   const [port, username, password = ""] = [await freePort(), database.username ?? "", database.password];
   const users = join(directory, "userlist.txt");
@@ -31,7 +31,7 @@ export async function startBouncer(mode: PoolMode, database: DbOptions): Promise
     .replace("6432", String(port))
     .replace("scram-sha-256", "trust")
     .replace("/etc/pgbouncer/userlist.txt", users);
-  await writeFile(join(directory, "pgbouncer.ini"), `${file}unix_socket_dir =\n`);
+  await writeFile(join(directory, "pgbouncer.ini"), `${file}unix_socket_dir =\n${more}`);
   await writeFile(users, `"${username}" "${password}"\n`);
   const isRoot = process.getuid?.() === 0;
   const uid = isRoot && database.path !== undefined ? (await stat(dirname(database.path))).uid : undefined;
