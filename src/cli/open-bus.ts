@@ -32,8 +32,10 @@ export async function checkNats(address: BusAddress, sql: Sql, box: SecretBox): 
     return subject;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    const text = `-bus: cannot use NATS at ${address.servers.join(", ")}: ${reason}. It must be running, and let us publish and subscribe to ${subject}`;
-    throw new BusUnusable(text, { cause: error });
+    const where = address.servers.join(", ");
+    throw new BusUnusable(`-bus: cannot use NATS at ${where}: ${reason}. It must be running, and let us publish and subscribe to ${subject}`, {
+      cause: error,
+    });
   }
 }
 

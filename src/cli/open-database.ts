@@ -85,7 +85,7 @@ async function versionOf(sql: Sql, options: DbOptions): Promise<number> {
 async function checkWays(sql: Sql, options: DbOptions, direct: DbOptions | null): Promise<void> {
   if (options.prepare !== false && (await isTransactionPooled(options))) {
     throw new DatabaseUnusable(
-      "-db: a pooler in transaction mode stands before PostgreSQL. Say so with -db-pool-mode transaction and name PostgreSQL itself with -db-direct (or NATS with -bus), or set it to session mode",
+      "-db: a pooler in transaction mode stands before PostgreSQL. Give -db-pool-mode transaction, and -db-direct or -bus, or set it to session mode",
     );
   }
   if (direct === null || direct === options) return;

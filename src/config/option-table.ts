@@ -86,7 +86,7 @@ export const OPTION_TABLE = [
     variable: "SYNCV3_WORKERS",
     value: "N",
     fallback: "1",
-    help: "How many processes serve, 1 to 64: about as many as there are cores. Each takes up to 13 connections to the database",
+    help: "How many processes serve, 1 to 64: about as many as there are cores. Each takes up to 13 connections to the database, 11 with -bus",
   },
   {
     flag: "role",

@@ -174,7 +174,7 @@ describe.runIf(isInstalled("pgbouncer"))("PgBouncer (skipped where it is not ins
     const db = ["-db", pooled.dsn];
     expect(await failing(...db)).toMatch(/^1: syncv3: -db: .*unsupported startup parameter.*ignore_startup_parameters = plan_cache_mode,jit/);
     expect(await failing("-db", quiet.dsn)).toMatch(
-      /^1: syncv3: -db: a pooler in transaction mode stands before PostgreSQL\. Say so with -db-pool-mode/,
+      /^1: syncv3: -db: a pooler in transaction mode stands before PostgreSQL\. Give -db-pool-mode transaction, and -db-direct or -bus/,
     );
     const told = [...db, "-db-pool-mode", "transaction"];
     expect(await failing(...told)).toMatch(/^2: syncv3: -db-pool-mode transaction: .*-db-direct, or NATS with -bus/);
