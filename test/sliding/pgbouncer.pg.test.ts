@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { connect } from "../../src/store/db.ts";
 import { runCommand, type RunningCommand } from "../support/command.ts";
 import { isInstalled } from "../support/daemon.ts";
@@ -80,6 +80,20 @@ describe.runIf(isInstalled("pgbouncer"))("PgBouncer (skipped where it is not ins
         const message = ev.message("@bob:test");
         await one.deliver({ timeline: [message] });
         expect(timelineIds((await newer.answer).rooms[one.room])).toEqual([message.event_id]);
+      });
+
+      it("M5 M7: PgBouncer is killed and started again: who asks anew is told what came meanwhile, and wakes as before", async () => {
+        const one = scene(t);
+        const first = await phoneOf(one).sync(ALL);
+        await bouncer.restart();
+        const [missed, message] = [ev.message("@bob:test"), ev.message("@bob:test")];
+        await one.deliver({ timeline: [missed] });
+        // A query that was under way as it died is answered 500, as where PostgreSQL itself dies.
+        const then = await vi.waitFor(() => at(one).sync(ALL, { pos: first.pos }), 10_000);
+        expect(timelineIds(then.rooms[one.room])).toEqual([missed.event_id]);
+        const { answer } = await vi.waitFor(() => hangSliding(t, at(one), ALL, { pos: then.pos, timeout: LONG }), 10_000);
+        await one.deliver({ timeline: [message] });
+        expect(timelineIds((await answer).rooms[one.room])).toEqual([message.event_id]);
       });
 
       it("many at once: each is told what is its own", async () => {

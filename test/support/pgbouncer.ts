@@ -14,6 +14,8 @@ export type TestBouncer = {
   readonly options: DbOptions;
   /** The same for `-db`. */
   readonly dsn: string;
+  /** Ends it with no chance to say anything, and starts it again. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 };
 
@@ -37,10 +39,15 @@ export async function startBouncer(mode: PoolMode, database: DbOptions, more = "
   const uid = isRoot && database.path !== undefined ? (await stat(dirname(database.path))).uid : undefined;
   if (uid !== undefined) await chown(directory, uid, -1);
   await chmod(directory, 0o755);
-  const daemon = await startDaemon("pgbouncer", ["-q", join(directory, "pgbouncer.ini")], port, uid);
+  const start = () => startDaemon("pgbouncer", ["-q", join(directory, "pgbouncer.ini")], port, uid);
+  let daemon = await start();
   return {
     options: { host: "127.0.0.1", port, username, password, database: "syncv3", ssl: false },
     dsn: `host=127.0.0.1 port=${port} user=${username} password='${password}' dbname=syncv3 sslmode=disable`,
+    async restart() {
+      await daemon.stop("SIGKILL");
+      daemon = await start();
+    },
     async stop() {
       await daemon.stop("SIGKILL");
       await rm(directory, { recursive: true, force: true });
