@@ -15,7 +15,7 @@ import { SLIDING_DEFAULTS, SlidingEngine, type SlidingOptions } from "../engine/
 import { slidingRoutes } from "../faces/simplified/routes.ts";
 import { sessionsRoute } from "../faces/v3/sessions-route.ts";
 import { syncRoute } from "../faces/v3/sync-route.ts";
-import { PostgresFeed } from "../feed/listen.ts";
+import { SharedFeed } from "../feed/shared-feed.ts";
 import { connect, type DbOptions, type Sql } from "../store/db.ts";
 import { checkReady } from "../store/ready.ts";
 import { findToken } from "../store/tokens.ts";
@@ -28,6 +28,7 @@ import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
 import type { Need } from "../streams/stream.ts";
 import { unknownToken } from "../wire/errors.ts";
 import type { AccountNo } from "../wire/ids.ts";
+import { openBus } from "./open-bus.ts";
 import { deviceFinder, forgetting, passQueue, sentEventStore, tokenStore } from "./api-store.ts";
 
 /** What `/versions` says that this server has, whatever the homeserver has: what the faces conform to. */
@@ -39,12 +40,14 @@ const SEND_PATIENCE_MS = 1000;
 /** What the server is built from. */
 export type ServerParts = {
   readonly settings: Pick<Settings, "trustedProxies" | "sessionIdleMs"> &
-    Partial<Pick<Settings, "publicUrl" | "passAdmin" | "preferNative" | "asyncConnections" | "role">>;
+    Partial<Pick<Settings, "publicUrl" | "passAdmin" | "preferNative" | "asyncConnections" | "role" | "bus">>;
   /** The homeserver's base URL; it has answered. */
   readonly homeserver: URL;
   readonly sql: Sql;
-  /** Where it is: for connections of one's own, straight to PostgreSQL. */
+  /** Where it is: for pools of one's own. */
   readonly db: DbOptions;
+  /** A way there without a pooler in transaction mode, for connections that are kept; null: there is none. Default: `db`. */
+  readonly direct?: DbOptions | null;
   readonly secretBox: SecretBox;
   readonly version: string;
   readonly logger: Logger;
@@ -68,8 +71,8 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   const now = Date.now;
   const ingester = new Ingester({ sql });
   const client = new HomeserverClient({ baseUrl: parts.homeserver.href, userAgent: `syncv3/${parts.version}` });
-  const feedSql = connect(parts.db, 1);
-  const feed = new PostgresFeed(feedSql, logger);
+  const { direct = parts.db } = parts;
+  const feed = new SharedFeed(await openBus(settings.bus, { sql, direct, box, logger }), logger);
   const supervisor = new Supervisor({
     sql,
     client,
@@ -77,7 +80,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     feed,
     logger,
     ownerId: randomUUID(),
-    lockDb: parts.db,
+    lockDb: direct,
     polls: settings.role !== "api",
     ...parts.supervision,
     ingest: (input) => ingester.ingest(input),
@@ -98,14 +101,14 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   };
   const engine = new Engine({ ...engineDeps, options: { ...ENGINE_DEFAULTS, sessionIdleMs: settings.sessionIdleMs, ...parts.engine } });
   const sends = new Sends({ store: sentEventStore(sql), logger });
-  const connectionSql = settings.asyncConnections
-    ? connect({ ...parts.db, connection: { ...parts.db.connection, synchronous_commit: "off" } }, 2)
-    : sql;
+  const asyncCommits = settings.asyncConnections ?? false;
+  const connectionSql = asyncCommits ? connect(parts.db, 2) : sql;
   // Well before an unused session is taken for idle.
   const touchMs = Math.min(SLIDING_DEFAULTS.touchMs, settings.sessionIdleMs / 4);
   const sliding = new SlidingEngine({
     ...engineDeps,
     connectionSql,
+    asyncCommits,
     sendsSettled: (device) => sends.settled(device, SEND_PATIENCE_MS),
     options: { ...SLIDING_DEFAULTS, touchMs, ...parts.sliding },
   });
@@ -145,7 +148,6 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
       await http.close();
       await Promise.all([supervisor.stop(), fetcher.close(), retention.stop()]);
       await feed.close();
-      await feedSql.end();
       if (connectionSql !== sql) await connectionSql.end();
     },
   };

@@ -12,6 +12,7 @@ import { createProgram, doubleDashes, UsageError, type Settings } from "../confi
 import { BadServer } from "../config/server-url.ts";
 import { DirectoryInUse } from "./directory-lock.ts";
 import { WrongVersion } from "./embedded-database.ts";
+import { BusUnusable } from "./open-bus.ts";
 import { DatabaseUnusable } from "./open-database.ts";
 import { NoPostgres } from "./postgres-program.ts";
 import { BadSecretFile } from "./secret.ts";
@@ -27,7 +28,7 @@ const STOP_EVENTS = ["SIGTERM", "SIGINT", "SIGHUP", "disconnect"] as const;
 /** Errors of what was asked for, before anything was done. */
 const WRONGLY_ASKED = [UsageError, BadDsn, BadUrl];
 /** Errors that the operator can mend: their message is enough. */
-const MENDABLE = [...WRONGLY_ASKED, BadServer, BadSecretFile, DatabaseUnusable, DirectoryInUse, NoPostgres, WrongVersion];
+const MENDABLE = [...WRONGLY_ASKED, BadServer, BadSecretFile, BusUnusable, DatabaseUnusable, DirectoryInUse, NoPostgres, WrongVersion];
 
 /** Runs the command; gives the exit code: 0 done, 1 failed, 2 asked for wrongly. */
 export async function main(args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {

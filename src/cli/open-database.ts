@@ -2,6 +2,7 @@
 
 import type { Logger } from "../base/logger.ts";
 import type { Settings } from "../config/options.ts";
+import { isSameDatabase, isTransactionPooled } from "../store/database-identity.ts";
 import { connect, type DbOptions, type Sql } from "../store/db.ts";
 import { migrate } from "../store/migrate.ts";
 import { startEmbeddedDatabase } from "./embedded-database.ts";
@@ -16,6 +17,8 @@ export class DatabaseUnusable extends Error {
 export type OpenDatabase = {
   readonly sql: Sql;
   readonly options: DbOptions;
+  /** A way there on which LISTEN and session locks last; null: there is none. */
+  readonly direct: DbOptions | null;
   /** For people: which and where. */
   readonly description: string;
   /** Fulfilled if the database ends for good. */
@@ -30,7 +33,7 @@ const SPARE_CONNECTIONS = 25;
 
 /** @throws DatabaseUnusable, and what startEmbeddedDatabase throws */
 export async function openDatabase(
-  settings: Pick<Settings, "db" | "data" | "workers">,
+  settings: Pick<Settings, "db" | "dbPoolMode" | "dbDirect" | "data" | "workers">,
   logger: Logger,
   say: (line: string) => void,
   signal: AbortSignal,
@@ -45,7 +48,9 @@ export async function openDatabase(
           onProgress: say,
         })
       : undefined;
-  const options = settings.db ?? embedded?.options ?? {};
+  const isTransactionMode = settings.db !== undefined && settings.dbPoolMode === "transaction";
+  const options = { ...(settings.db ?? embedded?.options), ...(isTransactionMode && { prepare: false }) };
+  const direct = settings.dbDirect ?? (isTransactionMode ? null : options);
   const sql = connect(options);
   const close = async (): Promise<void> => {
     await sql.end({ timeout: 3 });
@@ -53,10 +58,11 @@ export async function openDatabase(
   };
   try {
     const version = await versionOf(sql, options);
-    const done = await migrate(options, logger);
+    if (settings.db !== undefined) await checkWays(sql, options, direct);
+    const done = await migrate(direct ?? options, logger);
     if (done.length > 0) logger.info({ migrations: done }, "Migrated the database");
     const where = embedded === undefined ? whereOf(options) : `in ${settings.data}`;
-    return { sql, options, description: `PostgreSQL ${version} ${where}`, failed: embedded?.failed ?? new Promise(() => {}), close };
+    return { sql, options, direct, description: `PostgreSQL ${version} ${where}`, failed: embedded?.failed ?? new Promise(() => {}), close };
   } catch (error) {
     await close();
     throw error;
@@ -69,11 +75,34 @@ async function versionOf(sql: Sql, options: DbOptions): Promise<number> {
     const [row] = await sql`select current_setting('server_version_num')::int / 10000 as major`;
     found = Number(row?.["major"]);
   } catch (error) {
-    const reason = error instanceof AggregateError ? String(error.errors[0]) : error instanceof Error ? error.message : String(error);
-    throw new DatabaseUnusable(`-db: cannot connect to PostgreSQL ${whereOf(options)}: ${reason}`, { cause: error });
+    throw new DatabaseUnusable(`-db: cannot connect to PostgreSQL ${whereOf(options)}: ${reasonOf(error)}`, { cause: error });
   }
   if (found < OLDEST_VERSION) throw new DatabaseUnusable(`-db: PostgreSQL ${found} is too old: ${OLDEST_VERSION} or later is needed`);
   return found;
+}
+
+/** Whether the ways to the database are what the settings say: what does not last on a connection would be missed only later, and quietly. */
+async function checkWays(sql: Sql, options: DbOptions, direct: DbOptions | null): Promise<void> {
+  if (options.prepare !== false && (await isTransactionPooled(options))) {
+    throw new DatabaseUnusable(
+      "-db: a pooler in transaction mode stands before PostgreSQL. Give -db-pool-mode transaction, and -db-direct or -bus, or set it to session mode",
+    );
+  }
+  if (direct === null || direct === options) return;
+  let isSame: boolean;
+  try {
+    isSame = await isSameDatabase(sql, direct);
+  } catch (error) {
+    throw new DatabaseUnusable(`-db-direct: cannot connect to PostgreSQL ${whereOf(direct)}: ${reasonOf(error)}`, { cause: error });
+  }
+  if (!isSame) throw new DatabaseUnusable("-db-direct: this is another database than that of -db");
+  if (await isTransactionPooled(direct)) throw new DatabaseUnusable("-db-direct: a pooler in transaction mode stands before PostgreSQL here too");
+}
+
+function reasonOf(error: unknown): string {
+  const reason = error instanceof AggregateError ? String(error.errors[0]) : error instanceof Error ? error.message : String(error);
+  const hint = "In PgBouncer: ignore_startup_parameters = plan_cache_mode,jit";
+  return reason.includes("unsupported startup parameter") ? `${reason}. ${hint}` : reason;
 }
 
 function whereOf(options: DbOptions): string {

@@ -6,6 +6,7 @@ import type { Settings } from "../config/options.ts";
 import { resolveServer } from "../config/server-url.ts";
 import { connect, type Sql } from "../store/db.ts";
 import { buildServer } from "./build-server.ts";
+import { checkNats } from "./open-bus.ts";
 import { openDatabase } from "./open-database.ts";
 import { keptSecret } from "./secret.ts";
 import { removeStaleSocket } from "./stale-socket.ts";
@@ -31,11 +32,14 @@ export async function serve({ settings, version, logger, say, signal }: ServeInp
   const secret = await secretOf(settings, logger);
   const database = await openDatabase(settings, logger, say, signal);
   try {
-    const server = await listen({ settings, homeserver: homeserver.href, db: database.options, secret, version }, database.sql, logger);
+    const { sql, options: db, direct } = database;
+    const subject = settings.bus && (await checkNats(settings.bus, sql, new SecretBox(secret)));
+    const server = await listen({ settings, homeserver: homeserver.href, db, direct, secret, version }, sql, logger);
     try {
       const { url } = server;
       say(`  homeserver  ${homeserver.href}`);
       say(`  database    ${database.description}`);
+      if (settings.bus) say(`  wake-ups    NATS at ${settings.bus.servers.join(", ")}, subject ${subject}`);
       say(`  listening   ${url}${settings.workers > 1 ? ` (${settings.workers} processes)` : ""}`);
       say(`Give Matrix clients this address in place of the homeserver's, or ask it something with a user's access token:`);
       const target = "path" in settings.listen ? `--unix-socket ${url} http://localhost` : url;
@@ -60,8 +64,8 @@ async function listen(order: WorkerOrder, sql: Sql, logger: Logger): Promise<Lis
   return settings.workers > 1 ? startWorkers(order, settings.workers, logger) : listenHere(order, sql, logger);
 }
 
-async function listenHere({ settings, homeserver, db, secret, version }: WorkerOrder, sql: Sql, logger: Logger): Promise<Listening> {
-  const server = await buildServer({ settings, homeserver: new URL(homeserver), sql, db, secretBox: new SecretBox(secret), version, logger });
+async function listenHere({ settings, homeserver, secret, ...order }: WorkerOrder, sql: Sql, logger: Logger): Promise<Listening> {
+  const server = await buildServer({ ...order, settings, homeserver: new URL(homeserver), sql, secretBox: new SecretBox(secret), logger });
   try {
     return { url: await server.listen(settings.listen), close: () => server.close() };
   } catch (error) {

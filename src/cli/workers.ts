@@ -15,6 +15,7 @@ export type WorkerOrder = {
   readonly settings: Settings;
   readonly homeserver: string;
   readonly db: DbOptions;
+  readonly direct: DbOptions | null;
   readonly secret: string;
   readonly version: string;
 };

@@ -15,12 +15,16 @@ const URL_FORM = /^postgres(?:ql)?:\/\/(?:([^:@/?]*)(?::([^@/?]*))?@)?([^:/?@\s]
 /**
  * `user=me dbname=syncv3 sslmode=disable` (libpq's quoting) or `postgres://me:pw@host:5432/syncv3?sslmode=require`.
  * What is not said has libpq's default, PGUSER and its like included; sslmode's is `prefer` over a network.
- * @throws BadDsn
+ * @throws BadDsn which names `option`
  */
-export function parseDsn(dsn: string, env: NodeJS.ProcessEnv = process.env): DbOptions {
+export function parseDsn(dsn: string, env: NodeJS.ProcessEnv = process.env, option = "-db"): DbOptions {
   const text = dsn.trim();
-  const settings = /^postgres(ql)?:/.test(text) ? urlSettings(text) : keywordSettings(text);
-  return toOptions(settings, env);
+  try {
+    const settings = /^postgres(ql)?:/.test(text) ? urlSettings(text) : keywordSettings(text);
+    return toOptions(settings, env);
+  } catch (error) {
+    throw error instanceof BadDsn ? new BadDsn(error.message.replace(/^-db:/, `${option}:`)) : error;
+  }
 }
 
 function urlSettings(text: string): Map<string, string> {

@@ -24,6 +24,25 @@ export const OPTION_TABLE = [
     help: 'PostgreSQL 13 or later: "user=syncv3 dbname=syncv3 sslmode=disable" or postgres://USER:PASSWORD@HOST/DATABASE. Without it one is started in the data directory',
   },
   {
+    flag: "db-pool-mode",
+    variable: "SYNCV3_DB_POOL_MODE",
+    value: "MODE",
+    fallback: "session",
+    help: "Where -db leads to a pooler (PgBouncer, ...): how it pools, session or transaction. With transaction -db-direct or -bus is needed too",
+  },
+  {
+    flag: "db-direct",
+    variable: "SYNCV3_DB_DIRECT",
+    value: "DSN",
+    help: "The same database past the pooler: for what must stay on one connection (LISTEN, the lock of a living process), and migrations",
+  },
+  {
+    flag: "bus",
+    variable: "SYNCV3_BUS",
+    value: "URL",
+    help: "Have processes wake each other over NATS instead of PostgreSQL's LISTEN and NOTIFY: nats://USER:PASSWORD@HOST:4222, nats://TOKEN@HOST, tls://HOST; several with commas between",
+  },
+  {
     flag: "port",
     variable: "SYNCV3_BINDADDR",
     value: "ADDRESS",
@@ -67,7 +86,7 @@ export const OPTION_TABLE = [
     variable: "SYNCV3_WORKERS",
     value: "N",
     fallback: "1",
-    help: "How many processes serve, 1 to 64: about as many as there are cores. Each takes up to 13 connections to the database",
+    help: "How many processes serve, 1 to 64: about as many as there are cores. Each takes up to 13 connections to the database, 11 with -bus",
   },
   {
     flag: "role",

@@ -33,6 +33,9 @@ test("the defaults", async () => {
   expect(await settingsOf(SERVER, { HOME: "/nowhere", XDG_DATA_HOME: "/data" })).toEqual({
     server: "http://hs",
     db: undefined,
+    dbPoolMode: "session",
+    dbDirect: undefined,
+    bus: undefined,
     listen: { port: 8008 },
     data: "/data/syncv3",
     secret: undefined,
@@ -52,6 +55,9 @@ test("every option can be given by its variable, and the flag wins", async () =>
   const env = {
     SYNCV3_SERVER: "http://env",
     SYNCV3_DB: "user=u dbname=d sslmode=disable",
+    SYNCV3_DB_POOL_MODE: "transaction",
+    SYNCV3_DB_DIRECT: "host=pg user=u dbname=d sslmode=disable",
+    SYNCV3_BUS: "nats://n",
     SYNCV3_BINDADDR: "127.0.0.1:1234",
     SYNCV3_DATA: "/d",
     SYNCV3_SECRET: "s",
@@ -69,6 +75,9 @@ test("every option can be given by its variable, and the flag wins", async () =>
   expect(await settingsOf([], env)).toEqual({
     server: "http://env",
     db: { host: "localhost", port: 5432, username: "u", database: "d", ssl: false },
+    dbPoolMode: "transaction",
+    dbDirect: { host: "pg", port: 5432, username: "u", database: "d", ssl: false },
+    bus: { servers: ["n:4222"], tls: false },
     listen: { host: "127.0.0.1", port: 1234 },
     data: "/d",
     secret: "s",
@@ -113,12 +122,22 @@ test("the public URL loses the slashes at its end and keeps its path", async () 
   await expect(wrong).rejects.toThrow('SYNCV3_PUBLIC_URL: "matrix.example.org" is not an http or https URL');
 });
 
+test("a pooler in transaction mode needs one more way: to PostgreSQL itself, or to NATS", async () => {
+  const pooled = [...SERVER, "-db", "host=pooler user=u", "-db-pool-mode", "transaction"];
+  await expect(settingsOf(pooled)).rejects.toThrow("Name PostgreSQL itself with -db-direct, or NATS with -bus");
+  expect((await settingsOf([...pooled, "-db-direct", "host=pg user=u"])).dbDirect).toMatchObject({ host: "pg" });
+  expect((await settingsOf([...pooled, "-bus", "nats://n"])).dbDirect).toBeUndefined();
+  await expect(settingsOf([...SERVER, "-db-direct", "host=pg user=u"])).rejects.toThrow("name both");
+  await expect(settingsOf([...pooled, "-db-direct", "host=pg nonsense=1"])).rejects.toThrow("-db-direct: unknown keyword nonsense");
+});
+
 test("an option's value may look like an option", async () => {
   expect(await settingsOf([...SERVER, "-secret=-server"])).toMatchObject({ secret: "-server" });
 });
 
 test.each([
   [["-port", "99999"]],
+  [["-db-pool-mode", "statement"]],
   [["-port", "nonsense"]],
   [["-loglevel", "loud"]],
   [["-trusted-proxies", "10.0.0.0/99"]],

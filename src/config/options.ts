@@ -7,6 +7,7 @@ import { Command, Help, Option } from "commander";
 import { isLogLevel, LOG_LEVELS, type LogLevel } from "../base/logger.ts";
 import type { DbOptions } from "../store/db.ts";
 import { parseBaseUrl } from "./base-url.ts";
+import { type BusAddress, parseBusUrl } from "./bus-url.ts";
 import { defaultDataDirectory } from "./data-directory.ts";
 import { parseDsn } from "./dsn.ts";
 import { parseDuration } from "./duration.ts";
@@ -17,12 +18,22 @@ import { OPTION_TABLE, type OptionFlag, type OptionRow } from "./option-table.ts
 export type Role = (typeof ROLES)[number];
 const ROLES = ["all", "api", "poller"] as const;
 
+/** How a pooler before PostgreSQL gives its clients connections: for as long as they stay, or for one transaction. */
+export type PoolMode = (typeof POOL_MODES)[number];
+const POOL_MODES = ["session", "transaction"] as const;
+
 /** What `serve` is asked to do. */
 export type Settings = {
   /** The homeserver as it was given: a base URL or a server name. */
   readonly server: string;
   /** Undefined: start one in `data`. */
   readonly db: DbOptions | undefined;
+  /** Session: `db` is PostgreSQL itself, or as good as. */
+  readonly dbPoolMode: PoolMode;
+  /** The same database without a pooler in transaction mode between. Undefined: none is named. */
+  readonly dbDirect: DbOptions | undefined;
+  /** What carries wake-ups between processes. Undefined: the database. */
+  readonly bus: BusAddress | undefined;
   readonly listen: ListenAddress;
   /** Absolute or relative path of the data directory. */
   readonly data: string;
@@ -123,13 +134,22 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
   const readSwitch = (flag: OptionFlag): boolean => get(flag) !== undefined && read(flag, parseSwitch, "one of 1, true, 0, false");
   const server = get("server")?.text.trim() ?? "";
   if (server === "") throw new UsageError("Which homeserver? Name it with -server https://matrix.example.org (or SYNCV3_SERVER)");
-  const dsn = get("db")?.text ?? "";
+  const database = readDatabase(get("db")?.text ?? "", get("db-direct")?.text ?? "", env);
+  const dbPoolMode = read("db-pool-mode", (text) => POOL_MODES.find((mode) => mode === text.trim()), `one of ${POOL_MODES.join(", ")}`);
+  const bus = get("bus");
+  if (dbPoolMode === "transaction" && !database.dbDirect && !bus) {
+    throw new UsageError(
+      "-db-pool-mode transaction: LISTEN needs a connection of its own. Name PostgreSQL itself with -db-direct, or NATS with -bus",
+    );
+  }
   const secret = get("secret")?.text;
   const publicUrl = get("public-url");
   if (secret === "") throw new UsageError("-secret must not be empty");
   return {
     server,
-    db: dsn === "" ? undefined : parseDsn(dsn, env),
+    ...database,
+    dbPoolMode,
+    bus: bus && parseBusUrl(bus.text, bus.name),
     listen: read("port", parseListenAddress, "an address such as :8008, 127.0.0.1:8008 or /run/syncv3.sock"),
     data: get("data")?.text ?? defaultDataDirectory(env),
     secret,
@@ -143,6 +163,12 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
     passAdmin: readSwitch("pass-admin"),
     preferNative: readSwitch("prefer-native"),
   };
+}
+
+/** "": not named. */
+function readDatabase(dsn: string, direct: string, env: NodeJS.ProcessEnv): Pick<Settings, "db" | "dbDirect"> {
+  if (dsn === "" && direct !== "") throw new UsageError("-db-direct says where -db leads behind its pooler: name both");
+  return { db: dsn === "" ? undefined : parseDsn(dsn, env), dbDirect: direct === "" ? undefined : parseDsn(direct, env, "-db-direct") };
 }
 
 function parseSwitch(text: string): boolean | undefined {

@@ -43,7 +43,7 @@ export type Wake =
 
 export type Listener = (wake: Wake) => void;
 
-/** One publisher and subscriber interface for wake-ups; in-process here, across processes in listen.ts. */
+/** One publisher and subscriber interface for wake-ups; in-process here, across processes in shared-feed.ts. */
 export interface Feed {
   publish(wake: Wake): void;
   /** Calls `listener` for each wake-up of `account` until the returned function is called. */

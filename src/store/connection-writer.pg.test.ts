@@ -16,7 +16,10 @@ afterAll(() => db.drop());
 beforeEach(async () => {
   await db.sql`delete from accounts`;
   owner = await TestAccount.create(db.sql);
-  writers = [new ConnectionWriter(db.sql, 5), new ConnectionWriter(db.sql, 5)];
+  writers = [
+    new ConnectionWriter(db.sql, { connectionsPerDevice: 5 }),
+    new ConnectionWriter(db.sql, { connectionsPerDevice: 5, asyncCommits: true }),
+  ];
 });
 
 const AT_ONCE = 300;

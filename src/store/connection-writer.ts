@@ -37,16 +37,22 @@ export type NextState = {
 const UNACKNOWLEDGED = 16;
 const MAX_MARK = 2 ** 31 - 1;
 
+export type ConnectionWriterOptions = {
+  /** At most: the longest idle make room. */
+  readonly connectionsPerDevice: number;
+  /** Commits do not wait for the disk. Default: they do. */
+  readonly asyncCommits?: boolean | undefined;
+};
+
 export class ConnectionWriter {
   readonly #sql: Sql;
-  readonly #connectionsPerDevice: number;
+  readonly #options: ConnectionWriterOptions;
   readonly #begins: Gathered<FirstState, Begun>;
   readonly #saves: Gathered<NextState, StateRef | null>;
 
-  /** @param connectionsPerDevice at most: the longest idle make room. */
-  constructor(sql: Sql, connectionsPerDevice: number) {
+  constructor(sql: Sql, options: ConnectionWriterOptions) {
     this.#sql = sql;
-    this.#connectionsPerDevice = connectionsPerDevice;
+    this.#options = options;
     this.#begins = new Gathered((states) => this.#begin(states), { keyOf: ({ device, connId }) => `${device} ${connId}` });
     this.#saves = new Gathered((states) => this.#save(states), { keyOf: ({ from }) => from.session });
   }
@@ -86,7 +92,7 @@ export class ConnectionWriter {
         insert into connection_states (session, state, mark, body)
         select b.session, 1, ${mark}, a.body from begun b join asked a using (device, conn_id)
         on conflict (session, state) do update set mark = excluded.mark, base = null, body = excluded.body)
-      select session, 1 as state, ${mark}::integer as mark, device, conn_id, fresh from begun`,
+      select session, 1 as state, ${mark}::integer as mark, device, conn_id, fresh${this.#commit} from begun`,
     );
     const added = [...new Set(rows.filter((row) => row.fresh).map((row) => row.device))];
     const ended = Map.groupBy(added.length > 0 ? await this.#makeRoom(added) : [], (row) => row.device);
@@ -98,6 +104,11 @@ export class ConnectionWriter {
     });
   }
 
+  /** Part of what a statement returns: how its own commit is done. For this transaction alone, so that a pooler may stand between. */
+  get #commit() {
+    return this.#options.asyncCommits ? this.#sql`, set_config('synchronous_commit', 'off', true) as commit` : this.#sql``;
+  }
+
   async #makeRoom(devices: readonly DeviceNo[]): Promise<{ device: DeviceNo; conn_id: string }[]> {
     const sql = this.#sql;
     return await untilThrough(
@@ -106,7 +117,7 @@ export class ConnectionWriter {
         select session from (
           select session, row_number() over (partition by device order by used_at desc, session desc) as place
           from sessions where device = any(${[...devices]}::bigint[]) and kind = 'connection') s
-        where place > ${this.#connectionsPerDevice})
+        where place > ${this.#options.connectionsPerDevice})
       returning device, conn_id`,
     );
   }
@@ -137,7 +148,7 @@ export class ConnectionWriter {
       written as (
         insert into connection_states (session, state, mark, base, body)
         select n.session, n.state, ${mark}, nullif(a.base, -1), a.body from numbered n join asked a using (session))
-      select session, state, ${mark}::integer as mark from numbered`,
+      select session, state, ${mark}::integer as mark${this.#commit} from numbered`,
     );
     const saved = new Map(rows.map((row) => [row.session, row]));
     return states.map(({ from }) => saved.get(from.session) ?? null);

@@ -26,11 +26,13 @@ export type DbOptions = {
   readonly connection?: Readonly<Record<string, string>>;
   /** Seconds after which a connection is replaced; null: never. */
   readonly max_lifetime?: number | null;
+  /** False: through a pooler in transaction mode, where neither prepared statements nor settings of a connection last. Default true. */
+  readonly prepare?: boolean;
 };
 
 /**
  * Each statement looks up few rows by keys: its plan is the same whatever the values are, and to make one anew, or to compile it, takes
- * longer than to carry it out. A pooler that does not know these is to be told to ignore them: all works without.
+ * longer than to carry it out. A pooler in session mode that does not know these is to be told to ignore them: all works without.
  */
 const SETTINGS = { plan_cache_mode: "force_generic_plan", jit: "off" };
 
@@ -45,7 +47,7 @@ export function connect(options: DbOptions, max = 10): Sql {
     max,
     types,
     onnotice: () => {},
-    connection: { application_name: "syncv3", ...SETTINGS, ...connection },
+    connection: { application_name: "syncv3", ...(where.prepare === false ? {} : SETTINGS), ...connection },
   });
 }
 

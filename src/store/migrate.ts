@@ -3,7 +3,7 @@
 import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { runner } from "node-pg-migrate";
+import { PG_MIGRATE_LOCK_ID, runner } from "node-pg-migrate";
 import pg from "pg";
 
 import type { Logger } from "../base/logger.ts";
@@ -23,6 +23,10 @@ export async function migrate(options: DbOptions, logger?: Logger, directory: st
   client.on("error", () => {});
   await client.connect();
   try {
+    // The runner's own lock is one of the session, which a pooler in transaction mode would leave with whoever comes next. So is its
+    // transaction only a part of this one, which ends where that does.
+    await client.query("begin");
+    await client.query("select pg_advisory_xact_lock($1)", [PG_MIGRATE_LOCK_ID]);
     const done = await runner({
       dbClient: client,
       dir: directory,
@@ -32,7 +36,7 @@ export async function migrate(options: DbOptions, logger?: Logger, directory: st
       direction: "up",
       count: Infinity,
       singleTransaction: true,
-      advisoryLockMode: "wait",
+      noLock: true,
       logger: {
         debug: (text) => logger?.trace(text),
         info: (text) => logger?.trace(text),
@@ -40,6 +44,8 @@ export async function migrate(options: DbOptions, logger?: Logger, directory: st
         error: (text) => logger?.error(text),
       },
     });
+    // Where there was nothing to do it is open still.
+    await client.query("commit");
     return done.map((migration) => migration.name);
   } finally {
     await client.end();

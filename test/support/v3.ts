@@ -14,7 +14,8 @@ import { silentLogger, type Logger } from "../../src/base/logger.ts";
 import { SecretBox } from "../../src/base/secret-box.ts";
 import type { EngineOptions } from "../../src/engine/engine.ts";
 import type { SlidingOptions } from "../../src/engine/sliding/sliding-engine.ts";
-import type { Sql } from "../../src/store/db.ts";
+import type { NatsOptions } from "../../src/feed/nats-bus.ts";
+import type { DbOptions, Sql } from "../../src/store/db.ts";
 import { freshDatabase, type TestDatabase } from "./database.ts";
 import { type FakeHomeserver, type Json, startFakeHomeserver, v2 } from "./fake-homeserver.ts";
 
@@ -78,6 +79,9 @@ export class V3Client {
 export type V3Options = {
   readonly sessionIdleMs?: number;
   readonly role?: "api" | "poller";
+  readonly bus?: NatsOptions;
+  /** See ServerParts. */
+  readonly direct?: DbOptions | null;
   readonly trustedProxies?: readonly string[];
   readonly logger?: Logger;
   readonly database?: TestDatabase;
@@ -111,10 +115,12 @@ export class V3Fixture {
         trustedProxies: this.#options.trustedProxies ?? [],
         sessionIdleMs: this.#options.sessionIdleMs ?? 7 * 86_400_000,
         ...(this.#options.role && { role: this.#options.role }),
+        ...(this.#options.bus && { bus: this.#options.bus }),
       },
       homeserver: new URL(this.hs.url),
       sql: this.sql,
       db: this.database.options,
+      ...(this.#options.direct !== undefined && { direct: this.#options.direct }),
       secretBox: new SecretBox("a secret of the test"),
       version: "test",
       logger: this.#options.logger ?? silentLogger(),

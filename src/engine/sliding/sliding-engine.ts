@@ -63,8 +63,10 @@ export const SLIDING_DEFAULTS: SlidingOptions = {
 
 export type SlidingDeps = FetchDeps & {
   readonly sql: Sql;
-  /** What connections are written with. Its commits may be asynchronous: what a crash of the database takes back of it, clients begin anew. */
+  /** What connections are written with. */
   readonly connectionSql: Sql;
+  /** Their commits do not wait for the disk: what a crash of the database takes back of them, clients begin anew. */
+  readonly asyncCommits?: boolean;
   readonly feed: Feed;
   readonly sign: Signer;
   /** Resolves when what the device is sending now is sent, or it takes too long: its transaction ids are known then. */
@@ -124,7 +126,7 @@ export class SlidingEngine {
     deps.feed.observe((wake) => {
       if (wake.type === "news" && wake.batch) this.#caches.views.advance(wake.batch);
     });
-    this.#writer = new ConnectionWriter(deps.connectionSql, deps.options.connectionsPerDevice);
+    this.#writer = new ConnectionWriter(deps.connectionSql, { ...deps.options, asyncCommits: deps.asyncCommits });
   }
 
   /** Ends all waits: each is answered with what there is. For a clean shutdown. */

@@ -1,0 +1,61 @@
+/** A wake-up, or a word between processes, as the text that a bus carries: ids only. */
+
+import type { AccountNo, DeviceNo, RoomId, SessionNo } from "../wire/ids.ts";
+import type { Wake, WakeKind } from "./hub.ts";
+
+/** NOTIFY takes 8000 bytes: above this the rooms are left out, and anything may have changed. */
+const MAX_BYTES = 7000;
+
+/** "!": I am here; "?": and who else is? "*": what I said before may be lost, so look for yourselves. */
+export type Word = "!" | "?" | "*";
+
+type Payload = {
+  readonly from: string;
+  readonly h?: Word;
+  readonly a: number;
+  readonly d?: number | undefined;
+  readonly k?: readonly WakeKind[] | undefined;
+  readonly r?: readonly string[] | undefined;
+  readonly s?: number | undefined;
+  readonly c?: string | undefined;
+  readonly q?: string | undefined;
+};
+
+/** `from`: a name of the process, as of all texts of it. */
+export function wordText(from: string, word: Word): string {
+  return JSON.stringify({ from, h: word, a: 0 } satisfies Payload);
+}
+
+export function wakeText(from: string, wake: Wake): string {
+  const base = { from, a: wake.account };
+  if (wake.type === "connection") return JSON.stringify({ ...base, d: wake.device, c: wake.name, q: wake.request } satisfies Payload);
+  if (wake.type === "session") return JSON.stringify({ ...base, s: wake.session, q: wake.request } satisfies Payload);
+  const news: Payload = { ...base, d: wake.device, k: wake.kinds && [...wake.kinds] };
+  const whole = JSON.stringify({ ...news, r: wake.rooms && [...wake.rooms] } satisfies Payload);
+  return Buffer.byteLength(whole) <= MAX_BYTES ? whole : JSON.stringify(news);
+}
+
+/** What a text says. Null: it is none of ours; anything may be said on a bus, and it must not end us. */
+export function readText(text: string): { readonly from: string; readonly says: Word | Wake } | null {
+  let payload: Payload;
+  try {
+    payload = JSON.parse(text) as Payload;
+  } catch {
+    return null;
+  }
+  if (typeof payload !== "object" || typeof payload?.from !== "string" || typeof payload.a !== "number") return null;
+  return { from: payload.from, says: payload.h ?? wakeOf(payload) };
+}
+
+function wakeOf(payload: Payload): Wake {
+  const account = payload.a as AccountNo;
+  if (payload.c !== undefined) return { type: "connection", account, device: payload.d as DeviceNo, name: payload.c, request: payload.q ?? "" };
+  if (payload.s !== undefined) return { type: "session", account, session: payload.s as SessionNo, request: payload.q ?? "" };
+  return {
+    type: "news",
+    account,
+    ...(payload.d !== undefined && { device: payload.d as DeviceNo }),
+    ...(payload.k && { kinds: new Set(payload.k) }),
+    ...(payload.r && { rooms: new Set(payload.r as RoomId[]) }),
+  };
+}
