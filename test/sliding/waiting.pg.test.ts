@@ -1,6 +1,8 @@
 /** When a request is answered: at once, with news, or after its time. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { forgetRoom } from "../../src/store/forget.ts";
+import type { AccountNo, RoomId } from "../../src/wire/ids.ts";
 import { ev, type Json, newRoom, receipt, toDevice, typing, v2 } from "../support/fake-homeserver.ts";
 import { scene } from "../support/scene.ts";
 import { DIALECTS, SlidingClient, timelineIds } from "../support/sliding.ts";
@@ -46,6 +48,22 @@ describe.each(DIALECTS)("waiting (%s)", (dialect) => {
     const message = ev.message(BOB);
     await one.deliver({ timeline: [message] });
     expect(timelineIds((await phone.sync(ALL, { pos, timeout: LONG })).rooms[one.room])).toEqual([message.event_id]);
+  });
+
+  it("M7: news wakes a request also where it does not follow what is remembered of the account", async () => {
+    const one = scene(t);
+    const [phone, gone] = [phoneOf(one), "!gone:test"];
+    const first = await phone.sync(ALL);
+    await t.deliver(one.client, v2({ leave: { [gone]: { timeline: [ev.member(one.me, "leave")] } } }));
+    const { pos } = await phone.sync(ALL, { pos: first.pos });
+    const { answer } = await hangSliding(t, phone, ALL, { pos, timeout: LONG });
+    // As by another process, of which a wake-up is still under way.
+    const [row] = await t.sql<{ account: AccountNo }[]>`select account from accounts where user_id = ${one.me}`;
+    if (!row) throw new Error("there is no account");
+    await forgetRoom(t.sql, row.account, gone as RoomId);
+    const message = ev.message(BOB);
+    await one.deliver({ timeline: [message] });
+    expect(timelineIds((await answer).rooms[one.room])).toEqual([message.event_id]);
   });
 
   it("M7: without news the answer is 200 and says nothing, after the timeout", async () => {

@@ -69,10 +69,13 @@ export class AccountViews {
     });
   }
 
-  /** A request's head as it is after what was handed to `advance` since; as it was, where that was nothing. */
-  ahead(account: AccountNo, head: ConnectionHead): ConnectionHead {
+  /**
+   * A request's head as it is after what was handed to `advance` since, up to `position` at least; null: it was not handed, or it did not
+   * follow what is kept.
+   */
+  ahead(account: AccountNo, head: ConnectionHead, position: number): ConnectionHead | null {
     const known = this.#versions.get(account);
-    if (!known || known.since === null || known.position < head.position) return head;
+    if (!known || known.since === null || known.position < Math.max(head.position, position)) return null;
     return { ...head, position: known.position, forgotten: known.forgotten, upstreamSince: known.since };
   }
 

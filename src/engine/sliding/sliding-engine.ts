@@ -93,6 +93,9 @@ export type SlidingRequest = {
 
 export type SlidingReply = { readonly pos: string; readonly answer: SlidingAnswer };
 
+/** `handed`: see handedWith, of all that woke a request since its last look: memory may be enough for the next one. */
+type Wakes = { handed: number };
+
 type Opened = { readonly pos: Place; readonly state: NumberedState };
 
 const EMPTY_ANSWER: SlidingAnswer = {
@@ -143,10 +146,10 @@ export class SlidingEngine {
     if (request.pos !== null && !isOf(pos, request)) throw unknownPos();
     const name = digestOf(request.connId);
     // Listens from its arrival on: nothing is missed between the first look and the wait.
-    const wakes = { handed: true };
+    const wakes: Wakes = { handed: 0 };
     const heard = (wake: Wake) => {
       const meaning = meaningOf(wake, request, name, arrival);
-      if (meaning === "look" && !isHanded(wake, device)) wakes.handed = false;
+      if (meaning === "look") wakes.handed = Math.max(wakes.handed, handedWith(wake, device));
       return meaning;
     };
     const waiter = new Waiter(feed, account, heard, [request.signal, this.#draining.signal]);
@@ -169,8 +172,7 @@ export class SlidingEngine {
     return state;
   }
 
-  /** @param wakes `handed`: all that woke it since the last look has been handed over, so that memory may be enough for the next one. */
-  async #wait(request: SlidingRequest, opened: Opened, waiter: Waiter, wakes: { handed: boolean }): Promise<SlidingReply> {
+  async #wait(request: SlidingRequest, opened: Opened, waiter: Waiter, wakes: Wakes): Promise<SlidingReply> {
     const { sql, now, assertTokenLives, options } = this.#deps;
     const { account, device, body, dialect } = request;
     const { pos, state } = opened;
@@ -216,8 +218,8 @@ export class SlidingEngine {
       }
       const wake = await waiter.next(until - now());
       if (wake === "superseded") return superseded();
-      head = wake === "look" && wakes.handed ? this.#caches.views.ahead(account, outcome.head) : null;
-      wakes.handed = true;
+      head = wake === "look" && wakes.handed > 0 ? this.#caches.views.ahead(account, outcome.head, wakes.handed) : null;
+      wakes.handed = 0;
       if (wake === "gone") await assertTokenLives(request.tokenHash);
     }
   }
@@ -277,10 +279,11 @@ export class SlidingEngine {
   }
 }
 
-/** Whether all that a wake-up means to a device was handed over with it. */
-function isHanded(wake: Wake, device: DeviceNo): boolean {
-  if (wake.type !== "news" || !wake.batch || !wake.kinds) return false;
-  return wake.device !== device || !(wake.kinds.has("to_device") || wake.kinds.has("device_lists"));
+/** The position up to which all that a wake-up means to a device was handed over with it; Infinity: it was not. */
+function handedWith(wake: Wake, device: DeviceNo): number {
+  if (wake.type !== "news" || !wake.batch || !wake.kinds) return Infinity;
+  const isOfDevice = wake.device === device && (wake.kinds.has("to_device") || wake.kinds.has("device_lists"));
+  return isOfDevice ? Infinity : wake.batch.writes.position;
 }
 
 /** Where a connection stands that is still to be made. */
