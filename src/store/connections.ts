@@ -9,6 +9,8 @@ export type ConnectionHead = {
   readonly userId: UserId;
   readonly position: Position;
   readonly complete: boolean;
+  /** In how many rooms the user is, where only some of them are stored; null: all are, or none. */
+  readonly joinedRooms: number | null;
   readonly ignored: readonly UserId[];
   /** The newest upstream token; "" before the first. */
   readonly upstreamSince: string;
@@ -37,6 +39,7 @@ export type StoredHead = {
   user_id: UserId;
   position: Position;
   complete: boolean;
+  joined_rooms: number | null;
   ignored: string;
   since: string | null;
   seq: number;
@@ -72,7 +75,7 @@ export async function readConnectionHeads(db: Db, asks: readonly HeadAsk[]): Pro
 
 /** Of a query that has accounts as `a`, devices as `d` and the device's `sliding` session, where there is one, as `q`. */
 export function headColumns(db: Db) {
-  return db`a.user_id, a.position, a.complete, a.ignored, a.since, a.forgotten, d.seq, d.since is not null as polled,
+  return db`a.user_id, a.position, a.complete, a.joined_rooms, a.ignored, a.since, a.forgotten, d.seq, d.since is not null as polled,
     d.one_time_keys, d.fallback_keys, (select max(m.seq) from to_device m where m.device = d.device) as queued,
     q.acked, (extract(epoch from clock_timestamp() - q.used_at) * 1000)::float8 as ack_ago`;
 }
@@ -82,6 +85,7 @@ export function headOf(row: StoredHead): ConnectionHead {
     userId: row.user_id,
     position: row.position,
     complete: row.complete,
+    joinedRooms: row.joined_rooms,
     ignored: JSON.parse(row.ignored) as UserId[],
     upstreamSince: row.since ?? "",
     deviceSeq: row.seq,

@@ -10,6 +10,8 @@ export type PollState = {
   readonly deviceId: string;
   readonly accountSince: string | null;
   readonly deviceSince: string | null;
+  /** Nothing of the account's rooms is stored. */
+  readonly untouched: boolean;
 };
 
 /** A device that can be polled. */
@@ -25,7 +27,7 @@ export type LiveDevice = {
 /** Null: there is no such device. */
 export async function pollState(db: Db, device: DeviceNo): Promise<PollState | null> {
   const rows = await db<PollState[]>`
-    select a.user_id as "userId", d.device_id as "deviceId", a.since as "accountSince", d.since as "deviceSince"
+    select a.user_id as "userId", d.device_id as "deviceId", a.since as "accountSince", d.since as "deviceSince", a.position = 0 as untouched
     from devices d join accounts a using (account) where d.device = ${device}`;
   return rows[0] ?? null;
 }

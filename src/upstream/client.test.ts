@@ -1,7 +1,7 @@
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type FakeHomeserver, startFakeHomeserver, v2 } from "../../test/support/fake-homeserver.ts";
-import type { EventId, RoomId } from "../wire/ids.ts";
+import type { EventId, RoomId, UserId } from "../wire/ids.ts";
 import { HomeserverClient } from "./client.ts";
 import { retryAfter, type UpstreamError } from "./upstream-error.ts";
 
@@ -143,4 +143,40 @@ test("ids are encoded in paths", async () => {
   expect(hs.seen({ path: "/members" })[0]?.query.get("at")).toBe("at&1");
   await client.members(token, "!a:test" as RoomId, null, never);
   expect(hs.seen({ path: "/members" })[1]?.query.has("at")).toBe(false);
+});
+
+describe("what is asked before a large account's first sync", () => {
+  const room = "!room:test" as RoomId;
+  const path = "/_matrix/client/v3";
+
+  test("rooms that the user is in; what is no room id is left out, and an answer without any list is bad_answer", async () => {
+    hs.on("GET", `${path}/joined_rooms`, { body: { joined_rooms: [room, 3, "#alias:test"] } });
+    expect(await client.joinedRooms(token, never)).toEqual([room]);
+    hs.on("GET", `${path}/joined_rooms`, { body: {} });
+    expect(await failure(client.joinedRooms(token, never))).toMatchObject({ kind: "bad_answer" });
+  });
+
+  test("global account data, and null where there is none", async () => {
+    hs.on("GET", `${path}/user/:user/account_data/:type`, ({ params }) =>
+      params["type"] === "m.direct" ? { body: { user: params["user"] ?? "" } } : { status: 404, body: { errcode: "M_NOT_FOUND" } },
+    );
+    expect(await client.accountData(token, "@alice:test" as UserId, "m.direct", never)).toBe('{"user":"@alice:test"}');
+    expect(await client.accountData(token, "@alice:test" as UserId, "m.other/x", never)).toBe(null);
+    hs.on("GET", `${path}/user/:user/account_data/:type`, { status: 500, body: {} });
+    expect((await failure(client.accountData(token, "@alice:test" as UserId, "m.direct", never))).status).toBe(500);
+  });
+
+  test("a room's state: a list, not too large", async () => {
+    hs.on("GET", `${path}/rooms/:room/state`, { body: [{ type: "m.room.create" }] });
+    expect((await client.state(token, room, never, 100)).text).toBe('[{"type":"m.room.create"}]');
+    expect(await failure(client.state(token, room, never, 10))).toMatchObject({
+      kind: "bad_answer",
+      message: expect.stringContaining("larger than 10 bytes"),
+    });
+    hs.on("GET", `${path}/rooms/:room/state`, { body: {} });
+    expect(await failure(client.state(token, room, never, 100))).toMatchObject({
+      kind: "bad_answer",
+      message: expect.stringContaining("not a JSON list"),
+    });
+  });
 });

@@ -42,12 +42,16 @@ export type SyncQuery = { readonly since: string | null; readonly timeout: numbe
 
 const TIMEOUTS: ClientTimeouts = { connect: 10_000, request: 60_000, firstSync: 600_000, syncGrace: 60_000 };
 
+/** Of an answer: the most that is read, unpacked, and whether it is a JSON list (else an object). */
+type Expected = { readonly maxBytes: number; readonly isList: boolean };
+
 type Query = Readonly<Record<string, string | number | null | undefined>>;
 
 export class HomeserverClient {
   readonly #baseUrl: string;
   readonly #timeouts: ClientTimeouts;
-  readonly #maxBytes: number;
+  /** What nearly all answers are. */
+  readonly #object: Expected;
   readonly #userAgent: string;
   readonly #now: () => number;
   readonly #agent: Agent;
@@ -55,7 +59,7 @@ export class HomeserverClient {
   constructor(options: ClientOptions) {
     this.#baseUrl = options.baseUrl.replace(/\/+$/, "");
     this.#timeouts = { ...TIMEOUTS, ...options.timeouts };
-    this.#maxBytes = options.maxResponseBytes ?? 256 * 1024 * 1024;
+    this.#object = { maxBytes: options.maxResponseBytes ?? 256 * 1024 * 1024, isList: false };
     this.#userAgent = options.userAgent ?? "syncv3";
     this.#now = options.now ?? Date.now;
     // A connection a waiting poll: undici's default of unlimited connections is wanted. Its own timeouts are off, ours hold.
@@ -91,9 +95,29 @@ export class HomeserverClient {
     return this.get(token, `${roomPath(roomId)}/joined_members`, {}, signal);
   }
 
-  /** `GET /rooms/{roomId}/state`: the whole present state. */
-  state(token: string, roomId: RoomId, signal: AbortSignal): Promise<Answer> {
-    return this.get(token, `${roomPath(roomId)}/state`, {}, signal);
+  /** `GET /joined_rooms`. */
+  async joinedRooms(token: string, signal: AbortSignal): Promise<RoomId[]> {
+    const path = "/_matrix/client/v3/joined_rooms";
+    const body = JSON.parse((await this.get(token, path, {}, signal)).text) as Record<string, unknown>;
+    const rooms = body["joined_rooms"];
+    if (!Array.isArray(rooms)) throw new UpstreamError("bad_answer", `the homeserver's answer to ${path} has no joined_rooms`, { status: 200 });
+    return rooms.filter((room): room is RoomId => typeof room === "string" && room.startsWith("!"));
+  }
+
+  /** `GET /user/{userId}/account_data/{type}`: the content's text; null: there is none. */
+  async accountData(token: string, userId: UserId, type: string, signal: AbortSignal): Promise<string | null> {
+    const path = `/_matrix/client/v3/user/${encodeURIComponent(userId)}/account_data/${encodeURIComponent(type)}`;
+    try {
+      return (await this.get(token, path, {}, signal)).text;
+    } catch (error) {
+      if (error instanceof UpstreamError && error.status === 404) return null;
+      throw error;
+    }
+  }
+
+  /** `GET /rooms/{roomId}/state`: the whole present state, a list. One of more than `maxBytes` is no answer. */
+  state(token: string, roomId: RoomId, signal: AbortSignal, maxBytes: number): Promise<Answer> {
+    return this.#get(token, `${roomPath(roomId)}/state`, {}, this.#timeouts.request, signal, { maxBytes, isList: true });
   }
 
   /** `GET /rooms/{roomId}/messages`. `from` null: from the newest (dir b). `filter`: JSON text. */
@@ -132,11 +156,11 @@ export class HomeserverClient {
     await this.#agent.destroy();
   }
 
-  #get(token: string | null, path: string, query: Query, limitMs: number, parent: AbortSignal): Promise<Answer> {
+  #get(token: string | null, path: string, query: Query, limitMs: number, parent: AbortSignal, expected = this.#object): Promise<Answer> {
     const late = () => new UpstreamError("unreachable", `the homeserver did not answer ${path} within ${limitMs} ms`);
     return withDeadline(parent, limitMs, late, async (signal) => {
       try {
-        return await this.#request(token, path, query, signal);
+        return await this.#request(token, path, query, signal, expected);
       } catch (cause) {
         if (signal.aborted) throw reasonOf(signal);
         if (cause instanceof UpstreamError) throw cause;
@@ -145,7 +169,7 @@ export class HomeserverClient {
     });
   }
 
-  async #request(token: string | null, path: string, query: Query, signal: AbortSignal): Promise<Answer> {
+  async #request(token: string | null, path: string, query: Query, signal: AbortSignal, expected: Expected): Promise<Answer> {
     const url = new URL(this.#baseUrl + path);
     for (const [name, value] of Object.entries(query)) if (value !== null && value !== undefined) url.searchParams.set(name, String(value));
     const response = await this.#agent.request({
@@ -160,19 +184,20 @@ export class HomeserverClient {
         ...(token === null ? {} : { authorization: `Bearer ${token}` }),
       },
     });
-    const text = await this.#readBody(response, path);
+    const text = await this.#readBody(response, path, expected.maxBytes);
     const receivedAt = this.#now();
     if (response.statusCode !== 200)
       throw errorOfStatus(response.statusCode, text, one(response.headers["retry-after"]), receivedAt, {
         path,
         since: typeof query["since"] === "string",
       });
-    if (!/^\s*\{/.test(text)) throw new UpstreamError("bad_answer", `the homeserver's answer to ${path} is not a JSON object`, { status: 200 });
+    const [form, name] = expected.isList ? [/^\s*\[/, "list"] : [/^\s*\{/, "object"];
+    if (!form.test(text)) throw new UpstreamError("bad_answer", `the homeserver's answer to ${path} is not a JSON ${name}`, { status: 200 });
     return { text, receivedAt };
   }
 
   /** The body, unpacked, never more than the limit in memory; it is read to its end or destroyed, so that no connection leaks. */
-  async #readBody(response: Dispatcher.ResponseData, path: string): Promise<string> {
+  async #readBody(response: Dispatcher.ResponseData, path: string, maxBytes: number): Promise<string> {
     const { body } = response;
     const zipped = one(response.headers["content-encoding"])?.toLowerCase() === "gzip";
     const gunzip = zipped ? createGunzip() : null;
@@ -183,8 +208,8 @@ export class HomeserverClient {
     try {
       for await (const chunk of stream) {
         size += (chunk as Buffer).length;
-        if (size > this.#maxBytes)
-          throw new UpstreamError("bad_answer", `the homeserver's answer to ${path} is larger than ${this.#maxBytes} bytes`, {
+        if (size > maxBytes)
+          throw new UpstreamError("bad_answer", `the homeserver's answer to ${path} is larger than ${maxBytes} bytes`, {
             status: response.statusCode,
           });
         chunks.push(chunk as Buffer);

@@ -108,7 +108,7 @@ export class Fetcher {
 }
 
 /** `chunk`, `state` (event texts) and `end` of an answer of /members, /messages or /context. */
-function cutAnswer(text: string): { chunk: string[]; state: string[]; end: string | null } {
+export function cutAnswer(text: string): { chunk: string[]; state: string[]; end: string | null } {
   const chunk: string[] = [];
   const state: string[] = [];
   let end: string | null = null;

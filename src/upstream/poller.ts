@@ -26,6 +26,7 @@ import { BackOff } from "./back-off.ts";
 import type { Answer, HomeserverClient } from "./client.ts";
 import type { IngestInput, IngestResult } from "./ingest/ingest.ts";
 import type { Leases } from "./leases.ts";
+import { type EarlyDeps, tellEarly } from "./early-rooms.ts";
 import { UpstreamError } from "./upstream-error.ts";
 import { v2Filter } from "./v2-filter.ts";
 
@@ -34,7 +35,7 @@ const POLL_MS = 30_000;
 
 export type PollerDeps = {
   readonly sql: Sql;
-  readonly client: Pick<HomeserverClient, "sync">;
+  readonly client: Pick<HomeserverClient, "sync"> & EarlyDeps["client"];
   readonly box: SecretBox;
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Logger;
@@ -148,6 +149,7 @@ export class Poller {
     const plan = this.#plan(this.#place);
     const startedAt = this.#deps.now();
     const isFirst = plan.rooms && plan.since === null;
+    if (isFirst && this.#place.untouched) await this.#tellEarly(this.#token, this.#place);
     if (isFirst) this.#deps.logger.info(this.#names(), "the account's first sync: a large account takes the homeserver minutes");
     const answer = await this.#ask(this.#token, plan, startedAt);
     if (answer === null) return null;
@@ -159,6 +161,13 @@ export class Poller {
     const end = await this.#digest(result, plan);
     await this.#restAfterNothing(result, plan, startedAt);
     return end;
+  }
+
+  async #tellEarly(token: Token, place: PollState): Promise<void> {
+    this.#place = { ...place, untouched: false };
+    const { account, device, epoch } = this.#job;
+    const isTold = await tellEarly(this.#deps, { account, device, epoch, userId: place.userId }, token.text, this.#stop.signal);
+    if (isTold) this.#deps.feed.publish({ type: "news", account });
   }
 
   #plan(place: PollState): Plan {

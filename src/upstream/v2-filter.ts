@@ -9,13 +9,15 @@ export type V2FilterOptions = {
   readonly first: boolean;
 };
 
+/** Events of a room in a first sync. */
+export const FIRST_TIMELINE = 20;
 const NOTHING = { not_types: ["*"] };
 
 export function v2Filter(options: V2FilterOptions): string {
   if (!options.rooms) return JSON.stringify({ room: { rooms: [] }, account_data: NOTHING, presence: NOTHING });
   return JSON.stringify({
     room: {
-      timeline: { limit: options.first ? 20 : 50, lazy_load_members: true },
+      timeline: { limit: options.first ? FIRST_TIMELINE : 50, lazy_load_members: true },
       state: { lazy_load_members: true },
     },
     ...(options.presence ? {} : { presence: NOTHING }),

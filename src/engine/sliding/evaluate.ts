@@ -197,7 +197,9 @@ async function tell(
   const { extensions } = body;
   const changed = view && from > 0 ? changedAfter(view, from) : UNCHANGED;
   if (!changed) throw new NotInMemory();
-  const { lists, chosen } = view ? await selectRooms({ tx, account, rooms: view, ignored, state, from }, body) : NOTHING_SELECTED;
+  const { lists, chosen } = view
+    ? await selectRooms({ tx, account, rooms: view, ignored, state, from, joinedRooms: head.joinedRooms }, body)
+    : NOTHING_SELECTED;
   const { jobs, needs: memberNeeds } = await jobsOf(context, chosen, draft, state);
   const choices = [...chosen.values()];
   const joined = choices.filter(({ room }) => room.membership === "join");

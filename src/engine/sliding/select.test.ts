@@ -54,6 +54,7 @@ async function select(
       ignored: [],
       state: { ...NOTHING_TOLD, rooms: new Map(told.map((roomId) => [roomId, record])) },
       from: 5,
+      joinedRooms: null,
     },
     {
       lists: new Map([["l", { ranges: asked.ranges, filters: asked.filters ?? {}, config: CONFIG }]]),

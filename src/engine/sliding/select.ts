@@ -35,6 +35,8 @@ export type Asking = {
   readonly state: ConnectionState;
   /** The position that `state` belongs to. */
   readonly from: number;
+  /** See ConnectionHead. */
+  readonly joinedRooms: number | null;
 };
 
 /** Subscriptions to rooms that the user may not see are ignored. */
@@ -54,7 +56,10 @@ export async function selectRooms(asking: Asking, body: Pick<SlidingBody, "lists
     const isFiltered = Object.keys(list.filters).length > 0;
     const matching = isFiltered ? listed.filter((room) => matches(room, list.filters, children)) : listed;
     const windows = windowsOf(list, matching);
-    lists.set(name, { count: matching.length, windows: windows.map(({ range, rooms }) => ({ range, rooms: rooms.map((room) => room.roomId) })) });
+    lists.set(name, {
+      count: matching.length + unseen(asking, list.filters),
+      windows: windows.map(({ range, rooms }) => ({ range, rooms: rooms.map((room) => room.roomId) })),
+    });
     for (const room of new Set(windows.flatMap((window) => window.rooms))) {
       const choice = choose(room);
       choice.lists.push(name);
@@ -87,6 +92,15 @@ function combined(configs: readonly RoomConfig[]): RoomConfig {
     requiredState: combine(configs.map((config) => config.requiredState)),
   };
 }
+
+/** Rooms that are not stored yet and may be taken to match. Of most filters nobody can say. */
+function unseen({ rooms, joinedRooms }: Asking, filters: SlidingFilters): number {
+  if (joinedRooms === null || Object.keys(filters).some((name) => !NARROWING_LITTLE.has(name))) return 0;
+  return Math.max(0, joinedRooms - rooms.sorted.filter((room) => room.membership === "join").length);
+}
+
+/** Filters that leave out few of the joined rooms: spaces, say. */
+const NARROWING_LITTLE: ReadonlySet<string> = new Set(["notRoomTypes"]);
 
 /** What is listed for who was told nothing yet: the same for all that begin a connection while the rooms are as they are. */
 const listedAnew = new WeakMap<readonly AccountRoom[], { readonly ignored: string; readonly listed: readonly AccountRoom[] }>();

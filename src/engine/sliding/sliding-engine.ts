@@ -204,7 +204,9 @@ export class SlidingEngine {
       }
       // Of a device that was never polled nobody knows the key counts yet, and without them clients make no keys.
       const lacksCounts = outcome.answer.e2ee?.oneTimeKeys === null;
-      const patience = !outcome.complete ? options.firstContactMs : lacksCounts ? options.fetchMs : 0;
+      // Rooms that were told early are worth an answer without the others.
+      const isEarly = outcome.head.joinedRooms !== null && outcome.answer.rooms.length > 0;
+      const patience = isEarly ? 0 : !outcome.complete ? options.firstContactMs : lacksCounts ? options.fetchMs : 0;
       const until = isFirst ? started + patience : deadline;
       const isDue = (outcome.news && (!isFirst || patience === 0)) || now() >= until || waiter.stopped.aborted;
       // A first request begins a connection, in place of that of a newer one: not after that one came.

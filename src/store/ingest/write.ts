@@ -13,8 +13,11 @@ import { writeEvents, writeRedactions } from "./write-events.ts";
 
 /** What is written of an account: as much of a batch as there is. */
 export type AccountWrites<Part extends keyof RoomWrites> = { readonly account: AccountNo; readonly writes: Pick<RoomWrites, Part> };
-/** A whole batch, and the device that it came for. `since`: with it the account has been told everything once (D23). */
-export type Batch = { readonly account: AccountNo; readonly device: DeviceNo; readonly since: string; readonly writes: RoomWrites };
+/**
+ * A whole batch, and the device that it came for. `since`: with it the account has been told everything once (D23); null: these are single
+ * rooms, before that.
+ */
+export type Batch = { readonly account: AccountNo; readonly device: DeviceNo; readonly since: string | null; readonly writes: RoomWrites };
 
 /** The accounts' parts, `since` included. */
 export function writeRooms(tx: Tx, batches: readonly Batch[]): Query[] {
@@ -76,11 +79,16 @@ export function writeAccountSince(tx: Tx, account: AccountNo, since: string): Qu
   return tx`update accounts set since = ${since}, complete = true where account = ${account}`;
 }
 
+/** In how many rooms the user is, while single ones of them are stored. */
+export function writeJoinedRooms(tx: Tx, account: AccountNo, joined: number): Query {
+  return tx`update accounts set joined_rooms = ${joined} where account = ${account}`;
+}
+
 function writeAccounts(tx: Tx, batches: readonly Batch[]): Query[] {
   const ending = batches.filter(({ writes }) => writes.endSessions).map(({ account }) => account);
   return [
     tx`
-      update accounts a set since = r.since, complete = true, position = r.position, ignored = coalesce(r.ignored, a.ignored)
+      update accounts a set since = r.since, complete = r.since is not null, joined_rooms = null, position = r.position, ignored = coalesce(r.ignored, a.ignored)
       from unnest(${batches.map((one) => one.account)}::bigint[], ${batches.map((one) => one.since)}::text[],
         ${batches.map(({ writes }) => writes.position)}::bigint[], ${batches.map(({ writes }) => writes.ignored)}::text[]
       ) as r(account, since, position, ignored)

@@ -10,7 +10,7 @@ import { commitWith, writeTx } from "../../store/db.ts";
 import type { Busy, KnownDevice, LockedAccount } from "../../store/ingest/device.ts";
 import { heldLeases, lockAccounts, lockDevices } from "../../store/ingest/device.ts";
 import type { Known } from "../../store/ingest/known.ts";
-import { countMembers, readAccountData, readKnown, readStandIns, readWholeState } from "../../store/ingest/known.ts";
+import { readKnown } from "../../store/ingest/known.ts";
 import { insertPoison } from "../../store/ingest/poison.ts";
 import type { DeviceWrites, StoredBatch } from "../../store/ingest/rows.ts";
 import { type Batch, writeAccountSince, writeDevices, writeRooms } from "../../store/ingest/write.ts";
@@ -18,16 +18,11 @@ import type { AccountNo, DeviceNo, Position, RoomId, UserId } from "../../wire/i
 import { isStorable } from "../../wire/ids.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
 import { cutResponse } from "../../wire/v2-response.ts";
-import { directRooms } from "./facts.ts";
-import { needsOf } from "./needs.ts";
-import type { PlanContext } from "./plan-context.ts";
-import { KnownIndex } from "./plan-context.ts";
 import { messageHash, planDevice } from "./plan-device.ts";
-import { contentOf } from "./plan-room-facts.ts";
+import { planRooms } from "./plan-rooms.ts";
 import type { Plan } from "./plan.ts";
-import { planBatch } from "./plan.ts";
 import { describe, isPoison, planning } from "./poison.ts";
-import { DIRECT, touchedBy } from "./touched.ts";
+import { touchedBy } from "./touched.ts";
 
 export type IngestDeps = { readonly sql: Sql };
 
@@ -142,7 +137,7 @@ async function storeAll(tx: Tx, jobs: readonly Job[], busy: Busy): Promise<(Inge
       if (locked === "stale" || locked === "busy") return locked;
       const devicePlan = planning(() => planDevice(locked.device, job.response, job.hashes, locked.account.position));
       const found = job.input.rooms ? known.get(job.input.account) : undefined;
-      return { job, locked, devicePlan, roomPlan: found ? await planRooms(tx, job, locked.account, found) : null, known: found };
+      return { job, locked, devicePlan, roomPlan: found ? await planRooms(tx, job.input, job.response, locked.account, found) : null, known: found };
     }),
   );
   const written = stored.filter((one) => typeof one !== "string");
@@ -196,44 +191,6 @@ function batchOf({ job: { input, response }, locked: { account }, roomPlan, know
     writes: roomPlan.writes,
     factsBefore: new Map(before),
   };
-}
-
-async function planRooms(tx: Tx, { input, response }: Job, account: LockedAccount, found: Known): Promise<Plan> {
-  const known = new KnownIndex(found);
-  // A since that is gone although the account was complete has been lost: the account is synced anew (D26).
-  const reset = account.since === null && account.complete;
-  const needs = planning(() => needsOf(response, known, reset));
-  const [wholeState, counts, standIns, direct] = await Promise.all([
-    readWholeState(tx, input.account, needs.wholeState),
-    countMembers(tx, input.account, needs.count),
-    readStandIns(tx, input.account, needs.standIns, input.userId),
-    readAccountData(tx, needs.direct ? [{ account: input.account, room_id: "", type: DIRECT }] : []),
-  ]);
-  return planning(() => {
-    const stateOf = Map.groupBy(wholeState, (row) => row.room_id);
-    const standInsOf = Map.groupBy(standIns, (member) => member.room_id);
-    const context: PlanContext = {
-      me: input.userId,
-      now: input.now,
-      reset,
-      ignored: JSON.parse(account.ignored) as UserId[],
-      known,
-      extra: {
-        wholeState: new Map(needs.wholeState.map((room) => [room, stateOf.get(room) ?? []])),
-        counts: new Map(counts.map((row) => [row.room_id, row])),
-        standIns: new Map(needs.standIns.map((room) => [room, standInsOf.get(room) ?? []])),
-      },
-      direct: directOf(response, direct[0]?.body),
-    };
-    return planBatch(context, response, account.position);
-  });
-}
-
-/** `stored`: the body of m.direct, where it was needed and is there. */
-function directOf(response: V2Response, stored: string | undefined): PlanContext["direct"] {
-  const told = response.accountData.find((item) => item.type === DIRECT);
-  if (told) return { rooms: directRooms(told.content), told: true };
-  return stored === undefined ? null : { rooms: directRooms(contentOf(stored)), told: false };
 }
 
 type Locked = { readonly account: LockedAccount; readonly device: KnownDevice };

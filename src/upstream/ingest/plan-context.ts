@@ -15,8 +15,10 @@ export type PlanContext = {
   readonly me: UserId;
   /** When the response came, ms. */
   readonly now: number;
-  /** The account is synced anew (D26). */
+  /** Of rooms that are stored all is told anew: the account's since was lost (D26), or they were told early. */
   readonly reset: boolean;
+  /** It is the account's first sync, and single rooms were told before it (early-rooms.ts). */
+  readonly early: boolean;
   readonly ignored: readonly UserId[];
   readonly known: KnownIndex;
   readonly extra: Extra;

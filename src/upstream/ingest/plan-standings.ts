@@ -34,10 +34,14 @@ type Change = {
   readonly bumpedAt: number | null;
 };
 
+type Happened = Pick<EventRow, "type" | "state_key" | "sender" | "ts">;
+
 /** Call it when everything else of the batch is planned. */
 export function planStandings(draft: Draft, context: PlanContext, response: V2Response): void {
   const rows = new Rows(draft);
-  const changes = [...rows.changed].map((room) => changeOf(draft, context, response, rows, context.known.room(room)));
+  // Rooms that were told early take their places among all that come now.
+  const touched = context.early ? new Set([...rows.changed, ...response.join.keys()]) : rows.changed;
+  const changes = [...touched].map((room) => changeOf(draft, context, response, rows, context.known.room(room)));
   const active = places(draft, changes, (change) => change.activeAt);
   const bumped = places(draft, changes, (change) => change.bumpedAt);
   for (const change of changes) {
@@ -76,19 +80,20 @@ class Rows {
 
 function changeOf(draft: Draft, context: PlanContext, response: V2Response, rows: Rows, stored: KnownRoom): Change {
   const room = stored.room_id;
-  const timeline = rows.timeline.get(room) ?? [];
+  const section = response.join.get(room);
+  const fresh = () => (rows.timeline.get(room) ?? []).flatMap((row) => draft.events.get(row.event_id) ?? []);
   // Messages of ignored users are not told (D25), so they move nothing.
-  const isTold = (event: EventRow) => event.state_key !== null || !context.ignored.includes(event.sender);
-  const events = timeline.flatMap((row) => draft.events.get(row.event_id) ?? []).filter(isTold);
+  const isTold = (event: Happened) => event.state_key !== null || !context.ignored.includes(event.sender);
+  const events: readonly Happened[] = (context.early && section ? section.timeline : fresh()).filter(isTold);
   const membership = rows.facts.get(room)?.membership ?? stored.membership ?? "leave";
   const invited = rows.invites.has(room);
   const last = events.at(-1)?.ts;
   const bump = events.findLast((event) => BUMPING.has(event.type))?.ts;
   // Where the user is not in the room, what counts is when that came about.
   const moved = stored.membership !== membership && membership !== "join";
-  const first = stored.standing === null || (stored.membership !== "join" && membership === "join");
-  const activeAt = last ?? (invited || moved || first ? firstSeen(response.join.get(room), context.now) : null);
-  const bumpedAt = moved ? (last ?? context.now) : (bump ?? (first ? firstSeen(response.join.get(room), context.now) : null));
+  const first = stored.standing === null || context.early || (stored.membership !== "join" && membership === "join");
+  const activeAt = last ?? (invited || moved || first ? firstSeen(section, context.now) : null);
+  const bumpedAt = moved ? (last ?? context.now) : (bump ?? (first ? firstSeen(section, context.now) : null));
   const atMostNow = (ts: number | null) => (ts === null ? null : Math.min(ts, context.now));
   return { stored, membership, activeAt: atMostNow(activeAt), bumpedAt: atMostNow(bumpedAt) };
 }
