@@ -1,6 +1,11 @@
 import { defineConfig } from "vitest/config";
 
 const EVERYWHERE = ["src", "test", "scripts", "bench"];
+/** Of all of test/sliding and test/v3, which pass with several servers too (`SYNCV3_TEST_WORKERS=4 npm test -- --project pg`), those that go through the most. */
+const BETWEEN_WORKERS = [
+  "test/sliding/{early-rooms,first-contact,lists,positions,sticky,to-device,waiting}.pg.test.ts",
+  "test/v3/{atomicity,pages,restarts,room-deltas,sessions,to-device,waiting}.pg.test.ts",
+];
 const files = (suffix: string) => EVERYWHERE.map((directory) => `${directory}/**/*${suffix}`);
 
 /** Tests are named by what they need: `x.test.ts` nothing, `x.pg.test.ts` PostgreSQL, `x.e2e.test.ts` a real homeserver as well. */
@@ -13,6 +18,16 @@ export default defineConfig({
       },
       {
         test: { name: "pg", include: files(".pg.test.ts"), globalSetup: "test/support/database-setup.ts", testTimeout: 20_000, hookTimeout: 60_000 },
+      },
+      {
+        test: {
+          name: "workers",
+          include: BETWEEN_WORKERS,
+          env: { SYNCV3_TEST_WORKERS: "4" },
+          globalSetup: "test/support/database-setup.ts",
+          testTimeout: 20_000,
+          hookTimeout: 60_000,
+        },
       },
       {
         test: {

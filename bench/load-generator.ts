@@ -5,11 +5,12 @@
  * Told by its parent over IPC what to do (`LoadOrder`), it answers with a `LoadReport` and ends.
  */
 
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { performance } from "node:perf_hooks";
+import { connect as connectSecurely } from "node:tls";
 
 export type LoadOrder = {
-  /** Of the server: http, an address and a port. */
+  /** Of the server: http or https, a host and perhaps a port. */
   readonly url: string;
   readonly path: string;
   readonly token: string;
@@ -29,6 +30,12 @@ export type LoadReport = {
 
 const HEAD_END = Buffer.from("\r\n\r\n");
 const CHUNKED_END = Buffer.from("\r\n0\r\n\r\n");
+
+function connection({ protocol, hostname: host, port }: URL): Socket {
+  return protocol === "https:"
+    ? connectSecurely({ host, servername: host, port: Number(port || 443), ALPNProtocols: ["http/1.1"] }).setNoDelay()
+    : connect({ host, port: Number(port || 80), noDelay: true });
+}
 
 /** One answer after the other from one connection. */
 class Client {
@@ -52,7 +59,7 @@ class Client {
   /** Asks until `isOver`. */
   run(isOver: () => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
-      const socket = connect({ host: this.#host.hostname, port: Number(this.#host.port), noDelay: true });
+      const socket = connection(this.#host);
       let asked = 0;
       let head: Buffer | null = Buffer.alloc(0);
       let left = 0;
@@ -69,7 +76,7 @@ class Client {
         if (isOver()) socket.end();
         else ask();
       };
-      socket.on("connect", ask);
+      socket.on(this.#host.protocol === "https:" ? "secureConnect" : "connect", ask);
       socket.on("data", (chunk: Buffer) => {
         size += chunk.length;
         let body = chunk;

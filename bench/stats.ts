@@ -43,14 +43,14 @@ export function summarize(row: Row): Summary {
   return { work: row.work, unit: row.unit, ours, peer, ratio: rounded(ratio), ...note };
 }
 
-/** A markdown table. */
-export function table(summaries: readonly Summary[]): string {
+/** A markdown table. `name`: whose figures `ours` are. */
+export function table(summaries: readonly Summary[], name: string): string {
   const cell = (p: Percentiles | undefined, unit: string) => (p ? `${p.p50} / ${p.p99} ${unit} (${p.n})` : "–");
   const lines = summaries.map(
     (s) =>
       `| ${s.work}${s.note === undefined ? "" : ` (${s.note})`} | ${cell(s.ours, s.unit)} | ${s.peer ? `${s.peer.name}: ${cell(s.peer, s.unit)}` : "–"} | ${s.ratio ?? "–"} |`,
   );
-  return ["| work | syncv3 p50 / p99 (n) | peer p50 / p99 (n) | times better, p50 |", "|---|---|---|---|", ...lines].join("\n");
+  return [`| work | ${name} p50 / p99 (n) | peer p50 / p99 (n) | times better, p50 |`, "|---|---|---|---|", ...lines].join("\n");
 }
 
 /** What became of rows of an earlier run: by how much ours is better than then, and, as the machine has moods, beside the peer. */

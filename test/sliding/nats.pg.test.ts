@@ -29,8 +29,8 @@ describe.runIf(isInstalled("nats-server"))("NATS (skipped where nats-server is n
     const spy = await connect({ servers: [...nats.servers], user: "syncv3", pass: PASSWORD, maxReconnectAttempts: -1, reconnectTimeWait: 100 });
     spy.subscribe("syncv3.>", { callback: (_error, message) => void heard.push({ subject: message.subject, text: message.string() }) });
     await spy.flush();
-    t = await startV3({ sliding: NOTED, bus, logger: log.logger });
-    second = new V3Fixture(t.hs, t.database, { sliding: NOTED, bus, logger: log.logger });
+    t = await startV3({ workers: 1, sliding: NOTED, bus, logger: log.logger });
+    second = new V3Fixture(t.hs, t.database, { workers: 1, sliding: NOTED, bus, logger: log.logger });
     await second.start();
     return () => spy.close();
   });

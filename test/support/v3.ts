@@ -76,9 +76,14 @@ export class V3Client {
   }
 }
 
+/** `SYNCV3_TEST_WORKERS=4`: so many servers on one database, and each request goes to the next one. */
+export const WORKERS = Number(process.env["SYNCV3_TEST_WORKERS"] ?? 1);
+
 export type V3Options = {
   readonly sessionIdleMs?: number;
   readonly role?: "api" | "poller";
+  /** How many servers; a test that counts what each does says 1. */
+  readonly workers?: number;
   readonly bus?: NatsOptions;
   /** See ServerParts. */
   readonly direct?: DbOptions | null;
@@ -94,14 +99,19 @@ export class V3Fixture {
   readonly hs: FakeHomeserver;
   readonly database: TestDatabase;
   readonly #options: V3Options;
-  #server: BuiltServer | null = null;
-  /** Base URL of the server under test. */
-  url = "";
+  #servers: BuiltServer[] = [];
+  #urls: string[] = [];
+  #asked = 0;
 
   constructor(hs: FakeHomeserver, database: TestDatabase, options: V3Options) {
     this.hs = hs;
     this.database = database;
     this.#options = options;
+  }
+
+  /** Base URL of the server under test; of several workers each time that of the next. */
+  get url(): string {
+    return this.#urls[(this.#asked += 1) % this.#urls.length] ?? "";
   }
 
   get sql(): Sql {
@@ -110,7 +120,12 @@ export class V3Fixture {
 
   /** Starts the server (again): what is visible must be the same (D22). */
   async start(): Promise<void> {
-    this.#server = await buildServer({
+    this.#servers = await Promise.all(Array.from({ length: this.#options.workers ?? WORKERS }, () => this.#build()));
+    this.#urls = await Promise.all(this.#servers.map((server) => server.listen({ host: "127.0.0.1", port: 0 })));
+  }
+
+  #build(): Promise<BuiltServer> {
+    return buildServer({
       settings: {
         trustedProxies: this.#options.trustedProxies ?? [],
         sessionIdleMs: this.#options.sessionIdleMs ?? 7 * 86_400_000,
@@ -128,12 +143,11 @@ export class V3Fixture {
       ...(this.#options.sliding && { sliding: this.#options.sliding }),
       ...(this.#options.supervision && { supervision: this.#options.supervision }),
     });
-    this.url = await this.#server.listen({ host: "127.0.0.1", port: 0 });
   }
 
   async stopServer(): Promise<void> {
-    await this.#server?.close();
-    this.#server = null;
+    await Promise.all(this.#servers.map((server) => server.close()));
+    this.#servers = [];
   }
 
   async restart(): Promise<void> {
