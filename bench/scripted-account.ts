@@ -37,7 +37,7 @@ export function scriptedAccount(userId: string, count: number, seed = 1): Script
   return { userId, rooms: Object.keys(join), first: { join, account_data: accountData, one_time_keys: { signed_curve25519: 50 } } };
 }
 
-function roomOf(me: string, i: number, members: readonly string[], encrypted: boolean, random: () => number): RoomParts {
+export function roomOf(me: string, i: number, members: readonly string[], encrypted: boolean, random: () => number): RoomParts {
   const aged = (over: Json = {}) => ({ unsigned: { age: Math.floor(random() * 1e9) }, ...over });
   const creator = members[0] ?? me;
   const state = [

@@ -89,30 +89,45 @@ export async function memberPage(
 ): Promise<MemberRow[]> {
   const explicit = page.order.by === "power" ? page.order.explicit : [];
   const usersDefault = page.order.by === "power" ? page.order.usersDefault : 0;
+  const users = explicit.map(([user]) => user);
+  const levels = explicit.map(([, level]) => level);
+  const present = db`m.account = ${account} and m.room_id = ${roomId} and m.from_ord <= ${page.at} and m.to_ord > ${page.at}`;
+  const asked = db`m.membership = any(${[...page.membership]}::text[])`;
+  // Nearly all have the default level, and are in the order of an index; the others are looked up one by one. `offset 0` has PostgreSQL do
+  // so, which does not know yet how large a list is that was just stored.
   return db<MemberRow[]>`
-    with listed as (
-      select m.*, coalesce(l.level, ${usersDefault}::float8) as level
-      from members m
-      left join unnest(${explicit.map(([user]) => user)}::text[], ${explicit.map(([, level]) => level)}::float8[]) as l(user_id, level)
-        on l.user_id = m.user_id
-      where m.account = ${account} and m.room_id = ${roomId} and m.from_ord <= ${page.at} and m.to_ord > ${page.at}
-        and m.membership = any(${[...page.membership]}::text[])
+    with explicit as (
+      select user_id, level from unnest(${users}::text[], ${levels}::float8[]) as l(user_id, level)
     ), place as (
       select coalesce(l.level, ${usersDefault}::float8) as level, m.sort_name, m.user_id
-      from members m
-      left join unnest(${explicit.map(([user]) => user)}::text[], ${explicit.map(([, level]) => level)}::float8[]) as l(user_id, level)
-        on l.user_id = m.user_id
-      where m.account = ${account} and m.room_id = ${roomId} and m.user_id = ${page.after}
-        and m.from_ord <= ${page.at} and m.to_ord > ${page.at}
+      from (select * from members m where ${present} and m.user_id = ${page.after} offset 0) m left join explicit l using (user_id)
+    ), start as (
+      select p.level, case when p.level > ${usersDefault}::float8 then '' else p.sort_name end as sort_name,
+        case when p.level > ${usersDefault}::float8 then '' else p.user_id end as user_id
+      from place p
+      union all select 'infinity', '', '' where ${page.after}::text is null
     )
     select c.room_id, c.user_id, c.from_ord, c.membership, c.learned, c.event_id, c.unsigned, c.age_ts,
       'm.room.member' as type, c.user_id as state_key, e.sender, e.body
     from (
-      select * from listed c
-      where ${page.after}::text is null
-        or (c.level < (select level from place))
-        or (c.level = (select level from place)
-          and (c.sort_name collate "C", c.user_id collate "C") > (select sort_name collate "C", user_id collate "C" from place))
+      select * from (
+        select m.*, l.level from explicit l
+        cross join lateral (select * from members m where ${present} and m.user_id = l.user_id offset 0) m
+        where ${asked} and (${page.after}::text is null or l.level < (select level from place)
+          or (l.level = (select level from place)
+            and (m.sort_name collate "C", m.user_id collate "C") > ((select sort_name from place), (select user_id from place))))
+        union all (
+          select m.*, ${usersDefault}::float8 as level
+          from (
+            select * from members m
+            where hashtextextended(m.room_id, m.account) = hashtextextended(${roomId}, ${account})
+              and (m.sort_name collate "C", m.user_id collate "C") > ((select sort_name from start), (select user_id from start))
+            order by m.sort_name collate "C", m.user_id collate "C" offset 0
+          ) m
+          where ${present} and ${asked} and m.user_id <> all(${users}::text[]) and (select level from start) >= ${usersDefault}::float8
+          limit ${page.limit}
+        )
+      ) c
       order by c.level desc, c.sort_name collate "C", c.user_id collate "C"
       limit ${page.limit}
     ) c

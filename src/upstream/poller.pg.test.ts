@@ -288,6 +288,45 @@ describe("since", () => {
   });
 });
 
+describe("answers that say nothing new", () => {
+  const counts = (n: number) => ({ one_time_keys: { signed_curve25519: n } });
+
+  test("the first is stored, the same again moves only the next poll; what says anything else is stored", async () => {
+    let later = 0;
+    fixture.hs.queueSync(alice.token, timeline(1), ...["n1", "n2", "n3"].map((next_batch) => v2({ next_batch, ...counts(5) })));
+    await start({}, { now: () => Date.now() + later });
+    await fixture.hs.waitForPoll(alice.token);
+    expect(polls().at(-1)?.since).toBe("n3");
+    expect((await pollState(fixture.sql, alice.device))?.accountSince).toBe("n1");
+    fixture.hs.queueSync(alice.token, { ...timeline(2), next_batch: "m1" });
+    await fixture.hs.waitForPoll(alice.token);
+    expect(await pollState(fixture.sql, alice.device)).toMatchObject({ accountSince: "m1", deviceSince: "m1" });
+    // Other counts are news.
+    for (const [i, n] of [4, 4, 3].entries()) fixture.hs.queueSync(alice.token, v2({ next_batch: `k${i}`, ...counts(n) }));
+    await fixture.hs.waitForPoll(alice.token);
+    expect((await pollState(fixture.sql, alice.device))?.deviceSince).toBe("k2");
+    // What is stored never becomes old.
+    later = 300_000;
+    fixture.hs.queueSync(alice.token, v2({ next_batch: "old", ...counts(3) }));
+    await fixture.hs.waitForPoll(alice.token);
+    expect(polls().at(-1)?.since).toBe("old");
+    expect((await pollState(fixture.sql, alice.device))?.deviceSince).toBe("old");
+  });
+
+  test("after an error it goes on from what is stored", async () => {
+    fixture.hs.queueSync(alice.token, timeline(1), ...["n1", "n2", "n3"].map((next_batch) => v2({ next_batch })));
+    await start();
+    await fixture.hs.waitForPoll(alice.token);
+    expect(polls().at(-1)?.since).toBe("n3");
+    fixture.hs.fail({ path: "/sync" }, { status: 500, body: {} });
+    fixture.hs.queueSync(alice.token, v2());
+    await fixture.hs.waitForRequest({ path: "/sync", where: (request) => request.status === 500 });
+    await fixture.hs.waitForPoll(alice.token);
+    expect(polls().some((poll) => poll.since === "n3" && poll.timeout === "0")).toBe(false);
+    expect(polls().some((poll) => poll.since === "n1" && poll.timeout === "0")).toBe(true);
+  });
+});
+
 describe("leases", () => {
   test("a frozen owner's ingest is refused by its epoch, and its poller ends", async () => {
     fixture.hs.queueSync(alice.token, timeline(1));

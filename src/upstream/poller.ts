@@ -27,6 +27,7 @@ import type { Answer, HomeserverClient } from "./client.ts";
 import type { IngestInput, IngestResult } from "./ingest/ingest.ts";
 import type { Leases } from "./leases.ts";
 import { type EarlyDeps, tellEarly } from "./early-rooms.ts";
+import { QuietAnswers } from "./quiet-answers.ts";
 import { UpstreamError } from "./upstream-error.ts";
 import { v2Filter } from "./v2-filter.ts";
 
@@ -75,6 +76,9 @@ type Token = { readonly hash: Buffer; readonly text: string };
 /** What the next poll is asked with. `drain`: before a take-over, without rooms. */
 type Plan = { readonly since: string | null; readonly rooms: boolean; readonly overlap: boolean; readonly drain: boolean; readonly timeout: number };
 
+/** Where it stands. `unstored`: where the last of some answers ended that said nothing new, and were not stored. */
+type Place = PollState & { readonly unstored: string | null };
+
 export class Poller {
   readonly #deps: PollerDeps;
   readonly #job: PollerJob;
@@ -86,7 +90,8 @@ export class Poller {
   #token: Token | null = null;
   /** A token that must not be sent again, not yet written down as dead. */
   #dying: { readonly hash: Buffer; readonly softLogout: boolean } | null = null;
-  #place: PollState | null = null;
+  #place: Place | null = null;
+  readonly #quiet: QuietAnswers;
   /** Polls in a row, before a take-over, that found the device's to-device queue empty. */
   #drained = 0;
   /** Ask with timeout=0: at first, and after errors. */
@@ -100,6 +105,7 @@ export class Poller {
     this.#job = job;
     this.#presence = job.presence;
     this.#backOff = new BackOff(deps.random);
+    this.#quiet = new QuietAnswers(deps.now);
   }
 
   /** Polls until it ends; never rejects. Call it once. */
@@ -144,7 +150,7 @@ export class Poller {
       return "unusable";
     }
     if (!this.#token) return "no_token";
-    this.#place ??= await pollState(this.#deps.sql, this.#job.device);
+    this.#place ??= await this.#loadPlace();
     if (!this.#place) return "deleted";
     const plan = this.#plan(this.#place);
     const startedAt = this.#deps.now();
@@ -153,30 +159,50 @@ export class Poller {
     if (isFirst) this.#deps.logger.info(this.#names(), "the account's first sync: a large account takes the homeserver minutes");
     const answer = await this.#ask(this.#token, plan, startedAt);
     if (answer === null) return null;
+    const unstored = plan.overlap || plan.drain ? null : this.#quiet.repeated(answer, plan.rooms);
+    if (unstored !== null) {
+      this.#place = { ...this.#place, unstored };
+      this.#succeeded(plan);
+      await this.#restAfterNothing(true, plan, startedAt);
+      return null;
+    }
     const result = await this.#ingest(this.#place, plan, answer);
     if (isFirst && result.kind === "stored") {
       const figures = { rooms: result.news.rooms.size, megabytes: Math.round(answer.text.length / 1e5) / 10, ms: this.#deps.now() - startedAt };
       this.#deps.logger.info({ ...this.#names(), ...figures }, "the account's first sync is stored");
     }
     const end = await this.#digest(result, plan);
-    await this.#restAfterNothing(result, plan, startedAt);
+    const isNothing = result.kind === "stored" && result.news.kinds.size === 0 && result.news.rooms.size === 0 && !result.toDevice;
+    this.#quiet.stored(answer, plan.rooms, isNothing);
+    await this.#restAfterNothing(isNothing, plan, startedAt);
     return end;
   }
 
-  async #tellEarly(token: Token, place: PollState): Promise<void> {
+  async #loadPlace(): Promise<Place | null> {
+    const state = await pollState(this.#deps.sql, this.#job.device);
+    return state && { ...state, unstored: null };
+  }
+
+  async #tellEarly(token: Token, place: Place): Promise<void> {
     this.#place = { ...place, untouched: false };
     const { account, device, epoch } = this.#job;
     const isTold = await tellEarly(this.#deps, { account, device, epoch, userId: place.userId }, token.text, this.#stop.signal);
     if (isTold) this.#deps.feed.publish({ type: "news", account });
   }
 
-  #plan(place: PollState): Plan {
+  #plan(place: Place): Plan {
     const timeout = this.#hurry ? 0 : POLL_MS;
-    const { accountSince, deviceSince } = place;
-    if (!this.#job.rooms) return { since: deviceSince, rooms: false, overlap: deviceSince === null, drain: false, timeout };
+    const { accountSince, deviceSince, unstored } = place;
+    if (!this.#job.rooms) return { since: unstored ?? deviceSince, rooms: false, overlap: deviceSince === null, drain: false, timeout };
     const takeOver = accountSince !== deviceSince;
     if (takeOver && this.#drained < 2) return { since: deviceSince, rooms: false, overlap: deviceSince === null, drain: true, timeout: 0 };
-    return { since: accountSince, rooms: true, overlap: takeOver || accountSince === null, drain: false, timeout: takeOver ? 0 : timeout };
+    return {
+      since: unstored ?? accountSince,
+      rooms: true,
+      overlap: takeOver || accountSince === null,
+      drain: false,
+      timeout: takeOver ? 0 : timeout,
+    };
   }
 
   /** The answer; null: ask anew (another filter, another token). Throws what is waited out. */
@@ -207,7 +233,7 @@ export class Poller {
     }
   }
 
-  #ingest(place: PollState, plan: Plan, answer: Answer): Promise<IngestResult> {
+  #ingest(place: Place, plan: Plan, answer: Answer): Promise<IngestResult> {
     const { account, device, epoch } = this.#job;
     const { userId, accountSince, deviceSince } = place;
     return this.#deps.ingest({
@@ -233,10 +259,7 @@ export class Poller {
       if (this.#stales > 1) throw new Error("what was polled from is not what is stored, again");
       return null;
     }
-    if (plan.rooms) this.#deps.leases.polled(account, this.#deps.now());
-    this.#backOff.succeeded();
-    this.#hurry = false;
-    this.#stales = 0;
+    this.#succeeded(plan);
     if (plan.drain) this.#drained = result.toDevice ? 0 : this.#drained + 1;
     if (result.kind === "poisoned") {
       this.#deps.logger.error({ ...this.#names(), error: result.error }, "a response of the homeserver could not be stored and was kept aside");
@@ -245,17 +268,23 @@ export class Poller {
       return null;
     }
     const { nextBatch, news, batch } = result;
-    if (this.#place) this.#place = { ...this.#place, deviceSince: nextBatch, ...(plan.rooms ? { accountSince: nextBatch } : {}) };
+    if (this.#place) this.#place = { ...this.#place, unstored: null, deviceSince: nextBatch, ...(plan.rooms ? { accountSince: nextBatch } : {}) };
     if (news.kinds.size > 0 || news.rooms.size > 0) {
       this.#deps.feed.publish({ type: "news", account, device, kinds: news.kinds, rooms: news.rooms, ...(batch && { batch }) });
     }
     return null;
   }
 
+  #succeeded(plan: Plan): void {
+    if (plan.rooms) this.#deps.leases.polled(this.#job.account, this.#deps.now());
+    this.#backOff.succeeded();
+    this.#hurry = false;
+    this.#stales = 0;
+  }
+
   /** A homeserver that answers long polls at once, with nothing, must not be asked in a tight loop. */
-  async #restAfterNothing(result: IngestResult, plan: Plan, startedAt: number): Promise<void> {
-    const empty = result.kind === "stored" && result.news.kinds.size === 0 && !result.toDevice;
-    if (!empty || plan.timeout === 0 || this.#deps.now() - startedAt >= 1000) {
+  async #restAfterNothing(isNothing: boolean, plan: Plan, startedAt: number): Promise<void> {
+    if (!isNothing || plan.timeout === 0 || this.#deps.now() - startedAt >= 1000) {
       this.#quickEmpties = 0;
       return;
     }

@@ -220,6 +220,8 @@ export class SlidingEngine {
       }
       const wake = await waiter.next(until - now());
       if (wake === "superseded") return superseded();
+      // Nobody said that anything happened: to look again would cost more than all else, and what was missed is told to the next request.
+      if (wake === "over" && !isFirst) return await this.#answer(request, opened, outcome);
       head = wake === "look" && wakes.handed > 0 ? this.#caches.views.ahead(account, outcome.head, wakes.handed) : null;
       wakes.handed = 0;
       if (wake === "gone") await assertTokenLives(request.tokenHash);
