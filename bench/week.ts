@@ -66,24 +66,33 @@ try {
       await ask(url, user);
       await homeserver.waitForPoll(user.token, 60_000);
     });
-    let [delivered, started] = [0, performance.now()];
+    let delivered = 0;
+    const spent = { hearing: 0, asking: 0, retention: 0 };
+    const timed = async <T>(what: keyof typeof spent, work: () => Promise<T>): Promise<T> => {
+      const started = performance.now();
+      const result = await work();
+      spent[what] += (performance.now() - started) / 1000;
+      return result;
+    };
     process.stdout.write(
-      "| day | deliveries | a second | timeline rows | event bodies | database, MB | of it bodies, MB | server, MB |\n|---|---|---|---|---|---|---|---|\n",
+      "| day | deliveries | stored a second | s: ingest / clients / retention | timeline rows | event bodies | database, MB | of it bodies, MB | server, MB |\n|---|---|---|---|---|---|---|---|---|\n",
     );
     for (let day = 0; day <= DAYS; day += 1) {
       const { timeline, events, all, bodies } = await sizes();
-      const rate = delivered === 0 ? "–" : Math.round(delivered / ((performance.now() - started) / 1000));
+      const rate = delivered === 0 ? "–" : Math.round(delivered / spent.hearing);
+      const times = Object.values(spent)
+        .map((seconds) => seconds.toFixed(0))
+        .join(" / ");
       const memory = (await residentMemory(pid)).toFixed(0);
-      process.stdout.write(`| ${day} | ${delivered} | ${rate} | ${timeline} | ${events} | ${all} | ${bodies} | ${memory} |\n`);
+      process.stdout.write(`| ${day} | ${delivered} | ${rate} | ${times} | ${timeline} | ${events} | ${all} | ${bodies} | ${memory} |\n`);
       if (day === DAYS) break;
-      [delivered, started] = [0, performance.now()];
+      delivered = 0;
+      Object.assign(spent, { hearing: 0, asking: 0, retention: 0 });
       for (let hour = 0; hour < HOURS; hour += 1) {
-        delivered += await round();
-        await each(
-          users.filter(({ n }) => n % FOLLOWING === 0 || n % HOURS === hour),
-          (user) => ask(url, user),
-        );
-        await retention.runOnce();
+        const asking = users.filter(({ n }) => n % FOLLOWING === 0 || n % HOURS === hour);
+        delivered += await timed("hearing", round);
+        await timed("asking", () => each(asking, (user) => ask(url, user)));
+        await timed("retention", () => retention.runOnce());
       }
     }
   });
@@ -115,6 +124,7 @@ async function round(): Promise<number> {
   }
   for (const [user, sections] of said) homeserver.queueSync(user.token, v2({ join: sections }));
   await Promise.all([...said.keys()].map(({ token }) => homeserver.waitForPoll(token, 60_000)));
+  homeserver.forget();
   return deliveries;
 }
 

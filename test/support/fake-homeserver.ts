@@ -163,6 +163,11 @@ export class FakeHomeserver {
     return this.#until(() => this.seen(match)[count - 1], timeoutMs, `request ${count} like ${JSON.stringify(match)}`);
   }
 
+  /** Forgets the requests that it has answered. */
+  forget(): void {
+    this.requests.splice(0, Infinity, ...this.requests.filter((request) => request.status === undefined));
+  }
+
   /** Breaks all connections, waiting requests too. */
   disconnect(): void {
     for (const socket of this.#sockets) socket.destroy();

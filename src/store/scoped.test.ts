@@ -1,0 +1,97 @@
+/** Whoever reads or writes rows says whose. By what a table would be distributed by, see docs/SCALING.md. */
+
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+
+/** What names the owner of a table's rows. */
+const KEYS: Readonly<Record<string, readonly string[]>> = {
+  ...keyed(["account"], "accounts timeline older older_chunks state members rooms room_facts typing receipts account_data presence invites"),
+  ...keyed(["account"], "leases position_marks poison standings"),
+  ...keyed(["account", "device"], "devices sessions to_device to_device_passed device_lists passed_batches sent_events"),
+  ...keyed(["account", "device", "session"], "session_states session_pages list_snapshots connection_states"),
+  // Found by their hash before it is known whose they are.
+  ...keyed(["account", "device", "hash"], "tokens"),
+  // Nobody's: the same text for all who may see it, reached from their own rows.
+  ...keyed(["event_id"], "events"),
+};
+/** Of a session's own number, which only its device's requests carry, sealed. */
+const BY_SESSION = /\bsession\b/;
+/** Statements of the server itself, which look at all accounts in turn: how they begin. */
+const SERVERS_OWN: Readonly<Record<string, readonly string[]>> = {
+  "retention/devices.ts": ["delete from to_device_passed where ctid", "delete from poison where id in (select i"],
+  "retention/events.ts": ["not exists (select from timeline x where"],
+  "sent-events.ts": ["delete from sent_events where ctid = any"],
+};
+const BEGINNING = 40;
+
+function keyed(keys: readonly string[], tables: string): Record<string, readonly string[]> {
+  return Object.fromEntries(tables.split(" ").map((table) => [table, keys]));
+}
+
+/** The template literals of a source text, each with what stands in those inside it. */
+function templates(source: string): string[] {
+  const found: string[] = [];
+  for (let at = source.indexOf("`"); at >= 0; at = source.indexOf("`", at)) {
+    const end = endOf(source, at);
+    found.push(source.slice(at + 1, end));
+    at = end + 1;
+  }
+  return found;
+}
+
+/** Where the template literal ends that begins at `at`. */
+function endOf(source: string, at: number): number {
+  for (let i = at + 1; i < source.length; i += 1) {
+    if (source[i] === "\\") i += 1;
+    else if (source[i] === "`") return i;
+    else if (source.startsWith("${", i)) i = endOfHole(source, i + 2);
+  }
+  return source.length;
+}
+
+function endOfHole(source: string, from: number): number {
+  let depth = 1;
+  for (let i = from; i < source.length; i += 1) {
+    if (source[i] === "`") i = endOf(source, i);
+    else if (source[i] === "{") depth += 1;
+    else if (source[i] === "}") depth -= 1;
+    if (depth === 0) return i;
+  }
+  return source.length;
+}
+
+const STATEMENT = /\b(?:select|insert into|update|delete from)\b/;
+const TABLES = /\b(?:from|join|into|update|using)\s+([a-z_]+)\b/g;
+
+type Statement = { readonly file: string; readonly text: string; readonly tables: readonly string[] };
+
+const root = import.meta.dirname;
+const statements: Statement[] = readdirSync(root, { recursive: true, encoding: "utf8" })
+  .filter((file) => file.endsWith(".ts") && !file.includes(".test."))
+  .flatMap((file) =>
+    templates(readFileSync(join(root, file), "utf8"))
+      .filter((text) => STATEMENT.test(text))
+      .map((text) => ({
+        file,
+        text,
+        tables: [...new Set([...text.matchAll(TABLES)].map(([, table]) => table ?? "").filter((table) => table in KEYS))],
+      }))
+      .filter(({ tables }) => tables.length > 0),
+  );
+
+const isScoped = ({ text, tables }: Statement): boolean =>
+  tables.every((table) => KEYS[table]?.some((key) => new RegExp(`\\b(?:${key}|\\w*_${key})\\b`).test(text))) ||
+  (tables.every((table) => KEYS[table]?.includes("device")) && BY_SESSION.test(text));
+
+test("every statement of the store names the account, device or session whose rows it touches", () => {
+  expect(statements.length).toBeGreaterThan(150);
+  expect(new Set(statements.flatMap(({ tables }) => tables))).toEqual(new Set(Object.keys(KEYS)));
+  const others = Map.groupBy(
+    statements.filter((statement) => !isScoped(statement)),
+    ({ file }) => file,
+  );
+  expect(
+    Object.fromEntries([...others].map(([file, of]) => [file, of.map(({ text }) => text.replaceAll(/\s+/g, " ").trim().slice(0, BEGINNING).trim())])),
+  ).toEqual(SERVERS_OWN);
+});
