@@ -168,7 +168,11 @@ export class Poller {
     }
     const result = await this.#ingest(this.#place, plan, answer);
     if (isFirst && result.kind === "stored") {
-      const figures = { rooms: result.news.rooms.size, megabytes: Math.round(answer.text.length / 1e5) / 10, ms: this.#deps.now() - startedAt };
+      const figures = {
+        rooms: result.news.rooms.size,
+        megabytes: Math.round(answer.text.length / 1e5) / 10,
+        ms: Math.round(this.#deps.now() - startedAt),
+      };
       this.#deps.logger.info({ ...this.#names(), ...figures }, "the account's first sync is stored");
     }
     const end = await this.#digest(result, plan);
