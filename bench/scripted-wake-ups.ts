@@ -18,7 +18,7 @@ const { values } = parseArgs({
 const [times, load] = [Number(values.times), Number(values.load)];
 const OTHERS = 200;
 /** How often some of the others' responses are sent, ms. */
-const TICK_MS = 10;
+const TICK_MS = 2;
 /** A poll has to be waiting before an event is sent, ms. */
 const SETTLE_MS = 20;
 const agent = new Agent({ keepAlive: true });

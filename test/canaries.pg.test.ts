@@ -78,7 +78,7 @@ test("through all faces, good and bad requests, and a homeserver in trouble", as
   await t.deliver(client, v2({ join: { [ROOM]: { timeline: [ev.message(BOB, `${CANARY} again`)] } } }));
   await t.deliver(
     client,
-    v2({ join: { [ROOM]: { timeline: [ev.message(BOB, `${CANARY}\u0000`), { ...ev.message(BOB), origin_server_ts: CANARY as never }] } } }),
+    v2({ join: { [ROOM]: { timeline: [ev.message(BOB, `${CANARY}\u0000`), { ...ev.message(BOB), origin_server_ts: CANARY }] } } }),
   );
   // A token that dies, and one that never was.
   t.hs.revoke(client.token);
