@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Logger } from "../base/logger.ts";
+import { isOutage, throughOutage } from "../base/outage.ts";
 import type { Auth, RouteContext, RoutePlugin } from "../faces/route.ts";
 import type { Feed } from "../feed/hub.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
@@ -197,7 +198,7 @@ function routeContext(
       const query = queryOf(request);
       const token = requiredToken(request.headers.authorization, query);
       if (query.has("user_id")) throw forbidden("Acting as another user (user_id) is not supported here");
-      const who = await auth.verify(token);
+      const who = await throughOutage(() => auth.verify(token), scopeOf(request).signal);
       scopeOf(request).onDone(perDevice.enter(who.device));
       deps.ensurePolling(who.account, who.device);
       return who;
@@ -222,6 +223,10 @@ async function readiness(deps: ServerDeps, request: FastifyRequest): Promise<{ s
 /** The one place where what was thrown becomes an answer. What is unexpected is told to the log alone (B22). */
 function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const known = error instanceof MatrixError ? error : requestError(error);
+  if (isOutage(error)) {
+    request.log.warn({ reason: (error as Error).message, path: pathOf(request) }, "The database is away: a request could not wait longer");
+    return answerError(unavailable("The database is away: try again"), request, reply);
+  }
   if (!known) {
     request.log.error({ err: error, method: request.method, path: pathOf(request) }, "A request failed");
   }

@@ -26,9 +26,9 @@ export type WorkerWord =
   | { readonly syncv3: "listening"; readonly url: string }
   | { readonly syncv3: "failed"; readonly message: string; readonly error: { readonly code?: string; readonly syscall?: string } };
 
-/** A worker that ended is replaced after so long, ms: longer each time, where it ended soon. */
+/** A worker that ended is replaced after so long, ms: longer each time, where it ended soon, up to one of the two. */
 const REPLACE_MS = 200;
-const MAX_REPLACE_MS = 30_000;
+const MAX_REPLACE_MS = { listened: 1000, never: 30_000 };
 /** After so long a worker has served well, ms. */
 const SETTLED_MS = 10_000;
 
@@ -49,14 +49,20 @@ export async function startWorkers(order: WorkerOrder, count: number, logger: Lo
   const start = (afterMs: number): Promise<string> => {
     const worker = cluster.fork();
     const startedAt = performance.now();
+    const listens = listening(worker, order);
+    let most = MAX_REPLACE_MS.never;
+    listens.then(
+      () => (most = MAX_REPLACE_MS.listened),
+      () => {},
+    );
     running.add(worker);
     worker.once("exit", (code: number | null, signal: string | null) => {
       running.delete(worker);
       if (!isUp || closing.signal.aborted) return;
       logger.error({ worker: worker.process.pid, code, signal }, "A worker has ended; it is replaced");
-      void replace(performance.now() - startedAt > SETTLED_MS ? REPLACE_MS : Math.min(MAX_REPLACE_MS, afterMs * 2));
+      void replace(performance.now() - startedAt > SETTLED_MS ? REPLACE_MS : Math.min(most, afterMs * 2));
     });
-    return listening(worker, order);
+    return listens;
   };
   const replace = async (afterMs: number): Promise<void> => {
     await delay(afterMs, undefined, { signal: closing.signal }).catch(() => {});

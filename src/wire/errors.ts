@@ -101,7 +101,7 @@ export function badGateway(text: string): MatrixError {
 
 /** We are starting, stopping, or our database is away. */
 export function unavailable(text: string): MatrixError {
-  return new MatrixError(503, "M_UNKNOWN", text);
+  return new MatrixError(503, "M_UNKNOWN", text, {}, { "retry-after": "1" });
 }
 
 /** What went wrong is ours, and in the log. */

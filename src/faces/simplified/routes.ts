@@ -1,7 +1,8 @@
 /** Simplified sliding sync over HTTP: `POST …/unstable/org.matrix.simplified_msc3575/sync` and `POST /_matrix/client/v4/sync` (MSC4186). */
 
 import type { FastifyRequest } from "fastify";
-import type { SlidingEngine } from "../../engine/sliding/sliding-engine.ts";
+import { throughOutage } from "../../base/outage.ts";
+import type { SlidingEngine, SlidingReply, SlidingRequest } from "../../engine/sliding/sliding-engine.ts";
 import { limitExceeded, MatrixError } from "../../wire/errors.ts";
 import type { Auth, RouteContext, RoutePlugin } from "../route.ts";
 import { sendJson } from "../send-json.ts";
@@ -19,12 +20,13 @@ const RETRY_MS = 2000;
 
 export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
   return (app, context) => {
+    const sync = (asked: SlidingRequest): Promise<SlidingReply> => throughOutage(() => engine.sync(asked), asked.signal);
     app.post(UNSTABLE_PATH, async (request, reply) => {
       if (await context.passInstead(request, reply)) return reply;
       const auth = await authenticate(context, request);
       const query = new URLSearchParams(request.raw.url?.split("?").slice(1).join("?"));
       const asked = readUnstableRequest(await context.readJsonBody(request), auth);
-      const answer = await engine.sync({
+      const answer = await sync({
         ...who(auth),
         connId: asked.connId,
         // Some clients send them in the body, as the merged MSC has it.
@@ -39,7 +41,7 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
     app.post(V4_PATH, async (request, reply) => {
       const auth = await authenticate(context, request);
       const asked = readV4Request(await context.readJsonBody(request), auth.device);
-      const answer = await engine.sync({
+      const answer = await sync({
         ...who(auth),
         connId: asked.connId,
         pos: asked.pos,
