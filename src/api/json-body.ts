@@ -5,12 +5,14 @@ import { MatrixError, notJson, tooLarge } from "../wire/errors.ts";
 
 /** 1 MiB. */
 const MAX_BODY_BYTES = 1024 * 1024;
+/** All of a body is there after so long, ms: who sends it drop by drop holds a request that counts against everybody's limit. */
+const BODY_MS = 30_000;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /** The body as JSON whatever its Content-Type; `{}` where there is none. */
-export async function readJsonBody(request: IncomingMessage, maxBytes = MAX_BODY_BYTES): Promise<unknown> {
-  const bytes = await readBody(request, maxBytes);
+export async function readJsonBody(request: IncomingMessage, maxBytes = MAX_BODY_BYTES, limitMs = BODY_MS): Promise<unknown> {
+  const bytes = await readBody(request, maxBytes, limitMs);
   let text: string;
   try {
     text = utf8.decode(bytes);
@@ -25,15 +27,18 @@ export async function readJsonBody(request: IncomingMessage, maxBytes = MAX_BODY
   }
 }
 
-/** All bytes of the body, at most `maxBytes`; what comes beyond is not read. */
-async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+/** All bytes of the body, at most `maxBytes` and within `limitMs`; what comes beyond is not read. */
+async function readBody(request: IncomingMessage, maxBytes: number, limitMs: number): Promise<Buffer> {
   // The connection is of no more use: the rest of the body is still coming.
   const refusal = () => new MatrixError(413, "M_TOO_LARGE", tooLarge().message, {}, { connection: "close" });
   if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw refusal();
   const chunks: Buffer[] = [];
   let size = 0;
   return new Promise((resolve, reject) => {
+    const late = () => new MatrixError(408, "M_UNKNOWN", "The request body did not come in time", {}, { connection: "close" });
+    const timer = setTimeout(() => settle(() => reject(late())), limitMs);
     const settle = (end: () => void) => {
+      clearTimeout(timer);
       request.off("data", onData).off("end", onEnd).off("error", onError).off("close", onError);
       end();
     };

@@ -30,8 +30,8 @@ export type FakeReply = {
   readonly headers?: Readonly<Record<string, string>>;
 };
 
-/** What goes wrong instead of, or before, an answer. `cut`: the connection breaks after that many bytes of the body. */
-export type Fault = FakeReply & { readonly delayMs?: number; readonly cut?: number };
+/** What goes wrong instead of, or before, an answer. `cut`: the connection breaks after that many bytes of the body. `dripMs`: the body comes a byte each so many ms. */
+export type Fault = FakeReply & { readonly delayMs?: number; readonly cut?: number; readonly dripMs?: number };
 
 /** Which requests: all that is given must match; `path` may be a part of the path or a pattern. */
 export type RequestMatch = {
@@ -62,6 +62,16 @@ export function send(outgoing: ServerResponse, request: FakeRequest, reply: Faul
     "content-length": String(body.length),
     ...reply.headers,
   });
-  if (reply.cut === undefined) outgoing.end(body);
+  if (reply.dripMs !== undefined) drip(outgoing, body, reply.dripMs);
+  else if (reply.cut === undefined) outgoing.end(body);
   else outgoing.write(body.subarray(0, reply.cut), () => outgoing.socket?.destroy());
+}
+
+function drip(outgoing: ServerResponse, body: Buffer, everyMs: number): void {
+  let sent = 0;
+  const timer = setInterval(() => {
+    if (sent < body.length) outgoing.write(body.subarray(sent, (sent += 1)));
+    else outgoing.end();
+  }, everyMs);
+  outgoing.once("close", () => clearInterval(timer));
 }

@@ -1,0 +1,111 @@
+/** Whatever the homeserver answers to a poll, its users get all that it says before and after, once and in order. */
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ev, type Fault, newRoom, toDevice, v2 } from "../support/fake-homeserver.ts";
+import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Consumer } from "./consumers.ts";
+
+let t: V3Fixture;
+beforeAll(async () => {
+  t = await startV3();
+});
+afterAll(() => t.stop());
+
+const json = (value: unknown): Fault => ({ body: value });
+const FAULTS: Readonly<Record<string, Fault>> = {
+  "429 with Retry-After": { status: 429, headers: { "retry-after": "1" }, body: { errcode: "M_LIMIT_EXCEEDED", error: "x" } },
+  "429 with a Retry-After that is no number": { status: 429, headers: { "retry-after": "soon" }, body: "x" },
+  "500": { status: 500, body: { errcode: "M_UNKNOWN", error: "x" } },
+  "502 with HTML": { status: 502, headers: { "content-type": "text/html" }, body: "<html><h1>Bad gateway</h1></html>" },
+  "504 without a body": { status: 504, body: "" },
+  "200 with HTML": { headers: { "content-type": "text/html" }, body: "<html></html>" },
+  "200 with an empty body": { body: "" },
+  "half a JSON": { body: '{"next_batch":"x","rooms":{"join":{"!a:test":' },
+  "a body that breaks off": { body: JSON.stringify({ next_batch: "x", filler: "y".repeat(5000) }), cut: 500 },
+  "a list": json([]),
+  null: json(null),
+  "no next_batch": json({ rooms: {} }),
+  "a next_batch that is a number": json({ next_batch: 5 }),
+  "an empty next_batch": json({ next_batch: "" }),
+  "zipped nonsense": { headers: { "content-encoding": "gzip" }, body: "this is not zipped" },
+  "a redirect": { status: 302, headers: { location: "http://127.0.0.1:1/" }, body: "" },
+  "204": { status: 204, body: "" },
+};
+
+let count = 0;
+
+/** A user with a session that is told numbered things. */
+async function following() {
+  count += 1;
+  const [me, room] = [`@fault${count}:test`, `!fault${count}:test`];
+  const client = t.login(me, "PHONE", v2({ join: { [room]: { state: newRoom(me) } } }));
+  const changes = new Set<() => void>();
+  const consumer = v3Consumer("session", client, room, () => changes.forEach((look) => look()));
+  const stopping = new AbortController();
+  const running = consumer.run(stopping.signal);
+  const until = (holds: () => boolean): Promise<void> =>
+    new Promise((resolve, reject) => {
+      running.catch(reject);
+      const look = () => {
+        if (!holds()) return;
+        changes.delete(look);
+        resolve();
+      };
+      changes.add(look);
+      look();
+    });
+  await until(() => consumer.tally.answers > 0);
+  let sent = 0;
+  const numbered = () => {
+    sent += 1;
+    const n = sent - 1;
+    return { join: { [room]: { timeline: [{ ...ev.message("@bob:test"), content: { n } }] } }, to_device: [toDevice("@bob:test", { n })] };
+  };
+  return {
+    client,
+    room,
+    tally: consumer.tally,
+    numbered,
+    say: () => t.hs.queueSync(client.token, v2(numbered())),
+    untilAll: () => until(() => consumer.tally.hasAll(sent)),
+    async end() {
+      stopping.abort();
+      await running;
+      const whole = { through: sent, lost: 0, doubled: 0, disordered: 0 };
+      expect([consumer.tally.count("to-device", sent), consumer.tally.count("events", sent)]).toEqual([whole, whole]);
+    },
+  };
+}
+
+describe.concurrent("nothing is lost where a poll is answered with", () => {
+  test.for(Object.entries(FAULTS))("B38 D22: %s", { timeout: 60_000 }, async ([, fault]) => {
+    const user = await following();
+    user.say();
+    await user.untilAll();
+    await t.hs.waitForPoll(user.client.token);
+    const polls = t.hs.polls(user.client.token).length;
+    t.hs.fail({ path: /\/sync$/, token: user.client.token }, fault, 2);
+    // Ends the poll that waits; the next two meet the fault.
+    user.say();
+    await user.untilAll();
+    user.say();
+    await t.hs.waitForRequest({ path: /\/sync$/, token: user.client.token }, polls + 3, 30_000);
+    await user.untilAll();
+    await user.end();
+  });
+});
+
+test("B26 S2: a next_batch that goes backwards brings the same again, and it is told once", { timeout: 60_000 }, async () => {
+  const user = await following();
+  t.hs.queueSync(user.client.token, v2({ ...user.numbered(), next_batch: "forth" }));
+  await user.untilAll();
+  t.hs.queueSync(user.client.token, v2({ ...user.numbered(), next_batch: "further" }));
+  await user.untilAll();
+  // "forth" once more: what followed it comes a second time.
+  await t.hs.waitForPoll(user.client.token);
+  t.hs.fail({ path: /\/sync$/, token: user.client.token }, { body: { next_batch: "forth" } });
+  user.say();
+  await t.hs.waitForRequest({ path: /\/sync$/, token: user.client.token, where: ({ query }) => query.get("since") === "forth" }, 2);
+  await user.untilAll();
+  await user.end();
+});
