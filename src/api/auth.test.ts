@@ -104,6 +104,21 @@ test("a homeserver that knows the token and refuses it is quoted", async () => {
   await expect(auth.verify("t1")).rejects.toMatchObject({ status: 401, errcode: "M_USER_LOCKED", extra: { soft_logout: true } });
 });
 
+test("D21: an address that brings many tokens which nobody knows is asked to wait, others are not, and known tokens go on", async () => {
+  await auth.verify("known", "192.0.2.7");
+  answer = failing("unknown_token");
+  for (let i = 0; i < 30; i++) await expect(auth.verify(`wrong ${i}`, "192.0.2.7")).rejects.toMatchObject({ status: 401 });
+  const before = calls.length;
+  await expect(auth.verify("another", "192.0.2.7")).rejects.toMatchObject({ status: 429, extra: { retry_after_ms: 2000 } });
+  expect(calls).toHaveLength(before);
+  await expect(auth.verify("another", "198.51.100.1")).rejects.toMatchObject({ status: 401 });
+  await expect(auth.verify("one more", null)).rejects.toMatchObject({ status: 401 });
+  expect(await auth.verify("known", "192.0.2.7")).toMatchObject(alice);
+  now += 2001;
+  answer = async () => alice;
+  expect(await auth.verify("good", "192.0.2.7")).toMatchObject(alice);
+});
+
 test("requests with one token share one verification", async () => {
   const all = await Promise.all(Array.from({ length: 10 }, () => auth.verify("t1")));
   expect(calls).toHaveLength(1);

@@ -6,6 +6,7 @@ import type { Logger } from "../base/logger.ts";
 import type { Auth } from "../faces/route.ts";
 import type { UserId } from "../wire/ids.ts";
 import { badGateway, limitExceeded, MatrixError, missingToken, unknownToken } from "../wire/errors.ts";
+import { Allowance } from "./limits.ts";
 import { failureOf, type DeviceRef, type StoredToken, type TokenStore, type WhoamiClient, type WhoamiFailure } from "./ports.ts";
 
 export type AuthenticatorDeps = {
@@ -32,6 +33,8 @@ const TROUBLE_MS = 5_000;
 const IDENTITY_MS = 600_000;
 /** The longest that a request waits for whoami. */
 const WHOAMI_MS = 10_000;
+/** Tokens that the homeserver turns out not to know, of one client address: so many at once, and so many a second. */
+const UNKNOWN = { most: 30, perSecond: 0.5 };
 
 export class Authenticator {
   readonly #deps: AuthenticatorDeps;
@@ -39,6 +42,7 @@ export class Authenticator {
   readonly #troubled: LRUCache<string, true>;
   readonly #identities: LRUCache<string, Identity>;
   readonly #verifying = new Map<string, Promise<StoredToken>>();
+  readonly #unknown: Allowance<string>;
 
   constructor(deps: AuthenticatorDeps) {
     this.#deps = deps;
@@ -46,10 +50,14 @@ export class Authenticator {
     this.#refused = new LRUCache({ max: 10_000, ttl: REFUSED_MS, ...common });
     this.#troubled = new LRUCache({ max: 10_000, ttl: TROUBLE_MS, ...common });
     this.#identities = new LRUCache({ max: 10_000, ttl: IDENTITY_MS, ...common });
+    this.#unknown = new Allowance({ ...UNKNOWN, now: deps.now });
   }
 
-  /** The owner of a live token, with the rows that stand for it. Throws MatrixError: 401, 429, 502, or as the homeserver refused it. */
-  async verify(token: string): Promise<Auth> {
+  /**
+   * The owner of a live token, with the rows that stand for it. Throws MatrixError: 401, 429, 502, or as the homeserver refused it.
+   * `address`: who asks; null: nobody to count. One that brought many tokens which nobody knows has the homeserver asked about no more for a while.
+   */
+  async verify(token: string, address: string | null = null): Promise<Auth> {
     const tokenHash = this.#deps.secretBox.hashToken(token);
     const key = tokenHash.toString("base64");
     const refused = this.#refused.get(key);
@@ -57,9 +65,22 @@ export class Authenticator {
     const stored = await this.#deps.tokens.find(tokenHash);
     if (stored?.dead && this.#age(stored.dead.at) < REFUSED_MS) throw unknownToken(stored.dead.softLogout);
     const isGood = stored && !stored.dead && (this.#age(stored.verifiedAt) <= PROOF_MS || this.#troubled.has(key));
-    const proven = isGood ? stored : await this.#coalesce(key, () => this.#prove(token, tokenHash, key, stored));
+    const proven = isGood
+      ? stored
+      : await this.#counted(stored ? null : address, () => this.#coalesce(key, () => this.#prove(token, tokenHash, key, stored)));
     const { account, device, userId, deviceId } = proven;
     return { account, device, userId, deviceId, token, tokenHash, head: (isGood && stored.head) || null };
+  }
+
+  async #counted<T>(address: string | null, prove: () => Promise<T>): Promise<T> {
+    if (address === null) return prove();
+    this.#unknown.demand(address);
+    try {
+      return await prove();
+    } catch (error) {
+      if (error instanceof MatrixError && error.status === 401) this.#unknown.spend(address);
+      throw error;
+    }
   }
 
   /** The owner of a token, or null where nobody says so now. Writes nothing, and does not ask again about a token that we keep. */

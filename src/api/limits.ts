@@ -1,5 +1,6 @@
-/** How many requests may be in progress at once (D21). */
+/** How many requests may be in progress at once (D21), and how often something may be done. */
 
+import { LRUCache } from "lru-cache";
 import { limitExceeded } from "../wire/errors.ts";
 
 /** Counts what is in progress by key; `enter` refuses beyond `max` of a key. */
@@ -27,5 +28,43 @@ export class InProgress<Key> {
       if (now === 0) this.#counts.delete(key);
       else this.#counts.set(key, now);
     };
+  }
+}
+
+export type AllowanceOptions = {
+  /** What may be spent at once, and what comes back a second. */
+  readonly most: number;
+  readonly perSecond: number;
+  /** Keys that are remembered; the longest unused one is forgotten first. */
+  readonly keys?: number;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+};
+
+/** An allowance for each key that is spent, and comes back with time. */
+export class Allowance<Key extends string> {
+  readonly #options: AllowanceOptions;
+  readonly #spent: LRUCache<Key, { readonly amount: number; readonly at: number }>;
+
+  constructor(options: AllowanceOptions) {
+    this.#options = options;
+    this.#spent = new LRUCache({ max: options.keys ?? 10_000 });
+  }
+
+  /** Spends one of `key`, down to nothing. */
+  spend(key: Key): void {
+    this.#spent.set(key, { amount: Math.min(this.#options.most, this.#spentOf(key) + 1), at: this.#options.now() });
+  }
+
+  /** @throws MatrixError 429 M_LIMIT_EXCEEDED, with when there is one again, where nothing of `key` is left */
+  demand(key: Key): void {
+    const missing = this.#spentOf(key) + 1 - this.#options.most;
+    if (missing > 0) throw limitExceeded((missing / this.#options.perSecond) * 1000);
+  }
+
+  #spentOf(key: Key): number {
+    const spent = this.#spent.get(key);
+    if (!spent) return 0;
+    return Math.max(0, spent.amount - ((this.#options.now() - spent.at) / 1000) * this.#options.perSecond);
   }
 }

@@ -204,6 +204,24 @@ test("D21: more requests at once than a device may have are refused, and room is
   await expect.poll(async () => (await sync()).status).toBe(200);
 });
 
+test("D21: more requests at once than an address may have are refused, of whatever device; another address has its own limit", async () => {
+  const limited = await startApi(hs.url, { routes: [routes], limits: { perAddress: 1 }, trustedProxies: ["127.0.0.1"] });
+  let release = (): void => {};
+  const started = new Promise<void>((resolve) => {
+    hold = { started: resolve, release: new Promise((done) => (release = done)) };
+  });
+  const from = (address: string, token: string) =>
+    limited.fetch("/_matrix/client/v3/sync", { method: "POST", token, headers: { "x-forwarded-for": address } });
+  const waiting = from("192.0.2.7", alice);
+  await started;
+  hold = null;
+  expect((await from("192.0.2.7", hs.login("@bob:test"))).status).toBe(429);
+  expect((await from("192.0.2.8", alice)).status).toBe(200);
+  release();
+  expect((await waiting).status).toBe(200);
+  await limited.stop();
+});
+
 test("health: live always, ready when the database is", async () => {
   expect(await (await api.fetch("/health/live")).json()).toEqual({ status: "live" });
   expect(await (await api.fetch("/health/ready")).json()).toEqual({ status: "ready" });

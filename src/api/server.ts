@@ -9,6 +9,7 @@ import type { Feed } from "../feed/hub.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { forbidden, internalError, MatrixError, unavailable } from "../wire/errors.ts";
 import { Authenticator, requiredToken } from "./auth.ts";
+import { clientAddress } from "./client-address.ts";
 import { readJsonBody } from "./json-body.ts";
 import { InProgress } from "./limits.ts";
 import { NativeSync } from "./native-sync.ts";
@@ -16,7 +17,7 @@ import { Forwarder } from "./pass-through.ts";
 import { givenToken, Passer } from "./passer.ts";
 import type { FindDevice, Forgetting, PassQueue, TokenStore, UpstreamToken, VersionsClient, WhoamiClient } from "./ports.ts";
 import type { Sends } from "./sends.ts";
-import { trustedProxies } from "./trusted-proxies.ts";
+import { type IsTrusted, trustedProxies } from "./trusted-proxies.ts";
 import { V2Sync } from "./v2-sync.ts";
 
 export type ServerDeps = {
@@ -56,10 +57,10 @@ export type ServerDeps = {
   readonly upstreamToken?: UpstreamToken;
 };
 
-/** Requests in progress at once (D21). */
-export type ServerLimits = { readonly perDevice: number; readonly total: number };
+/** Requests in progress at once (D21): of a device, of a client's address, of all. */
+export type ServerLimits = { readonly perDevice: number; readonly perAddress: number; readonly total: number };
 
-const LIMITS: ServerLimits = { perDevice: 64, total: 20_000 };
+const LIMITS: ServerLimits = { perDevice: 64, perAddress: 2000, total: 20_000 };
 
 /** Of the client-server spec, "Web browser clients". */
 const CORS_HEADERS = {
@@ -79,7 +80,8 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   const limits = { ...LIMITS, ...deps.limits };
   const stopping = new AbortController();
   const auth = new Authenticator({ ...deps, signal: stopping.signal });
-  const forwarder = new Forwarder({ baseUrl: deps.baseUrl, isTrusted: trustedProxies(deps.trustedProxies ?? []) });
+  const isTrusted = trustedProxies(deps.trustedProxies ?? []);
+  const forwarder = new Forwarder({ baseUrl: deps.baseUrl, isTrusted });
   const v2Sync = new V2Sync({ auth, forwarder, queue: deps.queue, feed: deps.feed });
 
   const logger: FastifyBaseLogger = deps.logger;
@@ -94,7 +96,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     http: { maxHeaderSize: 65_536 }, // v2 filters stand in the query
     frameworkErrors: (error, request, reply) => void answerError(error, request, reply),
   });
-  const scopes = requestScopes(app, limits.total, stopping.signal);
+  const scopes = requestScopes(app, limits, isTrusted, stopping.signal);
   const native = new NativeSync({ ...deps, signal: stopping.signal });
   const passInstead = async (request: FastifyRequest, reply: FastifyReply): Promise<boolean> => {
     if (!deps.preferNative || !(await native.isThere(givenToken(request, queryOf(request))))) return false;
@@ -148,19 +150,22 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   return app;
 }
 
-type Scope = { readonly signal: AbortSignal; onDone(release: () => void): void };
+/** `address`: whom it counts against. */
+type Scope = { readonly signal: AbortSignal; readonly address: string | null; onDone(release: () => void): void };
 
 /** What belongs to a request until its answer is sent or its client has gone. */
-function requestScopes(app: FastifyInstance, maxTotal: number, stopping: AbortSignal): WeakMap<FastifyRequest, Scope> {
+function requestScopes(app: FastifyInstance, limits: ServerLimits, isTrusted: IsTrusted, stopping: AbortSignal): WeakMap<FastifyRequest, Scope> {
   const scopes = new WeakMap<FastifyRequest, Scope>();
-  const total = new InProgress<"all">(maxTotal);
+  const total = new InProgress<"all">(limits.total);
+  const perAddress = new InProgress<string>(limits.perAddress);
   app.addHook("onRequest", (request, reply, done) => {
     reply.headers({ ...CORS_HEADERS, "x-request-id": request.id });
     // Otherwise a Content-Type that is not one is refused before a route sees it. rawHeaders still have it for the homeserver.
     delete request.raw.headers["content-type"];
     const gone = new AbortController();
     const releases: (() => void)[] = [];
-    scopes.set(request, { signal: gone.signal, onDone: (release) => void releases.push(release) });
+    const address = clientAddress(request.raw, isTrusted);
+    scopes.set(request, { signal: gone.signal, address, onDone: (release) => void releases.push(release) });
     reply.raw.once("close", () => {
       for (const release of releases) release();
       // A connection that has become idle only now would keep a stopping server alive.
@@ -170,7 +175,10 @@ function requestScopes(app: FastifyInstance, maxTotal: number, stopping: AbortSi
     try {
       if (stopping.aborted) throw stopping.reason;
       // Whether we live must be told under load too.
-      if (!pathOf(request).startsWith("/health/")) releases.push(total.enter("all"));
+      if (!pathOf(request).startsWith("/health/")) {
+        if (address !== null) releases.push(perAddress.enter(address));
+        releases.push(total.enter("all"));
+      }
       done();
     } catch (error) {
       done(error as Error);
@@ -198,7 +206,7 @@ function routeContext(
       const query = queryOf(request);
       const token = requiredToken(request.headers.authorization, query);
       if (query.has("user_id")) throw forbidden("Acting as another user (user_id) is not supported here");
-      const who = await throughOutage(() => auth.verify(token), scopeOf(request).signal);
+      const who = await throughOutage(() => auth.verify(token, scopeOf(request).address), scopeOf(request).signal);
       scopeOf(request).onDone(perDevice.enter(who.device));
       deps.ensurePolling(who.account, who.device);
       return who;

@@ -1,0 +1,126 @@
+/** Clients that break off, never read, race and crowd: others notice nothing, and they themselves get everything when they come in good order. */
+
+import { connect as dial, type Socket } from "node:net";
+import { once } from "node:events";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { ev, newRoom, toDevice, v2 } from "../support/fake-homeserver.ts";
+import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+
+let t: V3Fixture;
+beforeAll(async () => {
+  t = await startV3({ workers: 1 });
+});
+afterAll(() => t.stop());
+
+const EVERYTHING = { room_list: { timeline_limit: 20 }, to_device: {} };
+let count = 0;
+
+/** A user with so many rooms of long messages. */
+function user(rooms = 1): V3Client {
+  count += 1;
+  const me = `@client${count}:test`;
+  const join = Object.fromEntries(
+    Array.from({ length: rooms }, (_, i) => [
+      `!client${count}_${i}:test`,
+      { state: newRoom(me), timeline: Array.from({ length: 20 }, () => ev.message("@bob:test", "x".repeat(2000))) },
+    ]),
+  );
+  return t.login(me, "PHONE", v2({ join }));
+}
+
+/** A sync as bytes on a connection of its own. */
+async function raw(client: V3Client, body: object, query = ""): Promise<Socket> {
+  const text = JSON.stringify(body);
+  const socket = dial(Number(new URL(t.url).port), "127.0.0.1");
+  await once(socket, "connect");
+  socket.write(
+    `POST /_matrix/client/v3/sync?${query} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${client.token}\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
+  );
+  return socket;
+}
+
+test("D1: who breaks off in the middle of an answer gets the same again", async () => {
+  const client = user(100);
+  const first = await client.sync({ to_device: {} });
+  await t.hs.waitForPoll(client.token);
+  await t.deliver(client, v2({ to_device: [toDevice("@bob:test", { n: 1 })] }));
+  for (let i = 0; i < 3; i += 1) {
+    const socket = await raw(client, EVERYTHING, `since=${first.next}`);
+    const [chunk] = (await once(socket, "data")) as [Buffer];
+    expect(chunk.toString()).toContain("200 OK");
+    socket.destroy();
+  }
+  const answer = await client.sync(EVERYTHING, { since: first.next });
+  expect(answer["to_device"].events).toHaveLength(1);
+  expect(answer["room_list"].rooms.length).toBeGreaterThan(10);
+});
+
+test("fifty that never read their answers hold up nobody, and go with the server", { timeout: 60_000 }, async () => {
+  const greedy = user(100);
+  await greedy.sync({});
+  await t.hs.waitForPoll(greedy.token);
+  const sockets = await Promise.all(
+    Array.from({ length: 50 }, async () => {
+      const socket = await raw(greedy, { room_list: { timeline_limit: 20, p: { limit: 100 } } });
+      socket.on("error", () => {});
+      return socket.pause();
+    }),
+  );
+  const other = user();
+  expect((await other.sync(EVERYTHING))["room_list"].count).toBe(1);
+  // A stop does not wait for them beyond its time.
+  await t.restart();
+  for (const socket of sockets) socket.destroy();
+  expect((await other.sync(EVERYTHING))["room_list"].count).toBe(1);
+});
+
+test("D11: of ten requests of one session at once the newest is answered whole, the others are ended; the place stays good", async () => {
+  const client = user();
+  const first = await client.sync({ to_device: {} });
+  await t.hs.waitForPoll(client.token);
+  await t.deliver(client, v2({ to_device: [toDevice("@bob:test", { n: 1 }), toDevice("@bob:test", { n: 2 })] }));
+  const replies = await Promise.all(Array.from({ length: 10 }, () => client.request({}, { since: first.next, timeout: 100 })));
+  const whole = replies.filter((reply) => reply.body["to_device"]?.events.length === 2);
+  expect(whole.length).toBeGreaterThan(0);
+  for (const reply of replies) expect(reply.status).toBe(200);
+  const after = await client.sync({}, { since: whole[0]?.body.next });
+  expect(after["to_device"]).toBeUndefined();
+  expect((await client.sync({}, { since: after.next }))["to_device"]).toBeUndefined();
+});
+
+test("two thousand connections that say nothing take nobody's place", { timeout: 60_000 }, async () => {
+  const port = Number(new URL(t.url).port);
+  const sockets: Socket[] = [];
+  for (let i = 0; i < 2000; i += 1) {
+    const socket = dial(port, "127.0.0.1");
+    await once(socket, "connect");
+    sockets.push(socket);
+  }
+  const client = user();
+  expect((await client.sync(EVERYTHING))["room_list"].count).toBe(1);
+  for (const socket of sockets) socket.destroy();
+});
+
+test("requests that are not HTTP, or smuggle another one, are refused, and nothing of them reaches the homeserver", async () => {
+  const port = Number(new URL(t.url).port);
+  const before = t.hs.requests.length;
+  const BAD = [
+    "nonsense\r\n\r\n",
+    "GET /_matrix/client/versions HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /_matrix/client/secret HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET /_matrix/client/versions HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 50\r\n\r\nx",
+    "POST /_matrix/client/versions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "GET /_matrix/client/versions HTTP/1.1\r\nHost : x\r\n\r\n",
+    "GET /_matrix/client/versions HTTP/1.1\r\nHost: x\r\nX: a\rGET /b\r\n\r\n",
+    `GET /_matrix/client/versions HTTP/1.1\r\nHost: x\r\nX: ${"a".repeat(100_000)}\r\n\r\n`,
+  ];
+  for (const bytes of BAD) {
+    const socket = dial(port, "127.0.0.1");
+    socket.on("error", () => {});
+    socket.write(bytes);
+    const chunks: Buffer[] = [];
+    socket.on("data", (chunk: Buffer) => void chunks.push(chunk));
+    await once(socket, "close");
+    expect(Buffer.concat(chunks).toString(), bytes.slice(0, 120)).toMatch(/^HTTP\/1\.1 4\d\d /);
+  }
+  expect(t.hs.requests.slice(before).map((request) => request.path)).not.toContain("/_matrix/client/secret");
+});
