@@ -8,13 +8,14 @@ import { CommanderError } from "commander";
 import { createLogger } from "../base/logger.ts";
 import { BadUrl } from "../config/base-url.ts";
 import { BadDsn } from "../config/dsn.ts";
-import { createProgram, doubleDashes, UsageError, type Settings } from "../config/options.ts";
+import { createProgram, doubleDashes, UsageError } from "../config/options.ts";
 import { BadServer } from "../config/server-url.ts";
 import { DirectoryInUse } from "./directory-lock.ts";
 import { WrongVersion } from "./embedded-database.ts";
 import { BusUnusable } from "./open-bus.ts";
 import { DatabaseUnusable } from "./open-database.ts";
 import { NoPostgres } from "./postgres-program.ts";
+import { rotateSecret, StillServing, WrongSecret } from "./rotate-secret.ts";
 import { BadSecretFile } from "./secret.ts";
 import { serve, serveAsWorker } from "./serve.ts";
 import { receiveOrder, tellParent } from "./workers.ts";
@@ -28,7 +29,18 @@ const STOP_EVENTS = ["SIGTERM", "SIGINT", "SIGHUP", "disconnect"] as const;
 /** Errors of what was asked for, before anything was done. */
 const WRONGLY_ASKED = [UsageError, BadDsn, BadUrl];
 /** Errors that the operator can mend: their message is enough. */
-const MENDABLE = [...WRONGLY_ASKED, BadServer, BadSecretFile, BusUnusable, DatabaseUnusable, DirectoryInUse, NoPostgres, WrongVersion];
+const MENDABLE = [
+  ...WRONGLY_ASKED,
+  BadServer,
+  BadSecretFile,
+  BusUnusable,
+  DatabaseUnusable,
+  DirectoryInUse,
+  NoPostgres,
+  StillServing,
+  WrongSecret,
+  WrongVersion,
+];
 
 /** Runs the command; gives the exit code: 0 done, 1 failed, 2 asked for wrongly. */
 export async function main(args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
@@ -37,7 +49,10 @@ export async function main(args: readonly string[], env: NodeJS.ProcessEnv = pro
   if (cluster.isWorker) return runWorker();
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
   const complain = (text: string): void => void process.stderr.write(`syncv3: ${text}\n`);
-  const program = createProgram(version(), env, (settings) => runServe(settings, say));
+  const program = createProgram(version(), env, {
+    serve: (settings) => untilStopped((signal) => serve({ settings, version: version(), logger: createLogger(settings.logLevel), say, signal })),
+    rotateSecret: (settings) => untilStopped((signal) => rotateSecret(settings, createLogger(settings.logLevel), say, signal)),
+  });
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({ outputError: (text) => complain(text.replace(/^error: /, "").trimEnd()) });
   }
@@ -50,10 +65,6 @@ export async function main(args: readonly string[], env: NodeJS.ProcessEnv = pro
     else complain(error instanceof Error ? (error.stack ?? error.message) : String(error));
     return WRONGLY_ASKED.some((kind) => error instanceof kind) ? 2 : 1;
   }
-}
-
-async function runServe(settings: Settings, say: (line: string) => void): Promise<void> {
-  await untilStopped((signal) => serve({ settings, version: version(), logger: createLogger(settings.logLevel), say, signal }));
 }
 
 /** A process of `-workers`: it is told what to do by the one that started it. */

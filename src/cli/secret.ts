@@ -1,7 +1,7 @@
 /** The secret where none is given: made once and kept in the data directory. */
 
 import { randomBytes } from "node:crypto";
-import { link, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { link, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /** The file cannot serve: open to others, or empty. */
@@ -24,11 +24,45 @@ export async function keptSecret(directory: string): Promise<{ readonly secret: 
   return { secret, path, made };
 }
 
+/** Of `rotate-secret`: the secret that follows the one in `DIRECTORY/secret`, kept beside it until it takes its place; the same again after a crash. */
+export class NextSecret {
+  readonly secret: string;
+  readonly #directory: string;
+
+  private constructor(directory: string, secret: string) {
+    this.#directory = directory;
+    this.secret = secret;
+  }
+
+  /** @param given null: one is made */
+  static async keep(directory: string, given: string | null): Promise<NextSecret> {
+    const path = join(directory, "secret.next");
+    const earlier = await readFile(path, "utf8").catch(() => null);
+    if (earlier !== null && earlier.trim().length >= 16 && (given === null || given === earlier.trim()))
+      return new NextSecret(directory, earlier.trim());
+    const secret = given ?? newSecret();
+    await rm(path, { force: true });
+    await writeFile(path, `${secret}\n`, { mode: 0o600, flush: true });
+    return new NextSecret(directory, secret);
+  }
+
+  /** It is the secret from now on. The path. */
+  async takePlace(): Promise<string> {
+    const path = join(this.#directory, "secret");
+    await rename(join(this.#directory, "secret.next"), path);
+    return path;
+  }
+}
+
+function newSecret(): string {
+  return randomBytes(32).toString("base64url");
+}
+
 /** Written beside and linked into place: the file is there whole or not at all, and never replaces one that is there. */
 async function makeSecret(path: string): Promise<boolean> {
   if (await stat(path).catch(() => undefined)) return false;
   const unfinished = `${path}.${randomBytes(6).toString("hex")}`;
-  await writeFile(unfinished, `${randomBytes(32).toString("base64url")}\n`, { mode: 0o600, flush: true });
+  await writeFile(unfinished, `${newSecret()}\n`, { mode: 0o600, flush: true });
   try {
     await link(unfinished, path);
     return true;

@@ -118,4 +118,15 @@ export const OPTION_TABLE = [
   },
 ] as const satisfies readonly OptionRow[];
 
-export type OptionFlag = (typeof OPTION_TABLE)[number]["flag"];
+/** Beside those in DATABASE_FLAGS, what `rotate-secret` takes. */
+export const NEW_SECRET = {
+  flag: "new-secret",
+  variable: "SYNCV3_NEW_SECRET",
+  value: "TEXT",
+  help: "The secret from now on. Without it, where the old one is kept in the data directory, one is made and kept there",
+} as const satisfies OptionRow;
+
+/** Options of commands that need the database and nothing else. */
+export const DATABASE_FLAGS: readonly string[] = ["db", "db-pool-mode", "db-direct", "data", "secret", "loglevel"] satisfies OptionFlag[];
+
+export type OptionFlag = (typeof OPTION_TABLE)[number]["flag"] | typeof NEW_SECRET.flag;

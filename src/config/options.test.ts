@@ -1,12 +1,17 @@
 import { expect, test } from "vitest";
 
 import { OPTION_TABLE } from "./option-table.ts";
-import { createProgram, doubleDashes, UsageError, type Settings } from "./options.ts";
+import { createProgram, doubleDashes, type RotateSettings, UsageError, type Settings } from "./options.ts";
+
+let rotation: RotateSettings | undefined;
 
 /** The settings that the arguments and variables lead to. */
 async function settingsOf(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Settings> {
   const seen: Settings[] = [];
-  const program = createProgram("1.2.3", env, async (settings) => void seen.push(settings));
+  const program = createProgram("1.2.3", env, {
+    serve: async (settings) => void seen.push(settings),
+    rotateSecret: async (settings) => void (rotation = settings),
+  });
   for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ writeErr: () => {}, writeOut: () => {} });
   await program.parseAsync(doubleDashes(args), { from: "user" });
   const [settings] = seen;
@@ -173,9 +178,23 @@ test("--help names every option and variable; --version shows the version", asyn
     ["--version", ["1.2.3"]],
   ] as const) {
     let output = "";
-    const program = createProgram("1.2.3", {}, async () => {});
+    const program = createProgram("1.2.3", {}, { serve: async () => {}, rotateSecret: async () => {} });
     program.exitOverride().configureOutput({ writeOut: (text) => void (output += text) });
     await expect(program.parseAsync(doubleDashes([flag]), { from: "user" })).rejects.toMatchObject({ exitCode: 0 });
     for (const text of expected) expect(output).toContain(text);
   }
+});
+
+test("rotate-secret takes what the database needs, and the new secret", async () => {
+  const rotate = async (args: string[], env: NodeJS.ProcessEnv = {}) => {
+    rotation = undefined;
+    await expect(settingsOf(["rotate-secret", ...args], env)).rejects.toThrow("serve was not called");
+    return rotation;
+  };
+  expect(await rotate(["-data", "/data"])).toMatchObject({ data: "/data", db: undefined, secret: undefined, newSecret: undefined });
+  expect(await rotate(["-new-secret", "n"], { SYNCV3_SECRET: "o" })).toMatchObject({ secret: "o", newSecret: "n" });
+  await expect(settingsOf(["rotate-secret", "-secret", "o"])).rejects.toThrow("-new-secret");
+  await expect(settingsOf(["rotate-secret", "-secret", "o", "-new-secret", "o"])).rejects.toThrow(UsageError);
+  await expect(settingsOf(["rotate-secret", "-new-secret="])).rejects.toThrow("must not be empty");
+  await expect(settingsOf(["rotate-secret", "-server", "http://hs"])).rejects.toThrow("unknown option");
 });

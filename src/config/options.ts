@@ -12,7 +12,7 @@ import { defaultDataDirectory } from "./data-directory.ts";
 import { parseDsn } from "./dsn.ts";
 import { parseDuration } from "./duration.ts";
 import { parseListenAddress, type ListenAddress } from "./listen-address.ts";
-import { OPTION_TABLE, type OptionFlag, type OptionRow } from "./option-table.ts";
+import { DATABASE_FLAGS, NEW_SECRET, OPTION_TABLE, type OptionFlag, type OptionRow } from "./option-table.ts";
 
 /** What a server does of what several on one database do together: `api` answers clients, `poller` polls the homeserver. */
 export type Role = (typeof ROLES)[number];
@@ -56,16 +56,27 @@ export type Settings = {
   readonly preferNative: boolean;
 };
 
+/** Where the database is, and what it is read with. */
+export type DatabaseSettings = Pick<Settings, "db" | "dbPoolMode" | "dbDirect" | "data" | "secret" | "logLevel">;
+/** What `rotate-secret` is asked to do. `newSecret` undefined: make one, which is kept in `data`. */
+export type RotateSettings = DatabaseSettings & { readonly newSecret: string | undefined };
+
+/** What is done for each command. */
+export type Commands = {
+  readonly serve: (settings: Settings) => Promise<void>;
+  readonly rotateSecret: (settings: RotateSettings) => Promise<void>;
+};
+
 /** An option's value cannot be used. The message is for the person who gave it. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
 /**
- * The program: `serve` is its default command, and `onServe` is called with what it is asked to do. Commander writes help and version,
+ * The program: `serve` is its default command; each is called with what it is asked to do. Commander writes help and version,
  * refuses unknown options, and then ends the process (tests: `exitOverride`).
  */
-export function createProgram(version: string, env: NodeJS.ProcessEnv, onServe: (settings: Settings) => Promise<void>): Command {
+export function createProgram(version: string, env: NodeJS.ProcessEnv, commands: Commands): Command {
   const program = new Command("syncv3")
     .description("A better sync API for any existing Matrix homeserver")
     .version(version, "-V, --version", "Show the version")
@@ -76,9 +87,15 @@ export function createProgram(version: string, env: NodeJS.ProcessEnv, onServe: 
     .command("serve", { isDefault: true })
     .description("Serve the API in front of a homeserver (the default)")
     .allowExcessArguments(false)
-    .action(async (values: Record<string, string>) => onServe(readSettings(values, env)));
+    .action(async (values: Record<string, string>) => commands.serve(readSettings(values, env)));
   for (const row of OPTION_TABLE) serve.addOption(toOption(row));
-  // `syncv3 --help` is read for the options, and they are those of its one command.
+  const rotate = program
+    .command("rotate-secret")
+    .description("Encrypt the stored access tokens with another secret; all servers on the database must be stopped")
+    .allowExcessArguments(false)
+    .action(async (values: Record<string, string>) => commands.rotateSecret(readRotateSettings(values, env)));
+  for (const row of [...OPTION_TABLE.filter(({ flag }) => DATABASE_FLAGS.includes(flag)), NEW_SECRET]) rotate.addOption(toOption(row));
+  // `syncv3 --help` is read for the options, and they are those of its default command.
   const plain = new Help();
   program.configureHelp({ visibleOptions: (command) => [...plain.visibleOptions(command), ...(command === program ? serve.options : [])] });
   return program;
@@ -91,7 +108,7 @@ function toOption(row: OptionRow): Option {
   return new Option(`--${row.flag} ${value}`, `${row.help}${fallback} [${row.variable}]`);
 }
 
-const ROWS: readonly OptionRow[] = OPTION_TABLE;
+const ROWS: readonly OptionRow[] = [...OPTION_TABLE, NEW_SECRET];
 const SWITCHES: ReadonlySet<string> = new Set(ROWS.filter((row) => row.value === undefined).map((row) => row.flag));
 
 /**
@@ -99,7 +116,7 @@ const SWITCHES: ReadonlySet<string> = new Set(ROWS.filter((row) => row.value ===
  * means yes: what follows it is not its value.
  */
 export function doubleDashes(args: readonly string[]): string[] {
-  const flags = new Set<string>([...OPTION_TABLE.map((row) => row.flag), "help", "version"]);
+  const flags = new Set<string>([...ROWS.map((row) => row.flag), "help", "version"]);
   let isValue = false;
   return args.map((arg) => {
     const match = /^--?([a-z][a-z-]*)(=.*)?$/s.exec(arg);
@@ -115,53 +132,94 @@ export function doubleDashes(args: readonly string[]): string[] {
   });
 }
 
-/** @throws UsageError, BadDsn, BadUrl */
-function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): Settings {
-  const get = (flag: OptionFlag): { readonly text: string; readonly name: string } | undefined => {
+/** Values by flag, variable or default. */
+class Reader {
+  readonly #values: Readonly<Record<string, string>>;
+  readonly env: NodeJS.ProcessEnv;
+
+  constructor(values: Readonly<Record<string, string>>, env: NodeJS.ProcessEnv) {
+    this.#values = values;
+    this.env = env;
+  }
+
+  /** `name`: of what gave it. */
+  get(flag: OptionFlag): { readonly text: string; readonly name: string } | undefined {
     const row = ROWS.find((each) => each.flag === flag);
-    const given = values[flag.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())];
+    const given = this.#values[flag.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())];
     if (given !== undefined) return { text: given, name: `-${flag}` };
-    const variable = row === undefined ? undefined : env[row.variable]?.trim();
+    const variable = row === undefined ? undefined : this.env[row.variable]?.trim();
     if (row !== undefined && variable !== undefined && variable !== "") return { text: variable, name: row.variable };
     return row?.fallback === undefined ? undefined : { text: row.fallback, name: `-${flag}` };
-  };
-  const read = <T>(flag: OptionFlag, parse: (text: string) => T | undefined, expected: string): T => {
-    const { text, name } = get(flag) ?? { text: "", name: `-${flag}` };
+  }
+
+  /** @throws UsageError where `parse` gives undefined */
+  read<T>(flag: OptionFlag, parse: (text: string) => T | undefined, expected: string): T {
+    const { text, name } = this.get(flag) ?? { text: "", name: `-${flag}` };
     const value = parse(text);
     if (value === undefined) throw new UsageError(`${name}: "${text}" is not ${expected}`);
     return value;
+  }
+
+  readSwitch(flag: OptionFlag): boolean {
+    return this.get(flag) !== undefined && this.read(flag, parseSwitch, "one of 1, true, 0, false");
+  }
+
+  readSecret(flag: "secret" | "new-secret"): string | undefined {
+    const text = this.get(flag)?.text;
+    if (text === "") throw new UsageError(`-${flag} must not be empty`);
+    return text;
+  }
+}
+
+/** @throws UsageError, BadDsn */
+function readDatabaseSettings(reader: Reader): DatabaseSettings {
+  return {
+    ...readDatabase(reader.get("db")?.text ?? "", reader.get("db-direct")?.text ?? "", reader.env),
+    dbPoolMode: reader.read("db-pool-mode", (text) => POOL_MODES.find((mode) => mode === text.trim()), `one of ${POOL_MODES.join(", ")}`),
+    data: reader.get("data")?.text ?? defaultDataDirectory(reader.env),
+    secret: reader.readSecret("secret"),
+    logLevel: reader.read("loglevel", (text) => (isLogLevel(text) ? text : undefined), `one of ${LOG_LEVELS.join(", ")}`),
   };
-  const readSwitch = (flag: OptionFlag): boolean => get(flag) !== undefined && read(flag, parseSwitch, "one of 1, true, 0, false");
-  const server = get("server")?.text.trim() ?? "";
+}
+
+/** @throws UsageError, BadDsn */
+function readRotateSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): RotateSettings {
+  const reader = new Reader(values, env);
+  const settings = { ...readDatabaseSettings(reader), newSecret: reader.readSecret("new-secret") };
+  if (settings.secret !== undefined && settings.newSecret === undefined) {
+    throw new UsageError("-secret says the old secret: say the new one with -new-secret (or SYNCV3_NEW_SECRET)");
+  }
+  if (settings.secret !== undefined && settings.secret === settings.newSecret) throw new UsageError("-new-secret is the old secret");
+  return settings;
+}
+
+/** @throws UsageError, BadDsn, BadUrl */
+function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): Settings {
+  const reader = new Reader(values, env);
+  const server = reader.get("server")?.text.trim() ?? "";
   if (server === "") throw new UsageError("Which homeserver? Name it with -server https://matrix.example.org (or SYNCV3_SERVER)");
-  const database = readDatabase(get("db")?.text ?? "", get("db-direct")?.text ?? "", env);
-  const dbPoolMode = read("db-pool-mode", (text) => POOL_MODES.find((mode) => mode === text.trim()), `one of ${POOL_MODES.join(", ")}`);
-  const bus = get("bus");
-  if (dbPoolMode === "transaction" && !database.dbDirect && !bus) {
+  const database = readDatabaseSettings(reader);
+  const bus = reader.get("bus");
+  if (database.dbPoolMode === "transaction" && !database.dbDirect && !bus) {
     throw new UsageError(
       "-db-pool-mode transaction: LISTEN needs a connection of its own. Name PostgreSQL itself with -db-direct, or NATS with -bus",
     );
   }
-  const secret = get("secret")?.text;
-  const publicUrl = get("public-url");
-  if (secret === "") throw new UsageError("-secret must not be empty");
+  const publicUrl = reader.get("public-url");
   return {
     server,
     ...database,
-    dbPoolMode,
     bus: bus && parseBusUrl(bus.text, bus.name),
-    listen: read("port", parseListenAddress, "an address such as :8008, 127.0.0.1:8008 or /run/syncv3.sock"),
-    data: get("data")?.text ?? defaultDataDirectory(env),
-    secret,
-    logLevel: read("loglevel", (text) => (isLogLevel(text) ? text : undefined), `one of ${LOG_LEVELS.join(", ")}`),
-    trustedProxies: get("trusted-proxies") === undefined ? [] : read("trusted-proxies", parseNetworks, "a list of addresses and networks"),
-    sessionIdleMs: read("session-idle", parseDuration, "a time such as 90s, 30m, 12h or 7d"),
-    workers: read("workers", parseWorkers, "a number from 1 to 64"),
-    role: read("role", (text) => ROLES.find((role) => role === text.trim()), `one of ${ROLES.join(", ")}`),
-    asyncConnections: readSwitch("async-connections"),
+    listen: reader.read("port", parseListenAddress, "an address such as :8008, 127.0.0.1:8008 or /run/syncv3.sock"),
+    trustedProxies:
+      reader.get("trusted-proxies") === undefined ? [] : reader.read("trusted-proxies", parseNetworks, "a list of addresses and networks"),
+    sessionIdleMs: reader.read("session-idle", parseDuration, "a time such as 90s, 30m, 12h or 7d"),
+    workers: reader.read("workers", parseWorkers, "a number from 1 to 64"),
+    role: reader.read("role", (text) => ROLES.find((role) => role === text.trim()), `one of ${ROLES.join(", ")}`),
+    asyncConnections: reader.readSwitch("async-connections"),
     publicUrl: publicUrl && parseBaseUrl(publicUrl.text, publicUrl.name).href.replace(/\/+$/, ""),
-    passAdmin: readSwitch("pass-admin"),
-    preferNative: readSwitch("prefer-native"),
+    passAdmin: reader.readSwitch("pass-admin"),
+    preferNative: reader.readSwitch("prefer-native"),
   };
 }
 

@@ -89,3 +89,11 @@ export async function isLeaseHeld(db: Db, owner: string, lease: Lease): Promise<
   const rows = await db`select 1 from leases where account = ${lease.account} and owner = ${owner} and epoch = ${lease.epoch} and expires_at > now()`;
   return rows.length > 0;
 }
+
+/** For how many more seconds somebody holds a lease; null: nobody does. */
+export async function anyLease(db: Db): Promise<number | null> {
+  const [row] = await db<
+    { left: number | null }[]
+  >`select ceil(extract(epoch from max(expires_at) - now()))::int as left from leases where expires_at > now()`;
+  return row?.left ?? null;
+}

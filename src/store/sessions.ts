@@ -79,6 +79,11 @@ export async function endSessions(db: Db, account: AccountNo): Promise<void> {
   await db`delete from sessions where account = ${account} and kind in ('v3', 'connection')`;
 }
 
+/** The same of all accounts: their tokens were signed with another secret. */
+export async function endAllSessions(db: Db): Promise<void> {
+  await db`delete from sessions where kind in ('v3', 'connection')`;
+}
+
 export type SessionUse = TokenPlace & {
   readonly account: AccountNo;
   /** Acknowledged to-device place; null: this request acknowledges nothing. */
