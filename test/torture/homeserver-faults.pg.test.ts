@@ -1,9 +1,11 @@
 /** Whatever the homeserver answers to a poll, its users get all that it says before and after, once and in order. */
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ev, type Fault, newRoom, toDevice, v2 } from "../support/fake-homeserver.ts";
+import type { Fault, Json } from "../support/fake-homeserver.ts";
 import { startV3, type V3Fixture } from "../support/v3.ts";
 import { v3Consumer } from "./consumers.ts";
+import { Followers, whole } from "./followers.ts";
+import { firstAnswer, numbered } from "./traffic.ts";
 
 let t: V3Fixture;
 beforeAll(async () => {
@@ -38,42 +40,21 @@ let count = 0;
 async function following() {
   count += 1;
   const [me, room] = [`@fault${count}:test`, `!fault${count}:test`];
-  const client = t.login(me, "PHONE", v2({ join: { [room]: { state: newRoom(me) } } }));
-  const changes = new Set<() => void>();
-  const consumer = v3Consumer("session", client, room, () => changes.forEach((look) => look()));
-  const stopping = new AbortController();
-  const running = consumer.run(stopping.signal);
-  const until = (holds: () => boolean): Promise<void> =>
-    new Promise((resolve, reject) => {
-      running.catch(reject);
-      const look = () => {
-        if (!holds()) return;
-        changes.delete(look);
-        resolve();
-      };
-      changes.add(look);
-      look();
-    });
-  await until(() => consumer.tally.answers > 0);
+  const client = t.login(me, "PHONE", firstAnswer(me, room));
+  const followers = new Followers((changed) => [v3Consumer("session", client, room, changed)]);
+  await followers.begun();
   let sent = 0;
-  const numbered = () => {
-    sent += 1;
-    const n = sent - 1;
-    return { join: { [room]: { timeline: [{ ...ev.message("@bob:test"), content: { n } }] } }, to_device: [toDevice("@bob:test", { n })] };
-  };
   return {
     client,
-    room,
-    tally: consumer.tally,
-    numbered,
-    say: () => t.hs.queueSync(client.token, v2(numbered())),
-    untilAll: () => until(() => consumer.tally.hasAll(sent)),
+    say: (more: Json = {}) => {
+      t.hs.queueSync(client.token, { ...numbered(room, sent), ...more });
+      sent += 1;
+    },
+    untilAll: () => followers.allHave(sent),
     /** How all has come, and how it should have. */
     async end() {
-      stopping.abort();
-      await running;
-      const whole = { through: sent, lost: 0, doubled: 0, disordered: 0 };
-      return { came: [consumer.tally.count("to-device", sent), consumer.tally.count("events", sent)], whole: [whole, whole] };
+      await followers.stop();
+      return { came: followers.reports(sent), whole: [{ toDevice: whole(sent), events: whole(sent) }] };
     },
   };
 }
@@ -92,16 +73,16 @@ describe.concurrent("nothing is lost where a poll is answered with", () => {
     user.say();
     await t.hs.waitForRequest({ path: /\/sync$/, token: user.client.token }, polls + 3, 30_000);
     await user.untilAll();
-    const { came, whole } = await user.end();
-    expect(came).toEqual(whole);
+    const ended = await user.end();
+    expect(ended.came).toMatchObject(ended.whole);
   });
 });
 
 test("B26 S2: a next_batch that goes backwards brings the same again, and it is told once", { timeout: 60_000 }, async () => {
   const user = await following();
-  t.hs.queueSync(user.client.token, v2({ ...user.numbered(), next_batch: "forth" }));
+  user.say({ next_batch: "forth" });
   await user.untilAll();
-  t.hs.queueSync(user.client.token, v2({ ...user.numbered(), next_batch: "further" }));
+  user.say({ next_batch: "further" });
   await user.untilAll();
   // "forth" once more: what followed it comes a second time.
   await t.hs.waitForPoll(user.client.token);
@@ -109,6 +90,6 @@ test("B26 S2: a next_batch that goes backwards brings the same again, and it is 
   user.say();
   await t.hs.waitForRequest({ path: /\/sync$/, token: user.client.token, where: ({ query }) => query.get("since") === "forth" }, 2);
   await user.untilAll();
-  const { came, whole } = await user.end();
-  expect(came).toEqual(whole);
+  const ended = await user.end();
+  expect(ended.came).toMatchObject(ended.whole);
 });

@@ -6,11 +6,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, type Sql } from "../../src/store/db.ts";
 import { runCommand, type RunningCommand } from "../support/command.ts";
-import { ev, type FakeHomeserver, type Json, newRoom, startFakeHomeserver, toDevice, v2 } from "../support/fake-homeserver.ts";
+import { type FakeHomeserver, startFakeHomeserver } from "../support/fake-homeserver.ts";
 import { V3Client } from "../support/v3.ts";
-import { type Consumer, slidingConsumer, v3Consumer } from "./consumers.ts";
+import { slidingConsumer, v3Consumer } from "./consumers.ts";
 import { FAULTS } from "./faults.ts";
-import type { Count } from "./tally.ts";
+import { type ClientReport, Followers } from "./followers.ts";
+import { firstAnswer, numbered } from "./traffic.ts";
 
 export type KillLoopOptions = {
   /** One fault each, of each kind in turn. */
@@ -20,15 +21,6 @@ export type KillLoopOptions = {
   readonly each: number;
   /** Told of each round. */
   readonly say?: (line: string) => void;
-};
-
-export type ClientReport = {
-  readonly name: string;
-  /** Requests that broke, or were asked to come again. */
-  readonly interrupted: number;
-  readonly begunAnew: number;
-  readonly toDevice: Count;
-  readonly events: Count;
 };
 
 export type KillLoopReport = {
@@ -43,44 +35,24 @@ export type KillLoopReport = {
 
 const ROOM = "!torture:test";
 const ME = "@torture:test";
-/** A round that takes longer has lost something, ms. */
-const ROUND_MS = 60_000;
 
 /** @throws where a client is refused what it may ask, or has not all of a round within a minute; it says what is missing */
 export async function killLoop({ rounds, responses, each, say = () => {} }: KillLoopOptions): Promise<KillLoopReport> {
   const homeserver = await startFakeHomeserver();
   const token = homeserver.login(ME, "PHONE");
-  homeserver.queueSync(token, v2({ join: { [ROOM]: { state: newRoom(ME) } } }));
+  homeserver.queueSync(token, firstAnswer(ME, ROOM));
   const server = await Server.start(homeserver);
   const client = new V3Client(() => server.url, ME, "PHONE", token);
-  const changes = new Set<() => void>();
-  const changed = (): void => changes.forEach((look) => look());
-  const consumers = [
+  const followers = new Followers((changed) => [
     v3Consumer("session 1", client, ROOM, changed),
     v3Consumer("session 2", client, ROOM, changed),
     slidingConsumer("connection", client, ROOM, changed),
-  ];
-  const stopping = new AbortController();
-  const running = Promise.all(consumers.map((one) => one.run(stopping.signal)));
+  ]);
   let sent = 0;
-  const until = (holds: () => boolean): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`not in time: ${JSON.stringify(reportsOf(consumers, sent))}`)), ROUND_MS);
-      const look = (): void => {
-        if (!holds()) return;
-        clearTimeout(timer);
-        changes.delete(look);
-        resolve();
-      };
-      changes.add(look);
-      running.catch(reject);
-      look();
-    });
   const faults: Record<string, number> = {};
   const recoveryMs: number[] = [];
   try {
-    // Nothing is told before each has begun, so that each is to have all of it.
-    await until(() => consumers.every(({ tally }) => tally.answers > 0));
+    await followers.begun();
     const kinds = Object.entries(FAULTS);
     for (let round = 0; round < rounds; round += 1) {
       const [name, strike] = kinds[round % kinds.length] as (typeof kinds)[number];
@@ -90,45 +62,25 @@ export async function killLoop({ rounds, responses, each, say = () => {} }: Kill
         token,
         sql: server.sql,
         say: () => {
-          for (let i = 0; i < responses; i += 1, sent += each) homeserver.queueSync(token, numbered(sent, each));
+          for (let i = 0; i < responses; i += 1, sent += each) homeserver.queueSync(token, numbered(ROOM, sent, each));
         },
-        told: () => until(() => consumers.some(({ tally }) => tally.last("events") >= before)),
+        told: () => followers.someHave(before),
         // One of the two, which may be the one that polls, or both.
         killWorkers: () => server.killWorkers(Math.floor(round / kinds.length) % 2 === 0 ? 2 : 1),
         killServer: () => server.killAndStart(),
         killDatabase: () => server.killDatabase(),
       });
-      await until(() => consumers.every(({ tally }) => tally.hasAll(sent)));
+      await followers.allHave(sent);
       recoveryMs.push(performance.now() - at);
       faults[name] = (faults[name] ?? 0) + 1;
       say(`${round + 1} of ${rounds}: ${name}; all there ${Math.round(recoveryMs.at(-1) ?? 0)} ms later`);
     }
-    return { faults, sent, clients: reportsOf(consumers, sent), recoveryMs };
+    return { faults, sent, clients: followers.reports(sent), recoveryMs };
   } finally {
-    stopping.abort();
-    await running.catch(() => {});
+    await followers.stop();
     await server.stop();
     await homeserver.stop();
   }
-}
-
-/** A response with so many messages and events, numbered from `first`. */
-function numbered(first: number, count: number): Json {
-  const numbers = Array.from({ length: count }, (_, i) => first + i);
-  return v2({
-    join: { [ROOM]: { timeline: numbers.map((n) => ({ ...ev.message("@bob:test"), content: { n } })) } },
-    to_device: numbers.map((n) => toDevice("@bob:test", { n })),
-  });
-}
-
-function reportsOf(consumers: readonly Consumer[], sent: number): ClientReport[] {
-  return consumers.map(({ name, tally }) => ({
-    name,
-    interrupted: tally.interrupted,
-    begunAnew: tally.begunAnew,
-    toDevice: tally.count("to-device", sent),
-    events: tally.count("events", sent),
-  }));
 }
 
 /** The command with two workers and its embedded database, at one address as long as it lives. */
