@@ -101,7 +101,7 @@ async function checkWays(sql: Sql, options: DbOptions, direct: DbOptions | null)
 
 function reasonOf(error: unknown): string {
   const reason = error instanceof AggregateError ? String(error.errors[0]) : error instanceof Error ? error.message : String(error);
-  const hint = "In PgBouncer: ignore_startup_parameters = plan_cache_mode,jit";
+  const hint = "In PgBouncer: ignore_startup_parameters = plan_cache_mode,jit,idle_in_transaction_session_timeout";
   return reason.includes("unsupported startup parameter") ? `${reason}. ${hint}` : reason;
 }
 

@@ -34,7 +34,12 @@ export type DbOptions = {
  * Each statement looks up few rows by keys: its plan is the same whatever the values are, and to make one anew, or to compile it, takes
  * longer than to carry it out. A pooler in session mode that does not know these is to be told to ignore them: all works without.
  */
-const SETTINGS = { plan_cache_mode: "force_generic_plan", jit: "off" };
+const SETTINGS = {
+  plan_cache_mode: "force_generic_plan",
+  jit: "off",
+  // A process that stands still in the middle of a transaction would keep everybody from what it has locked.
+  idle_in_transaction_session_timeout: 60_000,
+};
 
 /**
  * A pool of at most `max` connections; nothing is sent before the first query.

@@ -173,7 +173,11 @@ describe.runIf(isInstalled("pgbouncer"))("PgBouncer (skipped where it is not ins
   it("a pooler in transaction mode that nobody told of, and a -db-direct that is none: messages that say what to do", async () => {
     database = await freshDatabase(true);
     const pooled = await startBouncer("transaction", database.options);
-    const quiet = await startBouncer("transaction", database.options, "ignore_startup_parameters = plan_cache_mode,jit\n");
+    const quiet = await startBouncer(
+      "transaction",
+      database.options,
+      "ignore_startup_parameters = plan_cache_mode,jit,idle_in_transaction_session_timeout\n",
+    );
     const [other, hs] = [await freshDatabase(true), await startFakeHomeserver()];
     const directory = await mkdtemp(join(tmpdir(), "syncv3-pgbouncer-"));
     onTestFinished(async () => {
@@ -186,7 +190,9 @@ describe.runIf(isInstalled("pgbouncer"))("PgBouncer (skipped where it is not ins
       return `${code}: ${stderr.trim().split("\n").at(-1)}`;
     };
     const db = ["-db", pooled.dsn];
-    expect(await failing(...db)).toMatch(/^1: syncv3: -db: .*unsupported startup parameter.*ignore_startup_parameters = plan_cache_mode,jit/);
+    expect(await failing(...db)).toMatch(
+      /^1: syncv3: -db: .*unsupported startup parameter.*ignore_startup_parameters = plan_cache_mode,jit,idle_in_transaction_session_timeout/,
+    );
     expect(await failing("-db", quiet.dsn)).toMatch(
       /^1: syncv3: -db: a pooler in transaction mode stands before PostgreSQL\. Give -db-pool-mode transaction, and -db-direct or -bus/,
     );

@@ -58,17 +58,20 @@ export class Followers {
 
   #until(holds: () => boolean, ms: number, sent: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const done = (end: () => void): void => {
+      const settle = (end: () => void): void => {
         clearTimeout(timer);
         this.#changes.delete(look);
         end();
       };
-      const timer = setTimeout(() => done(() => reject(new Error(`not in ${ms} ms: ${JSON.stringify(this.reports(sent))}`))), ms);
+      const timer = setTimeout(() => settle(() => reject(new Error(`not in ${ms} ms: ${JSON.stringify(this.reports(sent))}`))), ms);
       const look = (): void => {
-        if (holds()) done(resolve);
+        if (holds()) settle(resolve);
       };
       this.#changes.add(look);
-      this.#running.catch((error: unknown) => done(() => reject(error as Error)));
+      void this.#running.then(
+        () => {},
+        (error: unknown) => settle(() => reject(error)),
+      );
       look();
     });
   }

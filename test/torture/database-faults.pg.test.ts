@@ -1,0 +1,121 @@
+/** PostgreSQL that cannot just now: clients see delay, nothing is lost, and nothing is taken for a fault of what was to be stored. */
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { silentLogger } from "../../src/base/logger.ts";
+import { startEmbeddedDatabase } from "../../src/cli/embedded-database.ts";
+import { connect, type Sql } from "../../src/store/db.ts";
+import { migrate } from "../../src/store/migrate.ts";
+import { startV3, type V3Fixture } from "../support/v3.ts";
+import { slidingConsumer, v3Consumer } from "./consumers.ts";
+import { Followers, whole } from "./followers.ts";
+import { firstAnswer, numbered } from "./traffic.ts";
+
+let t: V3Fixture;
+beforeAll(async () => {
+  t = await startV3();
+});
+afterAll(() => t.stop());
+
+let count = 0;
+
+async function following(on = t) {
+  count += 1;
+  const [me, room] = [`@db${count}:test`, `!db${count}:test`];
+  const client = on.login(me, "PHONE", firstAnswer(me, room));
+  const followers = new Followers((changed) => [v3Consumer("session", client, room, changed), slidingConsumer("connection", client, room, changed)]);
+  onTestFinished(() => followers.stop());
+  await followers.begun();
+  let sent = 0;
+  return {
+    client,
+    followers,
+    say: () => on.hs.queueSync(client.token, numbered(room, (sent += 1) - 1)),
+    allHave: () => followers.allHave(sent),
+    ended: () => ({
+      came: followers.reports(sent),
+      wanted: Array.from({ length: 2 }, () => ({ interrupted: 0, toDevice: whole(sent), events: whole(sent) })),
+    }),
+  };
+}
+
+/** Statements that write to the table do `body` (PL/pgSQL) before. */
+async function trigger(sql: Sql, table: string, body: string): Promise<() => Promise<void>> {
+  await sql.unsafe(`create function hindrance() returns trigger language plpgsql as $$ begin ${body} return null; end $$`);
+  await sql.unsafe(`create trigger hindrance before insert or update on ${table} for each statement execute function hindrance()`);
+  return async () => {
+    await sql.unsafe(`drop trigger hindrance on ${table}`);
+    await sql`drop function hindrance`;
+  };
+}
+
+test.each(["timeline", "to_device", "accounts"])(
+  "I6 B38: its disk is full as %s is written: told once there is room again",
+  { timeout: 60_000 },
+  async (table) => {
+    const user = await following();
+    user.say();
+    await user.allHave();
+    await t.hs.waitForPoll(user.client.token);
+    const polls = t.hs.polls(user.client.token).length;
+    const heal = await trigger(t.sql, table, `raise exception 'could not extend file' using errcode = '53100';`);
+    user.say();
+    // The same is asked for again.
+    await t.hs.waitForRequest({ path: /\/sync$/, token: user.client.token }, polls + 2, 30_000);
+    await heal();
+    user.say();
+    await user.allHave();
+    expect(await t.sql`select from poison`).toHaveLength(0);
+    const { came, wanted } = user.ended();
+    expect(came).toMatchObject(wanted);
+  },
+);
+
+test("I6: statements that take a second each", { timeout: 60_000 }, async () => {
+  const user = await following();
+  const heal = await trigger(t.sql, "timeline", "perform pg_sleep(1);");
+  for (let i = 0; i < 3; i += 1) user.say();
+  await user.allHave();
+  await heal();
+  const { came, wanted } = user.ended();
+  expect(came).toMatchObject(wanted);
+});
+
+test("I6: no connection is free, old ones are cut, and others take what comes free", { timeout: 90_000 }, async () => {
+  const directory = await mkdtemp(join(tmpdir(), "syncv3-storm-"));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  const database = await startEmbeddedDatabase({ directory, settings: { max_connections: "20", superuser_reserved_connections: "3" } });
+  onTestFinished(() => database.stop());
+  await migrate(database.options, silentLogger());
+  const admin = connect(database.options, 1);
+  await admin`create role plain login`;
+  await admin`grant all on schema public to plain`;
+  await admin`grant all on all tables in schema public to plain`;
+  await admin`grant all on all sequences in schema public to plain`;
+  await admin`grant pg_signal_backend to plain`;
+  const options = { ...database.options, username: "plain" };
+  const sql = connect(options);
+  const own = await startV3({ database: { sql, options, dsn: "", drop: () => sql.end({ timeout: 1 }) } });
+  onTestFinished(async () => {
+    await own.stop();
+    await admin.end();
+  });
+  const user = await following(own);
+  user.say();
+  await user.allHave();
+  // The server's connections are cut, and what is free goes to somebody else, for a while.
+  const crowd = connect(options, 20);
+  const [{ before } = { before: 0 }] = await admin<{ before: number }[]>`select count(*) as before from pg_stat_activity where usename = 'plain'`;
+  expect(before).toBeGreaterThan(0);
+  await admin`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'plain'`;
+  const held = Array.from({ length: 20 }, () => crowd`select pg_sleep(3)`.catch(() => {}));
+  user.say();
+  user.say();
+  await Promise.all(held);
+  await crowd.end();
+  await user.allHave();
+  const { came, wanted } = user.ended();
+  expect(came).toMatchObject(wanted);
+});
