@@ -11,13 +11,15 @@ import { BadDsn } from "../config/dsn.ts";
 import { createProgram, doubleDashes, UsageError } from "../config/options.ts";
 import { BadServer } from "../config/server-url.ts";
 import { DirectoryInUse } from "./directory-lock.ts";
+import { endSessions } from "./end-sessions.ts";
 import { WrongVersion } from "./embedded-database.ts";
 import { BusUnusable } from "./open-bus.ts";
 import { DatabaseUnusable } from "./open-database.ts";
 import { NoPostgres } from "./postgres-program.ts";
-import { rotateSecret, StillServing, WrongSecret } from "./rotate-secret.ts";
+import { rotateSecret, WrongSecret } from "./rotate-secret.ts";
 import { BadSecretFile } from "./secret.ts";
 import { serve, serveAsWorker } from "./serve.ts";
+import { StillServing } from "./while-stopped.ts";
 import { receiveOrder, tellParent } from "./workers.ts";
 
 /** After this long a stop in good order has failed. */
@@ -51,7 +53,8 @@ export async function main(args: readonly string[], env: NodeJS.ProcessEnv = pro
   const complain = (text: string): void => void process.stderr.write(`syncv3: ${text}\n`);
   const program = createProgram(version(), env, {
     serve: (settings) => untilStopped((signal) => serve({ settings, version: version(), logger: createLogger(settings.logLevel), say, signal })),
-    rotateSecret: (settings) => untilStopped((signal) => rotateSecret(settings, createLogger(settings.logLevel), say, signal)),
+    rotateSecret: (settings) => untilStopped((signal) => rotateSecret({ settings, logger: createLogger(settings.logLevel), say, signal })),
+    endSessions: (settings) => untilStopped((signal) => endSessions({ settings, logger: createLogger(settings.logLevel), say, signal })),
   });
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({ outputError: (text) => complain(text.replace(/^error: /, "").trimEnd()) });

@@ -118,7 +118,7 @@ export const OPTION_TABLE = [
   },
 ] as const satisfies readonly OptionRow[];
 
-/** Beside those in DATABASE_FLAGS, what `rotate-secret` takes. */
+/** What `rotate-secret` takes beside those in DATABASE_FLAGS. */
 export const NEW_SECRET = {
   flag: "new-secret",
   variable: "SYNCV3_NEW_SECRET",

@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
 
 import { OPTION_TABLE } from "./option-table.ts";
-import { createProgram, doubleDashes, type RotateSettings, UsageError, type Settings } from "./options.ts";
+import { createProgram, type DatabaseSettings, doubleDashes, type RotateSettings, UsageError, type Settings } from "./options.ts";
 
 let rotation: RotateSettings | undefined;
+let ending: DatabaseSettings | undefined;
 
 /** The settings that the arguments and variables lead to. */
 async function settingsOf(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Settings> {
@@ -11,6 +12,7 @@ async function settingsOf(args: string[], env: NodeJS.ProcessEnv = {}): Promise<
   const program = createProgram("1.2.3", env, {
     serve: async (settings) => void seen.push(settings),
     rotateSecret: async (settings) => void (rotation = settings),
+    endSessions: async (settings) => void (ending = settings),
   });
   for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ writeErr: () => {}, writeOut: () => {} });
   await program.parseAsync(doubleDashes(args), { from: "user" });
@@ -178,7 +180,7 @@ test("--help names every option and variable; --version shows the version", asyn
     ["--version", ["1.2.3"]],
   ] as const) {
     let output = "";
-    const program = createProgram("1.2.3", {}, { serve: async () => {}, rotateSecret: async () => {} });
+    const program = createProgram("1.2.3", {}, { serve: async () => {}, rotateSecret: async () => {}, endSessions: async () => {} });
     program.exitOverride().configureOutput({ writeOut: (text) => void (output += text) });
     await expect(program.parseAsync(doubleDashes([flag]), { from: "user" })).rejects.toMatchObject({ exitCode: 0 });
     for (const text of expected) expect(output).toContain(text);
@@ -197,4 +199,10 @@ test("rotate-secret takes what the database needs, and the new secret", async ()
   await expect(settingsOf(["rotate-secret", "-secret", "o", "-new-secret", "o"])).rejects.toThrow(UsageError);
   await expect(settingsOf(["rotate-secret", "-new-secret="])).rejects.toThrow("must not be empty");
   await expect(settingsOf(["rotate-secret", "-server", "http://hs"])).rejects.toThrow("unknown option");
+});
+
+test("end-sessions takes what the database needs", async () => {
+  await expect(settingsOf(["end-sessions", "-data", "/data", "-loglevel", "warn"])).rejects.toThrow("serve was not called");
+  expect(ending).toMatchObject({ data: "/data", db: undefined, logLevel: "warn" });
+  await expect(settingsOf(["end-sessions", "now"])).rejects.toThrow("too many arguments");
 });

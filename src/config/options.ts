@@ -65,6 +65,7 @@ export type RotateSettings = DatabaseSettings & { readonly newSecret: string | u
 export type Commands = {
   readonly serve: (settings: Settings) => Promise<void>;
   readonly rotateSecret: (settings: RotateSettings) => Promise<void>;
+  readonly endSessions: (settings: DatabaseSettings) => Promise<void>;
 };
 
 /** An option's value cannot be used. The message is for the person who gave it. */
@@ -92,9 +93,16 @@ export function createProgram(version: string, env: NodeJS.ProcessEnv, commands:
   const rotate = program
     .command("rotate-secret")
     .description("Encrypt the stored access tokens with another secret; all servers on the database must be stopped")
-    .allowExcessArguments(false)
     .action(async (values: Record<string, string>) => commands.rotateSecret(readRotateSettings(values, env)));
-  for (const row of [...OPTION_TABLE.filter(({ flag }) => DATABASE_FLAGS.includes(flag)), NEW_SECRET]) rotate.addOption(toOption(row));
+  const endSessions = program
+    .command("end-sessions")
+    .description("End all sessions and connections, after an older backup was restored; all servers on the database must be stopped")
+    .action(async (values: Record<string, string>) => commands.endSessions(readDatabaseSettings(new Reader(values, env))));
+  for (const command of [rotate, endSessions]) {
+    command.allowExcessArguments(false);
+    for (const row of OPTION_TABLE.filter(({ flag }) => DATABASE_FLAGS.includes(flag))) command.addOption(toOption(row));
+  }
+  rotate.addOption(toOption(NEW_SECRET));
   // `syncv3 --help` is read for the options, and they are those of its default command.
   const plain = new Help();
   program.configureHelp({ visibleOptions: (command) => [...plain.visibleOptions(command), ...(command === program ? serve.options : [])] });

@@ -19,9 +19,9 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
 const BY_SESSION = /\bsession\b/;
 /** Statements of the server itself, which look at all accounts in turn: how they begin. */
 const SERVERS_OWN: Readonly<Record<string, readonly string[]>> = {
-  // rotate-secret's.
+  // Those of rotate-secret and end-sessions.
   "leases.ts": ["select ceil(extract(epoch from max(expir"],
-  "sessions.ts": ["delete from sessions where kind in ('v3'"],
+  "sessions.ts": ["delete from sessions where kind in ('v3'", "update devices set seq = seq + ${JUMP}"],
   "retention/devices.ts": ["delete from to_device_passed where ctid", "delete from poison where id in (select i"],
   "retention/events.ts": ["not exists (select from timeline x where"],
   "sent-events.ts": ["delete from sent_events where ctid = any"],

@@ -79,9 +79,17 @@ export async function endSessions(db: Db, account: AccountNo): Promise<void> {
   await db`delete from sessions where account = ${account} and kind in ('v3', 'connection')`;
 }
 
-/** The same of all accounts: their tokens were signed with another secret. */
-export async function endAllSessions(db: Db): Promise<void> {
-  await db`delete from sessions where kind in ('v3', 'connection')`;
+/** How far the numbers of to-device messages jump, so that none of those that were given is given again. */
+const JUMP = 2 ** 32;
+
+/**
+ * The same of all accounts. Places in queues that clients hold from later than what is stored here (it was restored) must not stand for messages that
+ * come yet: numbers go on far above them. How many ended.
+ */
+export async function endAllSessions(tx: Tx): Promise<number> {
+  const ended = await tx`delete from sessions where kind in ('v3', 'connection')`;
+  await tx`update devices set seq = seq + ${JUMP}`;
+  return ended.count;
 }
 
 export type SessionUse = TokenPlace & {

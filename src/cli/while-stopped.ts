@@ -1,0 +1,42 @@
+/** What may be done to a database only while no server runs on it. */
+
+import type { Logger } from "../base/logger.ts";
+import type { DatabaseSettings } from "../config/options.ts";
+import { type Tx, writeTx } from "../store/db.ts";
+import { anyLease } from "../store/leases.ts";
+import { openDatabase } from "./open-database.ts";
+
+/** A server is still running on the database. The message is for the operator. */
+export class StillServing extends Error {
+  override readonly name = "StillServing";
+}
+
+export type Maintenance = {
+  readonly settings: DatabaseSettings;
+  readonly logger: Logger;
+  /** Told what a person wants to know, line by line. */
+  readonly say: (line: string) => void;
+  readonly signal: AbortSignal;
+};
+
+/**
+ * Opens the database, and runs `body` with a way to do something in one transaction.
+ * @throws StillServing (by that way), and what openDatabase throws
+ */
+export async function whileStopped<T>(
+  { settings, logger, say, signal }: Maintenance,
+  body: (change: <R>(work: (tx: Tx) => Promise<R>) => Promise<R>) => Promise<T>,
+): Promise<T> {
+  const database = await openDatabase({ ...settings, workers: 1 }, logger, say, signal);
+  try {
+    return await body((work) =>
+      writeTx(database.sql, async (tx) => {
+        const seconds = await anyLease(tx);
+        if (seconds === null) return work(tx);
+        throw new StillServing(`A server polls on this database, or was killed a moment ago: stop all of them, and try again in ${seconds} s`);
+      }),
+    );
+  } finally {
+    await database.close();
+  }
+}
