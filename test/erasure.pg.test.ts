@@ -121,8 +121,8 @@ test("D2: a forgotten room goes at once; a room that was left, when every sessio
   const told = await client.sync({}, { since });
   await client.sync({}, { since: told.next });
   await hours();
-  // That it was left, for connections that come back; no contents.
-  expect(await tablesWith(room)).toEqual(["standings"]);
+  // That it was left and told, for clients that come back; no contents.
+  expect(await tablesWith(room)).toEqual(["session_states", "standings"]);
   expect(await tablesWith(canary)).not.toContain("events");
 
   const other = await someone();

@@ -12,9 +12,10 @@ import type { Settings } from "../config/options.ts";
 import { Engine, ENGINE_DEFAULTS, type EngineOptions } from "../engine/engine.ts";
 import { upstreamTokenOf } from "../engine/sliding/pos.ts";
 import { SLIDING_DEFAULTS, SlidingEngine, type SlidingOptions } from "../engine/sliding/sliding-engine.ts";
-import { slidingRoutes } from "../faces/simplified/routes.ts";
-import { sessionsRoute } from "../faces/v3/sessions-route.ts";
-import { syncRoute } from "../faces/v3/sync-route.ts";
+import { openApiRoute } from "../faces/openapi.ts";
+import { SLIDING_OPERATIONS, slidingRoutes } from "../faces/simplified/routes.ts";
+import { SESSIONS_OPERATIONS, sessionsRoute } from "../faces/v3/sessions-route.ts";
+import { SYNC_OPERATION, syncRoute } from "../faces/v3/sync-route.ts";
 import { SharedFeed } from "../feed/shared-feed.ts";
 import { connect, type DbOptions, type Sql } from "../store/db.ts";
 import { checkReady } from "../store/ready.ts";
@@ -133,7 +134,12 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     preferNative: settings.preferNative ?? false,
     upstreamToken: (token, account) => upstreamTokenOf(token, account, engineDeps.sign),
     healthOnly: settings.role === "poller",
-    routes: [syncRoute(engine), sessionsRoute(sql), slidingRoutes(sliding)],
+    routes: [
+      syncRoute(engine),
+      sessionsRoute(sql),
+      slidingRoutes(sliding),
+      openApiRoute(parts.version, [SYNC_OPERATION, ...SESSIONS_OPERATIONS, ...SLIDING_OPERATIONS]),
+    ],
   });
   return {
     async listen(address) {

@@ -1,5 +1,6 @@
 /** How long a client wants to wait (D6), the same on every face. */
 
+import Type from "typebox";
 import { invalidParam } from "../wire/errors.ts";
 
 /** ms. */
@@ -15,3 +16,6 @@ export function readTimeout(text: string | null): number {
 export function clampTimeout(ms: number): number {
   return Math.min(ms, MAX_TIMEOUT);
 }
+
+/** Of the query's parameter. */
+export const timeoutSchema = Type.Integer({ minimum: 0, description: "How long to wait for news, ms, at most 300 000. 0 and absent: not at all" });

@@ -1,22 +1,44 @@
 /** Simplified sliding sync over HTTP: `POST …/unstable/org.matrix.simplified_msc3575/sync` and `POST /_matrix/client/v4/sync` (MSC4186). */
 
 import type { FastifyRequest } from "fastify";
+import Type from "typebox";
 import { throughOutage } from "../../base/outage.ts";
 import type { SlidingEngine, SlidingReply, SlidingRequest } from "../../engine/sliding/sliding-engine.ts";
 import { limitExceeded, MatrixError } from "../../wire/errors.ts";
+import { BODY_ERRORS, type Operation } from "../openapi.ts";
 import type { Auth, RouteContext, RoutePlugin } from "../route.ts";
 import { sendJson } from "../send-json.ts";
-import { clampTimeout, readTimeout } from "../timeout.ts";
+import { clampTimeout, readTimeout, timeoutSchema } from "../timeout.ts";
 import { unstableAnswer } from "./unstable-answer.ts";
-import { readUnstableRequest } from "./unstable-request.ts";
+import { readUnstableRequest, unstableSchema } from "./unstable-request.ts";
 import { v4Answer } from "./v4-answer.ts";
-import { readV4Request } from "./v4-request.ts";
+import { readV4Request, v4Schema } from "./v4-request.ts";
 
 const UNSTABLE_PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
 const V4_PATH = "/_matrix/client/v4/sync";
 
 /** While the homeserver cannot say who a new token belongs to, a client is asked to come again after so long, ms. */
 const RETRY_MS = 2000;
+
+const answer = Type.Object({
+  pos: Type.String(),
+  lists: Type.Optional(Type.Record(Type.String(), Type.Object({ count: Type.Integer({ minimum: 0 }) }))),
+  rooms: Type.Optional(Type.Record(Type.String(), Type.Object({}))),
+  extensions: Type.Optional(Type.Object({})),
+});
+
+export const SLIDING_OPERATIONS: readonly Operation[] = [
+  {
+    method: "post",
+    path: UNSTABLE_PATH,
+    summary: "Simplified sliding sync as clients speak it today",
+    query: { pos: Type.String({ description: "`pos` of the last answer; absent: a connection begins anew" }), timeout: timeoutSchema },
+    body: unstableSchema,
+    answer,
+    errors: BODY_ERRORS,
+  },
+  { method: "post", path: V4_PATH, summary: "Simplified sliding sync as MSC4186 has it", body: v4Schema, answer, errors: BODY_ERRORS },
+];
 
 export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
   return (app, context) => {

@@ -53,7 +53,7 @@ const list = Type.Object({
 
 const scoped = Type.Object({ enabled: orNull(Type.Boolean()), lists: orNull(texts), rooms: orNull(texts) });
 
-const schema = Type.Object({
+export const unstableSchema = Type.Object({
   conn_id: orNull(Type.String({ maxLength: 255 })),
   txn_id: orNull(Type.String({ maxLength: 255 })),
   pos: orNull(text),
@@ -72,11 +72,11 @@ const schema = Type.Object({
   ),
 });
 
-type Body = Static<typeof schema>;
+type Body = Static<typeof unstableSchema>;
 type ListBody = Static<typeof list>;
 type ConfigBody = Pick<ListBody, "required_state" | "timeline_limit">;
 
-const check = bodyCheck(schema, { bounds: true });
+const check = bodyCheck(unstableSchema, { bounds: true });
 
 export type UnstableRequest = {
   readonly connId: string;

@@ -70,7 +70,7 @@ const extensions = Type.Object({
   "org.matrix.msc4508.typing": Type.Optional(scoped),
 });
 
-const schema = Type.Object({
+export const v4Schema = Type.Object({
   conn_id: Type.Optional(Type.String({ maxLength: 255 })),
   pos: Type.Optional(text),
   timeout: Type.Optional(Type.Integer({ minimum: 0 })),
@@ -80,10 +80,10 @@ const schema = Type.Object({
   extensions: Type.Optional(extensions),
 });
 
-type Body = Static<typeof schema>;
+type Body = Static<typeof v4Schema>;
 type ConfigBody = Pick<Static<typeof list>, "timeline_limit" | "required_state">;
 
-const check = bodyCheck(schema, { bounds: true });
+const check = bodyCheck(v4Schema, { bounds: true });
 
 /** By extension the name that it was asked with. */
 export type ExtensionNames = Readonly<Partial<Record<keyof typeof EXTENSION_KEYS, string>>>;

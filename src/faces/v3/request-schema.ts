@@ -26,7 +26,7 @@ const filters = Type.Object({
 });
 
 /** One member a stream; null ends it. */
-const syncRequestSchema = Type.Object({
+export const syncRequestSchema = Type.Object({
   typing: orNull(Type.Object({ room_id: orNull(text) })),
   to_device: orNull(Type.Object({ limit: orNull(limit) })),
   room_members: orNull(Type.Object({ room_id: orNull(text), membership: orNull(texts), p: orNull(page) })),

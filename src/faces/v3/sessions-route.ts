@@ -1,9 +1,11 @@
 /** The device's own sessions (D20): `GET …/syncv3/sessions` lists them, `DELETE …/syncv3/sessions/{id}` ends one. */
 
+import Type from "typebox";
 import { endSession, listSessions, type SessionRow } from "../../store/session-list.ts";
 import { writeTx, type Sql } from "../../store/db.ts";
 import { notFound } from "../../wire/errors.ts";
 import type { SessionNo } from "../../wire/ids.ts";
+import { AUTH_ERRORS, type Operation } from "../openapi.ts";
 import type { RoutePlugin } from "../route.ts";
 
 const PATH = "/_matrix/client/unstable/syncv3/sessions";
@@ -19,6 +21,30 @@ function toWire(row: SessionRow): Record<string, unknown> {
     to_device_held: row.held,
   };
 }
+
+const ms = Type.Integer({ minimum: 0 });
+
+export const SESSIONS_OPERATIONS: readonly Operation[] = [
+  {
+    method: "get",
+    path: PATH,
+    summary: "The sessions of the access token's device",
+    answer: Type.Object({
+      sessions: Type.Array(
+        Type.Object({
+          id: Type.String(),
+          kind: Type.String(),
+          created_ts: ms,
+          last_used_ts: ms,
+          position: Type.Integer(),
+          to_device_held: Type.Integer({ minimum: 0 }),
+        }),
+      ),
+    }),
+    errors: AUTH_ERRORS,
+  },
+  { method: "delete", path: `${PATH}/{id}`, summary: "Ends one of them", answer: Type.Object({}), errors: [404, ...AUTH_ERRORS] },
+];
 
 export function sessionsRoute(sql: Sql): RoutePlugin {
   return (app, context) => {

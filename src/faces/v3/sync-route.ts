@@ -1,13 +1,30 @@
 /** `POST /_matrix/client/v3/sync` (R1): from HTTP to the engine and back. */
 
+import Type from "typebox";
 import type { Engine } from "../../engine/engine.ts";
 import { throughOutage } from "../../base/outage.ts";
+import { BODY_ERRORS, type Operation } from "../openapi.ts";
 import type { RoutePlugin } from "../route.ts";
 import { sendJson } from "../send-json.ts";
-import { readTimeout } from "../timeout.ts";
-import { checkSyncRequest } from "./request-schema.ts";
+import { readTimeout, timeoutSchema } from "../timeout.ts";
+import { checkSyncRequest, syncRequestSchema } from "./request-schema.ts";
 
 const PATH = "/_matrix/client/v3/sync";
+
+const stream = Type.Optional(Type.Object({}));
+
+export const SYNC_OPERATION: Operation = {
+  method: "post",
+  path: PATH,
+  summary: "Sync v3: what is new of each stream that the session asks for",
+  query: { since: Type.String({ description: "`next` of the last answer; absent: a new session" }), timeout: timeoutSchema },
+  body: syncRequestSchema,
+  answer: Type.Object({
+    next: Type.String(),
+    ...Object.fromEntries(Object.keys(syncRequestSchema.properties).map((name) => [name, stream])),
+  }),
+  errors: BODY_ERRORS,
+};
 
 /** Adds the route. Query: `since` (R3), `timeout` (D6). Body: see request-schema.ts. */
 export function syncRoute(engine: Engine): RoutePlugin {
