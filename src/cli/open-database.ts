@@ -4,7 +4,7 @@ import type { Logger } from "../base/logger.ts";
 import type { Settings } from "../config/options.ts";
 import { isSameDatabase, isTransactionPooled } from "../store/database-identity.ts";
 import { connect, type DbOptions, type Sql } from "../store/db.ts";
-import { migrate } from "../store/migrate.ts";
+import { migrate, NewerDatabase } from "../store/migrate.ts";
 import { startEmbeddedDatabase } from "./embedded-database.ts";
 
 const OLDEST_VERSION = 13;
@@ -59,7 +59,13 @@ export async function openDatabase(
   try {
     const version = await versionOf(sql, options);
     if (settings.db !== undefined) await checkWays(sql, options, direct);
-    const done = await migrate(direct ?? options, logger);
+    const done = await migrate(direct ?? options, logger).catch((error: unknown) => {
+      if (!(error instanceof NewerDatabase)) throw error;
+      const names = error.migrations.join(", ");
+      throw new DatabaseUnusable(`A newer syncv3 has used this database (${names}): run that version, or restore a backup from before`, {
+        cause: error,
+      });
+    });
     if (done.length > 0) logger.info({ migrations: done }, "Migrated the database");
     const where = embedded === undefined ? whereOf(options) : `in ${settings.data}`;
     return { sql, options, direct, description: `PostgreSQL ${version} ${where}`, failed: embedded?.failed ?? new Promise(() => {}), close };

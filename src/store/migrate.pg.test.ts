@@ -1,7 +1,10 @@
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { cp, mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
 
 import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
-import { migrate } from "./migrate.ts";
+import { migrate, NewerDatabase } from "./migrate.ts";
 
 let database: TestDatabase;
 beforeEach(async () => {
@@ -21,3 +24,43 @@ test("of two that start together one migrates and the other waits", async () => 
   expect([...a, ...b].filter((name) => name === "0001_first")).toHaveLength(1);
   expect(a.length === 0 || b.length === 0).toBe(true);
 });
+
+test("a database that a newer version has used is refused, and left as it is", async () => {
+  await migrate(database.options);
+  await database.sql`insert into migrations (name, run_on) values ('9999_of_tomorrow', now())`;
+  await expect(migrate(database.options)).rejects.toThrow(NewerDatabase);
+  await expect(migrate(database.options)).rejects.toThrow("9999_of_tomorrow");
+  expect(await database.sql`select from migrations where name = '9999_of_tomorrow'`).toHaveLength(1);
+});
+
+const MIGRATIONS = join(import.meta.dirname, "../../sql");
+const names = (await readdir(MIGRATIONS)).filter((name) => /^\d.*\.sql$/.test(name)).toSorted();
+
+test.each(names.slice(0, -1).map((name, index) => [name, index + 1] as const))(
+  "one that ended at %s gets the rest, with rows in it and others writing",
+  async (_, count) => {
+    const directory = await mkdtemp(join(tmpdir(), "syncv3-migrate-"));
+    onTestFinished(() => rm(directory, { recursive: true }));
+    for (const name of names.slice(0, count)) await cp(join(MIGRATIONS, name), join(directory, name));
+    expect(await migrate(database.options, undefined, directory)).toHaveLength(count);
+    await database.sql`insert into accounts (user_id, complete) select '@u' || n || ':test', true from generate_series(1, 1000) n`;
+    await database.sql`insert into devices (account, device_id) select account, 'D' from accounts`;
+    await database.sql`insert into rooms (account, room_id, last_ord) select account, '!a:test', 1 from accounts`;
+    await database.sql`insert into room_facts (account, room_id, from_ord, membership, facts) select account, '!a:test', 1, 'join', '{}' from accounts`;
+    const done = new AbortController();
+    let writes = 0;
+    const others = (async () => {
+      while (!done.signal.aborted) {
+        await database.sql`update devices set seq = seq + 1 where device = (select min(device) from devices)`;
+        await database.sql`insert into accounts (user_id) values (${`@later${writes}:test`})`;
+        writes += 1;
+      }
+    })();
+    expect(await migrate(database.options)).toEqual(names.slice(count).map((name) => name.replace(/\.sql$/, "")));
+    done.abort();
+    await others;
+    expect(writes).toBeGreaterThan(0);
+    const [row] = await database.sql`select count(*) as count from devices`;
+    expect(row?.["count"]).toBe(1000);
+  },
+);

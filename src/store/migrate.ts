@@ -1,5 +1,6 @@
 /** Brings the database to this version's schema: the files of sql/, in order, each once. */
 
+import { readdir } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -12,10 +13,22 @@ import type { DbOptions } from "./db.ts";
 /** The migrations that come with this package. */
 const MIGRATIONS = fileURLToPath(new URL("../../sql", import.meta.url));
 
+/** The database has migrations that this version does not know: a newer one has used it. */
+export class NewerDatabase extends Error {
+  override readonly name = "NewerDatabase";
+  /** Their names. */
+  readonly migrations: readonly string[];
+
+  constructor(migrations: readonly string[]) {
+    super(`migrations of a newer version have been run: ${migrations.join(", ")}`);
+    this.migrations = migrations;
+  }
+}
+
 /**
  * Runs the migrations that have not run yet, all in one transaction, and gives their names.
  * Of several processes that start together one migrates and the others wait for it (an advisory lock).
- * @throws the database's error; nothing has then been changed.
+ * @throws NewerDatabase; the database's error. Nothing has then been changed.
  */
 export async function migrate(options: DbOptions, logger?: Logger, directory: string = MIGRATIONS): Promise<string[]> {
   const client = new pg.Client(clientConfig(options));
@@ -27,6 +40,7 @@ export async function migrate(options: DbOptions, logger?: Logger, directory: st
     // transaction only a part of this one, which ends where that does.
     await client.query("begin");
     await client.query("select pg_advisory_xact_lock($1)", [PG_MIGRATE_LOCK_ID]);
+    await refuseNewer(client, directory);
     const done = await runner({
       dbClient: client,
       dir: directory,
@@ -50,6 +64,15 @@ export async function migrate(options: DbOptions, logger?: Logger, directory: st
   } finally {
     await client.end();
   }
+}
+
+async function refuseNewer(client: pg.Client, directory: string): Promise<void> {
+  const { rows: tables } = await client.query("select to_regclass('migrations') is not null as found");
+  if (!(tables[0] as { found: boolean }).found) return;
+  const { rows } = await client.query("select name from migrations order by id");
+  const known = new Set((await readdir(directory)).map((name) => name.replace(/\.sql$/, "")));
+  const unknown = (rows as { name: string }[]).map(({ name }) => name).filter((name) => !known.has(name));
+  if (unknown.length > 0) throw new NewerDatabase(unknown);
 }
 
 /** The same place in the terms of the `pg` package, which the migrations run on. */

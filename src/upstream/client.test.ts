@@ -123,6 +123,13 @@ describe("sync", () => {
     hs = await startFakeHomeserver();
   });
 
+  test("a body that comes drop by drop ends with the time for a request", async () => {
+    const hasty = new HomeserverClient({ baseUrl: hs.url, timeouts: { syncGrace: 100 } });
+    hs.fail({ path: /\/sync$/ }, { body: v2({ to_device: [] }), dripMs: 30 });
+    expect(await failure(hasty.sync(token, SYNC, never))).toMatchObject({ kind: "unreachable", message: expect.stringContaining("within 100 ms") });
+    await hasty.close();
+  });
+
   test("the caller's signal ends it with its own reason, and the homeserver sees the connection go", async () => {
     const controller = new AbortController();
     const polling = client.sync(token, { ...SYNC, timeout: 30_000 }, controller.signal);

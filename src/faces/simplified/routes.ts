@@ -20,7 +20,7 @@ const V4_PATH = "/_matrix/client/v4/sync";
 /** While the homeserver cannot say who a new token belongs to, a client is asked to come again after so long, ms. */
 const RETRY_MS = 2000;
 
-const answer = Type.Object({
+const answerSchema = Type.Object({
   pos: Type.String(),
   lists: Type.Optional(Type.Record(Type.String(), Type.Object({ count: Type.Integer({ minimum: 0 }) }))),
   rooms: Type.Optional(Type.Record(Type.String(), Type.Object({}))),
@@ -34,10 +34,10 @@ export const SLIDING_OPERATIONS: readonly Operation[] = [
     summary: "Simplified sliding sync as clients speak it today",
     query: { pos: Type.String({ description: "`pos` of the last answer; absent: a connection begins anew" }), timeout: timeoutSchema },
     body: unstableSchema,
-    answer,
+    answer: answerSchema,
     errors: BODY_ERRORS,
   },
-  { method: "post", path: V4_PATH, summary: "Simplified sliding sync as MSC4186 has it", body: v4Schema, answer, errors: BODY_ERRORS },
+  { method: "post", path: V4_PATH, summary: "Simplified sliding sync as MSC4186 has it", body: v4Schema, answer: answerSchema, errors: BODY_ERRORS },
 ];
 
 export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
