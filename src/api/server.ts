@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Logger } from "../base/logger.ts";
+import type { Metrics } from "../base/metrics.ts";
 import { isOutage, throughOutage } from "../base/outage.ts";
 import type { Auth, RouteContext, RoutePlugin } from "../faces/route.ts";
 import type { Feed } from "../feed/hub.ts";
@@ -53,6 +54,8 @@ export type ServerDeps = {
   readonly passAdmin?: boolean;
   /** A homeserver with simplified sliding sync of its own is left to it. Default: ours is served. */
   readonly preferNative?: boolean;
+  /** Default: nothing is measured. */
+  readonly metrics?: Pick<Metrics, "request">;
   /** Positions of ours in requests that are passed. Default: there are none. */
   readonly upstreamToken?: UpstreamToken;
 };
@@ -96,7 +99,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     http: { maxHeaderSize: 65_536 }, // v2 filters stand in the query
     frameworkErrors: (error, request, reply) => void answerError(error, request, reply),
   });
-  const scopes = requestScopes(app, limits, isTrusted, stopping.signal);
+  const scopes = requestScopes(app, limits, isTrusted, stopping.signal, deps.metrics);
   const native = new NativeSync({ ...deps, signal: stopping.signal });
   const passInstead = async (request: FastifyRequest, reply: FastifyReply): Promise<boolean> => {
     if (!deps.preferNative || !(await native.isThere(givenToken(request, queryOf(request))))) return false;
@@ -154,7 +157,13 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
 type Scope = { readonly signal: AbortSignal; readonly address: string | null; onDone(release: () => void): void };
 
 /** What belongs to a request until its answer is sent or its client has gone. */
-function requestScopes(app: FastifyInstance, limits: ServerLimits, isTrusted: IsTrusted, stopping: AbortSignal): WeakMap<FastifyRequest, Scope> {
+function requestScopes(
+  app: FastifyInstance,
+  limits: ServerLimits,
+  isTrusted: IsTrusted,
+  stopping: AbortSignal,
+  metrics: ServerDeps["metrics"],
+): WeakMap<FastifyRequest, Scope> {
   const scopes = new WeakMap<FastifyRequest, Scope>();
   const total = new InProgress<"all">(limits.total);
   const perAddress = new InProgress<string>(limits.perAddress);
@@ -164,6 +173,8 @@ function requestScopes(app: FastifyInstance, limits: ServerLimits, isTrusted: Is
     delete request.raw.headers["content-type"];
     const gone = new AbortController();
     const releases: (() => void)[] = [];
+    const answered = metrics?.request(faceOf(request.method, pathOf(request)));
+    if (answered) releases.push(() => answered(reply.raw.writableFinished ? reply.raw.statusCode : CLIENT_GONE));
     const address = clientAddress(request.raw, isTrusted);
     scopes.set(request, { signal: gone.signal, address, onDone: (release) => void releases.push(release) });
     reply.raw.once("close", () => {
@@ -255,6 +266,17 @@ function requestError(error: unknown): MatrixError | null {
 
 function queryOf(request: FastifyRequest): URLSearchParams {
   return new URLSearchParams(request.raw.url?.split("?").slice(1).join("?"));
+}
+
+/** In metrics, of a request whose client did not wait for its answer. */
+const CLIENT_GONE = 499;
+
+/** Which API a request is of, for metrics. */
+function faceOf(method: string, path: string): string {
+  if (path === V3_SYNC && method === "POST") return "v3";
+  if (path.endsWith("/v4/sync")) return "v4";
+  if (path.endsWith("/sync")) return path.includes("msc3575") ? "sliding" : "v2";
+  return path.startsWith("/health/") ? "health" : "passed";
 }
 
 /** Without the query: it may hold an access token. */

@@ -6,6 +6,7 @@ import { Sends } from "../api/sends.ts";
 import { buildServer as buildHttp } from "../api/server.ts";
 import { SIMPLIFIED_SYNC } from "../api/versions.ts";
 import type { Logger } from "../base/logger.ts";
+import type { Metrics } from "../base/metrics.ts";
 import type { SecretBox } from "../base/secret-box.ts";
 import type { ListenAddress } from "../config/listen-address.ts";
 import type { Settings } from "../config/options.ts";
@@ -19,6 +20,7 @@ import { SYNC_OPERATION, syncRoute } from "../faces/v3/sync-route.ts";
 import { SharedFeed } from "../feed/shared-feed.ts";
 import { connect, type DbOptions, type Sql } from "../store/db.ts";
 import { checkReady } from "../store/ready.ts";
+import { databaseBytes, estimatedRows } from "../store/sizes.ts";
 import { findToken } from "../store/tokens.ts";
 import { HomeserverClient } from "../upstream/client.ts";
 import { Fetcher } from "../upstream/fetch.ts";
@@ -52,6 +54,8 @@ export type ServerParts = {
   readonly secretBox: SecretBox;
   readonly version: string;
   readonly logger: Logger;
+  /** Default: nothing is measured. */
+  readonly metrics?: Metrics;
   /** Bounds of the engine other than the default ones. */
   readonly engine?: Partial<EngineOptions>;
   readonly sliding?: Partial<SlidingOptions>;
@@ -68,10 +72,11 @@ export type BuiltServer = {
 };
 
 export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
-  const { sql, secretBox: box, logger, settings } = parts;
+  const { sql, secretBox: box, logger, settings, metrics } = parts;
+  const measured = metrics && { metrics };
   const now = Date.now;
-  const ingester = new Ingester({ sql });
-  const client = new HomeserverClient({ baseUrl: parts.homeserver.href, userAgent: `syncv3/${parts.version}` });
+  const ingester = new Ingester({ sql, ...measured });
+  const client = new HomeserverClient({ baseUrl: parts.homeserver.href, userAgent: `syncv3/${parts.version}`, ...measured });
   const { direct = parts.db } = parts;
   const feed = new SharedFeed(await openBus(settings.bus, { sql, direct, box, logger }), logger);
   const supervisor = new Supervisor({
@@ -88,7 +93,8 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     resetAccount: (account, device) => resetAccount(sql, account, device),
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
-  const retention = new RetentionJob({ sql, logger, sessionIdleMs: settings.sessionIdleMs });
+  const retention = new RetentionJob({ sql, logger, sessionIdleMs: settings.sessionIdleMs, ...measured });
+  if (metrics) watch(metrics, sql, supervisor);
   const engineDeps = {
     sql,
     feed,
@@ -114,6 +120,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     options: { ...SLIDING_DEFAULTS, touchMs, ...parts.sliding },
   });
   const http = buildHttp({
+    ...measured,
     baseUrl: parts.homeserver.href,
     client,
     secretBox: box,
@@ -157,4 +164,18 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
       if (connectionSql !== sql) await connectionSql.end();
     },
   };
+}
+
+/** What is read when it is asked for. */
+function watch(metrics: Metrics, sql: Sql, supervisor: Supervisor): void {
+  metrics.watch("polled_accounts", "Accounts that are polled upstream", () => supervisor.accounts().length);
+  metrics.watch("database_bytes", "The database on disk", () => databaseBytes(sql), "all");
+  for (const [name, help] of [
+    ["to_device", "To-device messages that somebody has not acknowledged"],
+    ["accounts", "Accounts that are known"],
+    ["sessions", "Sessions, v2 clients and connections"],
+    ["poison", "Responses that could not be stored and were kept aside"],
+  ] as const) {
+    metrics.watch(`${name}_rows`, `${help}: as PostgreSQL has last counted`, () => estimatedRows(sql, name), "all");
+  }
 }

@@ -1,11 +1,13 @@
 /** `syncv3 serve`: from the settings to a server that listens, until told to stop. */
 
 import type { Logger } from "../base/logger.ts";
+import { Metrics, SharedMetrics } from "../base/metrics.ts";
 import { SecretBox } from "../base/secret-box.ts";
 import type { Settings } from "../config/options.ts";
 import { resolveServer } from "../config/server-url.ts";
 import { connect, type Sql } from "../store/db.ts";
 import { buildServer } from "./build-server.ts";
+import { startMetrics } from "./metrics-server.ts";
 import { checkNats } from "./open-bus.ts";
 import { openDatabase } from "./open-database.ts";
 import { keptSecret } from "./secret.ts";
@@ -34,12 +36,19 @@ export async function serve({ settings, version, logger, say, signal }: ServeInp
   try {
     const { sql, options: db, direct } = database;
     const subject = settings.bus && (await checkNats(settings.bus, sql, new SecretBox(secret)));
-    const server = await listen({ settings, homeserver: homeserver.href, db, direct, secret, version }, sql, logger);
+    const order = { settings, homeserver: homeserver.href, db, direct, secret, version };
+    const metrics = settings.prom && (settings.workers > 1 ? new SharedMetrics() : new Metrics());
+    const prom = settings.prom && metrics && (await startMetrics(settings.prom, metrics));
+    const server = await listen(order, sql, logger, metrics instanceof Metrics ? metrics : undefined).catch(async (error: unknown) => {
+      await prom?.close();
+      throw error;
+    });
     try {
       const { url } = server;
       say(`  homeserver  ${homeserver.href}`);
       say(`  database    ${database.description}`);
       if (settings.bus) say(`  wake-ups    NATS at ${settings.bus.servers.join(", ")}, subject ${subject}`);
+      if (prom) say(`  metrics     ${prom.url}`);
       say(`  listening   ${url}${settings.workers > 1 ? ` (${settings.workers} processes)` : ""}`);
       say(`Give Matrix clients this address in place of the homeserver's, or ask it something with a user's access token:`);
       const target = "path" in settings.listen ? `--unix-socket ${url} http://localhost` : url;
@@ -49,6 +58,7 @@ export async function serve({ settings, version, logger, say, signal }: ServeInp
       say("Stopping");
     } finally {
       await server.close();
+      await prom?.close();
     }
   } finally {
     await database.close();
@@ -58,14 +68,27 @@ export async function serve({ settings, version, logger, say, signal }: ServeInp
 /** A server that listens: in this process, or in several. */
 type Listening = { readonly url: string; close(): Promise<void> };
 
-async function listen(order: WorkerOrder, sql: Sql, logger: Logger): Promise<Listening> {
+async function listen(order: WorkerOrder, sql: Sql, logger: Logger, metrics: Metrics | undefined): Promise<Listening> {
   const { settings } = order;
   if ("path" in settings.listen) await removeStaleSocket(settings.listen.path);
-  return settings.workers > 1 ? startWorkers(order, settings.workers, logger) : listenHere(order, sql, logger);
+  return settings.workers > 1 ? startWorkers(order, settings.workers, logger) : listenHere(order, sql, logger, metrics);
 }
 
-async function listenHere({ settings, homeserver, secret, ...order }: WorkerOrder, sql: Sql, logger: Logger): Promise<Listening> {
-  const server = await buildServer({ ...order, settings, homeserver: new URL(homeserver), sql, secretBox: new SecretBox(secret), logger });
+async function listenHere(
+  { settings, homeserver, secret, ...order }: WorkerOrder,
+  sql: Sql,
+  logger: Logger,
+  metrics: Metrics | undefined,
+): Promise<Listening> {
+  const server = await buildServer({
+    ...order,
+    settings,
+    homeserver: new URL(homeserver),
+    sql,
+    secretBox: new SecretBox(secret),
+    logger,
+    ...(metrics && { metrics }),
+  });
   try {
     return { url: await server.listen(settings.listen), close: () => server.close() };
   } catch (error) {
@@ -78,7 +101,9 @@ async function listenHere({ settings, homeserver, secret, ...order }: WorkerOrde
 export async function serveAsWorker(order: WorkerOrder, logger: Logger, signal: AbortSignal): Promise<void> {
   const sql = connect(order.db);
   try {
-    const server = await listenHere(order, sql, logger);
+    const metrics = order.settings.prom && new Metrics();
+    metrics?.share();
+    const server = await listenHere(order, sql, logger, metrics);
     await tellParent({ syncv3: "listening", url: server.url });
     await aborted(signal);
     await server.close();

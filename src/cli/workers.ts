@@ -107,7 +107,13 @@ async function end(worker: Worker): Promise<void> {
 /** In a worker: what it is to do. */
 export function receiveOrder(): Promise<WorkerOrder> {
   return new Promise((resolve) => {
-    process.once("message", (order: WorkerOrder) => resolve(order));
+    const hear = (message: WorkerOrder | object): void => {
+      // Metrics may be asked for before.
+      if (!("homeserver" in message)) return;
+      process.off("message", hear);
+      resolve(message);
+    };
+    process.on("message", hear);
     void tellParent({ syncv3: "here" });
   });
 }

@@ -101,6 +101,12 @@ export const OPTION_TABLE = [
     help: "Do not wait for the disk as positions of sliding sync are written: after a crash of the database clients whose newest ones are lost begin anew. What the homeserver says is never written so",
   },
   {
+    flag: "prom",
+    variable: "SYNCV3_PROM",
+    value: "ADDRESS",
+    help: "Where to answer GET /metrics for Prometheus, like -port: 127.0.0.1:2112. Not for the public. Without it nothing is measured",
+  },
+  {
     flag: "public-url",
     variable: "SYNCV3_PUBLIC_URL",
     value: "URL",

@@ -48,6 +48,8 @@ export type Settings = {
   readonly role: Role;
   /** Commits of sliding sync's connections do not wait for the disk. */
   readonly asyncConnections: boolean;
+  /** Where metrics are told. Undefined: nowhere. */
+  readonly prom: ListenAddress | undefined;
   /** Where clients reach us: a base URL without a slash at its end. Undefined: nobody is told. */
   readonly publicUrl: string | undefined;
   /** `/_synapse/admin` is passed on too. */
@@ -225,6 +227,10 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
     workers: reader.read("workers", parseWorkers, "a number from 1 to 64"),
     role: reader.read("role", (text) => ROLES.find((role) => role === text.trim()), `one of ${ROLES.join(", ")}`),
     asyncConnections: reader.readSwitch("async-connections"),
+    prom:
+      reader.get("prom") === undefined
+        ? undefined
+        : reader.read("prom", parseListenAddress, "an address such as :2112, 127.0.0.1:2112 or /run/metrics.sock"),
     publicUrl: publicUrl && parseBaseUrl(publicUrl.text, publicUrl.name).href.replace(/\/+$/, ""),
     passAdmin: reader.readSwitch("pass-admin"),
     preferNative: reader.readSwitch("prefer-native"),

@@ -6,6 +6,7 @@
 import { createGunzip } from "node:zlib";
 import { Agent, type Dispatcher } from "undici";
 import { reasonOf, withDeadline } from "../base/abort.ts";
+import type { Metrics } from "../base/metrics.ts";
 import type { EventId, RoomId, UserId } from "../wire/ids.ts";
 import { errorOfStatus, UpstreamError } from "./upstream-error.ts";
 
@@ -29,6 +30,8 @@ export type ClientOptions = {
   readonly userAgent?: string;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
+  /** Told how each request went. */
+  readonly metrics?: Pick<Metrics, "upstream">;
 };
 
 /** A body and when it was complete (ms since 1970). */
@@ -55,6 +58,7 @@ export class HomeserverClient {
   readonly #userAgent: string;
   readonly #now: () => number;
   readonly #agent: Agent;
+  readonly #metrics: ClientOptions["metrics"];
 
   constructor(options: ClientOptions) {
     this.#baseUrl = options.baseUrl.replace(/\/+$/, "");
@@ -62,6 +66,7 @@ export class HomeserverClient {
     this.#object = { maxBytes: options.maxResponseBytes ?? 256 * 1024 * 1024, isList: false };
     this.#userAgent = options.userAgent ?? "syncv3";
     this.#now = options.now ?? Date.now;
+    this.#metrics = options.metrics;
     // A connection a waiting poll: undici's default of unlimited connections is wanted. Its own timeouts are off, ours hold.
     this.#agent = new Agent({ connect: { timeout: this.#timeouts.connect }, headersTimeout: 0, bodyTimeout: 0, keepAliveTimeout: 4000 });
   }
@@ -158,7 +163,9 @@ export class HomeserverClient {
 
   #get(token: string | null, path: string, query: Query, limitMs: number, parent: AbortSignal, expected = this.#object): Promise<Answer> {
     const late = () => new UpstreamError("unreachable", `the homeserver did not answer ${path} within ${limitMs} ms`);
-    return withDeadline(parent, limitMs, late, async (signal) => {
+    const startedAt = performance.now();
+    let result: string = "ok";
+    const answer = withDeadline(parent, limitMs, late, async (signal) => {
       try {
         return await this.#request(token, path, query, signal, expected);
       } catch (cause) {
@@ -167,6 +174,13 @@ export class HomeserverClient {
         throw new UpstreamError("unreachable", `the homeserver cannot be reached for ${path}: ${causeText(cause)}`, { cause });
       }
     });
+    if (!this.#metrics) return answer;
+    return answer
+      .catch((error: unknown) => {
+        result = error instanceof UpstreamError ? error.kind : "aborted";
+        throw error;
+      })
+      .finally(() => this.#metrics?.upstream(endpointOf(path), result, performance.now() - startedAt));
   }
 
   async #request(token: string | null, path: string, query: Query, signal: AbortSignal, expected: Expected): Promise<Answer> {
@@ -221,6 +235,14 @@ export class HomeserverClient {
     }
     return Buffer.concat(chunks, size).toString("utf8");
   }
+}
+
+const ENDPOINTS: ReadonlySet<string> = new Set(["sync", "whoami", "members", "joined_members", "joined_rooms", "state", "messages", "versions"]);
+
+/** Of a path, without ids. */
+function endpointOf(path: string): string {
+  const last = path.slice(path.lastIndexOf("/") + 1);
+  return ENDPOINTS.has(last) ? last : "other";
 }
 
 function roomPath(roomId: RoomId): string {

@@ -11,6 +11,7 @@
 
 import { sleep } from "../base/abort.ts";
 import type { Logger } from "../base/logger.ts";
+import type { Metrics } from "../base/metrics.ts";
 import type { Sql, Tx } from "../store/db.ts";
 import {
   accountsToSweep,
@@ -54,6 +55,7 @@ export type RetentionOptions = {
   readonly everyMs?: number;
   /** How long an old token works after a later one was used (D10), and a page token after its snapshot (D15), ms. Default 1 hour. */
   readonly keepMs?: number;
+  readonly metrics?: Pick<Metrics, "retained">;
   /** ms since the epoch, to be compared with times that the database has set. Default: the database's clock. */
   readonly now?: () => number;
 };
@@ -161,6 +163,7 @@ export class RetentionJob {
     }
     const told = Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
     this.#options.logger.debug({ ...told, busy, ms: Math.round(performance.now() - started) }, "Deleted what has grown old");
+    this.#options.metrics?.retained(counts);
     return { busy, counts };
   }
 

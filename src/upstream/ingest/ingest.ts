@@ -4,6 +4,7 @@
  */
 
 import { Gathered } from "../../base/gathered.ts";
+import type { Metrics } from "../../base/metrics.ts";
 import type { WakeKind } from "../../feed/hub.ts";
 import type { Sql, Tx } from "../../store/db.ts";
 import { commitWith, writeTx } from "../../store/db.ts";
@@ -24,7 +25,7 @@ import type { Plan } from "./plan.ts";
 import { describe, isPoison, planning } from "./poison.ts";
 import { touchedBy } from "./touched.ts";
 
-export type IngestDeps = { readonly sql: Sql };
+export type IngestDeps = { readonly sql: Sql; readonly metrics?: Pick<Metrics, "committed" | "ingested"> };
 
 /** One v2 response, and what the poll that got it was asked with. */
 export type IngestInput = {
@@ -80,11 +81,13 @@ const LARGE = 200_000;
 
 export class Ingester {
   readonly #sql: Sql;
+  readonly #metrics: IngestDeps["metrics"];
   readonly #together: Gathered<Job, IngestResult | "busy">;
 
   constructor(deps: IngestDeps) {
     this.#sql = deps.sql;
-    this.#together = new Gathered((jobs) => writeTx(this.#sql, (tx) => storeAll(tx, jobs, jobs.length > 1 ? "skip" : "wait")), {
+    this.#metrics = deps.metrics;
+    this.#together = new Gathered((jobs) => this.#store(jobs, jobs.length > 1 ? "skip" : "wait"), {
       lanes: LANES,
       most: MOST,
       keyOf: ({ input }) => input.account,
@@ -96,6 +99,13 @@ export class Ingester {
    * @throws BadResponse where the text is no v2 response; the database's error where it could not be asked.
    */
   async ingest(input: IngestInput): Promise<IngestResult> {
+    const startedAt = performance.now();
+    const result = await this.#ingest(input);
+    this.#metrics?.ingested(result.kind, performance.now() - startedAt);
+    return result;
+  }
+
+  async #ingest(input: IngestInput): Promise<IngestResult> {
     const response = cutResponse(input.text, input.now);
     const job = { input, response, hashes: response.toDevice.map(messageHash) };
     try {
@@ -107,9 +117,16 @@ export class Ingester {
     }
   }
 
+  async #store(jobs: readonly Job[], busy: Busy): Promise<(IngestResult | "busy")[]> {
+    const startedAt = performance.now();
+    const results = await writeTx(this.#sql, (tx) => storeAll(tx, jobs, busy));
+    this.#metrics?.committed(jobs.length, performance.now() - startedAt);
+    return results;
+  }
+
   /** In a transaction of its own, which waits for who has the account. */
   async #alone(job: Job): Promise<IngestResult> {
-    const [result] = await writeTx(this.#sql, (tx) => storeAll(tx, [job], "wait"));
+    const [result] = await this.#store([job], "wait");
     if (result === undefined || result === "busy") throw new Error("no result of a single response");
     return result;
   }

@@ -1,0 +1,112 @@
+/** What is measured of a process, for Prometheus. Names and meanings: docs/OPERATIONS.md. */
+
+import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+
+/** Seconds, from what memory answers to what a large homeserver takes. */
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+/** A value that is read when it is asked for. */
+type Reading = () => number | Promise<number>;
+
+/** Made once a process; nothing of it knows a user, a device or a room. */
+export class Metrics {
+  readonly #registry = new Registry();
+  /** By `face` and `status`; long polls with their wait. */
+  readonly #requests = this.#histogram("http_request_duration_seconds", "Requests, from their arrival until they are answered", ["face", "status"]);
+  readonly #inProgress = this.#gauge("http_requests_in_progress", "Requests that are not answered yet, long polls that wait among them", ["face"]);
+  readonly #refused = this.#counter("http_refused_total", "Requests beyond a limit", ["status"]);
+  readonly #upstream = this.#histogram("upstream_request_duration_seconds", "Requests to the homeserver; of sync with its wait", [
+    "endpoint",
+    "result",
+  ]);
+  readonly #batches = this.#histogram("ingest_batch_responses", "v2 responses that were stored in one transaction", [], [1, 2, 4, 8, 16, 32, 64]);
+  readonly #commits = this.#histogram("ingest_transaction_seconds", "Transactions that store v2 responses, from their begin to the commit", []);
+  readonly #lag = this.#histogram("ingest_lag_seconds", "From the arrival of a v2 response until it is stored", []);
+  readonly #ingested = this.#counter("ingested_responses_total", "v2 responses by what became of them", ["result"]);
+  readonly #deleted = this.#counter("retention_total", "What retention has deleted, raised or ended", ["what"]);
+
+  constructor() {
+    collectDefaultMetrics({ register: this.#registry });
+  }
+
+  /** A request has come; the returned function is told the status of its answer. */
+  request(face: string): (status: number) => void {
+    this.#inProgress.inc({ face });
+    const end = this.#requests.startTimer({ face });
+    return (status) => {
+      this.#inProgress.dec({ face });
+      end({ status: String(status) });
+      if (status === 429 || status === 413 || status === 408) this.#refused.inc({ status: String(status) });
+    };
+  }
+
+  /** A request to the homeserver: `result` is ok, or the kind of its failure. */
+  upstream(endpoint: string, result: string, ms: number): void {
+    this.#upstream.observe({ endpoint, result }, ms / 1000);
+  }
+
+  /** A transaction has stored so many responses. */
+  committed(responses: number, ms: number): void {
+    this.#batches.observe(responses);
+    this.#commits.observe(ms / 1000);
+  }
+
+  /** A response has been taken: stored, stale or poisoned. */
+  ingested(result: string, ms: number): void {
+    this.#ingested.inc({ result });
+    this.#lag.observe(ms / 1000);
+  }
+
+  retained(counts: Readonly<Record<string, number>>): void {
+    for (const [what, count] of Object.entries(counts)) if (count > 0) this.#deleted.inc({ what }, count);
+  }
+
+  /** A value that is asked for at each scrape. Of several processes: their sum, or the largest where it is everybody's. */
+  watch(name: string, help: string, reading: Reading, of: "each" | "all" = "each"): void {
+    const gauge: Gauge = new Gauge({
+      name: `syncv3_${name}`,
+      help,
+      registers: [this.#registry],
+      aggregator: of === "each" ? "sum" : "max",
+      collect: async () => {
+        // What cannot be read now keeps nothing else from being told.
+        const value = await Promise.resolve(reading()).catch(() => Number.NaN);
+        gauge.set(value);
+      },
+    });
+  }
+
+  /** In the text format of Prometheus. */
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  /** In a worker: has the first process ask for these. */
+  share(): void {
+    AggregatorRegistry.setRegistries([this.#registry]);
+    // Made, it hears what the first process asks.
+    void new AggregatorRegistry();
+  }
+
+  #histogram<Label extends string>(name: string, help: string, labelNames: Label[], buckets = SECONDS): Histogram<Label> {
+    return new Histogram({ name: `syncv3_${name}`, help, labelNames, buckets, registers: [this.#registry] });
+  }
+
+  #counter<Label extends string>(name: string, help: string, labelNames: Label[]): Counter<Label> {
+    return new Counter({ name: `syncv3_${name}`, help, labelNames, registers: [this.#registry] });
+  }
+
+  #gauge<Label extends string>(name: string, help: string, labelNames: Label[]): Gauge<Label> {
+    return new Gauge({ name: `syncv3_${name}`, help, labelNames, registers: [this.#registry] });
+  }
+}
+
+/** Of all workers together, in the first process. */
+export class SharedMetrics {
+  readonly #registry = new AggregatorRegistry();
+
+  text(): Promise<string> {
+    return this.#registry.clusterMetrics();
+  }
+}
+
+export const METRICS_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
