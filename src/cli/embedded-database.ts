@@ -105,13 +105,32 @@ export async function startEmbeddedDatabase(input: EmbeddedDatabaseInput): Promi
   }
 }
 
-/** `DIR/run`, or where its path would be too long for a socket a directory in the system's temporary one that follows from the path. */
-async function socketDirectory(directory: string, user: RunAs | undefined): Promise<string> {
-  let run = join(directory, "run");
-  if (Buffer.byteLength(join(run, `.s.PGSQL.${PORT}`)) > LONGEST_SOCKET_PATH) {
-    const id = createHash("sha256").update(directory).digest("hex").slice(0, 12);
-    run = join(tmpdir(), `syncv3-${process.getuid?.() ?? 0}-${id}`);
+/** The database that runs in a data directory just now; null: none does. */
+export async function runningDatabase(directory: string): Promise<DbOptions | null> {
+  const path = join(runDirectory(await realpath(directory).catch(() => directory)), `.s.PGSQL.${PORT}`);
+  const options = { path, database: DATABASE, username: DATABASE };
+  const sql = connect(options, 1);
+  try {
+    await sql`select`;
+    return options;
+  } catch {
+    return null;
+  } finally {
+    await sql.end({ timeout: 1 });
   }
+}
+
+/** `DIR/run`, or where its path would be too long for a socket a directory in the system's temporary one that follows from the path. */
+function runDirectory(directory: string): string {
+  const run = join(directory, "run");
+  if (Buffer.byteLength(join(run, `.s.PGSQL.${PORT}`)) <= LONGEST_SOCKET_PATH) return run;
+  const id = createHash("sha256").update(directory).digest("hex").slice(0, 12);
+  return join(tmpdir(), `syncv3-${process.getuid?.() ?? 0}-${id}`);
+}
+
+/** Made, and closed to others. */
+async function socketDirectory(directory: string, user: RunAs | undefined): Promise<string> {
+  const run = runDirectory(directory);
   await mkdir(run, { recursive: true, mode: 0o700 });
   await give(run, user);
   const { uid, mode } = await stat(run);

@@ -8,18 +8,20 @@ import { CommanderError } from "commander";
 import { createLogger } from "../base/logger.ts";
 import { BadUrl } from "../config/base-url.ts";
 import { BadDsn } from "../config/dsn.ts";
-import { createProgram, doubleDashes, UsageError } from "../config/options.ts";
+import { createProgram, type DatabaseSettings, doubleDashes, UsageError } from "../config/options.ts";
 import { BadServer } from "../config/server-url.ts";
 import { DirectoryInUse } from "./directory-lock.ts";
 import { endSessions } from "./end-sessions.ts";
 import { WrongVersion } from "./embedded-database.ts";
+import { forget, NobodyThere } from "./forget.ts";
 import { BusUnusable } from "./open-bus.ts";
 import { DatabaseUnusable } from "./open-database.ts";
 import { NoPostgres } from "./postgres-program.ts";
 import { rotateSecret, WrongSecret } from "./rotate-secret.ts";
 import { BadSecretFile } from "./secret.ts";
 import { serve, serveAsWorker } from "./serve.ts";
-import { StillServing } from "./while-stopped.ts";
+import { status } from "./status.ts";
+import { type Maintenance, StillServing } from "./while-stopped.ts";
 import { receiveOrder, tellParent } from "./workers.ts";
 
 /** After this long a stop in good order has failed. */
@@ -38,6 +40,7 @@ const MENDABLE = [
   BusUnusable,
   DatabaseUnusable,
   DirectoryInUse,
+  NobodyThere,
   NoPostgres,
   StillServing,
   WrongSecret,
@@ -53,8 +56,10 @@ export async function main(args: readonly string[], env: NodeJS.ProcessEnv = pro
   const complain = (text: string): void => void process.stderr.write(`syncv3: ${text}\n`);
   const program = createProgram(version(), env, {
     serve: (settings) => untilStopped((signal) => serve({ settings, version: version(), logger: createLogger(settings.logLevel), say, signal })),
-    rotateSecret: (settings) => untilStopped((signal) => rotateSecret({ settings, logger: createLogger(settings.logLevel), say, signal })),
-    endSessions: (settings) => untilStopped((signal) => endSessions({ settings, logger: createLogger(settings.logLevel), say, signal })),
+    rotateSecret: maintain(rotateSecret, say),
+    endSessions: maintain(endSessions, say),
+    status: maintain(status, say),
+    forget: maintain(forget, say),
   });
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({ outputError: (text) => complain(text.replace(/^error: /, "").trimEnd()) });
@@ -68,6 +73,14 @@ export async function main(args: readonly string[], env: NodeJS.ProcessEnv = pro
     else complain(error instanceof Error ? (error.stack ?? error.message) : String(error));
     return WRONGLY_ASKED.some((kind) => error instanceof kind) ? 2 : 1;
   }
+}
+
+/** A command that works on the database, as createProgram calls it. */
+function maintain<S extends DatabaseSettings>(
+  run: (maintenance: Maintenance & { readonly settings: S }) => Promise<void>,
+  say: (line: string) => void,
+): (settings: S) => Promise<void> {
+  return (settings) => untilStopped((signal) => run({ settings, logger: createLogger(settings.logLevel), say, signal }));
 }
 
 /** A process of `-workers`: it is told what to do by the one that started it. */

@@ -13,6 +13,8 @@ async function settingsOf(args: string[], env: NodeJS.ProcessEnv = {}): Promise<
     serve: async (settings) => void seen.push(settings),
     rotateSecret: async (settings) => void (rotation = settings),
     endSessions: async (settings) => void (ending = settings),
+    status: async (settings) => void (ending = settings),
+    forget: async (settings) => void (ending = settings),
   });
   for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ writeErr: () => {}, writeOut: () => {} });
   await program.parseAsync(doubleDashes(args), { from: "user" });
@@ -183,7 +185,11 @@ test("--help names every option and variable; --version shows the version", asyn
     ["--version", ["1.2.3"]],
   ] as const) {
     let output = "";
-    const program = createProgram("1.2.3", {}, { serve: async () => {}, rotateSecret: async () => {}, endSessions: async () => {} });
+    const program = createProgram(
+      "1.2.3",
+      {},
+      { serve: async () => {}, rotateSecret: async () => {}, endSessions: async () => {}, status: async () => {}, forget: async () => {} },
+    );
     program.exitOverride().configureOutput({ writeOut: (text) => void (output += text) });
     await expect(program.parseAsync(doubleDashes([flag]), { from: "user" })).rejects.toMatchObject({ exitCode: 0 });
     for (const text of expected) expect(output).toContain(text);
@@ -208,4 +214,12 @@ test("end-sessions takes what the database needs", async () => {
   await expect(settingsOf(["end-sessions", "-data", "/data", "-loglevel", "warn"])).rejects.toThrow("serve was not called");
   expect(ending).toMatchObject({ data: "/data", db: undefined, logLevel: "warn" });
   await expect(settingsOf(["end-sessions", "now"])).rejects.toThrow("too many arguments");
+});
+
+test("status and forget take what the database needs, and forget whom", async () => {
+  await expect(settingsOf(["status", "-data", "/data"])).rejects.toThrow("serve was not called");
+  await expect(settingsOf(["forget", "@alice:test", "-device", "PHONE", "-data", "/data"])).rejects.toThrow("serve was not called");
+  expect(ending).toMatchObject({ data: "/data", user: "@alice:test", device: "PHONE" });
+  await expect(settingsOf(["forget", "alice"])).rejects.toThrow(UsageError);
+  await expect(settingsOf(["forget"])).rejects.toThrow("missing required argument");
 });

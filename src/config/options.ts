@@ -63,11 +63,16 @@ export type DatabaseSettings = Pick<Settings, "db" | "dbPoolMode" | "dbDirect" |
 /** What `rotate-secret` is asked to do. `newSecret` undefined: make one, which is kept in `data`. */
 export type RotateSettings = DatabaseSettings & { readonly newSecret: string | undefined };
 
+/** What `forget` is asked to do. `device` undefined: all of the account. */
+export type ForgetSettings = DatabaseSettings & { readonly user: string; readonly device: string | undefined };
+
 /** What is done for each command. */
 export type Commands = {
   readonly serve: (settings: Settings) => Promise<void>;
   readonly rotateSecret: (settings: RotateSettings) => Promise<void>;
   readonly endSessions: (settings: DatabaseSettings) => Promise<void>;
+  readonly status: (settings: DatabaseSettings) => Promise<void>;
+  readonly forget: (settings: ForgetSettings) => Promise<void>;
 };
 
 /** An option's value cannot be used. The message is for the person who gave it. */
@@ -100,7 +105,17 @@ export function createProgram(version: string, env: NodeJS.ProcessEnv, commands:
     .command("end-sessions")
     .description("End all sessions and connections, after an older backup was restored; all servers on the database must be stopped")
     .action(async (values: Record<string, string>) => commands.endSessions(readDatabaseSettings(new Reader(values, env))));
-  for (const command of [rotate, endSessions]) {
+  const status = program
+    .command("status")
+    .description("Say how the server does: accounts, pollers, lag, queues, disk")
+    .action(async (values: Record<string, string>) => commands.status(readDatabaseSettings(new Reader(values, env))));
+  const forget = program
+    .command("forget")
+    .argument("<user>", "whose account, e.g. @alice:example.org")
+    .description("Delete what is stored of an account, or of one device; the homeserver keeps what it has")
+    .option("--device <ID>", "this device alone")
+    .action(async (user: string, values: Record<string, string>) => commands.forget(readForgetSettings(user, values, env)));
+  for (const command of [rotate, endSessions, status, forget]) {
     command.allowExcessArguments(false);
     for (const row of OPTION_TABLE.filter(({ flag }) => DATABASE_FLAGS.includes(flag))) command.addOption(toOption(row));
   }
@@ -126,7 +141,7 @@ const SWITCHES: ReadonlySet<string> = new Set(ROWS.filter((row) => row.value ===
  * means yes: what follows it is not its value.
  */
 export function doubleDashes(args: readonly string[]): string[] {
-  const flags = new Set<string>([...ROWS.map((row) => row.flag), "help", "version"]);
+  const flags = new Set<string>([...ROWS.map((row) => row.flag), "device", "help", "version"]);
   let isValue = false;
   return args.map((arg) => {
     const match = /^--?([a-z][a-z-]*)(=.*)?$/s.exec(arg);
@@ -201,6 +216,12 @@ function readRotateSettings(values: Record<string, string>, env: NodeJS.ProcessE
   }
   if (settings.secret !== undefined && settings.secret === settings.newSecret) throw new UsageError("-new-secret is the old secret");
   return settings;
+}
+
+/** @throws UsageError, BadDsn */
+function readForgetSettings(user: string, values: Record<string, string>, env: NodeJS.ProcessEnv): ForgetSettings {
+  if (!/^@[^:]+:./.test(user)) throw new UsageError(`"${user}" is not a user id such as @alice:example.org`);
+  return { ...readDatabaseSettings(new Reader(values, env)), user, device: values["device"] };
 }
 
 /** @throws UsageError, BadDsn, BadUrl */

@@ -24,6 +24,8 @@ const SERVERS_OWN: Readonly<Record<string, readonly string[]>> = {
   "sessions.ts": ["delete from sessions where kind in ('v3'", "update devices set seq = seq + ${JUMP}"],
   "retention/devices.ts": ["delete from to_device_passed where ctid", "delete from poison where id in (select i"],
   "retention/events.ts": ["not exists (select from timeline x where"],
+  // `syncv3 status`: numbers alone.
+  "status.ts": ["select (select count(*) from accounts) a", "select count(*) as polled, count(distinc", "select count(*) filter (where kind = 'v3"],
   "sent-events.ts": ["delete from sent_events where ctid = any"],
 };
 const BEGINNING = 40;

@@ -1,0 +1,32 @@
+/** `syncv3 forget @user:server`: an account, or a device of it, is deleted here. The homeserver is not asked, and keeps what it has. */
+
+import type { ForgetSettings } from "../config/options.ts";
+import { deleteAccount, deleteDevice } from "../store/devices.ts";
+import { findDevices } from "../store/forget.ts";
+import type { UserId } from "../wire/ids.ts";
+import { lookIn } from "./look-in.ts";
+import type { Maintenance } from "./while-stopped.ts";
+
+/** There is nothing of that name. The message is for the operator. */
+export class NobodyThere extends Error {
+  override readonly name = "NobodyThere";
+}
+
+/** Who polls it notices by itself that it is gone. @throws NobodyThere, and what lookIn throws */
+export async function forget(maintenance: Maintenance & { readonly settings: ForgetSettings }): Promise<void> {
+  const { user, device } = maintenance.settings;
+  await lookIn(maintenance, async (sql) => {
+    const found = await findDevices(sql, user as UserId, device === undefined ? null : [device]);
+    if (!found) throw new NobodyThere(`There is no account of ${user} here`);
+    if (device === undefined) await deleteAccount(sql, found.account);
+    else {
+      const [one] = found.devices;
+      if (one === undefined) throw new NobodyThere(`${user} has no device ${device} here`);
+      await deleteDevice(sql, one);
+    }
+  });
+  const what = device === undefined ? `All of ${user}` : `The device ${device} of ${user}`;
+  maintenance.say(
+    `${what} is deleted. Bodies of events that nobody else has go with the next runs of retention. A client that comes with a good token begins anew`,
+  );
+}

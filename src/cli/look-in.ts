@@ -1,0 +1,32 @@
+/** What may be done to a database whether or not a server runs on it. */
+
+import { connect, type Sql } from "../store/db.ts";
+import { checkReady } from "../store/ready.ts";
+import { runningDatabase } from "./embedded-database.ts";
+import { DatabaseUnusable, openDatabase } from "./open-database.ts";
+import type { Maintenance } from "./while-stopped.ts";
+
+/**
+ * Opens the database that is named, that of the server which runs in the data directory, or else starts the one there.
+ * @throws DatabaseUnusable, and what openDatabase throws
+ */
+export async function lookIn<T>({ settings, logger, say, signal }: Maintenance, body: (sql: Sql) => Promise<T>): Promise<T> {
+  const options = settings.db ?? (await runningDatabase(settings.data));
+  if (!options) {
+    const database = await openDatabase({ ...settings, workers: 1 }, logger, say, signal);
+    try {
+      return await body(database.sql);
+    } finally {
+      await database.close();
+    }
+  }
+  const sql = connect({ ...options, ...(settings.dbPoolMode === "transaction" && { prepare: false }) }, 4);
+  try {
+    await checkReady(sql).catch((error: unknown) => {
+      throw new DatabaseUnusable(`-db: the database cannot be used: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    });
+    return await body(sql);
+  } finally {
+    await sql.end({ timeout: 3 });
+  }
+}
