@@ -9,6 +9,7 @@ import { Metrics } from "../../src/base/metrics.ts";
 const ROOT = join(import.meta.dirname, "../..");
 const alerts = readFileSync(join(ROOT, "ops/alerts.yaml"), "utf8");
 const hasPromtool = spawnSync("promtool", ["--version"]).status === 0;
+const hasSystemd = spawnSync("systemd-analyze", ["--version"]).status === 0;
 
 test("every metric in the alert rules is one that is told", async () => {
   const told = `${await new Metrics().text()} ${readFileSync(join(ROOT, "docs/OPERATIONS.md"), "utf8")}`;
@@ -21,4 +22,9 @@ test("every metric in the alert rules is one that is told", async () => {
 test.skipIf(!hasPromtool)("promtool takes the alert rules (skipped where it is not installed)", () => {
   const { status, stdout, stderr } = spawnSync("promtool", ["check", "rules", join(ROOT, "ops/alerts.yaml")], { encoding: "utf8" });
   expect(status, stdout + stderr).toBe(0);
+});
+
+test.skipIf(!hasSystemd)("systemd takes the unit (skipped where it is not installed)", () => {
+  const { status, stdout, stderr } = spawnSync("systemd-analyze", ["verify", join(ROOT, "ops/syncv3.service")], { encoding: "utf8" });
+  expect([status, stdout + stderr]).toEqual([0, ""]);
 });
