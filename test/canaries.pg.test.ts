@@ -83,6 +83,8 @@ test("through all faces, good and bad requests, and a homeserver in trouble", as
   // A token that dies, and one that never was.
   t.hs.revoke(client.token);
   await t.hs.waitForRequest({ token: client.token, where: (request) => request.status === 401 });
+  // The poller has its answer a moment before it is known here.
+  await expect.poll(async () => (await client.request({}, { since: first.next })).status, { timeout: 10_000 }).toBe(401);
   refused(await client.request({}, { since: first.next }));
   refused(await t.clientOf(ME, "PHONE", `${CANARY}-token`).request({}));
 

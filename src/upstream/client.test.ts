@@ -123,6 +123,23 @@ describe("sync", () => {
     hs = await startFakeHomeserver();
   });
 
+  test("D21: so many first syncs at a time; polls do not wait for them, and the next begins as one ends", async () => {
+    const careful = new HomeserverClient({ baseUrl: hs.url, firstSyncs: 2 });
+    const tokens = ["A", "B", "C", "D"].map((device) => hs.login("@alice:test", device));
+    for (const one of tokens) hs.holdSync(one);
+    const first = { ...SYNC, since: null };
+    const all = tokens.map((one) => careful.sync(one, first, never));
+    await hs.waitForRequest({ path: /\/sync$/ }, 2);
+    expect((await careful.sync(token, { ...SYNC, since: "s0" }, never)).text).toContain("next_batch");
+    expect(hs.seen({ path: /\/sync$/, where: ({ query }) => query.get("since") === null })).toHaveLength(2);
+    hs.queueSync(tokens[0] ?? "", v2());
+    expect((await all[0])?.text).toContain("next_batch");
+    await hs.waitForRequest({ path: /\/sync$/, token: tokens[2] ?? "" });
+    for (const one of tokens.slice(1)) hs.queueSync(one, v2());
+    await Promise.all(all);
+    await careful.close();
+  });
+
   test("a body that comes drop by drop ends with the time for a request", async () => {
     const hasty = new HomeserverClient({ baseUrl: hs.url, timeouts: { syncGrace: 100 } });
     hs.fail({ path: /\/sync$/ }, { body: v2({ to_device: [] }), dripMs: 30 });

@@ -7,6 +7,7 @@ import { createGunzip } from "node:zlib";
 import { Agent, type Dispatcher } from "undici";
 import { reasonOf, withDeadline } from "../base/abort.ts";
 import type { Metrics } from "../base/metrics.ts";
+import { Slots } from "../base/slots.ts";
 import type { EventId, RoomId, UserId } from "../wire/ids.ts";
 import { errorOfStatus, UpstreamError } from "./upstream-error.ts";
 
@@ -30,6 +31,9 @@ export type ClientOptions = {
   readonly userAgent?: string;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
+  /** First syncs at the same time: each is the homeserver's dearest answer. And other requests but polls. Default 16 and 128. */
+  readonly firstSyncs?: number;
+  readonly others?: number;
   /** Told how each request went. */
   readonly metrics?: Pick<Metrics, "upstream">;
 };
@@ -59,6 +63,8 @@ export class HomeserverClient {
   readonly #now: () => number;
   readonly #agent: Agent;
   readonly #metrics: ClientOptions["metrics"];
+  readonly #firstSyncs: Slots;
+  readonly #others: Slots;
 
   constructor(options: ClientOptions) {
     this.#baseUrl = options.baseUrl.replace(/\/+$/, "");
@@ -67,6 +73,8 @@ export class HomeserverClient {
     this.#userAgent = options.userAgent ?? "syncv3";
     this.#now = options.now ?? Date.now;
     this.#metrics = options.metrics;
+    this.#firstSyncs = new Slots(options.firstSyncs ?? 16);
+    this.#others = new Slots(options.others ?? 128);
     // A connection a waiting poll: undici's default of unlimited connections is wanted. Its own timeouts are off, ours hold.
     this.#agent = new Agent({ connect: { timeout: this.#timeouts.connect }, headersTimeout: 0, bodyTimeout: 0, keepAliveTimeout: 4000 });
   }
@@ -87,7 +95,8 @@ export class HomeserverClient {
   sync(token: string, query: SyncQuery, signal: AbortSignal): Promise<Answer> {
     const limit = query.since === null ? this.#timeouts.firstSync : query.timeout + this.#timeouts.syncGrace;
     const params = { since: query.since, timeout: query.timeout, filter: query.filter, set_presence: "offline" };
-    return this.#get(token, "/_matrix/client/v3/sync", params, limit, signal);
+    const ask = (): Promise<Answer> => this.#get(token, "/_matrix/client/v3/sync", params, limit, signal);
+    return query.since === null ? this.#firstSyncs.run(signal, ask) : ask();
   }
 
   /** `GET /rooms/{roomId}/members`; `at`: a v2 token (null: now). */
@@ -122,7 +131,8 @@ export class HomeserverClient {
 
   /** `GET /rooms/{roomId}/state`: the whole present state, a list. One of more than `maxBytes` is no answer. */
   state(token: string, roomId: RoomId, signal: AbortSignal, maxBytes: number): Promise<Answer> {
-    return this.#get(token, `${roomPath(roomId)}/state`, {}, this.#timeouts.request, signal, { maxBytes, isList: true });
+    const expected = { maxBytes, isList: true };
+    return this.#others.run(signal, () => this.#get(token, `${roomPath(roomId)}/state`, {}, this.#timeouts.request, signal, expected));
   }
 
   /** `GET /rooms/{roomId}/messages`. `from` null: from the newest (dir b). `filter`: JSON text. */
@@ -147,7 +157,7 @@ export class HomeserverClient {
 
   /** Any other GET whose answer is JSON. Parameters that are null or undefined are left out. `token` null: unauthenticated. */
   async get(token: string | null, path: string, query: Query, signal: AbortSignal): Promise<Answer> {
-    const answer = await this.#get(token, path, query, this.#timeouts.request, signal);
+    const answer = await this.#others.run(signal, () => this.#get(token, path, query, this.#timeouts.request, signal));
     try {
       JSON.parse(answer.text);
     } catch (cause) {

@@ -25,6 +25,7 @@ test.skipIf(!hasPromtool)("promtool takes the alert rules (skipped where it is n
 });
 
 test.skipIf(!hasSystemd)("systemd takes the unit (skipped where it is not installed)", () => {
-  const { status, stdout, stderr } = spawnSync("systemd-analyze", ["verify", join(ROOT, "ops/syncv3.service")], { encoding: "utf8" });
-  expect([status, stdout + stderr]).toEqual([0, ""]);
+  const { stdout, stderr } = spawnSync("systemd-analyze", ["verify", join(ROOT, "ops/syncv3.service")], { encoding: "utf8" });
+  // Of other units of the machine it may say what it likes.
+  expect(`${stdout}${stderr}`.split("\n").filter((line) => line.includes("syncv3"))).toEqual([]);
 });
