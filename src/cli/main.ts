@@ -18,6 +18,7 @@ import { BusUnusable } from "./open-bus.ts";
 import { DatabaseUnusable } from "./open-database.ts";
 import { NoPostgres } from "./postgres-program.ts";
 import { rotateSecret, WrongSecret } from "./rotate-secret.ts";
+import { doctor, Unwell } from "./doctor.ts";
 import { BadSecretFile } from "./secret.ts";
 import { serve, serveAsWorker } from "./serve.ts";
 import { status } from "./status.ts";
@@ -43,6 +44,7 @@ const MENDABLE = [
   NobodyThere,
   NoPostgres,
   StillServing,
+  Unwell,
   WrongSecret,
   WrongVersion,
 ];
@@ -60,6 +62,7 @@ export async function main(args: readonly string[], env: NodeJS.ProcessEnv = pro
     endSessions: maintain(endSessions, say),
     status: maintain(status, say),
     forget: maintain(forget, say),
+    doctor: (settings) => untilStopped((signal) => doctor(settings, say, signal)),
   });
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({ outputError: (text) => complain(text.replace(/^error: /, "").trimEnd()) });

@@ -1,10 +1,19 @@
 import { expect, test } from "vitest";
 
 import { OPTION_TABLE } from "./option-table.ts";
-import { createProgram, type DatabaseSettings, doubleDashes, type RotateSettings, UsageError, type Settings } from "./options.ts";
+import {
+  createProgram,
+  type DatabaseSettings,
+  type DoctorSettings,
+  doubleDashes,
+  type RotateSettings,
+  UsageError,
+  type Settings,
+} from "./options.ts";
 
 let rotation: RotateSettings | undefined;
 let ending: DatabaseSettings | undefined;
+let patient: DoctorSettings | undefined;
 
 /** The settings that the arguments and variables lead to. */
 async function settingsOf(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Settings> {
@@ -15,6 +24,7 @@ async function settingsOf(args: string[], env: NodeJS.ProcessEnv = {}): Promise<
     endSessions: async (settings) => void (ending = settings),
     status: async (settings) => void (ending = settings),
     forget: async (settings) => void (ending = settings),
+    doctor: async (settings) => void (patient = settings),
   });
   for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ writeErr: () => {}, writeOut: () => {} });
   await program.parseAsync(doubleDashes(args), { from: "user" });
@@ -188,7 +198,14 @@ test("--help names every option and variable; --version shows the version", asyn
     const program = createProgram(
       "1.2.3",
       {},
-      { serve: async () => {}, rotateSecret: async () => {}, endSessions: async () => {}, status: async () => {}, forget: async () => {} },
+      {
+        serve: async () => {},
+        rotateSecret: async () => {},
+        endSessions: async () => {},
+        status: async () => {},
+        forget: async () => {},
+        doctor: async () => {},
+      },
     );
     program.exitOverride().configureOutput({ writeOut: (text) => void (output += text) });
     await expect(program.parseAsync(doubleDashes([flag]), { from: "user" })).rejects.toMatchObject({ exitCode: 0 });
@@ -222,4 +239,12 @@ test("status and forget take what the database needs, and forget whom", async ()
   expect(ending).toMatchObject({ data: "/data", user: "@alice:test", device: "PHONE" });
   await expect(settingsOf(["forget", "alice"])).rejects.toThrow(UsageError);
   await expect(settingsOf(["forget"])).rejects.toThrow("missing required argument");
+});
+
+test("doctor takes a URL, and a token from the environment alone", async () => {
+  await expect(settingsOf(["doctor", "https://matrix.example.org/"], { SYNCV3_TOKEN: "t" })).rejects.toThrow("serve was not called");
+  expect(patient).toEqual({ url: "https://matrix.example.org", token: "t" });
+  await expect(settingsOf(["doctor", "https://matrix.example.org"])).rejects.toThrow("serve was not called");
+  expect(patient).toEqual({ url: "https://matrix.example.org", token: undefined });
+  await expect(settingsOf(["doctor", "matrix"])).rejects.toThrow("is not an http or https URL");
 });

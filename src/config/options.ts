@@ -66,6 +66,14 @@ export type RotateSettings = DatabaseSettings & { readonly newSecret: string | u
 /** What `forget` is asked to do. `device` undefined: all of the account. */
 export type ForgetSettings = DatabaseSettings & { readonly user: string; readonly device: string | undefined };
 
+/** What `doctor` is asked to do. */
+export type DoctorSettings = {
+  /** A base URL without a slash at its end. */
+  readonly url: string;
+  /** A user's access token. Undefined: what needs one is left out. */
+  readonly token: string | undefined;
+};
+
 /** What is done for each command. */
 export type Commands = {
   readonly serve: (settings: Settings) => Promise<void>;
@@ -73,6 +81,7 @@ export type Commands = {
   readonly endSessions: (settings: DatabaseSettings) => Promise<void>;
   readonly status: (settings: DatabaseSettings) => Promise<void>;
   readonly forget: (settings: ForgetSettings) => Promise<void>;
+  readonly doctor: (settings: DoctorSettings) => Promise<void>;
 };
 
 /** An option's value cannot be used. The message is for the person who gave it. */
@@ -115,6 +124,15 @@ export function createProgram(version: string, env: NodeJS.ProcessEnv, commands:
     .description("Delete what is stored of an account, or of one device; the homeserver keeps what it has")
     .option("--device <ID>", "this device alone")
     .action(async (user: string, values: Record<string, string>) => commands.forget(readForgetSettings(user, values, env)));
+  program
+    .command("doctor")
+    .argument("<url>", "the base URL that clients have, e.g. https://matrix.example.org")
+    .description("Look at a server from outside, as a client would, and say what is wrong; SYNCV3_TOKEN: an access token, to try a long poll")
+    .allowExcessArguments(false)
+    .action(async (url: string) => {
+      const token = env["SYNCV3_TOKEN"]?.trim();
+      return commands.doctor({ url: parseBaseUrl(url, "doctor").href.replace(/\/+$/, ""), token: token === "" ? undefined : token });
+    });
   for (const command of [rotate, endSessions, status, forget]) {
     command.allowExcessArguments(false);
     for (const row of OPTION_TABLE.filter(({ flag }) => DATABASE_FLAGS.includes(flag))) command.addOption(toOption(row));
