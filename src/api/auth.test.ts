@@ -117,6 +117,15 @@ test("D21: an address that brings many tokens which nobody knows is asked to wai
   now += 2001;
   answer = async () => alice;
   expect(await auth.verify("good", "192.0.2.7")).toMatchObject(alice);
+  expect(await auth.verify("good too", "192.0.2.7")).toMatchObject(alice);
+});
+
+test("D21: many unknown tokens at the same time count as well", async () => {
+  answer = failing("unknown_token");
+  const all = await Promise.allSettled(Array.from({ length: 100 }, (_, i) => auth.verify(`wrong ${i}`, "192.0.2.7")));
+  const statuses = all.map((one) => (one.status === "rejected" ? (one.reason as { status: number }).status : 200));
+  expect([statuses.filter((status) => status === 401).length, statuses.filter((status) => status === 429).length]).toEqual([30, 70]);
+  expect(calls).toHaveLength(30);
 });
 
 test("requests with one token share one verification", async () => {

@@ -74,12 +74,16 @@ export class Authenticator {
 
   async #counted<T>(address: string | null, prove: () => Promise<T>): Promise<T> {
     if (address === null) return prove();
-    this.#unknown.demand(address);
+    // Before it is known, so that many at the same time do not pass together.
+    this.#unknown.spend(address);
+    let isUnknown = false;
     try {
       return await prove();
     } catch (error) {
-      if (error instanceof MatrixError && error.status === 401) this.#unknown.spend(address);
+      isUnknown = error instanceof MatrixError && error.status === 401;
       throw error;
+    } finally {
+      if (!isUnknown) this.#unknown.giveBack(address);
     }
   }
 

@@ -51,15 +51,17 @@ export class Allowance<Key extends string> {
     this.#spent = new LRUCache({ max: options.keys ?? 10_000 });
   }
 
-  /** Spends one of `key`, down to nothing. */
+  /** Spends one of `key`. @throws MatrixError 429 M_LIMIT_EXCEEDED, with when there is one again, where nothing is left */
   spend(key: Key): void {
-    this.#spent.set(key, { amount: Math.min(this.#options.most, this.#spentOf(key) + 1), at: this.#options.now() });
+    const spent = this.#spentOf(key) + 1;
+    const missing = spent - this.#options.most;
+    if (missing > 0) throw limitExceeded((missing / this.#options.perSecond) * 1000);
+    this.#spent.set(key, { amount: spent, at: this.#options.now() });
   }
 
-  /** @throws MatrixError 429 M_LIMIT_EXCEEDED, with when there is one again, where nothing of `key` is left */
-  demand(key: Key): void {
-    const missing = this.#spentOf(key) + 1 - this.#options.most;
-    if (missing > 0) throw limitExceeded((missing / this.#options.perSecond) * 1000);
+  /** What was spent of `key` was spent for nothing. */
+  giveBack(key: Key): void {
+    this.#spent.set(key, { amount: Math.max(0, this.#spentOf(key) - 1), at: this.#options.now() });
   }
 
   #spentOf(key: Key): number {
