@@ -55,7 +55,7 @@ export function upstreamHeaders(request: IncomingMessage, isTrusted: boolean, dr
   if (chain.length > 0) flat.push("X-Forwarded-For", chain.join(", "));
   const host = said("x-forwarded-host") ?? headers.host;
   if (host !== undefined) flat.push("X-Forwarded-Host", host);
-  flat.push("X-Forwarded-Proto", said("x-forwarded-proto") ?? "http");
+  flat.push("X-Forwarded-Proto", said("x-forwarded-proto") ?? ("encrypted" in request.socket ? "https" : "http"));
   return flat;
 }
 

@@ -1,6 +1,8 @@
 /** The HTTP server: our own routes, and all the rest of the homeserver's API passed through. */
 
 import { randomUUID } from "node:crypto";
+import type { RequestListener, Server } from "node:http";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Logger } from "../base/logger.ts";
 import type { Metrics } from "../base/metrics.ts";
@@ -41,6 +43,8 @@ export type ServerDeps = {
   readonly now: () => number;
   /** Addresses and networks whose X-Forwarded-… headers are believed. */
   readonly trustedProxies?: readonly string[];
+  /** Speak TLS with this certificate and key (PEM); see renewCertificate. Default: plain HTTP. */
+  readonly certificate?: { readonly cert: Buffer; readonly key: Buffer };
   /** Nothing is answered but `/health`: this process is for nobody's requests. */
   readonly healthOnly?: boolean;
   /** The faces. */
@@ -78,6 +82,19 @@ const STOP_MS = 8_000;
 const V3_SYNC = "/_matrix/client/v3/sync";
 const V2_SYNC = [V3_SYNC, "/_matrix/client/r0/sync"];
 
+/** v2 filters stand in the query. */
+const SERVER_OPTIONS = { maxHeaderSize: 65_536 };
+
+/** To fastify one is as good as the other. */
+function tlsServer(certificate: NonNullable<ServerDeps["certificate"]>): (handler: RequestListener) => Server {
+  return (handler) => createTlsServer({ ...SERVER_OPTIONS, ...certificate }, handler);
+}
+
+/** New connections get this certificate. */
+export function renewCertificate(app: FastifyInstance, certificate: NonNullable<ServerDeps["certificate"]>): void {
+  (app.server as unknown as TlsServer).setSecureContext(certificate);
+}
+
 /** A server that is not listening yet. `close` answers what waits for the homeserver, finishes what is being sent, and ends. */
 export function buildServer(deps: ServerDeps): FastifyInstance {
   const limits = { ...LIMITS, ...deps.limits };
@@ -96,7 +113,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     genReqId: () => randomUUID(),
     exposeHeadRoutes: false,
     forceCloseConnections: "idle",
-    http: { maxHeaderSize: 65_536 }, // v2 filters stand in the query
+    ...(deps.certificate ? { serverFactory: tlsServer(deps.certificate) } : { http: SERVER_OPTIONS }),
     frameworkErrors: (error, request, reply) => void answerError(error, request, reply),
   });
   const scopes = requestScopes(app, limits, isTrusted, stopping.signal, deps.metrics);

@@ -3,7 +3,7 @@
 import { randomUUID } from "node:crypto";
 
 import { Sends } from "../api/sends.ts";
-import { buildServer as buildHttp } from "../api/server.ts";
+import { buildServer as buildHttp, renewCertificate } from "../api/server.ts";
 import { SIMPLIFIED_SYNC } from "../api/versions.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Metrics } from "../base/metrics.ts";
@@ -31,6 +31,7 @@ import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
 import type { Need } from "../streams/stream.ts";
 import { unknownToken } from "../wire/errors.ts";
 import type { AccountNo } from "../wire/ids.ts";
+import { readCertificate, watchCertificate } from "./certificate.ts";
 import { openBus } from "./open-bus.ts";
 import { deviceFinder, forgetting, passQueue, sentEventStore, tokenStore } from "./api-store.ts";
 
@@ -43,7 +44,7 @@ const SEND_PATIENCE_MS = 1000;
 /** What the server is built from. */
 export type ServerParts = {
   readonly settings: Pick<Settings, "trustedProxies" | "sessionIdleMs"> &
-    Partial<Pick<Settings, "publicUrl" | "passAdmin" | "preferNative" | "asyncConnections" | "role" | "bus">>;
+    Partial<Pick<Settings, "publicUrl" | "passAdmin" | "preferNative" | "asyncConnections" | "role" | "bus" | "tls">>;
   /** The homeserver's base URL; it has answered. */
   readonly homeserver: URL;
   readonly sql: Sql;
@@ -74,6 +75,7 @@ export type BuiltServer = {
 export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   const { sql, secretBox: box, logger, settings, metrics } = parts;
   const measured = metrics && { metrics };
+  const certificate = settings.tls && (await readCertificate(settings.tls));
   const now = Date.now;
   const ingester = new Ingester({ sql, ...measured });
   const client = new HomeserverClient({ baseUrl: parts.homeserver.href, userAgent: `syncv3/${parts.version}`, ...measured });
@@ -120,6 +122,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     options: { ...SLIDING_DEFAULTS, touchMs, ...parts.sliding },
   });
   const http = buildHttp({
+    ...(certificate && { certificate }),
     ...measured,
     baseUrl: parts.homeserver.href,
     client,
@@ -148,14 +151,17 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
       openApiRoute(parts.version, [SYNC_OPERATION, ...SESSIONS_OPERATIONS, ...SLIDING_OPERATIONS]),
     ],
   });
+  const unwatch = settings.tls && watchCertificate(settings.tls, (renewed) => renewCertificate(http, renewed), logger);
   return {
     async listen(address) {
       await feed.start();
       supervisor.start();
       retention.start();
-      return http.listen(address);
+      const url = await http.listen(address);
+      return certificate ? url.replace(/^http:/, "https:") : url;
     },
     async close() {
+      unwatch?.();
       engine.drain();
       sliding.drain();
       await http.close();

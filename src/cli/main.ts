@@ -10,6 +10,7 @@ import { BadUrl } from "../config/base-url.ts";
 import { BadDsn } from "../config/dsn.ts";
 import { createProgram, type DatabaseSettings, doubleDashes, UsageError } from "../config/options.ts";
 import { BadServer } from "../config/server-url.ts";
+import { BadCertificate } from "./certificate.ts";
 import { DirectoryInUse } from "./directory-lock.ts";
 import { endSessions } from "./end-sessions.ts";
 import { WrongVersion } from "./embedded-database.ts";
@@ -36,6 +37,7 @@ const WRONGLY_ASKED = [UsageError, BadDsn, BadUrl];
 /** Errors that the operator can mend: their message is enough. */
 const MENDABLE = [
   ...WRONGLY_ASKED,
+  BadCertificate,
   BadServer,
   BadSecretFile,
   BusUnusable,

@@ -7,6 +7,7 @@ import type { Settings } from "../config/options.ts";
 import { resolveServer } from "../config/server-url.ts";
 import { connect, type Sql } from "../store/db.ts";
 import { buildServer } from "./build-server.ts";
+import { readCertificate } from "./certificate.ts";
 import { startMetrics } from "./metrics-server.ts";
 import { checkNats } from "./open-bus.ts";
 import { openDatabase } from "./open-database.ts";
@@ -31,6 +32,8 @@ export type ServeInput = {
 export async function serve({ settings, version, logger, say, signal }: ServeInput): Promise<void> {
   say(`syncv3 ${version}`);
   const homeserver = await resolveServer(settings.server, signal);
+  // Again where it listens; what is wrong with it is to be told before anything is started.
+  if (settings.tls) await readCertificate(settings.tls);
   const secret = await secretOf(settings, logger);
   const database = await openDatabase(settings, logger, say, signal);
   try {

@@ -50,6 +50,18 @@ export const OPTION_TABLE = [
     help: "Where to listen: :8008, 127.0.0.1:8008, or the path of a Unix socket",
   },
   {
+    flag: "tls-cert",
+    variable: "SYNCV3_TLS_CERT",
+    value: "FILE",
+    help: "Speak TLS: the certificate with its chain (PEM). With -tls-key. A renewed one is noticed within a minute",
+  },
+  {
+    flag: "tls-key",
+    variable: "SYNCV3_TLS_KEY",
+    value: "FILE",
+    help: "The certificate's key (PEM)",
+  },
+  {
     flag: "data",
     variable: "SYNCV3_DATA",
     value: "DIR",

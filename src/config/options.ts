@@ -22,6 +22,9 @@ const ROLES = ["all", "api", "poller"] as const;
 export type PoolMode = (typeof POOL_MODES)[number];
 const POOL_MODES = ["session", "transaction"] as const;
 
+/** Paths of a certificate and its key, PEM. */
+export type TlsFiles = { readonly cert: string; readonly key: string };
+
 /** What `serve` is asked to do. */
 export type Settings = {
   /** The homeserver as it was given: a base URL or a server name. */
@@ -35,6 +38,8 @@ export type Settings = {
   /** What carries wake-ups between processes. Undefined: the database. */
   readonly bus: BusAddress | undefined;
   readonly listen: ListenAddress;
+  /** Undefined: no TLS. */
+  readonly tls: TlsFiles | undefined;
   /** Absolute or relative path of the data directory. */
   readonly data: string;
   /** Undefined: the one kept in `data`. */
@@ -262,6 +267,7 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
     listen: reader.read("port", parseListenAddress, "an address such as :8008, 127.0.0.1:8008 or /run/syncv3.sock"),
     trustedProxies:
       reader.get("trusted-proxies") === undefined ? [] : reader.read("trusted-proxies", parseNetworks, "a list of addresses and networks"),
+    tls: readTls(reader),
     sessionIdleMs: reader.read("session-idle", parseDuration, "a time such as 90s, 30m, 12h or 7d"),
     workers: reader.read("workers", parseWorkers, "a number from 1 to 64"),
     role: reader.read("role", (text) => ROLES.find((role) => role === text.trim()), `one of ${ROLES.join(", ")}`),
@@ -274,6 +280,14 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
     passAdmin: reader.readSwitch("pass-admin"),
     preferNative: reader.readSwitch("prefer-native"),
   };
+}
+
+/** @throws UsageError where one of the two is missing */
+function readTls(reader: Reader): TlsFiles | undefined {
+  const [cert, key] = [reader.get("tls-cert")?.text, reader.get("tls-key")?.text];
+  if (cert === undefined && key === undefined) return undefined;
+  if (cert === undefined || key === undefined) throw new UsageError("-tls-cert and -tls-key: name both");
+  return { cert, key };
 }
 
 /** "": not named. */
