@@ -1,5 +1,7 @@
 /** PostgreSQL that cannot just now: clients see delay, nothing is lost, and nothing is taken for a fault of what was to be stored. */
 
+import { spawnSync } from "node:child_process";
+import { closeSync, mkdtempSync, openSync, rmdirSync, writeSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,13 +34,49 @@ async function following(on = t) {
   return {
     client,
     followers,
-    say: () => on.hs.queueSync(client.token, numbered(room, (sent += 1) - 1)),
+    say: (more = 1) => {
+      on.hs.queueSync(client.token, numbered(room, sent, more));
+      sent += more;
+    },
     allHave: () => followers.allHave(sent),
     ended: () => ({
       came: followers.reports(sent),
       wanted: Array.from({ length: 2 }, () => ({ interrupted: 0, toDevice: whole(sent), events: whole(sent) })),
     }),
   };
+}
+
+/** Enough for a database with nothing in it. */
+const DISK = "150m";
+const mount = (directory: string) => expect(spawnSync("mount", ["-t", "tmpfs", "-o", `size=${DISK},mode=0711`, "tmpfs", directory]).status).toBe(0);
+const canMount = process.getuid?.() === 0 && isMountable();
+
+function isMountable(): boolean {
+  const directory = mkdtempSync(join(tmpdir(), "syncv3-mount-"));
+  try {
+    const isMounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", directory]).status === 0;
+    if (isMounted) spawnSync("umount", [directory]);
+    return isMounted;
+  } finally {
+    rmdirSync(directory);
+  }
+}
+
+/** Writes until nothing more fits. */
+function fill(path: string): void {
+  const file = openSync(path, "w");
+  try {
+    for (let size = 1_048_576; size >= 1024;) {
+      try {
+        writeSync(file, Buffer.alloc(size));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+        size /= 4;
+      }
+    }
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Statements that write to the table do `body` (PL/pgSQL) before. */
@@ -68,6 +106,40 @@ test.each(["timeline", "to_device", "accounts"])(
     user.say();
     await user.allHave();
     expect(await t.sql`select from poison`).toHaveLength(0);
+    const { came, wanted } = user.ended();
+    expect(came).toMatchObject(wanted);
+  },
+);
+
+test.runIf(canMount)(
+  "I6 B38: a real disk that is full (skipped where a small one cannot be mounted): told once there is room again",
+  { timeout: 90_000 },
+  async () => {
+    const directory = await mkdtemp(join(tmpdir(), "syncv3-full-"));
+    onTestFinished(() => rm(directory, { recursive: true, force: true }));
+    mount(directory);
+    onTestFinished(() => void spawnSync("umount", [directory]));
+    const database = await startEmbeddedDatabase({ directory });
+    onTestFinished(() => database.stop());
+    await migrate(database.options, silentLogger());
+    const sql = connect(database.options);
+    const own = await startV3({ database: { sql, options: database.options, dsn: "", drop: () => sql.end({ timeout: 1 }) } });
+    onTestFinished(() => own.stop());
+    const user = await following(own);
+    user.say();
+    await user.allHave();
+    await own.hs.waitForPoll(user.client.token);
+    const filler = join(directory, "filler");
+    fill(filler);
+    const polls = own.hs.polls(user.client.token).length;
+    // More than fits into the pages that are there, and no more than a timeline shows.
+    user.say(90);
+    const again = await own.hs.waitForRequest({ path: /\/sync$/, token: user.client.token }, polls + 2, 20_000);
+    expect(again.query.get("since")).toBe(own.hs.polls(user.client.token)[polls - 1]?.query.get("since"));
+    await rm(filler);
+    user.say();
+    await user.allHave();
+    expect(await sql`select from poison`).toHaveLength(0);
     const { came, wanted } = user.ended();
     expect(came).toMatchObject(wanted);
   },
