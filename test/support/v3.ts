@@ -16,6 +16,7 @@ import type { EngineOptions } from "../../src/engine/engine.ts";
 import type { SlidingOptions } from "../../src/engine/sliding/sliding-engine.ts";
 import type { NatsOptions } from "../../src/feed/nats-bus.ts";
 import type { DbOptions, Sql } from "../../src/store/db.ts";
+import { checkAnswer } from "./answer-check.ts";
 import { freshDatabase, type TestDatabase } from "./database.ts";
 import { type FakeHomeserver, type Json, startFakeHomeserver, v2 } from "./fake-homeserver.ts";
 
@@ -72,6 +73,7 @@ export class V3Client {
     } catch {
       // Not JSON: the test looks at `text`.
     }
+    if (response.status === 200 && method === "POST") checkAnswer(path, parsed);
     return { status: response.status, body: parsed as Answer, text, headers: response.headers };
   }
 }

@@ -9,6 +9,7 @@ import { BODY_ERRORS, type Operation } from "../openapi.ts";
 import type { Auth, RouteContext, RoutePlugin } from "../route.ts";
 import { sendJson } from "../send-json.ts";
 import { clampTimeout, readTimeout, timeoutSchema } from "../timeout.ts";
+import { unstableAnswerSchema, v4AnswerSchema } from "./answer-schemas.ts";
 import { unstableAnswer } from "./unstable-answer.ts";
 import { readUnstableRequest, unstableSchema } from "./unstable-request.ts";
 import { v4Answer } from "./v4-answer.ts";
@@ -20,13 +21,6 @@ const V4_PATH = "/_matrix/client/v4/sync";
 /** While the homeserver cannot say who a new token belongs to, a client is asked to come again after so long, ms. */
 const RETRY_MS = 2000;
 
-const answerSchema = Type.Object({
-  pos: Type.String(),
-  lists: Type.Optional(Type.Record(Type.String(), Type.Object({ count: Type.Integer({ minimum: 0 }) }))),
-  rooms: Type.Optional(Type.Record(Type.String(), Type.Object({}))),
-  extensions: Type.Optional(Type.Object({})),
-});
-
 export const SLIDING_OPERATIONS: readonly Operation[] = [
   {
     method: "post",
@@ -34,10 +28,17 @@ export const SLIDING_OPERATIONS: readonly Operation[] = [
     summary: "Simplified sliding sync as clients speak it today",
     query: { pos: Type.String({ description: "`pos` of the last answer; absent: a connection begins anew" }), timeout: timeoutSchema },
     body: unstableSchema,
-    answer: answerSchema,
+    answer: unstableAnswerSchema,
     errors: BODY_ERRORS,
   },
-  { method: "post", path: V4_PATH, summary: "Simplified sliding sync as MSC4186 has it", body: v4Schema, answer: answerSchema, errors: BODY_ERRORS },
+  {
+    method: "post",
+    path: V4_PATH,
+    summary: "Simplified sliding sync as MSC4186 has it",
+    body: v4Schema,
+    answer: v4AnswerSchema,
+    errors: BODY_ERRORS,
+  },
 ];
 
 export function slidingRoutes(engine: SlidingEngine): RoutePlugin {

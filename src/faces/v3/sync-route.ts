@@ -7,11 +7,10 @@ import { BODY_ERRORS, type Operation } from "../openapi.ts";
 import type { RoutePlugin } from "../route.ts";
 import { sendJson } from "../send-json.ts";
 import { readTimeout, timeoutSchema } from "../timeout.ts";
+import { syncAnswerSchema } from "./answer-schema.ts";
 import { checkSyncRequest, syncRequestSchema } from "./request-schema.ts";
 
 const PATH = "/_matrix/client/v3/sync";
-
-const stream = Type.Optional(Type.Object({}));
 
 export const SYNC_OPERATION: Operation = {
   method: "post",
@@ -19,10 +18,7 @@ export const SYNC_OPERATION: Operation = {
   summary: "Sync v3: what is new of each stream that the session asks for",
   query: { since: Type.String({ description: "`next` of the last answer; absent: a new session" }), timeout: timeoutSchema },
   body: syncRequestSchema,
-  answer: Type.Object({
-    next: Type.String(),
-    ...Object.fromEntries(Object.keys(syncRequestSchema.properties).map((name) => [name, stream])),
-  }),
+  answer: syncAnswerSchema,
   errors: BODY_ERRORS,
 };
 
