@@ -20,7 +20,7 @@ const run = (file, ...rest) => spawnSync(file, rest, { cwd: ROOT, env, stdio: "i
 const checks = [
   ["types", "tsc", "-p", "."],
   ["lint", "oxlint", "--type-aware", "--deny-warnings"],
-  ["import rules", "depcruise", "--config", ".dependency-cruiser.mjs", "src", "test"],
+  ["import rules", "depcruise", "--config", ".dependency-cruiser.mjs", "src", "test", "packages"],
   ["unused code", "knip"],
   ["format", "oxfmt", "--check", "."],
 ];

@@ -9,14 +9,15 @@ type Package = { readonly dependencies: Record<string, string>; readonly devDepe
 type Locked = {
   readonly version?: string;
   readonly integrity?: string;
-
+  readonly link?: boolean;
   readonly hasInstallScript?: boolean;
   readonly dev?: boolean;
 };
 
 const { dependencies, devDependencies } = read("package.json") as Package;
 const { packages } = read("package-lock.json") as { readonly packages: Record<string, Locked> };
-const installed = Object.entries(packages).filter(([path]) => path !== "");
+/** All but what is here. */
+const installed = Object.entries(packages).filter(([path, { link }]) => path.startsWith("node_modules/") && !link);
 
 test("direct dependencies are exact versions", () => {
   for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies })) expect(version, name).toMatch(/^\d+\.\d+\.\d+(-[\w.]+)?$/);

@@ -24,23 +24,25 @@ function toWire(row: SessionRow): Record<string, unknown> {
 
 const ms = Type.Integer({ minimum: 0 });
 
+export const sessionsAnswerSchema = Type.Object({
+  sessions: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      kind: Type.String({ description: "v3, v2, connection, or sliding (all connections, as they take part in the purge)" }),
+      created_ts: ms,
+      last_used_ts: ms,
+      position: Type.Integer(),
+      to_device_held: Type.Integer({ minimum: 0, description: "Messages stored until this session has them" }),
+    }),
+  ),
+});
+
 export const SESSIONS_OPERATIONS: readonly Operation[] = [
   {
     method: "get",
     path: PATH,
     summary: "The sessions of the access token's device",
-    answer: Type.Object({
-      sessions: Type.Array(
-        Type.Object({
-          id: Type.String(),
-          kind: Type.String(),
-          created_ts: ms,
-          last_used_ts: ms,
-          position: Type.Integer(),
-          to_device_held: Type.Integer({ minimum: 0 }),
-        }),
-      ),
-    }),
+    answer: sessionsAnswerSchema,
     errors: AUTH_ERRORS,
   },
   { method: "delete", path: `${PATH}/{id}`, summary: "Ends one of them", answer: Type.Object({}), errors: [404, ...AUTH_ERRORS] },
