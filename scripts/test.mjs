@@ -19,6 +19,7 @@ const run = (file, ...rest) => spawnSync(file, rest, { cwd: ROOT, env, stdio: "i
 
 const checks = [
   ["types", "tsc", "-p", "."],
+  ["types of the page", "tsc", "-p", "page"],
   ["lint", "oxlint", "--type-aware", "--deny-warnings"],
   ["import rules", "depcruise", "--config", ".dependency-cruiser.mjs", "src", "test", "packages"],
   ["unused code", "knip"],

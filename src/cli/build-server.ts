@@ -32,6 +32,7 @@ import type { Need } from "../streams/stream.ts";
 import { unknownToken } from "../wire/errors.ts";
 import type { AccountNo } from "../wire/ids.ts";
 import { readCertificate, watchCertificate } from "./certificate.ts";
+import { listenForPage, type PageFiles, type PageListener, pageRoutes } from "./page-server.ts";
 import { openBus } from "./open-bus.ts";
 import { deviceFinder, forgetting, passQueue, sentEventStore, tokenStore } from "./api-store.ts";
 
@@ -57,6 +58,8 @@ export type ServerParts = {
   readonly logger: Logger;
   /** Default: nothing is measured. */
   readonly metrics?: Metrics;
+  /** The page, to be shown beside the API. Default: it is not. */
+  readonly publicPage?: PageFiles;
   /** Bounds of the engine other than the default ones. */
   readonly engine?: Partial<EngineOptions>;
   readonly sliding?: Partial<SlidingOptions>;
@@ -68,6 +71,8 @@ export type ServerParts = {
 export type BuiltServer = {
   /** Starts to listen. The base URL or path where it does. */
   listen(address: ListenAddress): Promise<string>;
+  /** Shows the page at an address of its own. The page's URL. To be called when it listens. */
+  listenForPage(address: ListenAddress, files: PageFiles): Promise<string>;
   /** Answers the polls that wait, takes no new requests, and stops the pollers after their commit. */
   close(): Promise<void>;
 };
@@ -148,10 +153,12 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
       syncRoute(engine),
       sessionsRoute(sql),
       slidingRoutes(sliding),
+      ...(parts.publicPage ? [pageRoutes(parts.publicPage)] : []),
       openApiRoute(parts.version, [SYNC_OPERATION, ...SESSIONS_OPERATIONS, ...SLIDING_OPERATIONS]),
     ],
   });
   const unwatch = settings.tls && watchCertificate(settings.tls, (renewed) => renewCertificate(http, renewed), logger);
+  let page: PageListener | undefined;
   return {
     async listen(address) {
       await feed.start();
@@ -160,11 +167,16 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
       const url = await http.listen(address);
       return certificate ? url.replace(/^http:/, "https:") : url;
     },
+    async listenForPage(address, files) {
+      page = await listenForPage(address, files, (request, response) => http.routing(request, response));
+      return page.url;
+    },
     async close() {
       unwatch?.();
       engine.drain();
       sliding.drain();
       await http.close();
+      await page?.close();
       await Promise.all([supervisor.stop(), fetcher.close(), retention.stop()]);
       await feed.close();
       if (connectionSql !== sql) await connectionSql.end();

@@ -1,16 +1,18 @@
 /** `syncv3 serve`: from the settings to a server that listens, until told to stop. */
 
+import { fileURLToPath } from "node:url";
 import type { Logger } from "../base/logger.ts";
 import { Metrics, SharedMetrics } from "../base/metrics.ts";
 import { SecretBox } from "../base/secret-box.ts";
-import type { Settings } from "../config/options.ts";
+import type { PageSettings, Settings } from "../config/options.ts";
 import { resolveServer } from "../config/server-url.ts";
 import { connect, type Sql } from "../store/db.ts";
-import { buildServer } from "./build-server.ts";
+import { type BuiltServer, buildServer } from "./build-server.ts";
 import { readCertificate } from "./certificate.ts";
 import { startMetrics } from "./metrics-server.ts";
 import { checkNats } from "./open-bus.ts";
 import { openDatabase } from "./open-database.ts";
+import { type PageFiles, readPage } from "./page-server.ts";
 import { keptSecret } from "./secret.ts";
 import { removeStaleSocket } from "./stale-socket.ts";
 import { startWorkers, tellParent, type WorkerOrder } from "./workers.ts";
@@ -47,11 +49,12 @@ export async function serve({ settings, version, logger, say, signal }: ServeInp
       throw error;
     });
     try {
-      const { url } = server;
+      const { url, page } = server;
       say(`  homeserver  ${homeserver.href}`);
       say(`  database    ${database.description}`);
       if (settings.bus) say(`  wake-ups    NATS at ${settings.bus.servers.join(", ")}, subject ${subject}`);
       if (prom) say(`  metrics     ${prom.url}`);
+      if (page !== null) say(`  page        ${page}`);
       say(`  listening   ${url}${settings.workers > 1 ? ` (${settings.workers} processes)` : ""}`);
       say(`Give Matrix clients this address in place of the homeserver's, or ask it something with a user's access token:`);
       const target = "path" in settings.listen ? `--unix-socket ${url} http://localhost` : url;
@@ -68,8 +71,8 @@ export async function serve({ settings, version, logger, say, signal }: ServeInp
   }
 }
 
-/** A server that listens: in this process, or in several. */
-type Listening = { readonly url: string; close(): Promise<void> };
+/** A server that listens: in this process, or in several. `page`: where the page is shown; null: nowhere. */
+type Listening = { readonly url: string; readonly page: string | null; close(): Promise<void> };
 
 async function listen(order: WorkerOrder, sql: Sql, logger: Logger, metrics: Metrics | undefined): Promise<Listening> {
   const { settings } = order;
@@ -83,6 +86,7 @@ async function listenHere(
   logger: Logger,
   metrics: Metrics | undefined,
 ): Promise<Listening> {
+  const page = settings.page === "off" || settings.role === "poller" ? null : await builtPage(logger);
   const server = await buildServer({
     ...order,
     settings,
@@ -91,12 +95,38 @@ async function listenHere(
     secretBox: new SecretBox(secret),
     logger,
     ...(metrics && { metrics }),
+    ...(page && settings.page === "public" && { publicPage: page }),
   });
   try {
-    return { url: await server.listen(settings.listen), close: () => server.close() };
+    const url = await server.listen(settings.listen);
+    return { url, page: page && (await showPage(server, settings.page, url, page, logger)), close: () => server.close() };
   } catch (error) {
     await server.close();
     throw error;
+  }
+}
+
+/** The page as it was built; null: it was not. */
+async function builtPage(logger: Logger): Promise<PageFiles | null> {
+  try {
+    return await readPage(fileURLToPath(new URL("../../dist/page", import.meta.url)));
+  } catch (error) {
+    logger.warn({ reason: (error as Error).message }, "The page /client/ is not there: npm run build makes it");
+    return null;
+  }
+}
+
+/** Where it is shown; null: nowhere, as another program has the address that nobody asked for. */
+async function showPage(server: BuiltServer, page: PageSettings, url: string, files: PageFiles, logger: Logger): Promise<string | null> {
+  if (page === "off") return null;
+  if (page === "public") return `${url}/client/`;
+  if ("path" in page.listen) await removeStaleSocket(page.listen.path);
+  try {
+    return await server.listenForPage(page.listen, files);
+  } catch (error) {
+    if (!page.isDefault || (error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
+    logger.warn("The page /client/ is not shown: its default address is in use. Say another one with -client-port, or off");
+    return null;
   }
 }
 
@@ -107,7 +137,7 @@ export async function serveAsWorker(order: WorkerOrder, logger: Logger, signal: 
     const metrics = order.settings.prom && new Metrics();
     metrics?.share();
     const server = await listenHere(order, sql, logger, metrics);
-    await tellParent({ syncv3: "listening", url: server.url });
+    await tellParent({ syncv3: "listening", url: server.url, page: server.page });
     await aborted(signal);
     await server.close();
   } finally {

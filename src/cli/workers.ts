@@ -20,10 +20,13 @@ export type WorkerOrder = {
   readonly version: string;
 };
 
+/** Where a worker listens; `page`: where it shows the page, null: nowhere. */
+type Places = { readonly url: string; readonly page: string | null };
+
 /** What a worker says: that it can be told, where it listens, or why it cannot. */
 export type WorkerWord =
   | { readonly syncv3: "here" }
-  | { readonly syncv3: "listening"; readonly url: string }
+  | ({ readonly syncv3: "listening" } & Places)
   | { readonly syncv3: "failed"; readonly message: string; readonly error: { readonly code?: string; readonly syscall?: string } };
 
 /** A worker that ended is replaced after so long, ms: longer each time, where it ended soon, up to one of the two. */
@@ -32,9 +35,7 @@ const MAX_REPLACE_MS = { listened: 1000, never: 30_000 };
 /** After so long a worker has served well, ms. */
 const SETTLED_MS = 10_000;
 
-export type Workers = {
-  /** Where they listen. */
-  readonly url: string;
+export type Workers = Places & {
   /** Ends them all in good order. */
   close(): Promise<void>;
 };
@@ -46,7 +47,7 @@ export async function startWorkers(order: WorkerOrder, count: number, logger: Lo
   const running = new Set<Worker>();
   const closing = new AbortController();
   /** Where it listens. */
-  const start = (afterMs: number): Promise<string> => {
+  const start = (afterMs: number): Promise<Places> => {
     const worker = cluster.fork();
     const startedAt = performance.now();
     const listens = listening(worker, order);
@@ -76,9 +77,9 @@ export async function startWorkers(order: WorkerOrder, count: number, logger: Lo
   };
   let isUp = false;
   try {
-    const urls = await Promise.all(Array.from({ length: count }, () => start(REPLACE_MS)));
+    const [places] = await Promise.all(Array.from({ length: count }, () => start(REPLACE_MS)));
     isUp = true;
-    return { url: urls[0] ?? "", close };
+    return { url: places?.url ?? "", page: places?.page ?? null, close };
   } catch (error) {
     await close();
     throw error;
@@ -86,11 +87,11 @@ export async function startWorkers(order: WorkerOrder, count: number, logger: Lo
 }
 
 /** Tells a worker what to do; resolves when it listens. */
-function listening(worker: Worker, order: WorkerOrder): Promise<string> {
+function listening(worker: Worker, order: WorkerOrder): Promise<Places> {
   return new Promise((resolve, reject) => {
     worker.on("message", (word: WorkerWord) => {
       if (word.syncv3 === "here") worker.send(order);
-      if (word.syncv3 === "listening") resolve(word.url);
+      if (word.syncv3 === "listening") resolve(word);
       if (word.syncv3 === "failed") reject(Object.assign(new Error(word.message), word.error));
     });
     worker.once("exit", (code, signal) => reject(new Error(`a worker ended before it listened (${signal ?? code})`)));

@@ -113,6 +113,13 @@ export const OPTION_TABLE = [
     help: "Do not wait for the disk as positions of sliding sync are written: after a crash of the database clients whose newest ones are lost begin anew. What the homeserver says is never written so",
   },
   {
+    flag: "client-port",
+    variable: "SYNCV3_CLIENT_PORT",
+    value: "ADDRESS",
+    fallback: "127.0.0.1:8010",
+    help: "Where to show the page /client/, like -port: to see an account through this server. off: nowhere; public: at the address of -port, where it shares its origin with what users upload",
+  },
+  {
     flag: "prom",
     variable: "SYNCV3_PROM",
     value: "ADDRESS",

@@ -1,7 +1,5 @@
 /** The command line and the environment, read and checked. */
 
-import { BlockList, isIP } from "node:net";
-
 import { Command, Help, Option } from "commander";
 
 import { isLogLevel, LOG_LEVELS, type LogLevel } from "../base/logger.ts";
@@ -12,6 +10,7 @@ import { defaultDataDirectory } from "./data-directory.ts";
 import { parseDsn } from "./dsn.ts";
 import { parseDuration } from "./duration.ts";
 import { parseListenAddress, type ListenAddress } from "./listen-address.ts";
+import { parseNetworks } from "./networks.ts";
 import { DATABASE_FLAGS, NEW_SECRET, OPTION_TABLE, type OptionFlag, type OptionRow } from "./option-table.ts";
 
 /** What a server does of what several on one database do together: `api` answers clients, `poller` polls the homeserver. */
@@ -24,6 +23,9 @@ const POOL_MODES = ["session", "transaction"] as const;
 
 /** Paths of a certificate and its key, PEM. */
 export type TlsFiles = { readonly cert: string; readonly key: string };
+
+/** Where the page `/client/` is shown: `public` beside the API. `isDefault`: nobody asked for it there. */
+export type PageSettings = "off" | "public" | { readonly listen: ListenAddress; readonly isDefault: boolean };
 
 /** What `serve` is asked to do. */
 export type Settings = {
@@ -53,6 +55,7 @@ export type Settings = {
   readonly role: Role;
   /** Commits of sliding sync's connections do not wait for the disk. */
   readonly asyncConnections: boolean;
+  readonly page: PageSettings;
   /** Where metrics are told. Undefined: nowhere. */
   readonly prom: ListenAddress | undefined;
   /** Where clients reach us: a base URL without a slash at its end. Undefined: nobody is told. */
@@ -180,6 +183,9 @@ export function doubleDashes(args: readonly string[]): string[] {
   });
 }
 
+/** As Commander names values. */
+const camelCase = (flag: string) => flag.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+
 /** Values by flag, variable or default. */
 class Reader {
   readonly #values: Readonly<Record<string, string>>;
@@ -193,11 +199,17 @@ class Reader {
   /** `name`: of what gave it. */
   get(flag: OptionFlag): { readonly text: string; readonly name: string } | undefined {
     const row = ROWS.find((each) => each.flag === flag);
-    const given = this.#values[flag.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())];
+    const given = this.#values[camelCase(flag)];
     if (given !== undefined) return { text: given, name: `-${flag}` };
     const variable = row === undefined ? undefined : this.env[row.variable]?.trim();
     if (row !== undefined && variable !== undefined && variable !== "") return { text: variable, name: row.variable };
     return row?.fallback === undefined ? undefined : { text: row.fallback, name: `-${flag}` };
+  }
+
+  /** Nobody gave it. */
+  isDefault(flag: OptionFlag): boolean {
+    const row = ROWS.find((each) => each.flag === flag);
+    return this.#values[camelCase(flag)] === undefined && (row === undefined || (this.env[row.variable] ?? "").trim() === "");
   }
 
   /** @throws UsageError where `parse` gives undefined */
@@ -272,6 +284,7 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
     workers: reader.read("workers", parseWorkers, "a number from 1 to 64"),
     role: reader.read("role", (text) => ROLES.find((role) => role === text.trim()), `one of ${ROLES.join(", ")}`),
     asyncConnections: reader.readSwitch("async-connections"),
+    page: readPageSettings(reader),
     prom:
       reader.get("prom") === undefined
         ? undefined
@@ -280,6 +293,20 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
     passAdmin: reader.readSwitch("pass-admin"),
     preferNative: reader.readSwitch("prefer-native"),
   };
+}
+
+/** @throws UsageError */
+function readPageSettings(reader: Reader): PageSettings {
+  const isDefault = reader.isDefault("client-port");
+  return reader.read(
+    "client-port",
+    (text) => {
+      if (text === "off" || text === "public") return text;
+      const listen = parseListenAddress(text);
+      return listen && { listen, isDefault };
+    },
+    "an address such as 127.0.0.1:8010, off, or public",
+  );
 }
 
 /** @throws UsageError where one of the two is missing */
@@ -305,25 +332,4 @@ function parseSwitch(text: string): boolean | undefined {
 function parseWorkers(text: string): number | undefined {
   const count = /^\d{1,2}$/.test(text.trim()) ? Number(text) : 0;
   return count >= 1 && count <= 64 ? count : undefined;
-}
-
-function parseNetworks(text: string): string[] | undefined {
-  const networks = text
-    .split(",")
-    .map((part) => part.trim())
-    .filter((part) => part !== "");
-  return networks.every(isNetwork) ? networks : undefined;
-}
-
-function isNetwork(text: string): boolean {
-  const [address = "", bits, ...rest] = text.split("/");
-  const family = isIP(address);
-  if (family === 0 || rest.length > 0) return false;
-  if (bits === undefined) return true;
-  try {
-    new BlockList().addSubnet(address, /^\d+$/.test(bits) ? Number(bits) : -1, family === 6 ? "ipv6" : "ipv4");
-    return true;
-  } catch {
-    return false;
-  }
 }

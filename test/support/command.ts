@@ -18,10 +18,10 @@ export type RunningCommand = {
   readonly ended: Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>;
 };
 
-/** Runs `bin/syncv3` (or another script) with a clean environment. */
+/** Runs `bin/syncv3` (or another script) with a clean environment, without the page. */
 export function runCommand(args: readonly string[], env: Readonly<Record<string, string>> = {}, script = "bin/syncv3"): RunningCommand {
   const child = spawn(process.execPath, [join(ROOT, script), ...args], {
-    env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "/", ...env },
+    env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "/", SYNCV3_CLIENT_PORT: "off", ...env },
     // Its channel tells the server when we are gone, however that came.
     stdio: ["ignore", "pipe", "pipe", "ipc"],
   });

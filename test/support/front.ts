@@ -3,6 +3,7 @@
 import { silentLogger } from "../../src/base/logger.ts";
 import { SecretBox } from "../../src/base/secret-box.ts";
 import { buildServer, type BuiltServer } from "../../src/cli/build-server.ts";
+import type { PageFiles } from "../../src/cli/page-server.ts";
 import { connect, type DbOptions, type Sql } from "../../src/store/db.ts";
 import type { TestUser } from "./synapse-api.ts";
 import { V3Client } from "./v3.ts";
@@ -33,6 +34,11 @@ export class Front {
     });
     this.url = await this.#server.listen({ host: "127.0.0.1", port: 0 });
     return this;
+  }
+
+  /** Shows the page. Its URL. */
+  async showPage(files: PageFiles): Promise<string> {
+    return (await this.#server?.listenForPage({ host: "127.0.0.1", port: 0 }, files)) ?? "";
   }
 
   async stop(): Promise<void> {

@@ -1,0 +1,40 @@
+/** The account, followed through one of the APIs. */
+
+import { MatrixError, type Told } from "../../packages/client/src/index.ts";
+import type { Account } from "./account.ts";
+import { followSliding } from "./follow-sliding.ts";
+import { followV3 } from "./follow-v3.ts";
+import * as model from "./model.ts";
+
+export const PROTOCOLS = { v3: "Sync v3", simplified: "Simplified sliding sync", v4: "MSC4186 /v4/sync" } as const;
+export type Protocol = keyof typeof PROTOCOLS;
+
+export type Follower = {
+  readonly answers: AsyncGenerator<Told<object>, void>;
+  readonly apply: (answer: object) => void;
+  /** Shows a room; null: none. */
+  open(roomId: string | null): void;
+  moreRooms(): Promise<void>;
+  moreMembers(): Promise<void>;
+};
+
+/** Follows until `signal` is aborted. `onEnd`: it ended by itself, with the reason. */
+export async function follow(protocol: Protocol, account: Account, signal: AbortSignal, onEnd: (reason: MatrixError) => void): Promise<Follower> {
+  model.reset();
+  model.isFirstSync.value = true;
+  const follower = protocol === "v3" ? await followV3(account, signal) : await followSliding(protocol, account, signal);
+  if (model.openId.value !== null) follower.open(model.openId.value);
+  void (async () => {
+    try {
+      for await (const { answer, first } of follower.answers) {
+        if (first) model.reset();
+        model.trouble.value = null;
+        follower.apply(answer);
+      }
+    } catch (error) {
+      if (!(error instanceof MatrixError)) throw error;
+      onEnd(error);
+    }
+  })();
+  return follower;
+}

@@ -1,0 +1,128 @@
+/**
+ * The page at `/client/`: files that were built (page/), served from memory. On a listen address of its own the API is there beside it,
+ * without media: what a user has uploaded must not share the page's origin.
+ */
+
+import { readdir, readFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
+import { join } from "node:path";
+import type { ListenAddress } from "../config/listen-address.ts";
+import type { RoutePlugin } from "../faces/route.ts";
+
+const BASE = "/client/";
+const INDEX = `${BASE}index.html`;
+const TYPES: Readonly<Record<string, string>> = {
+  css: "text/css; charset=utf-8",
+  html: "text/html; charset=utf-8",
+  js: "text/javascript; charset=utf-8",
+};
+const CSP =
+  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const HEADERS = {
+  "content-security-policy": CSP,
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY",
+} as const;
+/** Names of files but index.html change with what is in them. */
+const FOR_EVER = "public, max-age=31536000, immutable";
+
+type File = { readonly body: Buffer; readonly type: string };
+/** By path: `/client/index.html`. */
+export type PageFiles = ReadonlyMap<string, File>;
+
+/** The files of a directory that vite has built. @throws ENOENT where there is none */
+export async function readPage(directory: string): Promise<PageFiles> {
+  const names = (await readdir(directory, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+  const files = await Promise.all(
+    names.map(async ({ parentPath, name }) => {
+      const path = join(parentPath, name);
+      const url = BASE + path.slice(directory.length).replaceAll("\\", "/").replace(/^\//, "");
+      return [url, { body: await readFile(path), type: TYPES[name.split(".").at(-1) ?? ""] ?? "application/octet-stream" }] as const;
+    }),
+  );
+  return new Map(files);
+}
+
+/** Answers where the path is the page's. */
+function answerPage(files: PageFiles, request: IncomingMessage, response: ServerResponse): boolean {
+  const path = request.url?.split("?", 1)[0] ?? "";
+  if (path === "/" || path === "/client") {
+    response.writeHead(302, { location: BASE }).end();
+    return true;
+  }
+  if (!path.startsWith(BASE)) return false;
+  const file = files.get(path === BASE ? INDEX : path);
+  if (!file || (request.method !== "GET" && request.method !== "HEAD")) {
+    response.writeHead(file ? 405 : 404, { ...HEADERS, "content-type": "text/plain" }).end(file ? "GET\n" : "Not here\n");
+    return true;
+  }
+  const isIndex = path === BASE || path === INDEX;
+  response.writeHead(200, {
+    ...HEADERS,
+    "content-type": file.type,
+    "content-length": file.body.length,
+    "cache-control": isIndex ? "no-cache" : FOR_EVER,
+  });
+  response.end(request.method === "HEAD" ? undefined : file.body);
+  return true;
+}
+
+/** The page on the API's own address, for who asks for that. */
+export function pageRoutes(files: PageFiles): RoutePlugin {
+  return (app) => {
+    for (const url of ["/client", "/client/*"]) {
+      app.get(url, (request, reply) => {
+        reply.hijack();
+        answerPage(files, request.raw, reply.raw);
+      });
+    }
+  };
+}
+
+export type PageListener = {
+  /** The page's URL; a socket's path. */
+  readonly url: string;
+  close(): Promise<void>;
+};
+
+/** Listens for the page, and for the API beside it. @throws the error of `listen` */
+export async function listenForPage(address: ListenAddress, files: PageFiles, api: RequestListener): Promise<PageListener> {
+  const server = createServer((request, response) => {
+    if (answerPage(files, request, response)) return;
+    if (isForPage(request.url ?? "")) api(request, response);
+    else response.writeHead(404, { ...HEADERS, "content-type": "text/plain" }).end("Not here: the page is at /client/\n");
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(address, resolve);
+  });
+  const bound = server.address();
+  const host =
+    typeof bound === "object" && bound !== null && bound.family === "IPv6" ? `[${bound.address}]` : (bound as { address?: string } | null)?.address;
+  return {
+    url: typeof bound === "object" && bound !== null ? `http://${host}:${bound.port}${BASE}` : String(bound),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+/** What the page asks for. Dots and double slashes are refused: what a path means is not to depend on who reads it. */
+function isForPage(url: string): boolean {
+  const path = url.split("?", 1)[0] ?? "";
+  if (path === "/openapi.json") return true;
+  return path.startsWith("/_matrix/client/") && path.slice(1).split("/").every(isPlain);
+}
+
+function isPlain(segment: string): boolean {
+  try {
+    return !["", ".", "..", "media"].includes(decodeURIComponent(segment).toLowerCase());
+  } catch {
+    return false;
+  }
+}

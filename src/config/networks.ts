@@ -1,0 +1,25 @@
+/** Addresses and networks, as `-trusted-proxies` says them. */
+
+import { BlockList, isIP } from "node:net";
+
+/** `10.0.0.0/8, ::1`. Undefined: something of it is neither. */
+export function parseNetworks(text: string): string[] | undefined {
+  const networks = text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+  return networks.every(isNetwork) ? networks : undefined;
+}
+
+function isNetwork(text: string): boolean {
+  const [address = "", bits, ...rest] = text.split("/");
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return false;
+  if (bits === undefined) return true;
+  try {
+    new BlockList().addSubnet(address, /^\d+$/.test(bits) ? Number(bits) : -1, family === 6 ? "ipv6" : "ipv4");
+    return true;
+  } catch {
+    return false;
+  }
+}
