@@ -37,6 +37,7 @@ export default {
   ],
   options: {
     doNotFollow: { path: "node_modules" },
+    exclude: { path: "^packages/[^/]+/dist/" },
     // Its other parser is the TypeScript compiler before version 7.
     parser: "swc",
     tsPreCompilationDeps: true,

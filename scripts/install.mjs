@@ -1,7 +1,7 @@
 /** Installs what package-lock.json names where it is not there yet. Plain JavaScript, for Node 18 and later. */
 
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -34,4 +34,16 @@ function isInstalled() {
   const there = JSON.parse(readFileSync(installed, "utf8")).packages;
   const wanted = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")).packages;
   return Object.entries(wanted).every(([path, { version, optional }]) => path === "" || optional || there[path]?.version === version);
+}
+
+/** Builds the page /client/ (a second or less) where it is not as its sources are. Without it the server serves all the same. */
+export function buildPageOnce() {
+  const built = join(ROOT, "dist/page/index.html");
+  const sources = ["page", "packages/client/src"].flatMap((directory) =>
+    readdirSync(join(ROOT, directory), { recursive: true, withFileTypes: true }).map((entry) => join(entry.parentPath, entry.name)),
+  );
+  if (existsSync(built) && sources.every((path) => statSync(path).mtimeMs <= statSync(built).mtimeMs)) return;
+  const vite = join(ROOT, "node_modules/vite/bin/vite.js");
+  if (!existsSync(vite)) return;
+  spawnSync(suitableNode(), [vite, "build", "page", "--logLevel", "warn"], { cwd: ROOT, stdio: ["ignore", 2, 2] });
 }

@@ -1,11 +1,12 @@
-/** `npm start -- …`: installs what is missing, then runs bin/syncv3 on a Node that can. */
+/** `npm start -- …`: installs and builds what is missing, then runs bin/syncv3 on a Node that can. */
 
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 
-import { installOnce, ROOT, suitableNode } from "./install.mjs";
+import { buildPageOnce, installOnce, ROOT, suitableNode } from "./install.mjs";
 
 installOnce();
+buildPageOnce();
 const node = suitableNode();
 const command = join(ROOT, "bin/syncv3");
 const args = process.argv.slice(2);

@@ -7,7 +7,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
-import { installOnce, ROOT } from "./install.mjs";
+import { buildPageOnce, installOnce, ROOT } from "./install.mjs";
 
 installOnce();
 
@@ -32,6 +32,7 @@ for (const [name, ...command] of checks) {
 }
 
 if (args.includes("--static")) finish();
+buildPageOnce();
 mkdirSync(join(ROOT, ".cache"), { recursive: true });
 rmSync(REPORT, { force: true });
 console.log("== tests");

@@ -87,13 +87,15 @@ export async function followSliding(dialect: "simplified" | "v4", account: Accou
 }
 
 function apply({ lists, rooms, extensions }: SlidingAnswer | V4Answer, me: string): void {
-  if (lists?.["all"]) model.total.value = lists["all"].count;
+  const left = Object.values(rooms).filter((room) => hasLeft(room, me)).length;
+  // A room that was left is in the list once more, to say so.
+  if (lists?.["all"]) model.total.value = lists["all"].count - left;
   model.isFirstSync.value = false;
   const gone = new Set<string>();
   model.changeInvites((pending) => {
     for (const [roomId, room] of Object.entries(rooms)) {
       const stripped = "invite_state" in room ? room.invite_state : "stripped_state" in room ? room.stripped_state : undefined;
-      if (stripped && membershipOf(room, me) !== "leave") {
+      if (stripped && !hasLeft(room, me)) {
         pending.set(roomId, model.inviteOf(roomId, me, stripped));
         gone.add(roomId);
       } else pending.delete(roomId);
@@ -102,7 +104,7 @@ function apply({ lists, rooms, extensions }: SlidingAnswer | V4Answer, me: strin
   model.changeRooms(({ get, has, set, remove }) => {
     for (const [roomId, room] of Object.entries(rooms)) {
       if (gone.has(roomId)) continue;
-      if (["leave", "ban"].includes(membershipOf(room, me) ?? "")) {
+      if (hasLeft(room, me)) {
         remove(roomId);
         continue;
       }
@@ -119,6 +121,10 @@ function apply({ lists, rooms, extensions }: SlidingAnswer | V4Answer, me: strin
 }
 
 type Told = SlidingAnswer["rooms"][string] | V4Answer["rooms"][string];
+
+function hasLeft(room: Told, me: string): boolean {
+  return ["leave", "ban"].includes(membershipOf(room, me) ?? "");
+}
 
 /** As far as the answer says it. */
 function membershipOf(room: Told, me: string): string | undefined {

@@ -1,11 +1,10 @@
 /** The page, in a real browser, in front of a real homeserver. Screenshots: .cache/screenshots. */
 
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Browser, BrowserContext, Page } from "playwright-core";
-import { build } from "vite";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { buildPageOnce } from "../../scripts/install.mjs";
 import { readPage } from "../../src/cli/page-server.ts";
 import { startBrowser } from "../support/browser.ts";
 import { freshDatabase, type TestDatabase } from "../support/database.ts";
@@ -20,15 +19,13 @@ let database: TestDatabase;
 let front: Front;
 let browser: Browser;
 let url = "";
-let directory = "";
 let bob: TestUser;
 
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), "syncv3-page-"));
-  await build({ configFile: join(ROOT, "page/vite.config.ts"), build: { outDir: directory }, logLevel: "warn" });
+  buildPageOnce();
   database = await freshDatabase();
   front = await new Front(homeserver, database.options).start();
-  url = await front.showPage(await readPage(directory));
+  url = await front.showPage(await readPage(join(ROOT, "dist/page")));
   browser = await startBrowser();
   bob = await users.registerUser("page-bob");
   await mkdir(SCREENSHOTS, { recursive: true });
@@ -37,7 +34,6 @@ afterAll(async () => {
   await browser.close();
   await front.stop();
   await database.drop();
-  await rm(directory, { recursive: true, force: true });
 });
 
 /** A browser window; at the test's end everything went to the page's own server, and nothing was complained about. */
@@ -150,7 +146,7 @@ test.each(["v3", "simplified", "v4"])(
     await room(page, `Party ${protocol}`).waitFor();
     await page.getByLabel("Invites").waitFor({ state: "detached" });
     expect(await room(page, `Meeting ${protocol}`).count()).toBe(0);
-  await expect.poll(() => page.getByRole("listbox").getAttribute("aria-label")).toBe("3 rooms");
+    await expect.poll(() => page.getByRole("listbox").getAttribute("aria-label")).toBe("3 rooms");
     const membership = async (of: string) =>
       (await bob.call<{ membership: string }>("GET", `/rooms/${of}/state/m.room.member/${alice.userId}`)).membership;
     expect([await membership(invited), await membership(refused)]).toEqual(["join", "leave"]);
