@@ -59,7 +59,7 @@ async function hold(port: number): Promise<number> {
 }
 
 test("an address that is in use: no server where it was asked for, no page where it is the default", async () => {
-  await hold(8010);
+  await hold(8012);
   const { page, command } = await start();
   expect(page).toBeNull();
   await expect.poll(() => command.log()).toContain("The page /client/ is not shown: its default address is in use");

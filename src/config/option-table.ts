@@ -116,7 +116,7 @@ export const OPTION_TABLE = [
     flag: "client-port",
     variable: "SYNCV3_CLIENT_PORT",
     value: "ADDRESS",
-    fallback: "127.0.0.1:8010",
+    fallback: "127.0.0.1:8012",
     help: "Where to show the page /client/, like -port: to see an account through this server. off: nowhere; public: at the address of -port, where it shares its origin with what users upload",
   },
   {

@@ -305,7 +305,7 @@ function readPageSettings(reader: Reader): PageSettings {
       const listen = parseListenAddress(text);
       return listen && { listen, isDefault };
     },
-    "an address such as 127.0.0.1:8010, off, or public",
+    "an address such as 127.0.0.1:8012, off, or public",
   );
 }
 
