@@ -1,11 +1,19 @@
 /** `syncv3 doctor` before a good server, and before what goes wrong in front of one. */
 
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, request as send, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { runCommand } from "../../test/support/command.ts";
+import { freshDatabase } from "../../test/support/database.ts";
 import { v2 } from "../../test/support/fake-homeserver.ts";
 import { startV3, type V3Client, type V3Fixture } from "../../test/support/v3.ts";
+import { silentLogger } from "../base/logger.ts";
+import type { DoctorSettings } from "../config/options.ts";
+import { migrate } from "../store/migrate.ts";
+import { startEmbeddedDatabase } from "./embedded-database.ts";
 import { doctor, Unwell } from "./doctor.ts";
 
 let t: V3Fixture;
@@ -20,9 +28,16 @@ afterAll(() => t.stop());
 
 const WAIT_MS = 500;
 
-async function told(url: string, token?: string): Promise<{ text: string; isWell: boolean }> {
+type Inside = Partial<Pick<DoctorSettings, "server" | "db" | "data">>;
+
+async function told(url: string, token?: string, inside: Inside = {}): Promise<{ text: string; isWell: boolean }> {
   const lines: string[] = [];
-  const isWell = await doctor({ url, token }, (line) => void lines.push(line), new AbortController().signal, WAIT_MS).then(
+  const isWell = await doctor(
+    { url, token, server: undefined, db: undefined, data: "/nowhere", ...inside },
+    (line) => void lines.push(line),
+    new AbortController().signal,
+    WAIT_MS,
+  ).then(
     () => true,
     (error: unknown) => {
       if (!(error instanceof Unwell)) throw error;
@@ -115,4 +130,39 @@ test("the command: its exit code, and a token that is none", async () => {
   expect((await runCommand(["doctor", "nothing"]).ended).code).toBe(2);
   const refused = await runCommand(["doctor", t.url], { SYNCV3_TOKEN: "nobody's" }).ended;
   expect([refused.code, refused.stdout]).toEqual([1, expect.stringContaining("SYNCV3_TOKEN is not an access token of this homeserver")]);
+});
+
+test("the inside: the embedded database, and the homeserver", { timeout: 60_000 }, async () => {
+  const data = await mkdtemp(join(tmpdir(), "syncv3-doctor-"));
+  onTestFinished(() => rm(data, { recursive: true, force: true }));
+  const database = await startEmbeddedDatabase({ directory: data });
+  onTestFinished(() => database.stop());
+  await migrate(database.options, silentLogger());
+  const { text, isWell } = await told(t.url, undefined, { server: t.hs.url, data });
+  expect(isWell, text).toBe(true);
+  expect(text).toMatch(/^ok +PostgreSQL \d\d$/m);
+  expect(text).toMatch(/^ok +its settings: nothing is lost in a crash, \d+ connections are free$/m);
+  expect(text).toMatch(/^ok +its tables are this version's$/m);
+  expect(text).toMatch(/^ok +the database's clock is right$/m);
+  expect(text).toMatch(/^(ok|warning) +[\d.]+ GB are free in the data directory$/m);
+  expect(text).toMatch(/^ok +the homeserver answers in \d+ ms$/m);
+  expect(text).toMatch(/^ok +the homeserver's clock is right$/m);
+  expect(text).not.toContain("skipped  the inside");
+  expect((await told(t.url)).text).toContain("skipped  the inside");
+});
+
+test("the inside: what loses messages, other tables, a clock, nobody there", async () => {
+  const database = await freshDatabase();
+  onTestFinished(() => database.drop());
+  await database.sql.unsafe(`alter database "${database.options.database}" set synchronous_commit = off`);
+  await database.sql`update migrations set name = 'x' || name`;
+  t.hs.on("GET", "/_matrix/client/versions", { body: { versions: ["v1.1"] }, headers: { date: new Date(Date.now() - 60_000).toUTCString() } });
+  const { text, isWell } = await told(t.url, undefined, { server: t.hs.url, db: database.options });
+  expect(isWell).toBe(false);
+  expect(text).toMatch(/^wrong +synchronous_commit is off: what was committed last is lost in a crash\n +Set synchronous_commit = on/m);
+  expect(text).toMatch(/^wrong +its tables are not this version's: not migrated: 0001_first/m);
+  expect(text).toMatch(/^warning +the homeserver's clock is (59|60|61) s behind this machine's/m);
+  const nobody = await told(t.url, undefined, { server: "http://127.0.0.1:9", db: { host: "127.0.0.1", port: 9, username: "x", database: "x" } });
+  expect(nobody.text).toMatch(/^wrong +the database cannot be asked: .*ECONNREFUSED/m);
+  expect(nobody.text).toMatch(/^wrong +the homeserver: -server: no homeserver can be reached/m);
 });

@@ -1,9 +1,11 @@
-/** `syncv3 doctor URL`: looks at the address that clients have, as a client would, and says what is wrong and what to change. */
+/**
+ * `syncv3 doctor URL`: looks at the address that clients have, as a client would, and where it can at the inside, and says what is wrong and
+ * what to change.
+ */
 
 import type { DoctorSettings } from "../config/options.ts";
-
-/** `ok`; `warning`: works, but not for everybody or not well; `wrong`: clients fail. */
-export type Finding = { readonly verdict: "ok" | "warning" | "wrong"; readonly what: string; readonly advice?: string };
+import { checkDatabase, checkHomeserver } from "./doctor-inside.ts";
+import { bad, type Finding, ok, warn } from "./findings.ts";
 
 /** Something is wrong. */
 export class Unwell extends Error {
@@ -46,6 +48,9 @@ export async function doctor(settings: DoctorSettings, say: (line: string) => vo
       for (const finding of await checkLongPoll(ask, settings.token, longPollMs)) tell(finding);
     }
   }
+  for (const finding of (await checkDatabase(settings)) ?? []) tell(finding);
+  if (settings.server !== undefined) for (const finding of await checkHomeserver(settings.server, signal)) tell(finding);
+  else say("skipped  the inside: on the server's machine, with its -server, and -db or -data");
   if (wrong > 0) throw new Unwell(`${wrong} wrong, ${warnings} to look at`);
   say(warnings > 0 ? `Clients are served; ${warnings} to look at` : "All well");
 }
@@ -83,9 +88,6 @@ function parsed(text: string): Record<string, unknown> | null {
   }
 }
 
-const ok = (what: string): Finding[] => [{ verdict: "ok", what }];
-const warn = (what: string, advice: string): Finding[] => [{ verdict: "warning", what, advice }];
-const bad = (what: string, advice: string): Finding[] => [{ verdict: "wrong", what, advice }];
 const LEAD =
   'Lead /_matrix, /_synapse/client and /.well-known/matrix of this address to syncv3, unchanged: see README.md, "Put it in front of your server"';
 

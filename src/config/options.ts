@@ -75,11 +75,13 @@ export type RotateSettings = DatabaseSettings & { readonly newSecret: string | u
 export type ForgetSettings = DatabaseSettings & { readonly user: string; readonly device: string | undefined };
 
 /** What `doctor` is asked to do. */
-export type DoctorSettings = {
+export type DoctorSettings = Pick<DatabaseSettings, "db" | "data"> & {
   /** A base URL without a slash at its end. */
   readonly url: string;
   /** A user's access token. Undefined: what needs one is left out. */
   readonly token: string | undefined;
+  /** The homeserver as the server is told it. Undefined: how it is reached is left out. */
+  readonly server: string | undefined;
 };
 
 /** What is done for each command. */
@@ -132,16 +134,15 @@ export function createProgram(version: string, env: NodeJS.ProcessEnv, commands:
     .description("Delete what is stored of an account, or of one device; the homeserver keeps what it has")
     .option("--device <ID>", "this device alone")
     .action(async (user: string, values: Record<string, string>) => commands.forget(readForgetSettings(user, values, env)));
-  program
+  const doctor = program
     .command("doctor")
     .argument("<url>", "the base URL that clients have, e.g. https://matrix.example.org")
-    .description("Look at a server from outside, as a client would, and say what is wrong; SYNCV3_TOKEN: an access token, to try a long poll")
-    .allowExcessArguments(false)
-    .action(async (url: string) => {
-      const token = env["SYNCV3_TOKEN"]?.trim();
-      return commands.doctor({ url: parseBaseUrl(url, "doctor").href.replace(/\/+$/, ""), token: token === "" ? undefined : token });
-    });
-  for (const command of [rotate, endSessions, status, forget]) {
+    .description(
+      "Look at a server from outside, as a client would, and on its own machine from inside, and say what is wrong; SYNCV3_TOKEN: an access token, to try a long poll",
+    )
+    .addOption(toOption(OPTION_TABLE[0]))
+    .action(async (url: string, values: Record<string, string>) => commands.doctor(readDoctorSettings(url, values, env)));
+  for (const command of [rotate, endSessions, status, forget, doctor]) {
     command.allowExcessArguments(false);
     for (const row of OPTION_TABLE.filter(({ flag }) => DATABASE_FLAGS.includes(flag))) command.addOption(toOption(row));
   }
@@ -257,6 +258,20 @@ function readRotateSettings(values: Record<string, string>, env: NodeJS.ProcessE
 function readForgetSettings(user: string, values: Record<string, string>, env: NodeJS.ProcessEnv): ForgetSettings {
   if (!/^@[^:]+:./.test(user)) throw new UsageError(`"${user}" is not a user id such as @alice:example.org`);
   return { ...readDatabaseSettings(new Reader(values, env)), user, device: values["device"] };
+}
+
+/** @throws UsageError, BadDsn, BadUrl */
+function readDoctorSettings(url: string, values: Record<string, string>, env: NodeJS.ProcessEnv): DoctorSettings {
+  const reader = new Reader(values, env);
+  const { db, data } = readDatabaseSettings(reader);
+  const token = env["SYNCV3_TOKEN"]?.trim();
+  return {
+    url: parseBaseUrl(url, "doctor").href.replace(/\/+$/, ""),
+    token: token === "" ? undefined : token,
+    server: reader.get("server")?.text.trim(),
+    db,
+    data,
+  };
 }
 
 /** @throws UsageError, BadDsn, BadUrl */

@@ -10,7 +10,14 @@ const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
 const find = (...patterns: string[]): string[] => globSync(patterns, { cwd: ROOT }).toSorted();
 
 const DOCUMENTS = find("*.md", "docs/**/*.md", "packages/*/README.md");
-const SOURCES = find("{src,test,bench,demo,scripts,bin,sql,page,.ci}/**/*.*", "packages/*/{src,scripts,test}/**/*.*", "bin/*", ".ci/*", "*.{ts,mjs,json}", ".*.{mjs,json}");
+const SOURCES = find(
+  "{src,test,bench,demo,scripts,bin,sql,page,.ci}/**/*.*",
+  "packages/*/{src,scripts,test}/**/*.*",
+  "bin/*",
+  ".ci/*",
+  "*.{ts,mjs,json}",
+  ".*.{mjs,json}",
+);
 const PACKAGE = JSON.parse(read("package.json")) as Record<"scripts" | "dependencies" | "devDependencies", Record<string, string>>;
 
 const matches = (text: string, pattern: RegExp): string[] => [...text.matchAll(pattern)].map((match) => match[1] ?? "");
