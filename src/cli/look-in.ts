@@ -13,7 +13,7 @@ import type { Maintenance } from "./while-stopped.ts";
 export async function lookIn<T>({ settings, logger, say, signal }: Maintenance, body: (sql: Sql) => Promise<T>): Promise<T> {
   const options = settings.db ?? (await runningDatabase(settings.data));
   if (!options) {
-    const database = await openDatabase({ ...settings, workers: 1 }, logger, say, signal);
+    const database = await openDatabase({ ...settings, workers: 1, maxDbConnections: 4 }, logger, say, signal);
     try {
       return await body(database.sql);
     } finally {

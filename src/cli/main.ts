@@ -7,8 +7,10 @@ import { CommanderError } from "commander";
 
 import { createLogger } from "../base/logger.ts";
 import { BadUrl } from "../config/base-url.ts";
+import { BadConfigFile } from "../config/config-file.ts";
 import { BadDsn } from "../config/dsn.ts";
-import { createProgram, type DatabaseSettings, doubleDashes, UsageError } from "../config/options.ts";
+import { UsageError } from "../config/option-reader.ts";
+import { createProgram, type DatabaseSettings, doubleDashes } from "../config/options.ts";
 import { BadServer } from "../config/server-url.ts";
 import { BadCertificate } from "./certificate.ts";
 import { DirectoryInUse } from "./directory-lock.ts";
@@ -33,7 +35,7 @@ const STOP_LIMIT_MS = 9500;
 const STOP_EVENTS = ["SIGTERM", "SIGINT", "SIGHUP", "disconnect"] as const;
 
 /** Errors of what was asked for, before anything was done. */
-const WRONGLY_ASKED = [UsageError, BadDsn, BadUrl];
+const WRONGLY_ASKED = [UsageError, BadConfigFile, BadDsn, BadUrl];
 /** Errors that the operator can mend: their message is enough. */
 const MENDABLE = [
   ...WRONGLY_ASKED,

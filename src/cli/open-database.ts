@@ -27,13 +27,13 @@ export type OpenDatabase = {
 };
 
 /** What a process takes at most: requests and pollers, wake-ups in and out, the lock of a living process, positions that do not wait. */
-const WORKER_CONNECTIONS = 15;
+const MORE_CONNECTIONS = 5;
 /** For migrations, and whoever looks in. */
 const SPARE_CONNECTIONS = 25;
 
 /** @throws DatabaseUnusable, and what startEmbeddedDatabase throws */
 export async function openDatabase(
-  settings: Pick<Settings, "db" | "dbPoolMode" | "dbDirect" | "data" | "workers">,
+  settings: Pick<Settings, "db" | "dbPoolMode" | "dbDirect" | "data" | "workers" | "maxDbConnections">,
   logger: Logger,
   say: (line: string) => void,
   signal: AbortSignal,
@@ -42,7 +42,7 @@ export async function openDatabase(
     settings.db === undefined
       ? await startEmbeddedDatabase({
           directory: settings.data,
-          settings: { max_connections: String(Math.max(100, SPARE_CONNECTIONS + settings.workers * WORKER_CONNECTIONS)) },
+          settings: { max_connections: String(Math.max(100, SPARE_CONNECTIONS + settings.workers * (settings.maxDbConnections + MORE_CONNECTIONS))) },
           logger,
           signal,
           onProgress: say,
@@ -51,7 +51,7 @@ export async function openDatabase(
   const isTransactionMode = settings.db !== undefined && settings.dbPoolMode === "transaction";
   const options = { ...(settings.db ?? embedded?.options), ...(isTransactionMode && { prepare: false }) };
   const direct = settings.dbDirect ?? (isTransactionMode ? null : options);
-  const sql = connect(options);
+  const sql = connect(options, settings.maxDbConnections);
   const close = async (): Promise<void> => {
     await sql.end({ timeout: 3 });
     await embedded?.stop();

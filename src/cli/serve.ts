@@ -132,7 +132,7 @@ async function showPage(server: BuiltServer, page: PageSettings, url: string, fi
 
 /** What a worker does until `signal` is aborted: everything but what its parent has done. */
 export async function serveAsWorker(order: WorkerOrder, logger: Logger, signal: AbortSignal): Promise<void> {
-  const sql = connect(order.db);
+  const sql = connect(order.db, order.settings.maxDbConnections);
   try {
     const metrics = order.settings.prom && new Metrics();
     metrics?.share();

@@ -27,7 +27,7 @@ export async function whileStopped<T>(
   { settings, logger, say, signal }: Maintenance,
   body: (change: <R>(work: (tx: Tx) => Promise<R>) => Promise<R>) => Promise<T>,
 ): Promise<T> {
-  const database = await openDatabase({ ...settings, workers: 1 }, logger, say, signal);
+  const database = await openDatabase({ ...settings, workers: 1, maxDbConnections: 4 }, logger, say, signal);
   try {
     return await body((work) =>
       writeTx(database.sql, async (tx) => {

@@ -18,6 +18,12 @@ export const OPTION_TABLE = [
     help: "The homeserver: its base URL (https://matrix.example.org) or its server name (example.org). Required",
   },
   {
+    flag: "config",
+    variable: "SYNCV3_CONFIG",
+    value: "FILE",
+    help: "A file of options by the names of their flags (YAML): server: https://matrix.example.org. Flags and variables win over it",
+  },
+  {
     flag: "db",
     variable: "SYNCV3_DB",
     value: "DSN",
@@ -35,6 +41,13 @@ export const OPTION_TABLE = [
     variable: "SYNCV3_DB_DIRECT",
     value: "DSN",
     help: "The same database past the pooler: for what must stay on one connection (LISTEN, the lock of a living process), and migrations",
+  },
+  {
+    flag: "max-db-conn",
+    variable: "SYNCV3_MAX_DB_CONN",
+    value: "N",
+    fallback: "10",
+    help: "How many connections to the database each process has for its requests and polls, 4 to 100; a few more are for wake-ups",
   },
   {
     flag: "bus",
@@ -152,6 +165,6 @@ export const NEW_SECRET = {
 } as const satisfies OptionRow;
 
 /** Options of commands that need the database and nothing else. */
-export const DATABASE_FLAGS: readonly string[] = ["db", "db-pool-mode", "db-direct", "data", "secret", "loglevel"] satisfies OptionFlag[];
+export const DATABASE_FLAGS: readonly string[] = ["config", "db", "db-pool-mode", "db-direct", "data", "secret", "loglevel"] satisfies OptionFlag[];
 
 export type OptionFlag = (typeof OPTION_TABLE)[number]["flag"] | typeof NEW_SECRET.flag;

@@ -1,15 +1,11 @@
-import { expect, test } from "vitest";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
 
+import { UsageError } from "./option-reader.ts";
 import { OPTION_TABLE } from "./option-table.ts";
-import {
-  createProgram,
-  type DatabaseSettings,
-  type DoctorSettings,
-  doubleDashes,
-  type RotateSettings,
-  UsageError,
-  type Settings,
-} from "./options.ts";
+import { createProgram, type DatabaseSettings, type DoctorSettings, doubleDashes, type RotateSettings, type Settings } from "./options.ts";
 
 let rotation: RotateSettings | undefined;
 let ending: DatabaseSettings | undefined;
@@ -17,6 +13,13 @@ let patient: DoctorSettings | undefined;
 
 /** The settings that the arguments and variables lead to. */
 async function settingsOf(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Settings> {
+  const [settings] = await createProgramFor(args, env);
+  if (settings === undefined) throw new Error("serve was not called");
+  return settings;
+}
+
+/** Runs the command with what it would do left out. What `serve` was told. */
+async function createProgramFor(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Settings[]> {
   const seen: Settings[] = [];
   const program = createProgram("1.2.3", env, {
     serve: async (settings) => void seen.push(settings),
@@ -28,9 +31,7 @@ async function settingsOf(args: string[], env: NodeJS.ProcessEnv = {}): Promise<
   });
   for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ writeErr: () => {}, writeOut: () => {} });
   await program.parseAsync(doubleDashes(args), { from: "user" });
-  const [settings] = seen;
-  if (settings === undefined) throw new Error("serve was not called");
-  return settings;
+  return seen;
 }
 
 const SERVER = ["-server", "http://hs"];
@@ -54,6 +55,7 @@ test("the defaults", async () => {
     db: undefined,
     dbPoolMode: "session",
     dbDirect: undefined,
+    maxDbConnections: 10,
     bus: undefined,
     listen: { port: 8008 },
     data: "/data/syncv3",
@@ -79,6 +81,7 @@ test("every option can be given by its variable, and the flag wins", async () =>
     SYNCV3_DB: "user=u dbname=d sslmode=disable",
     SYNCV3_DB_POOL_MODE: "transaction",
     SYNCV3_DB_DIRECT: "host=pg user=u dbname=d sslmode=disable",
+    SYNCV3_MAX_DB_CONN: "20",
     SYNCV3_BUS: "nats://n",
     SYNCV3_BINDADDR: "127.0.0.1:1234",
     SYNCV3_DATA: "/d",
@@ -97,12 +100,14 @@ test("every option can be given by its variable, and the flag wins", async () =>
     SYNCV3_PASS_ADMIN: "1",
     SYNCV3_PREFER_NATIVE: "TRUE",
   };
-  expect(Object.keys(env).toSorted()).toEqual(OPTION_TABLE.map((row) => row.variable).toSorted());
+  const variables = OPTION_TABLE.map((row) => row.variable).filter((variable) => variable !== "SYNCV3_CONFIG");
+  expect(Object.keys(env).toSorted()).toEqual(variables.toSorted());
   expect(await settingsOf([], env)).toEqual({
     server: "http://env",
     db: { host: "localhost", port: 5432, username: "u", database: "d", ssl: false },
     dbPoolMode: "transaction",
     dbDirect: { host: "pg", port: 5432, username: "u", database: "d", ssl: false },
+    maxDbConnections: 20,
     bus: { servers: ["n:4222"], tls: false },
     listen: { host: "127.0.0.1", port: 1234 },
     data: "/d",
@@ -122,6 +127,51 @@ test("every option can be given by its variable, and the flag wins", async () =>
   });
   expect(await settingsOf(["-server", "http://flag", "-loglevel", "warn"], env)).toMatchObject({ server: "http://flag", logLevel: "warn" });
   expect(await settingsOf(SERVER, { SYNCV3_LOG_LEVEL: "" })).toMatchObject({ logLevel: "info" });
+});
+
+/** A file of options, and its path. */
+async function configFile(text: string): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "syncv3-config-"));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  const path = join(directory, "syncv3.yaml");
+  await writeFile(path, text);
+  return path;
+}
+
+test("options stand in a file too: a variable wins over it, and a flag over both", async () => {
+  const path = await configFile(
+    "server: http://file\nport: 127.0.0.1:1234\nworkers: 4\npass-admin: true\ntrusted-proxies: [127.0.0.1, '::1']\nloglevel: debug\nsession-idle: 90s\nbus:\n",
+  );
+  const written = {
+    server: "http://file",
+    listen: { host: "127.0.0.1", port: 1234 },
+    workers: 4,
+    passAdmin: true,
+    trustedProxies: ["127.0.0.1", "::1"],
+  };
+  expect(await settingsOf(["-config", path])).toMatchObject({ ...written, logLevel: "debug", sessionIdleMs: 90_000, bus: undefined });
+  expect(await settingsOf([], { SYNCV3_CONFIG: path })).toMatchObject(written);
+  expect(await settingsOf(["-config", path, "-workers", "2"], { SYNCV3_LOG_LEVEL: "warn", SYNCV3_WORKERS: "3" })).toMatchObject({
+    logLevel: "warn",
+    workers: 2,
+  });
+  await createProgramFor(["status", "-config", await configFile("data: /of-the-file\nserver: x")]);
+  expect(ending).toMatchObject({ data: "/of-the-file" });
+});
+
+test.each([
+  ["serverr: x", /syncv3\.yaml: there is no option "serverr"\. There are: server, db, /],
+  ["config: x", /there is no option "config"/],
+  ["- server", /options are to stand in it/],
+  ["server: {a: 1}", /"server" is to be text/],
+  ["workers: many\nserver: x", /workers in the file of -config: "many" is not a number from 1 to 64/],
+  ["secret: 'hush\nserver: x", /^(?!.*hush).*syncv3\.yaml, line \d is not YAML: /s],
+])("a file that cannot be used: %j", async (text, message) => {
+  await expect(settingsOf(["-config", await configFile(text)])).rejects.toThrow(message);
+});
+
+test("a file that is not there", async () => {
+  await expect(settingsOf(["-config", "/nowhere.yaml"])).rejects.toThrow(/\/nowhere\.yaml cannot be read: ENOENT/);
 });
 
 test("a switch is on where it is named, off where nobody says, and its flag turns off what its variable turns on", async () => {
@@ -250,8 +300,8 @@ test("status and forget take what the database needs, and forget whom", async ()
 
 test("doctor takes a URL, and a token from the environment alone", async () => {
   await expect(settingsOf(["doctor", "https://matrix.example.org/"], { SYNCV3_TOKEN: "t" })).rejects.toThrow("serve was not called");
-  expect(patient).toEqual({ url: "https://matrix.example.org", token: "t" });
+  expect(patient).toMatchObject({ url: "https://matrix.example.org", token: "t" });
   await expect(settingsOf(["doctor", "https://matrix.example.org"])).rejects.toThrow("serve was not called");
-  expect(patient).toEqual({ url: "https://matrix.example.org", token: undefined });
+  expect(patient).toMatchObject({ url: "https://matrix.example.org", token: undefined });
   await expect(settingsOf(["doctor", "matrix"])).rejects.toThrow("is not an http or https URL");
 });

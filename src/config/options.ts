@@ -11,7 +11,8 @@ import { parseDsn } from "./dsn.ts";
 import { parseDuration } from "./duration.ts";
 import { parseListenAddress, type ListenAddress } from "./listen-address.ts";
 import { parseNetworks } from "./networks.ts";
-import { DATABASE_FLAGS, NEW_SECRET, OPTION_TABLE, type OptionFlag, type OptionRow } from "./option-table.ts";
+import { Reader, ROWS, UsageError } from "./option-reader.ts";
+import { DATABASE_FLAGS, NEW_SECRET, OPTION_TABLE, type OptionRow } from "./option-table.ts";
 
 /** What a server does of what several on one database do together: `api` answers clients, `poller` polls the homeserver. */
 export type Role = (typeof ROLES)[number];
@@ -37,6 +38,8 @@ export type Settings = {
   readonly dbPoolMode: PoolMode;
   /** The same database without a pooler in transaction mode between. Undefined: none is named. */
   readonly dbDirect: DbOptions | undefined;
+  /** Connections of a process's pool. */
+  readonly maxDbConnections: number;
   /** What carries wake-ups between processes. Undefined: the database. */
   readonly bus: BusAddress | undefined;
   readonly listen: ListenAddress;
@@ -93,11 +96,6 @@ export type Commands = {
   readonly forget: (settings: ForgetSettings) => Promise<void>;
   readonly doctor: (settings: DoctorSettings) => Promise<void>;
 };
-
-/** An option's value cannot be used. The message is for the person who gave it. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-}
 
 /**
  * The program: `serve` is its default command; each is called with what it is asked to do. Commander writes help and version,
@@ -160,7 +158,6 @@ function toOption(row: OptionRow): Option {
   return new Option(`--${row.flag} ${value}`, `${row.help}${fallback} [${row.variable}]`);
 }
 
-const ROWS: readonly OptionRow[] = [...OPTION_TABLE, NEW_SECRET];
 const SWITCHES: ReadonlySet<string> = new Set(ROWS.filter((row) => row.value === undefined).map((row) => row.flag));
 
 /**
@@ -182,54 +179,6 @@ export function doubleDashes(args: readonly string[]): string[] {
     isValue = isAlone && !isSwitch && flag !== "help" && flag !== "version";
     return `${arg.startsWith("--") ? "" : "-"}${arg}${isAlone && isSwitch ? "=true" : ""}`;
   });
-}
-
-/** As Commander names values. */
-const camelCase = (flag: string) => flag.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase());
-
-/** Values by flag, variable or default. */
-class Reader {
-  readonly #values: Readonly<Record<string, string>>;
-  readonly env: NodeJS.ProcessEnv;
-
-  constructor(values: Readonly<Record<string, string>>, env: NodeJS.ProcessEnv) {
-    this.#values = values;
-    this.env = env;
-  }
-
-  /** `name`: of what gave it. */
-  get(flag: OptionFlag): { readonly text: string; readonly name: string } | undefined {
-    const row = ROWS.find((each) => each.flag === flag);
-    const given = this.#values[camelCase(flag)];
-    if (given !== undefined) return { text: given, name: `-${flag}` };
-    const variable = row === undefined ? undefined : this.env[row.variable]?.trim();
-    if (row !== undefined && variable !== undefined && variable !== "") return { text: variable, name: row.variable };
-    return row?.fallback === undefined ? undefined : { text: row.fallback, name: `-${flag}` };
-  }
-
-  /** Nobody gave it. */
-  isDefault(flag: OptionFlag): boolean {
-    const row = ROWS.find((each) => each.flag === flag);
-    return this.#values[camelCase(flag)] === undefined && (row === undefined || (this.env[row.variable] ?? "").trim() === "");
-  }
-
-  /** @throws UsageError where `parse` gives undefined */
-  read<T>(flag: OptionFlag, parse: (text: string) => T | undefined, expected: string): T {
-    const { text, name } = this.get(flag) ?? { text: "", name: `-${flag}` };
-    const value = parse(text);
-    if (value === undefined) throw new UsageError(`${name}: "${text}" is not ${expected}`);
-    return value;
-  }
-
-  readSwitch(flag: OptionFlag): boolean {
-    return this.get(flag) !== undefined && this.read(flag, parseSwitch, "one of 1, true, 0, false");
-  }
-
-  readSecret(flag: "secret" | "new-secret"): string | undefined {
-    const text = this.get(flag)?.text;
-    if (text === "") throw new UsageError(`-${flag} must not be empty`);
-    return text;
-  }
 }
 
 /** @throws UsageError, BadDsn */
@@ -290,13 +239,14 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
   return {
     server,
     ...database,
+    maxDbConnections: reader.read("max-db-conn", (text) => parseCount(text, 4, 100), "a number from 4 to 100"),
     bus: bus && parseBusUrl(bus.text, bus.name),
     listen: reader.read("port", parseListenAddress, "an address such as :8008, 127.0.0.1:8008 or /run/syncv3.sock"),
     trustedProxies:
       reader.get("trusted-proxies") === undefined ? [] : reader.read("trusted-proxies", parseNetworks, "a list of addresses and networks"),
     tls: readTls(reader),
     sessionIdleMs: reader.read("session-idle", parseDuration, "a time such as 90s, 30m, 12h or 7d"),
-    workers: reader.read("workers", parseWorkers, "a number from 1 to 64"),
+    workers: reader.read("workers", (text) => parseCount(text, 1, 64), "a number from 1 to 64"),
     role: reader.read("role", (text) => ROLES.find((role) => role === text.trim()), `one of ${ROLES.join(", ")}`),
     asyncConnections: reader.readSwitch("async-connections"),
     page: readPageSettings(reader),
@@ -338,13 +288,7 @@ function readDatabase(dsn: string, direct: string, env: NodeJS.ProcessEnv): Pick
   return { db: dsn === "" ? undefined : parseDsn(dsn, env), dbDirect: direct === "" ? undefined : parseDsn(direct, env, "-db-direct") };
 }
 
-function parseSwitch(text: string): boolean | undefined {
-  const value = text.trim().toLowerCase();
-  if (value === "1" || value === "true") return true;
-  return value === "0" || value === "false" ? false : undefined;
-}
-
-function parseWorkers(text: string): number | undefined {
-  const count = /^\d{1,2}$/.test(text.trim()) ? Number(text) : 0;
-  return count >= 1 && count <= 64 ? count : undefined;
+function parseCount(text: string, least: number, most: number): number | undefined {
+  const count = /^\d{1,3}$/.test(text.trim()) ? Number(text) : -1;
+  return count >= least && count <= most ? count : undefined;
 }

@@ -4,6 +4,8 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { parse } from "yaml";
+import { OPTION_TABLE } from "../../src/config/option-table.ts";
 import { Metrics } from "../../src/base/metrics.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -28,4 +30,21 @@ test.skipIf(!hasSystemd)("systemd takes the unit (skipped where it is not instal
   const { stdout, stderr } = spawnSync("systemd-analyze", ["verify", join(ROOT, "ops/syncv3.service")], { encoding: "utf8" });
   // Of other units of the machine it may say what it likes.
   expect(`${stdout}${stderr}`.split("\n").filter((line) => line.includes("syncv3"))).toEqual([]);
+});
+
+test("every option of the file to begin with is one, also those that are commented out", () => {
+  const text = readFileSync(join(ROOT, "ops/syncv3.yaml"), "utf8").replaceAll(/^#(?=[a-z-]+: )/gm, "");
+  const options = parse(text) as Record<string, unknown>;
+  expect(Object.keys(options).length).toBeGreaterThan(5);
+  expect(Object.keys(options).filter((name) => !OPTION_TABLE.some(({ flag }) => flag === name))).toEqual([]);
+});
+
+test("the image and its composition: a user of their own, a root that is read-only, variables that are options", () => {
+  const dockerfile = readFileSync(join(ROOT, "ops/Dockerfile"), "utf8");
+  const compose = readFileSync(join(ROOT, "ops/compose.yaml"), "utf8");
+  const { services } = parse(compose) as { services: Record<string, { read_only?: boolean; environment: Record<string, string> }> };
+  expect(services["syncv3"]).toMatchObject({ read_only: true, cap_drop: ["ALL"] });
+  expect(dockerfile).toMatch(/^USER node$[^]*^HEALTHCHECK /m);
+  const variables = new Set(`${dockerfile}${compose}`.match(/\bSYNCV3_[A-Z_]+/g));
+  expect([...variables].filter((name) => !OPTION_TABLE.some(({ variable }) => variable === name))).toEqual([]);
 });
