@@ -22,6 +22,12 @@ export class Metrics {
   readonly #commits = this.#histogram("ingest_transaction_seconds", "Transactions that store v2 responses, from their begin to the commit", []);
   readonly #lag = this.#histogram("ingest_lag_seconds", "From the arrival of a v2 response until it is stored", []);
   readonly #ingested = this.#counter("ingested_responses_total", "v2 responses by what became of them", ["result"]);
+  readonly #gaps = this.#counter(
+    "ingested_gaps_total",
+    "Times that the homeserver left out events of a room: history is fetched when somebody asks for it",
+    [],
+  );
+  readonly #wholeRooms = this.#counter("whole_rooms_total", "Rooms that sliding sync told whole, from memory or the database", ["from"]);
   readonly #deleted = this.#counter("retention_total", "What retention has deleted, raised or ended", ["what"]);
 
   constructor() {
@@ -50,10 +56,16 @@ export class Metrics {
     this.#commits.observe(ms / 1000);
   }
 
-  /** A response has been taken: stored, stale or poisoned. */
-  ingested(result: string, ms: number): void {
+  /** A response has been taken: stored, stale or poisoned. `gaps`: rooms of which it left out events. */
+  ingested(result: string, ms: number, gaps: number): void {
     this.#ingested.inc({ result });
     this.#lag.observe(ms / 1000);
+    this.#gaps.inc(gaps);
+  }
+
+  /** Sliding sync has told a room whole. `isKept`: from memory. */
+  wholeRoom(isKept: boolean): void {
+    this.#wholeRooms.inc({ from: isKept ? "memory" : "database" });
   }
 
   retained(counts: Readonly<Record<string, number>>): void {

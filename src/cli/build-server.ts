@@ -121,6 +121,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   const touchMs = Math.min(SLIDING_DEFAULTS.touchMs, settings.sessionIdleMs / 4);
   const sliding = new SlidingEngine({
     ...engineDeps,
+    ...measured,
     connectionSql,
     asyncCommits,
     sendsSettled: (device) => sends.settled(device, SEND_PATIENCE_MS),

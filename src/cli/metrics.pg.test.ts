@@ -8,6 +8,7 @@ import { expect, onTestFinished, test, vi } from "vitest";
 import { runCommand } from "../../test/support/command.ts";
 import { freshDatabase } from "../../test/support/database.ts";
 import { ev, newRoom, startFakeHomeserver, v2 } from "../../test/support/fake-homeserver.ts";
+import { SlidingClient } from "../../test/support/sliding.ts";
 import { V3Client } from "../../test/support/v3.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -43,6 +44,13 @@ test.each(["1", "3"])("with %s workers: requests, polls and what is stored are c
   const { url, metrics, homeserver, client } = await serve(workers);
   for (let i = 0; i < 6; i += 1) await client.sync({});
   await homeserver.waitForPoll(client.token);
+  homeserver.queueSync(
+    client.token,
+    v2({ join: { [`!${CANARY}:test`]: { timeline: [ev.message("@a:test", CANARY)], limited: true, prev_batch: "p" } } }),
+  );
+  await homeserver.waitForPoll(client.token);
+  const phone = new SlidingClient(client, "v4");
+  for (const connId of ["a", "b"]) await phone.sync({ connId, lists: { all: { ranges: [[0, 9]], limit: 1 } } });
   expect((await client.request("{")).status).toBe(400);
   expect((await fetch(`${url}/_matrix/client/versions`)).status).toBe(200);
   const response = await fetch(metrics);
@@ -54,6 +62,8 @@ test.each(["1", "3"])("with %s workers: requests, polls and what is stored are c
   expect(valueOf(text, "syncv3_http_requests_in_progress")).toBe(0);
   expect(valueOf(text, "syncv3_upstream_request_duration_seconds_count", 'endpoint="whoami",result="ok"')).toBeGreaterThan(0);
   expect(valueOf(text, "syncv3_ingested_responses_total", 'result="stored"')).toBeGreaterThan(0);
+  expect(valueOf(text, "syncv3_ingested_gaps_total")).toBe(1);
+  expect(valueOf(text, "syncv3_whole_rooms_total")).toBe(2);
   expect(valueOf(text, "syncv3_polled_accounts")).toBe(1);
   expect(valueOf(text, "syncv3_database_bytes")).toBeGreaterThan(1_000_000);
   expect(text).toContain("nodejs_eventloop_lag_seconds");

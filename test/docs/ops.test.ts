@@ -2,20 +2,23 @@
 
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { parse } from "yaml";
 import { OPTION_TABLE } from "../../src/config/option-table.ts";
 import { Metrics } from "../../src/base/metrics.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const alerts = readFileSync(join(ROOT, "ops/alerts.yaml"), "utf8");
+const dashboard = readFileSync(join(ROOT, "ops/grafana.json"), "utf8");
 const hasPromtool = spawnSync("promtool", ["--version"]).status === 0;
 const hasSystemd = spawnSync("systemd-analyze", ["--version"]).status === 0;
 
-test("every metric in the alert rules is one that is told", async () => {
+test.each(Object.entries({ alerts, dashboard }))("every metric in the %s is one that is told", async (_, text) => {
   const told = `${await new Metrics().text()} ${readFileSync(join(ROOT, "docs/OPERATIONS.md"), "utf8")}`;
-  const asked = new Set(alerts.match(/\b(syncv3|nodejs)_[a-z0-9_]+/g));
+  const asked = new Set(text.match(/\b(syncv3|nodejs)_[a-z0-9_]+/g));
   expect(asked.size).toBeGreaterThan(5);
   const unknown = [...asked].filter((name) => !told.includes(name.replace(/_(bucket|count|sum)$/, "")));
   expect(unknown).toEqual([]);
@@ -23,6 +26,24 @@ test("every metric in the alert rules is one that is told", async () => {
 
 test.skipIf(!hasPromtool)("promtool takes the alert rules (skipped where it is not installed)", () => {
   const { status, stdout, stderr } = spawnSync("promtool", ["check", "rules", join(ROOT, "ops/alerts.yaml")], { encoding: "utf8" });
+  expect(status, stdout + stderr).toBe(0);
+});
+
+type Panel = { readonly id: number; readonly title: string; readonly targets?: readonly { readonly expr: string }[] };
+const { panels } = JSON.parse(dashboard) as { readonly panels: readonly Panel[] };
+const expressions = panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }) => [title, expr] as const));
+
+test("the dashboard asks something in each panel, and numbers them", () => {
+  expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
+  expect(expressions.length).toBeGreaterThan(15);
+});
+
+test.skipIf(!hasPromtool)("promtool takes what the dashboard asks (skipped where it is not installed)", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "syncv3-promtool-"));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  const rules = expressions.map(([, expr], i) => ({ record: `dashboard:${i}`, expr: expr.replaceAll("$__rate_interval", "5m") }));
+  await writeFile(join(directory, "rules.json"), JSON.stringify({ groups: [{ name: "dashboard", rules }] }));
+  const { status, stdout, stderr } = spawnSync("promtool", ["check", "rules", join(directory, "rules.json")], { encoding: "utf8" });
   expect(status, stdout + stderr).toBe(0);
 });
 

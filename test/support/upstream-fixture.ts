@@ -59,7 +59,7 @@ export class RecordingIngest {
     const rooms = Object.keys(body.rooms?.join ?? {}) as RoomId[];
     const toDevice = (body.to_device?.events.length ?? 0) > 0;
     const kinds = new Set<WakeKind>([...(rooms.length > 0 ? (["timeline"] as const) : []), ...(toDevice ? (["to_device"] as const) : [])]);
-    return { kind: "stored", position, nextBatch: body.next_batch, news: { kinds, rooms: new Set(rooms) }, toDevice, batch: null };
+    return { kind: "stored", position, nextBatch: body.next_batch, news: { kinds, rooms: new Set(rooms) }, toDevice, gaps: 0, batch: null };
   };
 }
 

@@ -33,12 +33,19 @@ const SENDING_MS = 60_000;
 
 export class InitialRoomsCache {
   readonly #rooms = new LRUCache<string, Kept>({ maxSize: MAX_SIZE, sizeCalculation: sizeOf });
+  readonly #asked: ((isThere: boolean) => void) | undefined;
+
+  /** @param asked told of each room that is asked for, and may be there */
+  constructor(asked?: (isThere: boolean) => void) {
+    this.#asked = asked;
+  }
 
   get(context: SlidingContext, job: RoomJob): InitialRoom | undefined {
     if (!isKeepable(job)) return undefined;
     const kept = this.#rooms.get(keyOf(context, job));
-    if (kept?.changedOrd !== job.choice.room.changedOrd) return undefined;
-    return kept.device === null || kept.device === context.device ? kept : undefined;
+    const isGood = kept?.changedOrd === job.choice.room.changedOrd && (kept.device === null || kept.device === context.device);
+    this.#asked?.(isGood);
+    return isGood ? kept : undefined;
   }
 
   keep(context: SlidingContext, job: RoomJob, room: InitialRoom): void {

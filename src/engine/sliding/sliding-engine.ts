@@ -9,6 +9,7 @@
  */
 
 import { LRUCache } from "lru-cache";
+import type { Metrics } from "../../base/metrics.ts";
 import { Gathered } from "../../base/gathered.ts";
 import type { Feed, Wake } from "../../feed/hub.ts";
 import { ConnectionWriter } from "../../store/connection-writer.ts";
@@ -72,6 +73,8 @@ export type SlidingDeps = FetchDeps & {
   /** Resolves when what the device is sending now is sent, or it takes too long: its transaction ids are known then. */
   readonly sendsSettled: (device: DeviceNo) => Promise<void>;
   readonly options: SlidingOptions;
+  /** Default: nothing is measured. */
+  readonly metrics?: Pick<Metrics, "wholeRoom">;
 };
 
 export type SlidingRequest = {
@@ -116,7 +119,7 @@ export class SlidingEngine {
   readonly #deps: SlidingDeps;
   readonly #draining = new AbortController();
   readonly #arrivals: Arrivals;
-  readonly #caches: SlidingCaches = { views: new AccountViews(), initialRooms: new InitialRoomsCache() };
+  readonly #caches: SlidingCaches;
   readonly #heads: Gathered<HeadAsk, ConnectionHead | null>;
   readonly #writer: ConnectionWriter;
   /** States never change, so what is remembered of one is right for as long as it is there. */
@@ -124,6 +127,8 @@ export class SlidingEngine {
 
   constructor(deps: SlidingDeps) {
     this.#deps = deps;
+    const { metrics } = deps;
+    this.#caches = { views: new AccountViews(), initialRooms: new InitialRoomsCache(metrics && ((isKept) => metrics.wholeRoom(isKept))) };
     this.#arrivals = new Arrivals(deps.now);
     this.#heads = new Gathered((asks) => readConnectionHeads(deps.sql, asks), { lanes: 2 });
     deps.feed.observe((wake) => {

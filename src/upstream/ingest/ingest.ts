@@ -65,6 +65,8 @@ export type IngestResult =
       readonly nextBatch: string;
       readonly news: News;
       readonly toDevice: boolean;
+      /** Rooms that were known, and of which events were left out. */
+      readonly gaps: number;
       /** Null where it brought no rooms, or is more than what follows what was there. */
       readonly batch: StoredBatch | null;
     }
@@ -101,7 +103,7 @@ export class Ingester {
   async ingest(input: IngestInput): Promise<IngestResult> {
     const startedAt = performance.now();
     const result = await this.#ingest(input);
-    this.#metrics?.ingested(result.kind, performance.now() - startedAt);
+    this.#metrics?.ingested(result.kind, performance.now() - startedAt, result.kind === "stored" ? result.gaps : 0);
     return result;
   }
 
@@ -190,6 +192,7 @@ function resultOf(stored: Stored): IngestResult {
     nextBatch: response.next_batch,
     news: { kinds, rooms: roomPlan?.rooms ?? new Set() },
     toDevice: response.toDevice.length > 0,
+    gaps: account.since === null ? 0 : (roomPlan?.writes.timeline ?? []).filter((row) => row.gap).length,
     batch: batchOf(stored),
   };
 }
