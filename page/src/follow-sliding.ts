@@ -90,7 +90,6 @@ function apply({ lists, rooms, extensions }: SlidingAnswer | V4Answer, me: strin
   const left = Object.values(rooms).filter((room) => hasLeft(room, me)).length;
   // A room that was left is in the list once more, to say so.
   if (lists?.["all"]) model.total.value = lists["all"].count - left;
-  model.isFirstSync.value = false;
   const gone = new Set<string>();
   model.changeInvites((pending) => {
     for (const [roomId, room] of Object.entries(rooms)) {

@@ -21,7 +21,6 @@ export async function followV3(account: Account, signal: AbortSignal): Promise<F
 
   const apply = (answer: V3Answer): void => {
     const { room_list, room_members } = answer;
-    model.isFirstSync.value = answer.initial_sync !== undefined;
     if (room_list?.p.next !== undefined) roomsPage = { token: room_list.p.next, next: answer.next };
     if (room_members?.p?.next !== undefined) membersPage = { token: room_members.p.next, next: answer.next };
     takeRooms(account, answer);

@@ -1,6 +1,6 @@
 /** The account, followed through one of the APIs. */
 
-import { MatrixError, type Told } from "../../packages/client/src/index.ts";
+import { accountStatus, MatrixError, type Told } from "../../packages/client/src/index.ts";
 import type { Account } from "./account.ts";
 import { followSliding } from "./follow-sliding.ts";
 import { followV3 } from "./follow-v3.ts";
@@ -8,6 +8,9 @@ import * as model from "./model.ts";
 
 export const PROTOCOLS = { v3: "Sync v3", simplified: "Simplified sliding sync", v4: "MSC4186 /v4/sync" } as const;
 export type Protocol = keyof typeof PROTOCOLS;
+
+/** Between two looks at a first sync, ms. */
+const FIRST_SYNC_MS = 2000;
 
 export type Follower = {
   readonly answers: AsyncGenerator<Told<object>, void>;
@@ -21,7 +24,7 @@ export type Follower = {
 /** Follows until `signal` is aborted. `onEnd`: it ended by itself, with the reason. */
 export async function follow(protocol: Protocol, account: Account, signal: AbortSignal, onEnd: (reason: MatrixError) => void): Promise<Follower> {
   model.reset();
-  model.isFirstSync.value = true;
+  void watchFirstSync(account, signal);
   const follower = protocol === "v3" ? await followV3(account, signal) : await followSliding(protocol, account, signal);
   if (model.openId.value !== null) follower.open(model.openId.value);
   void (async () => {
@@ -37,4 +40,14 @@ export async function follow(protocol: Protocol, account: Account, signal: Abort
     }
   })();
   return follower;
+}
+
+/** Until the homeserver's first answer is stored. */
+async function watchFirstSync({ server }: Account, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    const status = await accountStatus(server, signal).catch(() => null);
+    model.firstSync.value = status?.state === "first_sync" ? status : null;
+    if (status?.state === "synced" || status === null) return;
+    await new Promise((resolve) => setTimeout(resolve, FIRST_SYNC_MS));
+  }
 }

@@ -1,7 +1,7 @@
 /** The account as it is shown, whichever API it came through. */
 
 import { computed, signal } from "@preact/signals";
-import type { MatrixEvent } from "../../packages/client/src/index.ts";
+import type { AccountAnswer, MatrixEvent } from "../../packages/client/src/index.ts";
 
 export type Room = {
   readonly id: string;
@@ -50,8 +50,8 @@ export const openId = signal<string | null>(null);
 export const listed = signal<{ readonly members: readonly MatrixEvent[]; readonly hasMore: boolean } | null>(null);
 /** What goes wrong just now. */
 export const trouble = signal<string | null>(null);
-/** The account's first sync is under way. */
-export const isFirstSync = signal(false);
+/** While the account's first sync is under way: how far it is. */
+export const firstSync = signal<AccountAnswer | null>(null);
 
 /** In the list's order. */
 export const order = computed(() => [...rooms.value.values()].toSorted((a, b) => b.recency - a.recency || (a.id < b.id ? -1 : 1)));

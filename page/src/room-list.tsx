@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import * as model from "./model.ts";
-import { summaryOf } from "./words.ts";
+import { sizeText, summaryOf } from "./words.ts";
 
 /** px; see style.css. */
 const ROW = 56;
@@ -64,7 +64,8 @@ export function RoomList({ open, more }: Props) {
       onScroll={(event) => (top.value = event.currentTarget.scrollTop)}
       onKeyDown={onKeyDown}
     >
-      {count === 0 && <p class="empty">{model.isFirstSync.value ? "The account's first sync is under way …" : "No rooms"}</p>}
+      <FirstSync />
+      {count === 0 && model.firstSync.value === null && <p class="empty">No rooms</p>}
       <div class="all" style={{ height: `${count * ROW}px` }}>
         {Array.from({ length: Math.max(0, last - first) }, (_, i) => first + i).map((index) => (
           <Row key={known[index]?.id ?? index} index={index} room={known[index]} isActive={index === active.value} open={open} />
@@ -104,5 +105,19 @@ function Row({ index, room, isActive, open }: RowProps) {
       )}
       <small>{room.typing.length > 0 ? "typing …" : last ? summaryOf(last) : ""}</small>
     </div>
+  );
+}
+
+/** A large account takes its homeserver minutes. */
+function FirstSync() {
+  const status = model.firstSync.value;
+  if (status === null) return null;
+  const seconds = Math.max(0, Math.round((Date.now() - status.since_ts) / 1000));
+  const received = status.received_bytes ?? 0;
+  return (
+    <p class="empty" role="status">
+      The account's first sync is under way: {seconds} s{received > 0 && `, ${sizeText(received)} so far`}
+      {status.rooms > 0 && `, ${status.rooms} rooms are there`}
+    </p>
   );
 }

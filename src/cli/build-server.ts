@@ -15,6 +15,7 @@ import { upstreamTokenOf } from "../engine/sliding/pos.ts";
 import { SLIDING_DEFAULTS, SlidingEngine, type SlidingOptions } from "../engine/sliding/sliding-engine.ts";
 import { openApiRoute } from "../faces/openapi.ts";
 import { SLIDING_OPERATIONS, slidingRoutes } from "../faces/simplified/routes.ts";
+import { ACCOUNT_OPERATION, accountRoute } from "../faces/v3/account-route.ts";
 import { SESSIONS_OPERATIONS, sessionsRoute } from "../faces/v3/sessions-route.ts";
 import { SYNC_OPERATION, syncRoute } from "../faces/v3/sync-route.ts";
 import { SharedFeed } from "../feed/shared-feed.ts";
@@ -153,9 +154,10 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     routes: [
       syncRoute(engine),
       sessionsRoute(sql),
+      accountRoute(sql, (account) => supervisor.firstSyncs.of(account)?.bytes ?? null),
       slidingRoutes(sliding),
       ...(parts.publicPage ? [pageRoutes(parts.publicPage)] : []),
-      openApiRoute(parts.version, [SYNC_OPERATION, ...SESSIONS_OPERATIONS, ...SLIDING_OPERATIONS]),
+      openApiRoute(parts.version, [SYNC_OPERATION, ...SESSIONS_OPERATIONS, ACCOUNT_OPERATION, ...SLIDING_OPERATIONS]),
     ],
   });
   const unwatch = settings.tls && watchCertificate(settings.tls, (renewed) => renewCertificate(http, renewed), logger);

@@ -49,8 +49,10 @@ export type SyncQuery = { readonly since: string | null; readonly timeout: numbe
 
 const TIMEOUTS: ClientTimeouts = { connect: 10_000, request: 60_000, firstSync: 600_000, syncGrace: 60_000 };
 
+/** Is told how many bytes of an answer have come, unpacked. */
+type Received = (bytes: number) => void;
 /** Of an answer: the most that is read, unpacked, and whether it is a JSON list (else an object). */
-type Expected = { readonly maxBytes: number; readonly isList: boolean };
+type Expected = { readonly maxBytes: number; readonly isList: boolean; readonly received?: Received };
 
 type Query = Readonly<Record<string, string | number | null | undefined>>;
 
@@ -92,10 +94,11 @@ export class HomeserverClient {
   }
 
   /** `GET /sync` (v2), without marking the user online. A since that the homeserver does not know rejects as bad_since. */
-  sync(token: string, query: SyncQuery, signal: AbortSignal): Promise<Answer> {
+  sync(token: string, query: SyncQuery, signal: AbortSignal, received?: Received): Promise<Answer> {
     const limit = query.since === null ? this.#timeouts.firstSync : query.timeout + this.#timeouts.syncGrace;
     const params = { since: query.since, timeout: query.timeout, filter: query.filter, set_presence: "offline" };
-    const ask = (): Promise<Answer> => this.#get(token, "/_matrix/client/v3/sync", params, limit, signal);
+    const expected = received ? { ...this.#object, received } : this.#object;
+    const ask = (): Promise<Answer> => this.#get(token, "/_matrix/client/v3/sync", params, limit, signal, expected);
     return query.since === null ? this.#firstSyncs.run(signal, ask) : ask();
   }
 
@@ -208,7 +211,7 @@ export class HomeserverClient {
         ...(token === null ? {} : { authorization: `Bearer ${token}` }),
       },
     });
-    const text = await this.#readBody(response, path, expected.maxBytes);
+    const text = await this.#readBody(response, path, expected);
     const receivedAt = this.#now();
     if (response.statusCode !== 200)
       throw errorOfStatus(response.statusCode, text, one(response.headers["retry-after"]), receivedAt, {
@@ -221,7 +224,7 @@ export class HomeserverClient {
   }
 
   /** The body, unpacked, never more than the limit in memory; it is read to its end or destroyed, so that no connection leaks. */
-  async #readBody(response: Dispatcher.ResponseData, path: string, maxBytes: number): Promise<string> {
+  async #readBody(response: Dispatcher.ResponseData, path: string, { maxBytes, received }: Expected): Promise<string> {
     const { body } = response;
     const zipped = one(response.headers["content-encoding"])?.toLowerCase() === "gzip";
     const gunzip = zipped ? createGunzip() : null;
@@ -237,6 +240,7 @@ export class HomeserverClient {
             status: response.statusCode,
           });
         chunks.push(chunk as Buffer);
+        received?.(size);
       }
     } finally {
       gunzip?.destroy();

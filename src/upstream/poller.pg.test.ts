@@ -6,6 +6,7 @@ import { sleep } from "../base/abort.ts";
 import { SecretBox } from "../base/secret-box.ts";
 import { deleteAccount, pollState } from "../store/devices.ts";
 import { findToken } from "../store/tokens.ts";
+import { FirstSyncs } from "./first-syncs.ts";
 import { Leases } from "./leases.ts";
 import { Poller, type PollerDeps, type PollerEnd, type PollerJob } from "./poller.ts";
 
@@ -25,7 +26,7 @@ beforeEach(async () => {
   alice = await fixture.login();
   leases = new Leases({ sql: fixture.sql, ownerId: "me", lockDb: null, now: Date.now });
   const options = fixture.options();
-  deps = { ...options, leases, now: Date.now, random: () => 1, sleep: options.sleep ?? sleep };
+  deps = { ...options, leases, firstSyncs: new FirstSyncs(options.logger), now: Date.now, random: () => 1, sleep: options.sleep ?? sleep };
 });
 
 afterEach(async () => {

@@ -24,6 +24,7 @@ import { markDead, newestLiveToken, openToken } from "../store/tokens.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { BackOff } from "./back-off.ts";
 import type { Answer, HomeserverClient } from "./client.ts";
+import type { FirstSyncs } from "./first-syncs.ts";
 import type { IngestInput, IngestResult } from "./ingest/ingest.ts";
 import type { Leases } from "./leases.ts";
 import { type EarlyDeps, tellEarly } from "./early-rooms.ts";
@@ -40,6 +41,7 @@ export type PollerDeps = {
   readonly box: SecretBox;
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Logger;
+  readonly firstSyncs: FirstSyncs;
   readonly leases: Pick<Leases, "owner" | "polled" | "proven">;
   readonly ingest: (input: IngestInput) => Promise<IngestResult>;
   /** D26, for the whole account and the device that polls its rooms: they are synced anew, the account's sessions end. */
@@ -156,8 +158,9 @@ export class Poller {
     const startedAt = this.#deps.now();
     const isFirst = plan.rooms && plan.since === null;
     if (isFirst && this.#place.untouched) await this.#tellEarly(this.#token, this.#place);
-    if (isFirst) this.#deps.logger.info(this.#names(), "the account's first sync: a large account takes the homeserver minutes");
-    const answer = await this.#ask(this.#token, plan, startedAt);
+    const token = this.#token;
+    const ask = (received?: (bytes: number) => void) => this.#ask(token, plan, startedAt, received);
+    const answer = await (isFirst ? this.#deps.firstSyncs.run(this.#job.account, this.#names(), ask) : ask());
     if (answer === null) return null;
     const unstored = plan.overlap || plan.drain ? null : this.#quiet.repeated(answer, plan.rooms);
     if (unstored !== null) {
@@ -210,12 +213,13 @@ export class Poller {
   }
 
   /** The answer; null: ask anew (another filter, another token). Throws what is waited out. */
-  async #ask(token: Token, plan: Plan, startedAt: number): Promise<Answer | null> {
+  async #ask(token: Token, plan: Plan, startedAt: number, received?: (bytes: number) => void): Promise<Answer | null> {
     if (this.#stop.signal.aborted) throw reasonOf(this.#stop.signal);
     this.#poll = new AbortController();
     const filter = v2Filter({ rooms: plan.rooms, presence: this.#presence, first: plan.since === null });
     try {
-      const answer = await this.#deps.client.sync(token.text, { since: plan.since, timeout: plan.timeout, filter }, this.#poll.signal);
+      const query = { since: plan.since, timeout: plan.timeout, filter };
+      const answer = await this.#deps.client.sync(token.text, query, this.#poll.signal, received);
       // Homeservers look at the token when a poll begins, not again when it ends.
       this.#deps.leases.proven(token.hash, startedAt);
       this.#badSinces = 0;

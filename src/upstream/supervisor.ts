@@ -15,9 +15,10 @@ import { expireTyping } from "../store/typing-expiry.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { AccountPollers } from "./account-pollers.ts";
 import { Leases, RENEW_MS } from "./leases.ts";
+import { FirstSyncs } from "./first-syncs.ts";
 import type { PollerDeps, PollerEnd } from "./poller.ts";
 
-export type SupervisorOptions = Omit<PollerDeps, "leases" | "now" | "random" | "sleep"> & {
+export type SupervisorOptions = Omit<PollerDeps, "firstSyncs" | "leases" | "now" | "random" | "sleep"> & {
   /** A name that no other process has, now or ever, e.g. a UUID. */
   readonly ownerId: string;
   /** See LeasesOptions: a way straight to PostgreSQL, of which one connection is kept; null behind a transaction pooler. */
@@ -52,6 +53,8 @@ const FORGET_MS = 10_000;
 const TOUCH_MS = 3_600_000;
 
 export class Supervisor {
+  /** Those that are under way in this process. */
+  readonly firstSyncs: FirstSyncs;
   readonly #options: SupervisorOptions;
   readonly #deps: PollerDeps;
   readonly #leases: Leases;
@@ -71,8 +74,10 @@ export class Supervisor {
   constructor(options: SupervisorOptions) {
     const now = options.now ?? (() => performance.now());
     this.#options = options;
+    this.firstSyncs = new FirstSyncs(options.logger);
     this.#leases = new Leases({ sql: options.sql, ownerId: options.ownerId, lockDb: options.lockDb, now });
-    this.#deps = { ...options, leases: this.#leases, now, random: options.random ?? Math.random, sleep: options.sleep ?? sleep };
+    const { firstSyncs } = this;
+    this.#deps = { ...options, firstSyncs, leases: this.#leases, now, random: options.random ?? Math.random, sleep: options.sleep ?? sleep };
   }
 
   /** Begins to poll; returns at once. Call it once. */

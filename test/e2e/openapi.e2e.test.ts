@@ -33,6 +33,7 @@ test("the document names our endpoints, and is served without a token", async ()
     "/_matrix/client/v3/sync",
     "/_matrix/client/unstable/syncv3/sessions",
     "/_matrix/client/unstable/syncv3/sessions/{id}",
+    "/_matrix/client/unstable/syncv3/account",
     "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
     "/_matrix/client/v4/sync",
     "/health/live",

@@ -8,6 +8,7 @@ import { unstableSchema } from "../../../src/faces/simplified/unstable-request.t
 import { v4Schema } from "../../../src/faces/simplified/v4-request.ts";
 import { syncAnswerSchema } from "../../../src/faces/v3/answer-schema.ts";
 import { syncRequestSchema } from "../../../src/faces/v3/request-schema.ts";
+import { accountAnswerSchema } from "../../../src/faces/v3/account-route.ts";
 import { sessionsAnswerSchema } from "../../../src/faces/v3/sessions-route.ts";
 
 const BANNER = "/** Bodies of requests and answers. Written by scripts/api-types.ts from the server's schemas: do not edit. */";
@@ -20,6 +21,7 @@ const NAMES: Readonly<Record<string, object>> = {
   V4Request: v4Schema,
   V4Answer: v4AnswerSchema,
   SessionsAnswer: sessionsAnswerSchema,
+  AccountAnswer: accountAnswerSchema,
 };
 
 /** The file's text. */

@@ -733,3 +733,21 @@ export interface SessionsAnswer {
     to_device_held: number;
   }[];
 }
+export interface AccountAnswer {
+  /**
+   * first_sync: the homeserver's first answer is not stored yet
+   */
+  state: "first_sync" | "synced";
+  /**
+   * When the account was first seen here, ms since 1970
+   */
+  since_ts: number;
+  /**
+   * Rooms of which something is stored
+   */
+  rooms: number;
+  /**
+   * Of the homeserver's first answer, so far; absent where another process asks for it, or nobody does just now
+   */
+  received_bytes?: number;
+}

@@ -3,6 +3,6 @@
 export type * from "./api-types.ts";
 export type { FollowOptions, Retry, Store, Told } from "./follow.ts";
 export { MatrixError, request, type RequestOptions, type Server } from "./http.ts";
-export { endSession, listSessions, type SessionInfo } from "./sessions.ts";
+export { accountStatus, endSession, listSessions, type SessionInfo } from "./sessions.ts";
 export { Connection, type ConnectionKept, type ConnectionOptions } from "./sliding.ts";
 export { type V3Kept, V3Session, type V3SessionOptions } from "./v3.ts";

@@ -1,6 +1,6 @@
-/** The device's sessions on the server (D20). */
+/** What the server says of the account, and of the device's sessions (D20). */
 
-import type { SessionsAnswer } from "./api-types.ts";
+import type { AccountAnswer, SessionsAnswer } from "./api-types.ts";
 import { request, type Server } from "./http.ts";
 
 const PATH = "/_matrix/client/unstable/syncv3/sessions";
@@ -15,4 +15,9 @@ export async function listSessions(server: Server, signal?: AbortSignal): Promis
 /** Ends one: what only it held back of the device's to-device messages goes. @throws MatrixError 404 where there is none */
 export async function endSession(server: Server, id: string, signal?: AbortSignal): Promise<void> {
   await request(server, "DELETE", `${PATH}/${encodeURIComponent(id)}`, { signal });
+}
+
+/** How far the server is with the account: its first sync may take minutes. @throws MatrixError */
+export function accountStatus(server: Server, signal?: AbortSignal): Promise<AccountAnswer> {
+  return request<AccountAnswer>(server, "GET", "/_matrix/client/unstable/syncv3/account", { signal });
 }
