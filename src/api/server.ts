@@ -7,6 +7,7 @@ import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, t
 import type { Logger } from "../base/logger.ts";
 import type { Metrics } from "../base/metrics.ts";
 import { isOutage, throughOutage } from "../base/outage.ts";
+import { traced, traceRequest } from "../base/tracing.ts";
 import type { Auth, RouteContext, RoutePlugin } from "../faces/route.ts";
 import type { Feed } from "../feed/hub.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
@@ -190,8 +191,17 @@ function requestScopes(
     delete request.raw.headers["content-type"];
     const gone = new AbortController();
     const releases: (() => void)[] = [];
-    const answered = metrics?.request(faceOf(request.method, pathOf(request)));
-    if (answered) releases.push(() => answered(reply.raw.writableFinished ? reply.raw.statusCode : CLIENT_GONE));
+    const face = faceOf(request.method, pathOf(request));
+    const answered = metrics?.request(face);
+    const trace =
+      face === "health"
+        ? null
+        : traceRequest(`${request.method} ${face}`, request.headers, { "http.request.method": request.method, face, request: request.id });
+    releases.push(() => {
+      const status = reply.raw.writableFinished ? reply.raw.statusCode : CLIENT_GONE;
+      answered?.(status);
+      trace?.end(status);
+    });
     const address = clientAddress(request.raw, isTrusted);
     scopes.set(request, { signal: gone.signal, address, onDone: (release) => void releases.push(release) });
     reply.raw.once("close", () => {
@@ -207,7 +217,8 @@ function requestScopes(
         if (address !== null) releases.push(perAddress.enter(address));
         releases.push(total.enter("all"));
       }
-      done();
+      if (trace) trace.within(done);
+      else done();
     } catch (error) {
       done(error as Error);
     }
@@ -234,7 +245,7 @@ function routeContext(
       const query = queryOf(request);
       const token = requiredToken(request.headers.authorization, query);
       if (query.has("user_id")) throw forbidden("Acting as another user (user_id) is not supported here");
-      const who = await throughOutage(() => auth.verify(token, scopeOf(request).address), scopeOf(request).signal);
+      const who = await throughOutage(() => traced("authenticate", () => auth.verify(token, scopeOf(request).address)), scopeOf(request).signal);
       scopeOf(request).onDone(perDevice.enter(who.device));
       deps.ensurePolling(who.account, who.device);
       return who;

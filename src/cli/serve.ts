@@ -3,6 +3,7 @@
 import { fileURLToPath } from "node:url";
 import type { Logger } from "../base/logger.ts";
 import { Metrics, SharedMetrics } from "../base/metrics.ts";
+import { startTracing } from "../base/tracing.ts";
 import { SecretBox } from "../base/secret-box.ts";
 import type { PageSettings, Settings } from "../config/options.ts";
 import { resolveServer } from "../config/server-url.ts";
@@ -44,8 +45,10 @@ export async function serve({ settings, version, logger, say, signal }: ServeInp
     const order = { settings, homeserver: homeserver.href, db, direct, secret, version };
     const metrics = settings.prom && (settings.workers > 1 ? new SharedMetrics() : new Metrics());
     const prom = settings.prom && metrics && (await startMetrics(settings.prom, metrics));
+    const endTracing = settings.workers > 1 ? null : await startTracingOf(settings, version);
     const server = await listen(order, sql, logger, metrics instanceof Metrics ? metrics : undefined).catch(async (error: unknown) => {
       await prom?.close();
+      await endTracing?.();
       throw error;
     });
     try {
@@ -65,6 +68,7 @@ export async function serve({ settings, version, logger, say, signal }: ServeInp
     } finally {
       await server.close();
       await prom?.close();
+      await endTracing?.();
     }
   } finally {
     await database.close();
@@ -132,17 +136,25 @@ async function showPage(server: BuiltServer, page: PageSettings, url: string, fi
 
 /** What a worker does until `signal` is aborted: everything but what its parent has done. */
 export async function serveAsWorker(order: WorkerOrder, logger: Logger, signal: AbortSignal): Promise<void> {
+  let endTracing: (() => Promise<void>) | null = null;
   const sql = connect(order.db, order.settings.maxDbConnections);
   try {
     const metrics = order.settings.prom && new Metrics();
     metrics?.share();
+    endTracing = await startTracingOf(order.settings, order.version);
     const server = await listenHere(order, sql, logger, metrics);
     await tellParent({ syncv3: "listening", url: server.url, page: server.page });
     await aborted(signal);
     await server.close();
   } finally {
     await sql.end({ timeout: 3 });
+    await endTracing?.();
   }
+}
+
+/** Null: nobody wants traces. Else what ends them. */
+async function startTracingOf({ otlpUrl }: Settings, version: string): Promise<(() => Promise<void>) | null> {
+  return otlpUrl === undefined ? null : startTracing({ url: otlpUrl, version });
 }
 
 async function secretOf(settings: Settings, logger: Logger): Promise<string> {

@@ -139,6 +139,12 @@ export const OPTION_TABLE = [
     help: "Where to answer GET /metrics for Prometheus, like -port: 127.0.0.1:2112. Not for the public. Without it nothing is measured",
   },
   {
+    flag: "otlp-url",
+    variable: "SYNCV3_OTLP_URL",
+    value: "URL",
+    help: "Where to send traces: an OpenTelemetry collector that takes OTLP over HTTP, http://USER:PASSWORD@HOST:4318. Without it nothing is traced",
+  },
+  {
     flag: "public-url",
     variable: "SYNCV3_PUBLIC_URL",
     value: "URL",

@@ -61,6 +61,8 @@ export type Settings = {
   readonly page: PageSettings;
   /** Where metrics are told. Undefined: nowhere. */
   readonly prom: ListenAddress | undefined;
+  /** Where traces go. Undefined: nowhere. */
+  readonly otlpUrl: string | undefined;
   /** Where clients reach us: a base URL without a slash at its end. Undefined: nobody is told. */
   readonly publicUrl: string | undefined;
   /** `/_synapse/admin` is passed on too. */
@@ -254,6 +256,7 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
       reader.get("prom") === undefined
         ? undefined
         : reader.read("prom", parseListenAddress, "an address such as :2112, 127.0.0.1:2112 or /run/metrics.sock"),
+    otlpUrl: reader.get("otlp-url") && reader.read("otlp-url", parseOtlpUrl, "a URL such as http://127.0.0.1:4318"),
     publicUrl: publicUrl && parseBaseUrl(publicUrl.text, publicUrl.name).href.replace(/\/+$/, ""),
     passAdmin: reader.readSwitch("pass-admin"),
     preferNative: reader.readSwitch("prefer-native"),
@@ -286,6 +289,11 @@ function readTls(reader: Reader): TlsFiles | undefined {
 function readDatabase(dsn: string, direct: string, env: NodeJS.ProcessEnv): Pick<Settings, "db" | "dbDirect"> {
   if (dsn === "" && direct !== "") throw new UsageError("-db-direct says where -db leads behind its pooler: name both");
   return { db: dsn === "" ? undefined : parseDsn(dsn, env), dbDirect: direct === "" ? undefined : parseDsn(direct, env, "-db-direct") };
+}
+
+function parseOtlpUrl(text: string): string | undefined {
+  const url = URL.parse(text.trim());
+  return url?.protocol === "http:" || url?.protocol === "https:" ? url.href : undefined;
 }
 
 function parseCount(text: string, least: number, most: number): number | undefined {

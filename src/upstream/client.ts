@@ -8,6 +8,7 @@ import { Agent, type Dispatcher } from "undici";
 import { reasonOf, withDeadline } from "../base/abort.ts";
 import type { Metrics } from "../base/metrics.ts";
 import { Slots } from "../base/slots.ts";
+import { traced } from "../base/tracing.ts";
 import type { EventId, RoomId, UserId } from "../wire/ids.ts";
 import { errorOfStatus, UpstreamError } from "./upstream-error.ts";
 
@@ -178,15 +179,17 @@ export class HomeserverClient {
     const late = () => new UpstreamError("unreachable", `the homeserver did not answer ${path} within ${limitMs} ms`);
     const startedAt = performance.now();
     let result: string = "ok";
-    const answer = withDeadline(parent, limitMs, late, async (signal) => {
-      try {
-        return await this.#request(token, path, query, signal, expected);
-      } catch (cause) {
-        if (signal.aborted) throw reasonOf(signal);
-        if (cause instanceof UpstreamError) throw cause;
-        throw new UpstreamError("unreachable", `the homeserver cannot be reached for ${path}: ${causeText(cause)}`, { cause });
-      }
-    });
+    const answer = traced(`homeserver ${endpointOf(path)}`, () =>
+      withDeadline(parent, limitMs, late, async (signal) => {
+        try {
+          return await this.#request(token, path, query, signal, expected);
+        } catch (cause) {
+          if (signal.aborted) throw reasonOf(signal);
+          if (cause instanceof UpstreamError) throw cause;
+          throw new UpstreamError("unreachable", `the homeserver cannot be reached for ${path}: ${causeText(cause)}`, { cause });
+        }
+      }),
+    );
     if (!this.#metrics) return answer;
     return answer
       .catch((error: unknown) => {

@@ -5,6 +5,7 @@
 
 import { Gathered } from "../../base/gathered.ts";
 import type { Metrics } from "../../base/metrics.ts";
+import { traced } from "../../base/tracing.ts";
 import type { WakeKind } from "../../feed/hub.ts";
 import type { Sql, Tx } from "../../store/db.ts";
 import { commitWith, writeTx } from "../../store/db.ts";
@@ -121,7 +122,7 @@ export class Ingester {
 
   async #store(jobs: readonly Job[], busy: Busy): Promise<(IngestResult | "busy")[]> {
     const startedAt = performance.now();
-    const results = await writeTx(this.#sql, (tx) => storeAll(tx, jobs, busy));
+    const results = await traced("store", () => writeTx(this.#sql, (tx) => storeAll(tx, jobs, busy)), { responses: jobs.length });
     this.#metrics?.committed(jobs.length, performance.now() - startedAt);
     return results;
   }

@@ -1,0 +1,88 @@
+/** Traces, sent to an OpenTelemetry collector where one is named (OTLP over HTTP). No span names a user, a device, a room or a token. */
+
+import type { IncomingHttpHeaders } from "node:http";
+import type * as OpenTelemetry from "@opentelemetry/api";
+import type { Attributes, Tracer } from "@opentelemetry/api";
+
+/** Null: nobody wants traces, and they cost nothing. A process has one. */
+let tracing: { readonly api: typeof OpenTelemetry; readonly tracer: Tracer } | null = null;
+
+export type TracingOptions = {
+  /** The collector: `http://127.0.0.1:4318`, with user and password where it wants them; without a path `/v1/traces` is meant. */
+  readonly url: string;
+  readonly version: string;
+};
+
+/** From now on what is traced is sent. The returned function sends the rest, and ends it. `OTEL_…` variables of sampling and limits count. */
+export async function startTracing({ url, version }: TracingOptions): Promise<() => Promise<void>> {
+  const [api, sdk, { OTLPTraceExporter }, { AsyncLocalStorageContextManager }, { W3CTraceContextPropagator }, resources] = await Promise.all([
+    import("@opentelemetry/api"),
+    import("@opentelemetry/sdk-trace"),
+    import("@opentelemetry/exporter-trace-otlp-http"),
+    import("@opentelemetry/context-async-hooks"),
+    import("@opentelemetry/core"),
+    import("@opentelemetry/resources"),
+  ]);
+  const { href, authorization } = addressOf(url);
+  const exporter = new OTLPTraceExporter({ url: href, ...(authorization !== null && { headers: { authorization } }) });
+  const resource = resources.resourceFromAttributes({ "service.name": "syncv3", "service.version": version });
+  const provider = new sdk.TracerProvider({ resource, spanProcessors: [new sdk.BatchSpanProcessor({ exporter })] });
+  api.context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+  api.propagation.setGlobalPropagator(new W3CTraceContextPropagator());
+  tracing = { api, tracer: provider.getTracer("syncv3", version) };
+  return async () => {
+    tracing = null;
+    // A collector that is away must not keep a server from its end.
+    await provider.shutdown().catch(() => {});
+  };
+}
+
+function addressOf(text: string): { readonly href: string; readonly authorization: string | null } {
+  const url = new URL(text);
+  const { username, password } = url;
+  [url.username, url.password] = ["", ""];
+  if (url.pathname === "/") url.pathname = "/v1/traces";
+  const credentials = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString("base64");
+  return { href: url.href, authorization: username === "" ? null : `Basic ${credentials}` };
+}
+
+/** Does `work` as a step of what is being traced. */
+export function traced<T>(name: string, work: () => Promise<T>, attributes: Attributes = {}): Promise<T> {
+  if (!tracing) return work();
+  return tracing.tracer.startActiveSpan(name, { attributes }, async (span) => {
+    try {
+      return await work();
+    } catch (error) {
+      // Its message may quote what is nobody's business.
+      span.setStatus({ code: ERROR }).setAttribute("error.type", error instanceof Error ? error.name : "unknown");
+      throw error;
+    } finally {
+      span.end();
+    }
+  });
+}
+
+/** SpanStatusCode.ERROR and SpanKind.SERVER, without loading the package. */
+const [ERROR, SERVER] = [2, 1];
+
+export type TracedRequest = {
+  /** What is done for the request, begins in this. */
+  within(begin: () => void): void;
+  end(status: number): void;
+};
+
+/** A request of a client's, in the trace that it belongs to where a proxy on the way says so (`traceparent`). Null: nobody wants traces. */
+export function traceRequest(name: string, headers: IncomingHttpHeaders, attributes: Attributes): TracedRequest | null {
+  if (!tracing) return null;
+  const { api, tracer } = tracing;
+  const parent = api.propagation.extract(api.context.active(), headers);
+  const span = tracer.startSpan(name, { kind: SERVER, attributes }, parent);
+  return {
+    within: (begin) => api.context.with(api.trace.setSpan(parent, span), begin),
+    end(status) {
+      span.setAttribute("http.response.status_code", status);
+      if (status >= 500) span.setStatus({ code: ERROR });
+      span.end();
+    },
+  };
+}
