@@ -14,6 +14,7 @@ type Span = {
   readonly spanId: string;
   readonly parentSpanId?: string;
   readonly name: string;
+  readonly startTimeUnixNano: string;
   readonly status: { readonly code?: number };
   readonly attributes: readonly { readonly key: string; readonly value: Record<string, unknown> }[];
 };
@@ -72,7 +73,7 @@ test.each(["1", "2"])(
     command.signal("SIGTERM");
     expect((await command.ended).code).toBe(0);
 
-    const { spans } = got;
+    const spans = got.spans.toSorted((a, b) => Number(BigInt(a.startTimeUnixNano) - BigInt(b.startTimeUnixNano)));
     const named = (name: string) => spans.filter((span) => span.name === name);
     const attribute = (span: Span | undefined, key: string) => Object.values(span?.attributes.find((one) => one.key === key)?.value ?? {})[0];
     expect(got).toMatchObject({ path: "/v1/traces", authorization: `Basic ${Buffer.from("someone:s cret").toString("base64")}` });

@@ -9,7 +9,6 @@
  *   answer     the parts, and a token for what was told                               R13
  */
 
-import { traced } from "../base/tracing.ts";
 import type { Feed, Wake } from "../feed/hub.ts";
 import { type Sql, untilThrough } from "../store/db.ts";
 import { createSession, endSessions, findSessionState, saveListSnapshot, saveSessionState, touchSession, useSession } from "../store/sessions.ts";
@@ -167,7 +166,7 @@ export class Engine {
     for (;;) {
       const { account, device } = request;
       const question = { account, device, token, state, request: opened.request, joinedRooms: this.#joinedRooms, tried, late };
-      const outcome = await traced("evaluate", () => evaluate(this.#deps.sql, this.#deps.sign, question, now()));
+      const outcome = await evaluate(this.#deps.sql, this.#deps.sign, question, now());
       if (!outcome) throw unknownSession();
       if (outcome.needs.length > 0) {
         for (const need of outcome.needs) tried.add(needKey(need));
@@ -184,7 +183,7 @@ export class Engine {
       // The token may have died before we listened.
       if (!waited) await this.#deps.assertTokenLives(request.tokenHash);
       waited = true;
-      const wake = await traced("wait", () => waiter.next(until - now()));
+      const wake = await waiter.next(until - now());
       if (wake === "superseded") return superseded();
       if (wake === "gone") await this.#deps.assertTokenLives(request.tokenHash);
     }

@@ -1,7 +1,8 @@
 /** One evaluation of a request: what each stream has to tell now, read in one moment of the database (D19). */
 
+import { traced } from "../base/tracing.ts";
 import { readHead, readSessionPages } from "../store/sessions.ts";
-import { readTx, type Sql } from "../store/db.ts";
+import { readTx, type Sql, type Tx } from "../store/db.ts";
 import { FOLLOWING_STREAMS, LEADING_STREAMS } from "../streams/registry.ts";
 import type { JoinedRoomsCache } from "../streams/joined-rooms.ts";
 import type { ListMemory } from "../streams/room-list-answer.ts";
@@ -41,7 +42,7 @@ export function isBehind(token: SyncToken, horizon: Position): boolean {
 
 /** @returns null where the session is gone, or its snapshot (R10, D10). */
 export function evaluate(sql: Sql, sign: Signer, question: Question, now: number): Promise<Outcome | null> {
-  return readTx(sql, async (tx) => {
+  const look = async (tx: Tx): Promise<Outcome | null> => {
     const { token } = question;
     const [head, pages] = await Promise.all([readHead(tx, token.session), readSessionPages(tx, token.session, token.page, token.position)]);
     if (!head || isBehind(token, head.horizon)) return null;
@@ -75,7 +76,8 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
     // Together: their queries go out without waiting for each other's answers.
     told.push(...(await Promise.all(FOLLOWING_STREAMS.map(tell))).flat());
     return outcomeOf(told, question, { ...token, position: context.to, members: context.to, page: pages.at(-1)?.page ?? token.page });
-  });
+  };
+  return traced("evaluate", () => readTx(sql, look));
 }
 
 /** What a stream had to tell. */

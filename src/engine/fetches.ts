@@ -1,6 +1,5 @@
 /** Waiting for what an answer needs from the homeserver (D24). */
 
-import { traced } from "../base/tracing.ts";
 import { needKey, type Need } from "../streams/stream.ts";
 import type { AccountNo } from "../wire/ids.ts";
 import type { WaitEnd, Waiter } from "./waiter.ts";
@@ -38,7 +37,7 @@ export async function awaitFetches(
   }
   let end: WaitEnd = "look";
   while (end !== "superseded" && needs.some((need) => late.has(needKey(need))) && now() < deadline && !waiter.stopped.aborted) {
-    end = await traced("wait for what is fetched", () => waiter.next(deadline - now()));
+    end = await waiter.next(deadline - now());
     if (end === "gone") await assertTokenLives(request.tokenHash);
   }
   return end;

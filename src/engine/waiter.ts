@@ -3,6 +3,7 @@
  * wake-up is kept and given at once by the next `next`.
  */
 
+import { traced } from "../base/tracing.ts";
 import type { Feed, Wake } from "../feed/hub.ts";
 import type { AccountNo } from "../wire/ids.ts";
 
@@ -30,18 +31,20 @@ export class Waiter {
 
   /** Waits for a wake-up that means something, at most `ms`, or until stopped. */
   async next(ms: number): Promise<WaitEnd> {
-    if (!this.#pending && !this.stopped.aborted) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#resolve = resolve;
-      const timer = setTimeout(resolve, Math.max(0, ms));
-      this.stopped.addEventListener("abort", () => resolve(), { once: true });
-      await promise;
-      clearTimeout(timer);
-      this.#resolve = null;
-    }
+    if (!this.#pending && !this.stopped.aborted) await traced("wait", () => this.#wait(ms));
     const end = this.#pending ?? "over";
     this.#pending = null;
     return end;
+  }
+
+  async #wait(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#resolve = resolve;
+    const timer = setTimeout(resolve, Math.max(0, ms));
+    this.stopped.addEventListener("abort", () => resolve(), { once: true });
+    await promise;
+    clearTimeout(timer);
+    this.#resolve = null;
   }
 
   /** What has come and was not waited for yet; null: nothing. */

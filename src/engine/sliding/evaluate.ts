@@ -1,5 +1,6 @@
 /** One evaluation of a sliding sync request: what there is to tell now, read in one moment of the database. */
 
+import { traced } from "../../base/tracing.ts";
 import { type ConnectionHead, readConnectionHeads } from "../../store/connections.ts";
 import { readTx, type Sql, type Tx } from "../../store/db.ts";
 import { roomsWithAllMembers } from "../../store/members.ts";
@@ -84,12 +85,22 @@ export type NoOutcome = "gone" | "ahead";
 export type SlidingCaches = { readonly views: AccountViews; readonly initialRooms: InitialRoomsCache };
 
 /** @param head of just now, where it is known: then what is in memory may be enough. */
-export async function evaluateSliding(
+export function evaluateSliding(
   sql: Sql,
   caches: SlidingCaches,
   question: SlidingQuestion,
   now: number,
   head: ConnectionHead | null = null,
+): Promise<SlidingOutcome | NoOutcome> {
+  return traced("evaluate", () => look(sql, caches, question, now, head));
+}
+
+async function look(
+  sql: Sql,
+  caches: SlidingCaches,
+  question: SlidingQuestion,
+  now: number,
+  head: ConnectionHead | null,
 ): Promise<SlidingOutcome | NoOutcome> {
   const remembered = head && openFromMemory(caches, question, head);
   if (remembered) {

@@ -10,7 +10,6 @@
 
 import { LRUCache } from "lru-cache";
 import type { Metrics } from "../../base/metrics.ts";
-import { traced } from "../../base/tracing.ts";
 import { Gathered } from "../../base/gathered.ts";
 import type { Feed, Wake } from "../../feed/hub.ts";
 import { ConnectionWriter } from "../../store/connection-writer.ts";
@@ -197,8 +196,7 @@ export class SlidingEngine {
       await this.#deps.sendsSettled(device);
       const question = { account, device, pos, state: state.state, body, dialect, tried };
       if (looks === 0) head = await this.#accept(request, pos);
-      const from: ConnectionHead | null = head;
-      const outcome = await traced("evaluate", () => evaluateSliding(sql, this.#caches, question, now(), from));
+      const outcome = await evaluateSliding(sql, this.#caches, question, now(), head);
       if (outcome === "ahead") await untilThrough(() => endSessions(sql, account));
       if (outcome === "ahead" || outcome === "gone") throw unknownPos();
       if (looks === 0) await this.#expireOrTouch(pos, outcome);
@@ -225,7 +223,7 @@ export class SlidingEngine {
         head = null;
         continue;
       }
-      const wake = await traced("wait", () => waiter.next(until - now()));
+      const wake = await waiter.next(until - now());
       if (wake === "superseded") return superseded();
       // Nobody said that anything happened: to look again would cost more than all else, and what was missed is told to the next request.
       if (wake === "over" && !isFirst) return await this.#answer(request, opened, outcome);
