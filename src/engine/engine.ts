@@ -177,7 +177,7 @@ export class Engine {
       }
       fetchDeadline = null;
       const until = outcome.complete ? deadline : Math.max(deadline, firstDeadline);
-      if (outcome.news || now() >= until || waiter.stopped.aborted) return await this.#answer(token, state, outcome);
+      if (outcome.news || now() >= until || waiter.isStopped) return await this.#answer(token, state, outcome);
       // Nothing to tell: the wait goes on from here, so that the next look is a short one.
       if (outcome.complete && outcome.parts.length === 0 && sameState(state, outcome.state)) token = { ...token, ...outcome.places };
       // The token may have died before we listened.

@@ -36,7 +36,7 @@ export async function awaitFetches(
       });
   }
   let end: WaitEnd = "look";
-  while (end !== "superseded" && needs.some((need) => late.has(needKey(need))) && now() < deadline && !waiter.stopped.aborted) {
+  while (end !== "superseded" && needs.some((need) => late.has(needKey(need))) && now() < deadline && !waiter.isStopped) {
     end = await waiter.next(deadline - now());
     if (end === "gone") await assertTokenLives(request.tokenHash);
   }

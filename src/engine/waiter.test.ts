@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { describe, expect, it } from "vitest";
 import { Hub, type Wake } from "../feed/hub.ts";
 import type { AccountNo } from "../wire/ids.ts";
@@ -21,6 +22,20 @@ describe("waiting (D7)", () => {
     hub.publish(other);
     hub.publish(news);
     expect(await end).toBe("look");
+  });
+
+  it("leaves nothing behind on what outlives it", async () => {
+    const [client, server] = [new AbortController(), new AbortController()];
+    const { hub, waiter: w } = waiter([client.signal, server.signal]);
+    for (let i = 0; i < 3; i += 1) {
+      const end = w.next(10_000);
+      expect(getEventListeners(server.signal, "abort")).toHaveLength(1);
+      hub.publish(news);
+      await end;
+    }
+    await w.next(0);
+    w.close();
+    expect([client, server].flatMap(({ signal }) => getEventListeners(signal, "abort"))).toEqual([]);
   });
 
   it("keeps a wake-up that came while nobody waited", async () => {

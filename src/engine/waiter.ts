@@ -13,14 +13,14 @@ export type WaitEnd = "look" | "superseded" | "gone" | "over";
 const STRENGTH: Readonly<Record<Exclude<WaitEnd, "over">, number>> = { look: 1, gone: 2, superseded: 3 };
 
 export class Waiter {
-  readonly stopped: AbortSignal;
+  readonly #stops: readonly AbortSignal[];
   readonly #unsubscribe: () => void;
   #pending: Exclude<WaitEnd, "over"> | null = null;
   #resolve: (() => void) | null = null;
 
   /** @param meaning what a wake-up means to this request; null: nothing. */
   constructor(feed: Feed, account: AccountNo, meaning: (wake: Wake) => Exclude<WaitEnd, "over"> | null, stops: readonly AbortSignal[]) {
-    this.stopped = AbortSignal.any([...stops]);
+    this.#stops = stops;
     this.#unsubscribe = feed.subscribe(account, (wake) => {
       const end = meaning(wake);
       if (end === null) return;
@@ -29,9 +29,14 @@ export class Waiter {
     });
   }
 
+  /** One of the signals that stop it has aborted. */
+  get isStopped(): boolean {
+    return this.#stops.some((signal) => signal.aborted);
+  }
+
   /** Waits for a wake-up that means something, at most `ms`, or until stopped. */
   async next(ms: number): Promise<WaitEnd> {
-    if (!this.#pending && !this.stopped.aborted) await traced("wait", () => this.#wait(ms));
+    if (!this.#pending && !this.isStopped) await traced("wait", () => this.#wait(ms));
     const end = this.#pending ?? "over";
     this.#pending = null;
     return end;
@@ -41,8 +46,11 @@ export class Waiter {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#resolve = resolve;
     const timer = setTimeout(resolve, Math.max(0, ms));
-    this.stopped.addEventListener("abort", () => resolve(), { once: true });
+    const stop = (): void => resolve();
+    for (const signal of this.#stops) signal.addEventListener("abort", stop);
     await promise;
+    // Nothing is left on those that live as long as the process: AbortSignal.any would leave itself there.
+    for (const signal of this.#stops) signal.removeEventListener("abort", stop);
     clearTimeout(timer);
     this.#resolve = null;
   }

@@ -70,7 +70,7 @@ export async function* follow<Answer>(
     const interrupted = interrupt.renewed();
     let answer: Answer;
     try {
-      answer = await followed.ask(timeout, AbortSignal.any([signal, interrupted, AbortSignal.timeout(timeout + GRACE_MS)]));
+      answer = await within([signal, interrupted], timeout + GRACE_MS, (end) => followed.ask(timeout, end));
     } catch (error) {
       if (signal.aborted || interrupted.aborted) continue;
       if (error instanceof MatrixError && error.errcode === followed.lost && !followed.isNew()) {
@@ -81,7 +81,7 @@ export async function* follow<Answer>(
       const waitMs = waitAfter(error, failures);
       failures += 1;
       onRetry?.({ error, waitMs });
-      await rest(waitMs, AbortSignal.any([signal, interrupted]));
+      await rest(waitMs, [signal, interrupted]);
       continue;
     }
     failures = 0;
@@ -102,16 +102,36 @@ function waitAfter(error: unknown, failures: number): number {
   return Math.round(longest * (0.5 + Math.random() / 2));
 }
 
-function rest(ms: number, signal: AbortSignal): Promise<void> {
+/**
+ * Runs `work` with a signal that aborts with the first of some, or after `ms`. Unlike AbortSignal.any, nothing stays behind on those that live
+ * longer: they may see many polls.
+ */
+async function within<T>(signals: readonly AbortSignal[], ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const end = (): void => controller.abort();
+  const timer = setTimeout(() => controller.abort(new DOMException("No answer in time", "TimeoutError")), ms);
+  for (const signal of signals) {
+    signal.addEventListener("abort", end);
+    if (signal.aborted) end();
+  }
+  try {
+    return await work(controller.signal);
+  } finally {
+    clearTimeout(timer);
+    for (const signal of signals) signal.removeEventListener("abort", end);
+  }
+}
+
+function rest(ms: number, signals: readonly AbortSignal[]): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       clearTimeout(timer);
-      signal.removeEventListener("abort", done);
+      for (const signal of signals) signal.removeEventListener("abort", done);
       resolve();
     };
     const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done);
-    if (signal.aborted) done();
+    for (const signal of signals) signal.addEventListener("abort", done);
+    if (signals.some((signal) => signal.aborted)) done();
   });
 }
 

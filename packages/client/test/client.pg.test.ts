@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
@@ -219,6 +220,7 @@ test("a signal ends the loop, while it waits and while it rests", async () => {
   await delay(0);
   stop.abort();
   expect(await waiting).toEqual({ done: true, value: undefined });
+  expect(getEventListeners(stop.signal, "abort")).toEqual([]);
   const resting = new AbortController();
   const nobody = await V3Session.open({ baseUrl: "http://127.0.0.1:9", accessToken: "x" });
   expect(await nobody.answers({ signal: resting.signal, onRetry: () => resting.abort() }).next()).toEqual({ done: true, value: undefined });

@@ -213,7 +213,7 @@ export class SlidingEngine {
       const isEarly = outcome.head.joinedRooms !== null && outcome.answer.rooms.length > 0;
       const patience = isEarly ? 0 : !outcome.complete ? options.firstContactMs : lacksCounts ? options.fetchMs : 0;
       const until = isFirst ? started + patience : deadline;
-      const isDue = (outcome.news && (!isFirst || patience === 0)) || now() >= until || waiter.stopped.aborted;
+      const isDue = (outcome.news && (!isFirst || patience === 0)) || now() >= until || waiter.isStopped;
       // A first request begins a connection, in place of that of a newer one: not after that one came.
       if (isDue && isFirst && waiter.pending === "superseded") return superseded();
       if (isDue) return await this.#answer(request, opened, outcome);
