@@ -1,4 +1,4 @@
-/** Events as answers hold them. What the homeserver says beside this is kept. */
+/** Events as answers hold them. What the homeserver says beside this is kept; where it tells what is no event, that passes as it is. */
 
 import Type, { type TSchema } from "typebox";
 

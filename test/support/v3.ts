@@ -33,6 +33,8 @@ export class V3Client {
   readonly userId: string;
   readonly deviceId: string;
   token: string;
+  /** Answers are held against what /openapi.json says. False: the homeserver tells events that are none, and they pass as they are. */
+  checksAnswers = true;
   readonly #url: () => string;
 
   constructor(url: () => string, userId: string, deviceId: string, token: string) {
@@ -73,7 +75,7 @@ export class V3Client {
     } catch {
       // Not JSON: the test looks at `text`.
     }
-    if (response.status === 200 && method === "POST") checkAnswer(path, parsed);
+    if (this.checksAnswers && response.status === 200 && method === "POST") checkAnswer(path, parsed);
     return { status: response.status, body: parsed as Answer, text, headers: response.headers };
   }
 }
