@@ -6,11 +6,14 @@ import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { buildPageOnce } from "../../scripts/install.mjs";
 import { readPage } from "../../src/cli/page-server.ts";
+import { scriptedAccount } from "../../bench/scripted-account.ts";
 import { startBrowser } from "../support/browser.ts";
 import { freshDatabase, type TestDatabase } from "../support/database.ts";
 import { Front } from "../support/front.ts";
+import { v2 } from "../support/fake-homeserver.ts";
 import { sharedSynapse } from "../support/shared-synapse.ts";
 import { passwordOf, type TestUser } from "../support/synapse-api.ts";
+import { startV3 } from "../support/v3.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const SCREENSHOTS = join(ROOT, ".cache/screenshots");
@@ -37,13 +40,16 @@ afterAll(async () => {
 });
 
 /** A browser window; at the test's end everything went to the page's own server, and nothing was complained about. */
-async function open(options: Parameters<Browser["newContext"]>[0] = {}): Promise<{ readonly page: Page; readonly context: BrowserContext }> {
+async function open(
+  options: Parameters<Browser["newContext"]>[0] = {},
+  at = url,
+): Promise<{ readonly page: Page; readonly context: BrowserContext }> {
   const context = await browser.newContext({ viewport: { width: 1100, height: 700 }, ...options });
   const page = await context.newPage();
   const elsewhere: string[] = [];
   const complaints: string[] = [];
   page.on("request", (request) => {
-    if (!request.url().startsWith(new URL("/", url).href) && !request.url().startsWith("data:")) elsewhere.push(request.url());
+    if (!request.url().startsWith(new URL("/", at).href) && !request.url().startsWith("data:")) elsewhere.push(request.url());
   });
   page.on("console", (message) => {
     // The browser itself says so of every answer that is not 2xx.
@@ -55,7 +61,7 @@ async function open(options: Parameters<Browser["newContext"]>[0] = {}): Promise
     expect({ elsewhere, complaints }).toEqual({ elsewhere: [], complaints: [] });
   });
   page.setDefaultTimeout(20_000);
-  await page.goto(url);
+  await page.goto(at);
   return { page, context };
 }
 
@@ -199,6 +205,33 @@ test("a long list by keyboard, members page by page, earlier messages, through e
   expect(await page.getByRole("listbox").isVisible()).toBe(true);
   expect(await page.evaluate("document.documentElement.scrollWidth")).toBeLessThanOrEqual(380);
   await screenshot(page, "narrow");
+});
+
+test("thousands of rooms: those in sight alone are drawn, the others as they are scrolled to", { timeout: 120_000 }, async () => {
+  const many = await startV3({ workers: 1 });
+  onTestFinished(() => many.stop());
+  const { userId, first, rooms } = scriptedAccount("@page-thousands:bench", 2000);
+  const client = many.login(userId, "PHONE", v2(first));
+  await client.sync();
+  const { page } = await open({}, await many.showPage(await readPage(join(ROOT, "dist/page"))));
+  await page.getByLabel("Token").fill(client.token);
+  await page.getByRole("button", { name: "Use it" }).click();
+  for (const protocol of ["v3", "v4"]) {
+    await through(page, protocol);
+    await page.locator("[data-room]").first().waitFor();
+    const list = page.getByRole("listbox");
+    expect(await list.getAttribute("aria-label")).toBe(`${rooms.length} rooms`);
+    await list.focus();
+    let [most, presses] = [0, 0];
+    for (let last = ""; last !== `room-${rooms.length - 1}`; presses += 1) {
+      await page.keyboard.press("End");
+      last = (await list.getAttribute("aria-activedescendant")) ?? "";
+      most = Math.max(most, await page.locator(".row").count());
+      expect(presses).toBeLessThan(2000);
+    }
+    await page.locator(`#room-${rooms.length - 1}`).waitFor();
+    expect(most).toBeLessThan(50);
+  }
 });
 
 test("the inspector: what went, what was sticky, what woke, by hand, beside v2; sessions", { timeout: 120_000 }, async () => {

@@ -12,6 +12,7 @@
 import { buildServer, type BuiltServer, type ServerParts } from "../../src/cli/build-server.ts";
 import { silentLogger, type Logger } from "../../src/base/logger.ts";
 import { SecretBox } from "../../src/base/secret-box.ts";
+import type { PageFiles } from "../../src/cli/page-server.ts";
 import type { EngineOptions } from "../../src/engine/engine.ts";
 import type { SlidingOptions } from "../../src/engine/sliding/sliding-engine.ts";
 import type { NatsOptions } from "../../src/feed/nats-bus.ts";
@@ -147,6 +148,11 @@ export class V3Fixture {
       ...(this.#options.sliding && { sliding: this.#options.sliding }),
       ...(this.#options.supervision && { supervision: this.#options.supervision }),
     });
+  }
+
+  /** Shows the page. Its URL. */
+  async showPage(files: PageFiles): Promise<string> {
+    return (await this.#servers[0]?.listenForPage({ host: "127.0.0.1", port: 0 }, files)) ?? "";
   }
 
   async stopServer(): Promise<void> {
