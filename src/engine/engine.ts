@@ -191,13 +191,12 @@ export class Engine {
 
   async #answer(token: SyncToken, before: SessionState, outcome: Outcome): Promise<string> {
     const { sql, sign } = this.#deps;
-    if (outcome.snapshot) await saveListSnapshot(sql, token.session, outcome.snapshot);
-    let { state } = token;
-    if (!sameState(before, outcome.state)) {
-      const saved = await saveSessionState(sql, token.session, serializeState(outcome.state));
-      if (saved === null) throw unknownSession();
-      state = saved;
-    }
+    // Together: each waits for the disk.
+    const [state] = await Promise.all([
+      sameState(before, outcome.state) ? token.state : saveSessionState(sql, token.session, serializeState(outcome.state)),
+      outcome.snapshot && saveListSnapshot(sql, token.session, outcome.snapshot),
+    ]);
+    if (state === null) throw unknownSession();
     const next = sealToken({ ...token, ...outcome.places, state }, sign);
     const parts = outcome.parts.map(([key, text]: readonly [StreamKey, string]) => `"${key}":${text}`);
     if (!outcome.complete) parts.push('"initial_sync":"in_progress"');
