@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
 import { TestAccount } from "../../test/support/test-account.ts";
-import type { Position } from "../wire/ids.ts";
-import { createSession, saveSessionState, touchSession, useSession } from "./sessions.ts";
+import type { Position, RoomId } from "../wire/ids.ts";
+import { createSession, saveListSnapshot, saveSessionState, touchSession, useSession } from "./sessions.ts";
 
 let db: TestDatabase;
 beforeAll(async () => {
@@ -24,3 +24,17 @@ test("D20: pages and deltas that are asked for at once never wait for each other
   await sql`select 1`;
   expect(await sql`select deadlocks from pg_stat_database where datname = current_database()`).toEqual([{ deadlocks: 0 }]);
 }, 60_000);
+
+test("R11: what is to be kept of a session that has just ended is not, and breaks nothing", async () => {
+  const { sql } = db;
+  const { account, device } = await TestAccount.create(sql);
+  const session = await createSession(sql, { account, device, takesPart: true, presence: false }, 10);
+  const snapshot = { number: 1, hash: Buffer.from("x"), rooms: ["!a:test" as RoomId] };
+  await saveListSnapshot(sql, session, snapshot);
+  await saveListSnapshot(sql, session, snapshot);
+  expect(await sql`select snapshot, rooms from list_snapshots where session = ${session}`).toEqual([{ snapshot: 1, rooms: '["!a:test"]' }]);
+  await sql`delete from sessions where session = ${session}`;
+  await saveListSnapshot(sql, session, snapshot);
+  expect(await saveSessionState(sql, session, "{}")).toBeNull();
+  expect(await sql`select from list_snapshots where session = ${session}`).toHaveLength(0);
+});

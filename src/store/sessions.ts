@@ -175,6 +175,7 @@ export async function readSessionPages(
   return rows.map((row) => ({ ...row, rooms: JSON.parse(row.rooms) as RoomId[] }));
 }
 
+/** Keeps the ordered rooms of a list as they were; of a session that is gone nothing. */
 export async function saveListSnapshot(
   db: Db,
   session: SessionNo,
@@ -182,7 +183,7 @@ export async function saveListSnapshot(
 ): Promise<void> {
   await db`
     insert into list_snapshots (session, snapshot, hash, rooms)
-    values (${session}, ${snapshot.number}, ${snapshot.hash}, ${JSON.stringify(snapshot.rooms)})
+    select s.session, ${snapshot.number}, ${snapshot.hash}, ${JSON.stringify(snapshot.rooms)} from sessions s where s.session = ${session}
     on conflict (session, snapshot) do update set created_at = now()`;
 }
 
