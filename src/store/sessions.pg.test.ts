@@ -27,7 +27,7 @@ test("D20: pages and deltas that are asked for at once never wait for each other
 
 test("R11: what is to be kept of a session that has just ended is not, and breaks nothing", async () => {
   const { sql } = db;
-  const { account, device } = await TestAccount.create(sql);
+  const { account, device } = await TestAccount.create(sql, "@ended:test");
   const session = await createSession(sql, { account, device, takesPart: true, presence: false }, 10);
   const snapshot = { number: 1, hash: Buffer.from("x"), rooms: ["!a:test" as RoomId] };
   await saveListSnapshot(sql, session, snapshot);
