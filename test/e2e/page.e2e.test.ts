@@ -210,7 +210,7 @@ test("a long list by keyboard, members page by page, earlier messages, through e
 test("thousands of rooms: those in sight alone are drawn, the others as they are scrolled to", { timeout: 120_000 }, async () => {
   const many = await startV3({ workers: 1 });
   onTestFinished(() => many.stop());
-  const { userId, first, rooms } = scriptedAccount("@page-thousands:bench", 2000);
+  const { userId, first, rooms } = scriptedAccount("@page-thousands:bench", 1200);
   const client = many.login(userId, "PHONE", v2(first));
   await client.sync();
   const { page } = await open({}, await many.showPage(await readPage(join(ROOT, "dist/page"))));
