@@ -193,15 +193,14 @@ function requestScopes(
     const releases: (() => void)[] = [];
     const face = faceOf(request.method, pathOf(request));
     const answered = metrics?.request(face);
-    const trace =
-      face === "health"
-        ? null
-        : traceRequest(`${request.method} ${face}`, request.headers, { "http.request.method": request.method, face, request: request.id });
-    releases.push(() => {
-      const status = reply.raw.writableFinished ? reply.raw.statusCode : CLIENT_GONE;
-      answered?.(status);
-      trace?.end(status);
-    });
+    const trace = face === "health" ? null : traceRequest(request, face);
+    if (answered || trace) {
+      releases.push(() => {
+        const status = reply.raw.writableFinished ? reply.raw.statusCode : CLIENT_GONE;
+        answered?.(status);
+        trace?.end(status);
+      });
+    }
     const address = clientAddress(request.raw, isTrusted);
     scopes.set(request, { signal: gone.signal, address, onDone: (release) => void releases.push(release) });
     reply.raw.once("close", () => {

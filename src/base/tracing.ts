@@ -65,6 +65,8 @@ export function traced<T>(name: string, work: () => Promise<T>, attributes: Attr
 /** SpanStatusCode.ERROR and SpanKind.SERVER, without loading the package. */
 const [ERROR, SERVER] = [2, 1];
 
+export type TraceableRequest = { readonly method: string; readonly headers: IncomingHttpHeaders; readonly id: string };
+
 export type TracedRequest = {
   /** What is done for the request, begins in this. */
   within(begin: () => void): void;
@@ -72,11 +74,11 @@ export type TracedRequest = {
 };
 
 /** A request of a client's, in the trace that it belongs to where a proxy on the way says so (`traceparent`). Null: nobody wants traces. */
-export function traceRequest(name: string, headers: IncomingHttpHeaders, attributes: Attributes): TracedRequest | null {
+export function traceRequest({ method, headers, id }: TraceableRequest, face: string): TracedRequest | null {
   if (!tracing) return null;
   const { api, tracer } = tracing;
   const parent = api.propagation.extract(api.context.active(), headers);
-  const span = tracer.startSpan(name, { kind: SERVER, attributes }, parent);
+  const span = tracer.startSpan(`${method} ${face}`, { kind: SERVER, attributes: { "http.request.method": method, face, request: id } }, parent);
   return {
     within: (begin) => api.context.with(api.trace.setSpan(parent, span), begin),
     end(status) {

@@ -33,8 +33,9 @@ import type { Need } from "../streams/stream.ts";
 import { unknownToken } from "../wire/errors.ts";
 import type { AccountNo } from "../wire/ids.ts";
 import { readCertificate, watchCertificate } from "./certificate.ts";
-import { listenForPage, type PageFiles, type PageListener, pageRoutes } from "./page-server.ts";
 import { openBus } from "./open-bus.ts";
+import type { OwnListener } from "./own-listener.ts";
+import { listenForPage, type PageFiles, pageRoutes } from "./page-server.ts";
 import { deviceFinder, forgetting, passQueue, sentEventStore, tokenStore } from "./api-store.ts";
 
 /** What `/versions` says that this server has, whatever the homeserver has: what the faces conform to. */
@@ -154,14 +155,14 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     routes: [
       syncRoute(engine),
       sessionsRoute(sql),
-      accountRoute(sql, (account) => supervisor.firstSyncs.of(account)?.bytes ?? null),
+      accountRoute(sql, (account) => supervisor.firstSyncs.received(account)),
       slidingRoutes(sliding),
       ...(parts.publicPage ? [pageRoutes(parts.publicPage)] : []),
       openApiRoute(parts.version, [SYNC_OPERATION, ...SESSIONS_OPERATIONS, ACCOUNT_OPERATION, ...SLIDING_OPERATIONS]),
     ],
   });
   const unwatch = settings.tls && watchCertificate(settings.tls, (renewed) => renewCertificate(http, renewed), logger);
-  let page: PageListener | undefined;
+  let page: OwnListener | undefined;
   return {
     async listen(address) {
       await feed.start();

@@ -4,10 +4,11 @@
  */
 
 import { readdir, readFile } from "node:fs/promises";
-import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { join } from "node:path";
 import type { ListenAddress } from "../config/listen-address.ts";
 import type { RoutePlugin } from "../faces/route.ts";
+import { listenAt, type OwnListener } from "./own-listener.ts";
 
 const BASE = "/client/";
 const INDEX = `${BASE}index.html`;
@@ -82,34 +83,13 @@ export function pageRoutes(files: PageFiles): RoutePlugin {
   };
 }
 
-export type PageListener = {
-  /** The page's URL; a socket's path. */
-  readonly url: string;
-  close(): Promise<void>;
-};
-
 /** Listens for the page, and for the API beside it. @throws the error of `listen` */
-export async function listenForPage(address: ListenAddress, files: PageFiles, api: RequestListener): Promise<PageListener> {
-  const server = createServer((request, response) => {
+export function listenForPage(address: ListenAddress, files: PageFiles, api: RequestListener): Promise<OwnListener> {
+  return listenAt(address, BASE, (request, response) => {
     if (answerPage(files, request, response)) return;
     if (isForPage(request.url ?? "")) api(request, response);
     else response.writeHead(404, { ...HEADERS, "content-type": "text/plain" }).end("Not here: the page is at /client/\n");
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(address, resolve);
-  });
-  const bound = server.address();
-  const host =
-    typeof bound === "object" && bound !== null && bound.family === "IPv6" ? `[${bound.address}]` : (bound as { address?: string } | null)?.address;
-  return {
-    url: typeof bound === "object" && bound !== null ? `http://${host}:${bound.port}${BASE}` : String(bound),
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
 }
 
 /** What the page asks for. Dots and double slashes are refused: what a path means is not to depend on who reads it. */

@@ -124,7 +124,6 @@ async function builtPage(logger: Logger): Promise<PageFiles | null> {
 async function showPage(server: BuiltServer, page: PageSettings, url: string, files: PageFiles, logger: Logger): Promise<string | null> {
   if (page === "off") return null;
   if (page === "public") return `${url}/client/`;
-  if ("path" in page.listen) await removeStaleSocket(page.listen.path);
   try {
     return await server.listenForPage(page.listen, files);
   } catch (error) {

@@ -14,12 +14,12 @@ test("a first sync tells how far it is, in the log every ten seconds, until it e
     received(1_500_000);
     return new Promise<string>((resolve) => (end = resolve));
   });
-  expect(syncs.of(account)).toMatchObject({ bytes: 1_500_000 });
+  expect(syncs.received(account)).toBe(1_500_000);
   vi.advanceTimersByTime(10_000);
   expect(info).toHaveBeenLastCalledWith({ account, seconds: 10, megabytes: 1.5 }, "the account's first sync is under way");
   end("done");
   expect(await running).toBe("done");
-  expect(syncs.of(account)).toBeNull();
+  expect(syncs.received(account)).toBeNull();
   vi.advanceTimersByTime(60_000);
   expect(info).toHaveBeenCalledTimes(2);
 });
@@ -27,6 +27,6 @@ test("a first sync tells how far it is, in the log every ten seconds, until it e
 test("one that fails is over too", async () => {
   const syncs = new FirstSyncs({ info: () => {} });
   await expect(syncs.run(2 as AccountNo, {}, () => Promise.reject(new Error("no")))).rejects.toThrow("no");
-  expect(syncs.of(2 as AccountNo)).toBeNull();
+  expect(syncs.received(2 as AccountNo)).toBeNull();
   expect(vi.getTimerCount()).toBe(0);
 });
