@@ -41,7 +41,11 @@ img { max-width: 100%; border: 1px solid var(--line); border-radius: 6px; }
 export async function buildSite(output) {
   const [{ default: markdownIt }, { default: anchor }] = await Promise.all([import("markdown-it"), import("markdown-it-anchor")]);
   const markdown = markdownIt({ html: false }).use(anchor, { slugify });
-  const pages = Object.values(SECTIONS).flatMap((patterns) => patterns.flatMap((pattern) => globSync(pattern, { cwd: ROOT }).toSorted()));
+  const sections = Object.entries(SECTIONS).map(([title, patterns]) => ({
+    title,
+    inside: patterns.flatMap((pattern) => globSync(pattern, { cwd: ROOT }).toSorted()),
+  }));
+  const pages = sections.flatMap(({ inside }) => inside);
   const texts = new Map(pages.map((page) => [page, readFileSync(join(ROOT, page), "utf8")]));
   const copied = new Set();
   rmSync(output, { recursive: true, force: true });
@@ -55,9 +59,8 @@ export async function buildSite(output) {
     return relative(dirname(page), texts.has(target) ? fileOf(target) : target) + (hash === undefined ? "" : `#${hash}`);
   };
   const menu = (page) =>
-    Object.entries(SECTIONS)
-      .map(([title, patterns]) => {
-        const inside = pages.filter((one) => patterns.some((pattern) => globSync(pattern, { cwd: ROOT }).includes(one)));
+    sections
+      .map(({ title, inside }) => {
         const items = inside.map((one) => {
           const current = one === page ? ' aria-current="page"' : "";
           return `<li><a href="${relative(dirname(page), fileOf(one))}"${current}>${markdown.renderInline(titleOf(texts.get(one)))}</a></li>`;
@@ -85,7 +88,7 @@ export async function buildSite(output) {
 }
 
 /** As on GitHub: what links in the documents are made for. */
-function slugify(heading) {
+export function slugify(heading) {
   return heading
     .toLowerCase()
     .replaceAll(/[^\p{L}\p{N} _-]/gu, "")

@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import type { Account } from "./account.ts";
 import { Comparison } from "./comparison.tsx";
-import { type Exchange, exchanges, recorded } from "./exchanges.ts";
+import { type Exchange, exchanges, sendByHand } from "./exchanges.ts";
 import { type Draft, RequestForm } from "./request-form.tsx";
 import { sizeText, timeOf } from "./words.ts";
 
@@ -15,10 +15,8 @@ export function Inspector({ account }: { readonly account: Account }) {
   const all = exchanges.value;
   const shown = all.find(({ id }) => id === selected.value) ?? all.at(-1);
   const send = async ({ method, path, body }: Draft): Promise<void> => {
-    const token = account.server.accessToken as string;
-    const headers = { authorization: `Bearer ${token}` };
-    await recorded()(path, { method, headers, ...(method !== "GET" && { body }) }).catch(() => null);
-    selected.value = exchanges.value.at(-1)?.id ?? null;
+    const sent = await sendByHand(account.server.accessToken as string, method, path, method === "GET" ? undefined : body);
+    selected.value = sent?.id ?? null;
   };
   return (
     <main class="inspector">

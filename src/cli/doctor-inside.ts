@@ -8,9 +8,8 @@ import { checkReady } from "../store/ready.ts";
 import { readServerState, type ServerState } from "../store/server-state.ts";
 import { runningDatabase } from "./embedded-database.ts";
 import { bad, type Finding, ok, warn } from "./findings.ts";
+import { OLDEST_VERSION } from "./open-database.ts";
 
-/** The oldest PostgreSQL that will do. */
-const OLDEST = 13;
 /** What one process takes (docs/OPERATIONS.md, "Connection budgets"). */
 const CONNECTIONS = 13;
 const [LOW_DISK_BYTES, SKEW_MS, SLOW_MS] = [2e9, 5000, 300];
@@ -33,7 +32,7 @@ export async function checkDatabase({ db, data }: Pick<DatabaseSettings, "db" | 
 
 function versionOf({ version }: ServerState): Finding[] {
   const major = Math.floor(version / 10_000);
-  return major >= OLDEST ? ok(`PostgreSQL ${major}`) : bad(`PostgreSQL ${major}`, `It must be ${OLDEST} or later`);
+  return major >= OLDEST_VERSION ? ok(`PostgreSQL ${major}`) : bad(`PostgreSQL ${major}`, `It must be ${OLDEST_VERSION} or later`);
 }
 
 function settingsOf({ settings, encoding, used }: ServerState): Finding[] {

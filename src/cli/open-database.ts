@@ -7,7 +7,7 @@ import { connect, type DbOptions, type Sql } from "../store/db.ts";
 import { migrate, NewerDatabase } from "../store/migrate.ts";
 import { startEmbeddedDatabase } from "./embedded-database.ts";
 
-const OLDEST_VERSION = 13;
+export const OLDEST_VERSION = 13;
 
 /** The database cannot be used. The message is for the operator. */
 export class DatabaseUnusable extends Error {

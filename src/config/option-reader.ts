@@ -29,8 +29,8 @@ export class Reader {
     this.#file = path === "" ? {} : readConfigFile(path, FILE_FLAGS);
   }
 
-  /** `name`: of what gave it. */
-  get(flag: OptionFlag): { readonly text: string; readonly name: string } | undefined {
+  /** `name`: of what gave it. `isDefault`: nobody did. */
+  get(flag: OptionFlag): { readonly text: string; readonly name: string; readonly isDefault?: true } | undefined {
     const row = ROWS.find((each) => each.flag === flag);
     const given = this.#values[camelCase(flag)];
     if (given !== undefined) return { text: given, name: `-${flag}` };
@@ -38,12 +38,7 @@ export class Reader {
     if (row !== undefined && variable !== undefined && variable !== "") return { text: variable, name: row.variable };
     const written = this.#file[flag]?.trim() ?? "";
     if (written !== "") return { text: written, name: `${flag} in the file of -config` };
-    return row?.fallback === undefined ? undefined : { text: row.fallback, name: `-${flag}` };
-  }
-
-  /** Nobody gave it. */
-  isDefault(flag: OptionFlag): boolean {
-    return this.#values[camelCase(flag)] === undefined && this.get(flag)?.name === `-${flag}`;
+    return row?.fallback === undefined ? undefined : { text: row.fallback, name: `-${flag}`, isDefault: true };
   }
 
   /** @throws UsageError where `parse` gives undefined */

@@ -265,7 +265,7 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
 
 /** @throws UsageError */
 function readPageSettings(reader: Reader): PageSettings {
-  const isDefault = reader.isDefault("client-port");
+  const isDefault = reader.get("client-port")?.isDefault ?? false;
   return reader.read(
     "client-port",
     (text) => {

@@ -61,12 +61,18 @@ export const heroSchema = Type.Object(
   { title: "Hero", description: "Whom a room without a name is called after" },
 );
 
-/** By algorithm. */
-export const keyCountsSchema = Type.Record(Type.String(), Type.Integer());
-
-export const deviceListsSchema = Type.Object(
+const deviceListsSchema = Type.Object(
   { changed: Type.Array(Type.String()), left: Type.Array(Type.String()) },
   { title: "DeviceLists", description: "Users whose device lists changed, and users with whom no encrypted room is shared any more" },
+);
+
+export const e2eeSchema = Type.Object(
+  {
+    device_lists: Type.Optional(deviceListsSchema),
+    device_one_time_keys_count: Type.Optional(Type.Record(Type.String(), Type.Integer(), { description: "By algorithm" })),
+    device_unused_fallback_key_types: Type.Optional(Type.Array(Type.String())),
+  },
+  { title: "E2ee", description: "What encryption needs" },
 );
 
 /** A count, 0 or more. */

@@ -3,6 +3,7 @@
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { slugify } from "../../scripts/docs-site.mjs";
 import { OPTION_TABLE, type OptionRow } from "../../src/config/option-table.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -26,12 +27,7 @@ const withoutCode = (text: string): string => text.replaceAll(/^```.*?^```/gms, 
 /** The names that a heading can be linked by. */
 function anchors(path: string): string[] {
   const headings = matches(read(path).replaceAll(/^```.*?^```/gms, ""), /^#+ +(.+)$/gm);
-  return headings.map((heading) =>
-    heading
-      .toLowerCase()
-      .replaceAll(/[^\p{L}\p{N} _-]/gu, "")
-      .replaceAll(" ", "-"),
-  );
+  return headings.map(slugify);
 }
 
 test("there are documents and sources to look at", () => {

@@ -98,3 +98,12 @@ export function slidingConsumer(name: string, client: V3Client, roomId: string, 
 function numbersOf(items: readonly Item[]): number[] {
   return items.flatMap(({ content }) => (typeof content["n"] === "number" ? content["n"] : []));
 }
+
+/** An account's followers in these tests: two sessions and a connection of one device. */
+export function threeConsumers(client: V3Client, roomId: string, changed: () => void): readonly Consumer[] {
+  return [
+    v3Consumer("session 1", client, roomId, changed),
+    v3Consumer("session 2", client, roomId, changed),
+    slidingConsumer("connection", client, roomId, changed),
+  ];
+}

@@ -9,7 +9,7 @@ import { startEmbeddedDatabase } from "../../src/cli/embedded-database.ts";
 import { connect } from "../../src/store/db.ts";
 import { migrate } from "../../src/store/migrate.ts";
 import { startV3 } from "../support/v3.ts";
-import { slidingConsumer, v3Consumer } from "./consumers.ts";
+import { threeConsumers } from "./consumers.ts";
 import { Followers, whole } from "./followers.ts";
 import { startStandby, Switch } from "./standby.ts";
 import { firstAnswer, numbered } from "./traffic.ts";
@@ -33,11 +33,7 @@ test("D22 I6: nothing that was acknowledged is lost, and no request is refused",
   onTestFinished(() => t.stop());
 
   const client = t.login(ME, "PHONE", firstAnswer(ME, ROOM));
-  const followers = new Followers((changed) => [
-    v3Consumer("session 1", client, ROOM, changed),
-    v3Consumer("session 2", client, ROOM, changed),
-    slidingConsumer("connection", client, ROOM, changed),
-  ]);
+  const followers = new Followers((changed) => threeConsumers(client, ROOM, changed));
   onTestFinished(() => followers.stop());
   await followers.begun();
   for (let n = 0; n < 40; n += 1) t.hs.queueSync(client.token, numbered(ROOM, n));

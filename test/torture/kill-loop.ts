@@ -8,7 +8,7 @@ import { connect, type Sql } from "../../src/store/db.ts";
 import { runCommand, type RunningCommand } from "../support/command.ts";
 import { type FakeHomeserver, startFakeHomeserver } from "../support/fake-homeserver.ts";
 import { V3Client } from "../support/v3.ts";
-import { slidingConsumer, v3Consumer } from "./consumers.ts";
+import { threeConsumers } from "./consumers.ts";
 import { FAULTS } from "./faults.ts";
 import { type ClientReport, Followers } from "./followers.ts";
 import { firstAnswer, numbered } from "./traffic.ts";
@@ -43,11 +43,7 @@ export async function killLoop({ rounds, responses, each, say = () => {} }: Kill
   homeserver.queueSync(token, firstAnswer(ME, ROOM));
   const server = await Server.start(homeserver);
   const client = new V3Client(() => server.url, ME, "PHONE", token);
-  const followers = new Followers((changed) => [
-    v3Consumer("session 1", client, ROOM, changed),
-    v3Consumer("session 2", client, ROOM, changed),
-    slidingConsumer("connection", client, ROOM, changed),
-  ]);
+  const followers = new Followers((changed) => threeConsumers(client, ROOM, changed));
   let sent = 0;
   const faults: Record<string, number> = {};
   const recoveryMs: number[] = [];

@@ -7,7 +7,7 @@ import { withServer } from "../../bench/servers.ts";
 import { startFakeHomeserver } from "../support/fake-homeserver.ts";
 import { SlidingClient } from "../support/sliding.ts";
 import { V3Client } from "../support/v3.ts";
-import { slidingConsumer, v3Consumer } from "./consumers.ts";
+import { threeConsumers } from "./consumers.ts";
 import { Followers, whole } from "./followers.ts";
 import { firstAnswer, numbered } from "./traffic.ts";
 
@@ -42,11 +42,7 @@ const report = await withServer(homeserver.url, ["-session-idle", "10m"], async 
     const token = homeserver.login(me, "PHONE");
     homeserver.queueSync(token, firstAnswer(me, room));
     const client = new V3Client(() => url, me, "PHONE", token);
-    const followers = new Followers((changed) => [
-      v3Consumer("session 1", client, room, changed),
-      v3Consumer("session 2", client, room, changed),
-      slidingConsumer("connection", client, room, changed),
-    ]);
+    const followers = new Followers((changed) => threeConsumers(client, room, changed));
     return { room, token, client, followers, sent: 0 };
   });
   await Promise.all(accounts.map(({ followers }) => followers.begun()));

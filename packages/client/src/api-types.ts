@@ -126,13 +126,7 @@ export interface V3Answer {
   presence?: {
     events: PresenceEvent[];
   };
-  e2ee?: {
-    device_lists?: DeviceLists;
-    device_one_time_keys_count?: {
-      [k: string]: number;
-    };
-    device_unused_fallback_key_types?: string[];
-  };
+  e2ee?: E2Ee;
 }
 /**
  * Who is typing: the whole set
@@ -331,6 +325,19 @@ export interface PresenceEvent {
   [k: string]: unknown;
 }
 /**
+ * What encryption needs
+ */
+export interface E2Ee {
+  device_lists?: DeviceLists;
+  /**
+   * By algorithm
+   */
+  device_one_time_keys_count?: {
+    [k: string]: number;
+  };
+  device_unused_fallback_key_types?: string[];
+}
+/**
  * Users whose device lists changed, and users with whom no encrypted room is shared any more
  */
 export interface DeviceLists {
@@ -418,26 +425,9 @@ export interface SlidingAnswer {
     [k: string]: SlidingRoom;
   };
   extensions: {
-    to_device?: {
-      /**
-       * `since` of the next request: it acknowledges these
-       */
-      next_batch: string;
-      events: ToDeviceMessage[];
-    };
-    e2ee?: {
-      device_lists?: DeviceLists;
-      device_one_time_keys_count?: {
-        [k: string]: number;
-      };
-      device_unused_fallback_key_types?: string[];
-    };
-    account_data?: {
-      global: AccountData[];
-      rooms: {
-        [k: string]: AccountData[];
-      };
-    };
+    to_device?: SlidingToDevice;
+    e2ee?: E2Ee;
+    account_data?: SlidingAccountData;
     receipts?: {
       rooms: {
         [k: string]: ReceiptEvent;
@@ -489,6 +479,19 @@ export interface SlidingRoom {
   invite_state?: StrippedEvent[];
   required_state?: MatrixEvent[];
   unstable_expanded_timeline?: true;
+}
+export interface SlidingToDevice {
+  /**
+   * `since` of the next request: it acknowledges these
+   */
+  next_batch: string;
+  events: ToDeviceMessage[];
+}
+export interface SlidingAccountData {
+  global: AccountData[];
+  rooms: {
+    [k: string]: AccountData[];
+  };
 }
 export interface V4Request {
   conn_id?: string;
@@ -604,46 +607,12 @@ export interface V4Answer {
     [k: string]: V4Room;
   };
   extensions: {
-    to_device?: {
-      /**
-       * `since` of the next request: it acknowledges these
-       */
-      next_batch: string;
-      events: ToDeviceMessage[];
-    };
-    "org.matrix.msc4538.to_device"?: {
-      /**
-       * `since` of the next request: it acknowledges these
-       */
-      next_batch: string;
-      events: ToDeviceMessage[];
-    };
-    e2ee?: {
-      device_lists?: DeviceLists;
-      device_one_time_keys_count?: {
-        [k: string]: number;
-      };
-      device_unused_fallback_key_types?: string[];
-    };
-    "org.matrix.msc4543.e2ee"?: {
-      device_lists?: DeviceLists;
-      device_one_time_keys_count?: {
-        [k: string]: number;
-      };
-      device_unused_fallback_key_types?: string[];
-    };
-    account_data?: {
-      global: AccountData[];
-      rooms: {
-        [k: string]: AccountData[];
-      };
-    };
-    "org.matrix.msc3959.account_data"?: {
-      global: AccountData[];
-      rooms: {
-        [k: string]: AccountData[];
-      };
-    };
+    to_device?: SlidingToDevice;
+    "org.matrix.msc4538.to_device"?: SlidingToDevice;
+    e2ee?: E2Ee;
+    "org.matrix.msc4543.e2ee"?: E2Ee;
+    account_data?: SlidingAccountData;
+    "org.matrix.msc3959.account_data"?: SlidingAccountData;
     receipts?: {
       rooms: {
         [k: string]: ReceiptContent;

@@ -135,6 +135,12 @@ function rest(ms: number, signals: readonly AbortSignal[]): Promise<void> {
   });
 }
 
+/** What is kept of the last run, if anything is. @throws TypeError where `baseUrl` is none */
+export async function kept<Kept>({ baseUrl, store }: { readonly baseUrl: string; readonly store?: Store<Kept> }): Promise<Kept | null> {
+  void new URL(baseUrl);
+  return (await store?.load()) ?? null;
+}
+
 /** Where something is kept from one run of the program to the next. */
 export type Store<Kept> = {
   load(): Promise<Kept | null> | Kept | null;

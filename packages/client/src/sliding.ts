@@ -1,7 +1,7 @@
 /** Simplified sliding sync: a connection, in either dialect. Every request says all that it asks for. */
 
 import type { SlidingAnswer, SlidingRequest, V4Answer, V4Request } from "./api-types.ts";
-import { follow, type FollowOptions, Interrupt, type Store, type Told } from "./follow.ts";
+import { follow, type FollowOptions, Interrupt, kept, type Store, type Told } from "./follow.ts";
 import { request, type Server } from "./http.ts";
 
 /** What of a connection outlives the program: its position, and the place in the device's to-device messages. */
@@ -38,24 +38,22 @@ export class Connection<Request extends AnyRequest, Answer extends AnyAnswer> {
   #toDevice: string | null;
   #asked: Request;
 
-  private constructor(dialect: Dialect, options: ConnectionOptions, asked: Request, kept: ConnectionKept | null) {
+  private constructor(dialect: Dialect, options: ConnectionOptions, asked: Request, last: ConnectionKept | null) {
     this.#dialect = dialect;
     this.#options = options;
     this.#asked = asked;
-    this.#pos = kept?.pos ?? null;
-    this.#toDevice = kept?.toDevice ?? null;
+    this.#pos = last?.pos ?? null;
+    this.#toDevice = last?.toDevice ?? null;
   }
 
   /** In the dialect that Element X and the SDKs speak. Nothing is asked yet. @throws TypeError where `baseUrl` is none */
   static async simplified(options: ConnectionOptions, asked: SlidingRequest): Promise<Connection<SlidingRequest, SlidingAnswer>> {
-    void new URL(options.baseUrl);
-    return new Connection<SlidingRequest, SlidingAnswer>(UNSTABLE, options, asked, (await options.store?.load()) ?? null);
+    return new Connection<SlidingRequest, SlidingAnswer>(UNSTABLE, options, asked, await kept(options));
   }
 
   /** As MSC4186 was merged. Nothing is asked yet. @throws TypeError where `baseUrl` is none */
   static async v4(options: ConnectionOptions, asked: V4Request): Promise<Connection<V4Request, V4Answer>> {
-    void new URL(options.baseUrl);
-    return new Connection<V4Request, V4Answer>(V4, options, asked, (await options.store?.load()) ?? null);
+    return new Connection<V4Request, V4Answer>(V4, options, asked, await kept(options));
   }
 
   /** Asks for this from now on, in place of what was asked for. A request that waits is asked again at once. */

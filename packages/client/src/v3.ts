@@ -1,7 +1,7 @@
 /** Sync v3: a session with sticky streams. */
 
 import type { V3Answer, V3Request } from "./api-types.ts";
-import { follow, type FollowOptions, Interrupt, type Store, type Told } from "./follow.ts";
+import { follow, type FollowOptions, Interrupt, kept, type Store, type Told } from "./follow.ts";
 import { request, type Server } from "./http.ts";
 import { difference, isObject, patched } from "./patch.ts";
 
@@ -26,17 +26,16 @@ export class V3Session {
   #known: V3Request;
   #asked: V3Request;
 
-  private constructor(options: V3SessionOptions, kept: V3Kept | null) {
+  private constructor(options: V3SessionOptions, last: V3Kept | null) {
     this.#options = options;
-    this.#since = kept?.since ?? null;
-    this.#known = kept?.asked ?? {};
+    this.#since = last?.since ?? null;
+    this.#known = last?.asked ?? {};
     this.#asked = this.#known;
   }
 
   /** A session: that of the store, if there is one. Nothing is asked yet. @throws TypeError where `baseUrl` is none */
   static async open(options: V3SessionOptions): Promise<V3Session> {
-    void new URL(options.baseUrl);
-    return new V3Session(options, (await options.store?.load()) ?? null);
+    return new V3Session(options, await kept(options));
   }
 
   /**

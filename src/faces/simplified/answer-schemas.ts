@@ -5,10 +5,9 @@ import {
   accountDataSchema,
   byRoom,
   countSchema,
-  deviceListsSchema,
+  e2eeSchema,
   eventSchema,
   heroSchema,
-  keyCountsSchema,
   receiptContentSchema,
   receiptSchema,
   strippedSchema,
@@ -37,16 +36,17 @@ const room = {
 /** null: the room has none any more. */
 const gone = optional(Type.Union([text, Type.Null()]));
 
-const e2ee = Type.Object({
-  device_lists: optional(deviceListsSchema),
-  device_one_time_keys_count: optional(keyCountsSchema),
-  device_unused_fallback_key_types: optional(texts),
-});
-const toDevice = Type.Object({
-  next_batch: Type.String({ description: "`since` of the next request: it acknowledges these" }),
-  events: Type.Array(toDeviceSchema),
-});
-const accountData = Type.Object({ global: Type.Array(accountDataSchema), rooms: byRoom(Type.Array(accountDataSchema)) });
+const toDevice = Type.Object(
+  {
+    next_batch: Type.String({ description: "`since` of the next request: it acknowledges these" }),
+    events: Type.Array(toDeviceSchema),
+  },
+  { title: "SlidingToDevice" },
+);
+const accountData = Type.Object(
+  { global: Type.Array(accountDataSchema), rooms: byRoom(Type.Array(accountDataSchema)) },
+  { title: "SlidingAccountData" },
+);
 const inRooms = <Schema extends TSchema>(schema: Schema) => Type.Object({ rooms: byRoom(schema) });
 
 export const unstableAnswerSchema = Type.Object({
@@ -78,7 +78,7 @@ export const unstableAnswerSchema = Type.Object({
   ),
   extensions: Type.Object({
     to_device: optional(toDevice),
-    e2ee: optional(e2ee),
+    e2ee: optional(e2eeSchema),
     account_data: optional(accountData),
     receipts: optional(inRooms(receiptSchema)),
     typing: optional(inRooms(typingSchema)),
@@ -110,8 +110,8 @@ export const v4AnswerSchema = Type.Object({
   extensions: Type.Object({
     to_device: optional(toDevice),
     "org.matrix.msc4538.to_device": optional(toDevice),
-    e2ee: optional(e2ee),
-    "org.matrix.msc4543.e2ee": optional(e2ee),
+    e2ee: optional(e2eeSchema),
+    "org.matrix.msc4543.e2ee": optional(e2eeSchema),
     account_data: optional(accountData),
     "org.matrix.msc3959.account_data": optional(accountData),
     receipts: optional(receipts),

@@ -6,10 +6,9 @@ import {
   byRoom,
   contentSchema,
   countSchema,
-  deviceListsSchema,
+  e2eeSchema,
   eventSchema,
   heroSchema,
-  keyCountsSchema,
   receiptSchema,
   strippedSchema,
   toDeviceSchema,
@@ -106,11 +105,5 @@ export const syncAnswerSchema = Type.Object({
       events: Type.Array(Type.Object({ type: text, sender: text, content: contentSchema }, { title: "PresenceEvent", additionalProperties: true })),
     }),
   ),
-  e2ee: optional(
-    Type.Object({
-      device_lists: optional(deviceListsSchema),
-      device_one_time_keys_count: optional(keyCountsSchema),
-      device_unused_fallback_key_types: optional(texts),
-    }),
-  ),
+  e2ee: optional(e2eeSchema),
 });
