@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 const EVERYWHERE = ["src", "test", "packages", "scripts", "bench"];
@@ -12,6 +13,8 @@ const files = (suffix: string) => EVERYWHERE.map((directory) => `${directory}/**
 export default defineConfig({
   test: {
     reporters: ["default"],
+    // Tests wait for other processes half of the time.
+    maxWorkers: availableParallelism() + 1,
     projects: [
       {
         test: { name: "unit", include: files(".test.ts"), exclude: [...files(".pg.test.ts"), ...files(".e2e.test.ts")] },

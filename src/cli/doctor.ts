@@ -48,9 +48,12 @@ export async function doctor(settings: DoctorSettings, say: (line: string) => vo
       for (const finding of await checkLongPoll(ask, settings.token, longPollMs)) tell(finding);
     }
   }
-  for (const finding of (await checkDatabase(settings)) ?? []) tell(finding);
-  if (settings.server !== undefined) for (const finding of await checkHomeserver(settings.server, signal)) tell(finding);
-  else say("skipped  the inside: on the server's machine, with its -server, and -db or -data");
+  const { server } = settings;
+  const inside = { database: await checkDatabase(settings), homeserver: server === undefined ? null : await checkHomeserver(server, signal) };
+  for (const finding of [...(inside.database ?? []), ...(inside.homeserver ?? [])]) tell(finding);
+  if (!inside.database && !inside.homeserver) say("skipped  the inside: on the server's machine, with its -server, and -db or -data");
+  else if (!inside.database) say("skipped  the database: none runs in the data directory; name it with -db, or its directory with -data");
+  else if (!inside.homeserver) say("skipped  the homeserver as the server reaches it: name it with -server");
   if (wrong > 0) throw new Unwell(`${wrong} wrong, ${warnings} to look at`);
   say(warnings > 0 ? `Clients are served; ${warnings} to look at` : "All well");
 }

@@ -2,14 +2,14 @@
 
 import type { Tx } from "../store/db.ts";
 import type { Head } from "../store/sessions.ts";
-import { type Context, NOTHING_TRACKED } from "../streams/stream.ts";
+import { type Context, type ListCaches, NOTHING_TRACKED } from "../streams/stream.ts";
 import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
 import type { SyncToken } from "./token.ts";
 
-export type Asker = { readonly account: AccountNo; readonly device: DeviceNo; readonly token: SyncToken };
+export type Asker = { readonly account: AccountNo; readonly device: DeviceNo; readonly token: SyncToken; readonly lists: ListCaches };
 
 /** A context without a seal for page tokens, which depends on the snapshot that they walk through. `now`: ms since the epoch. */
-export function unsealedContext(tx: Tx, { account, device, token }: Asker, head: Head, now: number): Omit<Context, "sealPage"> {
+export function unsealedContext(tx: Tx, { account, device, token, lists }: Asker, head: Head, now: number): Omit<Context, "sealPage"> {
   return {
     tx,
     account,
@@ -21,6 +21,7 @@ export function unsealedContext(tx: Tx, { account, device, token }: Asker, head:
     deviceSeq: Math.max(head.deviceSeq, token.toDevice, token.e2ee),
     upstreamSince: head.upstreamSince,
     ignored: head.ignored,
+    kept: { ...lists, now: head },
     tracked: NOTHING_TRACKED,
     pageRooms: [],
     tried: new Set(),

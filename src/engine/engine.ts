@@ -14,7 +14,9 @@ import { type Sql, untilThrough } from "../store/db.ts";
 import { createSession, endSessions, findSessionState, saveListSnapshot, saveSessionState, touchSession, useSession } from "../store/sessions.ts";
 import { purgeToDevice } from "../store/to-device.ts";
 import { JoinedRoomsCache } from "../streams/joined-rooms.ts";
-import { needKey, type StreamKey } from "../streams/stream.ts";
+import { KeptRooms } from "../streams/kept-rooms.ts";
+import { rowsOfWhole } from "../streams/room-entry.ts";
+import { type ListCaches, needKey, type StreamKey } from "../streams/stream.ts";
 import { invalidParam, unknownSession } from "../wire/errors.ts";
 import type { AccountNo, DeviceNo, Position, SessionNo } from "../wire/ids.ts";
 import { Arrivals } from "./arrivals.ts";
@@ -71,7 +73,7 @@ export class Engine {
   readonly #deps: EngineDeps;
   readonly #draining = new AbortController();
   readonly #arrivals: Arrivals;
-  readonly #joinedRooms = new JoinedRoomsCache();
+  readonly #lists: ListCaches = { joined: new JoinedRoomsCache(), whole: new KeptRooms(rowsOfWhole, 1) };
 
   constructor(deps: EngineDeps) {
     this.#deps = deps;
@@ -103,7 +105,7 @@ export class Engine {
       const opened = await this.#open(request, token);
       if (request.since !== null && opened.request.pages.size > 0) {
         await touchSession(this.#deps.sql, opened.token.session, opened.token.state);
-        return await answerPages(this.#deps, { ...request, ...opened, since: request.since });
+        return await answerPages(this.#deps, { ...request, ...opened, since: request.since, lists: this.#lists });
       }
       ({ params } = opened.request);
       if (token) await this.#accept(request, opened);
@@ -165,7 +167,7 @@ export class Engine {
     let { token, state } = opened;
     for (;;) {
       const { account, device } = request;
-      const question = { account, device, token, state, request: opened.request, joinedRooms: this.#joinedRooms, tried, late };
+      const question = { account, device, token, state, request: opened.request, lists: this.#lists, tried, late };
       const outcome = await evaluate(this.#deps.sql, this.#deps.sign, question, now());
       if (!outcome) throw unknownSession();
       if (outcome.needs.length > 0) {

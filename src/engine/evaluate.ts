@@ -4,7 +4,6 @@ import { traced } from "../base/tracing.ts";
 import { readHead, readSessionPages } from "../store/sessions.ts";
 import { readTx, type Sql, type Tx } from "../store/db.ts";
 import { FOLLOWING_STREAMS, LEADING_STREAMS } from "../streams/registry.ts";
-import type { JoinedRoomsCache } from "../streams/joined-rooms.ts";
 import type { ListMemory } from "../streams/room-list-answer.ts";
 import { type Context, type Evaluation, type Need, NOTHING_TRACKED, type Places, type Stream, type StreamKey } from "../streams/stream.ts";
 import { toDeviceBound } from "../streams/to-device.ts";
@@ -16,7 +15,6 @@ import { sealPageToken, type Signer, type SyncToken } from "./token.ts";
 export type Question = Asker & {
   readonly state: SessionState;
   readonly request: MergedRequest;
-  readonly joinedRooms: JoinedRoomsCache;
   /** See Context. */
   readonly tried: ReadonlySet<string>;
   readonly late: ReadonlySet<string>;
@@ -49,7 +47,6 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
     if (!head.complete) return waitingForFirst(question);
     let context: Context = {
       ...unsealedContext(tx, question, head, now),
-      joined: { cache: question.joinedRooms, now: head },
       tracked: trackedBefore(question),
       pageRooms: pages.flatMap((page) => page.rooms.map((roomId) => ({ roomId, position: page.position }))),
       tried: question.tried,

@@ -8,7 +8,7 @@ import { listAnswer, listLimit, negotiated } from "../streams/room-list-answer.t
 import { listSelection, roomList, wholeEntries } from "../streams/room-list.ts";
 import { membersLimit, membersSort, readPage, roomMembers } from "../streams/room-members.ts";
 import { spaceChildren } from "../streams/space-children.ts";
-import type { Context, PageRequest, StreamKey } from "../streams/stream.ts";
+import type { Context, ListCaches, PageRequest, StreamKey } from "../streams/stream.ts";
 import { invalidParam, unknownSession } from "../wire/errors.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
 import type { EngineDeps, SyncRequest } from "./engine.ts";
@@ -22,6 +22,7 @@ export type PagesQuestion = SyncRequest & {
   readonly token: SyncToken;
   readonly state: SessionState;
   readonly request: MergedRequest;
+  readonly lists: ListCaches;
 };
 
 type Page = { readonly key: StreamKey; readonly text: string; readonly rooms?: readonly RoomId[] };
@@ -70,7 +71,7 @@ async function listPage(context: Context, question: PagesQuestion, page: PageReq
   const facts = await factsAt(context.tx, context.account, listed, place.position);
   const rows = listed.flatMap((roomId) => facts.get(roomId) ?? []);
   const children = params.spaces ? await spaceChildren(context, params.spaces, place.position) : undefined;
-  const entries = await wholeEntries(context, rows, place.position, params, children);
+  const entries = await wholeEntries(context, rows, { at: place.position, params, children });
   const offset = place.offset + listed.length;
   const next = offset < ids.length ? context.sealPage({ stream: "room_list", selection, snapshot: place.snapshot, offset }) : undefined;
   return { key: "room_list", text: listAnswer({ entries, count: ids.length, p: negotiated(params, next) }), rooms: listed };

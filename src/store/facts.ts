@@ -58,10 +58,19 @@ export async function membershipOver(
   return new Map(rows.map((row) => [row.room_id, { joinedNow: row.joined_now, interrupted: row.interrupted }]));
 }
 
-/** The recency of rooms as it is now, ms: the smaller of the newest event's origin_server_ts and the time we got it (S5). */
-export async function recency(db: Db, account: AccountNo, roomIds: readonly RoomId[] | "all"): Promise<Map<RoomId, number>> {
-  const rows = await db<{ room_id: RoomId; last_ts: number }[]>`
-    select room_id, last_ts from rooms
+/** How a room is now, at whatever position it is looked at. */
+export type RoomNow = {
+  /** ms: the smaller of the newest event's origin_server_ts and the time we got it (S5). */
+  readonly recency: number;
+  /** The position of the batch that changed anything of the room last. */
+  readonly changedOrd: number;
+};
+
+/** Rooms as they are now. */
+export async function roomsNow(db: Db, account: AccountNo, roomIds: readonly RoomId[] | "all"): Promise<Map<RoomId, RoomNow>> {
+  const rows = await db<{ room_id: RoomId; last_ts: number; changed_ord: number }[]>`
+    select room_id, r.last_ts, s.changed_ord
+    from rooms r join standings s using (account, room_id)
     where account = ${account} and ${roomIds === "all" ? db`true` : db`room_id = any(${[...roomIds]}::text[])`}`;
-  return new Map(rows.map((row) => [row.room_id, row.last_ts]));
+  return new Map(rows.map((row) => [row.room_id, { recency: row.last_ts, changedOrd: row.changed_ord }]));
 }

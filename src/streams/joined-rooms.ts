@@ -5,13 +5,13 @@
 
 import { LRUCache } from "lru-cache";
 import type { Tx } from "../store/db.ts";
-import { joinedFactsAt, recency } from "../store/facts.ts";
+import { joinedFactsAt, type RoomNow, roomsNow } from "../store/facts.ts";
 import type { RoomFactsRow } from "../store/room-facts.ts";
 import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
 import type { Context } from "./stream.ts";
 
-/** `recency`: as it is now, whatever the position of the facts. */
-export type JoinedRooms = { readonly rooms: readonly RoomFactsRow[]; readonly recency: ReadonlyMap<RoomId, number> };
+/** `now`: as they are now, whatever the position of the facts. */
+export type JoinedRooms = { readonly rooms: readonly RoomFactsRow[]; readonly now: ReadonlyMap<RoomId, RoomNow> };
 
 /** The newest moment of an account: its position, and how often a room of it was forgotten. */
 export type Moment = { readonly position: Position; readonly forgotten: number };
@@ -33,11 +33,11 @@ export class JoinedRoomsCache {
 }
 
 /** At the context's position. */
-export function joinedRooms({ tx, account, to, joined }: Context): Promise<JoinedRooms> {
-  return joined?.now.position === to ? joined.cache.read(tx, account, joined.now) : readJoinedRooms(tx, account, to);
+export function joinedRooms({ tx, account, to, kept }: Context): Promise<JoinedRooms> {
+  return kept.now.position === to ? kept.joined.read(tx, account, kept.now) : readJoinedRooms(tx, account, to);
 }
 
 async function readJoinedRooms(tx: Tx, account: AccountNo, at: Position): Promise<JoinedRooms> {
-  const [rooms, last] = await Promise.all([joinedFactsAt(tx, account, at), recency(tx, account, "all")]);
-  return { rooms, recency: last };
+  const [rooms, now] = await Promise.all([joinedFactsAt(tx, account, at), roomsNow(tx, account, "all")]);
+  return { rooms, now };
 }

@@ -2,11 +2,13 @@
 
 import { rowText } from "../store/event-row.ts";
 import { allMembersAt, membersAt, type MemberRow } from "../store/members.ts";
+import type { RoomNow } from "../store/facts.ts";
 import type { RoomFacts, RoomFactsRow } from "../store/room-facts.ts";
 import { stateAt, stateChanged, type StateRow } from "../store/state.ts";
 import { readTimelines, type Timeline } from "../store/timeline.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
 import { canonicalJson } from "../base/canonical-json.ts";
+import type { RoomAsk, RowsOf } from "./kept-rooms.ts";
 import type { ListSort, SpacePlace } from "./room-list-sort.ts";
 import type { Context } from "./stream.ts";
 
@@ -18,18 +20,24 @@ export type EntryParams = {
 };
 
 /** A room to tell: whole where `before` is undefined, else what changed since `from`. */
-export type EntryRoom = {
+export type EntryRoom = RoomNow & {
   readonly now: RoomFactsRow;
   readonly before: RoomFactsRow | undefined;
   /** Exclusive: 0 for a whole one. */
   readonly from: Position;
-  /** ms. */
-  readonly recency: number;
   /** Where it stands in its space. */
   readonly place: SpacePlace | undefined;
   /** The place is another one than before. */
   readonly moved: boolean;
 };
+
+/** Of a room that nothing is known of now. */
+export const UNKNOWN: RoomNow = { recency: 0, changedOrd: Infinity };
+
+/** What an entry tells of a room beside its facts. `state`: what is asked for, and the members that the timeline and the name need. */
+export type WholeRoom = { readonly timeline: Timeline | undefined; readonly state: readonly StateRow[] };
+
+export const rowsOfWhole: RowsOf<WholeRoom> = ({ timeline, state }) => ({ timeline: timeline?.events ?? [], others: state });
 
 /** An entry's JSON, and what tells it from another one of the same room (D16: ages are not news). */
 export type Entry = { readonly roomId: RoomId; readonly text: string; readonly identity: string };
@@ -57,7 +65,39 @@ const SORTED_BY: Readonly<Record<ListSort, readonly (keyof RoomFacts)[]>> = {
 
 /** Entries of some rooms at a position, in their order; a delta entry with nothing in it is left out. */
 export async function roomEntries(context: Context, rooms: readonly EntryRoom[], at: Position, params: EntryParams): Promise<Entry[]> {
-  if (rooms.length === 0) return [];
+  const kept = new Map<RoomId, WholeRoom>();
+  const asks = at === context.kept.now.position ? asksOf(context, rooms, params) : [];
+  for (const ask of asks) {
+    const whole = context.kept.whole.get(ask);
+    if (whole) kept.set(ask.roomId, whole);
+  }
+  const read = await readRooms(
+    context,
+    rooms.filter((room) => !kept.has(room.now.room_id)),
+    at,
+    params,
+  );
+  for (const ask of asks) {
+    const whole = read.get(ask.roomId);
+    if (whole) context.kept.whole.keep(ask, whole);
+  }
+  return rooms.flatMap((room) => {
+    const roomId = room.now.room_id;
+    const { timeline, state } = kept.get(roomId) ?? read.get(roomId) ?? { timeline: undefined, state: [] };
+    return compose(context, room, timeline, state, params) ?? [];
+  });
+}
+
+/** Of the rooms that are told whole, what may be in memory. */
+function asksOf({ account, device, userId, ignored, now }: Context, rooms: readonly EntryRoom[], params: EntryParams): RoomAsk[] {
+  const config = JSON.stringify([params.timelineLimit, params.lazyLoadMembers, params.stateEvents]);
+  const whole = rooms.filter((room) => !room.before && room.now.membership === "join" && room.changedOrd !== UNKNOWN.changedOrd);
+  return whole.map((room) => ({ account, device, userId, ignored, now, roomId: room.now.room_id, changedOrd: room.changedOrd, config }));
+}
+
+async function readRooms(context: Context, rooms: readonly EntryRoom[], at: Position, params: EntryParams): Promise<Map<RoomId, WholeRoom>> {
+  const readings = new Map<RoomId, WholeRoom>();
+  if (rooms.length === 0) return readings;
   const [timelines, states] = await Promise.all([
     readTimelines(
       context.tx,
@@ -72,17 +112,13 @@ export async function roomEntries(context: Context, rooms: readonly EntryRoom[],
     requiredState(context, rooms, at, params.stateEvents),
   ]);
   const lazy = params.lazyLoadMembers ? await lazyMembers(context, rooms, timelines, at) : new Map<RoomId, MemberRow[]>();
-  const entries: Entry[] = [];
-  for (const room of rooms) {
-    const roomId = room.now.room_id;
-    const timeline = timelines.get(roomId);
-    const state = states.get(roomId) ?? [];
+  for (const { now } of rooms) {
+    const state = states.get(now.room_id) ?? [];
     const sent = new Set(state.map((row) => row.event_id));
-    const members = (lazy.get(roomId) ?? []).filter((row) => !sent.has(row.event_id));
-    const entry = compose(context, room, timeline, [...state, ...members], params);
-    if (entry) entries.push(entry);
+    const members = (lazy.get(now.room_id) ?? []).filter((row) => !sent.has(row.event_id));
+    readings.set(now.room_id, { timeline: timelines.get(now.room_id), state: [...state, ...members] });
   }
-  return entries;
+  return readings;
 }
 
 function compose(context: Context, room: EntryRoom, timeline: Timeline | undefined, state: readonly StateRow[], params: EntryParams): Entry | null {

@@ -1,12 +1,12 @@
 /** What changed in a room list since a token: entries, rooms that enter or leave, notifications of the rest (S5). */
 
-import { factsAt, joinedFactsAt, membershipOver, recency, roomsWithNewFacts } from "../store/facts.ts";
+import { factsAt, joinedFactsAt, membershipOver, roomsNow, roomsWithNewFacts } from "../store/facts.ts";
 import type { RoomFactsRow } from "../store/room-facts.ts";
 import { roomsWithStateChanges } from "../store/state.ts";
 import { readTimelines, roomsWithEvents, type Timeline } from "../store/timeline.ts";
 import { rowText } from "../store/event-row.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
-import { type EntryRoom, roomEntries } from "./room-entry.ts";
+import { type EntryRoom, roomEntries, UNKNOWN } from "./room-entry.ts";
 import { type ListMemory, type ListParams, listAnswer, negotiated, trackedAfter } from "./room-list-answer.ts";
 import { matchesFilters } from "./room-list-match.ts";
 import { sortRooms } from "./room-list-sort.ts";
@@ -40,7 +40,7 @@ export async function listDelta(context: Context, params: ListParams, memory: Li
   const [now, bases, last] = await Promise.all([
     factsAt(context.tx, context.account, ids, context.to),
     readBases(context, ids, late),
-    recency(context.tx, context.account, ids),
+    roomsNow(context.tx, context.account, ids),
   ]);
   const matched = (row: RoomFactsRow | undefined, children: SpaceChildren | undefined) =>
     row?.membership === "join" && params.rooms && matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id));
@@ -67,7 +67,7 @@ export async function listDelta(context: Context, params: ListParams, memory: Li
       now: row,
       before: whole ? undefined : base.facts,
       from: whole ? (0 as Position) : base.from,
-      recency: last.get(roomId) ?? 0,
+      ...(last.get(roomId) ?? UNKNOWN),
       place: childrenNow?.get(roomId),
       moved: moved.has(roomId),
     });

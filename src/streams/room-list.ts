@@ -1,7 +1,7 @@
 /** S5 Room list: the rooms of an account in a chosen order, page by page, and what changes of the ones that were sent. */
 
 import { createHash } from "node:crypto";
-import { recency } from "../store/facts.ts";
+import { type RoomNow, roomsNow } from "../store/facts.ts";
 import { joinedRooms } from "./joined-rooms.ts";
 import type { RoomFactsRow } from "../store/room-facts.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
@@ -10,7 +10,7 @@ import { listDelta } from "./room-list-delta.ts";
 import { listAnswer, type ListMemory, listLimit, type ListParams, negotiated, trackedAfter } from "./room-list-answer.ts";
 import { type ListFilters, matchesFilters } from "./room-list-match.ts";
 import { listSorts, sortRooms } from "./room-list-sort.ts";
-import { type Entry, type EntryRoom, roomEntries } from "./room-entry.ts";
+import { type Entry, type EntryRoom, roomEntries, UNKNOWN } from "./room-entry.ts";
 import { type SpaceChildren, spaceChildren } from "./space-children.ts";
 import type { Context, Evaluation, Memory, Stream } from "./stream.ts";
 import { clampLimit, NO_NEWS } from "./stream.ts";
@@ -51,9 +51,9 @@ export function listSelection(params: ListParams): string {
  */
 async function firstRooms(context: Context, params: ListParams, before: ListMemory | undefined): Promise<Evaluation> {
   const children = params.spaces ? await spaceChildren(context, params.spaces, context.to) : undefined;
-  const ordered = params.rooms ? await orderedRooms(context, params, children) : [];
+  const { ordered, now } = params.rooms ? await orderedRooms(context, params, children) : { ordered: [], now: new Map<RoomId, RoomNow>() };
   const listed = ordered.slice(0, params.limit);
-  const entries = await wholeEntries(context, listed, context.to, params, children);
+  const entries = await wholeEntries(context, listed, { at: context.to, params, children, now });
   const sent = listed.map((row) => row.room_id).sort();
   const page = hashOf([params, ordered.length, entries.map((entry) => entry.identity)]);
   const active = params.spaces ? ordered.map((row) => row.room_id).sort() : sent;
@@ -67,34 +67,34 @@ async function firstRooms(context: Context, params: ListParams, before: ListMemo
 }
 
 /** All rooms that match at the context's position, in order. */
-async function orderedRooms(context: Context, params: ListParams, children: SpaceChildren | undefined): Promise<RoomFactsRow[]> {
-  const { rooms, recency: last } = await joinedRooms(context);
+async function orderedRooms(context: Context, params: ListParams, children: SpaceChildren | undefined) {
+  const { rooms, now } = await joinedRooms(context);
   const matching = rooms.filter((row) => matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id)));
-  return sortRooms(matching, params.sorts, {
-    lastTs: (roomId) => last.get(roomId) ?? 0,
+  const ordered = sortRooms(matching, params.sorts, {
+    lastTs: (roomId) => now.get(roomId)?.recency ?? 0,
     spacePlace: (roomId) => children?.get(roomId),
   });
+  return { ordered, now };
 }
 
+export type WholeAsk = {
+  readonly at: Position;
+  readonly params: ListParams;
+  readonly children: SpaceChildren | undefined;
+  /** Absent: not known yet. */
+  readonly now?: ReadonlyMap<RoomId, RoomNow>;
+};
+
 /** Whole entries of rooms at a position, in the given order. */
-export async function wholeEntries(
-  context: Context,
-  rooms: readonly RoomFactsRow[],
-  at: Position,
-  params: ListParams,
-  children: SpaceChildren | undefined,
-): Promise<Entry[]> {
-  const last = await recency(
-    context.tx,
-    context.account,
-    rooms.map((row) => row.room_id),
-  );
-  const whole = rooms.map((now): EntryRoom => ({
-    now,
+export async function wholeEntries(context: Context, rooms: readonly RoomFactsRow[], { at, params, children, now }: WholeAsk): Promise<Entry[]> {
+  const ids = () => rooms.map((row) => row.room_id);
+  const last = now ?? (await roomsNow(context.tx, context.account, ids()));
+  const whole = rooms.map((row): EntryRoom => ({
+    now: row,
     before: undefined,
     from: 0 as Position,
-    recency: last.get(now.room_id) ?? 0,
-    place: children?.get(now.room_id),
+    ...(last.get(row.room_id) ?? UNKNOWN),
+    place: children?.get(row.room_id),
     moved: false,
   }));
   return roomEntries(context, whole, at, params);

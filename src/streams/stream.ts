@@ -12,6 +12,8 @@
  */
 
 import type { JoinedRoomsCache, Moment } from "./joined-rooms.ts";
+import type { KeptRooms } from "./kept-rooms.ts";
+import type { WholeRoom } from "./room-entry.ts";
 import type { WakeKind } from "../feed/hub.ts";
 import type { Tx } from "../store/db.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../wire/ids.ts";
@@ -68,6 +70,9 @@ export type PagePlace =
     }
   | { readonly stream: "room_list"; readonly selection: string; readonly snapshot: number; readonly offset: number };
 
+/** What is kept in memory from one evaluation to the next: all rooms that users are in, and how lists tell them. */
+export type ListCaches = { readonly joined: JoinedRoomsCache; readonly whole: KeptRooms<WholeRoom> };
+
 /** One evaluation's view of the database and the session. Everything is read up to `to`, in one read transaction. */
 export type Context = {
   readonly tx: Tx;
@@ -84,8 +89,8 @@ export type Context = {
   /** The newest upstream token: a `prev_batch` that stands behind every event. */
   readonly upstreamSince: string;
   readonly ignored: readonly UserId[];
-  /** What is kept of the account's rooms as they are now; absent where a page of an earlier moment is told. */
-  readonly joined?: { readonly cache: JoinedRoomsCache; readonly now: Moment };
+  /** What is kept in memory of rooms, and the moment that counts as now. */
+  readonly kept: ListCaches & { readonly now: Moment };
   readonly tracked: Tracked;
   /** Rooms that page answers sent since the token's state, each as it was at a position (D14). */
   readonly pageRooms: readonly { readonly roomId: RoomId; readonly position: Position }[];

@@ -1,0 +1,35 @@
+/** What is kept of rooms in memory shows nowhere: a server answers as one that has just started does. */
+
+import fc from "fast-check";
+import { expect } from "vitest";
+import type { V3Client, V3Fixture } from "./v3.ts";
+import { anyOperation, type Operation, World } from "./v2-world.ts";
+
+const ROOMS = 3;
+let count = 0;
+
+/** @param askAs makes what a client asks, each time as if for the first time */
+export async function expectAnswersAsIfJustStarted(t: V3Fixture, askAs: (account: V3Client) => () => Promise<unknown>): Promise<void> {
+  const play = async (steps: readonly (readonly Operation[])[]): Promise<void> => {
+    count += 1;
+    const world = new World(`@kept${count}:test`, ROOMS);
+    const account = t.login(world.me, "PHONE", world.respond([{ kind: "join", room: 0, who: 0, value: 0 }]));
+    const ask = askAs(account);
+    for (const operations of steps) {
+      await ask();
+      await t.deliver(account, world.respond(operations));
+    }
+    await ask();
+    const kept = withoutTime(await ask());
+    await t.restart();
+    expect(kept).toEqual(withoutTime(await ask()));
+  };
+  const runs = fc.asyncProperty(fc.array(fc.array(anyOperation(7), { maxLength: 4 }), { minLength: 1, maxLength: 6 }), play);
+  await fc.assert(runs, { numRuns: 15, interruptAfterTimeLimit: 12_000, markInterruptAsFailure: false });
+}
+
+/** Events grow older from one answer to the next, and each answer has a token of its own. */
+function withoutTime(answers: unknown): unknown {
+  const timed = new Set(["pos", "age", "next"]);
+  return JSON.parse(JSON.stringify(answers), (key: string, value: unknown) => (timed.has(key) ? "differs" : value));
+}
