@@ -18,13 +18,17 @@ const STATE = [
   ["m.room.create", ""],
   ["m.room.history_visibility", ""],
 ];
-const V3_LIST = { room_list: { p: { limit: 20 }, state_events: STATE, timeline_limit: 1 }, to_device: {}, e2ee: {}, account_data: {} };
+/** A session's first request: so many rooms. */
+export function v3List(rooms: number) {
+  return { room_list: { p: { limit: rooms }, state_events: STATE, timeline_limit: 1 }, to_device: {}, e2ee: {}, account_data: {} };
+}
+const V3_LIST = v3List(20);
 const NATIVE_LIST = {
   lists: { all: { ranges: [[0, 19]], timeline_limit: 1, required_state: [...STATE, ["m.room.member", "$LAZY"], ["m.room.member", "$ME"]] } },
   extensions: { to_device: { enabled: true }, e2ee: { enabled: true }, account_data: { enabled: true } },
 };
 const NATIVE = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
-const V3 = "/_matrix/client/v3/sync";
+export const V3 = "/_matrix/client/v3/sync";
 
 type Timed = {
   readonly ms: number;

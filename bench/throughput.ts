@@ -1,11 +1,13 @@
 /**
- * `node bench/throughput.ts [--rooms N] [--clients N] [--seconds N] [--window N] [-- FLAGS of the server]`: first answers of sliding sync
- * a second, in front of a scripted homeserver, with the processor time of the load generator, the server and the database apart.
+ * `node bench/throughput.ts [--api v3] [--rooms N] [--clients N] [--seconds N] [--window N] [-- FLAGS of the server]`: first answers of
+ * sliding sync or sync v3 a second, in front of a scripted homeserver, with the processor time of the load generator, the server and the
+ * database apart.
  */
 
 import { parseArgs } from "node:util";
 import { startFakeHomeserver, v2 } from "../test/support/fake-homeserver.ts";
 import { load } from "./load.ts";
+import { V3, v3List } from "./measure.ts";
 import { cpuMs, processTree } from "./processes.ts";
 import { scriptedAccount } from "./scripted-account.ts";
 import { withServer } from "./servers.ts";
@@ -15,6 +17,7 @@ import { percentile } from "./stats.ts";
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    api: { type: "string", default: "sliding" },
     rooms: { type: "string", default: "100" },
     clients: { type: "string", default: "1,10,50" },
     window: { type: "string", default: "20" },
@@ -26,8 +29,9 @@ const homeserver = await startFakeHomeserver();
 const token = homeserver.login("@bench:bench");
 homeserver.queueSync(token, v2(scriptedAccount("@bench:bench", Number(values.rooms)).first));
 await withServer(homeserver.url, positionals, async (url, pid) => {
-  const path = `${PATH}?timeout=0`;
-  const body = (client: number) => JSON.stringify(listBody(`load-${client}`, Number(values.window) - 1));
+  const path = `${values.api === "v3" ? V3 : PATH}?timeout=0`;
+  const window = Number(values.window);
+  const body = (client: number) => JSON.stringify(values.api === "v3" ? v3List(window) : listBody(`load-${client}`, window - 1));
   const ask = (seconds: number, clients: number) => load({ url, path, token, seconds, bodies: Array.from({ length: clients }, (_, i) => body(i)) });
   await ask(2, 1);
   for (const clients of values.clients.split(",").map(Number)) {

@@ -192,17 +192,23 @@ export class Engine {
   }
 
   async #answer(token: SyncToken, before: SessionState, outcome: Outcome): Promise<string> {
-    const { sql, sign } = this.#deps;
-    // Together: each waits for the disk.
-    const [state] = await Promise.all([
-      sameState(before, outcome.state) ? token.state : saveSessionState(sql, token.session, serializeState(outcome.state)),
-      outcome.snapshot && saveListSnapshot(sql, token.session, outcome.snapshot),
-    ]);
+    const { sign } = this.#deps;
+    const state = await this.#stateOf(token, before, outcome);
     if (state === null) throw unknownSession();
     const next = sealToken({ ...token, ...outcome.places, state }, sign);
     const parts = outcome.parts.map(([key, text]: readonly [StreamKey, string]) => `"${key}":${text}`);
     if (!outcome.complete) parts.push('"initial_sync":"in_progress"');
     return `{${[...parts, `"next":"${next}"`].join(",")}}`;
+  }
+
+  /** What the next token stands for; null: the session is gone. That of a first answer is always kept: with it the session is on the disk. */
+  async #stateOf({ session, state }: SyncToken, before: SessionState, outcome: Outcome): Promise<number | null> {
+    const { sql } = this.#deps;
+    if (state === 0 || !sameState(before, outcome.state)) {
+      return saveSessionState(sql, session, serializeState(outcome.state), outcome.snapshot);
+    }
+    if (outcome.snapshot) await saveListSnapshot(sql, session, outcome.snapshot);
+    return state;
   }
 }
 

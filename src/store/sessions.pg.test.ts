@@ -14,7 +14,7 @@ test("D20: pages and deltas that are asked for at once never wait for each other
   const { sql } = db;
   const { account, device } = await TestAccount.create(sql);
   const session = await createSession(sql, { account, device, takesPart: true, presence: false }, 10);
-  const state = (await saveSessionState(sql, session, "{}")) ?? 0;
+  const state = (await saveSessionState(sql, session, "{}", undefined)) ?? 0;
   const use = { account, session, state, position: 7 as Position, acked: null, takesPart: null, presence: false };
   for (let round = 0; round < 300; round += 1) {
     await Promise.all([useSession(sql, use), touchSession(sql, session, state), touchSession(sql, session, state)]);
@@ -35,6 +35,6 @@ test("R11: what is to be kept of a session that has just ended is not, and break
   expect(await sql`select snapshot, rooms from list_snapshots where session = ${session}`).toEqual([{ snapshot: 1, rooms: '["!a:test"]' }]);
   await sql`delete from sessions where session = ${session}`;
   await saveListSnapshot(sql, session, snapshot);
-  expect(await saveSessionState(sql, session, "{}")).toBeNull();
+  expect(await saveSessionState(sql, session, "{}", undefined)).toBeNull();
   expect(await sql`select from list_snapshots where session = ${session}`).toHaveLength(0);
 });

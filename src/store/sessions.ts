@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../wire/ids.ts";
-import { type Db, type Sql, type Tx, untilThrough, writeTx } from "./db.ts";
+import { commitWith, type Db, type Sql, type Tx, untilThrough, writeTx } from "./db.ts";
 import { purgeToDevice } from "./to-device.ts";
 
 export type NewSession = { readonly account: AccountNo; readonly device: DeviceNo; readonly takesPart: boolean; readonly presence: boolean };
@@ -10,11 +10,13 @@ export type NewSession = { readonly account: AccountNo; readonly device: DeviceN
 /**
  * A new v3 session, which holds its device's to-device messages from the start if it takes part (B5).
  * At most `most` sessions a device: the longest idle make room (D20).
+ * It is on the disk with the next commit that waits for it: before a client hears of it, its state is (see saveSessionState).
  */
 export async function createSession(sql: Sql, session: NewSession, most: number): Promise<SessionNo> {
   return writeTx(sql, async (tx) => {
-    // One at a time per device, so that two together do not pass the bound. Both statements go out together.
-    const [, removed] = await Promise.all([
+    // One at a time per device, so that two together do not pass the bound. These statements go out together.
+    const [, , removed] = await Promise.all([
+      tx`set local synchronous_commit = off`,
       tx`select from devices where device = ${session.device} for no key update`,
       tx`
         delete from sessions where session in (
@@ -133,21 +135,30 @@ export async function touchSession(sql: Sql, session: SessionNo, state: number):
   );
 }
 
-/** Keeps a state of a session and gives its number; the same content has the same number. Null: the session is gone. */
-export async function saveSessionState(sql: Sql, session: SessionNo, body: string): Promise<number | null> {
+/** The ordered rooms of a list as they were, which its pages walk through. */
+export type ListSnapshot = { readonly number: number; readonly hash: Buffer; readonly rooms: readonly RoomId[] };
+
+/**
+ * Keeps a state of a session, with the snapshot of its list if there is a new one, and gives the state's number; the same content has the
+ * same number. Null: the session is gone.
+ */
+export async function saveSessionState(sql: Sql, session: SessionNo, body: string, snapshot: ListSnapshot | undefined): Promise<number | null> {
   const hash = createHash("sha256").update(body).digest();
   return writeTx(sql, async (tx) => {
-    // One at a time, so that no two take one number. Both statements go out together.
-    const [, [row]] = await Promise.all([
+    const saved = tx`
+      insert into session_states (session, state, hash, body)
+      select s.session, coalesce((select max(state) from session_states where session = s.session), 0) + 1, ${hash}, ${body}
+      from sessions s where s.session = ${session}
+      on conflict (session, hash) do update set used_at = now()
+      returning state`;
+    await commitWith(tx, [
+      // One at a time, so that no two take one number.
       tx`select from sessions where session = ${session} for no key update`,
-      tx<{ state: number }[]>`
-        insert into session_states (session, state, hash, body)
-        select s.session, coalesce((select max(state) from session_states where session = s.session), 0) + 1, ${hash}, ${body}
-        from sessions s where s.session = ${session}
-        on conflict (session, hash) do update set used_at = now()
-        returning state`,
+      saved,
+      ...(snapshot ? [insertListSnapshot(tx, session, snapshot)] : []),
     ]);
-    return row?.state ?? null;
+    const [row] = await saved;
+    return (row?.["state"] as number | undefined) ?? null;
   });
 }
 
@@ -175,13 +186,13 @@ export async function readSessionPages(
   return rows.map((row) => ({ ...row, rooms: JSON.parse(row.rooms) as RoomId[] }));
 }
 
-/** Keeps the ordered rooms of a list as they were; of a session that is gone nothing. */
-export async function saveListSnapshot(
-  db: Db,
-  session: SessionNo,
-  snapshot: { number: number; hash: Buffer; rooms: readonly RoomId[] },
-): Promise<void> {
-  await db`
+/** Keeps a snapshot; of a session that is gone nothing. */
+export async function saveListSnapshot(sql: Sql, session: SessionNo, snapshot: ListSnapshot): Promise<void> {
+  await insertListSnapshot(sql, session, snapshot);
+}
+
+function insertListSnapshot(db: Db, session: SessionNo, snapshot: ListSnapshot) {
+  return db`
     insert into list_snapshots (session, snapshot, hash, rooms)
     select s.session, ${snapshot.number}, ${snapshot.hash}, ${JSON.stringify(snapshot.rooms)} from sessions s where s.session = ${session}
     on conflict (session, snapshot) do update set created_at = now()`;

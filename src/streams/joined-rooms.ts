@@ -11,13 +11,20 @@ import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
 import type { Context } from "./stream.ts";
 
 /** `now`: as they are now, whatever the position of the facts. */
-export type JoinedRooms = { readonly rooms: readonly RoomFactsRow[]; readonly now: ReadonlyMap<RoomId, RoomNow> };
+export type JoinedRooms = {
+  readonly rooms: readonly RoomFactsRow[];
+  readonly now: ReadonlyMap<RoomId, RoomNow>;
+  /** In what order lists told them, by filters and sorts. */
+  readonly orders: LRUCache<string, readonly RoomFactsRow[]>;
+};
 
 /** The newest moment of an account: its position, and how often a room of it was forgotten. */
 export type Moment = { readonly position: Position; readonly forgotten: number };
 
 /** Rooms of all accounts together. A room takes about a kilobyte. */
 const MAX_ROOMS = 100_000;
+/** Orders of one account. */
+const MAX_ORDERS = 8;
 
 export class JoinedRoomsCache {
   readonly #kept = new LRUCache<AccountNo, JoinedRooms & Moment>({ maxSize: MAX_ROOMS, sizeCalculation: ({ rooms }) => rooms.length + 1 });
@@ -39,5 +46,5 @@ export function joinedRooms({ tx, account, to, kept }: Context): Promise<JoinedR
 
 async function readJoinedRooms(tx: Tx, account: AccountNo, at: Position): Promise<JoinedRooms> {
   const [rooms, now] = await Promise.all([joinedFactsAt(tx, account, at), roomsNow(tx, account, "all")]);
-  return { rooms, now };
+  return { rooms, now, orders: new LRUCache({ max: MAX_ORDERS }) };
 }

@@ -68,12 +68,18 @@ async function firstRooms(context: Context, params: ListParams, before: ListMemo
 
 /** All rooms that match at the context's position, in order. */
 async function orderedRooms(context: Context, params: ListParams, children: SpaceChildren | undefined) {
-  const { rooms, now } = await joinedRooms(context);
-  const matching = rooms.filter((row) => matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id)));
-  const ordered = sortRooms(matching, params.sorts, {
-    lastTs: (roomId) => now.get(roomId)?.recency ?? 0,
-    spacePlace: (roomId) => children?.get(roomId),
-  });
+  const { rooms, now, orders } = await joinedRooms(context);
+  const inOrder = () => {
+    const matching = rooms.filter((row) => matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id)));
+    return sortRooms(matching, params.sorts, {
+      lastTs: (roomId) => now.get(roomId)?.recency ?? 0,
+      spacePlace: (roomId) => children?.get(roomId),
+    });
+  };
+  if (children) return { ordered: inOrder(), now };
+  const key = canonicalJson([params.filters, params.sorts]);
+  const ordered = orders.get(key) ?? inOrder();
+  orders.set(key, ordered);
   return { ordered, now };
 }
 

@@ -16,6 +16,7 @@ import type { KeptRooms } from "./kept-rooms.ts";
 import type { WholeRoom } from "./room-entry.ts";
 import type { WakeKind } from "../feed/hub.ts";
 import type { Tx } from "../store/db.ts";
+import type { ListSnapshot } from "../store/sessions.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../wire/ids.ts";
 
 export type StreamKey =
@@ -118,7 +119,7 @@ export type Evaluation = {
   /** room_list only. */
   readonly tracked?: Tracked;
   /** room_list only: a new list snapshot to be kept under this number. */
-  readonly snapshot?: { readonly number: number; readonly hash: Buffer; readonly rooms: readonly RoomId[] };
+  readonly snapshot?: ListSnapshot;
 };
 
 export const NO_NEWS = { text: null, news: false } as const;
