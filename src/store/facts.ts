@@ -66,6 +66,22 @@ export type RoomNow = {
   readonly changedOrd: number;
 };
 
+/** The rooms that changed after `after` (0: all there are), as they are now; null: the user is not in it. */
+export async function joinedRoomsNow(db: Db, account: AccountNo, after: Position | 0): Promise<Map<RoomId, (RoomFactsRow & RoomNow) | null>> {
+  const rows = await db<{ room_id: RoomId; facts: string | null; last_ts: number; changed_ord: number }[]>`
+    select s.room_id, f.facts, r.last_ts, s.changed_ord
+    from standings s
+    join rooms r using (account, room_id)
+    left join room_facts f on f.account = s.account and f.room_id = s.room_id and f.to_ord = 9223372036854775807 and f.membership = 'join'
+    where s.account = ${account} and s.changed_ord > ${after === 0 ? -1 : after}`;
+  return new Map(
+    rows.map(({ room_id, facts, last_ts, changed_ord }) => [
+      room_id,
+      facts === null ? null : { ...parsed({ room_id, membership: "join", facts }), recency: last_ts, changedOrd: changed_ord },
+    ]),
+  );
+}
+
 /** Rooms as they are now. */
 export async function roomsNow(db: Db, account: AccountNo, roomIds: readonly RoomId[] | "all"): Promise<Map<RoomId, RoomNow>> {
   const rows = await db<{ room_id: RoomId; last_ts: number; changed_ord: number }[]>`

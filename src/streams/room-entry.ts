@@ -8,6 +8,7 @@ import { stateAt, stateChanged, type StateRow } from "../store/state.ts";
 import { readTimelines, type Timeline } from "../store/timeline.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
 import { canonicalJson } from "../base/canonical-json.ts";
+import { UNKNOWN } from "./joined-rooms.ts";
 import type { RoomAsk, RowsOf } from "./kept-rooms.ts";
 import type { ListSort, SpacePlace } from "./room-list-sort.ts";
 import type { Context } from "./stream.ts";
@@ -30,9 +31,6 @@ export type EntryRoom = RoomNow & {
   /** The place is another one than before. */
   readonly moved: boolean;
 };
-
-/** Of a room that nothing is known of now. */
-export const UNKNOWN: RoomNow = { recency: 0, changedOrd: Infinity };
 
 /** What an entry tells of a room beside its facts. `state`: what is asked for, and the members that the timeline and the name need. */
 export type WholeRoom = { readonly timeline: Timeline | undefined; readonly state: readonly StateRow[] };

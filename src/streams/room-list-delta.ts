@@ -1,12 +1,13 @@
 /** What changed in a room list since a token: entries, rooms that enter or leave, notifications of the rest (S5). */
 
-import { factsAt, joinedFactsAt, membershipOver, roomsNow, roomsWithNewFacts } from "../store/facts.ts";
+import { factsAt, membershipOver, roomsNow, roomsWithNewFacts } from "../store/facts.ts";
 import type { RoomFactsRow } from "../store/room-facts.ts";
 import { roomsWithStateChanges } from "../store/state.ts";
 import { readTimelines, roomsWithEvents, type Timeline } from "../store/timeline.ts";
 import { rowText } from "../store/event-row.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
-import { type EntryRoom, roomEntries, UNKNOWN } from "./room-entry.ts";
+import { joinedRooms, UNKNOWN } from "./joined-rooms.ts";
+import { type EntryRoom, roomEntries } from "./room-entry.ts";
 import { type ListMemory, type ListParams, listAnswer, negotiated, trackedAfter } from "./room-list-answer.ts";
 import { matchesFilters } from "./room-list-match.ts";
 import { sortRooms } from "./room-list-sort.ts";
@@ -144,7 +145,7 @@ async function changedRooms(context: Context, params: ListParams): Promise<RoomI
 
 async function matchingRooms(context: Context, params: ListParams, children: SpaceChildren | undefined): Promise<RoomId[]> {
   if (!params.rooms) return [];
-  const joined = await joinedFactsAt(context.tx, context.account, context.to);
+  const joined = [...(await joinedRooms(context)).rooms.values()];
   const matching = joined.filter((row) => matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id)));
   return matching.map((row) => row.room_id);
 }

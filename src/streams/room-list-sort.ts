@@ -26,7 +26,7 @@ const byName = new Intl.Collator("und").compare;
 const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 
 /** The rooms in order: the first sort counts most, the room id breaks ties. */
-export function sortRooms(rooms: readonly RoomFactsRow[], sorts: readonly ListSort[], context: SortContext): RoomFactsRow[] {
+export function sortRooms<Room extends RoomFactsRow>(rooms: Iterable<Room>, sorts: readonly ListSort[], context: SortContext): Room[] {
   const compares = sorts.map((sort) => comparison(sort, context));
   return [...rooms].sort((a, b) => {
     for (const compare of compares) {

@@ -1,16 +1,15 @@
 /** S5 Room list: the rooms of an account in a chosen order, page by page, and what changes of the ones that were sent. */
 
 import { createHash } from "node:crypto";
-import { type RoomNow, roomsNow } from "../store/facts.ts";
-import { joinedRooms } from "./joined-rooms.ts";
-import type { RoomFactsRow } from "../store/room-facts.ts";
+import { factsAt, roomsNow } from "../store/facts.ts";
+import { type JoinedRoom, joinedRooms, UNKNOWN } from "./joined-rooms.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
 import { canonicalJson } from "../base/canonical-json.ts";
 import { listDelta } from "./room-list-delta.ts";
 import { listAnswer, type ListMemory, listLimit, type ListParams, negotiated, trackedAfter } from "./room-list-answer.ts";
 import { type ListFilters, matchesFilters } from "./room-list-match.ts";
 import { listSorts, sortRooms } from "./room-list-sort.ts";
-import { type Entry, type EntryRoom, roomEntries, UNKNOWN } from "./room-entry.ts";
+import { type Entry, type EntryRoom, roomEntries } from "./room-entry.ts";
 import { type SpaceChildren, spaceChildren } from "./space-children.ts";
 import type { Context, Evaluation, Memory, Stream } from "./stream.ts";
 import { clampLimit, NO_NEWS } from "./stream.ts";
@@ -51,9 +50,9 @@ export function listSelection(params: ListParams): string {
  */
 async function firstRooms(context: Context, params: ListParams, before: ListMemory | undefined): Promise<Evaluation> {
   const children = params.spaces ? await spaceChildren(context, params.spaces, context.to) : undefined;
-  const { ordered, now } = params.rooms ? await orderedRooms(context, params, children) : { ordered: [], now: new Map<RoomId, RoomNow>() };
+  const ordered = params.rooms ? await orderedRooms(context, params, children) : [];
   const listed = ordered.slice(0, params.limit);
-  const entries = await wholeEntries(context, listed, { at: context.to, params, children, now });
+  const entries = await wholeEntries(context, listed, context.to, params, children);
   const sent = listed.map((row) => row.room_id).sort();
   const page = hashOf([params, ordered.length, entries.map((entry) => entry.identity)]);
   const active = params.spaces ? ordered.map((row) => row.room_id).sort() : sent;
@@ -67,39 +66,49 @@ async function firstRooms(context: Context, params: ListParams, before: ListMemo
 }
 
 /** All rooms that match at the context's position, in order. */
-async function orderedRooms(context: Context, params: ListParams, children: SpaceChildren | undefined) {
-  const { rooms, now, orders } = await joinedRooms(context);
+async function orderedRooms(context: Context, params: ListParams, children: SpaceChildren | undefined): Promise<readonly JoinedRoom[]> {
+  const { rooms, orders } = await joinedRooms(context);
   const inOrder = () => {
-    const matching = rooms.filter((row) => matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id)));
+    const matching = [...rooms.values()].filter((row) => matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id)));
     return sortRooms(matching, params.sorts, {
-      lastTs: (roomId) => now.get(roomId)?.recency ?? 0,
+      lastTs: (roomId) => rooms.get(roomId)?.recency ?? 0,
       spacePlace: (roomId) => children?.get(roomId),
     });
   };
-  if (children) return { ordered: inOrder(), now };
+  if (children) return inOrder();
   const key = canonicalJson([params.filters, params.sorts]);
   const ordered = orders.get(key) ?? inOrder();
   orders.set(key, ordered);
-  return { ordered, now };
+  return ordered;
 }
 
-export type WholeAsk = {
-  readonly at: Position;
-  readonly params: ListParams;
-  readonly children: SpaceChildren | undefined;
-  /** Absent: not known yet. */
-  readonly now?: ReadonlyMap<RoomId, RoomNow>;
-};
+/** Joined rooms as they were at a position that is not after the context's; one that is not known any more is left out. */
+export async function roomsAt(context: Context, roomIds: readonly RoomId[], at: Position): Promise<JoinedRoom[]> {
+  if (at === context.to) {
+    const { rooms } = await joinedRooms(context);
+    return roomIds.flatMap((roomId) => rooms.get(roomId) ?? []);
+  }
+  const [facts, now] = await Promise.all([factsAt(context.tx, context.account, roomIds, at), roomsNow(context.tx, context.account, roomIds)]);
+  return roomIds.flatMap((roomId) => {
+    const row = facts.get(roomId);
+    return row ? [{ ...row, ...(now.get(roomId) ?? UNKNOWN) }] : [];
+  });
+}
 
 /** Whole entries of rooms at a position, in the given order. */
-export async function wholeEntries(context: Context, rooms: readonly RoomFactsRow[], { at, params, children, now }: WholeAsk): Promise<Entry[]> {
-  const ids = () => rooms.map((row) => row.room_id);
-  const last = now ?? (await roomsNow(context.tx, context.account, ids()));
+export async function wholeEntries(
+  context: Context,
+  rooms: readonly JoinedRoom[],
+  at: Position,
+  params: ListParams,
+  children: SpaceChildren | undefined,
+): Promise<Entry[]> {
   const whole = rooms.map((row): EntryRoom => ({
     now: row,
     before: undefined,
     from: 0 as Position,
-    ...(last.get(row.room_id) ?? UNKNOWN),
+    recency: row.recency,
+    changedOrd: row.changedOrd,
     place: children?.get(row.room_id),
     moved: false,
   }));
