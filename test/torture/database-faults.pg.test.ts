@@ -2,7 +2,7 @@
 
 import { spawnSync } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, rmdirSync, writeSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
@@ -144,6 +144,26 @@ test.runIf(canMount)(
     expect(came).toMatchObject(wanted);
   },
 );
+
+test("D22 R11: a session that a client has heard of is there after a kill -9 of PostgreSQL", { timeout: 60_000 }, async () => {
+  const directory = await mkdtemp(join(tmpdir(), "syncv3-killed-"));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  const database = await startEmbeddedDatabase({ directory });
+  onTestFinished(() => database.stop());
+  await migrate(database.options, silentLogger());
+  const sql = connect(database.options);
+  const own = await startV3({ database: { sql, options: database.options, dsn: "", drop: () => sql.end({ timeout: 1 }) } });
+  onTestFinished(() => own.stop());
+  const client = own.login("@killed:test", "PHONE", firstAnswer("@killed:test", "!killed:test"));
+  await client.sync({ room_list: {} });
+  for (const body of [{}, { room_list: {} }, { to_device: {} }, {}]) {
+    const { next } = await client.sync(body);
+    const pid = Number((await readFile(join(directory, "postgresql/postmaster.pid"), "utf8")).split("\n")[0]);
+    process.kill(pid, "SIGKILL");
+    const reply = await client.request({}, { since: next, timeout: 0 });
+    expect([reply.status, reply.text]).toEqual([200, expect.any(String)]);
+  }
+});
 
 test("I6: statements that take a second each", { timeout: 60_000 }, async () => {
   const user = await following();
