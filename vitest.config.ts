@@ -15,12 +15,14 @@ export default defineConfig({
     reporters: ["default"],
     // Tests wait for other processes half of the time.
     maxWorkers: availableParallelism() + 1,
+    // What is waited for comes; how soon is no test's business.
+    expect: { poll: { timeout: 20_000 } },
     projects: [
       {
         test: { name: "unit", include: files(".test.ts"), exclude: [...files(".pg.test.ts"), ...files(".e2e.test.ts")] },
       },
       {
-        test: { name: "pg", include: files(".pg.test.ts"), globalSetup: "test/support/database-setup.ts", testTimeout: 20_000, hookTimeout: 60_000 },
+        test: { name: "pg", include: files(".pg.test.ts"), globalSetup: "test/support/database-setup.ts", testTimeout: 60_000, hookTimeout: 120_000 },
       },
       {
         test: {
@@ -28,8 +30,8 @@ export default defineConfig({
           include: BETWEEN_WORKERS,
           env: { SYNCV3_TEST_WORKERS: "4" },
           globalSetup: "test/support/database-setup.ts",
-          testTimeout: 20_000,
-          hookTimeout: 60_000,
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
         },
       },
       {
@@ -37,8 +39,8 @@ export default defineConfig({
           name: "e2e",
           include: files(".e2e.test.ts"),
           globalSetup: ["test/support/database-setup.ts", "test/support/synapse-setup.ts"],
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
+          testTimeout: 120_000,
+          hookTimeout: 240_000,
         },
       },
     ],

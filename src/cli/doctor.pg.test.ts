@@ -132,7 +132,7 @@ test("the command: its exit code, and a token that is none", async () => {
   expect([refused.code, refused.stdout]).toEqual([1, expect.stringContaining("SYNCV3_TOKEN is not an access token of this homeserver")]);
 });
 
-test("the inside: the embedded database, and the homeserver", { timeout: 60_000 }, async () => {
+test("the inside: the embedded database, and the homeserver", { timeout: 120_000 }, async () => {
   const data = await mkdtemp(join(tmpdir(), "syncv3-doctor-"));
   onTestFinished(() => rm(data, { recursive: true, force: true }));
   const database = await startEmbeddedDatabase({ directory: data });

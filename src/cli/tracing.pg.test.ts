@@ -50,7 +50,7 @@ async function collector() {
 
 test.each(["1", "2"])(
   "with %s workers: requests with their steps, polls and what they store; nobody is named",
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async (workers) => {
     const { got, port } = await collector();
     const [database, homeserver] = [await freshDatabase(), await startFakeHomeserver()];
@@ -93,7 +93,7 @@ test.each(["1", "2"])(
   },
 );
 
-test("a collector that is away keeps nobody from an answer, nor the server from its end", { timeout: 60_000 }, async () => {
+test("a collector that is away keeps nobody from an answer, nor the server from its end", { timeout: 120_000 }, async () => {
   const [database, homeserver] = [await freshDatabase(), await startFakeHomeserver()];
   onTestFinished(async () => {
     await homeserver.stop();

@@ -60,7 +60,7 @@ test("what the one publishes the other tells, once, and its own listeners too", 
   here.subscribe(account, (wake) => void own.push(wake));
   here.publish(news);
   here.publish(newer);
-  await vi.waitUntil(() => told.length === 2);
+  await vi.waitUntil(() => told.length === 2, 10_000);
   expect(told).toEqual([news, newer]);
   expect(own).toEqual([news, newer]);
 });
@@ -75,7 +75,7 @@ test.each(["noticed", "unnoticed"] as const)("what got lost on the way out (%s) 
   bus.cut = "no";
   if (cut === "noticed") here.publish({ ...news, account: 8 as AccountNo });
   else bus.events?.back();
-  await vi.waitUntil(() => told.length > 0);
+  await vi.waitUntil(() => told.length > 0, 10_000);
   expect(told).toEqual([{ type: "news", account }]);
 });
 
@@ -95,11 +95,11 @@ test("who is alone says nothing of newer requests, once it knows", async () => {
   const alone = new SharedFeed(new TestBus(new Set(), said), silentLogger());
   await alone.start();
   alone.publish(newer);
-  await vi.waitUntil(() => said.length === 2);
+  await vi.waitUntil(() => said.length === 2, 10_000);
   clock.mockReturnValue(performance.now() + 60_000);
   alone.publish(newer);
   alone.publish(news);
-  await vi.waitUntil(() => said.length === 3);
+  await vi.waitUntil(() => said.length === 3, 10_000);
   expect(said[2]).toContain("timeline");
   await alone.close();
 });

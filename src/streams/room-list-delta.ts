@@ -73,15 +73,17 @@ export async function listDelta(context: Context, params: ListParams, memory: Li
       moved: moved.has(roomId),
     });
   }
-  const entries = await roomEntries(context, inOrder(told, params), context.to, params);
   const removed = [...fates].filter(([, fate]) => fate === "leave").map(([roomId]) => roomId);
   const quiet = [...fates].filter(([, fate]) => fate === "notify").map(([roomId]) => roomId);
-  const notifications = await notificationEntries(context, quiet, now, bases);
+  const [entries, notifications, matching] = await Promise.all([
+    roomEntries(context, inOrder(told, params), context.to, params),
+    notificationEntries(context, quiet, now, bases),
+    matchingRooms(context, params, childrenNow),
+  ]);
 
   const after = [...sent].filter((roomId) => fates.get(roomId) !== "leave");
   for (const [roomId, fate] of fates) if (fate === "enter" && !sent.has(roomId)) after.push(roomId);
   const unchanged = entries.length + removed.length + notifications.length === 0;
-  const matching = params.spaces || !unchanged ? await matchingRooms(context, params, childrenNow) : [];
   const active = params.spaces ? matching.toSorted() : after;
   const nextMemory = {
     sent: after.toSorted(),

@@ -25,12 +25,12 @@ export async function roomViews(context: Context, params: RoomParams, tasks: rea
   const ids = tasks.map((task) => task.roomId);
   const { windows, needs, late } = await roomWindows(context, params, tasks);
   if (needs.length > 0) return { rooms: [], needs, late };
-  const [now, before] = await Promise.all([
+  const [now, before, states, members] = await Promise.all([
     factsAt(context.tx, context.account, ids, context.to),
     factsAt(context.tx, context.account, ids, context.from.position),
+    windowStates(context, windows, params.state),
+    windowMembers(context, params, windows),
   ]);
-  const states = await windowStates(context, windows, params.state);
-  const members = await windowMembers(context, params, windows);
   const rooms: { roomId: RoomId; text: string }[] = [];
   for (const window of windows) {
     const { roomId } = window.task;

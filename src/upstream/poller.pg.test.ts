@@ -105,7 +105,7 @@ describe("6.4", () => {
     fixture.hs.fail({ path: "/sync" }, { status: 500, body: {} });
     fixture.hs.queueSync(alice.token, timeline(1));
     await fixture.hs.waitForRequest({ path: "/sync", where: (request) => request.status === 500 }, 2);
-    await vi.waitFor(() => expect(fixture.waits.at(-1)).toBe(2000));
+    await vi.waitFor(() => expect(fixture.waits.at(-1)).toBe(2000), 10_000);
   });
 });
 
@@ -130,7 +130,7 @@ describe("what is sent", () => {
     const first = await fixture.hs.waitForPoll(alice.token);
     poller.setPresence(true);
     await fixture.hs.waitForRequest({ path: "/sync", where: (request) => !(request.query.get("filter") ?? "").includes('"presence"') });
-    await vi.waitFor(() => expect(first.signal.aborted).toBe(true));
+    await vi.waitFor(() => expect(first.signal.aborted).toBe(true), 10_000);
     expect(fixture.waits).toEqual([]);
   });
 
@@ -179,7 +179,7 @@ describe("answers that are none", () => {
   test("a homeserver that answers long polls at once with nothing is not asked in a tight loop", async () => {
     fixture.hs.on("GET", "/_matrix/client/v3/sync", { body: { next_batch: "same" } });
     await start({}, { sleep: (ms, signal) => (fixture.waits.push(ms), sleep(fixture.waits.length > 8 ? 60_000 : 1, signal)) });
-    await vi.waitFor(() => expect(fixture.waits.length).toBeGreaterThan(8));
+    await vi.waitFor(() => expect(fixture.waits.length).toBeGreaterThan(8), 10_000);
     expect(fixture.waits.slice(0, 9)).toEqual([160, 320, 640, 1000, 1000, 1000, 1000, 1000, 1000]);
   });
 });
@@ -351,7 +351,7 @@ describe("leases", () => {
     await fixture.sql`update devices set since = 'moved'`;
     await fixture.sql`update accounts set since = 'moved'`;
     fixture.hs.queueSync(alice.token, timeline(1), timeline(1));
-    await vi.waitFor(() => expect(polls().some((poll) => poll.since === "moved")).toBe(true));
+    await vi.waitFor(() => expect(polls().some((poll) => poll.since === "moved")).toBe(true), 10_000);
     expect(fixture.ingest.stale).toBe(1);
     expect(fixture.waits).toEqual([]);
   });
@@ -361,7 +361,7 @@ describe("leases", () => {
     const poll = await fixture.hs.waitForPoll(alice.token);
     poller.stop();
     expect(await end).toBe("stopped");
-    await vi.waitFor(() => expect(poll.signal.aborted).toBe(true));
+    await vi.waitFor(() => expect(poll.signal.aborted).toBe(true), 10_000);
   });
 
   test("stop ends an ingest after its commit", async () => {
@@ -369,7 +369,7 @@ describe("leases", () => {
     fixture.ingest.gate = new Promise((resolve) => (open = resolve));
     fixture.hs.queueSync(alice.token, timeline(1), timeline(1));
     const { poller, end } = await start();
-    await vi.waitFor(() => expect(fixture.ingest.calls).toBe(1));
+    await vi.waitFor(() => expect(fixture.ingest.calls).toBe(1), 10_000);
     poller.stop();
     open();
     expect(await end).toBe("stopped");

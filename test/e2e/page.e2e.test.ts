@@ -60,7 +60,7 @@ async function open(
     await context.close();
     expect({ elsewhere, complaints }).toEqual({ elsewhere: [], complaints: [] });
   });
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000);
   await page.goto(at);
   return { page, context };
 }

@@ -56,7 +56,7 @@ describe.runIf(isInstalled("nats-server"))("NATS (skipped where nats-server is n
       await one.deliver({ timeline: [message] });
       expect(timelineIds((await answer).rooms[one.room])).toEqual([message.event_id]);
       const account = await accountOf(one);
-      await vi.waitUntil(() => heard.some(({ text }) => text !== "" && (JSON.parse(text) as { a: number }).a === account));
+      await vi.waitUntil(() => heard.some(({ text }) => text !== "" && (JSON.parse(text) as { a: number }).a === account), 10_000);
       // Ids, no content.
       expect(heard.map(({ text }) => text).join("")).not.toContain(message.event_id);
       expect(await t.sql`select query from pg_stat_activity where datname = current_database() and query ilike 'listen%'`).toEqual([]);
@@ -80,7 +80,7 @@ describe.runIf(isInstalled("nats-server"))("NATS (skipped where nats-server is n
       const { answer } = await hangSliding(t, at(one), ALL, { pos: first.pos, timeout: LONG });
       const before = { away: log.count(AWAY), back: log.count(BACK), unsent: log.count(UNSENT) };
       await nats.kill();
-      await vi.waitUntil(() => log.count(AWAY) === before.away + 2);
+      await vi.waitUntil(() => log.count(AWAY) === before.away + 2, 10_000);
       const [told, missed] = [ev.message("@bob:test"), ev.message("@bob:test")];
       await one.deliver({ timeline: [missed] });
       // Who asks is answered, and who waits where it is polled is woken.
@@ -90,7 +90,7 @@ describe.runIf(isInstalled("nats-server"))("NATS (skipped where nats-server is n
       expect(timelineIds((await at(other).sync(ALL, { pos: ofOther.pos })).rooms[other.room])).toEqual([told.event_id]);
       await nats.start();
       expect(timelineIds((await answer).rooms[one.room])).toEqual([missed.event_id]);
-      await vi.waitUntil(() => log.count(BACK) === before.back + 2);
+      await vi.waitUntil(() => log.count(BACK) === before.back + 2, 10_000);
       // A line for each process, not one a message or attempt.
       expect(log.count(AWAY)).toBe(before.away + 2);
       expect(log.count(UNSENT)).toBeGreaterThan(before.unsent);

@@ -4,7 +4,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { connect, createServer, type AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 
-const START_MS = 20_000;
+const START_MS = 60_000;
 
 export type Daemon = {
   /** Ends it; resolves when it has ended. */

@@ -152,14 +152,14 @@ export class FakeHomeserver {
   }
 
   /** Waits until a poll of the token hangs with nothing left to take: all that was queued has been stored by the poller. */
-  async waitForPoll(token: string, timeoutMs = 10_000): Promise<FakeRequest> {
+  async waitForPoll(token: string, timeoutMs = 30_000): Promise<FakeRequest> {
     const waiting = () =>
       this.#known(token).waiting.size > 0 ? this.polls(token).findLast((poll) => poll.status === undefined && !poll.signal.aborted) : undefined;
     return this.#until(waiting, timeoutMs, `a poll of ${token}`);
   }
 
   /** Waits until `count` matching requests have come (also those of before); the newest. */
-  async waitForRequest(match: RequestMatch, count = 1, timeoutMs = 10_000): Promise<FakeRequest> {
+  async waitForRequest(match: RequestMatch, count = 1, timeoutMs = 30_000): Promise<FakeRequest> {
     return this.#until(() => this.seen(match)[count - 1], timeoutMs, `request ${count} like ${JSON.stringify(match)}`);
   }
 

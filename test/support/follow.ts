@@ -22,7 +22,7 @@ export class Follower {
   }
 
   /** Long polls until an answer satisfies `found`, at most `ms`; what `found` made of it. */
-  async until<T>(found: (answer: Answer) => T | undefined | false | Promise<T | undefined | false>, ms = 20_000): Promise<T> {
+  async until<T>(found: (answer: Answer) => T | undefined | false | Promise<T | undefined | false>, ms = 60_000): Promise<T> {
     const deadline = Date.now() + ms;
     for (;;) {
       const left = deadline - Date.now();

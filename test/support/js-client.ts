@@ -127,7 +127,7 @@ export class JsClient {
   }
 
   /** What `found` makes of the client once it is there, at most `ms` later. */
-  until<T>(found: () => T | undefined | false, ms = 20_000): Promise<T> {
+  until<T>(found: () => T | undefined | false, ms = 60_000): Promise<T> {
     return new Promise((resolve, reject) => {
       const settle = (end: () => void): void => {
         clearTimeout(timer);

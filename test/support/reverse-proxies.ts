@@ -7,7 +7,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { freePort } from "./daemon.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-const START_MS = 20_000;
+const START_MS = 60_000;
 
 export type ProxyName = "nginx" | "caddy";
 

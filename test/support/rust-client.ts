@@ -188,7 +188,7 @@ export class RustClient {
   }
 
   /** Waits until what the client shows satisfies `found`, now or at a change; what `found` made of it. */
-  async until<T>(found: (view: RustView) => T | undefined | false, ms = 20_000): Promise<T> {
+  async until<T>(found: (view: RustView) => T | undefined | false, ms = 60_000): Promise<T> {
     const result = Promise.withResolvers<T>();
     const look = (): void => {
       try {

@@ -70,7 +70,7 @@ test("D1: who breaks off in the middle of an answer gets the same again", async 
   expect(answer["room_list"].rooms.length).toBeGreaterThan(10);
 });
 
-test("fifty that never read their answers hold up nobody, and go with the server", { timeout: 60_000 }, async () => {
+test("fifty that never read their answers hold up nobody, and go with the server", { timeout: 120_000 }, async () => {
   const greedy = user(100);
   await greedy.sync({});
   await t.hs.waitForPoll(greedy.token);
@@ -103,7 +103,7 @@ test("D11: of ten requests of one session at once the newest is answered whole, 
   expect((await client.sync({}, { since: after.next }))["to_device"]).toBeUndefined();
 });
 
-test(`${CROWD} connections that say nothing take nobody's place`, { timeout: 60_000 }, async () => {
+test(`${CROWD} connections that say nothing take nobody's place`, { timeout: 120_000 }, async () => {
   const port = Number(new URL(t.url).port);
   const crowd = spawn(process.execPath, ["-e", CROWDING, String(port), String(CROWD)], { stdio: ["ignore", "pipe", "inherit"] });
   onTestFinished(() => void crowd.kill("SIGKILL"));

@@ -79,6 +79,17 @@ function fill(path: string): void {
   }
 }
 
+/** A server on a PostgreSQL of its own. */
+async function startOn(directory: string): Promise<{ readonly own: V3Fixture; readonly sql: Sql }> {
+  const database = await startEmbeddedDatabase({ directory });
+  onTestFinished(() => database.stop());
+  await migrate(database.options, silentLogger());
+  const sql = connect(database.options);
+  const own = await startV3({ database: { sql, options: database.options, dsn: "", drop: () => sql.end({ timeout: 1 }) } });
+  onTestFinished(() => own.stop());
+  return { own, sql };
+}
+
 /** Statements that write to the table do `body` (PL/pgSQL) before. */
 async function trigger(sql: Sql, table: string, body: string): Promise<() => Promise<void>> {
   await sql.unsafe(`create function hindrance() returns trigger language plpgsql as $$ begin ${body} return null; end $$`);
@@ -91,7 +102,7 @@ async function trigger(sql: Sql, table: string, body: string): Promise<() => Pro
 
 test.each(["timeline", "to_device", "accounts"])(
   "I6 B38: its disk is full as %s is written: told once there is room again",
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async (table) => {
     const user = await following();
     user.say();
@@ -113,18 +124,13 @@ test.each(["timeline", "to_device", "accounts"])(
 
 test.runIf(canMount)(
   "I6 B38: a real disk that is full (skipped where a small one cannot be mounted): told once there is room again",
-  { timeout: 90_000 },
+  { timeout: 180_000 },
   async () => {
     const directory = await mkdtemp(join(tmpdir(), "syncv3-full-"));
     onTestFinished(() => rm(directory, { recursive: true, force: true }));
     mount(directory);
     onTestFinished(() => void spawnSync("umount", [directory]));
-    const database = await startEmbeddedDatabase({ directory });
-    onTestFinished(() => database.stop());
-    await migrate(database.options, silentLogger());
-    const sql = connect(database.options);
-    const own = await startV3({ database: { sql, options: database.options, dsn: "", drop: () => sql.end({ timeout: 1 }) } });
-    onTestFinished(() => own.stop());
+    const { own, sql } = await startOn(directory);
     const user = await following(own);
     user.say();
     await user.allHave();
@@ -145,15 +151,10 @@ test.runIf(canMount)(
   },
 );
 
-test("D22 R11: a session that a client has heard of is there after a kill -9 of PostgreSQL", { timeout: 60_000 }, async () => {
+test("D22 R11: a session that a client has heard of is there after a kill -9 of PostgreSQL", { timeout: 120_000 }, async () => {
   const directory = await mkdtemp(join(tmpdir(), "syncv3-killed-"));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
-  const database = await startEmbeddedDatabase({ directory });
-  onTestFinished(() => database.stop());
-  await migrate(database.options, silentLogger());
-  const sql = connect(database.options);
-  const own = await startV3({ database: { sql, options: database.options, dsn: "", drop: () => sql.end({ timeout: 1 }) } });
-  onTestFinished(() => own.stop());
+  const { own } = await startOn(directory);
   const client = own.login("@killed:test", "PHONE", firstAnswer("@killed:test", "!killed:test"));
   await client.sync({ room_list: {} });
   for (const body of [{}, { room_list: {} }, { to_device: {} }, {}]) {
@@ -165,7 +166,7 @@ test("D22 R11: a session that a client has heard of is there after a kill -9 of 
   }
 });
 
-test("I6: statements that take a second each", { timeout: 60_000 }, async () => {
+test("I6: statements that take a second each", { timeout: 120_000 }, async () => {
   const user = await following();
   const heal = await trigger(t.sql, "timeline", "perform pg_sleep(1);");
   for (let i = 0; i < 3; i += 1) user.say();
@@ -175,7 +176,7 @@ test("I6: statements that take a second each", { timeout: 60_000 }, async () => 
   expect(came).toMatchObject(wanted);
 });
 
-test("I6: no connection is free, old ones are cut, and others take what comes free", { timeout: 90_000 }, async () => {
+test("I6: no connection is free, old ones are cut, and others take what comes free", { timeout: 180_000 }, async () => {
   const directory = await mkdtemp(join(tmpdir(), "syncv3-storm-"));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
   const database = await startEmbeddedDatabase({ directory, settings: { max_connections: "20", superuser_reserved_connections: "3" } });

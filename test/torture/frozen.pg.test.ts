@@ -14,7 +14,7 @@ import { firstAnswer, numbered } from "./traffic.ts";
 
 const [ME, ROOM] = ["@frozen:test", "!frozen:test"];
 
-test("D22 B55: frozen with an answer on its way", { timeout: 90_000 }, async () => {
+test("D22 B55: frozen with an answer on its way", { timeout: 180_000 }, async () => {
   const directory = await mkdtemp(join(tmpdir(), "syncv3-frozen-"));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
   const database = await freshDatabase();

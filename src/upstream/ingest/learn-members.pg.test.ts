@@ -1,34 +1,24 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
-import { freshDatabase } from "../../../test/support/database.ts";
-import type { TestDatabase } from "../../../test/support/database.ts";
 import { ev, newRoom } from "../../../test/support/events.ts";
 import type { MatrixEvent } from "../../../test/support/events.ts";
-import { TestAccount } from "../../../test/support/test-account.ts";
+import { eachWithAccount } from "../../../test/support/each-with-account.ts";
+import type { TestAccount } from "../../../test/support/test-account.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
 import type { LearnResult } from "./learn-members.ts";
 import { learnMembers } from "./learn-members.ts";
 
-let db: TestDatabase;
 let me: TestAccount;
-let users = 0;
 const ROOM = "!a:test";
 const BOB = "@bob:test";
 
-beforeAll(async () => {
-  db = await freshDatabase();
-});
-afterAll(async () => {
-  await db.drop();
-});
-beforeEach(async () => {
-  users += 1;
-  me = await TestAccount.create(db.sql, `@me${users}:test`);
+eachWithAccount((account) => {
+  me = account;
 });
 
 function learn(at: number, members: readonly MatrixEvent[]): Promise<LearnResult> {
   const memberEventTexts = members.map((event) => JSON.stringify({ ...event, room_id: ROOM }));
-  return learnMembers({ sql: db.sql }, { account: me.account, roomId: ROOM as RoomId, at: at as Position, memberEventTexts, now: me.now });
+  return learnMembers({ sql: me.sql }, { account: me.account, roomId: ROOM as RoomId, at: at as Position, memberEventTexts, now: me.now });
 }
 
 describe("a fetched member list", () => {

@@ -1,32 +1,22 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
-import { freshDatabase } from "../../../test/support/database.ts";
-import type { TestDatabase } from "../../../test/support/database.ts";
 import { newRoom, toDevice } from "../../../test/support/events.ts";
-import { TestAccount } from "../../../test/support/test-account.ts";
+import { eachWithAccount } from "../../../test/support/each-with-account.ts";
+import type { TestAccount } from "../../../test/support/test-account.ts";
 import { messageHash } from "./plan-device.ts";
 
-let db: TestDatabase;
 let me: TestAccount;
-let users = 0;
 const ROOM = "!a:test";
 const BOB = "@bob:test";
 
-beforeAll(async () => {
-  db = await freshDatabase();
-});
-afterAll(async () => {
-  await db.drop();
-});
-beforeEach(async () => {
-  users += 1;
-  me = await TestAccount.create(db.sql, `@me${users}:test`);
+eachWithAccount((account) => {
+  me = account;
 });
 
 type Stored = { seq: number; before_pos: number; body: string };
 
 async function queue(): Promise<Stored[]> {
-  return [...(await db.sql<Stored[]>`select seq, before_pos, body from to_device where device = ${me.device} order by seq`)];
+  return [...(await me.sql<Stored[]>`select seq, before_pos, body from to_device where device = ${me.device} order by seq`)];
 }
 const raw =
   (...messages: string[]) =>
@@ -54,10 +44,10 @@ describe("to-device messages", () => {
 
   test("D1: a message that a passed answer brought is dropped, as often as it was passed", async () => {
     const hash = Buffer.from(messageHash(text(1)), "hex");
-    await db.sql`insert into to_device_passed (device, hash, times) values (${me.device}, ${hash}, 1)`;
+    await me.sql`insert into to_device_passed (device, hash, times) values (${me.device}, ${hash}, 1)`;
     await me.feed(raw(text(1), text(1), text(2))("n1"));
     expect((await queue()).map((row) => row.body)).toEqual([text(1), text(2)]);
-    const [row] = await db.sql`select times from to_device_passed where device = ${me.device}`;
+    const [row] = await me.sql`select times from to_device_passed where device = ${me.device}`;
     expect(row).toEqual({ times: 0 });
     await me.feed(raw(text(1))("n2"));
     expect(await queue()).toHaveLength(3);
@@ -72,9 +62,9 @@ describe("to-device messages", () => {
   });
 
   test("overlap and passed: the copy in the queue that was passed accounts for one message only", async () => {
-    await db.sql`insert into to_device ${db.sql({ device: me.device, seq: 1, before_pos: 0, body: text(1), hash: Buffer.from(messageHash(text(1)), "hex") })}`;
-    await db.sql`update devices set seq = 1 where device = ${me.device}`;
-    await db.sql`insert into to_device_passed (device, hash, times) values (${me.device}, ${Buffer.from(messageHash(text(1)), "hex")}, 1)`;
+    await me.sql`insert into to_device ${me.sql({ device: me.device, seq: 1, before_pos: 0, body: text(1), hash: Buffer.from(messageHash(text(1)), "hex") })}`;
+    await me.sql`update devices set seq = 1 where device = ${me.device}`;
+    await me.sql`insert into to_device_passed (device, hash, times) values (${me.device}, ${Buffer.from(messageHash(text(1)), "hex")}, 1)`;
     await me.feed(raw(text(1), text(1))("n1"), { overlap: true });
     expect((await queue()).map((row) => row.seq)).toEqual([1, 2]);
   });
@@ -82,14 +72,14 @@ describe("to-device messages", () => {
 
 describe("device lists and key counts", () => {
   const device = async () => {
-    const [row] = await db.sql`select seq, one_time_keys, fallback_keys, counts_seq from devices where device = ${me.device}`;
+    const [row] = await me.sql`select seq, one_time_keys, fallback_keys, counts_seq from devices where device = ${me.device}`;
     return row && { ...row };
   };
 
   test("the latest of each user, with a number of its own; changed over left in one response", async () => {
     await me.step({ device_lists: { changed: [BOB, "@eve:test"], left: ["@dan:test"] } });
     await me.step({ device_lists: { changed: ["@dan:test"], left: [BOB, "@dan:test"] } });
-    const rows = await db.sql`select user_id, kind, seq from device_lists where device = ${me.device} order by user_id`;
+    const rows = await me.sql`select user_id, kind, seq from device_lists where device = ${me.device} order by user_id`;
     expect(rows.map((row) => [row["user_id"], row["kind"]])).toEqual([
       [BOB, "left"],
       ["@dan:test", "changed"],

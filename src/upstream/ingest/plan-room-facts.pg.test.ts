@@ -1,25 +1,15 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
-import { freshDatabase } from "../../../test/support/database.ts";
-import type { TestDatabase } from "../../../test/support/database.ts";
 import { ev, newRoom } from "../../../test/support/events.ts";
-import { TestAccount } from "../../../test/support/test-account.ts";
+import { eachWithAccount } from "../../../test/support/each-with-account.ts";
+import type { TestAccount } from "../../../test/support/test-account.ts";
 
-let db: TestDatabase;
 let me: TestAccount;
-let users = 0;
 const ROOM = "!a:test";
 const BOB = "@bob:test";
 
-beforeAll(async () => {
-  db = await freshDatabase();
-});
-afterAll(async () => {
-  await db.drop();
-});
-beforeEach(async () => {
-  users += 1;
-  me = await TestAccount.create(db.sql, `@me${users}:test`);
+eachWithAccount((account) => {
+  me = account;
 });
 
 const heroes = (...ids: string[]) => ({ "m.heroes": ids, "m.joined_member_count": ids.length + 1, "m.invited_member_count": 0 });
@@ -61,7 +51,7 @@ describe("facts", () => {
     expect((await me.facts(ROOM)).from_ord).toBe(first.from_ord);
     const position = await me.step({ join: { [ROOM]: { timeline: [ev.name(me.me, "N")] } } });
     const rows =
-      await db.sql`select from_ord, to_ord = 9223372036854775807 as open, to_ord from room_facts where account = ${me.account} order by from_ord`;
+      await me.sql`select from_ord, to_ord = 9223372036854775807 as open, to_ord from room_facts where account = ${me.account} order by from_ord`;
     expect(rows.map((row) => [row["from_ord"], row["open"]])).toEqual([
       [first.from_ord, false],
       [position, true],
@@ -122,7 +112,7 @@ describe("facts", () => {
 
   test("the count is the check of a complete member list", async () => {
     await me.step({ join: { [ROOM]: { timeline: [...newRoom(me.me), ev.member(BOB)], summary: heroes(BOB) } } });
-    await db.sql`update rooms set members = 'complete' where account = ${me.account}`;
+    await me.sql`update rooms set members = 'complete' where account = ${me.account}`;
     await me.step({ join: { [ROOM]: { timeline: [ev.member("@eve:test")], summary: { "m.joined_member_count": 3 } } } });
     expect((await me.room(ROOM)).members).toBe("complete");
     const position = await me.step({ join: { [ROOM]: { timeline: [ev.message(BOB)], summary: { "m.joined_member_count": 4 } } } });
@@ -147,7 +137,7 @@ describe("invites and knocks", () => {
       room_version: "11",
       heroes: [{ user_id: BOB, displayname: "Bob" }],
     });
-    const [row] = await db.sql`select kind, inviter, gone, ord from invites where account = ${me.account}`;
+    const [row] = await me.sql`select kind, inviter, gone, ord from invites where account = ${me.account}`;
     expect(row).toEqual({ kind: "invite", inviter: BOB, gone: false, ord: 1 });
     expect((await me.room(ROOM)).last_ts).toBe(me.now);
   });
@@ -159,7 +149,7 @@ describe("invites and knocks", () => {
       join: { [ROOM]: { timeline: [...newRoom(BOB), ev.member(me.me)] } },
       leave: { "!b:test": { timeline: [ev.member(me.me, "leave")] } },
     });
-    const rows = await db.sql`select gone, ord > ${before} as newer from invites where account = ${me.account}`;
+    const rows = await me.sql`select gone, ord > ${before} as newer from invites where account = ${me.account}`;
     expect(rows.map((row) => ({ ...row }))).toEqual([
       { gone: true, newer: true },
       { gone: true, newer: true },
@@ -168,7 +158,7 @@ describe("invites and knocks", () => {
     expect(await me.facts(ROOM)).toMatchObject({ membership: "join", is_dm: true });
     expect((await me.facts("!b:test")).membership).toBe("leave");
     await me.step({ invite: { "!b:test": stripped(me.me) } });
-    const [again] = await db.sql`select gone from invites where account = ${me.account} and room_id = '!b:test'`;
+    const [again] = await me.sql`select gone from invites where account = ${me.account} and room_id = '!b:test'`;
     expect(again).toEqual({ gone: false });
     expect((await me.facts("!b:test")).membership).toBe("invite");
   });
@@ -183,7 +173,7 @@ describe("invites and knocks", () => {
     await me.step({ knock: { [ROOM]: [ev.name(BOB, "Club"), ev.member(me.me, "knock")] } });
     expect(await me.facts(ROOM)).toMatchObject({ membership: "knock", name: "Club" });
     await me.step({ invite: { [ROOM]: stripped(me.me) } });
-    const rows = await db.sql`select kind, gone from invites where account = ${me.account}`;
+    const rows = await me.sql`select kind, gone from invites where account = ${me.account}`;
     expect(rows.map((row) => ({ ...row }))).toEqual([{ kind: "invite", gone: false }]);
   });
 });

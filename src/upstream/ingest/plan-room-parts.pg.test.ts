@@ -1,25 +1,15 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 
-import { freshDatabase } from "../../../test/support/database.ts";
-import type { TestDatabase } from "../../../test/support/database.ts";
 import { ev, newRoom, receipt, typing } from "../../../test/support/events.ts";
+import { eachWithAccount } from "../../../test/support/each-with-account.ts";
 import { TestAccount } from "../../../test/support/test-account.ts";
 
-let db: TestDatabase;
 let me: TestAccount;
-let users = 0;
 const ROOM = "!a:test";
 const BOB = "@bob:test";
 
-beforeAll(async () => {
-  db = await freshDatabase();
-});
-afterAll(async () => {
-  await db.drop();
-});
-beforeEach(async () => {
-  users += 1;
-  me = await TestAccount.create(db.sql, `@me${users}:test`);
+eachWithAccount((account) => {
+  me = account;
 });
 
 beforeEach(async () => {
@@ -29,7 +19,7 @@ beforeEach(async () => {
 describe("typing, receipts, account data, presence", () => {
   test("TestTypingTable: each new set has a larger ordinal; the same set, in whatever order, is no news (B53)", async () => {
     const stored = async () => {
-      const [row] = await db.sql`select users, ord from typing where account = ${me.account}`;
+      const [row] = await me.sql`select users, ord from typing where account = ${me.account}`;
       return row && { users: JSON.parse(String(row["users"])) as unknown, ord: Number(row["ord"]) };
     };
     const none = await me.position();
@@ -48,7 +38,7 @@ describe("typing, receipts, account data, presence", () => {
     const one = await me.step({ join: { [ROOM]: { ephemeral: [receipt("$1", BOB), receipt("$1", me.me, "m.read.private")] } } });
     expect(await me.step({ join: { [ROOM]: { ephemeral: [receipt("$1", BOB)] } } })).toBe(one);
     await me.step({ join: { [ROOM]: { ephemeral: [receipt("$2", BOB), receipt("$2", BOB, "m.read", { ts: 1, thread_id: "$t" })] } } });
-    const rows = await db.sql`select user_id, kind, thread_id, event_id from receipts where account = ${me.account} order by user_id, thread_id`;
+    const rows = await me.sql`select user_id, kind, thread_id, event_id from receipts where account = ${me.account} order by user_id, thread_id`;
     expect(rows.map((row) => Object.values(row))).toEqual([
       [BOB, "m.read", "", "$2"],
       [BOB, "m.read", "$t", "$2"],
@@ -61,7 +51,7 @@ describe("typing, receipts, account data, presence", () => {
     const one = await me.step({ account_data: [global], join: { [ROOM]: { account_data: [{ type: "x", content: { a: 2 } }] } } });
     expect(await me.step({ account_data: [global] })).toBe(one);
     await me.step({ account_data: [{ type: "x", content: { a: 3 } }] });
-    const rows = await db.sql`select room_id, body from account_data where account = ${me.account} order by room_id`;
+    const rows = await me.sql`select room_id, body from account_data where account = ${me.account} order by room_id`;
     expect(rows.map((row) => [row["room_id"], JSON.parse(String(row["body"]))])).toEqual([
       ["", { type: "x", content: { a: 3 } }],
       [ROOM, { type: "x", content: { a: 2 } }],
@@ -79,10 +69,10 @@ describe("typing, receipts, account data, presence", () => {
     const ignore = (...ids: string[]) => ({
       account_data: [{ type: "m.ignored_user_list", content: { ignored_users: Object.fromEntries(ids.map((id) => [id, {}])) } }],
     });
-    await db.sql`insert into sessions ${db.sql(["v3", "v2"].map((kind) => ({ account: me.account, device: me.device, kind })))}`;
-    const kinds = async () => (await db.sql`select kind from sessions where account = ${me.account} order by kind`).map((row) => String(row["kind"]));
+    await me.sql`insert into sessions ${me.sql(["v3", "v2"].map((kind) => ({ account: me.account, device: me.device, kind })))}`;
+    const kinds = async () => (await me.sql`select kind from sessions where account = ${me.account} order by kind`).map((row) => String(row["kind"]));
     await me.step(ignore(BOB, "@eve:test"));
-    const [row] = await db.sql`select ignored from accounts where account = ${me.account}`;
+    const [row] = await me.sql`select ignored from accounts where account = ${me.account}`;
     expect(row).toEqual({ ignored: JSON.stringify([BOB, "@eve:test"]) });
     expect(await kinds()).toEqual(["v2", "v3"]);
     const result = await me.feed(ignore(BOB));
@@ -93,7 +83,7 @@ describe("typing, receipts, account data, presence", () => {
 
 describe("redactions (B48, TestEventTableRedact)", () => {
   const unsignedOf = async (id: string, table = "timeline"): Promise<Record<string, unknown>> => {
-    const [row] = await db.sql`select unsigned from ${db.sql(table)} where event_id = ${id} and account = ${me.account}`;
+    const [row] = await me.sql`select unsigned from ${me.sql(table)} where event_id = ${id} and account = ${me.account}`;
     return JSON.parse(String(row?.["unsigned"])) as Record<string, unknown>;
   };
   const contentOf = async (id: string): Promise<unknown> => (JSON.parse((await me.body(id)).body) as { content: unknown }).content;
@@ -110,8 +100,7 @@ describe("redactions (B48, TestEventTableRedact)", () => {
       redacted_because: expect.objectContaining({ event_id: redaction.event_id, room_id: ROOM }) as unknown,
     });
     // Another account gets the whole version later.
-    users += 1;
-    const other = await TestAccount.create(db.sql, `@me${users}:test`);
+    const other = await TestAccount.create(me.sql, "@other1:test");
     await other.step({ join: { [ROOM]: { timeline: [message] } } });
     expect(await contentOf(message.event_id)).toEqual({});
   });
@@ -128,8 +117,7 @@ describe("redactions (B48, TestEventTableRedact)", () => {
   test("an event that comes redacted replaces the whole one", async () => {
     const message = ev.message(BOB, "secret");
     await me.step({ join: { [ROOM]: { timeline: [message] } } });
-    users += 1;
-    const other = await TestAccount.create(db.sql, `@me${users}:test`);
+    const other = await TestAccount.create(me.sql, "@other2:test");
     await other.step({ join: { [ROOM]: { timeline: [{ ...message, content: {}, unsigned: { redacted_because: { type: "m.room.redaction" } } }] } } });
     expect(await me.body(message.event_id)).toMatchObject({ pruned: true });
     expect(await contentOf(message.event_id)).toEqual({});
@@ -164,7 +152,7 @@ describe("redactions (B48, TestEventTableRedact)", () => {
     await me.step({ join: { [ROOM]: { timeline: [ev.redaction(BOB, bob.event_id)] } } });
     expect((await me.facts(ROOM)).name).toBe(BOB);
     const [row] =
-      await db.sql`select membership, sort_name from members where account = ${me.account} and event_id = ${bob.event_id} order by from_ord desc`;
+      await me.sql`select membership, sort_name from members where account = ${me.account} and event_id = ${bob.event_id} order by from_ord desc`;
     expect(row).toEqual({ membership: "join", sort_name: "bob:test" });
     // One that was replaced already takes nothing with it.
     const [old, now] = [ev.name(me.me, "old"), ev.name(me.me, "now")];

@@ -1,25 +1,15 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
-import { freshDatabase } from "../../../test/support/database.ts";
-import type { TestDatabase } from "../../../test/support/database.ts";
 import { ev, newRoom } from "../../../test/support/events.ts";
+import { eachWithAccount } from "../../../test/support/each-with-account.ts";
 import { TestAccount } from "../../../test/support/test-account.ts";
 
-let db: TestDatabase;
 let me: TestAccount;
-let users = 0;
 const ROOM = "!a:test";
 const BOB = "@bob:test";
 
-beforeAll(async () => {
-  db = await freshDatabase();
-});
-afterAll(async () => {
-  await db.drop();
-});
-beforeEach(async () => {
-  users += 1;
-  me = await TestAccount.create(db.sql, `@me${users}:test`);
+eachWithAccount((account) => {
+  me = account;
 });
 
 describe("timelines and state", () => {
@@ -75,7 +65,7 @@ describe("timelines and state", () => {
     await me.step({ join: { [ROOM]: { state, timeline: [name, ev.message(BOB)] } } });
     const [row] = await me.timeline(ROOM);
     expect(row?.id).toBe(name.event_id);
-    const rows = await db.sql`select from_ord from state where account = ${me.account} and type = 'm.room.name'`;
+    const rows = await me.sql`select from_ord from state where account = ${me.account} and type = 'm.room.name'`;
     expect(rows.map((each) => Number(each["from_ord"]))).toEqual([row?.ord]);
   });
 
@@ -127,12 +117,11 @@ describe("timelines and state", () => {
   });
 
   test("TestEventTable, I7: two users in a room share the body and nothing else", async () => {
-    users += 1;
-    const other = await TestAccount.create(db.sql, `@me${users}:test`);
+    const other = await TestAccount.create(me.sql, "@other3:test");
     const message = ev.message(me.me, "x", { room_id: ROOM });
     await me.step({ join: { [ROOM]: { state: newRoom(me.me), timeline: [{ ...message, unsigned: { transaction_id: "t1", age: 5 } }] } } });
     await other.step({ join: { [ROOM]: { state: newRoom(me.me), timeline: [{ ...message, unsigned: { membership: "join" } }] } } });
-    const rows = await db.sql`
+    const rows = await me.sql`
       select account, unsigned, age_ts, txn_id, txn_device from timeline where event_id = ${message.event_id} order by account`;
     expect(rows.map((row) => ({ ...row }))).toEqual([
       { account: me.account, unsigned: null, age_ts: me.now - 5, txn_id: "t1", txn_device: me.device },
@@ -185,7 +174,7 @@ describe("gaps", () => {
 
   test("TestClientsSeeMembershipTransitionsInGappyPolls: members of the state block are changes once the list is known", async () => {
     await me.step({ join: { [ROOM]: { timeline: [...newRoom(me.me), ev.member(BOB)] } } });
-    await db.sql`update rooms set members = 'complete' where account = ${me.account}`;
+    await me.sql`update rooms set members = 'complete' where account = ${me.account}`;
     const leave = ev.member(BOB, "leave");
     await me.step({ join: { [ROOM]: { limited: true, prev_batch: "p", state: [leave], timeline: [ev.message(me.me)] } } });
     expect((await me.members(ROOM))[BOB]).toEqual({ membership: "leave", was: "join", learned: false, id: leave.event_id });
@@ -243,7 +232,7 @@ describe("coming and going", () => {
     expect((await me.ids(ROOM)).at(-1)).toBe(leave.event_id);
     expect(await me.facts(ROOM)).toMatchObject({ membership: "leave", notification_count: 0 });
     expect((await me.members(ROOM))[me.me]).toMatchObject({ membership: "leave", was: "join", learned: false });
-    const [typing] = await db.sql`select users from typing where account = ${me.account}`;
+    const [typing] = await me.sql`select users from typing where account = ${me.account}`;
     expect(typing).toEqual({ users: "[]" });
   });
 
@@ -261,7 +250,7 @@ describe("coming and going", () => {
     const topic = ev.topic(me.me, "old");
     const first = newRoom(me.me);
     await me.step({ join: { [ROOM]: { timeline: [...first, topic, ev.member(BOB), ev.member("@eve:test")] } } });
-    await db.sql`update rooms set members = 'complete' where account = ${me.account}`;
+    await me.sql`update rooms set members = 'complete' where account = ${me.account}`;
     await me.step({ leave: { [ROOM]: { timeline: [leaveOf(me.me)] } } });
     const left = await me.position();
     const join = ev.member(me.me);
@@ -325,7 +314,7 @@ describe("coming and going", () => {
       join: { [ROOM]: { timeline: [ev.member(me.me, "join", { displayname: "M" }), ev.member(BOB, "invite", {}, { sender: me.me })] } },
     });
     await me.step({ join: { [ROOM]: { timeline: [ev.member(BOB)] } } });
-    const rows = await db.sql`select user_id, was, membership, sort_name from members where account = ${me.account} order by from_ord`;
+    const rows = await me.sql`select user_id, was, membership, sort_name from members where account = ${me.account} order by from_ord`;
     expect(rows.map((row) => [row["user_id"], row["was"], row["membership"], row["sort_name"]])).toEqual([
       [me.me, null, "join", me.me.slice(1)],
       [me.me, "join", "join", "m"],

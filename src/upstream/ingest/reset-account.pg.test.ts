@@ -1,26 +1,16 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
-import { freshDatabase } from "../../../test/support/database.ts";
-import type { TestDatabase } from "../../../test/support/database.ts";
 import { ev, newRoom, typing } from "../../../test/support/events.ts";
-import { TestAccount } from "../../../test/support/test-account.ts";
+import { eachWithAccount } from "../../../test/support/each-with-account.ts";
+import type { TestAccount } from "../../../test/support/test-account.ts";
 import { resetAccount } from "./reset-account.ts";
 
-let db: TestDatabase;
 let me: TestAccount;
-let users = 0;
 const ROOM = "!a:test";
 const BOB = "@bob:test";
 
-beforeAll(async () => {
-  db = await freshDatabase();
-});
-afterAll(async () => {
-  await db.drop();
-});
-beforeEach(async () => {
-  users += 1;
-  me = await TestAccount.create(db.sql, `@me${users}:test`);
+eachWithAccount((account) => {
+  me = account;
 });
 
 describe("D26: the upstream since is lost", () => {
@@ -33,10 +23,10 @@ describe("D26: the upstream since is lost", () => {
       invite: { "!c:test": invite },
       leave: { "!d:test": { timeline: [ev.member(me.me, "ban", {}, { sender: BOB })] } },
     });
-    await db.sql`insert into sessions ${db.sql({ account: me.account, device: me.device, kind: "v3" })}`;
+    await me.sql`insert into sessions ${me.sql({ account: me.account, device: me.device, kind: "v3" })}`;
     const position = await me.position();
-    await resetAccount(db.sql, me.account, me.device);
-    expect(await db.sql`select from sessions where account = ${me.account}`).toHaveLength(0);
+    await resetAccount(me.sql, me.account, me.device);
+    expect(await me.sql`select from sessions where account = ${me.account}`).toHaveLength(0);
     expect(await me.position()).toBe(position);
     me.since = null;
     const message = ev.message(BOB);
@@ -48,7 +38,7 @@ describe("D26: the upstream since is lost", () => {
     const memberships = [];
     for (const room of [ROOM, "!b:test", "!c:test", "!d:test"]) memberships.push((await me.facts(room)).membership);
     expect(memberships).toEqual(["join", "leave", "leave", "ban"]);
-    const [gone] = await db.sql`select i.gone, t.users from invites i join typing t using (account) where account = ${me.account}`;
+    const [gone] = await me.sql`select i.gone, t.users from invites i join typing t using (account) where account = ${me.account}`;
     expect(gone).toEqual({ gone: true, users: "[]" });
   });
 
@@ -56,7 +46,7 @@ describe("D26: the upstream since is lost", () => {
     const first = newRoom(me.me);
     const [one, two] = [ev.topic(me.me, "1"), ev.topic(me.me, "2")];
     await me.step({ join: { [ROOM]: { timeline: [...first, one, two] } } });
-    await resetAccount(db.sql, me.account, me.device);
+    await resetAccount(me.sql, me.account, me.device);
     me.since = null;
     const next = ev.message(BOB);
     await me.step({ join: { [ROOM]: { limited: true, prev_batch: "p", state: [...first, one], timeline: [two, next] } } });

@@ -1,39 +1,29 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
-import { freshDatabase } from "../../../test/support/database.ts";
-import type { TestDatabase } from "../../../test/support/database.ts";
 import { ev, newRoom } from "../../../test/support/events.ts";
 import type { MatrixEvent } from "../../../test/support/events.ts";
-import { TestAccount } from "../../../test/support/test-account.ts";
+import { eachWithAccount } from "../../../test/support/each-with-account.ts";
+import type { TestAccount } from "../../../test/support/test-account.ts";
 import type { RoomId } from "../../wire/ids.ts";
 import type { OlderResult } from "./store-older.ts";
 import { storeOlder } from "./store-older.ts";
 
-let db: TestDatabase;
 let me: TestAccount;
-let users = 0;
 const ROOM = "!a:test";
 const BOB = "@bob:test";
 
-beforeAll(async () => {
-  db = await freshDatabase();
-});
-afterAll(async () => {
-  await db.drop();
-});
-beforeEach(async () => {
-  users += 1;
-  me = await TestAccount.create(db.sql, `@me${users}:test`);
+eachWithAccount((account) => {
+  me = account;
 });
 
 function older(events: readonly MatrixEvent[], state: readonly MatrixEvent[], prevBatch: string | null): Promise<OlderResult> {
   const texts = (list: readonly MatrixEvent[]) => list.map((event) => JSON.stringify(event));
   return storeOlder(
-    { sql: db.sql },
+    { sql: me.sql },
     { account: me.account, roomId: ROOM as RoomId, events: texts(events), state: texts(state), prevBatch, now: me.now },
   );
 }
-const chunks = () => db.sql`select idx, prev_batch, state from older_chunks where account = ${me.account} order by idx desc`;
+const chunks = () => me.sql`select idx, prev_batch, state from older_chunks where account = ${me.account} order by idx desc`;
 
 describe("fetched history", () => {
   test("chunks go below one another; members are in no state; known events are passed over", async () => {
@@ -43,7 +33,7 @@ describe("fetched history", () => {
     const position = await me.step({ join: { [ROOM]: { limited: true, prev_batch: "p", state: [create, member], timeline: [newest] } } });
     expect(await older([newest, messages[4], messages[3], messages[3]], [create, member, levels], "p1")).toEqual({ stored: 2, oldest: -2 });
     expect(await older([messages[2], messages[1]], [create], null)).toEqual({ stored: 2, oldest: -4 });
-    const rows = await db.sql`select idx, event_id from older where account = ${me.account} order by idx desc`;
+    const rows = await me.sql`select idx, event_id from older where account = ${me.account} order by idx desc`;
     expect(rows.map((row) => Object.values(row))).toEqual([
       [-1, messages[4].event_id],
       [-2, messages[3].event_id],
@@ -77,7 +67,7 @@ describe("fetched history", () => {
     await older([old], [], null);
     await me.step({ join: { [ROOM]: { timeline: [old, ev.redaction(BOB, old.event_id)] } } });
     expect(await me.ids(ROOM)).not.toContain(old.event_id);
-    const [row] = await db.sql`select unsigned from older where account = ${me.account}`;
+    const [row] = await me.sql`select unsigned from older where account = ${me.account}`;
     expect(String(row?.["unsigned"])).toContain("redacted_because");
     expect((await me.body(old.event_id)).pruned).toBe(true);
   });
