@@ -1,20 +1,28 @@
 /**
- * `node bench/scripted-wake-ups.ts [--rooms N] [--times N] [--load N]`: from the homeserver's v2 answer leaving it to the answer of the
- * waiting poll arriving. `--load`: meanwhile 200 other accounts hear so many responses a second, of one event each. The scripted homeserver and the client are one process, so that one clock tells both.
+ * `node bench/scripted-wake-ups.ts [--api v3] [--rooms N] [--times N] [--load N]`: from the homeserver's v2 answer leaving it to the answer
+ * of the waiting poll of sliding sync or sync v3 arriving. `--load`: meanwhile 200 other accounts hear so many responses a second, of one event each. The scripted homeserver and the client are one process, so that one clock tells both.
  */
 
 import { Agent, type OutgoingHttpHeaders, request } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { ev, startFakeHomeserver, v2 } from "../test/support/fake-homeserver.ts";
+import { V3, v3List } from "./measure.ts";
 import { scriptedAccount } from "./scripted-account.ts";
 import { withServer } from "./servers.ts";
 import { listBody, PATH } from "./sliding.ts";
 import { percentile } from "./stats.ts";
 
 const { values } = parseArgs({
-  options: { rooms: { type: "string", default: "100" }, times: { type: "string", default: "300" }, load: { type: "string", default: "0" } },
+  options: {
+    api: { type: "string", default: "sliding" },
+    rooms: { type: "string", default: "100" },
+    times: { type: "string", default: "300" },
+    load: { type: "string", default: "0" },
+  },
 });
+// Of a room that the list has not sent, sync v3 tells what notifies, and no more.
+if (values.api === "v3" && Number(values.rooms) > 100) throw new Error("--rooms is 100 at most with --api v3");
 const [times, load] = [Number(values.times), Number(values.load)];
 const OTHERS = 200;
 /** How often some of the others' responses are sent, ms. */
@@ -36,17 +44,19 @@ const others = Array.from({ length: load > 0 ? OTHERS : 0 }, (_, n) => {
 const figures: number[] = [];
 let told = 0;
 await withServer(homeserver.url, [], async (url) => {
-  const body = JSON.stringify(listBody("wake", 99));
+  const isV3 = values.api === "v3";
+  const body = JSON.stringify(isV3 ? v3List(100) : listBody("wake", 99));
   const headersOf = (of: string) => ({
     authorization: `Bearer ${of}`,
     "content-type": "application/json",
     "content-length": Buffer.byteLength(body),
   });
   const ask = async (pos?: string): Promise<{ pos: string; text: string; at: number }> => {
-    const query = pos === undefined ? "timeout=0" : `timeout=20000&pos=${encodeURIComponent(pos)}`;
-    const { status, text, at } = await post(`${url}${PATH}?${query}`, headersOf(token), body);
+    const query = pos === undefined ? "timeout=0" : `timeout=20000&${isV3 ? "since" : "pos"}=${encodeURIComponent(pos)}`;
+    const { status, text, at } = await post(`${url}${isV3 ? V3 : PATH}?${query}`, headersOf(token), body);
     if (status !== 200) throw new Error(`${status}: ${text}`);
-    return { pos: (JSON.parse(text) as { pos: string }).pos, text, at };
+    const answer = JSON.parse(text) as { pos: string; next: string };
+    return { pos: isV3 ? answer.next : answer.pos, text, at };
   };
   for (const other of others) await post(`${url}${PATH}?timeout=0`, headersOf(other.token), body);
   await Promise.all(others.map((other) => homeserver.waitForPoll(other.token, 60_000)));

@@ -1,7 +1,7 @@
 /** What is kept only as it is now: typing, receipts, account data, presence, invites. Each row tells when it last changed. */
 
 import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
-import type { Db } from "./db.ts";
+import { BY_KEY, type Db } from "./db.ts";
 
 /** A half-open span of ordinals: after `from`, up to and with `to`. */
 export type Span = { readonly from: number; readonly to: Position };
@@ -118,8 +118,9 @@ export async function readReceiptsOf(db: Db, account: AccountNo, me: UserId, spa
   return db<ReceiptRow[]>`
     select r.room_id, r.user_id, r.kind, r.event_id, r.data
     from unnest(${spans.map((s) => s.roomId)}::text[], ${spans.map((s) => s.from)}::bigint[]) as s(room_id, after)
-    join receipts r on r.account = ${account} and r.room_id = s.room_id and r.ord > s.after and r.ord <= ${to}
-      and (r.kind <> 'm.read.private' or r.user_id = ${me})
+    cross join lateral (
+      select * from receipts r where r.account = ${account} and r.room_id = s.room_id and r.ord > s.after and r.ord <= ${to}
+        and (r.kind <> 'm.read.private' or r.user_id = ${me}) ${BY_KEY(db)}) r
     order by r.room_id, r.event_id, r.kind, r.user_id, r.ord`;
 }
 
@@ -133,10 +134,12 @@ export async function readReceiptsOn(
 ): Promise<ReceiptRow[]> {
   if (roomIds.length === 0) return [];
   return db<ReceiptRow[]>`
-    select room_id, user_id, kind, event_id, data from receipts
-    where account = ${account} and room_id = any(${[...roomIds]}::text[])
-      and (user_id = ${me} or (kind <> 'm.read.private' and event_id = any(${[...eventIds]}::text[])))
-    order by room_id, event_id, kind, user_id, ord`;
+    select r.room_id, r.user_id, r.kind, r.event_id, r.data
+    from unnest(${[...roomIds]}::text[]) as a(room_id)
+    cross join lateral (
+      select * from receipts r where r.account = ${account} and r.room_id = a.room_id
+        and (r.user_id = ${me} or (r.kind <> 'm.read.private' and r.event_id = any(${[...eventIds]}::text[]))) ${BY_KEY(db)}) r
+    order by r.room_id, r.event_id, r.kind, r.user_id, r.ord`;
 }
 
 /** Device-list changes of a device in (from, to] of its seq. */

@@ -1,7 +1,7 @@
 /** Members of rooms at a position: single ones, pages of all, and changes. */
 
 import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
-import type { Db } from "./db.ts";
+import { BY_KEY, type Db } from "./db.ts";
 import type { EventRow } from "./event-row.ts";
 
 export type MemberRow = EventRow & { readonly user_id: UserId; readonly from_ord: number; readonly membership: string; readonly learned: boolean };
@@ -45,7 +45,9 @@ export async function membersAt(
     select m.room_id, m.user_id, m.from_ord, m.membership, m.learned, m.event_id, m.unsigned, m.age_ts,
       'm.room.member' as type, m.user_id as state_key, e.sender, e.body
     from (select distinct * from unnest(${wanted.map((w) => w.roomId)}::text[], ${wanted.map((w) => w.userId)}::text[], ${wanted.map((w) => w.at)}::bigint[])) as w(room_id, user_id, at)
-    join members m on m.account = ${account} and m.room_id = w.room_id and m.user_id = w.user_id and m.from_ord <= w.at and m.to_ord > w.at
+    cross join lateral (
+      select * from members m
+      where m.account = ${account} and m.room_id = w.room_id and m.user_id = w.user_id and m.from_ord <= w.at and m.to_ord > w.at ${BY_KEY(db)}) m
     join events e using (event_id)
     order by m.room_id, m.user_id collate "C"`;
 }
@@ -61,7 +63,8 @@ export async function allMembersAt(
     select m.room_id, m.user_id, m.from_ord, m.membership, m.learned, m.event_id, m.unsigned, m.age_ts,
       'm.room.member' as type, m.user_id as state_key, e.sender, e.body
     from unnest(${rooms.map((r) => r.roomId)}::text[], ${rooms.map((r) => r.at)}::bigint[]) as r(room_id, at)
-    join members m on m.account = ${account} and m.room_id = r.room_id and m.from_ord <= r.at and m.to_ord > r.at
+    cross join lateral (
+      select * from members m where m.account = ${account} and m.room_id = r.room_id and m.from_ord <= r.at and m.to_ord > r.at ${BY_KEY(db)}) m
     join events e using (event_id)
     order by m.room_id, m.user_id collate "C"`;
 }

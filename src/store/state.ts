@@ -1,7 +1,11 @@
-/** Room state at a position, and what changed of it. Members live in a table of their own: members.ts. */
+/**
+ * Room state at a position, and what changed of it. Members live in a table of their own: members.ts.
+ *
+ * What is asked of several rooms is looked up room by room: see BY_KEY in db.ts.
+ */
 
 import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
-import type { Db } from "./db.ts";
+import { BY_KEY, type Db } from "./db.ts";
 import type { EventRow } from "./event-row.ts";
 
 export type StateRow = EventRow & { readonly from_ord: number };
@@ -18,9 +22,10 @@ export async function stateAt(db: Db, account: AccountNo, rooms: readonly StateA
   return db<StateRow[]>`
     select s.room_id, s.from_ord, s.event_id, s.unsigned, s.age_ts, s.type, s.state_key, e.sender, e.body
     from unnest(${rooms.map((r) => r.roomId)}::text[], ${rooms.map((r) => r.at)}::bigint[]) as r(room_id, at)
-    join state s on s.account = ${account} and s.room_id = r.room_id and s.from_ord <= r.at and s.to_ord > r.at
+    cross join lateral (
+      select * from state s
+      where s.account = ${account} and s.room_id = r.room_id and s.from_ord <= r.at and s.to_ord > r.at and ${selected(db, selector)} ${BY_KEY(db)}) s
     join events e using (event_id)
-    where ${selected(db, selector)}
     order by s.room_id, s.type collate "C", s.state_key collate "C"`;
 }
 
@@ -33,9 +38,11 @@ export async function stateChanged(db: Db, account: AccountNo, spans: readonly S
   return db<StateRow[]>`
     select s.room_id, s.from_ord, s.event_id, s.unsigned, s.age_ts, s.type, s.state_key, e.sender, e.body
     from unnest(${spans.map((r) => r.roomId)}::text[], ${spans.map((r) => r.from)}::bigint[], ${spans.map((r) => r.to)}::bigint[]) as r(room_id, after, until)
-    join state s on s.account = ${account} and s.room_id = r.room_id and s.from_ord > r.after and s.from_ord <= r.until and s.to_ord > r.until
+    cross join lateral (
+      select * from state s
+      where s.account = ${account} and s.room_id = r.room_id and s.from_ord > r.after and s.from_ord <= r.until and s.to_ord > r.until
+        and ${selected(db, selector)} ${BY_KEY(db)}) s
     join events e using (event_id)
-    where ${selected(db, selector)}
     order by s.room_id, s.type collate "C", s.state_key collate "C"`;
 }
 
