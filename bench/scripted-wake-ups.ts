@@ -24,6 +24,9 @@ const { values } = parseArgs({
 // Of a room that the list has not sent, sync v3 tells what notifies, and no more.
 if (values.api === "v3" && Number(values.rooms) > 100) throw new Error("--rooms is 100 at most with --api v3");
 const [times, load] = [Number(values.times), Number(values.load)];
+/** How each API is asked, and where its token stands in a request and in an answer. */
+const SLIDING_API = { path: PATH, body: listBody("wake", 99), asked: "pos", told: "pos" };
+const V3_API = { path: V3, body: v3List(100), asked: "since", told: "next" };
 const OTHERS = 200;
 /** How often some of the others' responses are sent, ms. */
 const TICK_MS = 2;
@@ -44,19 +47,18 @@ const others = Array.from({ length: load > 0 ? OTHERS : 0 }, (_, n) => {
 const figures: number[] = [];
 let told = 0;
 await withServer(homeserver.url, [], async (url) => {
-  const isV3 = values.api === "v3";
-  const body = JSON.stringify(isV3 ? v3List(100) : listBody("wake", 99));
+  const api = values.api === "v3" ? V3_API : SLIDING_API;
+  const body = JSON.stringify(api.body);
   const headersOf = (of: string) => ({
     authorization: `Bearer ${of}`,
     "content-type": "application/json",
     "content-length": Buffer.byteLength(body),
   });
   const ask = async (pos?: string): Promise<{ pos: string; text: string; at: number }> => {
-    const query = pos === undefined ? "timeout=0" : `timeout=20000&${isV3 ? "since" : "pos"}=${encodeURIComponent(pos)}`;
-    const { status, text, at } = await post(`${url}${isV3 ? V3 : PATH}?${query}`, headersOf(token), body);
+    const query = pos === undefined ? "timeout=0" : `timeout=20000&${api.asked}=${encodeURIComponent(pos)}`;
+    const { status, text, at } = await post(`${url}${api.path}?${query}`, headersOf(token), body);
     if (status !== 200) throw new Error(`${status}: ${text}`);
-    const answer = JSON.parse(text) as { pos: string; next: string };
-    return { pos: isV3 ? answer.next : answer.pos, text, at };
+    return { pos: (JSON.parse(text) as Record<string, string>)[api.told] ?? "", text, at };
   };
   for (const other of others) await post(`${url}${PATH}?timeout=0`, headersOf(other.token), body);
   await Promise.all(others.map((other) => homeserver.waitForPoll(other.token, 60_000)));

@@ -1,7 +1,7 @@
 /** All rooms of an account as they are now, for sliding sync's lists: facts and standing side by side. */
 
 import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
-import { BY_KEY, type Db } from "./db.ts";
+import { byKey, type Db } from "./db.ts";
 import type { Membership, RoomFacts } from "./room-facts.ts";
 
 /** Ordinals are those of `standings`. */
@@ -56,7 +56,7 @@ export async function readAccountRooms(db: Db, account: AccountNo, after: Positi
     select s.room_id, f.membership, f.facts, f.from_ord, s.changed_ord, s.membership_ord, s.active_ord, s.bump_ord, s.kicked, s.ever_joined, s.inviter
     from standings s
     left join lateral (
-      select * from room_facts f where f.account = s.account and f.room_id = s.room_id and f.to_ord = 9223372036854775807 ${BY_KEY(db)}) f on true
+      select * from room_facts f where f.account = s.account and f.room_id = s.room_id and f.to_ord = 9223372036854775807 ${byKey(db)}) f on true
     where s.account = ${account} and s.changed_ord > ${after === 0 ? -1 : after}`;
   return rows.map((row) => ({
     roomId: row.room_id,

@@ -71,7 +71,9 @@ export function readTx<T>(sql: Sql, body: (tx: Tx) => Promise<T>): Promise<T> {
  * Ends a lateral subquery that looks up few rows by a key: PostgreSQL then does so. By itself it may rather read all that an account has, and
  * join that: how many keys come it cannot know, nor, for a minute after a first sync, how large the account is.
  */
-export const BY_KEY = (db: Db) => db`offset 0`;
+export function byKey(db: Db) {
+  return db`offset 0`;
+}
 
 /** Sends a transaction's last statements and its end in one go. Afterwards it is over: nothing more can be asked in it. */
 export async function commitWith(tx: Tx, queries: readonly postgres.PendingQuery<postgres.Row[]>[]): Promise<void> {

@@ -1,7 +1,7 @@
 /** What is kept only as it is now: typing, receipts, account data, presence, invites. Each row tells when it last changed. */
 
 import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
-import { BY_KEY, type Db } from "./db.ts";
+import { byKey, type Db } from "./db.ts";
 
 /** A half-open span of ordinals: after `from`, up to and with `to`. */
 export type Span = { readonly from: number; readonly to: Position };
@@ -120,7 +120,7 @@ export async function readReceiptsOf(db: Db, account: AccountNo, me: UserId, spa
     from unnest(${spans.map((s) => s.roomId)}::text[], ${spans.map((s) => s.from)}::bigint[]) as s(room_id, after)
     cross join lateral (
       select * from receipts r where r.account = ${account} and r.room_id = s.room_id and r.ord > s.after and r.ord <= ${to}
-        and (r.kind <> 'm.read.private' or r.user_id = ${me}) ${BY_KEY(db)}) r
+        and (r.kind <> 'm.read.private' or r.user_id = ${me}) ${byKey(db)}) r
     order by r.room_id, r.event_id, r.kind, r.user_id, r.ord`;
 }
 
@@ -138,7 +138,7 @@ export async function readReceiptsOn(
     from unnest(${[...roomIds]}::text[]) as a(room_id)
     cross join lateral (
       select * from receipts r where r.account = ${account} and r.room_id = a.room_id
-        and (r.user_id = ${me} or (r.kind <> 'm.read.private' and r.event_id = any(${[...eventIds]}::text[]))) ${BY_KEY(db)}) r
+        and (r.user_id = ${me} or (r.kind <> 'm.read.private' and r.event_id = any(${[...eventIds]}::text[]))) ${byKey(db)}) r
     order by r.room_id, r.event_id, r.kind, r.user_id, r.ord`;
 }
 

@@ -1,7 +1,7 @@
 /** Rooms as lists see them, at a position. */
 
 import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
-import { BY_KEY, type Db } from "./db.ts";
+import { byKey, type Db } from "./db.ts";
 import type { Membership, RoomFacts, RoomFactsRow } from "./room-facts.ts";
 
 type Stored = { room_id: RoomId; membership: Membership; facts: string };
@@ -71,10 +71,10 @@ export async function joinedRoomsNow(db: Db, account: AccountNo, after: Position
   const rows = await db<{ room_id: RoomId; facts: string | null; last_ts: number; changed_ord: number }[]>`
     select s.room_id, f.facts, r.last_ts, s.changed_ord
     from standings s
-    cross join lateral (select last_ts from rooms r where r.account = s.account and r.room_id = s.room_id ${BY_KEY(db)}) r
+    cross join lateral (select last_ts from rooms r where r.account = s.account and r.room_id = s.room_id ${byKey(db)}) r
     left join lateral (
       select facts from room_facts f
-      where f.account = s.account and f.room_id = s.room_id and f.to_ord = 9223372036854775807 and f.membership = 'join' ${BY_KEY(db)}) f on true
+      where f.account = s.account and f.room_id = s.room_id and f.to_ord = 9223372036854775807 and f.membership = 'join' ${byKey(db)}) f on true
     where s.account = ${account} and s.changed_ord > ${after === 0 ? -1 : after}`;
   return new Map(
     rows.map(({ room_id, facts, last_ts, changed_ord }) => [

@@ -1,7 +1,7 @@
 /** Members of rooms at a position: single ones, pages of all, and changes. */
 
 import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
-import { BY_KEY, type Db } from "./db.ts";
+import { byKey, type Db } from "./db.ts";
 import type { EventRow } from "./event-row.ts";
 
 export type MemberRow = EventRow & { readonly user_id: UserId; readonly from_ord: number; readonly membership: string; readonly learned: boolean };
@@ -47,7 +47,7 @@ export async function membersAt(
     from (select distinct * from unnest(${wanted.map((w) => w.roomId)}::text[], ${wanted.map((w) => w.userId)}::text[], ${wanted.map((w) => w.at)}::bigint[])) as w(room_id, user_id, at)
     cross join lateral (
       select * from members m
-      where m.account = ${account} and m.room_id = w.room_id and m.user_id = w.user_id and m.from_ord <= w.at and m.to_ord > w.at ${BY_KEY(db)}) m
+      where m.account = ${account} and m.room_id = w.room_id and m.user_id = w.user_id and m.from_ord <= w.at and m.to_ord > w.at ${byKey(db)}) m
     join events e using (event_id)
     order by m.room_id, m.user_id collate "C"`;
 }
@@ -64,7 +64,7 @@ export async function allMembersAt(
       'm.room.member' as type, m.user_id as state_key, e.sender, e.body
     from unnest(${rooms.map((r) => r.roomId)}::text[], ${rooms.map((r) => r.at)}::bigint[]) as r(room_id, at)
     cross join lateral (
-      select * from members m where m.account = ${account} and m.room_id = r.room_id and m.from_ord <= r.at and m.to_ord > r.at ${BY_KEY(db)}) m
+      select * from members m where m.account = ${account} and m.room_id = r.room_id and m.from_ord <= r.at and m.to_ord > r.at ${byKey(db)}) m
     join events e using (event_id)
     order by m.room_id, m.user_id collate "C"`;
 }
@@ -96,14 +96,14 @@ export async function memberPage(
   const levels = explicit.map(([, level]) => level);
   const present = db`m.account = ${account} and m.room_id = ${roomId} and m.from_ord <= ${page.at} and m.to_ord > ${page.at}`;
   const asked = db`m.membership = any(${[...page.membership]}::text[])`;
-  // Nearly all have the default level, and are in the order of an index; the others are looked up one by one. `offset 0` has PostgreSQL do
-  // so, which does not know yet how large a list is that was just stored.
+  // Nearly all have the default level, and are in the order of an index; the others are looked up one by one. `offset 0` keeps PostgreSQL
+  // to that order, which does not know yet how large a list is that was just stored.
   return db<MemberRow[]>`
     with explicit as (
       select user_id, level from unnest(${users}::text[], ${levels}::float8[]) as l(user_id, level)
     ), place as (
       select coalesce(l.level, ${usersDefault}::float8) as level, m.sort_name, m.user_id
-      from (select * from members m where ${present} and m.user_id = ${page.after} offset 0) m left join explicit l using (user_id)
+      from (select * from members m where ${present} and m.user_id = ${page.after} ${byKey(db)}) m left join explicit l using (user_id)
     ), start as (
       select p.level, case when p.level > ${usersDefault}::float8 then '' else p.sort_name end as sort_name,
         case when p.level > ${usersDefault}::float8 then '' else p.user_id end as user_id
@@ -115,7 +115,7 @@ export async function memberPage(
     from (
       select * from (
         select m.*, l.level from explicit l
-        cross join lateral (select * from members m where ${present} and m.user_id = l.user_id offset 0) m
+        cross join lateral (select * from members m where ${present} and m.user_id = l.user_id ${byKey(db)}) m
         where ${asked} and (${page.after}::text is null or l.level < (select level from place)
           or (l.level = (select level from place)
             and (m.sort_name collate "C", m.user_id collate "C") > ((select sort_name from place), (select user_id from place))))

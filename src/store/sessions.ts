@@ -155,7 +155,7 @@ export async function saveSessionState(sql: Sql, session: SessionNo, body: strin
       // One at a time, so that no two take one number.
       tx`select from sessions where session = ${session} for no key update`,
       saved,
-      ...(snapshot ? [insertListSnapshot(tx, session, snapshot)] : []),
+      ...(snapshot ? [saveListSnapshot(tx, session, snapshot)] : []),
     ]);
     const [row] = await saved;
     return (row?.["state"] as number | undefined) ?? null;
@@ -186,12 +186,8 @@ export async function readSessionPages(
   return rows.map((row) => ({ ...row, rooms: JSON.parse(row.rooms) as RoomId[] }));
 }
 
-/** Keeps a snapshot; of a session that is gone nothing. */
-export async function saveListSnapshot(sql: Sql, session: SessionNo, snapshot: ListSnapshot): Promise<void> {
-  await insertListSnapshot(sql, session, snapshot);
-}
-
-function insertListSnapshot(db: Db, session: SessionNo, snapshot: ListSnapshot) {
+/** The statement that keeps a snapshot; of a session that is gone nothing. */
+export function saveListSnapshot(db: Db, session: SessionNo, snapshot: ListSnapshot) {
   return db`
     insert into list_snapshots (session, snapshot, hash, rooms)
     select s.session, ${snapshot.number}, ${snapshot.hash}, ${JSON.stringify(snapshot.rooms)} from sessions s where s.session = ${session}

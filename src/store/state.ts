@@ -1,11 +1,11 @@
 /**
  * Room state at a position, and what changed of it. Members live in a table of their own: members.ts.
  *
- * What is asked of several rooms is looked up room by room: see BY_KEY in db.ts.
+ * What is asked of several rooms is looked up room by room: see byKey in db.ts.
  */
 
 import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
-import { BY_KEY, type Db } from "./db.ts";
+import { byKey, type Db } from "./db.ts";
 import type { EventRow } from "./event-row.ts";
 
 export type StateRow = EventRow & { readonly from_ord: number };
@@ -24,7 +24,7 @@ export async function stateAt(db: Db, account: AccountNo, rooms: readonly StateA
     from unnest(${rooms.map((r) => r.roomId)}::text[], ${rooms.map((r) => r.at)}::bigint[]) as r(room_id, at)
     cross join lateral (
       select * from state s
-      where s.account = ${account} and s.room_id = r.room_id and s.from_ord <= r.at and s.to_ord > r.at and ${selected(db, selector)} ${BY_KEY(db)}) s
+      where s.account = ${account} and s.room_id = r.room_id and s.from_ord <= r.at and s.to_ord > r.at and ${selected(db, selector)} ${byKey(db)}) s
     join events e using (event_id)
     order by s.room_id, s.type collate "C", s.state_key collate "C"`;
 }
@@ -41,7 +41,7 @@ export async function stateChanged(db: Db, account: AccountNo, spans: readonly S
     cross join lateral (
       select * from state s
       where s.account = ${account} and s.room_id = r.room_id and s.from_ord > r.after and s.from_ord <= r.until and s.to_ord > r.until
-        and ${selected(db, selector)} ${BY_KEY(db)}) s
+        and ${selected(db, selector)} ${byKey(db)}) s
     join events e using (event_id)
     order by s.room_id, s.type collate "C", s.state_key collate "C"`;
 }

@@ -9,7 +9,7 @@ import type { Position, RoomId } from "../wire/ids.ts";
 import { joinedRooms, UNKNOWN } from "./joined-rooms.ts";
 import { type EntryRoom, roomEntries } from "./room-entry.ts";
 import { type ListMemory, type ListParams, listAnswer, negotiated, trackedAfter } from "./room-list-answer.ts";
-import { matchesFilters } from "./room-list-match.ts";
+import { isListed } from "./room-list-match.ts";
 import { sortRooms } from "./room-list-sort.ts";
 import { type SpaceChildren, spaceChildren } from "./space-children.ts";
 import type { Context, Evaluation } from "./stream.ts";
@@ -44,7 +44,7 @@ export async function listDelta(context: Context, params: ListParams, memory: Li
     roomsNow(context.tx, context.account, ids),
   ]);
   const matched = (row: RoomFactsRow | undefined, children: SpaceChildren | undefined) =>
-    row?.membership === "join" && params.rooms && matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id));
+    row?.membership === "join" && params.rooms && isListed(row, params.filters, children);
 
   const fates = new Map<RoomId, Fate>();
   for (const roomId of ids) {
@@ -148,7 +148,7 @@ async function changedRooms(context: Context, params: ListParams): Promise<RoomI
 async function matchingRooms(context: Context, params: ListParams, children: SpaceChildren | undefined): Promise<RoomId[]> {
   if (!params.rooms) return [];
   const joined = [...(await joinedRooms(context)).rooms.values()];
-  const matching = joined.filter((row) => matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id)));
+  const matching = joined.filter((row) => isListed(row, params.filters, children));
   return matching.map((row) => row.room_id);
 }
 

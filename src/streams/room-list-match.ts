@@ -1,6 +1,7 @@
 /** Which rooms a room list holds (S5): filters over facts. Pure. */
 
-import type { RoomFacts } from "../store/room-facts.ts";
+import type { RoomFacts, RoomFactsRow } from "../store/room-facts.ts";
+import type { SpaceChildren } from "./space-children.ts";
 
 export type ListFilters = {
   readonly is_dm?: boolean;
@@ -12,6 +13,11 @@ export type ListFilters = {
   readonly not_room_types?: readonly (string | null)[];
   readonly room_name_like?: string;
 };
+
+/** Whether a list holds a room that the user is in. `children`: those of the spaces that the list is of. */
+export function isListed({ room_id, facts }: RoomFactsRow, filters: ListFilters, children: SpaceChildren | undefined): boolean {
+  return matchesFilters(facts, filters) && (!children || children.has(room_id));
+}
 
 /** Whether a room passes all filters; `not_` ones win. */
 export function matchesFilters(facts: RoomFacts, filters: ListFilters): boolean {

@@ -7,7 +7,7 @@ import type { Position, RoomId } from "../wire/ids.ts";
 import { canonicalJson } from "../base/canonical-json.ts";
 import { listDelta } from "./room-list-delta.ts";
 import { listAnswer, type ListMemory, listLimit, type ListParams, negotiated, trackedAfter } from "./room-list-answer.ts";
-import { type ListFilters, matchesFilters } from "./room-list-match.ts";
+import { isListed, type ListFilters } from "./room-list-match.ts";
 import { listSorts, sortRooms } from "./room-list-sort.ts";
 import { type Entry, type EntryRoom, roomEntries } from "./room-entry.ts";
 import { type SpaceChildren, spaceChildren } from "./space-children.ts";
@@ -69,7 +69,7 @@ async function firstRooms(context: Context, params: ListParams, before: ListMemo
 async function orderedRooms(context: Context, params: ListParams, children: SpaceChildren | undefined): Promise<readonly JoinedRoom[]> {
   const { rooms, orders } = await joinedRooms(context);
   const inOrder = () => {
-    const matching = [...rooms.values()].filter((row) => matchesFilters(row.facts, params.filters) && (!children || children.has(row.room_id)));
+    const matching = [...rooms.values()].filter((row) => isListed(row, params.filters, children));
     return sortRooms(matching, params.sorts, {
       lastTs: (roomId) => rooms.get(roomId)?.recency ?? 0,
       spacePlace: (roomId) => children?.get(roomId),

@@ -1,7 +1,7 @@
 /** What ingest must know before it can plan a batch: read in one go, under the account's lock. */
 
 import type { AccountNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
-import { BY_KEY, type Tx } from "../db.ts";
+import { byKey, type Tx } from "../db.ts";
 import type { Membership, RoomFacts } from "../room-facts.ts";
 import type { RoomRow, StandingRow } from "./rows.ts";
 import { OPEN } from "./rows.ts";
@@ -74,7 +74,7 @@ type RoomRecord = Omit<KnownRoom, "facts" | "pending" | "standing"> & {
 /** What is asked about, and of which account. */
 export type AskedRows = { readonly account: AccountNo; readonly touched: Touched };
 
-/** Sends every query that has something to ask at once, each for all the accounts. Rows are looked up one by one: see BY_KEY. */
+/** Sends every query that has something to ask at once, each for all the accounts. Rows are looked up one by one: see byKey. */
 export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Map<AccountNo, Known>> {
   const [rooms, seen, state, members, receipts, accountData, presence, redacted] = await Promise.all([
     readRooms(tx, asked),
@@ -145,12 +145,12 @@ async function readRooms(tx: Tx, asked: readonly AskedRows[]): Promise<(KnownRoo
            coalesce(r.unsure_ord, 0) as unsure_ord, coalesce(r.pending_gap, false) as pending_gap, f.membership, f.facts, y.users as typing, i.kind, i.body,
            to_json(s)::text as standing
     from (select * from unnest(${accounts}::bigint[], ${ids}::text[]) as a(account, room_id) ${every}) t
-    left join lateral (select * from rooms r where r.account = t.account and r.room_id = t.room_id ${BY_KEY(tx)}) r on true
+    left join lateral (select * from rooms r where r.account = t.account and r.room_id = t.room_id ${byKey(tx)}) r on true
     left join lateral (
-      select * from room_facts f where f.account = t.account and f.room_id = t.room_id and f.to_ord = ${OPEN}::bigint ${BY_KEY(tx)}) f on true
-    left join lateral (select * from typing y where y.account = t.account and y.room_id = t.room_id ${BY_KEY(tx)}) y on true
-    left join lateral (select * from invites i where i.account = t.account and i.room_id = t.room_id and not i.gone ${BY_KEY(tx)}) i on true
-    left join lateral (select * from standings s where s.account = t.account and s.room_id = t.room_id ${BY_KEY(tx)}) s on true`;
+      select * from room_facts f where f.account = t.account and f.room_id = t.room_id and f.to_ord = ${OPEN}::bigint ${byKey(tx)}) f on true
+    left join lateral (select * from typing y where y.account = t.account and y.room_id = t.room_id ${byKey(tx)}) y on true
+    left join lateral (select * from invites i where i.account = t.account and i.room_id = t.room_id and not i.gone ${byKey(tx)}) i on true
+    left join lateral (select * from standings s where s.account = t.account and s.room_id = t.room_id ${byKey(tx)}) s on true`;
   return rows.map(({ facts, kind, body, standing, ...room }) => ({
     ...room,
     standing: standing === null ? null : (JSON.parse(standing) as StandingRow),
@@ -165,10 +165,10 @@ async function readSeen(tx: Tx, asked: readonly AskedRows[]): Promise<(Known["se
   return await tx<(Known["seen"][number] & OfAccount)[]>`
     with a as (select * from unnest(${accounts}::bigint[], ${ids}::text[]) as a(account, event_id))
     select a.account, t.room_id, a.event_id, t.ord from a
-    cross join lateral (select room_id, ord from timeline t where t.account = a.account and t.event_id = a.event_id ${BY_KEY(tx)}) t
+    cross join lateral (select room_id, ord from timeline t where t.account = a.account and t.event_id = a.event_id ${byKey(tx)}) t
     union all
     select a.account, o.room_id, a.event_id, 0 from a
-    cross join lateral (select room_id from older o where o.account = a.account and o.event_id = a.event_id ${BY_KEY(tx)}) o`;
+    cross join lateral (select room_id from older o where o.account = a.account and o.event_id = a.event_id ${byKey(tx)}) o`;
 }
 
 async function readState(tx: Tx, keys: readonly (StateKey & OfAccount)[]): Promise<(KnownState & OfAccount)[]> {
@@ -178,7 +178,7 @@ async function readState(tx: Tx, keys: readonly (StateKey & OfAccount)[]): Promi
     from json_to_recordset(${JSON.stringify(keys)}::text::json) k (account bigint, room_id text, type text, state_key text)
     cross join lateral (
       select * from state s where s.account = k.account and s.room_id = k.room_id and s.type = k.type and s.state_key = k.state_key
-        and s.to_ord = ${OPEN}::bigint ${BY_KEY(tx)}) s`;
+        and s.to_ord = ${OPEN}::bigint ${byKey(tx)}) s`;
 }
 
 /** All of the rooms' present state. */
@@ -186,7 +186,7 @@ export async function readWholeState(tx: Tx, account: AccountNo, rooms: readonly
   if (rooms.length === 0) return [];
   return await tx<KnownState[]>`
     select s.room_id, s.type, s.state_key, s.event_id from unnest(${[...rooms]}::text[]) r (room_id)
-    cross join lateral (select * from state s where s.account = ${account} and s.room_id = r.room_id and s.to_ord = ${OPEN}::bigint ${BY_KEY(tx)}) s`;
+    cross join lateral (select * from state s where s.account = ${account} and s.room_id = r.room_id and s.to_ord = ${OPEN}::bigint ${byKey(tx)}) s`;
 }
 
 async function readMembers(tx: Tx, keys: readonly (MemberKey & OfAccount)[]): Promise<(KnownMember & OfAccount)[]> {
@@ -196,7 +196,7 @@ async function readMembers(tx: Tx, keys: readonly (MemberKey & OfAccount)[]): Pr
     from json_to_recordset(${JSON.stringify(keys)}::text::json) k (account bigint, room_id text, user_id text)
     cross join lateral (
       select * from members m where m.account = k.account and m.room_id = k.room_id and m.user_id = k.user_id and m.to_ord = ${OPEN}::bigint
-      ${BY_KEY(tx)}) m
+      ${byKey(tx)}) m
     left join events e on e.event_id = m.event_id`;
 }
 
@@ -207,7 +207,7 @@ async function readReceipts(tx: Tx, keys: readonly (ReceiptKey & OfAccount)[]): 
     from json_to_recordset(${JSON.stringify(keys)}::text::json) k (account bigint, room_id text, user_id text, kind text, thread_id text)
     cross join lateral (
       select * from receipts r where r.account = k.account and r.room_id = k.room_id and r.user_id = k.user_id and r.kind = k.kind
-        and r.thread_id = k.thread_id ${BY_KEY(tx)}) r`;
+        and r.thread_id = k.thread_id ${byKey(tx)}) r`;
 }
 
 export async function readAccountData(tx: Tx, keys: readonly (AccountDataKey & OfAccount)[]): Promise<(Known["accountData"][number] & OfAccount)[]> {
@@ -216,7 +216,7 @@ export async function readAccountData(tx: Tx, keys: readonly (AccountDataKey & O
     select a.account, a.room_id, a.type, a.body
     from json_to_recordset(${JSON.stringify(keys)}::text::json) k (account bigint, room_id text, type text)
     cross join lateral (
-      select * from account_data a where a.account = k.account and a.room_id = k.room_id and a.type = k.type ${BY_KEY(tx)}) a`;
+      select * from account_data a where a.account = k.account and a.room_id = k.room_id and a.type = k.type ${byKey(tx)}) a`;
 }
 
 async function readPresence(tx: Tx, asked: readonly AskedRows[]): Promise<(Known["presence"][number] & OfAccount)[]> {
