@@ -19,7 +19,13 @@ export default defineConfig({
     expect: { poll: { timeout: 20_000 } },
     projects: [
       {
-        test: { name: "unit", include: files(".test.ts"), exclude: [...files(".pg.test.ts"), ...files(".e2e.test.ts")] },
+        test: {
+          name: "unit",
+          include: files(".test.ts"),
+          exclude: [...files(".pg.test.ts"), ...files(".e2e.test.ts")],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
       },
       {
         test: { name: "pg", include: files(".pg.test.ts"), globalSetup: "test/support/database-setup.ts", testTimeout: 60_000, hookTimeout: 120_000 },
