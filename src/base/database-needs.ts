@@ -1,0 +1,61 @@
+/**
+ * What an error of the database calls for. One table, from SQLSTATEs (PostgreSQL's appendix "Error Codes") and from the codes of the driver
+ * and the operating system, so that nobody else keeps a list of codes.
+ */
+
+/**
+ * What has to change before the same statement can succeed.
+ * - connection: there is none, it broke, or none is free; also name resolution, TLS, and a session that a time-out of the server ended.
+ * - disk: the disk is full, or reading or writing files failed.
+ * - locks: somebody else holds a lock for longer than `lock_timeout`, or uses an object.
+ * - rights: the role may not do this, or may not log in.
+ * - read_only: a standby that is not promoted yet, or a database or role that was set read-only.
+ * - shutdown: PostgreSQL is starting, stopping, or recovering from a crash.
+ * - serialization: another transaction got in the way; nothing was done, and trying again is enough.
+ * - unknown: none of these. The statement or its values may be at fault, or the database's schema; the code does not tell which.
+ */
+export type Need = "connection" | "disk" | "locks" | "rights" | "read_only" | "shutdown" | "serialization" | "unknown";
+
+/** By SQLSTATE; what is not here is looked up by class. */
+const BY_STATE: Readonly<Record<string, Need>> = {
+  "25006": "read_only",
+  "25P03": "connection", // idle_in_transaction_session_timeout
+  "40002": "unknown", // a constraint that is checked at the commit
+  "40003": "connection", // statement_completion_unknown
+  "42501": "rights",
+  "53100": "disk",
+  "53300": "connection", // too_many_connections
+  "55006": "locks", // object_in_use
+  "55P03": "locks", // lock_not_available
+  "57014": "unknown", // query_canceled: by an operator, or by a time-out that a slow database or an enormous statement ran into
+  "57P05": "connection", // idle_session_timeout
+  "72000": "serialization", // snapshot_too_old, up to PostgreSQL 16
+};
+
+/** By class, the first two characters of a SQLSTATE. PgBouncer reports everything that goes wrong between it and PostgreSQL as 08P01. */
+const BY_CLASS: Readonly<Record<string, Need>> = {
+  "08": "connection",
+  "28": "rights",
+  "3D": "connection", // no such database
+  "40": "serialization",
+  "57": "shutdown",
+  "58": "disk",
+};
+
+/** No class of SQLSTATEs begins with an E; names of the operating system of five letters (EPIPE) do. */
+const SQLSTATE = /^[0-9A-DF-Z][0-9A-Z]{4}$/;
+/** postgres.js (CONNECTION_CLOSED …, CONNECT_TIMEOUT, SASL_…) and Node's TLS. */
+const CONNECTING =
+  /^(CONNECT(ION)?_|SASL_|ERR_(SSL|TLS|SOCKET|STREAM)_|CERT_|CRL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_CA$|HOSTNAME_MISMATCH$)/;
+/** Names of the operating system and the resolver: ECONNREFUSED, ENOENT of a socket, EAI_AGAIN. */
+const SYSTEM = /^E(?!RR_)[A-Z0-9_]+$/;
+
+/**
+ * What the error of a database call calls for (N3, N8). For anything but "unknown" the statement and its values are not to blame: wait, and
+ * run it again. Only for errors that a database call threw: one of a request to the homeserver may have the same codes (ECONNREFUSED).
+ */
+export function needOf(error: unknown): Need {
+  const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+  if (SQLSTATE.test(code)) return BY_STATE[code] ?? BY_CLASS[code.slice(0, 2)] ?? "unknown";
+  return CONNECTING.test(code) || SYSTEM.test(code) ? "connection" : "unknown";
+}
