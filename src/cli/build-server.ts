@@ -26,6 +26,7 @@ import { findToken } from "../store/tokens.ts";
 import { HomeserverClient } from "../upstream/client.ts";
 import { Fetcher } from "../upstream/fetch.ts";
 import { Ingester } from "../upstream/ingest/ingest.ts";
+import type { SuspectsOptions } from "../upstream/ingest/suspects.ts";
 import { resetAccount } from "../upstream/ingest/reset-account.ts";
 import { RetentionJob } from "../upstream/retention.ts";
 import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
@@ -66,7 +67,9 @@ export type ServerParts = {
   readonly engine?: Partial<EngineOptions>;
   readonly sliding?: Partial<SlidingOptions>;
   /** When typing ends that nobody confirms, and how often that is looked at, other than the default (S1). */
-  readonly supervision?: Pick<SupervisorOptions, "typingMs" | "typingSweepMs">;
+  readonly supervision?: Pick<SupervisorOptions, "typingMs" | "typingSweepMs" | "rereadMs">;
+  /** When an answer that cannot be stored is blamed for it, other than by default (N3). */
+  readonly suspects?: Partial<SuspectsOptions>;
 };
 
 /** A server, not yet listening. */
@@ -84,7 +87,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   const measured = metrics && { metrics };
   const certificate = settings.tls && (await readCertificate(settings.tls));
   const now = Date.now;
-  const ingester = new Ingester({ sql, ...measured });
+  const ingester = new Ingester({ sql, logger, ...measured, ...(parts.suspects && { suspects: parts.suspects }) });
   const client = new HomeserverClient({ baseUrl: parts.homeserver.href, userAgent: `syncv3/${parts.version}`, ...measured });
   const { direct = parts.db } = parts;
   const feed = new SharedFeed(await openBus(settings.bus, { sql, direct, box, logger }), logger);

@@ -20,8 +20,9 @@ export function hashOfMessage(body: string): Buffer {
 
 /** At most `limit` messages with a seq above `after`, oldest first. */
 export async function readToDevice(db: Db, device: DeviceNo, after: number, limit: number): Promise<ToDeviceRow[]> {
-  return db<ToDeviceRow[]>`
-    select seq, before_pos, body from to_device where device = ${device} and seq > ${after} order by seq limit ${limit}`;
+  const rows = await db<(ToDeviceRow & { readonly bytes: Buffer | null })[]>`
+    select seq, before_pos, body, bytes from to_device where device = ${device} and seq > ${after} order by seq limit ${limit}`;
+  return rows.map(({ bytes, ...row }) => (bytes === null ? row : { ...row, body: bytes.toString("utf8") }));
 }
 
 /** The seq and hash of every message above `after`: what somebody who acknowledged `after` still lacks. */

@@ -123,8 +123,17 @@ export class HomeserverClient {
   }
 
   /** `GET /user/{userId}/account_data/{type}`: the content's text; null: there is none. */
-  async accountData(token: string, userId: UserId, type: string, signal: AbortSignal): Promise<string | null> {
-    const path = `/_matrix/client/v3/user/${encodeURIComponent(userId)}/account_data/${encodeURIComponent(type)}`;
+  accountData(token: string, userId: UserId, type: string, signal: AbortSignal): Promise<string | null> {
+    return this.#contentAt(token, `/_matrix/client/v3/user/${encodeURIComponent(userId)}/account_data/${encodeURIComponent(type)}`, signal);
+  }
+
+  /** `GET /user/{userId}/rooms/{roomId}/account_data/{type}`: the content's text; null: there is none. */
+  roomAccountData(token: string, userId: UserId, roomId: RoomId, type: string, signal: AbortSignal): Promise<string | null> {
+    const path = `/_matrix/client/v3/user/${encodeURIComponent(userId)}/rooms/${encodeURIComponent(roomId)}/account_data/`;
+    return this.#contentAt(token, path + encodeURIComponent(type), signal);
+  }
+
+  async #contentAt(token: string, path: string, signal: AbortSignal): Promise<string | null> {
     try {
       return (await this.get(token, path, {}, signal)).text;
     } catch (error) {

@@ -7,12 +7,10 @@ import type { Logger } from "../base/logger.ts";
 import type { Sql } from "../store/db.ts";
 import { isObject } from "../wire/identifier.ts";
 import type { AccountNo, DeviceNo, RoomId, UserId } from "../wire/ids.ts";
-import { eachElement } from "../wire/json-scan.ts";
 import type { HomeserverClient } from "./client.ts";
-import { cutAnswer } from "./fetch.ts";
 import { directRooms } from "./ingest/facts.ts";
 import { storeEarly } from "./ingest/store-early.ts";
-import { FIRST_TIMELINE } from "./v2-filter.ts";
+import { readRoom, type RoomRead } from "./read-room.ts";
 
 export type EarlyDeps = {
   readonly sql: Sql;
@@ -21,9 +19,6 @@ export type EarlyDeps = {
   /** Milliseconds; only differences count. */
   readonly now: () => number;
 };
-
-/** A room in the form of a v2 response's section, and when it came, ms. */
-type Section = { readonly text: string; readonly receivedAt: number };
 
 export type EarlyJob = { readonly account: AccountNo; readonly device: DeviceNo; readonly epoch: number; readonly userId: UserId };
 
@@ -34,10 +29,8 @@ const ENOUGH = 20;
 const AT_ONCE = 5;
 /** Rooms that cannot be had, or are too large, are passed over: at most so many are tried. */
 const TRIED = 40;
-const MAX_STATE_BYTES = 4 * 1024 * 1024;
 /** For all of it, ms. What is there by then is stored. */
 const PATIENCE_MS = 1500;
-const HEROES = 5;
 
 const DIRECT = "m.direct";
 const RECENT = "im.vector.setting.breadcrumbs";
@@ -51,7 +44,7 @@ export async function tellEarly(deps: EarlyDeps, job: EarlyJob, token: string, s
     const joined = await deps.client.joinedRooms(token, signal);
     if (joined.length < MANY_ROOMS) return false;
     const data = await accountDataOf(deps, job, token, signal);
-    const rooms = await fetchRooms(likeliest(joined, data), (roomId) => fetchRoom(deps, job.userId, token, roomId, signal), signal);
+    const rooms = await fetchRooms(likeliest(joined, data), (roomId) => readRoom(deps.client, { me: job.userId, token, roomId }, signal), signal);
     if (rooms.size === 0) return false;
     const now = Math.max(...rooms.values().map((room) => room.receivedAt));
     const isStored = await storeEarly(deps.sql, { ...job, joined: joined.length, text: responseOf(rooms, data), now });
@@ -84,10 +77,10 @@ function likeliest(joined: readonly RoomId[], data: ReadonlyMap<string, string>)
 /** The first rooms that can be had in time. */
 async function fetchRooms(
   candidates: readonly RoomId[],
-  fetchOne: (roomId: RoomId) => Promise<Section>,
+  fetchOne: (roomId: RoomId) => Promise<RoomRead>,
   signal: AbortSignal,
-): Promise<Map<RoomId, Section>> {
-  const sections = new Map<RoomId, Section>();
+): Promise<Map<RoomId, RoomRead>> {
+  const sections = new Map<RoomId, RoomRead>();
   const left = candidates.values();
   const work = async () => {
     for (const roomId of left) {
@@ -101,60 +94,7 @@ async function fetchRooms(
   return sections;
 }
 
-/** As with lazily loaded members. State first: what happens in between is in the timeline. */
-async function fetchRoom({ client }: EarlyDeps, me: UserId, token: string, roomId: RoomId, signal: AbortSignal): Promise<Section> {
-  const state = stateEvents((await client.state(token, roomId, signal, MAX_STATE_BYTES)).text);
-  const answer = await client.messages(token, roomId, { from: null, dir: "b", limit: FIRST_TIMELINE }, signal);
-  const messages = cutAnswer(answer.text);
-  const timeline = messages.chunk.toReversed();
-  const events = timeline.map((text) => JSON.parse(text) as StateEvent);
-  const told = new Set(events.map((event) => event.event_id));
-  const heroes = heroesOf(state, me);
-  const members = new Set<unknown>([me, ...heroes, ...events.map((event) => event.sender)]);
-  const before = state.filter(({ event }) => !told.has(event.event_id) && (event.type !== "m.room.member" || members.has(event.state_key)));
-  const summary = {
-    "m.heroes": heroes,
-    "m.joined_member_count": state.filter(({ membership }) => membership === "join").length,
-    "m.invited_member_count": state.filter(({ membership }) => membership === "invite").length,
-  };
-  const limits = { limited: messages.end !== null, ...(messages.end !== null && { prev_batch: messages.end }) };
-  const text =
-    `{"summary":${JSON.stringify(summary)},"state":{"events":[${before.map((event) => event.text).join()}]},` +
-    `"timeline":{"events":[${timeline.join()}],${JSON.stringify(limits).slice(1)}}`;
-  return { text, receivedAt: answer.receivedAt };
-}
-
-type StateEvent = {
-  readonly type?: unknown;
-  readonly event_id?: unknown;
-  readonly sender?: unknown;
-  readonly state_key?: unknown;
-  readonly content?: Readonly<Record<string, unknown>>;
-  readonly origin_server_ts?: number;
-};
-/** `membership`: of member events. */
-type StateText = { readonly text: string; readonly event: StateEvent; readonly membership: unknown };
-
-/** The answer of /state. */
-function stateEvents(answer: string): StateText[] {
-  const events: StateText[] = [];
-  eachElement(answer, 0, (from, to) => {
-    const text = answer.slice(from, to);
-    const event = JSON.parse(text) as StateEvent;
-    events.push({ text, event, membership: event.type === "m.room.member" ? event.content?.["membership"] : undefined });
-  });
-  return events;
-}
-
-/** Who a room may be named after, as a v2 summary has it: the longest there first; where nobody is, who was. */
-function heroesOf(state: readonly StateText[], me: UserId): unknown[] {
-  const others = state.filter(({ event, membership }) => membership !== undefined && event.state_key !== me);
-  const present = others.filter(({ membership }) => membership === "join" || membership === "invite");
-  const ranked = (present.length > 0 ? present : others).toSorted((a, b) => (a.event.origin_server_ts ?? 0) - (b.event.origin_server_ts ?? 0));
-  return ranked.slice(0, HEROES).map(({ event }) => event.state_key);
-}
-
-function responseOf(rooms: ReadonlyMap<RoomId, Section>, data: ReadonlyMap<string, string>): string {
+function responseOf(rooms: ReadonlyMap<RoomId, RoomRead>, data: ReadonlyMap<string, string>): string {
   const join = [...rooms].map(([roomId, section]) => `${JSON.stringify(roomId)}:${section.text}`);
   const events = [...data].map(([type, content]) => `{"type":${JSON.stringify(type)},"content":${content}}`);
   return `{"next_batch":"early","account_data":{"events":[${events.join()}]},"rooms":{"join":{${join.join()}}}}`;

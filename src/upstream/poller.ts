@@ -2,7 +2,6 @@
  * One v2 loop of one device: ask, ingest, tell whoever waits, ask again.
  *
  *     load ──> poll ──200──> ingest ──stored──> poll (30 s)
- *      ^        │               ├─ poisoned ──> load
  *      │        │               └─ stale ─────> load, or end where the lease is gone
  *      │        ├─ unknown token ─> mark it dead ─> load (the next live token), or end: none left
  *      │        ├─ bad since, twice ─> reset (D26) ─> load
@@ -25,7 +24,7 @@ import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { BackOff } from "./back-off.ts";
 import type { Answer, HomeserverClient } from "./client.ts";
 import type { FirstSyncs } from "./first-syncs.ts";
-import type { IngestInput, IngestResult } from "./ingest/ingest.ts";
+import type { IngestInput, IngestResult } from "./ingest/ingest-result.ts";
 import type { Leases } from "./leases.ts";
 import { type EarlyDeps, tellEarly } from "./early-rooms.ts";
 import { QuietAnswers } from "./quiet-answers.ts";
@@ -269,13 +268,15 @@ export class Poller {
     }
     this.#succeeded(plan);
     if (plan.drain) this.#drained = result.toDevice ? 0 : this.#drained + 1;
-    if (result.kind === "poisoned") {
-      this.#deps.logger.error({ ...this.#names(), error: result.error }, "a response of the homeserver could not be stored and was kept aside");
-      this.#place = null;
-      this.#deps.feed.publish({ type: "news", account, device });
-      return null;
+    const { nextBatch, news, batch, setAside } = result;
+    if (setAside) {
+      const { error, parts, rooms } = setAside;
+      const figures = { ...this.#names(), error, parts, rooms: rooms.length };
+      this.#deps.logger.error(
+        figures,
+        "Parts of a homeserver's answer could not be stored: they are set aside, and will be read again. Please report it",
+      );
     }
-    const { nextBatch, news, batch } = result;
     if (this.#place) this.#place = { ...this.#place, unstored: null, deviceSince: nextBatch, ...(plan.rooms ? { accountSince: nextBatch } : {}) };
     if (news.kinds.size > 0 || news.rooms.size > 0) {
       this.#deps.feed.publish({ type: "news", account, device, kinds: news.kinds, rooms: news.rooms, ...(batch && { batch }) });

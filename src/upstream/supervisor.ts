@@ -4,6 +4,7 @@
  *
  *     renew   every 3 s: leases, and what polling proved; what was lost is stopped
  *     sweep   every second or so: accounts that are free are taken; devices and tokens that came or went start or end pollers
+ *     rereads every 5 s: what an answer left open is read from the homeserver again
  *     typing  every 15 s: sets of accounts that nobody polled with success for 2 minutes are emptied (S1)
  */
 
@@ -17,8 +18,10 @@ import { AccountPollers } from "./account-pollers.ts";
 import { Leases, RENEW_MS } from "./leases.ts";
 import { FirstSyncs } from "./first-syncs.ts";
 import type { PollerDeps, PollerEnd } from "./poller.ts";
+import { Rereads, type RereadsDeps } from "./rereads.ts";
 
-export type SupervisorOptions = Omit<PollerDeps, "firstSyncs" | "leases" | "now" | "random" | "sleep"> & {
+export type SupervisorOptions = Omit<PollerDeps, "firstSyncs" | "leases" | "now" | "random" | "sleep" | "client"> & {
+  readonly client: PollerDeps["client"] & RereadsDeps["client"];
   /** A name that no other process has, now or ever, e.g. a UUID. */
   readonly ownerId: string;
   /** See LeasesOptions: a way straight to PostgreSQL, of which one connection is kept; null behind a transaction pooler. */
@@ -35,6 +38,8 @@ export type SupervisorOptions = Omit<PollerDeps, "firstSyncs" | "leases" | "now"
   readonly typingMs?: number;
   /** Between two looks for it, ms. Default 15 s. */
   readonly typingSweepMs?: number;
+  /** Between two looks at what is to be read again, ms. Default 5 s. */
+  readonly rereadMs?: number;
   /** See PollerDeps. Default: a clock that nobody sets. */
   readonly now?: () => number;
   readonly random?: () => number;
@@ -58,6 +63,7 @@ export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #deps: PollerDeps;
   readonly #leases: Leases;
+  readonly #rereads: Rereads;
   readonly #accounts = new Map<AccountNo, AccountPollers>();
   readonly #stop = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
@@ -76,16 +82,18 @@ export class Supervisor {
     this.#options = options;
     this.firstSyncs = new FirstSyncs(options.logger);
     this.#leases = new Leases({ sql: options.sql, ownerId: options.ownerId, lockDb: options.lockDb, now });
+    this.#rereads = new Rereads(options);
     const { firstSyncs } = this;
     this.#deps = { ...options, firstSyncs, leases: this.#leases, now, random: options.random ?? Math.random, sleep: options.sleep ?? sleep };
   }
 
   /** Begins to poll; returns at once. Call it once. */
   start(): void {
-    const { sweepMs = 1000, typingSweepMs = 15_000, polls = true } = this.#options;
+    const { sweepMs = 1000, typingSweepMs = 15_000, rereadMs = 5000, polls = true } = this.#options;
     if (!polls) return this.#loop("noting devices", sweepMs, () => this.#touch([...this.#toTouch.keys()]));
     this.#loop("lease renewal", RENEW_MS, () => this.#renew());
     this.#loop("sweep", sweepMs, () => this.#sweep());
+    this.#loop("reading again", rereadMs, () => this.#rereads.run(this.#leases.held(), this.#stop.signal));
     this.#loop("typing expiry", typingSweepMs, () => this.#expireTyping());
   }
 

@@ -3,7 +3,7 @@
 import type { Sql } from "../../src/store/db.ts";
 import { OPEN } from "../../src/store/ingest/rows.ts";
 import type { RoomFacts } from "../../src/store/room-facts.ts";
-import type { IngestInput, IngestResult } from "../../src/upstream/ingest/ingest.ts";
+import type { IngestInput, IngestResult } from "../../src/upstream/ingest/ingest-result.ts";
 import { Ingester } from "../../src/upstream/ingest/ingest.ts";
 import type { AccountNo, DeviceNo, UserId } from "../../src/wire/ids.ts";
 import type { V2Parts } from "./events.ts";

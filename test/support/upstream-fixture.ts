@@ -8,7 +8,7 @@ import { Hub, type Wake, type WakeKind } from "../../src/feed/hub.ts";
 import { connect, type Sql, writeTx } from "../../src/store/db.ts";
 import { registerToken, sealToken } from "../../src/store/tokens.ts";
 import { HomeserverClient } from "../../src/upstream/client.ts";
-import type { IngestInput, IngestResult } from "../../src/upstream/ingest/ingest.ts";
+import type { IngestInput, IngestResult } from "../../src/upstream/ingest/ingest-result.ts";
 import { Supervisor, type SupervisorOptions } from "../../src/upstream/supervisor.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, UserId } from "../../src/wire/ids.ts";
 import type { TestDatabase } from "./database.ts";
@@ -59,7 +59,16 @@ export class RecordingIngest {
     const rooms = Object.keys(body.rooms?.join ?? {}) as RoomId[];
     const toDevice = (body.to_device?.events.length ?? 0) > 0;
     const kinds = new Set<WakeKind>([...(rooms.length > 0 ? (["timeline"] as const) : []), ...(toDevice ? (["to_device"] as const) : [])]);
-    return { kind: "stored", position, nextBatch: body.next_batch, news: { kinds, rooms: new Set(rooms) }, toDevice, gaps: 0, batch: null };
+    return {
+      kind: "stored",
+      position,
+      nextBatch: body.next_batch,
+      news: { kinds, rooms: new Set(rooms) },
+      toDevice,
+      gaps: 0,
+      batch: null,
+      setAside: null,
+    };
   };
 }
 
@@ -154,8 +163,11 @@ export class UpstreamFixture {
   }
 }
 
-/** On a database whose accounts are removed first, so that the tests of a file can share one. */
+/** On a database whose accounts are removed first with all that they have, so that the tests of a file can share one. */
 export async function upstreamFixture(database: TestDatabase): Promise<UpstreamFixture> {
-  await database.sql`truncate accounts, typing restart identity cascade`;
+  const { sql } = database;
+  const tables = await sql<{ name: string }[]>`
+    select distinct table_name as name from information_schema.columns where table_schema = 'public' and column_name = 'account'`;
+  await sql`truncate ${sql(tables.map(({ name }) => name))} restart identity cascade`;
   return new UpstreamFixture(await startFakeHomeserver(), database);
 }

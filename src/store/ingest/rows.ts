@@ -114,7 +114,14 @@ export type RedactionRow = {
   readonly ord: number | null;
 };
 
-export type ToDeviceRow = { readonly seq: number; readonly before_pos: number; readonly body: string; readonly hash: string };
+export type ToDeviceRow = {
+  readonly seq: number;
+  readonly before_pos: number;
+  readonly body: string;
+  /** Base64: the message where the database refuses its text, `body` being empty then; else null. */
+  readonly bytes: string | null;
+  readonly hash: string;
+};
 export type PassedRow = { readonly hash: string; readonly times: number };
 export type DeviceListRow = { readonly user_id: UserId; readonly kind: "changed" | "left"; readonly seq: number };
 

@@ -45,9 +45,9 @@ export function writeDevices(tx: Tx, batches: readonly { readonly device: Device
     ...some(
       ofDevices("toDevice"),
       (rows) => tx`
-      insert into to_device (device, seq, before_pos, body, hash)
-      select device, seq, before_pos, body, decode(hash, 'hex')
-      from json_to_recordset(${rows}::text::json) r (device bigint, seq bigint, before_pos bigint, body text, hash text)`,
+      insert into to_device (device, seq, before_pos, body, bytes, hash)
+      select device, seq, before_pos, body, decode(bytes, 'base64'), decode(hash, 'hex')
+      from json_to_recordset(${rows}::text::json) r (device bigint, seq bigint, before_pos bigint, body text, bytes text, hash text)`,
     ),
     ...some(
       ofDevices("passed"),
@@ -72,11 +72,6 @@ export function writeDevices(tx: Tx, batches: readonly { readonly device: Device
       ) as r(device, since, seq, one_time_keys, fallback_keys, counts_seq)
       where d.device = r.device`,
   ];
-}
-
-/** The since of the rooms alone, where what came with it could not be stored. */
-export function writeAccountSince(tx: Tx, account: AccountNo, since: string): Query {
-  return tx`update accounts set since = ${since}, complete = true where account = ${account}`;
 }
 
 /** In how many rooms the user is, while single ones of them are stored. */

@@ -19,14 +19,15 @@ export type Needs = {
   readonly direct: boolean;
 };
 
-export function needsOf(response: V2Response, known: KnownIndex, reset: boolean): Needs {
+/** `isFull`: whether the response tells a joined room from scratch although it is stored. */
+export function needsOf(response: V2Response, known: KnownIndex, isFull: (room: RoomId) => boolean): Needs {
   const wholeState: RoomId[] = [];
   const count: RoomId[] = [];
   const standIns: RoomId[] = [];
   for (const [id, section] of [...response.join, ...response.leave]) {
     const room = known.room(id);
     if (room.facts === null) continue;
-    if (response.join.has(id) && (reset || room.membership !== "join")) {
+    if (response.join.has(id) && (isFull(id) || room.membership !== "join")) {
       wholeState.push(id);
       continue;
     }

@@ -19,6 +19,10 @@ export type PlanContext = {
   readonly reset: boolean;
   /** It is the account's first sync, and single rooms were told before it (early-rooms.ts). */
   readonly early: boolean;
+  /** Rooms that are there although the response has no section for them: theirs was set aside. */
+  readonly present: ReadonlySet<RoomId>;
+  /** Rooms that the response holds in full, from scratch: read from the homeserver again. */
+  readonly reread: ReadonlySet<RoomId>;
   readonly ignored: readonly UserId[];
   readonly known: KnownIndex;
   readonly extra: Extra;

@@ -12,8 +12,16 @@ export function messageHash(body: string): string {
   return createHash("sha256").update(body).digest("hex");
 }
 
-/** `hashes` are those of response.toDevice; `position` is the account's before the batch (D19). */
-export function planDevice(known: KnownDevice, response: V2Response, hashes: readonly string[], position: number): DeviceWrites {
+export type DeviceInput = {
+  readonly response: V2Response;
+  /** Of response.toDevice, in its order. */
+  readonly hashes: readonly string[];
+  /** Of messages whose text the database refuses (N3). */
+  readonly asBytes: ReadonlySet<string>;
+};
+
+/** `position` is the account's before the batch (D19). */
+export function planDevice(known: KnownDevice, { response, hashes, asBytes }: DeviceInput, position: number): DeviceWrites {
   let seq = known.seq;
   const passed = new Map(known.passed.map((row) => [row.hash, row.times]));
   const stored = new Map(known.stored.map((row) => [row.hash, row.copies]));
@@ -27,7 +35,8 @@ export function planDevice(known: KnownDevice, response: V2Response, hashes: rea
       take(stored, hash);
     } else if (!take(stored, hash)) {
       seq += 1;
-      toDevice.push({ seq, before_pos: position, body, hash });
+      const bytes = asBytes.has(hash) ? Buffer.from(body).toString("base64") : null;
+      toDevice.push({ seq, before_pos: position, body: bytes === null ? body : "", bytes, hash });
     }
   }
   const deviceLists: DeviceListRow[] = [];

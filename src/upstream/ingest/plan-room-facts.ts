@@ -14,6 +14,8 @@ export function planRoomFacts(work: RoomWork, membership: Membership): boolean {
   const counted = countMembers(work);
   const base = whole || stored.facts === null ? NO_FACTS : stored.facts;
   const gone = membership !== "join";
+  // A room that is read again comes without its unread counts.
+  const unread = context.reread.has(stored.room_id) ? stored.facts : null;
   const change: FactsChange = {
     me: context.me,
     contents: state.contents,
@@ -21,8 +23,8 @@ export function planRoomFacts(work: RoomWork, membership: Membership): boolean {
     ...section.summary,
     counted,
     standIns: standIns(work),
-    notifications: gone ? 0 : section.unread.notifications,
-    highlights: gone ? 0 : section.unread.highlights,
+    notifications: gone ? 0 : (section.unread.notifications ?? unread?.notification_count ?? null),
+    highlights: gone ? 0 : (section.unread.highlights ?? unread?.highlight_count ?? null),
     tags: tags(work),
     isDm: isDirect(work),
   };

@@ -1,5 +1,6 @@
 /** What comes with a room beside its events: who types, receipts, account data; and the end of an invite. */
 
+import { isObject } from "../../wire/identifier.ts";
 import type { AccountDataItem } from "../../wire/v2-response.ts";
 import type { KnownRoom } from "../../store/ingest/known.ts";
 import type { RoomId, UserId } from "../../wire/ids.ts";
@@ -15,10 +16,17 @@ export function planRoomParts(work: RoomWork): void {
   for (const receipt of section.ephemeral.receipts) {
     const known = context.known.receipt(room, receipt.user_id, receipt.kind, receipt.thread_id);
     if (known?.event_id === receipt.event_id && known.data === receipt.data) continue;
+    // Of a room that is read again they are from the answer that was set aside: a later one may have come.
+    if (known && context.reread.has(room) && timeOf(known.data) > timeOf(receipt.data)) continue;
     draft.receipts.push({ room_id: room, ...receipt, ord: draft.next("receipts", room) });
   }
   planAccountData(draft, context, room, section.accountData);
   endInvite(draft, stored);
+}
+
+function timeOf(receipt: string): number {
+  const data: unknown = JSON.parse(receipt);
+  return isObject(data) && typeof data["ts"] === "number" ? data["ts"] : 0;
 }
 
 /** The whole present set; the order it comes in means nothing, and no row is an empty set. */

@@ -15,7 +15,7 @@ import { RoomState, stateKey } from "./room-state.ts";
 import { splitTimeline } from "./room-timeline.ts";
 import type { SplitTimeline } from "./room-timeline.ts";
 
-/** A room being planned. `whole`: it is told from scratch (joined anew, or after a reset), not from where we were. */
+/** A room being planned. `whole`: it comes from scratch (joined again, after a reset, or read again), not from where we were. */
 export type RoomWork = {
   readonly draft: Draft;
   readonly context: PlanContext;
@@ -30,7 +30,7 @@ export type RoomWork = {
 /** State first, then the timeline, then what follows from them. */
 export function planRoom(draft: Draft, context: PlanContext, stored: KnownRoom, section: JoinedRoom, to: "join" | "leave"): void {
   const { known } = context;
-  const whole = to === "join" && (context.reset || stored.membership !== "join");
+  const whole = to === "join" && (context.reset || context.reread.has(stored.room_id) || stored.membership !== "join");
   const split = splitTimeline(section.timeline, known.seen.get(stored.room_id) ?? new Map<EventId, number>(), stored.last_ord, {
     limited: section.limited,
     whole,
@@ -112,7 +112,7 @@ function ownMembership(work: RoomWork): Membership {
 
 /** What is true of the room now; `wrong`: the member list is not what the homeserver counts. */
 function planRoomRow(work: RoomWork, newest: { ord: number; ts: number } | null, wrong: boolean): void {
-  const { draft, stored, section, split, whole } = work;
+  const { draft, context, stored, section, split, whole } = work;
   // Of a gap that only now gets its event the member list knew already.
   const unsure = wrong || whole || (split.gap && section.limited);
   let members: MembersKnown = stored.members;
@@ -128,6 +128,7 @@ function planRoomRow(work: RoomWork, newest: { ord: number; ts: number } | null,
     last_ts: newest?.ts ?? stored.last_ts,
     members,
     unsure_ord: unsure ? draft.last : stored.unsure_ord,
-    pending_gap: split.fresh.length === 0 && (stored.pending_gap || split.gap),
+    // A room that was read again shows whether something is missing.
+    pending_gap: split.fresh.length === 0 && (split.gap || (stored.pending_gap && !context.reread.has(stored.room_id))),
   });
 }

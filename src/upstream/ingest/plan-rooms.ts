@@ -4,7 +4,7 @@ import type { Tx } from "../../store/db.ts";
 import type { LockedAccount } from "../../store/ingest/device.ts";
 import type { Known } from "../../store/ingest/known.ts";
 import { countMembers, readAccountData, readStandIns, readWholeState } from "../../store/ingest/known.ts";
-import type { AccountNo, UserId } from "../../wire/ids.ts";
+import type { AccountNo, RoomId, UserId } from "../../wire/ids.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
 import { directRooms } from "./facts.ts";
 import { needsOf } from "./needs.ts";
@@ -13,43 +13,54 @@ import { KnownIndex } from "./plan-context.ts";
 import { contentOf } from "./plan-room-facts.ts";
 import type { Plan } from "./plan.ts";
 import { planBatch } from "./plan.ts";
-import { planning } from "./poison.ts";
 import { DIRECT } from "./touched.ts";
 
-/** `now`: when the response came, ms. */
-export type RoomsInput = { readonly account: AccountNo; readonly userId: UserId; readonly now: number };
+/** What is planned beside the response itself. */
+export type RoomsInput = {
+  readonly account: AccountNo;
+  readonly userId: UserId;
+  /** When the response came, ms. */
+  readonly now: number;
+  /** Rooms that are there although the response has no section for them: theirs was set aside. */
+  readonly present?: ReadonlySet<RoomId>;
+  /** Rooms that the response holds in full, from scratch: read from the homeserver again. */
+  readonly reread?: ReadonlySet<RoomId>;
+};
 
 /** @param account as it is locked. @param found what is known of what the response touches. */
 export async function planRooms(tx: Tx, input: RoomsInput, response: V2Response, account: LockedAccount, found: Known): Promise<Plan> {
   const known = new KnownIndex(found);
   const isAnew = account.since === null && account.position > 0;
-  const needs = planning(() => needsOf(response, known, isAnew));
+  const { present = NONE, reread = NONE } = input;
+  const needs = needsOf(response, known, (room) => isAnew || reread.has(room));
   const [wholeState, counts, standIns, direct] = await Promise.all([
     readWholeState(tx, input.account, needs.wholeState),
     countMembers(tx, input.account, needs.count),
     readStandIns(tx, input.account, needs.standIns, input.userId),
     readAccountData(tx, needs.direct ? [{ account: input.account, room_id: "", type: DIRECT }] : []),
   ]);
-  return planning(() => {
-    const stateOf = Map.groupBy(wholeState, (row) => row.room_id);
-    const standInsOf = Map.groupBy(standIns, (member) => member.room_id);
-    const context: PlanContext = {
-      me: input.userId,
-      now: input.now,
-      reset: isAnew,
-      early: isAnew && !account.complete,
-      ignored: JSON.parse(account.ignored) as UserId[],
-      known,
-      extra: {
-        wholeState: new Map(needs.wholeState.map((room) => [room, stateOf.get(room) ?? []])),
-        counts: new Map(counts.map((row) => [row.room_id, row])),
-        standIns: new Map(needs.standIns.map((room) => [room, standInsOf.get(room) ?? []])),
-      },
-      direct: directOf(response, direct[0]?.body),
-    };
-    return planBatch(context, response, account.position);
-  });
+  const stateOf = Map.groupBy(wholeState, (row) => row.room_id);
+  const standInsOf = Map.groupBy(standIns, (member) => member.room_id);
+  const context: PlanContext = {
+    me: input.userId,
+    now: input.now,
+    reset: isAnew,
+    early: isAnew && !account.complete,
+    present,
+    reread,
+    ignored: JSON.parse(account.ignored) as UserId[],
+    known,
+    extra: {
+      wholeState: new Map(needs.wholeState.map((room) => [room, stateOf.get(room) ?? []])),
+      counts: new Map(counts.map((row) => [row.room_id, row])),
+      standIns: new Map(needs.standIns.map((room) => [room, standInsOf.get(room) ?? []])),
+    },
+    direct: directOf(response, direct[0]?.body),
+  };
+  return planBatch(context, response, account.position);
 }
+
+const NONE: ReadonlySet<RoomId> = new Set();
 
 /** `stored`: the body of m.direct, where it was needed and is there. */
 function directOf(response: V2Response, stored: string | undefined): PlanContext["direct"] {

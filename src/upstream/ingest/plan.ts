@@ -10,12 +10,19 @@ import { Draft } from "./draft.ts";
 import type { FactsChange } from "./facts.ts";
 import { computeFacts, noChange } from "./facts.ts";
 import type { PlanContext } from "./plan-context.ts";
+import { roomsIn } from "./parts.ts";
 import { planInvite } from "./plan-invite.ts";
 import { planRoom } from "./plan-room.ts";
 import { endInvite, planAccountData, planTyping } from "./plan-room-parts.ts";
 import { planStandings } from "./plan-standings.ts";
 
-export type Plan = { readonly writes: RoomWrites; readonly kinds: ReadonlySet<WakeKind>; readonly rooms: ReadonlySet<RoomId> };
+export type Plan = {
+  readonly writes: RoomWrites;
+  readonly kinds: ReadonlySet<WakeKind>;
+  readonly rooms: ReadonlySet<RoomId>;
+  /** Places in timelines where events are missing. */
+  readonly gaps: number;
+};
 
 const IGNORED = "m.ignored_user_list";
 
@@ -35,13 +42,13 @@ export function planBatch(context: PlanContext, response: V2Response, position: 
   }
   planStandings(draft, context, response);
   if (draft.endSessions) draft.kinds.add("gone");
-  return { writes: draft.writes(), kinds: draft.kinds, rooms: draft.newsOf };
+  return { writes: draft.writes(), kinds: draft.kinds, rooms: draft.newsOf, gaps: draft.timeline.filter((row) => row.gap).length };
 }
 
 /** Rooms that the response has no section for: m.direct tells of any room, and after a reset a missing one is lost. */
 function planOtherRooms(draft: Draft, context: PlanContext, response: V2Response): void {
   if (!context.reset && !context.direct?.told) return;
-  const present = new Set([...response.join.keys(), ...response.leave.keys(), ...response.invite.keys(), ...response.knock.keys()]);
+  const present = new Set([...context.present, ...roomsIn(response)]);
   for (const room of context.known.rooms.values()) {
     if (present.has(room.room_id) || room.facts === null || room.membership === null) continue;
     if (context.reset && room.membership !== "leave" && room.membership !== "ban") planLost(draft, context, room);

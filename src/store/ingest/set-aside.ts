@@ -1,0 +1,43 @@
+/** What could not be stored of a response (N3): kept for the operator, and asked for again. */
+
+import { gzipSync } from "node:zlib";
+
+import type { AccountNo, DeviceNo, RoomId } from "../../wire/ids.ts";
+import type { Tx } from "../db.ts";
+import type { Query } from "./statement.ts";
+import { some } from "./statement.ts";
+
+/** `text`: of a v2 response that holds this part alone. `error` must hold no content. */
+export type SetAsideRow = { readonly kind: string; readonly name: string; readonly error: string; readonly text: string };
+
+export function insertSetAside(tx: Tx, account: AccountNo, device: DeviceNo, rows: readonly SetAsideRow[]): Query[] {
+  return rows.map(
+    ({ kind, name, error, text }) => tx`
+      insert into poison (account, device, kind, name, error, body) values (${account}, ${device}, ${kind}, ${name}, ${error}, ${gzipSync(text)})`,
+  );
+}
+
+/** The rooms have events that are not stored: the next one comes after a gap, and who is in them is not certain. Unknown rooms are passed over. */
+export function markGaps(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): Query[] {
+  if (rooms.length === 0) return [];
+  return [
+    tx`
+      update rooms set pending_gap = true, members = case when members = 'complete' then 'stale' else members end
+      where account = ${account} and room_id = any(${[...rooms]}::text[])`,
+  ];
+}
+
+/** `kind` room: `name` is its id; account_data: of the account, its type. */
+export type Reread = { readonly kind: "room" | "account_data"; readonly name: string };
+
+/** Has them read from the homeserver, `afterMs` from now; those that wait already stay as they are. */
+export function queueRereads(tx: Tx, account: AccountNo, cause: "set_aside" | "membership", afterMs: number, rows: readonly Reread[]): Query[] {
+  return some(
+    rows,
+    (json) => tx`
+    insert into rereads (account, kind, name, cause, due_at)
+    select ${account}, kind, name, ${cause}, now() + ${afterMs}::double precision * interval '1 millisecond'
+    from json_to_recordset(${json}::text::json) r (kind text, name text)
+    on conflict do nothing`,
+  );
+}

@@ -1,0 +1,52 @@
+/** What waits to be read from the homeserver again: rooms and account data that an answer left open. */
+
+import type { AccountNo, DeviceNo, UserId } from "../wire/ids.ts";
+import type { Db, Tx } from "./db.ts";
+import type { SealedToken } from "./tokens.ts";
+
+export type DueReread = SealedToken & {
+  readonly account: AccountNo;
+  readonly userId: UserId;
+  /** That the token is of. */
+  readonly device: DeviceNo;
+  readonly kind: "room" | "account_data";
+  /** Room id or type. */
+  readonly name: string;
+  /** That have failed. */
+  readonly tries: number;
+};
+
+/** Up to `limit` that are due, of those accounts as far as they have a token that lives. Longest due first. */
+export async function dueRereads(db: Db, accounts: readonly AccountNo[], limit: number): Promise<DueReread[]> {
+  if (accounts.length === 0) return [];
+  return await db<DueReread[]>`
+    select r.account, a.user_id as "userId", t.device, r.kind, r.name, r.tries, t.token_hash as "tokenHash", t.ciphertext
+    from rereads r
+    join accounts a using (account)
+    cross join lateral (
+      select * from tokens t where t.account = r.account and t.dead_at is null order by t.verified_at desc limit 1) t
+    where r.due_at <= now() and r.account = any(${[...accounts]}::bigint[]) and a.since is not null
+    order by r.due_at limit ${limit}`;
+}
+
+/** It was read and stored, or is not there any more: nothing of it is set aside any longer. */
+export async function finishReread(tx: Tx, { account, kind, name }: Pick<DueReread, "account" | "kind" | "name">): Promise<void> {
+  await Promise.all([
+    tx`delete from rereads where account = ${account} and kind = ${kind} and name = ${name}`,
+    tx`delete from poison where account = ${account} and kind = ${kind} and name = ${name}`,
+  ]);
+}
+
+/** It failed, or was not stored in full: once more, `ms` from now. */
+export async function postponeReread(db: Db, { account, kind, name }: Pick<DueReread, "account" | "kind" | "name">, ms: number): Promise<void> {
+  await db`
+    update rereads set tries = tries + 1, due_at = now() + ${ms}::double precision * interval '1 millisecond'
+    where account = ${account} and kind = ${kind} and name = ${name}`;
+}
+
+/** The newest text that was set aside of it, packed (gzip); null: none. */
+export async function readSetAside(db: Db, { account, kind, name }: Pick<DueReread, "account" | "kind" | "name">): Promise<Buffer | null> {
+  const [row] = await db<{ body: Buffer }[]>`
+    select body from poison where account = ${account} and kind = ${kind} and name = ${name} order by id desc limit 1`;
+  return row?.body ?? null;
+}

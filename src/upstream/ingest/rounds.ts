@@ -1,0 +1,146 @@
+/**
+ * A v2 answer may name one room in two sections (N1): Synapse after a kick and an invite between two polls, Dendrite after a leave and a
+ * join. Each section is then planned in a round of its own, as if it had come in an answer of its own; all rounds are one transaction.
+ */
+
+import { isObject } from "../../wire/identifier.ts";
+import type { RoomId, UserId } from "../../wire/ids.ts";
+import type { JoinedRoom, StrippedRoom, V2Response } from "../../wire/v2-response.ts";
+
+type Kind = "join" | "invite" | "knock" | "leave";
+/** In the order of precedence where nothing else tells which membership is the newest. */
+const KINDS: readonly Kind[] = ["join", "invite", "knock", "leave"];
+
+/** The user's own member event in a section, as far as it says when it came about. */
+type Own = { readonly eventId: string | null; readonly ts: number | null; readonly replaces: string | null };
+type Section = { readonly kind: Kind; readonly own: Own; /** Event ids, oldest first. */ readonly timeline: readonly string[] };
+
+export type Rounds = {
+  /** At least one. The first is the whole answer but for the later sections of such rooms; the others hold nothing but those. */
+  readonly responses: readonly [V2Response, ...V2Response[]];
+  /** Rooms of which nothing but the kinds of their sections told which membership is the newest. */
+  readonly unsure: readonly RoomId[];
+};
+
+/**
+ * Puts each room into at most one section a round. The newest own membership comes last, so it is the one that stays. An older invite or
+ * knock is left out: its stripped state is no history.
+ */
+export function roundsOf(response: V2Response, me: UserId): Rounds {
+  const unsure: RoomId[] = [];
+  const responses: [V2Response, ...V2Response[]] = [response];
+  for (const room of roomsOfSeveral(response)) {
+    const sections = KINDS.flatMap((kind) => sectionOf(response, kind, room, me) ?? []);
+    const newest = sections.reduce((best, next) => (isNewerThan(next, best) === true ? next : best));
+    if (sections.some((other) => other !== newest && isNewerThan(newest, other) === null)) unsure.push(room);
+    const history = (["leave", "join"] as const).filter((kind) => kind !== newest.kind && response[kind].has(room));
+    for (const [index, kind] of [...history, newest.kind].entries()) {
+      if (index === 0) responses[0] = onlyIn(responses[0], room, kind);
+      else responses[index] = withSection(responses[index] ?? emptyAnswer(response.next_batch), response, room, kind);
+    }
+  }
+  return { responses, unsure };
+}
+
+function roomsOfSeveral(response: V2Response): RoomId[] {
+  const seen = new Set<RoomId>();
+  const several = new Set<RoomId>();
+  for (const kind of KINDS) {
+    for (const room of response[kind].keys()) {
+      if (seen.has(room)) several.add(room);
+      seen.add(room);
+    }
+  }
+  return [...several];
+}
+
+/** Null: nothing tells. */
+function isNewerThan(a: Section, b: Section): boolean | null {
+  if (a.own.replaces !== null && a.own.replaces === b.own.eventId) return true;
+  if (b.own.replaces !== null && b.own.replaces === a.own.eventId) return false;
+  for (const { timeline } of [a, b]) {
+    const [placeOfA, placeOfB] = [timeline.indexOf(a.own.eventId ?? ""), timeline.indexOf(b.own.eventId ?? "")];
+    if (placeOfA >= 0 && placeOfB >= 0 && placeOfA !== placeOfB) return placeOfA > placeOfB;
+  }
+  if (a.own.ts !== null && b.own.ts !== null && a.own.ts !== b.own.ts) return a.own.ts > b.own.ts;
+  return null;
+}
+
+function sectionOf(response: V2Response, kind: Kind, room: RoomId, me: UserId): Section | null {
+  if (kind === "join" || kind === "leave") {
+    const section = response[kind].get(room);
+    return section ? { kind, own: ownOf(section, me), timeline: section.timeline.map((event) => event.event_id) } : null;
+  }
+  const stripped = response[kind].get(room);
+  return stripped ? { kind, own: ownOfStripped(stripped, me), timeline: [] } : null;
+}
+
+function ownOf(section: JoinedRoom, me: UserId): Own {
+  const isOwn = (event: { readonly type: string; readonly state_key: string | null }) => event.type === "m.room.member" && event.state_key === me;
+  const event = section.timeline.findLast(isOwn) ?? section.state.findLast(isOwn);
+  if (!event) return NOBODY;
+  return { eventId: event.event_id, ts: event.ts, replaces: replacesState(event.unsigned === null ? null : JSON.parse(event.unsigned)) };
+}
+
+/** Synapse gives the invite itself as a whole event among the stripped ones. */
+function ownOfStripped(section: StrippedRoom, me: UserId): Own {
+  const body: unknown = JSON.parse(section.body);
+  const events = isObject(body) && Array.isArray(body["events"]) ? body["events"] : [];
+  const event: unknown = events.findLast((each) => isObject(each) && each["type"] === "m.room.member" && each["state_key"] === me);
+  if (!isObject(event)) return NOBODY;
+  const { event_id: eventId, origin_server_ts: ts } = event;
+  return {
+    eventId: typeof eventId === "string" ? eventId : null,
+    ts: typeof ts === "number" ? ts : null,
+    replaces: replacesState(event["unsigned"]),
+  };
+}
+
+const NOBODY: Own = { eventId: null, ts: null, replaces: null };
+
+function replacesState(unsigned: unknown): string | null {
+  const id = isObject(unsigned) ? unsigned["replaces_state"] : undefined;
+  return typeof id === "string" ? id : null;
+}
+
+/** The answer with a room in that one of its sections alone. */
+function onlyIn(response: V2Response, room: RoomId, kind: Kind): V2Response {
+  const without = <T>(map: Map<RoomId, T>, of: Kind) => (of === kind ? map : new Map([...map].filter(([id]) => id !== room)));
+  const { join, leave, invite, knock } = response;
+  return {
+    ...response,
+    join: without(join, "join"),
+    leave: without(leave, "leave"),
+    invite: without(invite, "invite"),
+    knock: without(knock, "knock"),
+  };
+}
+
+function withSection(to: V2Response, from: V2Response, room: RoomId, kind: Kind): V2Response {
+  if (kind === "join" || kind === "leave") {
+    const section = from[kind].get(room);
+    if (section) to[kind].set(room, section);
+  } else {
+    const section = from[kind].get(room);
+    if (section) to[kind].set(room, section);
+  }
+  return to;
+}
+
+/** An answer that says nothing. */
+function emptyAnswer(nextBatch: string): V2Response {
+  return {
+    next_batch: nextBatch,
+    accountData: [],
+    presence: [],
+    toDevice: [],
+    deviceLists: { changed: [], left: [] },
+    oneTimeKeys: null,
+    fallbackKeys: null,
+    join: new Map(),
+    leave: new Map(),
+    invite: new Map(),
+    knock: new Map(),
+    skipped: [],
+  };
+}

@@ -1,0 +1,188 @@
+/**
+ * Stores the answers of one transaction: locks, reads what is known, plans, writes. Answers of several accounts share their statements, one
+ * for each table.
+ */
+
+import type { WakeKind } from "../../feed/hub.ts";
+import type { Tx } from "../../store/db.ts";
+import { commitWith } from "../../store/db.ts";
+import type { Busy, KnownDevice, LockedAccount } from "../../store/ingest/device.ts";
+import { heldLeases, lockAccounts, lockDevices } from "../../store/ingest/device.ts";
+import type { Known } from "../../store/ingest/known.ts";
+import { readKnown } from "../../store/ingest/known.ts";
+import type { DeviceWrites, StoredBatch } from "../../store/ingest/rows.ts";
+import { queueRereads, type Reread } from "../../store/ingest/set-aside.ts";
+import type { Query } from "../../store/ingest/statement.ts";
+import { type Batch, writeDevices, writeRooms } from "../../store/ingest/write.ts";
+import type { Position, RoomId } from "../../wire/ids.ts";
+import type { V2Response } from "../../wire/v2-response.ts";
+import type { IngestInput, IngestResult } from "./ingest-result.ts";
+import { messageHash, planDevice } from "./plan-device.ts";
+import { planRooms } from "./plan-rooms.ts";
+import type { Plan } from "./plan.ts";
+import { roundsOf } from "./rounds.ts";
+import { touchedBy } from "./touched.ts";
+
+/** An answer to be stored. */
+export type Job = {
+  readonly input: IngestInput;
+  readonly response: V2Response;
+  /** See roundsOf: more than one where a room stands in several sections. Such a job is stored in a transaction of its own. */
+  readonly rounds: readonly V2Response[];
+  /** Rooms that are to be read from the homeserver, since the answer does not tell how they stand. */
+  readonly unsure: readonly RoomId[];
+  /** Of response.toDevice, in its order. */
+  readonly hashes: readonly string[];
+  /** Hashes of to-device messages that are stored as bytes, since the database refuses their text (N3). */
+  readonly asBytes: ReadonlySet<string>;
+  /** Rooms that the homeserver's answer held and `response` does not: they are set aside. */
+  readonly missing: ReadonlySet<RoomId>;
+};
+
+export function jobOf(
+  input: IngestInput,
+  response: V2Response,
+  { asBytes = new Set(), missing = new Set() }: Partial<Pick<Job, "asBytes" | "missing">> = {},
+): Job {
+  const { responses: rounds, unsure } = roundsOf(response, input.userId);
+  return { input, response, rounds, unsure, hashes: response.toDevice.map(messageHash), asBytes, missing };
+}
+
+/** Sends a transaction's last statements and ends it. */
+export type Finish = (tx: Tx, queries: readonly Query[]) => Promise<void>;
+
+/** `roomPlan`: with what was known of the account's rooms; `known` null: that is not all of what it was made from. */
+type Stored = {
+  readonly job: Job;
+  readonly locked: Locked;
+  readonly devicePlan: DeviceWrites;
+  readonly roomPlan: Plan | null;
+  readonly known: Known | null;
+};
+
+/** The results, in the order of the jobs. "busy": another transaction has the account or device just now, or there is none. */
+export async function storeJobs(tx: Tx, jobs: readonly Job[], busy: Busy, finish: Finish = commitWith): Promise<(IngestResult | "busy")[]> {
+  const touched = jobs.flatMap(({ input, rounds }) => {
+    if (!input.rooms) return [];
+    return { account: input.account, touched: touchedBy(firstOf(rounds), input.userId, input.accountSince === null) };
+  });
+  const [lockedOf, known] = await Promise.all([lock(tx, jobs, busy), readKnown(tx, touched)]);
+  const stored = await Promise.all(
+    jobs.map(async (job): Promise<Stored | "stale" | "busy"> => {
+      const locked = lockedOf(job);
+      if (locked === "stale" || locked === "busy") return locked;
+      const devicePlan = planDevice(locked.device, job, locked.account.position);
+      const found = job.input.rooms ? known.get(job.input.account) : undefined;
+      return { job, locked, devicePlan, ...(found ? await planRounds(tx, job, locked.account, found) : { roomPlan: null, known: null }) };
+    }),
+  );
+  const written = stored.filter((one) => typeof one !== "string");
+  const batches = written.flatMap(({ job, roomPlan }) => (roomPlan ? [batchFor(job, roomPlan)] : []));
+  const ofDevices = written.map(({ job, devicePlan }) => ({ device: job.input.device, writes: devicePlan }));
+  await finish(tx, [
+    ...(ofDevices.length > 0 ? writeDevices(tx, ofDevices) : []),
+    ...(batches.length > 0 ? writeRooms(tx, batches) : []),
+    ...written.flatMap(({ job: { input, unsure } }) => queueRereads(tx, input.account, "membership", 0, unsure.map(roomToRead))),
+  ]);
+  return stored.map((one) => (one === "stale" ? { kind: "stale" } : one === "busy" ? "busy" : resultOf(one)));
+}
+
+/** Plans one round after the other. What all but the last one write is sent to the database, as the next one builds on it. */
+async function planRounds(tx: Tx, job: Job, account: LockedAccount, found: Known): Promise<Pick<Stored, "roomPlan" | "known">> {
+  const { input, rounds } = job;
+  const { account: no, userId, now } = input;
+  let plan = await planRooms(tx, { account: no, userId, now, present: job.missing }, firstOf(rounds), account, found);
+  for (const response of rounds.slice(1)) {
+    const before = plan;
+    // oxlint-disable-next-line no-await-in-loop -- a round is planned from what the one before has written
+    await Promise.all(writeRooms(tx, [batchFor(job, before)]));
+    // oxlint-disable-next-line no-await-in-loop
+    const known = await readKnown(tx, [{ account: input.account, touched: touchedBy(response, input.userId, false) }]);
+    const { position, ignored } = before.writes;
+    const moved: LockedAccount = { ...account, position, since: response.next_batch, complete: true, ignored: ignored ?? account.ignored };
+    // oxlint-disable-next-line no-await-in-loop
+    const next = await planRooms(tx, { account: no, userId, now }, response, moved, known.get(no) ?? found);
+    plan = { writes: next.writes, kinds: before.kinds.union(next.kinds), rooms: before.rooms.union(next.rooms), gaps: before.gaps + next.gaps };
+  }
+  return { roomPlan: plan, known: rounds.length === 1 ? found : null };
+}
+
+function roomToRead(name: RoomId): Reread {
+  return { kind: "room", name };
+}
+
+function firstOf(rounds: readonly V2Response[]): V2Response {
+  const [first] = rounds;
+  if (!first) throw new Error("an answer without a round");
+  return first;
+}
+
+function batchFor({ input: { account, device }, response }: Job, { writes }: Plan): Batch {
+  return { account, device, since: response.next_batch, writes };
+}
+
+function resultOf(stored: Stored): IngestResult {
+  const {
+    job: { response },
+    locked: { account, device },
+    devicePlan,
+    roomPlan,
+  } = stored;
+  const kinds = new Set<WakeKind>(roomPlan?.kinds);
+  if (devicePlan.toDevice.length > 0) kinds.add("to_device");
+  if (devicePlan.deviceLists.length > 0 || devicePlan.counts_seq !== device.counts_seq) kinds.add("device_lists");
+  if (roomPlan && !account.complete) kinds.add("complete");
+  return {
+    kind: "stored",
+    position: (roomPlan?.writes.position ?? account.position) as Position,
+    nextBatch: response.next_batch,
+    news: { kinds, rooms: roomPlan?.rooms ?? new Set() },
+    toDevice: response.toDevice.length > 0,
+    gaps: account.since === null ? 0 : (roomPlan?.gaps ?? 0),
+    batch: batchOf(stored),
+    setAside: null,
+  };
+}
+
+/** null: also of an account that was not complete, or that ignores others from now on, or where one round is not all. */
+function batchOf({ job: { input, response }, locked: { account }, roomPlan, known }: Stored): StoredBatch | null {
+  if (!roomPlan || !known || !account.complete || account.since === null || roomPlan.writes.ignored !== null) return null;
+  const changed = new Set(roomPlan.writes.facts.map((row) => row.room_id));
+  const before = known.rooms.flatMap(({ room_id, facts }) => (facts && changed.has(room_id) ? [[room_id, facts] as const] : []));
+  return {
+    account: input.account,
+    device: input.device,
+    from: account.position,
+    since: response.next_batch,
+    forgotten: account.forgotten,
+    writes: roomPlan.writes,
+    factsBefore: new Map(before),
+  };
+}
+
+type Locked = { readonly account: LockedAccount; readonly device: KnownDevice };
+
+/** Locks accounts and devices. Stale: they are not as they were when the poll was asked, or the lease is lost. */
+async function lock(tx: Tx, jobs: readonly Job[], busy: Busy): Promise<(job: Job) => Locked | "stale" | "busy"> {
+  const leases = jobs.flatMap(({ input: { account, epoch } }) => (epoch === null ? [] : { account, epoch }));
+  // In this order on the wire: what is read after the lock is what the last writer left.
+  const [accounts, held, devices] = await Promise.all([
+    lockAccounts(
+      tx,
+      jobs.map(({ input }) => input.account),
+      busy,
+    ),
+    heldLeases(tx, leases),
+    lockDevices(
+      tx,
+      jobs.map(({ input: { account, device, overlap }, hashes }) => ({ account, device, hashes, overlap })),
+      busy,
+    ),
+  ]);
+  return ({ input }) => {
+    const [account, device] = [accounts.get(input.account), devices.get(input.device)];
+    if (!account || !device) return busy === "skip" ? "busy" : "stale";
+    if (device.since !== input.deviceSince || (input.epoch !== null && !held.has(input.account))) return "stale";
+    return input.rooms && account.since !== input.accountSince ? "stale" : { account, device };
+  };
+}

@@ -1,0 +1,74 @@
+/**
+ * When an answer may be blamed for not being stored (N3): it fails again and again, for long enough that every account has had an answer
+ * since, and few accounts fail alike. Where many do, the breaker is open: nobody's answer is set aside, and all wait.
+ */
+
+import type { Logger } from "../../base/logger.ts";
+import type { Sql } from "../../store/db.ts";
+import { countAlike, noteTrouble } from "../../store/poll-troubles.ts";
+import type { AccountNo } from "../../wire/ids.ts";
+import type { Failure } from "./failure.ts";
+import { describe } from "./failure.ts";
+import type { IngestInput } from "./ingest-result.ts";
+
+export type SuspectsOptions = {
+  /** An answer has to fail so often. */
+  readonly tries: number;
+  /** And for so long, ms: a long poll of every other account ends within it, so that a fault of ours shows in many accounts before it costs one. */
+  readonly patienceMs: number;
+};
+
+export const SUSPECTS_DEFAULTS: SuspectsOptions = { tries: 3, patienceMs: 30_000 };
+
+/** How often the log says that the breaker is open, ms. */
+const TELL_MS = 600_000;
+
+type Suspect = { readonly since: string | null; readonly firstAt: number; readonly tries: number };
+
+export class Suspects {
+  readonly #sql: Sql;
+  readonly #logger: Pick<Logger, "error"> | undefined;
+  readonly #options: SuspectsOptions;
+  readonly #now: () => number;
+  readonly #suspects = new Map<AccountNo, Suspect>();
+  #toldAt = -Infinity;
+
+  /** @param now ms; only differences count */
+  constructor(sql: Sql, logger: Pick<Logger, "error"> | undefined, options: SuspectsOptions, now: () => number = () => performance.now()) {
+    this.#sql = sql;
+    this.#logger = logger;
+    this.#options = options;
+    this.#now = now;
+  }
+
+  /** The account's answer was stored. */
+  passed(account: AccountNo): void {
+    this.#suspects.delete(account);
+  }
+
+  /** An answer has failed, whatever the database needs not being the cause. True: it may be blamed now. */
+  async isRipe(input: IngestInput, failure: Failure): Promise<boolean> {
+    const { account } = input;
+    const since = input.rooms ? input.accountSince : input.deviceSince;
+    const known = this.#suspects.get(account);
+    const before = known?.since === since ? known : { since, firstAt: this.#now(), tries: 0 };
+    const suspect = { ...before, tries: before.tries + 1 };
+    this.#suspects.set(account, suspect);
+    const detail = describe(failure);
+    await noteTrouble(this.#sql, account, "content", detail);
+    if (suspect.tries < this.#options.tries || this.#now() - suspect.firstAt < this.#options.patienceMs) return false;
+    const { accounts, allowed } = await countAlike(this.#sql, detail);
+    if (accounts <= allowed) return true;
+    this.#tell(detail, accounts);
+    return false;
+  }
+
+  #tell(failure: string, accounts: number): void {
+    if (this.#now() - this.#toldAt < TELL_MS) return;
+    this.#toldAt = this.#now();
+    this.#logger?.error(
+      { failure, accounts },
+      "Answers of many accounts cannot be stored for the same reason: the database's schema or this version is at fault. They wait, and nothing is set aside",
+    );
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * Reads from the homeserver again what an answer left open: rooms and account data that could not be stored (N3), and rooms of which two
+ * sections contradicted each other (N1). Until then such a room has a gap.
+ */
+
+import { gunzipSync } from "node:zlib";
+
+import type { Logger } from "../base/logger.ts";
+import type { SecretBox } from "../base/secret-box.ts";
+import type { Feed } from "../feed/hub.ts";
+import { type Sql, writeTx } from "../store/db.ts";
+import type { Lease } from "../store/leases.ts";
+import { type DueReread, dueRereads, finishReread, postponeReread, readSetAside } from "../store/rereads.ts";
+import { openToken } from "../store/tokens.ts";
+import type { RoomId } from "../wire/ids.ts";
+import { cutResponse, type JoinedRoom, type V2Response } from "../wire/v2-response.ts";
+import type { HomeserverClient } from "./client.ts";
+import { storeReread } from "./ingest/store-reread.ts";
+import { readRoom } from "./read-room.ts";
+import { UpstreamError } from "./upstream-error.ts";
+
+export type RereadsDeps = {
+  readonly sql: Sql;
+  readonly client: Pick<HomeserverClient, "accountData" | "roomAccountData" | "state" | "messages">;
+  readonly box: SecretBox;
+  readonly feed: Pick<Feed, "publish">;
+  readonly logger: Pick<Logger, "info" | "warn">;
+};
+
+/** In one run, and at the same time. */
+const MOST = 20;
+const AT_ONCE = 2;
+/** Between tries: doubled from the first to the last, ms. */
+const REST_MS = { first: 60_000, last: 24 * 3_600_000 };
+/** About a month of tries; then the room's next gap is all there is. */
+const MOST_TRIES = 40;
+
+export class Rereads {
+  readonly #deps: RereadsDeps;
+
+  constructor(deps: RereadsDeps) {
+    this.#deps = deps;
+  }
+
+  /** Reads what is due of those accounts. One that fails waits; the others go on. */
+  async run(leases: readonly Lease[], signal: AbortSignal): Promise<void> {
+    const epochs = new Map(leases.map(({ account, epoch }) => [account, epoch]));
+    const due = await dueRereads(this.#deps.sql, [...epochs.keys()], MOST);
+    const left = due.values();
+    const work = async () => {
+      for (const one of left) {
+        if (signal.aborted) return;
+        // oxlint-disable-next-line no-await-in-loop -- so many at once as there are workers
+        await this.#read(one, epochs.get(one.account) ?? 0, signal);
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+  }
+
+  async #read(one: DueReread, epoch: number, signal: AbortSignal): Promise<void> {
+    const { sql, logger } = this.#deps;
+    const { account, kind, tries } = one;
+    try {
+      const left = await this.#readAndStore(one, epoch, signal);
+      if (left === null) return;
+      if (left === 0 || tries >= MOST_TRIES) await writeTx(sql, (tx) => finishReread(tx, one));
+      else await postponeReread(sql, one, restAfter(tries));
+      logger.info({ account, kind, left }, left === 0 ? "What was set aside is stored now" : "What was set aside is stored now in part");
+    } catch (error) {
+      if (signal.aborted) return;
+      const isGone = error instanceof UpstreamError && (error.status === 403 || error.status === 404);
+      if (isGone || tries >= MOST_TRIES) await writeTx(sql, (tx) => finishReread(tx, one));
+      else await postponeReread(sql, one, restAfter(tries));
+      logger.info({ account, kind, reason: error instanceof Error ? error.message : String(error) }, "What was set aside could not be read again");
+    }
+  }
+
+  /** How much could not be stored; null: the account is another process's now. */
+  async #readAndStore(one: DueReread, epoch: number, signal: AbortSignal): Promise<number | null> {
+    const { sql, box, feed } = this.#deps;
+    const { account, device, userId } = one;
+    const { response, now } = await this.#ask(one, openToken(box, one), signal);
+    const result = await storeReread(sql, { account, device, userId, epoch, response, now });
+    if (result.kind === "stale") return null;
+    const { kinds, rooms } = result.news;
+    if (kinds.size > 0) feed.publish({ type: "news", account, kinds, rooms });
+    return result.left;
+  }
+
+  async #ask(one: DueReread, token: string, signal: AbortSignal): Promise<{ response: V2Response; now: number }> {
+    const { client } = this.#deps;
+    const { userId, name } = one;
+    if (one.kind === "account_data") {
+      const content = await client.accountData(token, userId, name, signal);
+      const event = `{"type":${JSON.stringify(name)},"content":${content ?? "{}"}}`;
+      return { response: cutResponse(`{"next_batch":"read","account_data":{"events":[${event}]}}`, Date.now()), now: Date.now() };
+    }
+    const roomId = name as RoomId;
+    const read = await readRoom(client, { me: userId, token, roomId }, signal);
+    const section = read.membership === "join" ? "join" : "leave";
+    const response = cutResponse(`{"next_batch":"read","rooms":{"${section}":{${JSON.stringify(roomId)}:${read.text}}}}`, read.receivedAt);
+    const room = response[section].get(roomId);
+    if (room) await this.#addTheRest(one, room, token, signal);
+    return { response, now: read.receivedAt };
+  }
+
+  /** What neither /state nor /messages brings: account data of the types that were set aside is asked for, receipts are as they were. */
+  async #addTheRest(one: DueReread, room: JoinedRoom, token: string, signal: AbortSignal): Promise<void> {
+    const { sql, client } = this.#deps;
+    const kept = await readSetAside(sql, one);
+    const before = kept ? sectionsIn(gunzipSync(kept).toString("utf8"), one.name as RoomId) : [];
+    room.ephemeral.receipts = before.flatMap(({ ephemeral }) => ephemeral.receipts);
+    const types = new Set(before.flatMap(({ accountData }) => accountData.map(({ type }) => type)));
+    const asked = [...types].map(async (type) => [type, await client.roomAccountData(token, one.userId, one.name as RoomId, type, signal)] as const);
+    for (const [type, content] of await Promise.all(asked)) {
+      const text = `{"type":${JSON.stringify(type)},"content":${content ?? "{}"}}`;
+      const { accountData } = cutResponse(`{"next_batch":"read","account_data":{"events":[${text}]}}`, 0);
+      room.accountData.push(...accountData);
+    }
+  }
+}
+
+function sectionsIn(text: string, roomId: RoomId): JoinedRoom[] {
+  const { join, leave } = cutResponse(text, Date.now());
+  return [join.get(roomId), leave.get(roomId)].filter((section) => section !== undefined);
+}
+
+function restAfter(tries: number): number {
+  return Math.min(REST_MS.last, REST_MS.first * 2 ** Math.min(tries, 20));
+}
