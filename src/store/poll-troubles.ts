@@ -15,6 +15,11 @@ export async function noteTrouble(db: Db, account: AccountNo, reason: string, de
       first_at = case when ${ended} then now() else p.first_at end, failures = case when ${ended} then 1 else p.failures + 1 end`;
 }
 
+/** It is over. */
+export async function endTrouble(db: Db, account: AccountNo, reason: string): Promise<void> {
+  await db`delete from poll_troubles where account = ${account} and reason = ${reason}`;
+}
+
 /** How many accounts have an answer that fails alike, or has been set aside for that, and how many may (N3). */
 export type Alike = { readonly accounts: number; readonly allowed: number };
 

@@ -68,13 +68,15 @@ export class Ingester {
       const goesAlone = input.text.length > LARGE || job.rounds.length > 1;
       const result = goesAlone ? "busy" : await this.#together.ask(job);
       const stored = result === "busy" ? await this.#alone(job) : result;
-      this.#suspects.passed(input.account);
+      await this.#suspects.passed(input.account);
       return stored;
     } catch (error) {
       if (needOf(error) !== "unknown") throw error;
       const failure = failureOf(error);
       if (!(await this.#suspects.isRipe(input, failure))) throw error;
-      return await storeWithout(this.#sql, job, { error, failure });
+      const result = await storeWithout(this.#sql, job, { error, failure });
+      await this.#suspects.passed(input.account);
+      return result;
     }
   }
 

@@ -26,9 +26,16 @@ export async function storeWithout(sql: Sql, job: Job, cause: { readonly error: 
   const { good, bad } = await separate(partsOf(job.response, job.input.rooms), holds);
   const lost = bad.filter(({ kind }) => kind !== "to_device");
   const error = describe(cause.failure);
+  // The row of a room may be what cannot be written: then only reading the room again shows what is missing.
+  const marksGaps = await fits(sql, (tx) => Promise.all(markGaps(tx, job.input.account, roomsOf(lost))));
   const finish = (tx: Tx, queries: readonly Query[]) =>
     // Without queries the response is stale: nothing is written.
-    commitWith(tx, queries.length === 0 ? [] : [...queries, ...writeAside(tx, job, lost, error)]);
+    commitWith(
+      tx,
+      queries.length === 0
+        ? []
+        : [...queries, ...writeAside(tx, job, lost, error), ...(marksGaps ? markGaps(tx, job.input.account, roomsOf(lost)) : [])],
+    );
   const [result] = await writeTx(sql, (tx) => storeJobs(tx, [jobWith(job, good)], "wait", finish));
   if (result === undefined || result === "busy") throw new Error("no result of a single response");
   if (result.kind === "stale" || lost.length === 0) return result;
@@ -45,11 +52,7 @@ function jobWith({ input, response, hashes }: Job, parts: ReadonlySet<Part>): Jo
 function writeAside(tx: Tx, { input, response }: Job, lost: readonly Part[], error: string): Query[] {
   const rows = lost.map((part) => ({ ...part, error, text: textOfPart(input.text, part, response) }));
   const rereads = lost.flatMap(({ kind, name }): Reread[] => (kind === "room" || kind === "account_data" ? [{ kind, name }] : []));
-  return [
-    ...insertSetAside(tx, input.account, input.device, rows),
-    ...markGaps(tx, input.account, roomsOf(lost)),
-    ...queueRereads(tx, input.account, "set_aside", REREAD_MS, rereads),
-  ];
+  return [...insertSetAside(tx, input.account, input.device, rows), ...queueRereads(tx, input.account, "set_aside", REREAD_MS, rereads)];
 }
 
 function roomsOf(parts: readonly Part[]): RoomId[] {

@@ -5,7 +5,7 @@
 
 import type { Logger } from "../../base/logger.ts";
 import type { Sql } from "../../store/db.ts";
-import { countAlike, noteTrouble } from "../../store/poll-troubles.ts";
+import { countAlike, endTrouble, noteTrouble } from "../../store/poll-troubles.ts";
 import type { AccountNo } from "../../wire/ids.ts";
 import type { Failure } from "./failure.ts";
 import { describe } from "./failure.ts";
@@ -42,8 +42,8 @@ export class Suspects {
   }
 
   /** The account's answer was stored. */
-  passed(account: AccountNo): void {
-    this.#suspects.delete(account);
+  async passed(account: AccountNo): Promise<void> {
+    if (this.#suspects.delete(account)) await endTrouble(this.#sql, account, "content");
   }
 
   /** An answer has failed, whatever the database needs not being the cause. True: it may be blamed now. */
