@@ -98,6 +98,7 @@ export type V3Options = {
   readonly engine?: Partial<EngineOptions>;
   readonly sliding?: Partial<SlidingOptions>;
   readonly supervision?: ServerParts["supervision"];
+  readonly suspects?: ServerParts["suspects"];
 };
 
 export class V3Fixture {
@@ -147,6 +148,7 @@ export class V3Fixture {
       ...(this.#options.engine && { engine: this.#options.engine }),
       ...(this.#options.sliding && { sliding: this.#options.sliding }),
       ...(this.#options.supervision && { supervision: this.#options.supervision }),
+      ...(this.#options.suspects && { suspects: this.#options.suspects }),
     });
   }
 
