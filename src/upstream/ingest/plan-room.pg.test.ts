@@ -246,6 +246,27 @@ describe("coming and going", () => {
     expect(await me.state("!c:test")).toEqual({});
   });
 
+  test.each([
+    ["an invite is declined", "invite", "leave"],
+    ["a knock is denied", "knock", "leave"],
+    ["the user is banned while invited", "invite", "ban"],
+  ] as const)("T8: %s, later a join: the full timeline, a gap before it, and v2's prev_batch", async (_what, kind, end) => {
+    const room = "!declined:test";
+    const pending = ev.member(me.me, kind, {}, { sender: kind === "invite" ? "@bob:test" : me.me });
+    await me.step({ [kind]: { [room]: [pending] } });
+    const left = ev.member(me.me, end, {}, { sender: end === "ban" ? "@bob:test" : me.me });
+    await me.step({ leave: { [room]: { timeline: [left], prev_batch: "p1", limited: true } } });
+    const timeline = [ev.message("@bob:test", "1"), pending, ev.message("@bob:test", "2"), left, ev.message("@bob:test", "3"), ev.member(me.me)];
+    await me.step({ join: { [room]: { state: newRoom("@bob:test"), timeline, prev_batch: "p2", limited: true } } });
+    const rows = await me.timeline(room);
+    const firstOfJoin = rows.findIndex(({ id }) => id === timeline[0]?.event_id);
+    expect(rows.slice(firstOfJoin).map(({ id }) => id)).toEqual(timeline.map((event) => event.event_id));
+    expect(rows[firstOfJoin]).toMatchObject({ gap: true, prev_batch: "p2" });
+    // The next answer goes on from there.
+    await me.step({ join: { [room]: { timeline: [ev.message("@bob:test", "4")] } } });
+    expect((await me.timeline(room)).at(-1)).toMatchObject({ gap: false });
+  });
+
   test("rejoining: what is not in the whole state ends; members are to be learned again; a gap", async () => {
     const topic = ev.topic(me.me, "old");
     const first = newRoom(me.me);

@@ -30,10 +30,12 @@ export type RoomWork = {
 /** State first, then the timeline, then what follows from them. */
 export function planRoom(draft: Draft, context: PlanContext, stored: KnownRoom, section: JoinedRoom, to: "join" | "leave"): void {
   const { known } = context;
+  const firstJoin = to === "join" && stored.membership !== "join" && stored.standing?.ever_joined !== true;
   const whole = to === "join" && (context.reset || context.reread.has(stored.room_id) || stored.membership !== "join");
   const split = splitTimeline(section.timeline, known.seen.get(stored.room_id) ?? new Map<EventId, number>(), stored.last_ord, {
     limited: section.limited,
     whole,
+    firstJoin,
     pendingGap: stored.pending_gap,
   });
   const state = new RoomState(
