@@ -14,7 +14,7 @@ create table rereads (
   account     bigint      not null references accounts on delete cascade,
   kind        text        not null check (kind in ('room', 'account_data')),
   name        text        not null,                    -- room id or type
-  cause       text        not null,                    -- set_aside, membership
+  cause       text        not null,                    -- set_aside, membership; too_large: the account is not complete before
   due_at      timestamptz not null default now(),
   tries       integer     not null default 0,
   primary key (account, kind, name)

@@ -12,12 +12,18 @@ export class Slots {
 
   /** Runs `body` when there is room. @throws the signal's reason where it is aborted before */
   async run<T>(signal: AbortSignal, body: () => Promise<T>): Promise<T> {
-    await this.#take(signal);
+    const leave = await this.enter(signal);
     try {
       return await body();
     } finally {
-      this.#give();
+      leave();
     }
+  }
+
+  /** Waits until there is room. What it gives is to be called once, when the room is no longer needed. @throws as `run` */
+  async enter(signal: AbortSignal): Promise<() => void> {
+    await this.#take(signal);
+    return () => this.#give();
   }
 
   #take(signal: AbortSignal): Promise<void> {

@@ -48,7 +48,7 @@ const SEND_PATIENCE_MS = 1000;
 /** What the server is built from. */
 export type ServerParts = {
   readonly settings: Pick<Settings, "trustedProxies" | "sessionIdleMs"> &
-    Partial<Pick<Settings, "publicUrl" | "passAdmin" | "preferNative" | "asyncConnections" | "role" | "bus" | "tls">>;
+    Partial<Pick<Settings, "maxSyncBytes" | "publicUrl" | "passAdmin" | "preferNative" | "asyncConnections" | "role" | "bus" | "tls">>;
   /** The homeserver's base URL; it has answered. */
   readonly homeserver: URL;
   readonly sql: Sql;
@@ -88,7 +88,12 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   const certificate = settings.tls && (await readCertificate(settings.tls));
   const now = Date.now;
   const ingester = new Ingester({ sql, logger, ...measured, ...(parts.suspects && { suspects: parts.suspects }) });
-  const client = new HomeserverClient({ baseUrl: parts.homeserver.href, userAgent: `syncv3/${parts.version}`, ...measured });
+  const client = new HomeserverClient({
+    baseUrl: parts.homeserver.href,
+    userAgent: `syncv3/${parts.version}`,
+    maxResponseBytes: settings.maxSyncBytes,
+    ...measured,
+  });
   const { direct = parts.db } = parts;
   const feed = new SharedFeed(await openBus(settings.bus, { sql, direct, box, logger }), logger);
   const supervisor = new Supervisor({

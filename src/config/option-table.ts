@@ -100,6 +100,13 @@ export const OPTION_TABLE = [
     help: "Addresses and networks (10.0.0.0/8), with commas between, whose X-Forwarded-For is believed",
   },
   {
+    flag: "max-sync-bytes",
+    variable: "SYNCV3_MAX_SYNC_BYTES",
+    value: "SIZE",
+    fallback: "256M",
+    help: "The largest answer to GET /sync that is read, unpacked: 16M to 511M. Of an account with larger ones less is asked for, and its rooms one by one",
+  },
+  {
     flag: "session-idle",
     variable: "SYNCV3_SESSION_IDLE",
     value: "TIME",

@@ -12,6 +12,7 @@ import { parseDuration } from "./duration.ts";
 import { parseListenAddress, type ListenAddress } from "./listen-address.ts";
 import { parseNetworks } from "./networks.ts";
 import { Reader, ROWS, UsageError } from "./option-reader.ts";
+import { parseSize } from "./size.ts";
 import { DATABASE_FLAGS, NEW_SECRET, OPTION_TABLE, type OptionRow } from "./option-table.ts";
 
 /** What a server does of what several on one database do together: `api` answers clients, `poller` polls the homeserver. */
@@ -53,6 +54,8 @@ export type Settings = {
   /** Addresses and networks whose X-Forwarded-For is believed. */
   readonly trustedProxies: readonly string[];
   readonly sessionIdleMs: number;
+  /** Of one answer of the homeserver, unpacked. */
+  readonly maxSyncBytes: number;
   /** Processes that serve. */
   readonly workers: number;
   readonly role: Role;
@@ -225,6 +228,10 @@ function readDoctorSettings(url: string, values: Record<string, string>, env: No
   };
 }
 
+/** An answer is held as one string, of which V8 allows a little less than 512 MiB. */
+const MOST_SYNC_BYTES = 511 * 2 ** 20;
+const LEAST_SYNC_BYTES = 16 * 2 ** 20;
+
 /** @throws UsageError, BadDsn, BadUrl */
 function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): Settings {
   const reader = new Reader(values, env);
@@ -248,6 +255,7 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
       reader.get("trusted-proxies") === undefined ? [] : reader.read("trusted-proxies", parseNetworks, "a list of addresses and networks"),
     tls: readTls(reader),
     sessionIdleMs: reader.read("session-idle", parseDuration, "a time such as 90s, 30m, 12h or 7d"),
+    maxSyncBytes: reader.read("max-sync-bytes", (text) => parseSize(text, LEAST_SYNC_BYTES, MOST_SYNC_BYTES), "a size from 16M to 511M"),
     workers: reader.read("workers", (text) => parseCount(text, 1, 64), "a number from 1 to 64"),
     role: reader.read("role", (text) => ROLES.find((role) => role === text.trim()), `one of ${ROLES.join(", ")}`),
     asyncConnections: reader.readSwitch("async-connections"),

@@ -37,10 +37,22 @@ export async function finishReread(tx: Tx, { account, kind, name }: Pick<DueRere
   ]);
 }
 
+/** The account is complete once no room of a first sync is left to be read. True: it has just become so. */
+export async function completeAccount(db: Db, account: AccountNo): Promise<boolean> {
+  const updated = await db`
+    update accounts a set complete = true, joined_rooms = null
+    where account = ${account} and not complete and since is not null
+      and not exists (select from rereads r where r.account = a.account and r.cause = 'too_large')`;
+  return updated.count > 0;
+}
+
+/** So often a room of a first sync is tried before the account does without it. */
+const TRIES_OF_FIRST_SYNC = 3;
+
 /** It failed, or was not stored in full: once more, `ms` from now. */
 export async function postponeReread(db: Db, { account, kind, name }: Pick<DueReread, "account" | "kind" | "name">, ms: number): Promise<void> {
   await db`
-    update rereads set tries = tries + 1, due_at = now() + ${ms}::double precision * interval '1 millisecond'
+    update rereads set tries = tries + 1, cause = case when tries + 1 < ${TRIES_OF_FIRST_SYNC} then cause else 'set_aside' end, due_at = now() + ${ms}::double precision * interval '1 millisecond'
     where account = ${account} and kind = ${kind} and name = ${name}`;
 }
 

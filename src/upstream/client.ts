@@ -28,13 +28,15 @@ export type ClientOptions = {
   readonly baseUrl: string;
   readonly timeouts?: Partial<ClientTimeouts>;
   /** Bytes of one body, unpacked. Default 256 MiB. */
-  readonly maxResponseBytes?: number;
+  readonly maxResponseBytes?: number | undefined;
   readonly userAgent?: string;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
   /** First syncs at the same time: each is the homeserver's dearest answer. And other requests but polls. Default 16 and 128. */
   readonly firstSyncs?: number;
   readonly others?: number;
+  /** Answers above 32 MiB that are in memory at the same time. Default 2. */
+  readonly large?: number;
   /** Told how each request went. */
   readonly metrics?: Pick<Metrics, "upstream">;
 };
@@ -47,6 +49,9 @@ export type Whoami = { readonly userId: UserId; readonly deviceId: string | null
 
 /** `since` null: from the beginning. `timeout` in milliseconds. `filter`: JSON text (see v2-filter.ts). */
 export type SyncQuery = { readonly since: string | null; readonly timeout: number; readonly filter: string };
+
+/** Answers above that are large, bytes. */
+const LARGE_BYTES = 32 * 1024 * 1024;
 
 const TIMEOUTS: ClientTimeouts = { connect: 10_000, request: 60_000, firstSync: 600_000, syncGrace: 60_000 };
 
@@ -68,6 +73,7 @@ export class HomeserverClient {
   readonly #metrics: ClientOptions["metrics"];
   readonly #firstSyncs: Slots;
   readonly #others: Slots;
+  readonly #large: Slots;
 
   constructor(options: ClientOptions) {
     this.#baseUrl = options.baseUrl.replace(/\/+$/, "");
@@ -78,6 +84,7 @@ export class HomeserverClient {
     this.#metrics = options.metrics;
     this.#firstSyncs = new Slots(options.firstSyncs ?? 16);
     this.#others = new Slots(options.others ?? 128);
+    this.#large = new Slots(options.large ?? 2);
     // A connection a waiting poll: undici's default of unlimited connections is wanted. Its own timeouts are off, ours hold.
     this.#agent = new Agent({ connect: { timeout: this.#timeouts.connect }, headersTimeout: 0, bodyTimeout: 0, keepAliveTimeout: 4000 });
   }
@@ -185,7 +192,7 @@ export class HomeserverClient {
   }
 
   #get(token: string | null, path: string, query: Query, limitMs: number, parent: AbortSignal, expected = this.#object): Promise<Answer> {
-    const late = () => new UpstreamError("unreachable", `the homeserver did not answer ${path} within ${limitMs} ms`);
+    const late = () => new UpstreamError("timed_out", `the homeserver did not answer ${path} within ${limitMs} ms`);
     const startedAt = performance.now();
     let result: string = "ok";
     const answer = traced(`homeserver ${endpointOf(path)}`, () =>
@@ -223,7 +230,7 @@ export class HomeserverClient {
         ...(token === null ? {} : { authorization: `Bearer ${token}` }),
       },
     });
-    const text = await this.#readBody(response, path, expected);
+    const text = await this.#readBody(response, path, expected, signal);
     const receivedAt = this.#now();
     if (response.statusCode !== 200)
       throw errorOfStatus(response.statusCode, text, one(response.headers["retry-after"]), receivedAt, {
@@ -236,7 +243,7 @@ export class HomeserverClient {
   }
 
   /** The body, unpacked, never more than the limit in memory; it is read to its end or destroyed, so that no connection leaks. */
-  async #readBody(response: Dispatcher.ResponseData, path: string, { maxBytes, received }: Expected): Promise<string> {
+  async #readBody(response: Dispatcher.ResponseData, path: string, { maxBytes, received }: Expected, signal: AbortSignal): Promise<string> {
     const { body } = response;
     const zipped = one(response.headers["content-encoding"])?.toLowerCase() === "gzip";
     const gunzip = zipped ? createGunzip() : null;
@@ -244,17 +251,21 @@ export class HomeserverClient {
     if (gunzip) body.on("error", (error) => gunzip.destroy(error));
     const chunks: Buffer[] = [];
     let size = 0;
+    let leave: (() => void) | undefined;
     try {
       for await (const chunk of stream) {
         size += (chunk as Buffer).length;
         if (size > maxBytes)
-          throw new UpstreamError("bad_answer", `the homeserver's answer to ${path} is larger than ${maxBytes} bytes`, {
+          throw new UpstreamError("too_large", `the homeserver's answer to ${path} is larger than ${maxBytes} bytes`, {
             status: response.statusCode,
           });
+        // The rest of a large answer waits in the network while there are enough of them in memory.
+        if (size > LARGE_BYTES) leave ??= await this.#large.enter(signal);
         chunks.push(chunk as Buffer);
         received?.(size);
       }
     } finally {
+      leave?.();
       gunzip?.destroy();
       body.destroy();
       body.on("error", () => {}); // destroying a body that is not at its end reports an abort, which nobody needs

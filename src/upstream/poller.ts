@@ -5,6 +5,7 @@
  *      │        │               └─ stale ─────> load, or end where the lease is gone
  *      │        ├─ unknown token ─> mark it dead ─> load (the next live token), or end: none left
  *      │        ├─ bad since, twice ─> reset (D26) ─> load
+ *      │        ├─ too large, or too slow ─> poll for less: see sync-size.ts
  *      └────────┴─ anything else ─> back off, then poll (0 s)
  *
  * The homeserver deletes to-device messages when `since` advances, so nothing is asked for with a new `since` before ingest committed it.
@@ -20,13 +21,14 @@ import type { Sql } from "../store/db.ts";
 import { type PollState, pollState, resetDevice } from "../store/devices.ts";
 import { isLeaseHeld } from "../store/leases.ts";
 import { markDead, newestLiveToken, openToken } from "../store/tokens.ts";
-import type { AccountNo, DeviceNo } from "../wire/ids.ts";
+import type { AccountNo, DeviceNo, RoomId } from "../wire/ids.ts";
 import { BackOff } from "./back-off.ts";
 import type { Answer, HomeserverClient } from "./client.ts";
 import type { FirstSyncs } from "./first-syncs.ts";
 import type { IngestInput, IngestResult } from "./ingest/ingest-result.ts";
 import type { Leases } from "./leases.ts";
 import { type EarlyDeps, tellEarly } from "./early-rooms.ts";
+import { SizeSteps, type SyncSize } from "./sync-size.ts";
 import { QuietAnswers } from "./quiet-answers.ts";
 import { UpstreamError } from "./upstream-error.ts";
 import { v2Filter } from "./v2-filter.ts";
@@ -75,7 +77,14 @@ export type PollerEnd = "stopped" | "no_token" | "unusable" | "stale" | "deleted
 
 type Token = { readonly hash: Buffer; readonly text: string };
 /** What the next poll is asked with. `drain`: before a take-over, without rooms. */
-type Plan = { readonly since: string | null; readonly rooms: boolean; readonly overlap: boolean; readonly drain: boolean; readonly timeout: number };
+type Plan = {
+  readonly since: string | null;
+  readonly rooms: boolean;
+  readonly overlap: boolean;
+  readonly drain: boolean;
+  readonly timeout: number;
+  readonly size: SyncSize;
+};
 
 /** Where it stands. `unstored`: where the last of some answers ended that said nothing new, and were not stored. */
 type Place = PollState & { readonly unstored: string | null };
@@ -93,6 +102,7 @@ export class Poller {
   #dying: { readonly hash: Buffer; readonly softLogout: boolean } | null = null;
   #place: Place | null = null;
   readonly #quiet: QuietAnswers;
+  readonly #sizes: SizeSteps;
   /** Polls in a row, before a take-over, that found the device's to-device queue empty. */
   #drained = 0;
   /** Ask with timeout=0: at first, and after errors. */
@@ -107,6 +117,7 @@ export class Poller {
     this.#presence = job.presence;
     this.#backOff = new BackOff(deps.random);
     this.#quiet = new QuietAnswers(deps.now);
+    this.#sizes = new SizeSteps(deps.now);
   }
 
   /** Polls until it ends; never rejects. Call it once. */
@@ -161,14 +172,15 @@ export class Poller {
     const ask = (received?: (bytes: number) => void) => this.#ask(token, plan, startedAt, received);
     const answer = await (isFirst ? this.#deps.firstSyncs.run(this.#job.account, this.#names(), ask) : ask());
     if (answer === null) return null;
-    const unstored = plan.overlap || plan.drain ? null : this.#quiet.repeated(answer, plan.rooms);
+    const toRead = plan.size === "bare" ? await this.#deps.client.joinedRooms(token.text, this.#stop.signal) : undefined;
+    const unstored = plan.overlap || plan.drain || toRead ? null : this.#quiet.repeated(answer, plan.rooms);
     if (unstored !== null) {
       this.#place = { ...this.#place, unstored };
       this.#succeeded(plan);
       await this.#restAfterNothing(true, plan, startedAt);
       return null;
     }
-    const result = await this.#ingest(this.#place, plan, answer);
+    const result = await this.#ingest(this.#place, plan, answer, toRead);
     if (isFirst && result.kind === "stored") {
       const figures = {
         rooms: result.news.rooms.size,
@@ -199,15 +211,18 @@ export class Poller {
   #plan(place: Place): Plan {
     const timeout = this.#hurry ? 0 : POLL_MS;
     const { accountSince, deviceSince, unstored } = place;
-    if (!this.#job.rooms) return { since: unstored ?? deviceSince, rooms: false, overlap: deviceSince === null, drain: false, timeout };
+    const { size } = this.#sizes;
+    if (!this.#job.rooms) return { since: unstored ?? deviceSince, rooms: false, overlap: deviceSince === null, drain: false, timeout, size: "full" };
     const takeOver = accountSince !== deviceSince;
-    if (takeOver && this.#drained < 2) return { since: deviceSince, rooms: false, overlap: deviceSince === null, drain: true, timeout: 0 };
+    if (takeOver && this.#drained < 2)
+      return { since: deviceSince, rooms: false, overlap: deviceSince === null, drain: true, timeout: 0, size: "full" };
     return {
       since: unstored ?? accountSince,
       rooms: true,
       overlap: takeOver || accountSince === null,
       drain: false,
       timeout: takeOver ? 0 : timeout,
+      size,
     };
   }
 
@@ -215,7 +230,7 @@ export class Poller {
   async #ask(token: Token, plan: Plan, startedAt: number, received?: (bytes: number) => void): Promise<Answer | null> {
     if (this.#stop.signal.aborted) throw reasonOf(this.#stop.signal);
     this.#poll = new AbortController();
-    const filter = v2Filter({ rooms: plan.rooms, presence: this.#presence, first: plan.since === null });
+    const filter = v2Filter({ rooms: plan.rooms, presence: this.#presence, first: plan.since === null, size: plan.size });
     try {
       const query = { since: plan.since, timeout: plan.timeout, filter };
       const answer = await this.#deps.client.sync(token.text, query, this.#poll.signal, received);
@@ -240,7 +255,7 @@ export class Poller {
     }
   }
 
-  #ingest(place: Place, plan: Plan, answer: Answer): Promise<IngestResult> {
+  #ingest(place: Place, plan: Plan, answer: Answer, toRead: readonly RoomId[] | undefined): Promise<IngestResult> {
     const { account, device, epoch } = this.#job;
     const { userId, accountSince, deviceSince } = place;
     return this.#deps.ingest({
@@ -252,6 +267,7 @@ export class Poller {
       accountSince,
       deviceSince,
       overlap: plan.overlap,
+      ...(toRead && { toRead }),
       text: answer.text,
       now: answer.receivedAt,
     });
@@ -286,6 +302,7 @@ export class Poller {
 
   #succeeded(plan: Plan): void {
     if (plan.rooms) this.#deps.leases.polled(this.#job.account, this.#deps.now());
+    if (plan.rooms) this.#sizes.succeeded();
     this.#backOff.succeeded();
     this.#hurry = false;
     this.#stales = 0;
@@ -334,15 +351,24 @@ export class Poller {
   /** Counts a failure; milliseconds to wait. */
   #failed(error: unknown): number {
     const upstream = error instanceof UpstreamError ? error : null;
-    const delay = this.#backOff.failed(upstream?.retryAfterMs ?? null);
+    const sized = this.#job.rooms ? this.#sizes.failed(error, this.#place?.accountSince === null) : null;
+    const delay = sized ?? this.#backOff.failed(upstream?.retryAfterMs ?? null);
     this.#hurry = true;
     // Of an ingest that failed we do not know whether it was committed: what is stored decides where to go on.
     this.#place = null;
+    if (sized !== null) this.#tellSize(sized, upstream?.message);
     const { failures } = this.#backOff;
     const level = failures === 1 || failures % 10 === 0 ? "warn" : "debug";
     const what = upstream ? { kind: upstream.kind, reason: upstream.message } : { err: error };
     this.#deps.logger[level]({ ...this.#names(), ...what, failures, delay: Math.round(delay) }, "a poll failed; it will be tried again");
     return delay;
+  }
+
+  #tellSize(delay: number, reason: string | undefined): void {
+    const { size } = this.#sizes;
+    const figures = { ...this.#names(), reason, delay };
+    if (delay > 0) this.#deps.logger.error(figures, "The account's answers are too large or too slow, even without rooms: see -max-sync-bytes");
+    else this.#deps.logger.warn({ ...figures, size }, "An answer of the homeserver is too large or too slow: less is asked for");
   }
 
   #names(): { readonly account: AccountNo; readonly device: DeviceNo } {

@@ -1,6 +1,6 @@
 /**
  * Reads from the homeserver again what an answer left open: rooms and account data that could not be stored (N3), and rooms of which two
- * sections contradicted each other (N1). Until then such a room has a gap.
+ * sections contradicted each other (N1), and the rooms of an account whose answers are too large (N4). Until then such a room has a gap.
  */
 
 import { gunzipSync } from "node:zlib";
@@ -10,7 +10,7 @@ import type { SecretBox } from "../base/secret-box.ts";
 import type { Feed } from "../feed/hub.ts";
 import { type Sql, writeTx } from "../store/db.ts";
 import type { Lease } from "../store/leases.ts";
-import { type DueReread, dueRereads, finishReread, postponeReread, readSetAside } from "../store/rereads.ts";
+import { completeAccount, type DueReread, dueRereads, finishReread, postponeReread, readSetAside } from "../store/rereads.ts";
 import { openToken } from "../store/tokens.ts";
 import type { RoomId } from "../wire/ids.ts";
 import { cutResponse, type JoinedRoom, type V2Response } from "../wire/v2-response.ts";
@@ -45,16 +45,18 @@ export class Rereads {
   /** Reads what is due of those accounts. One that fails waits; the others go on. */
   async run(leases: readonly Lease[], signal: AbortSignal): Promise<void> {
     const epochs = new Map(leases.map(({ account, epoch }) => [account, epoch]));
-    const due = await dueRereads(this.#deps.sql, [...epochs.keys()], MOST);
-    const left = due.values();
-    const work = async () => {
-      for (const one of left) {
-        if (signal.aborted) return;
+    for (let isMore = true; isMore && !signal.aborted;) {
+      // oxlint-disable-next-line no-await-in-loop -- what is due in an order
+      const due = await dueRereads(this.#deps.sql, [...epochs.keys()], MOST);
+      const left = due.values();
+      const work = async () => {
         // oxlint-disable-next-line no-await-in-loop -- so many at once as there are workers
-        await this.#read(one, epochs.get(one.account) ?? 0, signal);
-      }
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, work));
+        for (const one of left) if (!signal.aborted) await this.#read(one, epochs.get(one.account) ?? 0, signal);
+      };
+      // oxlint-disable-next-line no-await-in-loop
+      await Promise.all(Array.from({ length: AT_ONCE }, work));
+      isMore = due.length === MOST;
+    }
   }
 
   async #read(one: DueReread, epoch: number, signal: AbortSignal): Promise<void> {
@@ -65,13 +67,14 @@ export class Rereads {
       if (left === null) return;
       if (left === 0 || tries >= MOST_TRIES) await writeTx(sql, (tx) => finishReread(tx, one));
       else await postponeReread(sql, one, restAfter(tries));
-      logger.info({ account, kind, left }, left === 0 ? "What was set aside is stored now" : "What was set aside is stored now in part");
+      if (await completeAccount(sql, account)) this.#deps.feed.publish({ type: "news", account, kinds: new Set(["complete"]), rooms: new Set() });
+      logger.info({ account, kind, left }, left === 0 ? "What was left open is stored now" : "What was left open is stored now in part");
     } catch (error) {
       if (signal.aborted) return;
       const isGone = error instanceof UpstreamError && (error.status === 403 || error.status === 404);
       if (isGone || tries >= MOST_TRIES) await writeTx(sql, (tx) => finishReread(tx, one));
       else await postponeReread(sql, one, restAfter(tries));
-      logger.info({ account, kind, reason: error instanceof Error ? error.message : String(error) }, "What was set aside could not be read again");
+      logger.info({ account, kind, reason: error instanceof Error ? error.message : String(error) }, "What was left open could not be read again");
     }
   }
 

@@ -6,10 +6,21 @@
  * - rate_limited: 429. `retryAfterMs` where it said so.
  * - bad_since: it does not know the `since` that we asked with (D26).
  * - rejected: any other status that is not 200; `status` and, where there was one, `errcode`.
- * - unreachable: no connection, a broken one, or no answer in time.
- * - bad_answer: 200 with something that is no Matrix answer, or one that is too large.
+ * - unreachable: no connection, or a broken one.
+ * - timed_out: no answer in time.
+ * - bad_answer: 200 with something that is no Matrix answer.
+ * - too_large: an answer of more bytes than are read.
  */
-export type UpstreamErrorKind = "unknown_token" | "forbidden" | "rate_limited" | "bad_since" | "rejected" | "unreachable" | "bad_answer";
+export type UpstreamErrorKind =
+  | "unknown_token"
+  | "forbidden"
+  | "rate_limited"
+  | "bad_since"
+  | "rejected"
+  | "unreachable"
+  | "timed_out"
+  | "bad_answer"
+  | "too_large";
 
 export type UpstreamErrorDetails = {
   /** HTTP status; null where none came. */

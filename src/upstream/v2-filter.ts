@@ -1,5 +1,7 @@
 /** The filter of our own v2 polls (B51), as JSON text: passed inline, so that nothing is stored at the homeserver. */
 
+import type { SyncSize } from "./sync-size.ts";
+
 export type V2FilterOptions = {
   /** With rooms; without, for further devices of an account: to-device messages, device lists and key counts alone. */
   readonly rooms: boolean;
@@ -7,6 +9,8 @@ export type V2FilterOptions = {
   readonly presence: boolean;
   /** No `since` yet: smaller timelines, as every room comes. */
   readonly first: boolean;
+  /** See sync-size.ts. Default full. */
+  readonly size?: SyncSize;
 };
 
 /** Events of a room in a first sync. */
@@ -15,11 +19,11 @@ const NOTHING = { not_types: ["*"] };
 
 export function v2Filter(options: V2FilterOptions): string {
   if (!options.rooms) return JSON.stringify({ room: { rooms: [] }, account_data: NOTHING, presence: NOTHING });
-  return JSON.stringify({
-    room: {
-      timeline: { limit: options.first ? FIRST_TIMELINE : 50, lazy_load_members: true },
-      state: { lazy_load_members: true },
-    },
-    ...(options.presence ? {} : { presence: NOTHING }),
-  });
+  const presence = options.presence ? {} : { presence: NOTHING };
+  // Invites, and rooms that were left, come all the same.
+  if (options.size === "bare") {
+    return JSON.stringify({ room: { timeline: { limit: 1, ...NOTHING }, state: NOTHING, ephemeral: NOTHING, account_data: NOTHING }, ...presence });
+  }
+  const limit = options.size === "short" ? 1 : options.first ? FIRST_TIMELINE : 50;
+  return JSON.stringify({ room: { timeline: { limit, lazy_load_members: true }, state: { lazy_load_members: true } }, ...presence });
 }

@@ -87,6 +87,7 @@ export const WORKERS = Number(process.env["SYNCV3_TEST_WORKERS"] ?? 1);
 export type V3Options = {
   readonly sessionIdleMs?: number;
   readonly role?: "api" | "poller";
+  readonly maxSyncBytes?: number;
   /** How many servers; a test that counts what each does says 1. */
   readonly workers?: number;
   readonly bus?: NatsOptions;
@@ -135,6 +136,7 @@ export class V3Fixture {
       settings: {
         trustedProxies: this.#options.trustedProxies ?? [],
         sessionIdleMs: this.#options.sessionIdleMs ?? 7 * 86_400_000,
+        ...(this.#options.maxSyncBytes !== undefined && { maxSyncBytes: this.#options.maxSyncBytes }),
         ...(this.#options.role && { role: this.#options.role }),
         ...(this.#options.bus && { bus: this.#options.bus }),
       },

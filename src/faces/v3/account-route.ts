@@ -16,6 +16,12 @@ export const accountAnswerSchema = Type.Object({
   }),
   since_ts: Type.Integer({ minimum: 0, description: "When the account was first seen here, ms since 1970" }),
   rooms: Type.Integer({ minimum: 0, description: "Rooms of which something is stored" }),
+  rooms_left: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      description: "Rooms that are still to be read one by one, since the homeserver's answer was too large; absent: none",
+    }),
+  ),
   received_bytes: Type.Optional(
     Type.Integer({
       minimum: 0,
@@ -44,6 +50,7 @@ export function accountRoute(sql: Sql, receivedOf: (account: AccountNo) => numbe
         state: status.complete ? "synced" : "first_sync",
         since_ts: status.created_at.getTime(),
         rooms: status.rooms,
+        ...(status.left > 0 && { rooms_left: status.left }),
         ...(received !== null && { received_bytes: received }),
       };
     });

@@ -5,6 +5,7 @@ import { gzipSync } from "node:zlib";
 import type { AccountNo, DeviceNo, RoomId } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
 import type { Query } from "./statement.ts";
+import { OPEN } from "./rows.ts";
 import { some } from "./statement.ts";
 
 /** `text`: of a v2 response that holds this part alone. `error` must hold no content. */
@@ -24,6 +25,24 @@ export function markGaps(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): 
     tx`
       update rooms set pending_gap = true, members = case when members = 'complete' then 'stale' else members end
       where account = ${account} and room_id = any(${[...rooms]}::text[])`,
+  ];
+}
+
+/** All of the account's joined rooms are to be read one by one, those with the newest activity first. What is stored of them has a gap. */
+export function queueAllRooms(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): Query[] {
+  if (rooms.length === 0) return [];
+  const ids = [...rooms];
+  return [
+    tx`
+      insert into rereads (account, kind, name, cause, due_at)
+      select ${account}, 'room', r.room_id, 'too_large', now() + row_number() over (order by s.active_ord desc nulls last) * interval '1 microsecond'
+      from (
+        select unnest(${ids}::text[]) as room_id
+        union select room_id from room_facts where account = ${account} and membership = 'join' and to_ord = ${OPEN}::bigint) r
+      left join standings s on s.account = ${account} and s.room_id = r.room_id
+      on conflict (account, kind, name) do update set cause = excluded.cause, due_at = excluded.due_at, tries = 0`,
+    ...markGaps(tx, account, ids),
+    tx`update accounts set joined_rooms = ${ids.length} where account = ${account} and not complete`,
   ];
 }
 

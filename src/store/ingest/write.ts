@@ -83,7 +83,11 @@ function writeAccounts(tx: Tx, batches: readonly Batch[]): Query[] {
   const ending = batches.filter(({ writes }) => writes.endSessions).map(({ account }) => account);
   return [
     tx`
-      update accounts a set since = r.since, complete = r.since is not null, joined_rooms = null, position = r.position, ignored = coalesce(r.ignored, a.ignored)
+      update accounts a set since = r.since, position = r.position, ignored = coalesce(r.ignored, a.ignored),
+        (complete, joined_rooms) = (
+          select is_complete, case when is_complete then null else a.joined_rooms end
+          from (select a.complete or r.since is not null and not exists (
+            select from rereads x where x.account = a.account and x.cause = 'too_large')) as c(is_complete))
       from unnest(${batches.map((one) => one.account)}::bigint[], ${batches.map((one) => one.since)}::text[],
         ${batches.map(({ writes }) => writes.position)}::bigint[], ${batches.map(({ writes }) => writes.ignored)}::text[]
       ) as r(account, since, position, ignored)

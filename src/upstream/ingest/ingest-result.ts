@@ -20,6 +20,8 @@ export type IngestInput = {
   readonly deviceSince: string | null;
   /** To-device messages in the response may be doubles of stored ones: a room poller that took over from another device. */
   readonly overlap: boolean;
+  /** The answer was asked for without rooms (N4): these are the ones that the user is in, to be read one by one. Default: none. */
+  readonly toRead?: readonly RoomId[];
   /** The response's body. */
   readonly text: string;
   /** When it came, ms. */

@@ -62,8 +62,9 @@ export class Ingester {
   }
 
   async #ingest(input: IngestInput): Promise<IngestResult> {
-    const response = cutResponse(input.text, input.now);
-    const job = jobOf(input, response);
+    const cut = cutResponse(input.text, input.now);
+    // Asked for without rooms, an answer may still name some, with nothing in them.
+    const job = jobOf(input, input.toRead ? { ...cut, join: new Map() } : cut);
     try {
       const goesAlone = input.text.length > LARGE || job.rounds.length > 1;
       const result = goesAlone ? "busy" : await this.#together.ask(job);

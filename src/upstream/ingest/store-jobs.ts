@@ -11,7 +11,7 @@ import { heldLeases, lockAccounts, lockDevices } from "../../store/ingest/device
 import type { Known } from "../../store/ingest/known.ts";
 import { readKnown } from "../../store/ingest/known.ts";
 import type { DeviceWrites, StoredBatch } from "../../store/ingest/rows.ts";
-import { queueRereads, type Reread } from "../../store/ingest/set-aside.ts";
+import { queueAllRooms, queueRereads, type Reread } from "../../store/ingest/set-aside.ts";
 import type { Query } from "../../store/ingest/statement.ts";
 import { type Batch, writeDevices, writeRooms } from "../../store/ingest/write.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
@@ -35,7 +35,7 @@ export type Job = {
   readonly hashes: readonly string[];
   /** Hashes of to-device messages that are stored as bytes, since the database refuses their text (N3). */
   readonly asBytes: ReadonlySet<string>;
-  /** Rooms that the homeserver's answer held and `response` does not: they are set aside. */
+  /** Rooms that `response` does not hold although the user is in them: they are set aside, or to be read one by one. */
   readonly missing: ReadonlySet<RoomId>;
 };
 
@@ -45,7 +45,8 @@ export function jobOf(
   { asBytes = new Set(), missing = new Set() }: Partial<Pick<Job, "asBytes" | "missing">> = {},
 ): Job {
   const { responses: rounds, unsure } = roundsOf(response, input.userId);
-  return { input, response, rounds, unsure, hashes: response.toDevice.map(messageHash), asBytes, missing };
+  const absent = new Set([...missing, ...(input.toRead ?? [])]);
+  return { input, response, rounds, unsure, hashes: response.toDevice.map(messageHash), asBytes, missing: absent };
 }
 
 /** Sends a transaction's last statements and ends it. */
@@ -80,6 +81,8 @@ export async function storeJobs(tx: Tx, jobs: readonly Job[], busy: Busy, finish
   const batches = written.flatMap(({ job, roomPlan }) => (roomPlan ? [batchFor(job, roomPlan)] : []));
   const ofDevices = written.map(({ job, devicePlan }) => ({ device: job.input.device, writes: devicePlan }));
   await finish(tx, [
+    // Before the accounts' rows: one with rooms to be read is not complete.
+    ...written.flatMap(({ job: { input } }) => queueAllRooms(tx, input.account, input.toRead ?? [])),
     ...(ofDevices.length > 0 ? writeDevices(tx, ofDevices) : []),
     ...(batches.length > 0 ? writeRooms(tx, batches) : []),
     ...written.flatMap(({ job: { input, unsure } }) => queueRereads(tx, input.account, "membership", 0, unsure.map(roomToRead))),
