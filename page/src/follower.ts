@@ -9,8 +9,8 @@ import * as model from "./model.ts";
 export const PROTOCOLS = { v3: "Sync v3", simplified: "Simplified sliding sync", v4: "MSC4186 /v4/sync" } as const;
 export type Protocol = keyof typeof PROTOCOLS;
 
-/** Between two looks at a first sync, ms. */
-const FIRST_SYNC_MS = 2000;
+/** Between two looks at how far the account is, while its first sync is under way and later, ms. */
+const LOOK_MS = { first_sync: 2000, synced: 30_000 };
 
 export type Follower = {
   readonly answers: AsyncGenerator<Told<object>, void>;
@@ -24,7 +24,7 @@ export type Follower = {
 /** Follows until `signal` is aborted. `onEnd`: it ended by itself, with the reason. */
 export async function follow(protocol: Protocol, account: Account, signal: AbortSignal, onEnd: (reason: MatrixError) => void): Promise<Follower> {
   model.reset();
-  void watchFirstSync(account, signal);
+  void watchAccount(account, signal);
   const follower = protocol === "v3" ? await followV3(account, signal) : await followSliding(protocol, account, signal);
   if (model.openId.value !== null) follower.open(model.openId.value);
   void (async () => {
@@ -42,12 +42,13 @@ export async function follow(protocol: Protocol, account: Account, signal: Abort
   return follower;
 }
 
-/** Until the homeserver's first answer is stored. */
-async function watchFirstSync({ server }: Account, signal: AbortSignal): Promise<void> {
+/** How far its first sync is, and whether its polls fail. */
+async function watchAccount({ server }: Account, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     const status = await accountStatus(server, signal).catch(() => null);
     model.firstSync.value = status?.state === "first_sync" ? status : null;
-    if (status?.state === "synced" || status === null) return;
-    await new Promise((resolve) => setTimeout(resolve, FIRST_SYNC_MS));
+    model.stall.value = status?.trouble ?? null;
+    if (status === null) return;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS[status.state]));
   }
 }

@@ -3,6 +3,7 @@ import type { Follower } from "./follower.ts";
 import * as model from "./model.ts";
 import { RoomList } from "./room-list.tsx";
 import { RoomView } from "./room-view.tsx";
+import { timeOf } from "./words.ts";
 
 type Props = { readonly account: Account; readonly follower: Follower | null };
 
@@ -16,6 +17,7 @@ export function Live({ account, follower }: Props) {
   return (
     <main class={`live ${model.openId.value === null ? "" : "open"}`}>
       <section class="rooms" aria-label="Rooms">
+        <Stall />
         <Invites account={account} />
         <RoomList open={open} more={() => void follower?.moreRooms()} />
       </section>
@@ -25,6 +27,17 @@ export function Live({ account, follower }: Props) {
         <section class="nothing">{model.openId.value === null ? "No room is open" : "…"}</section>
       )}
     </main>
+  );
+}
+
+/** What is shown is not up to date: the server gets nothing new from the homeserver for this account. */
+function Stall() {
+  const stall = model.stall.value;
+  if (!stall) return null;
+  return (
+    <p class="empty" role="status">
+      Nothing new since {timeOf(stall.since_ts)}: the homeserver's answers fail ({stall.reason})
+    </p>
   );
 }
 

@@ -52,6 +52,8 @@ export const listed = signal<{ readonly members: readonly MatrixEvent[]; readonl
 export const trouble = signal<string | null>(null);
 /** While the account's first sync is under way: how far it is. */
 export const firstSync = signal<AccountAnswer | null>(null);
+/** The account's polls fail: how, and since when; null: they do not. */
+export const stall = signal<AccountAnswer["trouble"] | null>(null);
 
 /** In the list's order. */
 export const order = computed(() => [...rooms.value.values()].toSorted((a, b) => b.recency - a.recency || (a.id < b.id ? -1 : 1)));

@@ -118,6 +118,7 @@ function FirstSync() {
     <p class="empty" role="status">
       The account's first sync is under way: {seconds} s{received > 0 && `, ${sizeText(received)} so far`}
       {status.rooms > 0 && `, ${status.rooms} rooms are there`}
+      {status.rooms_left !== undefined && `, ${status.rooms_left} rooms are left to read`}
     </p>
   );
 }

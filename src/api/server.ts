@@ -38,7 +38,7 @@ export type ServerDeps = {
   /** A client of the device has just proven itself: it is to be polled from now on. Called for each request of ours. */
   readonly ensurePolling: (account: AccountNo, device: DeviceNo) => void;
   /** Resolves when requests can be served: migrated, database reachable. */
-  readonly ready: () => Promise<void>;
+  readonly ready: () => Promise<string | null>;
   readonly logger: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -256,10 +256,11 @@ function routeContext(
   };
 }
 
-async function readiness(deps: ServerDeps, request: FastifyRequest): Promise<{ status: string }> {
+/** Degraded is a 200: what is stored is served, and another process would be no better. */
+async function readiness(deps: ServerDeps, request: FastifyRequest): Promise<{ status: string; reason?: string }> {
   try {
-    await deps.ready();
-    return { status: "ready" };
+    const reason = await deps.ready();
+    return reason === null ? { status: "ready" } : { status: "degraded", reason };
   } catch (error) {
     request.log.warn({ reason: error instanceof Error ? error.message : String(error) }, "Not ready");
     throw unavailable("Not ready: the database is unreachable or not migrated");

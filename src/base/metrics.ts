@@ -56,7 +56,7 @@ export class Metrics {
     this.#commits.observe(ms / 1000);
   }
 
-  /** A response has been taken: stored, stale or poisoned. `gaps`: rooms of which it left out events. */
+  /** A response has been taken: stored, stale or set_aside (in part). `gaps`: rooms of which it left out events. */
   ingested(result: string, ms: number, gaps: number): void {
     this.#ingested.inc({ result });
     this.#lag.observe(ms / 1000);
@@ -83,6 +83,22 @@ export class Metrics {
         // What cannot be read now keeps nothing else from being told.
         const value = await Promise.resolve(reading()).catch(() => Number.NaN);
         gauge.set(value);
+      },
+    });
+  }
+
+  /** Numbers by one label that are read at each scrape, the same in every process. */
+  watchEach(name: string, help: string, label: string, reading: () => Promise<ReadonlyMap<string, number>>): void {
+    const gauge: Gauge = new Gauge({
+      name: `syncv3_${name}`,
+      help,
+      labelNames: [label],
+      registers: [this.#registry],
+      aggregator: "max",
+      collect: async () => {
+        const values = await reading().catch(() => null);
+        gauge.reset();
+        for (const [value, number] of values ?? []) gauge.set({ [label]: value }, number);
       },
     });
   }

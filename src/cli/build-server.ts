@@ -20,8 +20,10 @@ import { SESSIONS_OPERATIONS, sessionsRoute } from "../faces/v3/sessions-route.t
 import { SYNC_OPERATION, syncRoute } from "../faces/v3/sync-route.ts";
 import { SharedFeed } from "../feed/shared-feed.ts";
 import { connect, type DbOptions, type Sql } from "../store/db.ts";
+import { readBreaker } from "../store/poll-troubles.ts";
 import { checkReady } from "../store/ready.ts";
 import { databaseBytes, estimatedRows } from "../store/sizes.ts";
+import { readStalls } from "../store/stalls.ts";
 import { findToken } from "../store/tokens.ts";
 import { HomeserverClient } from "../upstream/client.ts";
 import { Fetcher } from "../upstream/fetch.ts";
@@ -152,7 +154,11 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     logger,
     now,
     ensurePolling: (account, device) => supervisor.ensure(account, device),
-    ready: () => checkReady(sql),
+    ready: async () => {
+      await checkReady(sql);
+      const breaker = await readBreaker(sql);
+      return breaker && `answers of ${breaker.accounts} accounts cannot be stored, and wait: ${breaker.detail}`;
+    },
     trustedProxies: settings.trustedProxies,
     versionFeatures: VERSION_FEATURES,
     publicUrl: settings.publicUrl,
@@ -199,12 +205,19 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
 /** What is read when it is asked for. */
 function watch(metrics: Metrics, sql: Sql, supervisor: Supervisor): void {
   metrics.watch("polled_accounts", "Accounts that are polled upstream", () => supervisor.accounts().length);
+  metrics.watch(
+    "oldest_stall_seconds",
+    "Since an answer of the homeserver was last stored, of the account where that is longest",
+    async () => (await readStalls(sql)).oldest,
+    "all",
+  );
+  metrics.watchEach("stalled_accounts", "Accounts that do not advance", "reason", async () => (await readStalls(sql)).accounts);
   metrics.watch("database_bytes", "The database on disk", () => databaseBytes(sql), "all");
   for (const [name, help] of [
     ["to_device", "To-device messages that somebody has not acknowledged"],
     ["accounts", "Accounts that are known"],
     ["sessions", "Sessions, v2 clients and connections"],
-    ["poison", "Responses that could not be stored and were kept aside"],
+    ["poison", "Parts of responses that could not be stored and were set aside"],
   ] as const) {
     metrics.watch(`${name}_rows`, `${help}: as PostgreSQL has last counted`, () => estimatedRows(sql, name), "all");
   }

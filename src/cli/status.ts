@@ -1,5 +1,6 @@
 /** `syncv3 status`: how the server does, in a few lines. */
 
+import { NOT_DUE, type Stalls } from "../store/stalls.ts";
 import { readStatus, type Status } from "../store/status.ts";
 import { lookIn } from "./look-in.ts";
 import type { Maintenance } from "./while-stopped.ts";
@@ -20,6 +21,7 @@ function linesOf({
   lag,
   sessions,
   toDevice,
+  stalls,
   poison,
   bytes,
 }: Status): Record<string, string> {
@@ -28,14 +30,21 @@ function linesOf({
     devices: `${devices}${loggedOut > 0 ? `, ${loggedOut} of them without a token that is taken` : ""}`,
     polled: polled === 0 ? "nobody: no server is running, or no account was seen in 30 days" : `${polled} accounts, by ${pollers} processes`,
     lag: lag === null ? "–" : `${duration(lag)} since the homeserver last answered, of the account where it is longest`,
+    stalled: stalledText(stalls),
     sessions: `${sessions.v3} of sync v3, ${sessions.connection} connections of sliding sync, ${sessions.v2} v2 clients`,
     "to-device":
       toDevice.messages === 0
         ? "none waits"
         : `${toDevice.messages} wait for ${toDevice.devices} devices, the oldest for ${duration(toDevice.oldest ?? 0)}`,
-    "kept aside": poison === 0 ? "none" : `${poison} responses that could not be stored: see the log, and report it`,
+    "set aside": poison === 0 ? "nothing" : `${poison} parts of answers that could not be stored: see the log, and report it`,
     database: `${(bytes / 1e6).toFixed(0)} MB`,
   };
+}
+
+/** Accounts of which an answer is due, and does not come or cannot be stored. */
+function stalledText({ oldest, accounts }: Stalls): string {
+  const due = [...accounts].filter(([reason]) => !NOT_DUE.has(reason)).map(([reason, count]) => `${count} ${reason}`);
+  return due.length === 0 ? "no account" : `${due.join(", ")}; the longest for ${duration(oldest)}: see the log`;
 }
 
 function duration(seconds: number): string {

@@ -1,6 +1,7 @@
 /** What an operator wants to know at a glance, of all accounts together. */
 
 import type { Db } from "./db.ts";
+import { readStalls, type Stalls } from "./stalls.ts";
 
 export type Status = {
   readonly accounts: number;
@@ -17,14 +18,15 @@ export type Status = {
   readonly sessions: { readonly v3: number; readonly connection: number; readonly v2: number };
   /** To-device messages that somebody has not acknowledged, of how many devices, and seconds since the oldest came. */
   readonly toDevice: { readonly messages: number; readonly devices: number; readonly oldest: number | null };
-  /** Responses that could not be stored. */
+  readonly stalls: Stalls;
+  /** Parts of responses that could not be stored. */
   readonly poison: number;
   readonly bytes: number;
 };
 
 /** Counts rows: of a million to-device messages a second. */
 export async function readStatus(db: Db): Promise<Status> {
-  const [[counts], [polling], [sessions], [queue]] = await Promise.all([
+  const [[counts], [polling], [sessions], [queue], stalls] = await Promise.all([
     db<{ accounts: number; starting: number; devices: number; logged_out: number; poison: number; bytes: number }[]>`
       select (select count(*) from accounts) as accounts, (select count(*) from accounts where not complete) as starting,
         (select count(*) from devices) as devices,
@@ -38,6 +40,7 @@ export async function readStatus(db: Db): Promise<Status> {
         count(*) filter (where kind = 'v2') as v2 from sessions`,
     db<{ messages: number; devices: number; oldest: number | null }[]>`
       select count(*) as messages, count(distinct device) as devices, extract(epoch from max(now() - received_at))::float8 as oldest from to_device`,
+    readStalls(db),
   ]);
   if (!counts || !polling || !sessions || !queue) throw new Error("no row was returned");
   return {
@@ -48,6 +51,7 @@ export async function readStatus(db: Db): Promise<Status> {
     ...polling,
     sessions,
     toDevice: queue,
+    stalls,
     poison: counts.poison,
     bytes: counts.bytes,
   };

@@ -28,6 +28,7 @@ import type { FirstSyncs } from "./first-syncs.ts";
 import type { IngestInput, IngestResult } from "./ingest/ingest-result.ts";
 import type { Leases } from "./leases.ts";
 import { type EarlyDeps, tellEarly } from "./early-rooms.ts";
+import { PollTrouble } from "./poll-trouble.ts";
 import { SizeSteps, type SyncSize } from "./sync-size.ts";
 import { QuietAnswers } from "./quiet-answers.ts";
 import { UpstreamError } from "./upstream-error.ts";
@@ -103,6 +104,7 @@ export class Poller {
   #place: Place | null = null;
   readonly #quiet: QuietAnswers;
   readonly #sizes: SizeSteps;
+  readonly #trouble: PollTrouble;
   /** Polls in a row, before a take-over, that found the device's to-device queue empty. */
   #drained = 0;
   /** Ask with timeout=0: at first, and after errors. */
@@ -118,6 +120,7 @@ export class Poller {
     this.#backOff = new BackOff(deps.random);
     this.#quiet = new QuietAnswers(deps.now);
     this.#sizes = new SizeSteps(deps.now);
+    this.#trouble = new PollTrouble(deps.sql, deps.logger, deps.now);
   }
 
   /** Polls until it ends; never rejects. Call it once. */
@@ -129,6 +132,7 @@ export class Poller {
       } catch (error) {
         if (this.#stop.signal.aborted) break;
         const delay = this.#failed(error);
+        await this.#trouble.failed(this.#names(), error);
         await this.#deps.sleep(delay, this.#stop.signal).catch(() => {});
       }
     }
@@ -304,6 +308,7 @@ export class Poller {
     if (plan.rooms) this.#deps.leases.polled(this.#job.account, this.#deps.now());
     if (plan.rooms) this.#sizes.succeeded();
     this.#backOff.succeeded();
+    this.#trouble.ended();
     this.#hurry = false;
     this.#stales = 0;
   }

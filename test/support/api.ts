@@ -100,7 +100,7 @@ export async function startApi(baseUrl: string, over: Partial<ServerDeps> = {}):
     sends: new Sends({ store: { learned: () => Promise.reject(new Error("no device is held")) }, logger: silentLogger() }),
     feed: new Hub(),
     ensurePolling: (account, device) => void polled.push([account, device]),
-    ready: async () => {},
+    ready: async () => null,
     logger: silentLogger(),
     now: Date.now,
     ...over,

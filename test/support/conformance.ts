@@ -11,10 +11,10 @@ export const CONFORMANCE = join(ROOT, "docs/CONFORMANCE.md");
 export const PROTOCOL = join(ROOT, "docs/PROTOCOL.md");
 
 /**
- * Rules (R1…), decisions (D1…), streams (S1… and those with a name only), invariants (I1…), and those of sliding sync (M1…). A title
- * begins with those it proves.
+ * Rules (R1…), decisions (D1…), streams (S1… and those with a name only), invariants (I1…), those of sliding sync (M1…), what no input
+ * may stop (N1…), and what the homeserver's own sync would show (T1…). A title begins with those it proves.
  */
-const RULE = String.raw`[RDSIM]\d+|invites|account_data|receipts|presence|e2ee`;
+const RULE = String.raw`[RDSIMNT]\d+|invites|account_data|receipts|presence|e2ee`;
 /** Mistakes of the first implementation (B1…) and its tests (TestName). A title may name them anywhere. */
 const REGRESSION = String.raw`B\d+|Test[A-Z]\w+`;
 

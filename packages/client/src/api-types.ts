@@ -716,6 +716,23 @@ export interface AccountAnswer {
    */
   rooms: number;
   /**
+   * Rooms that are still to be read one by one, since the homeserver's answer was too large; absent: none
+   */
+  rooms_left?: number;
+  /**
+   * The account does not advance, as its polls fail; absent: they do not
+   */
+  trouble?: {
+    /**
+     * unreachable, timed_out, rate_limited, rejected, too_large, content, …
+     */
+    reason: string;
+    /**
+     * ms since 1970
+     */
+    since_ts: number;
+  };
+  /**
    * Of the homeserver's first answer, so far; absent where another process asks for it, or nobody does just now
    */
   received_bytes?: number;

@@ -22,6 +22,15 @@ export const accountAnswerSchema = Type.Object({
       description: "Rooms that are still to be read one by one, since the homeserver's answer was too large; absent: none",
     }),
   ),
+  trouble: Type.Optional(
+    Type.Object(
+      {
+        reason: Type.String({ description: "unreachable, timed_out, rate_limited, rejected, too_large, content, …" }),
+        since_ts: Type.Integer({ minimum: 0, description: "ms since 1970" }),
+      },
+      { description: "The account does not advance, as its polls fail; absent: they do not" },
+    ),
+  ),
   received_bytes: Type.Optional(
     Type.Integer({
       minimum: 0,
@@ -50,6 +59,7 @@ export function accountRoute(sql: Sql, receivedOf: (account: AccountNo) => numbe
         state: status.complete ? "synced" : "first_sync",
         since_ts: status.created_at.getTime(),
         rooms: status.rooms,
+        ...(status.trouble && { trouble: { reason: status.trouble.reason, since_ts: status.trouble.since.getTime() } }),
         ...(status.left > 0 && { rooms_left: status.left }),
         ...(received !== null && { received_bytes: received }),
       };

@@ -23,7 +23,12 @@ beforeEach(async () => {
   await db.sql`delete from accounts`;
   hs = await startFakeHomeserver();
   token = hs.login("@alice:test", "PHONE");
-  api = await startApi(hs.url, { secretBox: box, tokens: tokenStore(db.sql, box), routes: [sessionsRoute(db.sql)], ready: () => checkReady(db.sql) });
+  api = await startApi(hs.url, {
+    secretBox: box,
+    tokens: tokenStore(db.sql, box),
+    routes: [sessionsRoute(db.sql)],
+    ready: () => checkReady(db.sql).then(() => null),
+  });
 });
 afterEach(async () => {
   await api.stop();

@@ -97,9 +97,14 @@ export async function deleteUnwantedPresence(tx: Tx): Promise<number> {
   return deleted.count;
 }
 
-/** Responses that were kept aside for the operator 30 days ago. */
-export async function deletePoison(tx: Tx, at: Date): Promise<number> {
+/** What is kept of what could not be stored, bytes as packed (N3). */
+const POISON_BYTES = 2 ** 30;
+
+/** Parts of responses that were set aside 30 days ago; and the oldest ones where there are more than 1 GiB. */
+export async function deletePoison(tx: Tx, at: Date, mostBytes = POISON_BYTES): Promise<number> {
   const deleted = await tx`
-    delete from poison where id in (select id from poison where at < ${before(at, WAIT_MS)} limit ${BATCH_ROWS})`;
+    delete from poison where id in (
+      select id from (select id, at, sum(octet_length(body)) over (order by id desc) as bytes from poison) p
+      where at < ${before(at, WAIT_MS)} or bytes > ${mostBytes}::bigint order by id limit ${BATCH_ROWS})`;
   return deleted.count;
 }

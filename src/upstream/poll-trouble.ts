@@ -1,0 +1,70 @@
+/** An account whose polls fail: what the operator is told, and how often (N7). */
+
+import { needOf } from "../base/database-needs.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Sql } from "../store/db.ts";
+import { noteTrouble } from "../store/poll-troubles.ts";
+import type { AccountNo } from "../wire/ids.ts";
+import { UpstreamError } from "./upstream-error.ts";
+
+/** By reason, what the operator can do. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  unreachable: "check that the homeserver runs and can be reached at -server",
+  timed_out: "the homeserver takes too long: see its load and its log",
+  rate_limited: "exempt this server from the homeserver's rate limits, or raise them",
+  forbidden: "the homeserver refuses the account: it may be suspended or locked",
+  rejected: "the homeserver answers with errors: see its log",
+  bad_answer: "what answers at -server is no Matrix homeserver, or a proxy changes its answers",
+  too_large: "raise -max-sync-bytes",
+  connection: "check that PostgreSQL runs and takes connections",
+  disk: "PostgreSQL's disk is full or fails",
+  locks: "something holds locks in the database: see pg_locks",
+  rights: "give the database role the rights that OPERATIONS names",
+  read_only: "the database is read-only: name the primary in -db",
+  shutdown: "PostgreSQL is starting or stopping",
+  unknown: "its answer cannot be stored: see the log, and report it",
+};
+
+/** Written down at most so often, ms. */
+const NOTE_MS = 60_000;
+/** Said in the log after so long, and then so often, ms. */
+const SAY_MS = { first: 600_000, again: 3_600_000 };
+
+export class PollTrouble {
+  readonly #sql: Sql;
+  readonly #logger: Pick<Logger, "error">;
+  readonly #now: () => number;
+  #since: number | null = null;
+  #notedAt = -Infinity;
+  #saidAt = -Infinity;
+
+  /** @param now ms; only differences count */
+  constructor(sql: Sql, logger: Pick<Logger, "error">, now: () => number) {
+    this.#sql = sql;
+    this.#logger = logger;
+    this.#now = now;
+  }
+
+  /** A poll has succeeded. */
+  ended(): void {
+    this.#since = null;
+    this.#notedAt = -Infinity;
+    this.#saidAt = -Infinity;
+  }
+
+  /** A poll has failed. Never rejects: what cannot be written down now is next time. */
+  async failed(names: { readonly account: AccountNo }, error: unknown): Promise<void> {
+    const now = this.#now();
+    this.#since ??= now;
+    const reason = error instanceof UpstreamError ? error.kind : needOf(error);
+    if (now - this.#since >= SAY_MS.first && now - this.#saidAt >= SAY_MS.again) {
+      this.#saidAt = now;
+      const minutes = Math.round((now - this.#since) / 60_000);
+      this.#logger.error({ ...names, reason, minutes }, `The account does not advance: ${REMEDIES[reason] ?? "see the log"}`);
+    }
+    // An answer that cannot be stored is noted by whoever tried (Suspects), with the statement.
+    if (reason === "unknown" || now - this.#notedAt < NOTE_MS) return;
+    this.#notedAt = now;
+    await noteTrouble(this.#sql, names.account, reason, "").catch(() => {});
+  }
+}
