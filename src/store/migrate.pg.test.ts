@@ -4,6 +4,10 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
 
 import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
+import { incompressibleText } from "../../test/support/lengths.ts";
+import { sortName } from "../upstream/ingest/room-state.ts";
+import type { UserId } from "../wire/ids.ts";
+import { indexKey } from "../wire/index-key.ts";
 import { migrate, NewerDatabase } from "./migrate.ts";
 
 let database: TestDatabase;
@@ -36,13 +40,55 @@ test("a database that a newer version has used is refused, and left as it is", a
 const MIGRATIONS = join(import.meta.dirname, "../../sql");
 const names = (await readdir(MIGRATIONS)).filter((name) => /^\d.*\.sql$/.test(name)).toSorted();
 
+/** Runs the migrations up to and with the one of that number. */
+async function migrateUpTo(number: string): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), "syncv3-migrate-"));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  for (const name of names.filter((one) => one.slice(0, 4) <= number)) await cp(join(MIGRATIONS, name), join(directory, name));
+  await migrate(database.options, undefined, directory);
+}
+
+const insertMember = (user: string, name: string) => database.sql`
+  insert into members (account, room_id, user_id, from_ord, event_id, membership, sort_name) values (1, '!a:test', ${user}, 1, '$e', 'join', ${name})`;
+
+async function sortNames(): Promise<string[]> {
+  const rows = await database.sql`select sort_name from members order by user_id`;
+  return rows.map((row) => String(row["sort_name"]));
+}
+
+test("N2: a database whose names do not fit in an index row gets the index", async () => {
+  await migrateUpTo("0007");
+  await insertMember("@a:test", incompressibleText(3000));
+  await insertMember("@b:test", "bob");
+  await migrate(database.options);
+  expect(await sortNames()).toEqual([incompressibleText(3000).slice(0, 500), "bob"]);
+});
+
+test("N2: what was indexed at any length is bounded, as new rows are", async () => {
+  await migrateUpTo("0008");
+  const { sql } = database;
+  const user = "@me:test" as UserId;
+  const texts = ["x".repeat(255), "x".repeat(256), "é".repeat(400), "😀".repeat(249), "😀x".repeat(1000), "x".repeat(100_000)];
+  for (const [index, text] of texts.entries()) {
+    await insertMember(`@u${index}:test`, text);
+    await sql`insert into account_data (account, room_id, type, body, ord) values (1, '!a:test', ${text}, '{}', ${index})`;
+  }
+  await sql`insert into accounts (account, user_id, ignored) overriding system value values (1, ${user}, ${JSON.stringify(["@nul\0:test", "@b:test"])})`;
+  for (const text of texts) await sql`insert into devices (account, device_id) values (1, ${text})`;
+  await migrate(database.options);
+  expect(await sortNames()).toEqual(texts.map((text) => sortName(user, text)));
+  const data = await sql`select type from account_data order by ord`;
+  expect(data.map((row) => String(row["type"]))).toEqual(texts.map(indexKey));
+  const devices = await sql`select device_id from devices order by device`;
+  expect(devices.map((row) => String(row["device_id"]))).toEqual(texts.map(indexKey));
+  expect(await sql`select ignored from accounts`).toEqual([{ ignored: JSON.stringify(["@nul:test", "@b:test"]) }]);
+});
+
 test.each(names.slice(0, -1).map((name, index) => [name, index + 1] as const))(
   "one that ended at %s gets the rest, with rows in it and others writing",
   async (_, count) => {
-    const directory = await mkdtemp(join(tmpdir(), "syncv3-migrate-"));
-    onTestFinished(() => rm(directory, { recursive: true }));
-    for (const name of names.slice(0, count)) await cp(join(MIGRATIONS, name), join(directory, name));
-    expect(await migrate(database.options, undefined, directory)).toHaveLength(count);
+    await migrateUpTo(names[count - 1]?.slice(0, 4) ?? "");
+    expect(await database.sql`select from migrations`).toHaveLength(count);
     await database.sql`insert into accounts (user_id, complete) select '@u' || n || ':test', true from generate_series(1, 1000) n`;
     await database.sql`insert into devices (account, device_id) select account, 'D' from accounts`;
     await database.sql`insert into rooms (account, room_id, last_ord) select account, '!a:test', 1 from accounts`;

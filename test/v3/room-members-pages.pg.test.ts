@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ev, type MatrixEvent, newRoom, v2 } from "../support/fake-homeserver.ts";
+import { incompressibleText } from "../support/lengths.ts";
 import { RoomRoutes, users } from "../support/rooms.ts";
 import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
 
@@ -40,6 +41,45 @@ async function allPages(client: V3Client, id: string, p: Record<string, unknown>
   }
   return told.map(String);
 }
+
+describe("names of any length", () => {
+  const long = `!${incompressibleText(3000).toLowerCase()}`;
+  const members = [
+    named("@a:test", `${long}z`),
+    named("@b:test", `${long}a`),
+    named("@c:test", long.slice(0, 499)),
+    named("@d:test", "é".repeat(20_000)),
+    named("@e:test", `${"é".repeat(20_000)}x`),
+    named("@f:test", "𐐀".repeat(3000)),
+    named("@g:test", "\0\ud800".repeat(3000)),
+    named("@h:test", "Hannah"),
+  ];
+  /** By code point of the first 500 characters; what agrees in those, by user id. */
+  const order = ["@c:test", "@a:test", "@b:test", "@h:test", "@d:test", "@e:test", "@g:test", "@f:test"];
+
+  it.each([
+    ["by_name", 1],
+    ["by_name", 3],
+    ["by_pl", 2],
+  ])("N2 S3 I5: fetched, they are paged %s, %d at a time: each once, ties beyond the cut by user id", async (sort, limit) => {
+    const { id, client } = room(members);
+    client.checksAnswers = false;
+    const told = await allPages(client, id, { limit, sort });
+    expect(told.filter((user) => !user.startsWith("@me"))).toEqual(order);
+    expect(told).toHaveLength(order.length + 1);
+  });
+
+  it("N2: told by a poll, they are stored and sent, and so is what comes after them", async () => {
+    const { id, me, client } = room([ev.member(ALICE)]);
+    client.checksAnswers = false;
+    const first = await client.sync({ room: { room_id: id } });
+    await t.deliver(client, v2({ join: { [id]: { timeline: members } } }));
+    await t.deliver(client, v2({ join: { [id]: { timeline: [ev.message(me, "after")] } } }));
+    const { room: told } = await client.sync({}, { since: first.next });
+    expect(told.rooms[id].timeline.events.map((event: MatrixEvent) => event.sender)).toEqual([...members.map((event) => event.sender), me]);
+    expect(told.rooms[id].timeline.events[0].content.displayname).toBe(`${long}z`);
+  });
+});
 
 describe("TestHandlerRoomMember", () => {
   it("TestHandlerRoomMember S3: all members of a DM room without a token, with the defaults", async () => {

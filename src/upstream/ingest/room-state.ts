@@ -1,5 +1,6 @@
 /** A room's present state while a batch is applied to it: what is stored, with the batch's changes on top. */
 
+import { firstCharacters } from "../../base/first-characters.ts";
 import { memberSortName } from "../../base/case-fold.ts";
 import type { KnownMember, KnownState } from "../../store/ingest/known.ts";
 import type { MemberRow, StateRow, TimelineRow } from "../../store/ingest/rows.ts";
@@ -152,9 +153,12 @@ export class RoomState {
   }
 }
 
-/** S3's sort name as it can be stored: PostgreSQL holds no NUL, and UTF-8 no lone surrogate. */
+/** Characters of a sort name that are stored: at most 2000 bytes, so that they fit in an index row. sql/0008 and sql/0009 cut alike. */
+const MAX_SORT_NAME = 500;
+
+/** S3's sort name as it is stored and compared: its first 500 characters. Members whose names agree in those are ordered by user id. */
 export function sortName(user: UserId, displayname: unknown): string {
-  return memberSortName(user, displayname).replaceAll("\0", "\u{fffd}").toWellFormed();
+  return firstCharacters(memberSortName(user, displayname), MAX_SORT_NAME);
 }
 
 /** content.membership; one that is no text, or cannot be stored, counts as having left. */
