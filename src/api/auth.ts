@@ -5,6 +5,7 @@ import { withDeadline } from "../base/abort.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Auth } from "../faces/route.ts";
 import type { UserId } from "../wire/ids.ts";
+import { indexKey } from "../wire/index-key.ts";
 import { badGateway, limitExceeded, MatrixError, missingToken, unknownToken } from "../wire/errors.ts";
 import { Allowance } from "./limits.ts";
 import { failureOf, type DeviceRef, type StoredToken, type TokenStore, type WhoamiClient, type WhoamiFailure } from "./ports.ts";
@@ -20,7 +21,7 @@ export type AuthenticatorDeps = {
   readonly signal: AbortSignal;
 };
 
-/** Whose a token is, whether or not we hold anything of the device. */
+/** Whose a token is, whether or not we hold anything of the device. `deviceId` is an index key (index-key.ts), as wherever it is stored. */
 export type Identity = { readonly userId: UserId; readonly deviceId: string; readonly tokenHash: Buffer };
 
 /** A proof is good for this long (D2). */
@@ -183,7 +184,8 @@ export class Authenticator {
     const late = () => Object.assign(new Error(`the homeserver did not answer within ${WHOAMI_MS} ms`), { kind: "unreachable" });
     const who = await withDeadline(this.#deps.signal, WHOAMI_MS, late, (signal) => this.#deps.client.whoami(token, signal));
     // A homeserver from before device ids in whoami: each token is a device of its own.
-    return { userId: who.userId, deviceId: who.deviceId ?? `syncv3_${tokenHash.toString("hex").slice(0, 16)}`, tokenHash };
+    const deviceId = who.deviceId ?? `syncv3_${tokenHash.toString("hex").slice(0, 16)}`;
+    return { userId: who.userId, deviceId: indexKey(deviceId), tokenHash };
   }
 
   /** Of several requests with one token, one asks and the others wait for it. */

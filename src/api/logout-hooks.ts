@@ -5,6 +5,7 @@
 
 import type { Logger } from "../base/logger.ts";
 import type { RoomId } from "../wire/ids.ts";
+import { indexKey } from "../wire/index-key.ts";
 import type { Authenticator, Identity } from "./auth.ts";
 import type { Forgetting } from "./ports.ts";
 import { clientSegments } from "./proxy-path.ts";
@@ -61,7 +62,7 @@ function devicesOf(ending: Ending, identity: Identity, body: Buffer): readonly s
     case "logout":
       return [identity.deviceId];
     case "device":
-      return [ending.deviceId];
+      return [indexKey(ending.deviceId)];
     case "devices":
       return namedDevices(body);
     case "account":
@@ -73,7 +74,7 @@ function devicesOf(ending: Ending, identity: Identity, body: Buffer): readonly s
 function namedDevices(body: Buffer): string[] {
   try {
     const value = JSON.parse(body.toString("utf8")) as { devices?: unknown } | null;
-    return Array.isArray(value?.devices) ? value.devices.filter((one) => typeof one === "string") : [];
+    return Array.isArray(value?.devices) ? value.devices.filter((one) => typeof one === "string").map(indexKey) : [];
   } catch {
     return [];
   }

@@ -5,7 +5,8 @@
  */
 
 import type { Logger } from "../base/logger.ts";
-import type { DeviceNo } from "../wire/ids.ts";
+import { type DeviceNo, isStorable } from "../wire/ids.ts";
+import { indexKey } from "../wire/index-key.ts";
 import type { DeviceRef, SentEventStore } from "./ports.ts";
 import { clientSegments } from "./proxy-path.ts";
 
@@ -58,7 +59,8 @@ export class Sends {
   /** `answer` is the homeserver's to a send of the device. Failures are logged and not the client's: its event is sent. */
   async learn({ account, device }: DeviceRef, txnId: string, answer: string): Promise<void> {
     const eventId = eventIdOf(answer);
-    if (eventId === null) return;
+    // A transaction id with NUL cannot be stored: the event is sent without it.
+    if (eventId === null || !isStorable(txnId)) return;
     try {
       const stored = await atMost(this.#store.learned({ account, device, eventId, txnId }), this.#patienceMs);
       if (stored === "late") this.#logger.warn({ device }, "The transaction id of a sent event is not stored yet; its answer does not wait for it");
@@ -88,7 +90,7 @@ export class Sends {
 
 function eventIdOf(answer: string): string | null {
   const body = JSON.parse(answer) as { readonly event_id?: unknown } | null;
-  return typeof body?.event_id === "string" ? body.event_id : null;
+  return typeof body?.event_id === "string" ? indexKey(body.event_id) : null;
 }
 
 /** What `work` gives, or "late" after `ms`; then its failure is nobody's any more. */

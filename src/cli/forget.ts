@@ -4,6 +4,7 @@ import type { ForgetSettings } from "../config/options.ts";
 import { deleteAccount, deleteDevice } from "../store/devices.ts";
 import { findDevices } from "../store/forget.ts";
 import type { UserId } from "../wire/ids.ts";
+import { indexKey } from "../wire/index-key.ts";
 import { lookIn } from "./look-in.ts";
 import type { Maintenance } from "./while-stopped.ts";
 
@@ -16,7 +17,7 @@ export class NobodyThere extends Error {
 export async function forget(maintenance: Maintenance & { readonly settings: ForgetSettings }): Promise<void> {
   const { user, device } = maintenance.settings;
   await lookIn(maintenance, async (sql) => {
-    const found = await findDevices(sql, user as UserId, device === undefined ? null : [device]);
+    const found = await findDevices(sql, user as UserId, device === undefined ? null : [indexKey(device)]);
     if (!found) throw new NobodyThere(`There is no account of ${user} here`);
     if (device === undefined) await deleteAccount(sql, found.account);
     else {

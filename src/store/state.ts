@@ -4,14 +4,26 @@
  * What is asked of several rooms is looked up room by room: see byKey in db.ts.
  */
 
-import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
+import type { AccountNo, EventId, Position, RoomId } from "../wire/ids.ts";
+import { indexKey, isCutKey } from "../wire/index-key.ts";
 import { byKey, type Db } from "./db.ts";
 import type { EventRow } from "./event-row.ts";
 
 export type StateRow = EventRow & { readonly from_ord: number };
 
-/** `[type, state_key]` pairs, `*` for any; "all" = every state event. Never matches m.room.member. */
-export type StateSelector = "all" | readonly (readonly [string, string])[];
+/** `[type, state_key]` pairs of index keys (wire/index-key.ts), `*` for any; "all" = every state event. Never matches m.room.member. */
+export type StateSelector = "all" | StatePairs;
+type StatePairs = readonly (readonly [string, string])[];
+
+/** A selector of types and state keys as a client names them, however long. */
+export function stateSelector(named: StateSelector): StateSelector {
+  return named === "all" ? "all" : statePairs(named);
+}
+
+/** The same of pairs. */
+export function statePairs(named: StatePairs): StatePairs {
+  return named.map(([type, key]) => [indexKey(type), indexKey(key)]);
+}
 
 /** A room and the position whose state is asked for. */
 export type StateAt = { readonly roomId: RoomId; readonly at: number };
@@ -46,32 +58,45 @@ export async function stateChanged(db: Db, account: AccountNo, spans: readonly S
     order by s.room_id, s.type collate "C", s.state_key collate "C"`;
 }
 
+/** `type` and `state_key` are index keys. */
+type EndedKey = { readonly room_id: RoomId; readonly type: string; readonly state_key: string; readonly event_id: EventId };
+/** State that is gone. `stub`: what a client knows it as. */
+export type EndedState = EndedKey & { readonly stub: { readonly type: string; readonly state_key: string } };
+
 /** What of each room's state, members too, held at its span's start and is gone at its end, with nothing in its place (MSC4186 StateStub). */
-export async function stateEnded(
-  db: Db,
-  account: AccountNo,
-  spans: readonly StateSpan[],
-): Promise<{ room_id: RoomId; type: string; state_key: string }[]> {
+export async function stateEnded(db: Db, account: AccountNo, spans: readonly StateSpan[]): Promise<EndedState[]> {
   if (spans.length === 0) return [];
-  return db<{ room_id: RoomId; type: string; state_key: string }[]>`
+  const rows = await db<EndedKey[]>`
     with spans as (
       select * from unnest(${spans.map((r) => r.roomId)}::text[], ${spans.map((r) => r.from)}::bigint[], ${spans.map((r) => r.to)}::bigint[]) as r(room_id, after, until)),
     ended as (
-      select s.room_id, s.type, s.state_key
+      select s.room_id, s.type, s.state_key, s.event_id
       from spans r
       join state s on s.account = ${account} and s.room_id = r.room_id and s.from_ord <= r.after and s.to_ord > r.after and s.to_ord <= r.until
       where not exists (
         select from state n where n.account = ${account} and n.room_id = s.room_id and n.type = s.type and n.state_key = s.state_key
           and n.from_ord <= r.until and n.to_ord > r.until)
       union all
-      select m.room_id, 'm.room.member', m.user_id
+      select m.room_id, 'm.room.member', m.user_id, m.event_id
       from spans r
       join members m on m.account = ${account} and m.room_id = r.room_id and m.from_ord <= r.after and m.to_ord > r.after and m.to_ord <= r.until
         and m.to_ord < 9223372036854775807
       where not exists (
         select from members n where n.account = ${account} and n.room_id = m.room_id and n.user_id = m.user_id
           and n.from_ord <= r.until and n.to_ord > r.until))
-    select room_id, type, state_key from ended order by room_id, type collate "C", state_key collate "C"`;
+    select room_id, type, state_key, event_id from ended order by room_id, type collate "C", state_key collate "C"`;
+  return withStubs(db, rows);
+}
+
+async function withStubs(db: Db, rows: readonly EndedKey[]): Promise<EndedState[]> {
+  const cut = rows.filter(({ type, state_key }) => isCutKey(type) || isCutKey(state_key)).map((row) => row.event_id);
+  const bodies =
+    cut.length === 0 ? [] : await db<{ event_id: EventId; body: string }[]>`select event_id, body from events where event_id = any(${cut}::text[])`;
+  const stubs = new Map(bodies.map(({ event_id, body }) => [event_id, JSON.parse(body) as EndedState["stub"]]));
+  return rows.map((row) => {
+    const { type, state_key } = stubs.get(row.event_id) ?? row;
+    return { ...row, stub: { type, state_key } };
+  });
 }
 
 /** Rooms in which state began in (from, to], by a selector. */

@@ -1,6 +1,7 @@
 /** Timelines of many rooms in one query. */
 
 import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
+import { indexKey } from "../wire/index-key.ts";
 import type { Db } from "./db.ts";
 import type { EventRow } from "./event-row.ts";
 
@@ -137,8 +138,9 @@ export function likePatterns(filter: TypeFilter | undefined): { readonly types: 
   return { types: filter?.types?.map(likePattern) ?? null, notTypes: filter?.notTypes?.map(likePattern) ?? [] };
 }
 
+/** A wildcard sees of a type of more than 255 bytes only what its index key begins with. */
 function likePattern(type: string): string {
-  return type.replace(/[\\%_]/g, "\\$&").replaceAll("*", "%");
+  return (type.includes("*") ? type : indexKey(type)).replace(/[\\%_]/g, "\\$&").replaceAll("*", "%");
 }
 
 function groupByRoom<Row extends { room_id: RoomId }>(rows: readonly Row[]): Map<RoomId, Row[]> {

@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { factsAt, roomsNow } from "../store/facts.ts";
+import { statePairs } from "../store/state.ts";
 import { type JoinedRoom, joinedRooms, UNKNOWN } from "./joined-rooms.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
 import { canonicalJson } from "../base/canonical-json.ts";
@@ -22,7 +23,7 @@ export const roomList: Stream<ListParams> = {
     return {
       limit: listLimit(p.limit),
       sorts: listSorts(p.sort),
-      stateEvents: (raw["state_events"] as ListParams["stateEvents"] | undefined) ?? [],
+      stateEvents: statePairs((raw["state_events"] as ListParams["stateEvents"] | undefined) ?? []),
       spaces: (raw["spaces"] as readonly RoomId[] | undefined) ?? null,
       timelineLimit: clampLimit(raw["timeline_limit"], 1, 20),
       lazyLoadMembers: raw["lazy_load_members"] !== false,

@@ -5,6 +5,7 @@ import { findOlder, readOlder } from "../store/older.ts";
 import type { StateRow } from "../store/state.ts";
 import { findOrdinals, readTimelines, standingBefore, type Timeline, type TimelineRow } from "../store/timeline.ts";
 import type { RoomId } from "../wire/ids.ts";
+import { indexKey } from "../wire/index-key.ts";
 import type { RoomParams } from "./room.ts";
 import { type Context, type Need, needKey } from "./stream.ts";
 
@@ -145,10 +146,15 @@ function startOf(events: readonly TimelineRow[], to: number): number {
 async function findEarliest(context: Context, ids: readonly string[]): Promise<Map<RoomId, Earliest>> {
   const earliest = new Map<RoomId, Earliest>();
   if (ids.length === 0 || context.from.position === 0) return earliest;
-  const [older, timeline] = await Promise.all([findOlder(context.tx, context.account, ids), findOrdinals(context.tx, context.account, ids)]);
-  for (const { room_id, event_id, idx } of older) if (!earliest.has(room_id)) earliest.set(room_id, { eventId: event_id, place: { idx } });
+  const named = new Map(ids.map((id) => [indexKey(id), id]));
+  const keys = [...named.keys()];
+  const [older, timeline] = await Promise.all([findOlder(context.tx, context.account, keys), findOrdinals(context.tx, context.account, keys)]);
+  const add = (room_id: RoomId, key: string, place: Earliest["place"]) => {
+    if (!earliest.has(room_id)) earliest.set(room_id, { eventId: named.get(key) ?? key, place });
+  };
+  for (const { room_id, event_id, idx } of older) add(room_id, event_id, { idx });
   for (const { room_id, event_id, ord } of timeline) {
-    if (ord <= context.from.position && !earliest.has(room_id)) earliest.set(room_id, { eventId: event_id, place: { ord } });
+    if (ord <= context.from.position) add(room_id, event_id, { ord });
   }
   return earliest;
 }

@@ -1,7 +1,7 @@
 /** S4 Room: the whole state and timeline of a room, often the one on screen; or of every room that the list tracks. */
 
 import { factsAt, membershipOver } from "../store/facts.ts";
-import type { StateSelector } from "../store/state.ts";
+import { type StateSelector, stateSelector } from "../store/state.ts";
 import type { RoomId } from "../wire/ids.ts";
 import { FORBIDDEN, gateStep, roomGate } from "./gate.ts";
 import { type MembersSort, membersSort, missingList } from "./room-members.ts";
@@ -30,7 +30,7 @@ export const room: Stream<RoomParams> = {
     timelineLimit: clampLimit(raw["timeline_limit"], 20, 100),
     types: raw["types"] as readonly string[] | undefined,
     notTypes: raw["not_types"] as readonly string[] | undefined,
-    state: (raw["state"] as StateSelector | undefined) ?? "all",
+    state: stateSelector((raw["state"] as StateSelector | undefined) ?? "all"),
     memberLimit: clampLimit(raw["room_member_limit"], 0, 1000),
     memberSort: membersSort(raw["room_member_sort"]),
     earliest: (raw["earliest_timeline_event_ids"] as readonly string[] | undefined) ?? [],

@@ -9,6 +9,7 @@ import { reasonOf, withDeadline } from "../base/abort.ts";
 import type { Metrics } from "../base/metrics.ts";
 import { Slots } from "../base/slots.ts";
 import { traced } from "../base/tracing.ts";
+import { isIdentifier } from "../wire/identifier.ts";
 import type { EventId, RoomId, UserId } from "../wire/ids.ts";
 import { errorOfStatus, UpstreamError } from "./upstream-error.ts";
 
@@ -95,7 +96,7 @@ export class HomeserverClient {
     const { text } = await this.get(token, path, {}, signal);
     const body = JSON.parse(text) as Record<string, unknown>;
     const userId = body["user_id"];
-    if (typeof userId !== "string" || !userId.startsWith("@"))
+    if (!isIdentifier(userId) || !userId.startsWith("@"))
       throw new UpstreamError("bad_answer", `the homeserver's answer to ${path} has no user_id`, { status: 200 });
     const deviceId = body["device_id"];
     return { userId: userId as UserId, deviceId: typeof deviceId === "string" && deviceId !== "" ? deviceId : null };

@@ -13,6 +13,7 @@ import type { Lease } from "../store/leases.ts";
 import { completeAccount, type DueReread, dueRereads, finishReread, postponeReread, readSetAside } from "../store/rereads.ts";
 import { openToken } from "../store/tokens.ts";
 import type { RoomId } from "../wire/ids.ts";
+import { isCutKey } from "../wire/index-key.ts";
 import { cutResponse, type JoinedRoom, type V2Response } from "../wire/v2-response.ts";
 import type { HomeserverClient } from "./client.ts";
 import { storeReread } from "./ingest/store-reread.ts";
@@ -91,8 +92,12 @@ export class Rereads {
   }
 
   async #ask(one: DueReread, token: string, signal: AbortSignal): Promise<{ response: V2Response; now: number }> {
-    const { client } = this.#deps;
+    const { client, sql } = this.#deps;
     const { userId, name } = one;
+    if (one.kind === "account_data" && isCutKey(name)) {
+      const kept = await readSetAside(sql, one);
+      return { response: cutResponse(kept ? gunzipSync(kept).toString("utf8") : '{"next_batch":"read"}', Date.now()), now: Date.now() };
+    }
     if (one.kind === "account_data") {
       const content = await client.accountData(token, userId, name, signal);
       const event = `{"type":${JSON.stringify(name)},"content":${content ?? "{}"}}`;
@@ -107,14 +112,19 @@ export class Rereads {
     return { response, now: read.receivedAt };
   }
 
-  /** What neither /state nor /messages brings: account data of the types that were set aside is asked for, receipts are as they were. */
+  /**
+   * What neither /state nor /messages brings: account data of the types that were set aside is asked for, receipts are as they were. So is
+   * account data whose type may not fit in a path.
+   */
   async #addTheRest(one: DueReread, room: JoinedRoom, token: string, signal: AbortSignal): Promise<void> {
     const { sql, client } = this.#deps;
     const kept = await readSetAside(sql, one);
     const before = kept ? sectionsIn(gunzipSync(kept).toString("utf8"), one.name as RoomId) : [];
     room.ephemeral.receipts = before.flatMap(({ ephemeral }) => ephemeral.receipts);
-    const types = new Set(before.flatMap(({ accountData }) => accountData.map(({ type }) => type)));
-    const asked = [...types].map(async (type) => [type, await client.roomAccountData(token, one.userId, one.name as RoomId, type, signal)] as const);
+    const items = new Map(before.flatMap(({ accountData }) => accountData.map((item) => [item.type, item] as const)));
+    room.accountData.push(...[...items.values()].filter(({ type }) => isCutKey(type)));
+    const types = [...items.keys()].filter((type) => !isCutKey(type));
+    const asked = types.map(async (type) => [type, await client.roomAccountData(token, one.userId, one.name as RoomId, type, signal)] as const);
     for (const [type, content] of await Promise.all(asked)) {
       const text = `{"type":${JSON.stringify(type)},"content":${content ?? "{}"}}`;
       const { accountData } = cutResponse(`{"next_batch":"read","account_data":{"events":[${text}]}}`, 0);

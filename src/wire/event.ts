@@ -3,11 +3,13 @@
  * again. Bodies stay text: what the homeserver wrote is what a client gets.
  */
 
-import { isIdentifier, isObject, isShort } from "./identifier.ts";
+import { isObject } from "./identifier.ts";
+import { indexKey } from "./index-key.ts";
 import type { EventId, RoomId, UserId } from "./ids.ts";
 import { isStorable } from "./ids.ts";
 import { copyText, cutMembers, expectEnd, JsonSyntaxError, skipSpace, skipValue } from "./json-scan.ts";
 
+/** Ids, type and state key are index keys (index-key.ts): what they are in full stands in the body. */
 export type CutEvent = {
   readonly kind: "event";
   readonly event_id: EventId;
@@ -87,17 +89,17 @@ export function cutEventAt(
 
 function fromFields(fields: Record<string, unknown>, body: string, unsignedText: string | undefined, now: number): CutEvent | MalformedEvent {
   const { event_id, type, sender, state_key, origin_server_ts: ts } = fields;
-  if (!isIdentifier(event_id)) return malformed("event_id is missing or cannot be stored");
-  if (!isText(type)) return malformed("type is missing or cannot be stored");
-  if (!isIdentifier(sender)) return malformed("sender is missing or cannot be stored");
-  if (state_key !== undefined && !isText(state_key)) return malformed("state_key cannot be stored");
+  if (!isName(event_id)) return malformed("event_id is missing");
+  if (typeof type !== "string") return malformed("type is missing");
+  if (!isName(sender)) return malformed("sender is missing");
+  if (state_key !== undefined && typeof state_key !== "string") return malformed("state_key is no text");
   const content = isObject(fields["content"]) ? fields["content"] : {};
   return {
     kind: "event",
-    event_id: event_id as EventId,
-    type,
-    state_key: state_key ?? null,
-    sender: sender as UserId,
+    event_id: indexKey(event_id) as EventId,
+    type: indexKey(type),
+    state_key: state_key === undefined ? null : indexKey(state_key),
+    sender: indexKey(sender) as UserId,
     ts: typeof ts === "number" && Number.isSafeInteger(ts) ? ts : now,
     body,
     content,
@@ -129,14 +131,14 @@ function cutUnsigned(text: string | undefined, now: number): UnsignedParts {
  * for clients. Where both are there and differ, one was made up by the sender, and we cannot tell which.
  */
 function redactedId(top: unknown, inner: unknown): EventId | null {
-  if (isIdentifier(top) && isIdentifier(inner) && top !== inner) return null;
-  if (isIdentifier(top)) return top as EventId;
-  return isIdentifier(inner) ? (inner as EventId) : null;
+  if (isName(top) && isName(inner) && top !== inner) return null;
+  if (isName(top)) return indexKey(top) as EventId;
+  return isName(inner) ? (indexKey(inner) as EventId) : null;
 }
 
-/** A text that can be stored as a type or a state key: it may be empty. */
-function isText(value: unknown): value is string {
-  return typeof value === "string" && isShort(value) && isStorable(value);
+/** A text that can name something: any but the empty one. */
+function isName(value: unknown): value is string {
+  return typeof value === "string" && value !== "";
 }
 
 function malformed(reason: string): MalformedEvent {

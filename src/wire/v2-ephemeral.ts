@@ -1,7 +1,8 @@
 /** The ephemeral events of a room in a v2 response: who types, who has read what. */
 
-import { isIdentifier, isObject } from "./identifier.ts";
+import { isObject } from "./identifier.ts";
 import type { EventId, UserId } from "./ids.ts";
+import { indexKey } from "./index-key.ts";
 import type { Reading } from "./v2-part.ts";
 import { idsOf, parseValue, readMap, readMembers, skip } from "./v2-part.ts";
 
@@ -11,7 +12,7 @@ export type Receipt = {
   /** `m.read`, `m.read.private`, … */
   readonly kind: string;
   readonly user_id: UserId;
-  /** '' for an unthreaded receipt, `main` for the main timeline, else the thread's root. */
+  /** '' for an unthreaded receipt, `main` for the main timeline, else the index key of the thread's root (index-key.ts). */
   readonly thread_id: string;
   /** What stands under the user id, as received: `{"ts":…,"thread_id":…}`. */
   readonly data: string;
@@ -58,9 +59,9 @@ function readReceipts(r: Reading, start: number, where: string, into: EphemeralB
         const { value, text, end } = parseValue(r, dataStart);
         const thread = isObject(value) ? (value["thread_id"] ?? "") : null;
         if (!isObject(value)) r.skipped.push({ where: atUser, reason: "not an object" });
-        else if (thread !== "" && !isIdentifier(thread)) r.skipped.push({ where: atUser, reason: "thread_id cannot be stored" });
+        else if (typeof thread !== "string") r.skipped.push({ where: atUser, reason: "thread_id is no text" });
         else {
-          const receipt = { event_id: eventId as EventId, kind, user_id: userId as UserId, thread_id: thread, data: text };
+          const receipt = { event_id: eventId as EventId, kind, user_id: userId as UserId, thread_id: indexKey(thread), data: text };
           into.addReceipt(receipt, typeof value["ts"] === "number" ? value["ts"] : 0);
         }
         return end;

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { pathsOf, replaced } from "../../test/support/json-paths.ts";
 import type { RoomId } from "./ids.ts";
+import { indexKey } from "./index-key.ts";
 import type { JoinedRoom, V2Response } from "./v2-response.ts";
 import { BadResponse, cutResponse } from "./v2-response.ts";
 
@@ -266,7 +267,7 @@ describe("wrong types lose only their part", () => {
   });
 
   test("a malformed event among good ones", () => {
-    const { room, skipped } = cutRoom({ timeline: { events: [message("$1"), message("$2\0"), 5, message("$3")] } });
+    const { room, skipped } = cutRoom({ timeline: { events: [message("$1"), message(""), 5, message("$3")] } });
     expect(ids(room?.timeline ?? [])).toEqual(["$1", "$3"]);
     expect(skipped.map((part) => part.where)).toEqual([1, 2].map((i) => `rooms.join.!a:example.org.timeline.events[${i}]`));
   });
@@ -290,14 +291,19 @@ describe("wrong types lose only their part", () => {
     expect(cutRoom({ timeline: { limited: "true", prev_batch: prevBatch, events: [] } }).room).toMatchObject({ limited: false, prev_batch: null });
   });
 
-  test("account data of a type that cannot be stored", () => {
-    const types = ["t\0", "\ud800", "t".repeat(1001), undefined, 5, "t".repeat(1000), ""];
+  test("account data without a type", () => {
+    const types = [undefined, 5, ""];
     const response = cut({ next_batch: "s", account_data: { events: types.map((type) => ({ type, content: 5 })) } });
-    expect(response.accountData.map(({ type, content }) => [type.length, content])).toEqual([
-      [1000, {}],
-      [0, {}],
-    ]);
-    expect(response.skipped.map((part) => part.where)).toEqual([0, 1, 2, 3, 4].map((i) => `account_data.events[${i}]`));
+    expect(response.accountData.map(({ type, content }) => [type, content])).toEqual([["", {}]]);
+    expect(response.skipped.map((part) => part.where)).toEqual([0, 1].map((i) => `account_data.events[${i}]`));
+  });
+
+  test("N2: account data of a type of any length is kept under the index key of its type", () => {
+    const types = ["t\0", "\ud800", "t".repeat(256), "t".repeat(5000)];
+    const response = cut({ next_batch: "s", account_data: { events: types.map((type) => ({ type, content: 5 })) } });
+    expect(response.accountData.map(({ type }) => type)).toEqual(types.map(indexKey));
+    expect(response.accountData.map(({ body }) => (JSON.parse(body) as { type: string }).type)).toEqual(types);
+    expect(response.skipped).toEqual([]);
   });
 
   test("an ephemeral event that nobody knows, or without content", () => {

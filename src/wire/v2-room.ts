@@ -2,15 +2,16 @@
 
 import type { CutEvent } from "./event.ts";
 import { cutEventAt } from "./event.ts";
-import { isIdentifier, isObject, isShort } from "./identifier.ts";
+import { isIdentifier, isObject } from "./identifier.ts";
 import type { EventId, UserId } from "./ids.ts";
 import { isStorable } from "./ids.ts";
+import { indexKey } from "./index-key.ts";
 import type { Ephemeral } from "./v2-ephemeral.ts";
 import { EphemeralBuilder, readEphemeral } from "./v2-ephemeral.ts";
 import type { Reading } from "./v2-part.ts";
 import { parseValue, readCount, readEvents, readIds, readList, readMembers } from "./v2-part.ts";
 
-/** An account data event: its own text, and its content parsed ({} where it is not an object). */
+/** An account data event: its own text, and its content parsed ({} where it is not an object). `type` is an index key (index-key.ts). */
 export type AccountDataItem = { readonly type: string; readonly body: string; readonly content: Record<string, unknown> };
 
 /** A room under `rooms.join` or `rooms.leave`. Unknown numbers and lists are null: "not said", which is not the same as 0 or none. */
@@ -39,9 +40,6 @@ export type StrippedEvent = {
 
 /** A room under `rooms.invite` or `rooms.knock`: `body` is its invite_state or knock_state object, as received. */
 export type StrippedRoom = { body: string; events: StrippedEvent[] };
-
-/** Types of account data and to-device messages have no limit in the spec; an index row has one of 2700 bytes. */
-const MAX_TYPE_BYTES = 1000;
 
 /** Reads a room under `rooms.join` or `rooms.leave`. */
 export function readJoinedRoom(r: Reading, start: number, where: string, keep: (room: JoinedRoom) => void): number {
@@ -108,11 +106,12 @@ function readEvent(r: Reading, start: number, where: string, into: Map<EventId, 
 /** Reads one account data event, global or of a room; a later one of the same type in the same response replaces the earlier. */
 export function readAccountData(r: Reading, start: number, where: string, into: AccountDataItem[]): number {
   const { value, text, end } = parseValue(r, start);
-  const type = isObject(value) ? value["type"] : undefined;
-  if (!isObject(value) || typeof type !== "string" || !isShort(type, MAX_TYPE_BYTES) || !isStorable(type)) {
-    r.skipped.push({ where, reason: "type is missing or cannot be stored" });
+  const name = isObject(value) ? value["type"] : undefined;
+  if (!isObject(value) || typeof name !== "string") {
+    r.skipped.push({ where, reason: "type is missing" });
     return end;
   }
+  const type = indexKey(name);
   const known = into.findIndex((item) => item.type === type);
   if (known >= 0) into.splice(known, 1);
   into.push({ type, body: text, content: isObject(value["content"]) ? value["content"] : {} });

@@ -1,8 +1,10 @@
 /** What of required_state only one of the dialects can say. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { indexKey } from "../../src/wire/index-key.ts";
 import { ev, type Json } from "../support/fake-homeserver.ts";
 import { ALICE, all, BOB, CAROL, follow, type FollowedRoom, messages, stateEvent } from "../support/followed-room.ts";
+import { incompressibleText } from "../support/lengths.ts";
 import { type RoomAnswer, stateOf } from "../support/sliding.ts";
 import { serveMembers } from "../support/scene.ts";
 import { startV3, type V3Fixture } from "../support/v3.ts";
@@ -153,6 +155,14 @@ describe("v4: state that is there no more", () => {
     await room.deliver({ timeline: messages(1) });
     expect(await room.next()).not.toHaveProperty("required_state");
     expect(stateOf(await room.anew())).toEqual(["org.example.odd|b"]);
+  });
+
+  it("M42 N2: a stub has the whole key, however long", async () => {
+    const key = incompressibleText(3000);
+    const room = await follow(t, "v4", { config: asked, state: [odd(key)] });
+    await endState(room, "org.example.odd", indexKey(key));
+    await room.deliver({ timeline: messages(1) });
+    expect((await room.next())?.["required_state"]).toEqual([{ type: "org.example.odd", state_key: key }]);
   });
 
   it("M42: none of state that was set again, or that began and ended in between", async () => {

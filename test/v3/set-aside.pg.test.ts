@@ -1,7 +1,9 @@
 import { afterEach, expect, it } from "vitest";
 
+import { indexKey } from "../../src/wire/index-key.ts";
 import { ev, newRoom, receipt, toDevice } from "../support/events.ts";
 import { type Json, v2 } from "../support/fake-homeserver.ts";
+import { incompressibleText } from "../support/lengths.ts";
 import { refuse, stopRefusing } from "../support/refusing.ts";
 import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
 
@@ -95,6 +97,23 @@ it("N3: a room that the user may not read any more is asked for no more", async 
   t.hs.on("GET", "/_matrix/client/v3/rooms/:room/state", () => ({ status: 403, body: { errcode: "M_FORBIDDEN", error: "not in the room" } }));
   await rereadNow();
   await expect.poll(asideCount).toBe(0);
+});
+
+it("N2 N3: account data of a type that fits in no path is stored as it was set aside", async () => {
+  const { alice, since, state } = await start();
+  serve(state, [], {});
+  const odd = { type: incompressibleText(5000), content: { odd: true } };
+  const half = { type: "half \ud800", content: { half: true } };
+  const key = indexKey(odd.type).replaceAll("'", "''");
+  await refuse(t.sql, { table: "account_data", when: `new.type in ('${key}', '${indexKey(half.type)}')`, code: "54000" });
+  await t.deliver(alice, v2({ account_data: [odd, half], join: { [ROOM]: { account_data: [odd, half] } } }));
+  await expect.poll(asideCount).toBe(3);
+  await stopRefusing(t.sql);
+  await rereadNow();
+  await expect.poll(asideCount).toBe(0);
+  const { account_data: data } = await alice.sync({}, { since });
+  expect(data.global).toEqual(expect.arrayContaining([odd, half]));
+  expect(data.rooms[ROOM]).toEqual(expect.arrayContaining([odd, half]));
 });
 
 it("N3: global account data is asked for by its type", async () => {

@@ -6,9 +6,8 @@
 import { LRUCache } from "lru-cache";
 import { canonicalJson } from "../../base/canonical-json.ts";
 import type { StateSelector } from "../../store/state.ts";
-import { isStorable } from "../../wire/ids.ts";
 
-/** Matches events of a type and a state key; absent: any. */
+/** Matches events of a type and a state key, both index keys (wire/index-key.ts); absent: any. */
 export type Pattern = { readonly type?: string; readonly key?: string };
 
 export type Atom = Pattern & {
@@ -132,18 +131,14 @@ const nextId = (): number => (lastId += 1);
 function compile(state: RequiredState, key: string): StateMatcher {
   const { atoms } = state;
   const members = atoms.filter(reachesMembers);
-  // Nothing is stored under what cannot be stored, and to look for it is an error.
-  const pairs = atoms
-    .filter((atom) => atom.type !== MEMBER)
-    .map((atom) => [atom.type ?? "*", atom.key ?? "*"] as const)
-    .filter((pair) => pair.every(isStorable));
+  const pairs = atoms.filter((atom) => atom.type !== MEMBER).map((atom) => [atom.type ?? "*", atom.key ?? "*"] as const);
   return {
     state,
     key,
     id: nextId(),
     matches: (type, stateKey) => atoms.some((atom) => matchesAtom(atom, type, stateKey)),
     selector: pairs.some(([type, stateKey]) => type === "*" && stateKey === "*") ? "all" : pairs,
-    memberKeys: members.flatMap((atom) => atom.key ?? []).filter(isStorable),
+    memberKeys: members.flatMap((atom) => atom.key ?? []),
     allMembers: members.some((atom) => atom.key === undefined),
   };
 }

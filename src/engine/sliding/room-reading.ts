@@ -6,7 +6,7 @@ import { readStripped } from "../../store/ephemeral.ts";
 import { allMembersAt, membersAt, membersChanged, type MemberRow } from "../../store/members.ts";
 import { readOlder } from "../../store/older.ts";
 import type { RoomFacts } from "../../store/room-facts.ts";
-import { stateAt, stateChanged, stateEnded, type StateRow } from "../../store/state.ts";
+import { type EndedState, stateAt, stateChanged, stateEnded, type StateRow } from "../../store/state.ts";
 import { findTransactions } from "../../store/sent-events.ts";
 import { readTimelines, type Timeline } from "../../store/timeline.ts";
 import { needKey, type Need } from "../../streams/stream.ts";
@@ -31,7 +31,7 @@ export type Reading = {
   readonly state: ReadonlyMap<RoomId, readonly StateRow[]>;
   /** State that changed after `told`, whether it is asked for or not. No members. */
   readonly changed: ReadonlyMap<RoomId, readonly StateRow[]>;
-  readonly ended: ReadonlyMap<RoomId, readonly { readonly type: string; readonly state_key: string }[]>;
+  readonly ended: ReadonlyMap<RoomId, readonly EndedState[]>;
   /** Members that are asked for: by name, and of initial and grown rooms all. The user's own where the user has left. */
   readonly members: ReadonlyMap<RoomId, readonly MemberRow[]>;
   /** Members that changed after `told`. */

@@ -154,7 +154,7 @@ function stubsOf({ roomId, matcher, record }: RoomJob, reading: Reading): StateS
   const isLazy = (type: string, key: string) => matcher.state.lazy && type === MEMBER && record.lazy.includes(key as UserId);
   return (reading.ended.get(roomId) ?? [])
     .filter(({ type, state_key }) => matcher.matches(type, state_key) || isLazy(type, state_key))
-    .map(({ type, state_key }) => ({ type, state_key }));
+    .map(({ stub }) => stub);
 }
 
 /** How many of the events have just occurred. In a room that was joined meanwhile, those from before it have not. */

@@ -9,6 +9,7 @@ import type { Range, RoomConfig, Scope, SlidingBody, SlidingExtensions, SlidingF
 import type { Atom, RequiredState } from "../../engine/sliding/required-state.ts";
 import { invalidParam } from "../../wire/errors.ts";
 import { type DeviceNo, isStorable, type RoomId, type UserId } from "../../wire/ids.ts";
+import { indexKey } from "../../wire/index-key.ts";
 import { bodyCheck } from "../body-check.ts";
 import { openSince } from "./to-device-since.ts";
 
@@ -134,8 +135,8 @@ function requiredStateOf(tuples: readonly (readonly [string, string])[], me: Use
   const atoms = tuples
     .filter((tuple) => !isLazy(tuple))
     .map(([type, key]): Atom => ({
-      ...(type !== "*" && { type }),
-      ...(key !== "*" && { key: key === "$ME" ? me : key }),
+      ...(type !== "*" && { type: indexKey(type) }),
+      ...(key !== "*" && { key: key === "$ME" ? me : indexKey(key) }),
       ...(type === "*" && key === "*" && narrowed && { noMembers: true as const }),
     }));
   return { atoms, lazy: tuples.some(isLazy) };

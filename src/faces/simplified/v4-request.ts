@@ -8,6 +8,7 @@ import type { Range, RoomConfig, Scope, SlidingBody, SlidingExtensions, SlidingF
 import type { Atom, Pattern, RequiredState } from "../../engine/sliding/required-state.ts";
 import { invalidParam } from "../../wire/errors.ts";
 import { type DeviceNo, isStorable, type RoomId } from "../../wire/ids.ts";
+import { indexKey } from "../../wire/index-key.ts";
 import { bodyCheck } from "../body-check.ts";
 import { openSince } from "./to-device-since.ts";
 
@@ -150,7 +151,7 @@ function requiredStateOf({ include = [], exclude = [], lazy_members = false }: S
 }
 
 function patternOf({ type, state_key }: Static<typeof pattern>): Pattern {
-  return { ...(type !== undefined && { type }), ...(state_key !== undefined && { key: state_key }) };
+  return { ...(type !== undefined && { type: indexKey(type) }), ...(state_key !== undefined && { key: indexKey(state_key) }) };
 }
 
 function filtersOf(body: Static<typeof filters>): SlidingFilters {

@@ -155,7 +155,7 @@ describe("content that cannot be stored", () => {
       }),
     );
     expect(await me.feed(text)).toMatchObject({ kind: "stored" });
-    expect(await me.ids(ROOM)).toHaveLength(3);
+    expect(await me.ids(ROOM)).toHaveLength(4);
     expect((await me.facts(ROOM)).name).toBe("name\u0000\udc00");
   });
 

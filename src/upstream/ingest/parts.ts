@@ -1,13 +1,14 @@
 /** The parts of a v2 response that can be stored without each other: what cannot be stored is found and left out by part (N3). */
 
 import { isObject } from "../../wire/identifier.ts";
+import { indexKey } from "../../wire/index-key.ts";
 import type { RoomId } from "../../wire/ids.ts";
 import { eachElement, eachMember } from "../../wire/json-scan.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
 import { messageHash } from "./plan-device.ts";
 
 export type PartKind = "room" | "account_data" | "presence" | "to_device" | "device_list" | "key_counts";
-/** `name`: a room id, a type, a user id, a message's hash; '' of key counts. */
+/** `name`: a room id, the index key of a type (wire/index-key.ts), a user id, a message's hash; '' of key counts. */
 export type Part = { readonly kind: PartKind; readonly name: string };
 
 /** All that a response has, what clients wait for most first. A room is one part, with all its sections. */
@@ -96,7 +97,8 @@ function listText(text: string, { kind, name }: Part): string {
   const kept: string[] = [];
   const keep = (from: number, to: number) => {
     const event: unknown = JSON.parse(text.slice(from, to));
-    if (isObject(event) && event[LISTS.get(kind) ?? ""] === name) kept.push(text.slice(from, to));
+    const named = isObject(event) ? event[LISTS.get(kind) ?? ""] : undefined;
+    if (typeof named === "string" && indexKey(named) === name) kept.push(text.slice(from, to));
   };
   eachMember(text, 0, (key, list) => {
     if (key !== kind || text[list] !== "{") return;

@@ -5,6 +5,7 @@ import type { KnownRoom } from "../../store/ingest/known.ts";
 import type { RoomWrites } from "../../store/ingest/rows.ts";
 import { isObject } from "../../wire/identifier.ts";
 import type { RoomId, UserId } from "../../wire/ids.ts";
+import { indexKey } from "../../wire/index-key.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
 import { Draft } from "./draft.ts";
 import type { FactsChange } from "./facts.ts";
@@ -77,7 +78,7 @@ function planIgnored(draft: Draft, context: PlanContext, response: V2Response): 
   const item = response.accountData.find(({ type }) => type === IGNORED);
   if (!item) return;
   const users = item.content["ignored_users"];
-  const now = isObject(users) ? (Object.keys(users) as UserId[]) : [];
+  const now = isObject(users) ? (Object.keys(users).map(indexKey) as UserId[]) : [];
   const before = new Set(context.ignored);
   if (before.size === now.length && now.every((user) => before.has(user))) return;
   draft.ignored = now;
