@@ -4,7 +4,9 @@
  */
 
 import Type, { type TSchema } from "typebox";
+import { badJson } from "../../wire/errors.ts";
 import { isObject } from "../../wire/identifier.ts";
+import { isStorable } from "../../wire/ids.ts";
 import type { JsonObject } from "../../engine/merge.ts";
 import { bodyCheck } from "../body-check.ts";
 
@@ -66,7 +68,21 @@ const check = bodyCheck(syncRequestSchema);
 /** The body, checked, without what the schema does not know. @throws MatrixError 400 M_BAD_JSON that names the field. */
 export function checkSyncRequest(body: unknown): JsonObject {
   check(body);
-  return known(syncRequestSchema, body) as JsonObject;
+  const request = known(syncRequestSchema, body) as JsonObject;
+  const field = unstorableField(request, "");
+  if (field !== null) throw badJson(field, "must be text without NUL and without half of a surrogate pair");
+  return request;
+}
+
+/** Where in a value a text is that no id, type or key is stored under, and that PostgreSQL refuses to look for; null: nowhere. */
+function unstorableField(value: unknown, where: string): string | null {
+  if (typeof value === "string") return isStorable(value) ? null : where;
+  if (typeof value !== "object" || value === null) return null;
+  for (const [key, member] of Object.entries(value)) {
+    const found = unstorableField(member, where === "" ? key : `${where}.${key}`);
+    if (found !== null) return found;
+  }
+  return null;
 }
 
 type ObjectSchema = TSchema & { readonly properties: Readonly<Record<string, TSchema>> };
