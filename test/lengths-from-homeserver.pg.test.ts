@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => t.stop());
 
-const RUNS = { numRuns: 12 };
+const RUNS = { numRuns: 8 };
 
 /** One text for each field that has a length. */
 const texts = fc.record({
