@@ -1,7 +1,8 @@
 /** Which events a device has sent, and under which transaction ids. */
 
-import type { DeviceNo } from "../wire/ids.ts";
+import type { DeviceNo, RoomId, UserId } from "../wire/ids.ts";
 import type { Db, Tx } from "./db.ts";
+import type { EventRow } from "./event-row.ts";
 import { BATCH_ROWS, before } from "./retention/step.ts";
 
 /** By then every client has been told its own events, or has forgotten what it waited for. */
@@ -10,12 +11,35 @@ const KEPT_MS = 24 * 3_600_000;
 /** Notes a sent event. The same again changes nothing, and nothing is noted for a device that is gone. */
 export async function insertSentEvent(db: Db, device: DeviceNo, eventId: string, txnId: string): Promise<void> {
   await db`
-    insert into sent_events (event_id, device, txn_id) select ${eventId}, device, ${txnId} from devices where device = ${device}
+    insert into sent_events (event_id, device, txn_id) select ${eventId}, device, ${txnId} from devices where device = ${device} for key share
     on conflict do nothing`;
 }
 
+/** Whose answer an event stands in. */
+type Asker = { readonly device: DeviceNo; readonly userId: UserId };
+
+/**
+ * Timelines in which the device's own events have its transaction ids, also where another device's poller brought them (T15). Sync v3 and
+ * sliding sync tell them alike. Call Sends.settled before: the answer to a send may still be under way.
+ */
+export async function withTransactions<Timeline extends { readonly events: readonly EventRow[] }>(
+  db: Db,
+  { device, userId }: Asker,
+  timelines: ReadonlyMap<RoomId, Timeline>,
+): Promise<Map<RoomId, Timeline>> {
+  const lacks = (row: EventRow) => row.sender === userId && (row.txn_device !== device || !row.txn_id);
+  const ids = [...timelines.values()].flatMap((timeline) => timeline.events.filter(lacks).map((row) => row.event_id));
+  const sent = await findTransactions(db, device, ids);
+  if (sent.size === 0) return new Map(timelines);
+  const completed = (row: EventRow) => {
+    const txn_id = sent.get(row.event_id);
+    return txn_id === undefined ? row : { ...row, txn_id, txn_device: device };
+  };
+  return new Map([...timelines].map(([roomId, timeline]) => [roomId, { ...timeline, events: timeline.events.map(completed) }]));
+}
+
 /** Of some events the transaction ids of those that a device has sent. */
-export async function findTransactions(db: Db, device: DeviceNo, eventIds: readonly string[]): Promise<Map<string, string>> {
+async function findTransactions(db: Db, device: DeviceNo, eventIds: readonly string[]): Promise<Map<string, string>> {
   if (eventIds.length === 0) return new Map();
   const rows = await db<{ event_id: string; txn_id: string }[]>`
     select event_id, txn_id from sent_events where device = ${device} and event_id = any(${[...eventIds]}::text[])`;

@@ -4,6 +4,7 @@ import { rowText } from "../store/event-row.ts";
 import { allMembersAt, membersAt, type MemberRow } from "../store/members.ts";
 import type { RoomNow } from "../store/facts.ts";
 import type { RoomFacts, RoomFactsRow } from "../store/room-facts.ts";
+import { withTransactions } from "../store/sent-events.ts";
 import { stateAt, stateChanged, type StateRow } from "../store/state.ts";
 import { readTimelines, type Timeline } from "../store/timeline.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
@@ -96,7 +97,7 @@ function asksOf({ account, device, userId, ignored, now }: Context, rooms: reado
 async function readRooms(context: Context, rooms: readonly EntryRoom[], at: Position, params: EntryParams): Promise<Map<RoomId, WholeRoom>> {
   const readings = new Map<RoomId, WholeRoom>();
   if (rooms.length === 0) return readings;
-  const [timelines, states] = await Promise.all([
+  const [stored, states] = await Promise.all([
     readTimelines(
       context.tx,
       context.account,
@@ -109,6 +110,7 @@ async function readRooms(context: Context, rooms: readonly EntryRoom[], at: Posi
     ),
     requiredState(context, rooms, at, params.stateEvents),
   ]);
+  const timelines = await withTransactions(context.tx, context, stored);
   const lazy = params.lazyLoadMembers ? await lazyMembers(context, rooms, timelines, at) : new Map<RoomId, MemberRow[]>();
   for (const { now } of rooms) {
     const state = states.get(now.room_id) ?? [];

@@ -3,6 +3,7 @@
 import { factsAt, membershipOver, roomsNow, roomsWithNewFacts } from "../store/facts.ts";
 import type { RoomFactsRow } from "../store/room-facts.ts";
 import { roomsWithStateChanges } from "../store/state.ts";
+import { withTransactions } from "../store/sent-events.ts";
 import { readTimelines, roomsWithEvents, type Timeline } from "../store/timeline.ts";
 import { rowText } from "../store/event-row.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
@@ -163,11 +164,9 @@ async function notificationEntries(
   bases: ReadonlyMap<RoomId, Base>,
 ): Promise<string[]> {
   const windows = rooms.map((roomId) => ({ roomId, after: context.from.position }));
-  const timelines = await readTimelines(context.tx, context.account, windows, {
-    to: context.to,
-    limit: NOTIFICATION_EVENTS,
-    ignored: context.ignored,
-  });
+  const { tx, account, to, ignored } = context;
+  const stored = await readTimelines(tx, account, windows, { to, limit: NOTIFICATION_EVENTS, ignored });
+  const timelines = await withTransactions(tx, context, stored);
   const entries: string[] = [];
   for (const roomId of rooms) {
     const row = now.get(roomId);

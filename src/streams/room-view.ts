@@ -4,6 +4,7 @@ import { type EventRow, rowText } from "../store/event-row.ts";
 import { factsAt } from "../store/facts.ts";
 import { allMembersAt, membersAt, membersChanged, type MemberRow } from "../store/members.ts";
 import type { RoomFacts, RoomFactsRow } from "../store/room-facts.ts";
+import { withTransactions } from "../store/sent-events.ts";
 import { stateAt, stateChanged, type StateRow, type StateSelector } from "../store/state.ts";
 import type { RoomId } from "../wire/ids.ts";
 import { readPage } from "./room-members.ts";
@@ -23,8 +24,9 @@ const COUNTS = ["notification_count", "highlight_count", "joined_count", "invite
 /** Tells rooms. Where the stored history does not reach as far as asked, `needs` says what to fetch, and nothing is told. */
 export async function roomViews(context: Context, params: RoomParams, tasks: readonly RoomTask[]): Promise<RoomViews> {
   const ids = tasks.map((task) => task.roomId);
-  const { windows, needs, late } = await roomWindows(context, params, tasks);
+  const { windows: stored, needs, late } = await roomWindows(context, params, tasks);
   if (needs.length > 0) return { rooms: [], needs, late };
+  const windows = [...(await withTransactions(context.tx, context, new Map(stored.map((window) => [window.task.roomId, window])))).values()];
   const [now, before, states, members] = await Promise.all([
     factsAt(context.tx, context.account, ids, context.to),
     factsAt(context.tx, context.account, ids, context.from.position),

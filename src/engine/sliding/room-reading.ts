@@ -7,7 +7,7 @@ import { allMembersAt, membersAt, membersChanged, type MemberRow } from "../../s
 import { readOlder } from "../../store/older.ts";
 import type { RoomFacts } from "../../store/room-facts.ts";
 import { type EndedState, stateAt, stateChanged, stateEnded, type StateRow } from "../../store/state.ts";
-import { findTransactions } from "../../store/sent-events.ts";
+import { withTransactions } from "../../store/sent-events.ts";
 import { readTimelines, type Timeline } from "../../store/timeline.ts";
 import { needKey, type Need } from "../../streams/stream.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
@@ -68,7 +68,7 @@ async function readStored(context: SlidingContext, jobs: readonly RoomJob[], stu
   const { timelines: extended, needs } = await withOlder(context, full, timelines);
   return {
     stripped,
-    timelines: await withTransactions(context, extended),
+    timelines: await withTransactions(tx, context, extended),
     factsBefore,
     state: byRoom(state),
     changed: byRoom(changed),
@@ -139,19 +139,6 @@ async function withOlder(
     }
   }
   return { timelines: extended, needs };
-}
-
-/** The device's own events have its transaction ids also where another device's poller brought them. */
-async function withTransactions(context: SlidingContext, timelines: Map<RoomId, ReadTimeline>): Promise<Map<RoomId, ReadTimeline>> {
-  const lacks = (row: EventRow) => row.sender === context.userId && (row.txn_device !== context.device || !row.txn_id);
-  const ids = [...timelines.values()].flatMap((timeline) => timeline.events.filter(lacks).map((row) => row.event_id));
-  const sent = await findTransactions(context.tx, context.device, ids);
-  if (sent.size === 0) return timelines;
-  const known = (row: ReadTimeline["events"][number]) => {
-    const txn_id = sent.get(row.event_id);
-    return txn_id === undefined ? row : { ...row, txn_id, txn_device: context.device };
-  };
-  return new Map([...timelines].map(([roomId, timeline]) => [roomId, { ...timeline, events: timeline.events.map(known) }]));
 }
 
 async function factsBeforeOf(context: SlidingContext, deltas: readonly RoomJob[]): Promise<Map<RoomId, RoomFacts | undefined>> {

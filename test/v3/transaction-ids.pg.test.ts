@@ -1,0 +1,93 @@
+/** Sync v3 tells a device's own events with the transaction ids that it gave them, whichever device's poller brought them. */
+
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { ev, type FakeReply, type Json, type MatrixEvent } from "../support/fake-homeserver.ts";
+import { hang, type Scene, scene } from "../support/scene.ts";
+import { type Answer, startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+
+let t: V3Fixture;
+beforeAll(async () => {
+  t = await startV3();
+});
+afterAll(() => t.stop());
+
+let sends = 0;
+
+/** A user's two devices; rooms come by the phone's poller alone, as it was the first. */
+async function twoDevices(): Promise<Scene & { readonly tablet: V3Client }> {
+  const one = scene(t);
+  const tablet = t.login(one.me, "TABLET");
+  await one.client.sync();
+  await tablet.sync();
+  await t.hs.waitForPoll(tablet.token);
+  return { ...one, tablet };
+}
+
+/** Sends a message through the server; the homeserver answers when `reply` has resolved. */
+function send({ me, room }: Scene, from: V3Client, reply: Promise<void> = Promise.resolve()) {
+  sends += 1;
+  const txnId = `txn${sends}`;
+  const path = `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/send/m.room.message/${txnId}`;
+  const event = ev.message(me, "mine", { event_id: `$sent${sends}` });
+  t.hs.on("PUT", path, async (): Promise<FakeReply> => {
+    await reply;
+    return { body: { event_id: event.event_id } };
+  });
+  return { event, txnId, sent: from.fetch("PUT", path, "{}") };
+}
+
+const transactionOf = (events: readonly MatrixEvent[] | undefined, { event_id }: MatrixEvent): unknown =>
+  (events?.find((event) => event.event_id === event_id)?.["unsigned"] as Json | undefined)?.["transaction_id"] ?? null;
+
+/** Where the streams of an answer tell events of a room. */
+const PLACES: Readonly<Record<string, (answer: Answer, room: string) => MatrixEvent[] | undefined>> = {
+  room: (answer, room) => answer["room"]?.rooms[room]?.timeline?.events,
+  room_list: (answer, room) => answer["room_list"]?.rooms?.find((entry: Json) => entry["room_id"] === room)?.timeline,
+};
+const ask = (room: string): Readonly<Record<string, Json>> => ({
+  room: { room: { room_id: room } },
+  room_list: { room_list: { timeline_limit: 5 } },
+});
+
+it.each(Object.keys(PLACES))("T15: another device's poller brings the event, and the sending device has its transaction id (%s)", async (stream) => {
+  const one = await twoDevices();
+  const eventsOf = (answer: Answer) => PLACES[stream]?.(answer, one.room);
+  const body = ask(one.room)[stream] ?? {};
+  const [tablet, phone] = [await one.tablet.sync(body), await one.client.sync(body)];
+  const { event, txnId, sent } = send(one, one.tablet);
+  await sent;
+  await one.deliver({ timeline: [event] });
+  expect(transactionOf(eventsOf(await one.tablet.sync({}, { since: tablet.next })), event)).toBe(txnId);
+  const seen = eventsOf(await one.client.sync({}, { since: phone.next }));
+  expect(seen?.map(({ event_id }) => event_id)).toEqual([event.event_id]);
+  expect(transactionOf(seen, event)).toBeNull();
+  // So it is for a session that begins later, and of what is kept in memory for the other device.
+  for (const client of [one.client, one.tablet, one.client]) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    expect(transactionOf(eventsOf(await client.sync(body)), event)).toBe(client === one.tablet ? txnId : null);
+  }
+});
+
+it("T15: a room outside the list's window tells the device's own events with their transaction ids", async () => {
+  const one = await twoDevices();
+  await one.deliver({ timeline: [{ ...ev.message(one.me), type: "m.room.encryption", state_key: "", content: { algorithm: "m.x" } }] });
+  const first = await one.tablet.sync({ room_list: { filters: { is_encrypted: false } } });
+  const { event, txnId, sent } = send(one, one.tablet);
+  await sent;
+  await one.deliver({ timeline: [event], unread: { notification_count: 1 } });
+  const answer = await one.tablet.sync({}, { since: first.next });
+  expect(transactionOf(answer["room_list"].notifications[0].timeline, event)).toBe(txnId);
+});
+
+it("T15: an event that comes before the answer to its sending waits for it", async () => {
+  const one = await twoDevices();
+  const first = await one.tablet.sync({ room: { room_id: one.room } });
+  const { answer } = await hang(one.tablet, {}, { since: first.next, timeout: 60_000 });
+  const held = Promise.withResolvers<void>();
+  const { event, txnId, sent } = send(one, one.tablet, held.promise);
+  await t.hs.waitForRequest({ method: "PUT", path: txnId });
+  await one.deliver({ timeline: [event] });
+  held.resolve();
+  await sent;
+  expect(transactionOf(PLACES["room"]?.(await answer, one.room), event)).toBe(txnId);
+});
