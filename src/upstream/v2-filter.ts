@@ -16,6 +16,11 @@ export type V2FilterOptions = {
 /** Events of a room in a first sync. */
 export const FIRST_TIMELINE = 20;
 const NOTHING = { not_types: ["*"] };
+/**
+ * The members that a timeline needs, also those that the device was sent before (T13): homeservers remember that by device, so what another
+ * reader of the device was sent would be left out here for good.
+ */
+const LAZY_MEMBERS = { lazy_load_members: true, include_redundant_members: true } as const;
 
 export function v2Filter(options: V2FilterOptions): string {
   if (!options.rooms) return JSON.stringify({ room: { rooms: [] }, account_data: NOTHING, presence: NOTHING });
@@ -25,5 +30,5 @@ export function v2Filter(options: V2FilterOptions): string {
     return JSON.stringify({ room: { timeline: { limit: 1, ...NOTHING }, state: NOTHING, ephemeral: NOTHING, account_data: NOTHING }, ...presence });
   }
   const limit = options.size === "short" ? 1 : options.first ? FIRST_TIMELINE : 50;
-  return JSON.stringify({ room: { timeline: { limit, lazy_load_members: true }, state: { lazy_load_members: true } }, ...presence });
+  return JSON.stringify({ room: { timeline: { limit, ...LAZY_MEMBERS }, state: LAZY_MEMBERS }, ...presence });
 }
