@@ -17,6 +17,7 @@ import { residentMemory } from "./measure.ts";
 import { generator, roomOf } from "./scripted-account.ts";
 import { withServer } from "./servers.ts";
 import { listBody, PATH } from "./sliding.ts";
+import { Hub } from "../src/feed/hub.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -59,7 +60,7 @@ const directory = await mkdtemp(join(tmpdir(), "syncv3-bench-"));
 // As time is shortened, so is the database's own: it looks each minute what is to be cleaned, and takes its time for that.
 const database = await startEmbeddedDatabase({ directory, settings: { autovacuum_naptime: "1s", autovacuum_vacuum_cost_delay: "0" } });
 const sql = connect(database.options, 2);
-const retention = new RetentionJob({ sql, logger: silentLogger(), sessionIdleMs: 7 * 24 * KEEP_MS, keepMs: KEEP_MS });
+const retention = new RetentionJob({ sql, feed: new Hub(), logger: silentLogger(), sessionIdleMs: 7 * 24 * KEEP_MS, keepMs: KEEP_MS });
 try {
   await withServer(homeserver.url, ["-db", database.dsn, ...positionals], async (url, pid) => {
     for (const user of users) homeserver.queueSync(user.token, v2({ join: Object.fromEntries(user.rooms) }));

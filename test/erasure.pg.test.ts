@@ -6,6 +6,7 @@ import { RetentionJob } from "../src/upstream/retention.ts";
 import { ev, newRoom, receipt, toDevice, v2 } from "./support/fake-homeserver.ts";
 import { HOUR } from "./support/retention-fixture.ts";
 import { startV3, type V3Client, type V3Fixture } from "./support/v3.ts";
+import { Hub } from "../src/feed/hub.ts";
 
 let t: V3Fixture;
 let clock = Date.now();
@@ -61,7 +62,7 @@ async function tablesWith(text: string): Promise<string[]> {
 
 /** An hour goes by, with a run of retention at both ends, and another hour: what waits for the first waits no longer. */
 async function hours(): Promise<void> {
-  const job = new RetentionJob({ sql: t.sql, logger: silentLogger(), sessionIdleMs: 7 * 24 * HOUR, now: () => clock });
+  const job = new RetentionJob({ sql: t.sql, feed: new Hub(), logger: silentLogger(), sessionIdleMs: 7 * 24 * HOUR, now: () => clock });
   for (let i = 0; i < 3; i += 1) {
     await job.runOnce();
     clock += HOUR + 1000;

@@ -3,6 +3,7 @@
 import { Gathered } from "../base/gathered.ts";
 import type { SecretBox } from "../base/secret-box.ts";
 import type { FindDevice, Forgetting, PassQueue, SentEventStore, TokenStore } from "../api/ports.ts";
+import { type Feed, goneWake } from "../feed/hub.ts";
 import type { Sql } from "../store/db.ts";
 import { writeTx } from "../store/db.ts";
 import { deleteAccount, deleteDevice, findDevice, pollState } from "../store/devices.ts";
@@ -52,17 +53,23 @@ export function sentEventStore(sql: Sql): SentEventStore {
   return { learned: ({ device, eventId, txnId }) => insertSentEvent(sql, device, eventId, txnId) };
 }
 
-/** `stop` ends the pollers of a device (null: all of the account) before its rows go. */
-export function forgetting(sql: Sql, stop: (account: AccountNo, device: DeviceNo | null) => void | Promise<void>): Forgetting {
+/** `stop` ends the pollers of a device (null: all of the account) before its rows go; `feed` wakes the requests that wait, after that (T18). */
+export function forgetting(
+  sql: Sql,
+  feed: Pick<Feed, "publish">,
+  stop: (account: AccountNo, device: DeviceNo | null) => void | Promise<void>,
+): Forgetting {
   return {
     find: (userId, deviceIds) => findDevices(sql, userId, deviceIds),
     async forgetDevice(account, device) {
       await stop(account, device);
       await deleteDevice(sql, device);
+      feed.publish(goneWake(account));
     },
     async forgetAccount(account) {
       await stop(account, null);
       await deleteAccount(sql, account);
+      feed.publish(goneWake(account));
     },
     forgetRoom: (account, roomId) => forgetRoom(sql, account, roomId),
   };

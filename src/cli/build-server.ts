@@ -34,7 +34,7 @@ import { RetentionJob } from "../upstream/retention.ts";
 import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
 import type { Need } from "../streams/stream.ts";
 import { unknownToken } from "../wire/errors.ts";
-import type { AccountNo } from "../wire/ids.ts";
+import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { readCertificate, watchCertificate } from "./certificate.ts";
 import { openBus } from "./open-bus.ts";
 import type { OwnListener } from "./own-listener.ts";
@@ -112,21 +112,23 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     resetAccount: (account, device) => resetAccount(sql, account, device),
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
-  const retention = new RetentionJob({ sql, logger, sessionIdleMs: settings.sessionIdleMs, ...measured });
+  const retention = new RetentionJob({ sql, feed, logger, sessionIdleMs: settings.sessionIdleMs, ...measured });
   if (metrics) watch(metrics, sql, supervisor);
+  const sends = new Sends({ store: sentEventStore(sql), logger });
   const engineDeps = {
     sql,
     feed,
     now,
     sign: (data: Buffer) => box.sign(data),
     fetch: (account: AccountNo, need: Need) => fetcher.fetch(account, need),
-    assertTokenLives: async (hash: Buffer) => {
+    tokenLives: async (hash: Buffer) => {
       const token = await findToken(sql, hash);
-      if (!token || token.deadAt) throw unknownToken(token?.softLogout);
+      if (token?.deadAt) throw unknownToken(token.softLogout);
+      return token !== null;
     },
+    sendsSettled: (device: DeviceNo) => sends.settled(device, SEND_PATIENCE_MS),
   };
   const engine = new Engine({ ...engineDeps, options: { ...ENGINE_DEFAULTS, sessionIdleMs: settings.sessionIdleMs, ...parts.engine } });
-  const sends = new Sends({ store: sentEventStore(sql), logger });
   const asyncCommits = settings.asyncConnections ?? false;
   const connectionSql = asyncCommits ? connect(parts.db, 2) : sql;
   // Well before an unused session is taken for idle.
@@ -136,7 +138,6 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     ...measured,
     connectionSql,
     asyncCommits,
-    sendsSettled: (device) => sends.settled(device, SEND_PATIENCE_MS),
     options: { ...SLIDING_DEFAULTS, touchMs, ...parts.sliding },
   });
   const http = buildHttp({
@@ -147,7 +148,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     secretBox: box,
     tokens: tokenStore(sql, box),
     queue: passQueue(sql),
-    forgetting: forgetting(sql, (account, device) => supervisor.forget(account, device)),
+    forgetting: forgetting(sql, feed, (account, device) => supervisor.forget(account, device)),
     findDevice: deviceFinder(sql),
     sends,
     feed,
@@ -168,7 +169,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     healthOnly: settings.role === "poller",
     routes: [
       syncRoute(engine),
-      sessionsRoute(sql),
+      sessionsRoute(sql, feed),
       accountRoute(sql, (account) => supervisor.firstSyncs.received(account)),
       slidingRoutes(sliding),
       ...(parts.publicPage ? [pageRoutes(parts.publicPage)] : []),

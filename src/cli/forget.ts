@@ -3,8 +3,11 @@
 import type { ForgetSettings } from "../config/options.ts";
 import { deleteAccount, deleteDevice } from "../store/devices.ts";
 import { findDevices } from "../store/forget.ts";
+import { goneWake } from "../feed/hub.ts";
+import { wakeText } from "../feed/wake-text.ts";
 import type { UserId } from "../wire/ids.ts";
 import { indexKey } from "../wire/index-key.ts";
+import { announce, COMMAND_NAME } from "./announce.ts";
 import { lookIn } from "./look-in.ts";
 import type { Maintenance } from "./while-stopped.ts";
 
@@ -13,7 +16,7 @@ export class NobodyThere extends Error {
   override readonly name = "NobodyThere";
 }
 
-/** Who polls it notices by itself that it is gone. @throws NobodyThere, and what lookIn throws */
+/** Whoever polls it notices by itself that it is gone; requests that wait are woken (T18). @throws NobodyThere, and what lookIn throws */
 export async function forget(maintenance: Maintenance & { readonly settings: ForgetSettings }): Promise<void> {
   const { user, device } = maintenance.settings;
   await lookIn(maintenance, async (sql) => {
@@ -25,6 +28,7 @@ export async function forget(maintenance: Maintenance & { readonly settings: For
       if (one === undefined) throw new NobodyThere(`${user} has no device ${device} here`);
       await deleteDevice(sql, one);
     }
+    await announce(maintenance, sql, [wakeText(COMMAND_NAME, goneWake(found.account))]);
   });
   const what = device === undefined ? `All of ${user}` : `The device ${device} of ${user}`;
   maintenance.say(

@@ -178,6 +178,15 @@ export const NEW_SECRET = {
 } as const satisfies OptionRow;
 
 /** Options of commands that need the database and nothing else. */
-export const DATABASE_FLAGS: readonly string[] = ["config", "db", "db-pool-mode", "db-direct", "data", "secret", "loglevel"] satisfies OptionFlag[];
+export const DATABASE_FLAGS: readonly string[] = [
+  "config",
+  "db",
+  "db-pool-mode",
+  "db-direct",
+  "data",
+  "secret",
+  "bus",
+  "loglevel",
+] satisfies OptionFlag[];
 
 export type OptionFlag = (typeof OPTION_TABLE)[number]["flag"] | typeof NEW_SECRET.flag;

@@ -75,7 +75,7 @@ export type Settings = {
 };
 
 /** Where the database is, and what it is read with. */
-export type DatabaseSettings = Pick<Settings, "db" | "dbPoolMode" | "dbDirect" | "data" | "secret" | "logLevel">;
+export type DatabaseSettings = Pick<Settings, "db" | "dbPoolMode" | "dbDirect" | "data" | "secret" | "bus" | "logLevel">;
 /** What `rotate-secret` is asked to do. `newSecret` undefined: make one, which is kept in `data`. */
 export type RotateSettings = DatabaseSettings & { readonly newSecret: string | undefined };
 
@@ -186,13 +186,15 @@ export function doubleDashes(args: readonly string[]): string[] {
   });
 }
 
-/** @throws UsageError, BadDsn */
+/** @throws UsageError, BadDsn, BadUrl */
 function readDatabaseSettings(reader: Reader): DatabaseSettings {
+  const bus = reader.get("bus");
   return {
     ...readDatabase(reader.get("db")?.text ?? "", reader.get("db-direct")?.text ?? "", reader.env),
     dbPoolMode: reader.read("db-pool-mode", (text) => POOL_MODES.find((mode) => mode === text.trim()), `one of ${POOL_MODES.join(", ")}`),
     data: reader.get("data")?.text ?? defaultDataDirectory(reader.env),
     secret: reader.readSecret("secret"),
+    bus: bus && parseBusUrl(bus.text, bus.name),
     logLevel: reader.read("loglevel", (text) => (isLogLevel(text) ? text : undefined), `one of ${LOG_LEVELS.join(", ")}`),
   };
 }
@@ -238,8 +240,7 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
   const server = reader.get("server")?.text.trim() ?? "";
   if (server === "") throw new UsageError("Which homeserver? Name it with -server https://matrix.example.org (or SYNCV3_SERVER)");
   const database = readDatabaseSettings(reader);
-  const bus = reader.get("bus");
-  if (database.dbPoolMode === "transaction" && !database.dbDirect && !bus) {
+  if (database.dbPoolMode === "transaction" && !database.dbDirect && !database.bus) {
     throw new UsageError(
       "-db-pool-mode transaction: LISTEN needs a connection of its own. Name PostgreSQL itself with -db-direct, or NATS with -bus",
     );
@@ -249,7 +250,6 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
     server,
     ...database,
     maxDbConnections: reader.read("max-db-conn", (text) => parseCount(text, 4, 100), "a number from 4 to 100"),
-    bus: bus && parseBusUrl(bus.text, bus.name),
     listen: reader.read("port", parseListenAddress, "an address such as :8008, 127.0.0.1:8008 or /run/syncv3.sock"),
     trustedProxies:
       reader.get("trusted-proxies") === undefined ? [] : reader.read("trusted-proxies", parseNetworks, "a list of addresses and networks"),

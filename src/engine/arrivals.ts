@@ -19,6 +19,3 @@ export class Arrivals {
     return `${digits(this.#now(), 10)} ${digits(this.#count, 10)} ${randomUUID()}`;
   }
 }
-
-/** Sorts after every request's. */
-export const LAST_ARRIVAL = "~";

@@ -9,9 +9,18 @@
  *   answer     the parts, and a token for what was told                               R13
  */
 
-import type { Feed, Wake } from "../feed/hub.ts";
+import { type Feed, goneWake, type Wake } from "../feed/hub.ts";
 import { type Sql, untilThrough } from "../store/db.ts";
-import { createSession, endSessions, findSessionState, saveListSnapshot, saveSessionState, touchSession, useSession } from "../store/sessions.ts";
+import {
+  createSession,
+  endSessions,
+  findSessionState,
+  saveListSnapshot,
+  saveSessionState,
+  sessionExists,
+  touchSession,
+  useSession,
+} from "../store/sessions.ts";
 import { purgeToDevice } from "../store/to-device.ts";
 import { JoinedRoomsCache } from "../streams/joined-rooms.ts";
 import { KeptRooms } from "../streams/kept-rooms.ts";
@@ -117,23 +126,38 @@ export class Engine {
   }
 
   async #open(request: SyncRequest, token: SyncToken | null): Promise<Opened> {
-    const { sql, options } = this.#deps;
+    const { sql, feed, options } = this.#deps;
+    const { account, device } = request;
     if (!token) {
       const merged = mergeRequest(EMPTY_STATE, request.body);
       if (merged.pages.size > 0) throw invalidParam("A page token goes with the `since` that it came with");
-      const session = await createSession(
-        sql,
-        { account: request.account, device: request.device, takesPart: "to_device" in merged.params, presence: "presence" in merged.params },
-        options.sessionsPerDevice,
-      );
-      return { token: firstToken(session), state: EMPTY_STATE, request: merged };
+      const wanted = { account, device, takesPart: "to_device" in merged.params, presence: "presence" in merged.params };
+      const created = await createSession(sql, wanted, options.sessionsPerDevice);
+      // The device has logged out since the request was authenticated.
+      if (!created) throw unknownSession();
+      if (created.ended > 0) feed.publish(goneWake(account));
+      return { token: firstToken(created.session), state: EMPTY_STATE, request: merged };
     }
-    const found = await findSessionState(sql, request.device, token, options.sessionIdleMs);
-    // Our database was restored: tokens that are not ahead of it any more would skip what came in between (D26).
-    if (found.kind === "ahead") await untilThrough(() => endSessions(sql, request.account));
+    const found = await findSessionState(sql, device, token, options.sessionIdleMs);
+    if (found.kind === "ahead") {
+      // Our database was restored: tokens that are not ahead of it any more would skip what came in between (D26).
+      await untilThrough(() => endSessions(sql, account));
+      feed.publish(goneWake(account));
+    }
     if (found.kind !== "found") throw unknownSession();
     const state = parseState(found.body);
     return { token, state, request: mergeRequest(state, request.body) };
+  }
+
+  /** @throws MatrixError 401 where the homeserver has refused the token (D2), R11 where nothing is stored of it any more (T18) */
+  async #assertToken({ tokenHash }: SyncRequest): Promise<void> {
+    if (!(await this.#deps.tokenLives(tokenHash))) throw unknownSession();
+  }
+
+  /** @throws MatrixError as #assertToken, and R11 where the session is gone */
+  async #assertLives(request: SyncRequest, session: SessionNo): Promise<void> {
+    await this.#assertToken(request);
+    if (!(await sessionExists(this.#deps.sql, session))) throw unknownSession();
   }
 
   /** Only an accepted request acknowledges (B3), and only what a token that had the stream was told (B1). */
@@ -165,29 +189,33 @@ export class Engine {
     const superseded = () => JSON.stringify({ next: request.since ?? sealToken(opened.token, this.#deps.sign) });
     let waited = false;
     let { token, state } = opened;
+    const { account, device } = request;
+    const fetching = { account, assertLives: () => this.#assertLives(request, token.session) };
     for (;;) {
-      const { account, device } = request;
+      await this.#deps.sendsSettled(device);
       const question = { account, device, token, state, request: opened.request, lists: this.#lists, tried, late };
       const outcome = await evaluate(this.#deps.sql, this.#deps.sign, question, now());
       if (!outcome) throw unknownSession();
       if (outcome.needs.length > 0) {
         for (const need of outcome.needs) tried.add(needKey(need));
         fetchDeadline ??= now() + this.#deps.options.fetchMs;
-        const end = await awaitFetches(this.#deps, request, outcome.needs, late, fetchDeadline, waiter);
+        const end = await awaitFetches(this.#deps, fetching, outcome.needs, late, fetchDeadline, waiter);
         if (end === "superseded") return superseded();
         continue;
       }
       fetchDeadline = null;
       const until = outcome.complete ? deadline : Math.max(deadline, firstDeadline);
       if (outcome.news || now() >= until || waiter.isStopped) return await this.#answer(token, state, outcome);
-      // Nothing to tell: the wait goes on from here, so that the next look is a short one.
-      if (outcome.complete && outcome.parts.length === 0 && sameState(state, outcome.state)) token = { ...token, ...outcome.places };
       // The token may have died before we listened.
-      if (!waited) await this.#deps.assertTokenLives(request.tokenHash);
+      if (!waited) await this.#assertToken(request);
       waited = true;
       const wake = await waiter.next(until - now());
       if (wake === "superseded") return superseded();
-      if (wake === "gone") await this.#deps.assertTokenLives(request.tokenHash);
+      // Everything that changes an answer, or ends a session, publishes a wake-up: nothing has changed since the last look.
+      if (wake === "over" && outcome.complete) return await this.#answer(token, state, outcome);
+      if (wake === "gone") await this.#assertToken(request);
+      // Nothing to tell: the wait goes on from here, so that the next look is a short one.
+      if (outcome.complete && outcome.parts.length === 0 && sameState(state, outcome.state)) token = { ...token, ...outcome.places };
     }
   }
 

@@ -1,7 +1,7 @@
 /** Waiting for what an answer needs from the homeserver (D24). */
 
 import { needKey, type Need } from "../streams/stream.ts";
-import type { AccountNo } from "../wire/ids.ts";
+import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import type { WaitEnd, Waiter } from "./waiter.ts";
 
 export type FetchDeps = {
@@ -9,8 +9,20 @@ export type FetchDeps = {
   readonly now: () => number;
   /** Fetches and stores what an answer needs; settles when that is done or has failed. Several calls for one thing share it. */
   readonly fetch: (account: AccountNo, need: Need) => Promise<void>;
-  /** Throws the 401 of D2 where the token has died meanwhile. */
-  readonly assertTokenLives: (tokenHash: Buffer) => Promise<void>;
+  /**
+   * Throws the 401 of D2 where the homeserver has refused the token meanwhile. False: nothing is stored of the token any more (it has logged
+   * out, or the account was forgotten here). It may still be good, and a 401 would log a client out: what waits with it begins anew.
+   */
+  readonly tokenLives: (tokenHash: Buffer) => Promise<boolean>;
+  /** Resolves when what the device is sending now is sent, or it takes too long: its transaction ids are known then (T15). */
+  readonly sendsSettled: (device: DeviceNo) => Promise<void>;
+};
+
+/** A request that waits. */
+export type Fetching = {
+  readonly account: AccountNo;
+  /** Throws where the request's token, or its session or connection, has ended meanwhile (T18). */
+  readonly assertLives: () => Promise<void>;
 };
 
 /**
@@ -18,8 +30,8 @@ export type FetchDeps = {
  * answer (D24), and has the request look again.
  */
 export async function awaitFetches(
-  { fetch, assertTokenLives, now }: FetchDeps,
-  request: { readonly account: AccountNo; readonly tokenHash: Buffer },
+  { fetch, now }: Pick<FetchDeps, "fetch" | "now">,
+  request: Fetching,
   needs: readonly Need[],
   late: Set<string>,
   deadline: number,
@@ -38,7 +50,7 @@ export async function awaitFetches(
   let end: WaitEnd = "look";
   while (end !== "superseded" && needs.some((need) => late.has(needKey(need))) && now() < deadline && !waiter.isStopped) {
     end = await waiter.next(deadline - now());
-    if (end === "gone") await assertTokenLives(request.tokenHash);
+    if (end === "gone") await request.assertLives();
   }
   return end;
 }

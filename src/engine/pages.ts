@@ -45,7 +45,9 @@ export async function answerPages(deps: EngineDeps, question: PagesQuestion): Pr
     for (const [key, page] of question.request.pages) answers.push(await answerPage(deps, context, question, key, page));
     return answers;
   });
-  for (const page of pages) if (page.rooms && page.rooms.length > 0) await addSessionPage(deps.sql, token.session, token.position, page.rooms);
+  for (const { rooms } of pages) {
+    if (rooms && rooms.length > 0 && !(await addSessionPage(deps.sql, token.session, token.position, rooms))) throw unknownSession();
+  }
   const parts = pages.map((page) => `"${page.key}":${page.text}`);
   return `{${[...parts, `"next":${JSON.stringify(question.since)}`].join(",")}}`;
 }

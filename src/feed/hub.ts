@@ -41,6 +41,11 @@ export type Wake =
   | { readonly type: "session"; readonly account: AccountNo; readonly session: SessionNo; readonly request: string }
   | { readonly type: "connection"; readonly account: AccountNo; readonly device: DeviceNo; readonly name: string; readonly request: string };
 
+/** What whoever ends sessions, devices or tokens of an account publishes afterwards: requests that wait check whether theirs is still there (T18). */
+export function goneWake(account: AccountNo): Wake {
+  return { type: "news", account, kinds: new Set(["gone"]), rooms: new Set() };
+}
+
 export type Listener = (wake: Wake) => void;
 
 /** One publisher and subscriber interface for wake-ups; in-process here, across processes in shared-feed.ts. */

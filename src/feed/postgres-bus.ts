@@ -1,9 +1,15 @@
 /** LISTEN and NOTIFY: the bus that needs nothing beside the database. */
 
-import { connect, type DbOptions, type Sql } from "../store/db.ts";
+import { connect, type Db, type DbOptions, type Sql } from "../store/db.ts";
 import type { Bus, BusEvents } from "./bus.ts";
 
 const CHANNEL = "syncv3";
+
+/** Many texts are one statement. Nothing is lost with one that a crash of the database takes back: it is not waited for. */
+export async function notify(db: Db, texts: readonly string[]): Promise<void> {
+  await db`
+    select pg_notify(${CHANNEL}, payload), set_config('synchronous_commit', 'off', true) from unnest(${[...texts]}::text[]) as payload`;
+}
 
 export class PostgresBus implements Bus {
   readonly #sql: Sql;
@@ -27,10 +33,8 @@ export class PostgresBus implements Bus {
     this.#unlisten = () => listening.unlisten();
   }
 
-  /** Many are one statement. Nothing is lost with one that a crash of the database takes back: it is not waited for. */
-  async send(texts: readonly string[]): Promise<void> {
-    await this.#sql`
-      select pg_notify(${CHANNEL}, payload), set_config('synchronous_commit', 'off', true) from unnest(${[...texts]}::text[]) as payload`;
+  send(texts: readonly string[]): Promise<void> {
+    return notify(this.#sql, texts);
   }
 
   async close(): Promise<void> {

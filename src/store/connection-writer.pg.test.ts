@@ -24,8 +24,11 @@ beforeEach(async () => {
 
 const AT_ONCE = 300;
 const POSITION = 1 as Position;
-const begin = (connId: string, process: 0 | 1 = 0, body = "{}") =>
-  writers[process].begin({ account: owner.account, device: owner.device, connId, body, position: POSITION });
+async function begin(connId: string, process: 0 | 1 = 0, body = "{}") {
+  const begun = await writers[process].begin({ account: owner.account, device: owner.device, connId, body, position: POSITION });
+  if (!begun) throw new Error("the device is gone");
+  return begun;
+}
 const follow = (from: StateRef, body = "{}", process: 0 | 1 = 0) =>
   writers[process].save({ from, fromBase: null, base: null, body, position: POSITION });
 const rows = () => db.sql<{ conn_id: string; session: number }[]>`select conn_id, session from sessions where kind = 'connection' order by conn_id`;
@@ -42,16 +45,14 @@ test("M2: of many that begin a connection of one name together there is one in t
   expect(await Promise.all(made.map(isThere))).not.toContain(true);
 });
 
-test("M4: of many names the longest idle make room, and who began others is told which", async () => {
+test("M4: of many names the longest idle make room, and whoever began another learns how many", async () => {
   const before = await Promise.all(Array.from({ length: AT_ONCE }, (_, i) => begin(`c${i}`, (i % 2) as 0 | 1)));
   const last = await begin("last");
   const kept = await rows();
   expect(kept).toHaveLength(5);
   expect(kept.map((row) => row.session)).toContain(last.session);
-  const ended = new Set([...before, last].flatMap((one) => one.ended));
-  expect([...ended, ...kept.map((row) => row.conn_id)].toSorted()).toEqual(
-    [...Array.from({ length: AT_ONCE }, (_, i) => `c${i}`), "last"].toSorted(),
-  );
+  // Of several that begin in one statement each learns of all that this ended.
+  expect([...before, last].reduce((sum, one) => sum + one.ended, 0)).toBeGreaterThanOrEqual(AT_ONCE + 1 - 5);
 });
 
 test("M3: states of many connections are kept together, each under its own", async () => {
@@ -83,11 +84,11 @@ test("M2: nothing follows a state that is gone, or one of that number from befor
 test("one request's trouble is not another's: a device that is gone meanwhile", async () => {
   const gone = await TestAccount.create(db.sql, "@gone:test");
   await db.sql`delete from accounts where account = ${gone.account}`;
-  const [good, bad] = await Promise.allSettled([
+  const [good, none] = await Promise.all([
     begin("main"),
     writers[0].begin({ account: gone.account, device: gone.device, connId: "main", body: "{}", position: POSITION }),
   ]);
-  expect([good.status, bad.status]).toEqual(["fulfilled", "rejected"]);
+  expect([await isThere(good), none]).toEqual([true, null]);
 });
 
 test("M3: what the client has acknowledged goes, but for what others are changes of", async () => {

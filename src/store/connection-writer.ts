@@ -19,8 +19,8 @@ export type FirstState = {
   readonly position: Position;
 };
 
-/** `ended`: names of connections of the device that had to make room. */
-export type Begun = StateRef & { readonly ended: readonly string[] };
+/** `ended`: how many connections of the device had to make room. */
+export type Begun = StateRef & { readonly ended: number };
 
 /** A state that follows another one. */
 export type NextState = {
@@ -47,7 +47,7 @@ export type ConnectionWriterOptions = {
 export class ConnectionWriter {
   readonly #sql: Sql;
   readonly #options: ConnectionWriterOptions;
-  readonly #begins: Gathered<FirstState, Begun>;
+  readonly #begins: Gathered<FirstState, Begun | null>;
   readonly #saves: Gathered<NextState, StateRef | null>;
 
   constructor(sql: Sql, options: ConnectionWriterOptions) {
@@ -57,8 +57,11 @@ export class ConnectionWriter {
     this.#saves = new Gathered((states) => this.#save(states), { keyOf: ({ from }) => from.session });
   }
 
-  /** Begins a connection in place of the device's earlier one of that name: positions of that one are unknown from now on. */
-  begin(state: FirstState): Promise<Begun> {
+  /**
+   * Begins a connection in place of the device's earlier one of that name: positions of that one are unknown from now on. Null: the device
+   * is gone, e.g. it has logged out since its request was authenticated.
+   */
+  begin(state: FirstState): Promise<Begun | null> {
     return this.#begins.ask(state);
   }
 
@@ -70,7 +73,7 @@ export class ConnectionWriter {
     return this.#saves.ask(state);
   }
 
-  async #begin(states: readonly FirstState[]): Promise<Begun[]> {
+  async #begin(states: readonly FirstState[]): Promise<(Begun | null)[]> {
     const sql = this.#sql;
     const mark = randomInt(MAX_MARK);
     // Of one name in one order, so that no two wait for each other.
@@ -81,9 +84,16 @@ export class ConnectionWriter {
           ${states.map((one) => one.account)}::bigint[], ${states.map((one) => one.device)}::bigint[], ${states.map((one) => one.connId)}::text[],
           ${states.map((one) => one.body)}::text[], ${states.map((one) => one.position)}::bigint[]
         ) as a(account, device, conn_id, body, position)),
+      -- One device that is being deleted must not fail the requests of the others. Accounts first, as whoever deletes locks them.
+      owners as materialized (
+        select account from accounts where account = any(${states.map((one) => one.account)}::bigint[]) order by account for key share),
+      there as materialized (
+        select device from devices
+        where device = any(${states.map((one) => one.device)}::bigint[]) and account in (select account from owners)
+        order by device for key share),
       begun as (
         insert into sessions (account, device, kind, conn_id, position, state)
-        select account, device, 'connection', conn_id, position, 1 from asked order by device, conn_id
+        select account, device, 'connection', conn_id, position, 1 from asked where device in (select device from there) order by device, conn_id
         on conflict (device, conn_id) where kind = 'connection' do update
           set state = 1, position = excluded.position, used_at = now()
         returning session, device, conn_id, xmax = 0 as fresh),
@@ -95,12 +105,11 @@ export class ConnectionWriter {
       select session, 1 as state, ${mark}::integer as mark, device, conn_id, fresh${this.#commit} from begun`,
     );
     const added = [...new Set(rows.filter((row) => row.fresh).map((row) => row.device))];
-    const ended = Map.groupBy(added.length > 0 ? await this.#makeRoom(added) : [], (row) => row.device);
+    const ended = added.length > 0 ? await this.#makeRoom(added) : [];
     const begun = new Map(rows.map((row) => [`${row.device} ${row.conn_id}`, row]));
     return states.map(({ device, connId }) => {
       const row = begun.get(`${device} ${connId}`);
-      if (!row) throw new Error("no row was returned");
-      return { session: row.session, state: row.state, mark: row.mark, ended: (ended.get(device) ?? []).map((one) => one.conn_id) };
+      return row ? { session: row.session, state: row.state, mark: row.mark, ended: ended.filter((one) => one === device).length } : null;
     });
   }
 
@@ -109,17 +118,19 @@ export class ConnectionWriter {
     return this.#options.asyncCommits ? this.#sql`, set_config('synchronous_commit', 'off', true) as commit` : this.#sql``;
   }
 
-  async #makeRoom(devices: readonly DeviceNo[]): Promise<{ device: DeviceNo; conn_id: string }[]> {
+  /** Ends the longest idle connections above the bound: the device of each. */
+  async #makeRoom(devices: readonly DeviceNo[]): Promise<DeviceNo[]> {
     const sql = this.#sql;
-    return await untilThrough(
-      () => sql<{ device: DeviceNo; conn_id: string }[]>`
+    const rows = await untilThrough(
+      () => sql<{ device: DeviceNo }[]>`
       delete from sessions where session in (
         select session from (
           select session, row_number() over (partition by device order by used_at desc, session desc) as place
           from sessions where device = any(${[...devices]}::bigint[]) and kind = 'connection') s
         where place > ${this.#options.connectionsPerDevice})
-      returning device, conn_id`,
+      returning device`,
     );
+    return rows.map((row) => row.device);
   }
 
   async #save(states: readonly NextState[]): Promise<(StateRef | null)[]> {

@@ -133,7 +133,8 @@ export async function acknowledgeSliding(
 ): Promise<void> {
   const [row] = await sql<{ freed: boolean }[]>`
     with before as (select acked from sessions where device = ${ref.device} and kind = 'sliding'),
-    head as (select seq from devices where device = ${ref.device})
+    -- Of a device that is being deleted nothing is noted. The account before the device, as whoever deletes locks them.
+    head as (select d.seq from accounts a join devices d using (account) where d.device = ${ref.device} for key share of a, d)
     insert into sessions (account, device, kind, takes_part, acked)
     select ${ref.account}, ${ref.device}, 'sliding', true, case when ${acked}::bigint <= head.seq then ${acked}::bigint else 0 end from head
     on conflict (device) where kind = 'sliding' do update

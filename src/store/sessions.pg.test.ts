@@ -10,10 +10,16 @@ beforeAll(async () => {
 });
 afterAll(() => db.drop());
 
+async function created(...args: Parameters<typeof createSession>) {
+  const made = await createSession(...args);
+  if (!made) throw new Error("the device is gone");
+  return made;
+}
+
 test("D20: pages and deltas that are asked for at once never wait for each other in a circle", async () => {
   const { sql } = db;
   const { account, device } = await TestAccount.create(sql);
-  const session = await createSession(sql, { account, device, takesPart: true, presence: false }, 10);
+  const { session } = await created(sql, { account, device, takesPart: true, presence: false }, 10);
   const state = (await saveSessionState(sql, session, "{}", undefined)) ?? 0;
   const use = { account, session, state, position: 7 as Position, acked: null, takesPart: null, presence: false };
   for (let round = 0; round < 300; round += 1) {
@@ -28,7 +34,7 @@ test("D20: pages and deltas that are asked for at once never wait for each other
 test("R11: what is to be kept of a session that has just ended is not, and breaks nothing", async () => {
   const { sql } = db;
   const { account, device } = await TestAccount.create(sql, "@ended:test");
-  const session = await createSession(sql, { account, device, takesPart: true, presence: false }, 10);
+  const { session } = await created(sql, { account, device, takesPart: true, presence: false }, 10);
   const snapshot = { number: 1, hash: Buffer.from("x"), rooms: ["!a:test" as RoomId] };
   await saveListSnapshot(sql, session, snapshot);
   await saveListSnapshot(sql, session, snapshot);

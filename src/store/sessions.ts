@@ -11,17 +11,25 @@ export type NewSession = { readonly account: AccountNo; readonly device: DeviceN
  * A new v3 session, which holds its device's to-device messages from the start if it takes part (B5).
  * At most `most` sessions a device: the longest idle make room (D20).
  * It is on the disk with the next commit that waits for it: before a client hears of it, its state is (see saveSessionState).
+ * `ended`: how many sessions made room. Null: the device is gone, e.g. it has logged out since the request was authenticated.
  */
-export async function createSession(sql: Sql, session: NewSession, most: number): Promise<SessionNo> {
+export async function createSession(
+  sql: Sql,
+  session: NewSession,
+  most: number,
+): Promise<{ readonly session: SessionNo; readonly ended: number } | null> {
   return writeTx(sql, async (tx) => {
     // One at a time per device, so that two together do not pass the bound. These statements go out together.
-    const [, , removed] = await Promise.all([
+    const [, , locked, removed] = await Promise.all([
       tx`set local synchronous_commit = off`,
+      // The account before the device, as whoever deletes either locks them: neither waits for the other.
+      tx`select from accounts where account = ${session.account} for key share`,
       tx`select from devices where device = ${session.device} for no key update`,
       tx`
         delete from sessions where session in (
           select session from sessions where device = ${session.device} and kind = 'v3' order by used_at desc, session desc offset ${most - 1})`,
     ]);
+    if (locked.count === 0) return null;
     // Before the new one is there, which lacks everything.
     if (removed.count > 0) await purgeToDevice(tx, session.device);
     if (session.presence) await forgetOldPresence(tx, session.account);
@@ -29,7 +37,7 @@ export async function createSession(sql: Sql, session: NewSession, most: number)
       insert into sessions (account, device, kind, takes_part, presence)
       values (${session.account}, ${session.device}, 'v3', ${session.takesPart}, ${session.presence}) returning session`;
     if (!row) throw new Error("no row was returned");
-    return row.session;
+    return { session: row.session, ended: removed.count };
   });
 }
 
@@ -79,6 +87,11 @@ export async function findSessionState(
  */
 export async function endSessions(db: Db, account: AccountNo): Promise<void> {
   await db`delete from sessions where account = ${account} and kind in ('v3', 'connection')`;
+}
+
+/** Whether a session or connection is still there. */
+export async function sessionExists(db: Db, session: SessionNo): Promise<boolean> {
+  return (await db`select from sessions where session = ${session}`).length > 0;
 }
 
 /** How far the numbers of to-device messages jump, so that none of those that were given is given again. */
@@ -162,15 +175,17 @@ export async function saveSessionState(sql: Sql, session: SessionNo, body: strin
   });
 }
 
-/** Notes the rooms that a page answer sent as they were at a position (D14). */
-export async function addSessionPage(sql: Sql, session: SessionNo, position: Position, rooms: readonly RoomId[]): Promise<void> {
-  await writeTx(sql, async (tx) => {
-    await tx`select from sessions where session = ${session} for no key update`;
+/** Notes the rooms that a page answer sent as they were at a position (D14). False: the session is gone. */
+export async function addSessionPage(sql: Sql, session: SessionNo, position: Position, rooms: readonly RoomId[]): Promise<boolean> {
+  return writeTx(sql, async (tx) => {
+    const locked = await tx`select from sessions where session = ${session} for no key update`;
+    if (locked.count === 0) return false;
     const body = JSON.stringify(rooms);
     await tx`
       insert into session_pages (session, page, position, rooms)
       select ${session}, coalesce(max(page), 0) + 1, ${position}, ${body} from session_pages where session = ${session}
       having not coalesce(bool_or(position = ${position} and rooms = ${body}), false)`;
+    return true;
   });
 }
 
@@ -190,7 +205,7 @@ export async function readSessionPages(
 export function saveListSnapshot(db: Db, session: SessionNo, snapshot: ListSnapshot) {
   return db`
     insert into list_snapshots (session, snapshot, hash, rooms)
-    select s.session, ${snapshot.number}, ${snapshot.hash}, ${JSON.stringify(snapshot.rooms)} from sessions s where s.session = ${session}
+    select s.session, ${snapshot.number}, ${snapshot.hash}, ${JSON.stringify(snapshot.rooms)} from sessions s where s.session = ${session} for key share
     on conflict (session, snapshot) do update set created_at = now()`;
 }
 

@@ -4,6 +4,7 @@ import { ev, newRoom } from "../../test/support/events.ts";
 import { TestAccount } from "../../test/support/test-account.ts";
 import { silentLogger } from "../base/logger.ts";
 import { RetentionJob } from "./retention.ts";
+import { Hub } from "../feed/hub.ts";
 
 const EVENTS = 100_000;
 const PER_RESPONSE = 50;
@@ -55,7 +56,7 @@ test("B43: 100 000 events go through a room, and the database stays as small as 
   await account.step({ join: { [ROOM]: { state: newRoom("@u0:test"), timeline: [], prev_batch: "t" } } });
   await db.sql`insert into sessions (account, device, kind, position) values (${account.account}, ${account.device}, 'v3', ${await account.position()})`;
   let clock = Date.now();
-  const job = new RetentionJob({ sql: db.sql, logger: silentLogger(), sessionIdleMs: 7 * 24 * 3_600_000, now: () => clock });
+  const job = new RetentionJob({ sql: db.sql, feed: new Hub(), logger: silentLogger(), sessionIdleMs: 7 * 24 * 3_600_000, now: () => clock });
   const perRun = EVENTS / PER_RESPONSE / RUNS;
   const figures: Figures[] = [];
   let retentionMs = 0;

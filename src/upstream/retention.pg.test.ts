@@ -3,6 +3,7 @@ import { freshDatabase, type TestDatabase } from "../../test/support/database.ts
 import { HOUR, RetentionFixture } from "../../test/support/retention-fixture.ts";
 import type { Logger } from "../base/logger.ts";
 import { RetentionJob } from "./retention.ts";
+import { Hub } from "../feed/hub.ts";
 
 let db: TestDatabase;
 let it: RetentionFixture;
@@ -36,7 +37,7 @@ test("tells in one debug line what it did, and only that", async () => {
   await it.run();
   it.pass(HOUR);
   const { lines, logger } = recorder();
-  const report = await new RetentionJob({ sql: db.sql, logger, sessionIdleMs: HOUR, now: () => it.now }).runOnce();
+  const report = await new RetentionJob({ sql: db.sql, feed: new Hub(), logger, sessionIdleMs: HOUR, now: () => it.now }).runOnce();
   expect(report).toMatchObject({ busy: false, counts: { horizons: 1, accounts_swept: 1, timeline: 150, sessions: 0 } });
   expect(lines).toEqual([
     { level: "debug", fields: { horizons: 1, accounts_swept: 1, timeline: 150, events: 150, busy: false, ms: expect.any(Number) as number } },
@@ -57,7 +58,7 @@ test("runs each period by the database's clock, goes on after an error, and stop
     insert into sessions (account, device, kind, used_at) values (${it.account}, ${it.device}, 'v3', now() - interval '2 hours')`;
   const { lines, logger, next } = recorder();
   await db.sql`alter table poison rename to away`;
-  const job = new RetentionJob({ sql: db.sql, logger, sessionIdleMs: HOUR, everyMs: 20 });
+  const job = new RetentionJob({ sql: db.sql, feed: new Hub(), logger, sessionIdleMs: HOUR, everyMs: 20 });
   job.start();
   expect((await next()).level).toBe("warn");
   await db.sql`alter table away rename to poison`;
@@ -70,7 +71,7 @@ test("runs each period by the database's clock, goes on after an error, and stop
 });
 
 test("a stop before the first run, or while one is under way, ends it in good order", async () => {
-  const idle = new RetentionJob({ sql: db.sql, logger: recorder().logger, sessionIdleMs: HOUR });
+  const idle = new RetentionJob({ sql: db.sql, feed: new Hub(), logger: recorder().logger, sessionIdleMs: HOUR });
   idle.start();
   await idle.stop();
   const job = it.job();

@@ -11,6 +11,7 @@ import { stateAt, stateChanged } from "../store/state.ts";
 import { readTimelines, roomsWithEvents, standingBefore, type Timeline } from "../store/timeline.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
 import { RetentionJob } from "./retention.ts";
+import { Hub } from "../feed/hub.ts";
 
 const HOUR = 3_600_000;
 const ROOMS = ["!a:test", "!b:test", "!c:test"] as const;
@@ -160,7 +161,7 @@ test("whatever can be asked for at or above the horizon is answered as before", 
       const asked = positions.filter((position) => position >= horizon);
       const before = await Promise.all(asked.map((position) => answers(account, position, now)));
       let clock = Date.now();
-      const job = new RetentionJob({ sql: db.sql, logger: silentLogger(), sessionIdleMs: 7 * 24 * HOUR, now: () => clock });
+      const job = new RetentionJob({ sql: db.sql, feed: new Hub(), logger: silentLogger(), sessionIdleMs: 7 * 24 * HOUR, now: () => clock });
       await job.runOnce();
       clock += HOUR;
       const { counts } = await job.runOnce();

@@ -12,6 +12,7 @@
 import { sleep } from "../base/abort.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Metrics } from "../base/metrics.ts";
+import { type Feed, goneWake } from "../feed/hub.ts";
 import type { Sql, Tx } from "../store/db.ts";
 import {
   accountsToSweep,
@@ -48,6 +49,8 @@ import type { AccountNo } from "../wire/ids.ts";
 
 export type RetentionOptions = {
   readonly sql: Sql;
+  /** Wakes requests whose sessions have ended (T18). */
+  readonly feed: Pick<Feed, "publish">;
   readonly logger: Logger;
   /** A session that was not used for so long ends (D20), ms. */
   readonly sessionIdleMs: number;
@@ -181,11 +184,19 @@ export class RetentionJob {
   }
 
   async #sessions(counts: Record<RetentionKind, number>, at: Date): Promise<void> {
+    const accounts = new Set<AccountNo>();
     counts.sessions += await this.#batches(async (tx) => {
-      const { ended, purged } = await endIdleSessions(tx, at, this.#options.sessionIdleMs);
-      counts.purged += purged;
-      return ended;
+      const step = await endIdleSessions(tx, at, this.#options.sessionIdleMs);
+      counts.purged += step.purged;
+      for (const account of step.accounts) accounts.add(account);
+      return step.ended;
     }, SESSION_BATCH);
+    this.#ended(accounts);
+  }
+
+  /** Requests that wait check whether their session is still there. */
+  #ended(accounts: Iterable<AccountNo>): void {
+    for (const account of accounts) this.#options.feed.publish(goneWake(account));
   }
 
   async #horizons(counts: Record<RetentionKind, number>, at: Date): Promise<void> {
@@ -267,6 +278,7 @@ export class RetentionJob {
       const gone = await this.#step((tx) => deleteTokenless(tx, account, device));
       counts.devices += gone.devices;
       counts.accounts += gone.accounts;
+      if (gone.devices > 0) this.#ended([account]);
     }
     for (const account of await deviceless(sql, at, DEVICE_BATCH)) counts.accounts += await this.#step((tx) => deleteIfEmpty(tx, account));
   }

@@ -9,6 +9,7 @@ import { askOf, FILTERS, listsOf, type Plan, scopeOf, STATES } from "../support/
 import { type Scoped, SlidingView, type ViewRoom } from "../support/sliding-view.ts";
 import { type Happening, HAPPENINGS, SlidingWorld, type WorldRoom } from "../support/sliding-world.ts";
 import { startV3, type V3Fixture } from "../support/v3.ts";
+import { Hub } from "../../src/feed/hub.ts";
 
 /**
  * After every answer a client has of each room that it asks about what is true of it, however it came there: windows, filters and
@@ -56,7 +57,7 @@ type Step = { happenings: Happening[]; plan: number; lost: number | null; quiet:
 
 /** What nobody can ask for any more is deleted. */
 async function anHour(): Promise<void> {
-  const job = new RetentionJob({ sql: t.sql, logger: silentLogger(), sessionIdleMs: 1e12, now: () => clock });
+  const job = new RetentionJob({ sql: t.sql, feed: new Hub(), logger: silentLogger(), sessionIdleMs: 1e12, now: () => clock });
   await job.runOnce();
   clock += HOUR;
   await job.runOnce();

@@ -9,6 +9,7 @@ import { scene } from "../support/scene.ts";
 import { DIALECTS, SlidingClient, timelineIds } from "../support/sliding.ts";
 import { ALL, newsOf, UNKNOWN_POS } from "../support/sliding-waits.ts";
 import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+import { Hub } from "../../src/feed/hub.ts";
 
 const MOST = 4;
 const WEEK = 7 * 24 * HOUR;
@@ -28,7 +29,7 @@ async function leaveIdle({ client }: { client: V3Client }, ms: number): Promise<
 
 /** A run of the retention job, so long from now. */
 async function retain(inMs = 0): Promise<void> {
-  await new RetentionJob({ sql: t.sql, logger: silentLogger(), sessionIdleMs: WEEK, now: () => Date.now() + inMs }).runOnce();
+  await new RetentionJob({ sql: t.sql, feed: new Hub(), logger: silentLogger(), sessionIdleMs: WEEK, now: () => Date.now() + inMs }).runOnce();
 }
 
 describe.each(DIALECTS)("expiry (%s)", (dialect) => {

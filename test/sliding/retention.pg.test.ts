@@ -9,6 +9,7 @@ import { HOUR } from "../support/retention-fixture.ts";
 import { ids } from "../support/rooms.ts";
 import { DIALECTS, type SlidingClient, stateOf, timelineIds } from "../support/sliding.ts";
 import { startV3, type V3Fixture } from "../support/v3.ts";
+import { Hub } from "../../src/feed/hub.ts";
 
 const ALICE = "@alice:test";
 let t: V3Fixture;
@@ -21,7 +22,7 @@ afterAll(() => t.stop());
 
 /** An hour goes by, with a run at both ends of it; the account's horizon is where it was at its beginning. */
 async function anHour() {
-  const job = new RetentionJob({ sql: t.sql, logger: silentLogger(), sessionIdleMs: 7 * 24 * HOUR, now: () => clock });
+  const job = new RetentionJob({ sql: t.sql, feed: new Hub(), logger: silentLogger(), sessionIdleMs: 7 * 24 * HOUR, now: () => clock });
   await job.runOnce();
   clock += HOUR;
   return (await job.runOnce()).counts;

@@ -4,6 +4,7 @@ import { silentLogger } from "../../src/base/logger.ts";
 import type { AccountNo, DeviceNo, RoomId, SessionNo } from "../../src/wire/ids.ts";
 import { RetentionJob, type RetentionReport } from "../../src/upstream/retention.ts";
 import type { TestDatabase } from "./database.ts";
+import { Hub } from "../../src/feed/hub.ts";
 
 export const MINUTE = 60_000;
 export const HOUR = 60 * MINUTE;
@@ -55,7 +56,7 @@ export class RetentionFixture {
   }
 
   job(sessionIdleMs = 7 * DAY): RetentionJob {
-    return new RetentionJob({ sql: this.db.sql, logger: silentLogger(), sessionIdleMs, now: () => this.now });
+    return new RetentionJob({ sql: this.db.sql, feed: new Hub(), logger: silentLogger(), sessionIdleMs, now: () => this.now });
   }
 
   /** Notes where everything is, and lets an hour pass: the next run's horizon is what it can be by then. */

@@ -7,6 +7,7 @@ import { HOUR } from "../support/retention-fixture.ts";
 import { ev } from "../support/fake-homeserver.ts";
 import { scene, type Scene } from "../support/scene.ts";
 import { startV3, type Answer, type V3Fixture } from "../support/v3.ts";
+import { Hub } from "../../src/feed/hub.ts";
 
 let t: V3Fixture;
 let clock = 0;
@@ -18,7 +19,7 @@ afterAll(() => t.stop());
 
 /** An hour goes by, with a run at both ends of it. */
 async function anHour() {
-  const job = new RetentionJob({ sql: t.sql, logger: silentLogger(), sessionIdleMs: 7 * 24 * HOUR, now: () => clock });
+  const job = new RetentionJob({ sql: t.sql, feed: new Hub(), logger: silentLogger(), sessionIdleMs: 7 * 24 * HOUR, now: () => clock });
   await job.runOnce();
   clock += HOUR;
   return (await job.runOnce()).counts;

@@ -11,7 +11,7 @@
 import { LRUCache } from "lru-cache";
 import type { Metrics } from "../../base/metrics.ts";
 import { Gathered } from "../../base/gathered.ts";
-import type { Feed, Wake } from "../../feed/hub.ts";
+import { type Feed, goneWake, type Wake } from "../../feed/hub.ts";
 import { ConnectionWriter } from "../../store/connection-writer.ts";
 import {
   acknowledgeSliding,
@@ -24,17 +24,17 @@ import {
   touchConnection,
 } from "../../store/connections.ts";
 import { type Sql, untilThrough } from "../../store/db.ts";
-import { endSessions } from "../../store/sessions.ts";
+import { endSessions, sessionExists } from "../../store/sessions.ts";
 import { needKey } from "../../streams/stream.ts";
 import { unknownPos } from "../../wire/errors.ts";
 import type { AccountNo, DeviceNo, Position } from "../../wire/ids.ts";
-import { Arrivals, LAST_ARRIVAL } from "../arrivals.ts";
+import { Arrivals } from "../arrivals.ts";
 import { awaitFetches, type FetchDeps } from "../fetches.ts";
 import type { Signer } from "../token.ts";
 import { Waiter } from "../waiter.ts";
 import { AccountViews } from "./account-view.ts";
 import { fromStored, NOTHING_TOLD, type NumberedState, storedForm } from "./connection-state.ts";
-import { evaluateSliding, type SlidingAnswer, type SlidingCaches, type SlidingOutcome } from "./evaluate.ts";
+import { evaluateSliding, type SlidingAnswer, type SlidingCaches, type SlidingOutcome, type SlidingQuestion } from "./evaluate.ts";
 import { InitialRoomsCache } from "./initial-rooms.ts";
 import { concerns } from "./interest.ts";
 import { digestOf, openPos, type Place, type Pos, sealPos } from "./pos.ts";
@@ -70,8 +70,6 @@ export type SlidingDeps = FetchDeps & {
   readonly asyncCommits?: boolean;
   readonly feed: Feed;
   readonly sign: Signer;
-  /** Resolves when what the device is sending now is sent, or it takes too long: its transaction ids are known then. */
-  readonly sendsSettled: (device: DeviceNo) => Promise<void>;
   readonly options: SlidingOptions;
   /** Default: nothing is measured. */
   readonly metrics?: Pick<Metrics, "wholeRoom">;
@@ -178,9 +176,10 @@ export class SlidingEngine {
   }
 
   async #wait(request: SlidingRequest, opened: Opened, waiter: Waiter, wakes: Wakes): Promise<SlidingReply> {
-    const { sql, now, assertTokenLives, options } = this.#deps;
+    const { now, options } = this.#deps;
     const { account, device, body, dialect } = request;
     const { pos, state } = opened;
+    const fetching = { account, assertLives: () => this.#assertLives(request, pos) };
     const started = now();
     const isFirst = request.pos === null;
     const deadline = isFirst ? started : started + request.timeout;
@@ -196,13 +195,11 @@ export class SlidingEngine {
       await this.#deps.sendsSettled(device);
       const question = { account, device, pos, state: state.state, body, dialect, tried };
       if (looks === 0) head = await this.#accept(request, pos);
-      const outcome = await evaluateSliding(sql, this.#caches, question, now(), head);
-      if (outcome === "ahead") await untilThrough(() => endSessions(sql, account));
-      if (outcome === "ahead" || outcome === "gone") throw unknownPos();
+      const outcome = await this.#evaluate(question, head);
       if (looks === 0) await this.#expireOrTouch(pos, outcome);
       if (outcome.needs.length > 0) {
         for (const need of outcome.needs) tried.add(needKey(need));
-        const end = await awaitFetches(this.#deps, request, outcome.needs, late, now() + options.fetchMs, waiter);
+        const end = await awaitFetches(this.#deps, fetching, outcome.needs, late, now() + options.fetchMs, waiter);
         if (end === "superseded") return superseded();
         head = null;
         continue;
@@ -218,7 +215,7 @@ export class SlidingEngine {
       if (isDue && isFirst && waiter.pending === "superseded") return superseded();
       if (isDue) return await this.#answer(request, opened, outcome);
       // The token may have died before we listened, and a request's own head is from before.
-      if (looks === 0) await assertTokenLives(request.tokenHash);
+      if (looks === 0) await this.#assertToken(request);
       if (looks === 0 && isFirst) {
         head = null;
         continue;
@@ -229,8 +226,31 @@ export class SlidingEngine {
       if (wake === "over" && !isFirst) return await this.#answer(request, opened, outcome);
       head = wake === "look" && wakes.handed > 0 ? this.#caches.views.ahead(account, outcome.head, wakes.handed) : null;
       wakes.handed = 0;
-      if (wake === "gone") await assertTokenLives(request.tokenHash);
+      if (wake === "gone") await this.#assertToken(request);
     }
+  }
+
+  /** @throws MatrixError 400 M_UNKNOWN_POS where the connection is gone, or what it was told */
+  async #evaluate(question: SlidingQuestion, head: ConnectionHead | null): Promise<SlidingOutcome> {
+    const { sql, feed, now } = this.#deps;
+    const outcome = await evaluateSliding(sql, this.#caches, question, now(), head);
+    if (outcome === "ahead") {
+      await untilThrough(() => endSessions(sql, question.account));
+      feed.publish(goneWake(question.account));
+    }
+    if (outcome === "ahead" || outcome === "gone") throw unknownPos();
+    return outcome;
+  }
+
+  /** @throws MatrixError 401 where the homeserver has refused the token (D2), M_UNKNOWN_POS where nothing is stored of it any more (T18) */
+  async #assertToken({ tokenHash }: SlidingRequest): Promise<void> {
+    if (!(await this.#deps.tokenLives(tokenHash))) throw unknownPos();
+  }
+
+  /** @throws MatrixError as #assertToken, and M_UNKNOWN_POS where the connection is gone */
+  async #assertLives(request: SlidingRequest, { session }: Place): Promise<void> {
+    await this.#assertToken(request);
+    if (session !== null && !(await sessionExists(this.#deps.sql, session))) throw unknownPos();
   }
 
   /** What the first look begins with. Acknowledges what the client has received. */
@@ -270,10 +290,11 @@ export class SlidingEngine {
     const { position } = outcome;
     if (pos.session === null) {
       const { base, body } = storedForm(state, outcome.state);
-      const { session, state: number, mark, ended } = await this.#writer.begin({ account, device, connId, body, position });
-      for (const other of ended) {
-        this.#deps.feed.publish({ type: "connection", account, device, name: digestOf(other), request: LAST_ARRIVAL });
-      }
+      const made = await this.#writer.begin({ account, device, connId, body, position });
+      // The device has logged out since the request was authenticated.
+      if (!made) throw unknownPos();
+      const { session, state: number, mark } = made;
+      if (made.ended > 0) this.#deps.feed.publish(goneWake(account));
       const begun = { session, state: number, mark };
       this.#states.set(keyOf(begun), { number, state: outcome.state, base });
       return begun;

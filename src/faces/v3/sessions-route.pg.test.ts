@@ -7,6 +7,7 @@ import { tokenStore } from "../../cli/api-store.ts";
 import { checkReady } from "../../store/ready.ts";
 import { hashOfMessage } from "../../store/to-device.ts";
 import { sessionsRoute } from "./sessions-route.ts";
+import { Hub } from "../../feed/hub.ts";
 
 const PATH = "/_matrix/client/unstable/syncv3/sessions";
 const box = new SecretBox("test");
@@ -26,7 +27,7 @@ beforeEach(async () => {
   api = await startApi(hs.url, {
     secretBox: box,
     tokens: tokenStore(db.sql, box),
-    routes: [sessionsRoute(db.sql)],
+    routes: [sessionsRoute(db.sql, new Hub())],
     ready: () => checkReady(db.sql).then(() => null),
   });
 });

@@ -1,6 +1,6 @@
 /** Sessions that nobody uses any more, and what live ones need no more (D20, D10, D15). */
 
-import type { DeviceNo, SessionNo } from "../../wire/ids.ts";
+import type { AccountNo, DeviceNo, SessionNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
 import { purgeToDevice } from "../to-device.ts";
 import { BATCH_ROWS, before } from "./step.ts";
@@ -8,15 +8,15 @@ import { BATCH_ROWS, before } from "./step.ts";
 /** Sessions that end in one step. */
 export const SESSION_BATCH = 200;
 
-/** `purged`: to-device messages that only those sessions held back. */
-export type EndedSessions = { readonly ended: number; readonly purged: number };
+/** `purged`: to-device messages that only those sessions held back. `accounts`: whose they were. */
+export type EndedSessions = { readonly ended: number; readonly purged: number; readonly accounts: readonly AccountNo[] };
 
 /** Ends up to SESSION_BATCH sessions that were idle for `idleMs`, of v2 clients too, and purges what only they held back (S2). */
 export async function endIdleSessions(tx: Tx, at: Date, idleMs: number): Promise<EndedSessions> {
   const idle = before(at, idleMs);
-  const rows = await tx<{ session: SessionNo; device: DeviceNo }[]>`
-    select session, device from sessions where used_at <= ${idle} order by used_at limit ${SESSION_BATCH}`;
-  if (rows.length === 0) return { ended: 0, purged: 0 };
+  const rows = await tx<{ session: SessionNo; device: DeviceNo; account: AccountNo }[]>`
+    select session, device, account from sessions where used_at <= ${idle} order by used_at limit ${SESSION_BATCH}`;
+  if (rows.length === 0) return { ended: 0, purged: 0, accounts: [] };
   const devices = [...new Set(rows.map((row) => row.device))].sort((a, b) => a - b);
   // As all do who change a device's queue, so that no two wait for each other.
   await tx`select from devices where device = any(${devices}::bigint[]) order by device for no key update`;
@@ -24,7 +24,7 @@ export async function endIdleSessions(tx: Tx, at: Date, idleMs: number): Promise
   let purged = await purgeAll(tx, devices);
   const ended = await tx`delete from sessions where session = any(${rows.map((row) => row.session)}::bigint[]) and used_at <= ${idle}`;
   purged += await purgeAll(tx, devices);
-  return { ended: ended.count, purged };
+  return { ended: ended.count, purged, accounts: [...new Set(rows.map((row) => row.account))] };
 }
 
 async function purgeAll(tx: Tx, devices: readonly DeviceNo[]): Promise<number> {
