@@ -3,6 +3,8 @@ import { startApi, type TestApi } from "../../test/support/api.ts";
 import { startFakeHomeserver, type FakeHomeserver } from "../../test/support/fake-homeserver.ts";
 import type { RoutePlugin } from "../faces/route.ts";
 import { SIMPLIFIED_SYNC } from "./versions.ts";
+import type { AccountNo, DeviceNo } from "../wire/ids.ts";
+import type { PassQueue } from "./ports.ts";
 
 const VERSIONS = "/_matrix/client/versions";
 const SYNC = `/_matrix/client/unstable/${SIMPLIFIED_SYNC}/sync`;
@@ -85,6 +87,15 @@ test("M56: a homeserver that refuses the native request is heard", async () => {
   native.add(alice);
   hs.on("POST", SYNC, { status: 400, body: { errcode: "M_UNKNOWN_POS" } });
   expect(await ask(alice)).toEqual({ errcode: "M_UNKNOWN_POS" });
+});
+
+test("T19: a device that is polled here stays here: two readers would take its to-device messages from each other", async () => {
+  const alice = hs.login("@alice:test", "PHONE");
+  native.add(alice);
+  const queue = { polledDevice: async () => ({ account: 1 as AccountNo, device: 1 as DeviceNo }) } as unknown as PassQueue;
+  const other = await startApi(hs.url, { preferNative: true, routes: [face], queue });
+  expect(await (await other.fetch(SYNC, { method: "POST", token: alice, body: '{"a":1}' })).json()).toEqual({ ours: { a: 1 } });
+  await other.stop();
 });
 
 test("M56: without -prefer-native nobody is asked", async () => {

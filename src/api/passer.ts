@@ -3,15 +3,18 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "../base/logger.ts";
 import { invalidParam, unknownPos, unrecognized } from "../wire/errors.ts";
-import { bearerToken, type Authenticator, type Identity } from "./auth.ts";
+import type { Authenticator, Identity } from "./auth.ts";
 import { editLogin, logsIn } from "./login-answers.ts";
 import { carryOut, ENDING_BODY_BYTES, endingOf, type Ending } from "./logout-hooks.ts";
 import { asksMedia, MEDIA_HEADERS } from "./media-headers.ts";
 import type { Forwarder } from "./pass-through.ts";
+import { givenToken, type PolledDevices } from "./polled-devices.ts";
 import type { DeviceRef, FindDevice, Forgetting, UpstreamToken } from "./ports.ts";
 import { ourTokens, withTokens } from "./pos-translation.ts";
 import { judgeTarget, segmentsOf } from "./proxy-path.ts";
 import { transactionOf, type Sends } from "./sends.ts";
+import { syncKindOf } from "./sync-path.ts";
+import type { V2Sync } from "./v2-sync.ts";
 import { asksVersions, editVersions, type VersionsOptions } from "./versions.ts";
 import { asksWellKnown, serveWellKnown } from "./well-known.ts";
 
@@ -21,6 +24,8 @@ export type PasserDeps = {
   readonly forgetting: Forgetting;
   readonly findDevice: FindDevice;
   readonly sends: Sends;
+  readonly v2Sync: Pick<V2Sync, "handle">;
+  readonly polled: PolledDevices;
   readonly logger: Logger;
   readonly versions: VersionsOptions;
   /** Null: clients are not told any address. */
@@ -50,8 +55,11 @@ export class Passer {
     const kind = judgeTarget(target, this.#deps.passAdmin);
     if (kind === "refused") throw invalidParam("This request target is not accepted");
     if (kind === "unknown") throw unrecognized();
+    const sync = syncKindOf(method, target);
+    if (sync === "v2") return this.#deps.v2Sync.handle(request, reply, signal);
     const segments = segmentsOf(target) ?? [];
     if (method === "TRACE" || segments.join("/") === this.#deps.ownPath.slice(1)) throw unrecognized(405);
+    if (sync === "sliding") await this.#deps.polled.refuse(request);
     const { forwarder, publicUrl } = this.#deps;
     if (publicUrl !== null && asksWellKnown(method, segments)) return serveWellKnown(request, reply, { forwarder, publicUrl, signal });
     await this.#pass({ request, reply, signal }, target, segments);
@@ -128,9 +136,4 @@ export class Passer {
     const token = givenToken(request, query);
     return token === null || query.has("user_id") ? null : this.#deps.auth.identify(token);
   }
-}
-
-/** The access token of a passed request, which may stand in its query (the homeserver decides whether it takes that). */
-export function givenToken(request: FastifyRequest, query: URLSearchParams): string | null {
-  return bearerToken(request.headers.authorization) ?? query.get("access_token");
 }

@@ -34,10 +34,11 @@ export type TokenStore = {
 export type PassQueue = {
   /** The device, where we have polled it (D1); else null. */
   polledDevice(userId: UserId, deviceId: string): Promise<DeviceRef | null>;
-  start(ref: DeviceRef, since: string | null): Promise<PassStart>;
+  /** Null: the device is gone. */
+  start(ref: DeviceRef, since: string | null): Promise<PassStart | null>;
   isWaiting(ref: DeviceRef, after: number): Promise<boolean>;
-  /** One transaction. */
-  pass(ref: DeviceRef, answer: PassInput): Promise<PassOutput>;
+  /** One transaction. Null: the device is gone. */
+  pass(ref: DeviceRef, answer: PassInput): Promise<PassOutput | null>;
 };
 export type PassStart = { readonly acknowledged: number; readonly upTo: number; readonly waiting: boolean };
 export type PassInput = {

@@ -18,9 +18,11 @@ import { readJsonBody } from "./json-body.ts";
 import { InProgress } from "./limits.ts";
 import { NativeSync } from "./native-sync.ts";
 import { Forwarder } from "./pass-through.ts";
-import { givenToken, Passer } from "./passer.ts";
+import { Passer } from "./passer.ts";
+import { givenToken, PolledDevices } from "./polled-devices.ts";
 import type { FindDevice, Forgetting, PassQueue, TokenStore, UpstreamToken, VersionsClient, WhoamiClient } from "./ports.ts";
 import type { Sends } from "./sends.ts";
+import { syncKindOf } from "./sync-path.ts";
 import { type IsTrusted, trustedProxies } from "./trusted-proxies.ts";
 import { V2Sync } from "./v2-sync.ts";
 
@@ -81,7 +83,6 @@ const CORS_HEADERS = {
 const STOP_MS = 8_000;
 
 const V3_SYNC = "/_matrix/client/v3/sync";
-const V2_SYNC = [V3_SYNC, "/_matrix/client/r0/sync"];
 
 /** v2 filters stand in the query. */
 const SERVER_OPTIONS = { maxHeaderSize: 65_536 };
@@ -103,7 +104,8 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   const auth = new Authenticator({ ...deps, signal: stopping.signal });
   const isTrusted = trustedProxies(deps.trustedProxies ?? []);
   const forwarder = new Forwarder({ baseUrl: deps.baseUrl, isTrusted });
-  const v2Sync = new V2Sync({ auth, forwarder, queue: deps.queue, feed: deps.feed });
+  const polled = new PolledDevices(auth, deps.queue);
+  const v2Sync = new V2Sync({ auth, forwarder, polled, queue: deps.queue, feed: deps.feed });
 
   const logger: FastifyBaseLogger = deps.logger;
   const app: FastifyInstance = fastify({
@@ -121,6 +123,8 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   const native = new NativeSync({ ...deps, signal: stopping.signal });
   const passInstead = async (request: FastifyRequest, reply: FastifyReply): Promise<boolean> => {
     if (!deps.preferNative || !(await native.isThere(givenToken(request, queryOf(request))))) return false;
+    // A device that is polled already stays here: two readers would take its to-device messages from each other.
+    if (await polled.find(request)) return false;
     await forwarder.forward(request, reply, { signal: context.signalOf(request) });
     return true;
   };
@@ -129,6 +133,8 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     ...deps,
     auth,
     forwarder,
+    v2Sync,
+    polled,
     versions: { features: deps.versionFeatures ?? [], preferNative: deps.preferNative ?? false },
     publicUrl: deps.publicUrl ?? null,
     passAdmin: deps.passAdmin ?? false,
@@ -153,9 +159,6 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
       throw new MatrixError(404, "M_UNRECOGNIZED", "This process only polls (-role poller): clients go to another one");
     });
   } else {
-    for (const url of V2_SYNC) {
-      app.route({ method: ["GET", "HEAD"], url, handler: (request, reply) => v2Sync.handle(request, reply, context.signalOf(request)) });
-    }
     for (const addRoutes of deps.routes ?? []) addRoutes(app, context);
     app.all("/*", rest);
     app.setNotFoundHandler(rest);
@@ -303,7 +306,8 @@ const CLIENT_GONE = 499;
 function faceOf(method: string, path: string): string {
   if (path === V3_SYNC && method === "POST") return "v3";
   if (path.endsWith("/v4/sync")) return "v4";
-  if (path.endsWith("/sync")) return path.includes("msc3575") ? "sliding" : "v2";
+  const sync = syncKindOf(method, path);
+  if (sync !== null) return sync;
   return path.startsWith("/health/") ? "health" : "passed";
 }
 

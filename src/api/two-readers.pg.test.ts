@@ -113,9 +113,9 @@ class World {
       case "lose": {
         if (!this.#start || !this.#answer) return;
         const input = { account: this.#account, device: this.#device, start: this.#start, since: this.#since, limit: 3, ...this.#answer };
-        const { bodies } = await writeTx(db.sql, (tx) => passAnswer(tx, input));
+        const passed = await writeTx(db.sql, (tx) => passAnswer(tx, input));
         if (step === "deliver") {
-          this.received.push(...bodies);
+          this.received.push(...(passed?.bodies ?? []));
           this.#since = this.#answer.nextBatch;
         } else this.lost += 1;
         this.#start = null;

@@ -7,6 +7,7 @@ import { startFakeHomeserver, toDevice, v2, type FakeHomeserver } from "../../te
 import { SecretBox } from "../base/secret-box.ts";
 import { forgetting, passQueue, tokenStore } from "../cli/api-store.ts";
 import { Hub, type Wake } from "../feed/hub.ts";
+import { deleteDevice } from "../store/devices.ts";
 import { registerToken, sealToken } from "../store/tokens.ts";
 import { hashOfMessage, readToDevice } from "../store/to-device.ts";
 import type { AccountNo, DeviceNo, RoomId, UserId } from "../wire/ids.ts";
@@ -36,7 +37,7 @@ beforeEach(async () => {
     secretBox: box,
     tokens: tokenStore(db.sql, box),
     queue: passQueue(db.sql),
-    forgetting: forgetting(db.sql, (account, device) => void stopped.push([account, device])),
+    forgetting: forgetting(db.sql, new Hub(), (account, device) => void stopped.push([account, device])),
   });
   ref = await registerToken(db.sql, { ...sealToken(box, token), userId: alice, deviceId: "PHONE" });
   await db.sql`update devices set since = 's0' where device = ${ref.device}`;
@@ -214,6 +215,48 @@ test("the answer is packed only for who takes it", async () => {
   }
 });
 
+// ---- T19: the same under every spelling, and beside the homeserver's own sliding sync
+
+test.each([
+  ...["api/v1", "r0", "v1", "v3", "unstable", "v2_alpha"].map((version) => `/_matrix/client/${version}/sync`),
+  "/_matrix/client/v3/sync/",
+  "/_matrix/client/v3/s%79nc",
+  "/_matrix/%63lient/unstable/%73%79%6E%63",
+])("T19: %s of a polled device is read as D1 says, and asked for as it was spelled", async (path) => {
+  await queue(messages[0] ?? {});
+  // The homeserver that the test has knows every spelling.
+  hs.on("GET", path, () => ({ body: v2({ to_device: [messages[1] ?? {}], next_batch: "s1" }) }));
+  const answer = (await (await api.fetch(path, { token })).json()) as V2;
+  expect(answer.to_device?.events).toEqual([messages[0], messages[1]]);
+  expect(await stored()).toEqual([messages[0], messages[1]]);
+  expect(hs.requests.map((request) => request.path)).toContain(path);
+});
+
+test("T19: HEAD of a polled device asks the homeserver nothing; that of another passes", async () => {
+  const head = (as: string) => api.fetch("/_matrix/client/v3/sync", { method: "HEAD", token: as });
+  expect((await head(token)).status).toBe(405);
+  expect(hs.seen({ method: "HEAD" })).toEqual([]);
+  await head(hs.login("@bob:test", "LAPTOP"));
+  expect(hs.seen({ method: "HEAD" })).toHaveLength(1);
+});
+
+test.each([
+  "/_matrix/client/unstable/org.matrix.msc3575/sync",
+  "/_matrix/client/unstable/org.matrix.msc4525/sync",
+  "/_matrix/client/v5/sync",
+  "/_matrix/client/v4/sync/",
+])("T19: the homeserver's own sliding sync at %s is refused to a polled device, with words, and passes for others", async (path) => {
+  hs.on("POST", path, { body: { pos: "1" } });
+  const ask = (as: string) => api.fetch(path, { method: "POST", token: as, body: "{}" });
+  const refused = await ask(token);
+  expect([refused.status, await refused.json()]).toEqual([
+    404,
+    { errcode: "M_UNRECOGNIZED", error: expect.stringContaining("would take its to-device messages from each other") },
+  ]);
+  expect(hs.seen({ path })).toEqual([]);
+  expect(await (await ask(hs.login("@bob:test", "LAPTOP"))).json()).toEqual({ pos: "1" });
+});
+
 // ---- D2: what ends a device ends our data of it
 
 test("D2: a log-out that passes through deletes the device at once; with the last one the account", async () => {
@@ -227,6 +270,17 @@ test("D2: a log-out that passes through deletes the device at once; with the las
   await api.fetch("/_matrix/client/r0/logout", { method: "POST", token: "t2" });
   expect(await db.sql`select from accounts`).toHaveLength(0);
   expect(await db.sql`select from typing`).toHaveLength(0);
+});
+
+test("D2: a sync that is under way while its device logs out is passed, and the device is not registered again", async () => {
+  const waiting = api.fetch("/_matrix/client/v3/sync?timeout=60000&since=s0", { token });
+  await hs.waitForPoll(token);
+  expect(await deleteDevice(db.sql, ref.device)).toMatchObject({ accountDeleted: true });
+  const text = `{ "next_batch" : "s1" , "to_device":{"events":[{"a":1.0}]} }`;
+  hs.queueSync(token, text);
+  const answer = await waiting;
+  expect([answer.status, await answer.text()]).toEqual([200, text]);
+  expect(await db.sql`select from accounts`).toHaveLength(0);
 });
 
 test("D2: a log-out that the homeserver refuses deletes nothing", async () => {

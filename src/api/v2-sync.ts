@@ -2,6 +2,7 @@
  * GET /sync (v2) of a device that we poll too (D1). Upstream, whoever advances `since` deletes the device's to-device messages, so
  * there are two readers and each would cost the other messages. Here they meet: what the passed answer brings is queued before
  * it is forwarded, and what our poller has brought is in the answer. Every other device's answer streams through untouched.
+ * The path's spelling makes no difference: it goes to the homeserver as it is (sync-path.ts).
  */
 
 import { createHash } from "node:crypto";
@@ -14,9 +15,10 @@ import type { Dispatcher } from "undici";
 import { acceptsGzip } from "../base/accepts-gzip.ts";
 import type { Feed, Wake } from "../feed/hub.ts";
 import type { DeviceNo } from "../wire/ids.ts";
-import { badGateway } from "../wire/errors.ts";
-import { bearerToken, type Authenticator, type Identity } from "./auth.ts";
+import { badGateway, MatrixError } from "../wire/errors.ts";
+import type { Authenticator, Identity } from "./auth.ts";
 import type { Forwarder } from "./pass-through.ts";
+import type { PolledDevices } from "./polled-devices.ts";
 import type { DeviceRef, PassQueue, PassStart } from "./ports.ts";
 import { BODY_HEADERS, clientHeaders } from "./proxy-headers.ts";
 import { cutV2Answer } from "./v2-answer.ts";
@@ -25,6 +27,7 @@ export type V2SyncDeps = {
   readonly auth: Authenticator;
   readonly forwarder: Forwarder;
   readonly queue: PassQueue;
+  readonly polled: PolledDevices;
   readonly feed: Feed;
   /** Bytes of an answer, unpacked. Default 256 MiB. */
   readonly maxBytes?: number;
@@ -51,25 +54,33 @@ export class V2Sync {
   }
 
   async handle(request: FastifyRequest, reply: FastifyReply, signal: AbortSignal): Promise<unknown> {
-    const { auth, forwarder, queue } = this.#deps;
-    const query = queryOf(request.raw.url);
-    const token = bearerToken(request.headers.authorization) ?? query.get("access_token");
-    // With user_id an application service speaks for somebody: the token does not say for which device.
-    const identity = token === null || query.has("user_id") || request.method === "HEAD" ? null : await auth.identify(token);
-    const ref = identity && (await queue.polledDevice(identity.userId, identity.deviceId));
-    if (token === null || !identity || !ref) {
+    const { forwarder, polled } = this.#deps;
+    const found = await polled.find(request);
+    if (!found) {
       await forwarder.forward(request, reply, { signal });
       return reply;
     }
-    const since = query.get("since");
-    const { asked, start } = await this.#ask(request, ref, since, signal);
+    // Synapse takes it for a GET, and deletes the messages that its `since` acknowledges: whoever asks gets none of what it would take.
+    if (request.method === "HEAD") throw new MatrixError(405, "M_UNRECOGNIZED", "A device that syncs through this server is asked with GET");
+    const { token, identity, ref } = found;
+    const since = queryOf(request.raw.url).get("since");
+    const answered = await this.#ask(request, ref, since, signal);
+    if (!answered) {
+      // It has logged out meanwhile: there is nothing here any more that the homeserver's answer could cost it.
+      await forwarder.forward(request, reply, { signal });
+      return reply;
+    }
+    const { asked, start } = answered;
     const bytes = asked.status === 200 ? await this.#exchange(request, token, identity, ref, since, start, asked.bytes) : asked.bytes;
     if (asked.status === 401) await this.#noteRefusal(identity, asked.bytes);
     return send(request, reply, asked, bytes);
   }
 
-  /** Asks the homeserver, as long as the client wants to wait; at once where something is queued, or as soon as something is. */
-  async #ask(request: FastifyRequest, ref: DeviceRef, since: string | null, signal: AbortSignal): Promise<{ asked: Asked; start: PassStart }> {
+  /**
+   * Asks the homeserver, as long as the client wants to wait; at once where something is queued, or as soon as something is. Null: the
+   * device is gone.
+   */
+  async #ask(request: FastifyRequest, ref: DeviceRef, since: string | null, signal: AbortSignal): Promise<{ asked: Asked; start: PassStart } | null> {
     const { forwarder, queue, feed } = this.#deps;
     const url = request.raw.url ?? "/";
     for (;;) {
@@ -80,6 +91,7 @@ export class V2Sync {
       });
       try {
         const start = await queue.start(ref, since);
+        if (!start) return null;
         const retold = this.#retold.get(keyOf(ref, since));
         const hurry = start.waiting && (retold === undefined || (await queue.isWaiting(ref, retold)));
         if (!hurry) {
@@ -123,9 +135,11 @@ export class V2Sync {
       request.log.warn({ device: ref.device }, "A v2 sync answer could not be read and is passed as it is");
       return bytes;
     }
-    await auth.noteProof(token, identity);
     // Where this fails the client gets an error, asks again with the same since, and nothing is lost.
     const passed = await queue.pass(ref, { start, since, nextBatch: answer.nextBatch, messages: answer.messages });
+    // The device has logged out while the homeserver answered: no poller of ours competes, and to note a proof would register it again.
+    if (!passed) return bytes;
+    await auth.noteProof(token, identity);
     if (since === answer.nextBatch && passed.bodies.length > 0) this.#retold.set(keyOf(ref, since), passed.told);
     if (passed.added > 0) feed.publish({ type: "news", account: ref.account, device: ref.device, kinds: new Set(["to_device"]) });
     return answer.withMessages(passed.bodies);

@@ -34,14 +34,17 @@ export type PassedAnswer = {
 /** `bodies` are what the client is to be told, oldest first, up to the seq `told`; `added` of them the poller had not seen. */
 export type PassResult = { readonly bodies: readonly string[]; readonly told: number; readonly added: number };
 
-/** Where the device's v2 client stands as it asks with `since`; makes its session where there is none. Acknowledges nothing yet. */
-export async function startPass(db: Db, account: AccountNo, device: DeviceNo, since: string | null): Promise<PassStart> {
-  const { acked } = await participant(db, account, device);
+/**
+ * Where the device's v2 client stands as it asks with `since`; makes its session where there is none. Acknowledges nothing yet. Null: the
+ * device is gone, e.g. it has logged out.
+ */
+export async function startPass(db: Db, account: AccountNo, device: DeviceNo, since: string | null): Promise<PassStart | null> {
+  const found = await participant(db, account, device);
   const [row] = await db<{ up_to: number; since_seq: number | null }[]>`
     select d.seq as up_to, (select seq from passed_batches b where b.device = d.device and token_hash = ${hashOfToken(since ?? "")}) as since_seq
     from devices d where device = ${device}`;
-  if (!row) throw new Error("The device is gone");
-  const acknowledged = Math.max(acked, row.since_seq ?? 0);
+  if (!found || !row) return null;
+  const acknowledged = Math.max(found.acked, row.since_seq ?? 0);
   return { acknowledged, upTo: row.up_to, waiting: await isWaiting(db, device, acknowledged) };
 }
 
@@ -55,12 +58,19 @@ export async function isWaiting(db: Db, device: DeviceNo, after: number): Promis
  *
  * The client is told the queue up to `upTo` or the last message of the answer, whichever is later, and no further: all of that
  * is older upstream than `nextBatch`, so nothing that its next `since` acknowledges can come from upstream again.
+ *
+ * Null: the device is gone, e.g. it has logged out while the homeserver answered; nothing is committed.
  */
-export async function passAnswer(tx: Tx, answer: PassedAnswer): Promise<PassResult> {
+export async function passAnswer(tx: Tx, answer: PassedAnswer): Promise<PassResult | null> {
   const { account, device, start } = answer;
-  // The device first, as everybody who locks it does: no two wait for each other.
-  await tx`select from devices where device = ${device} for no key update`;
-  const { session } = await participant(tx, account, device);
+  // The account and then the device, as everybody who locks both does: no two wait for each other.
+  const [, locked] = await Promise.all([
+    tx`select from accounts where account = ${account} for key share`,
+    tx`select from devices where device = ${device} for no key update`,
+  ]);
+  const found = locked.count > 0 ? await participant(tx, account, device) : null;
+  if (!found) return null;
+  const { session } = found;
   await acknowledge(tx, session, start.acknowledged);
   await tx`update sessions set used_at = now() where session = ${session}`;
   const appended = await appendPassed(tx, device, answer.messages, start.acknowledged);
@@ -101,17 +111,19 @@ async function recordBatch(tx: Tx, answer: PassedAnswer, told: number): Promise<
     on conflict (device, token_hash) do update set seq = least(passed_batches.seq, excluded.seq), passed_at = now()`;
 }
 
-async function participant(db: Db, account: AccountNo, device: DeviceNo): Promise<{ session: SessionNo; acked: number }> {
+/** The session that stands for the device's v2 client; made where there is none. Null: the device is gone. */
+async function participant(db: Db, account: AccountNo, device: DeviceNo): Promise<{ session: SessionNo; acked: number } | null> {
   const find = () => db<{ session: SessionNo; acked: number }[]>`
     select session, acked from sessions where device = ${device} and kind = 'v2' order by session limit 1`;
   const [found] = await find();
   if (found) return found;
   await db`
-    insert into sessions (account, device, kind, takes_part) select account, device, 'v2', true from devices where device = ${device} and account = ${account}
+    insert into sessions (account, device, kind, takes_part)
+    select a.account, d.device, 'v2', true from accounts a join devices d using (account)
+    where d.device = ${device} and a.account = ${account} for key share of a, d
     on conflict (device) where kind = 'v2' do nothing`;
   const [made] = await find();
-  if (!made) throw new Error("The device is gone");
-  return made;
+  return made ?? null;
 }
 
 function hashOfToken(token: string): Buffer {

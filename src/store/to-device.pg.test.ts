@@ -98,9 +98,18 @@ test("D1: two first requests at once share one participant", async () => {
   expect(await db.sql`select kind, takes_part from sessions where device = ${device}`).toEqual([{ kind: "v2", takes_part: true }]);
 });
 
+/** Of a device that is there. */
+async function started(...args: Parameters<typeof startPass>) {
+  const start = await startPass(...args);
+  if (!start) throw new Error("the device is gone");
+  return start;
+}
+
 const pass = async (since: string | null, nextBatch: string, messages: string[], limit = 1000) => {
-  const start = await startPass(db.sql, account, device, since);
-  return writeTx(db.sql, (tx) => passAnswer(tx, { account, device, start, since, nextBatch, messages, limit }));
+  const start = await started(db.sql, account, device, since);
+  const passed = await writeTx(db.sql, (tx) => passAnswer(tx, { account, device, start, since, nextBatch, messages, limit }));
+  if (!passed) throw new Error("the device is gone");
+  return passed;
 };
 
 test("D1: the answer tells the queue, the next since acknowledges it, and it is purged", async () => {
@@ -121,9 +130,9 @@ test("D1: what another session lacks stays, and is not told again", async () => 
 test("D1: a limit splits the queue, and nothing is lost", async () => {
   await queue("A", "B", "C");
   expect((await pass("s0", "s1", ["D"], 2)).bodies).toEqual(["A", "B"]);
-  expect((await startPass(db.sql, account, device, "s1")).waiting).toBe(true);
+  expect((await started(db.sql, account, device, "s1")).waiting).toBe(true);
   expect((await pass("s1", "s2", [], 2)).bodies).toEqual(["C", "D"]);
-  expect((await startPass(db.sql, account, device, "s2")).waiting).toBe(false);
+  expect((await started(db.sql, account, device, "s2")).waiting).toBe(false);
 });
 
 test("D1: an answer whose token is the one asked with acknowledges nothing: it cannot be told from its retry", async () => {
@@ -158,7 +167,7 @@ test("D1: the same token told twice acknowledges what the first answer told", as
 });
 
 test("D1: what came while upstream was asked is told only where the answer holds it too", async () => {
-  const start = await startPass(db.sql, account, device, "s0");
+  const start = await started(db.sql, account, device, "s0");
   await queue("A", "B");
   const result = await writeTx(db.sql, (tx) => passAnswer(tx, { account, device, start, since: "s0", nextBatch: "s1", messages: ["A"], limit: 10 }));
   expect(result).toEqual({ bodies: ["A"], told: 1, added: 0 });
