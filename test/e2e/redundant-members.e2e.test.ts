@@ -67,7 +67,7 @@ async function speakWhileRead({ alice, senders, room, since: from }: Awaited<Ret
 it("T13: sync v3 has the members of all senders, though another reader of the device was sent some of them first", async () => {
   const scene = await silentRoom("v3");
   const client = front.client(scene.alice);
-  const ask = { room: { room_id: scene.room, timeline_limit: 50 } };
+  const ask = { room: { room_id: scene.room, timeline_limit: SENDERS } };
   await client.sync(ask);
   await speakWhileRead(scene);
   await expect
@@ -78,7 +78,7 @@ it("T13: sync v3 has the members of all senders, though another reader of the de
 it.each(DIALECTS)("T13: so has sliding sync (%s)", async (dialect) => {
   const scene = await silentRoom(dialect);
   const sliding = new SlidingClient(front.client(scene.alice), dialect);
-  const ask = { lists: { all: { ranges: [[0, 9]], limit: 50, state: [["m.room.member", "$LAZY"]] } } } as const;
+  const ask = { lists: { all: { ranges: [[0, 9]], limit: SENDERS, state: [["m.room.member", "$LAZY"]] } } } as const;
   await sliding.sync(ask);
   await speakWhileRead(scene);
   await expect
