@@ -1,9 +1,12 @@
 /** LISTEN and NOTIFY: the bus that needs nothing beside the database. */
 
+import { sleep } from "../base/abort.ts";
 import { connect, type Db, type DbOptions, type Sql } from "../store/db.ts";
 import type { Bus, BusEvents } from "./bus.ts";
 
 const CHANNEL = "syncv3";
+/** After a LISTEN that failed, ms. */
+const RETRY_MS = 100;
 
 /** Many texts are one statement. Nothing is lost with one that a crash of the database takes back: it is not waited for. */
 export async function notify(db: Db, texts: readonly string[]): Promise<void> {
@@ -12,25 +15,27 @@ export async function notify(db: Db, texts: readonly string[]): Promise<void> {
 }
 
 export class PostgresBus implements Bus {
+  readonly #db: DbOptions;
   readonly #sql: Sql;
-  #unlisten: (() => Promise<void>) | null = null;
+  readonly #closing = new AbortController();
+  #listening: Sql | null = null;
+  /** Called when the connection that listens is gone. */
+  #lost: () => void = () => {};
 
   /**
    * @param db must lead straight to PostgreSQL: LISTEN means nothing through a transaction pooler. Takes two connections, one for either
    * direction; not those that requests and pollers wait for: a wake-up would wait with them.
    */
   constructor(db: DbOptions) {
+    this.#db = db;
     this.#sql = connect(db, 1);
   }
 
-  async start({ received, back }: BusEvents): Promise<void> {
-    let isBack = false;
-    const onListen = (): void => {
-      if (isBack) back();
-      isBack = true;
-    };
-    const listening = await this.#sql.listen(CHANNEL, received, onListen);
-    this.#unlisten = () => listening.unlisten();
+  start({ received, back }: BusEvents): Promise<void> {
+    const lasting = { ...this.#db, max_lifetime: null, idle_timeout: null };
+    const sql = connect(lasting, 1, { onclose: () => this.#lost(), onnotify: (_, payload) => received(payload) });
+    this.#listening = sql;
+    return new Promise((tried) => void this.#keepListening(sql, tried, back));
   }
 
   send(texts: readonly string[]): Promise<void> {
@@ -38,7 +43,27 @@ export class PostgresBus implements Bus {
   }
 
   async close(): Promise<void> {
-    await this.#unlisten?.();
-    await this.#sql.end();
+    this.#closing.abort();
+    this.#lost();
+    await Promise.all([this.#listening?.end({ timeout: 1 }), this.#sql.end({ timeout: 1 })]);
+  }
+
+  /** Never rejects. `tried` is called after each attempt; `back` when it listens after a time in which it did not. */
+  async #keepListening(sql: Sql, tried: () => void, back: () => void): Promise<void> {
+    const { signal } = this.#closing;
+    for (let isFirst = true; !signal.aborted; isFirst = false) {
+      // Set before the attempt: the connection may break at once.
+      const lost = new Promise<void>((resolve) => (this.#lost = resolve));
+      try {
+        await sql`listen ${sql(CHANNEL)}`;
+        if (!isFirst) back();
+        tried();
+        await lost;
+      } catch {
+        // Whatever the reason, waking up depends on it: a cancelled LISTEN is tried again like one that met a restart.
+        tried();
+        await sleep(RETRY_MS, signal).catch(() => {});
+      }
+    }
   }
 }

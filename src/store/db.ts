@@ -1,11 +1,7 @@
 /** The connection pool: types as the rest of the store expects them, and the one way to run a transaction. */
 
 import postgres from "postgres";
-
-/** 8-byte integers come as numbers: ours stay far below 2^53 (an open `to_ord`, 2^63-1, is only ever compared in SQL). */
-const types = {
-  bigint: { to: 20, from: [20], serialize: (value: number | bigint) => String(value), parse: Number },
-};
+import { types } from "./db-types.ts";
 
 export type Sql = postgres.Sql<{ bigint: number }>;
 export type Tx = postgres.TransactionSql<{ bigint: number }>;
@@ -41,16 +37,30 @@ const SETTINGS = {
   idle_in_transaction_session_timeout: 60_000,
 };
 
+/** What a pool is told of its connections. */
+export type ConnectionEvents = {
+  /** A connection ended, whoever ended it, or could not be made. */
+  readonly onclose?: () => void;
+  /** A NOTIFY of a channel that a connection of the pool listens to. */
+  readonly onnotify?: (channel: string, payload: string) => void;
+};
+
+/** Between attempts to connect, s: as long as clients wait for it, the driver's own 20 s are out of place. */
+const backoff = (failures: number): number => (0.5 + Math.random() / 2) * Math.min(1, 0.02 * 2 ** failures);
+
 /**
  * A pool of at most `max` connections; nothing is sent before the first query.
  * Statement results: bigint as number, timestamptz as Date, bytea as Buffer.
  */
-export function connect(options: DbOptions, max = 10): Sql {
+export function connect(options: DbOptions, max = 10, events: ConnectionEvents = {}): Sql {
   const { connection, ...where } = options;
   return postgres({
     ...where,
+    ...events,
     max,
     types,
+    fetch_types: false,
+    backoff,
     onnotice: () => {},
     connection: { application_name: "syncv3", ...(where.prepare === false ? {} : SETTINGS), ...connection },
   });

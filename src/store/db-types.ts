@@ -1,0 +1,63 @@
+/**
+ * How values go to PostgreSQL and come back. The list is complete for what our statements use, so the driver does not have to ask the server
+ * for its array types on each new connection: that query costs a round trip, and nobody handles its failure (N8).
+ */
+
+/** `{"a","b \"c\"",NULL}`: elements are quoted whatever they are, so that the text NULL stays a text. */
+function textArray(values: readonly (string | null)[]): string {
+  return `{${values.map((value) => (value === null ? "NULL" : `"${defined(value).replace(/["\\]/g, "\\$&")}"`)).join(",")}}`;
+}
+
+/** `{1,NULL,3}`. */
+function numberArray(values: readonly (number | bigint | string | null)[]): string {
+  return `{${values.map((value) => (value === null ? "NULL" : String(defined(value)))).join(",")}}`;
+}
+
+function defined<T>(value: T): T {
+  if (value === undefined) throw new TypeError("an array for PostgreSQL has an undefined element");
+  return value;
+}
+
+/** A one-dimensional array as PostgreSQL writes it. Whether an element is quoted is up to PostgreSQL; NULL without quotes is null. */
+function parseArray<T>(text: string, parse: (element: string) => T): (T | null)[] {
+  const element = /"((?:[^"\\]|\\.)*)"|([^{},]+)/gs;
+  return Array.from(text.matchAll(element), ([, quoted, plain]) => {
+    if (quoted !== undefined) return parse(quoted.replace(/\\(.)/gs, "$1"));
+    return plain === "NULL" ? null : parse(plain ?? "");
+  });
+}
+
+/** Octets outside of printable ASCII as `\ooo`, a backslash as two. */
+const ESCAPED = /\\(\\|[0-3][0-7]{2})/g;
+
+/** Either form of `bytea_output`: hex begins with `\x`, which the escape form never does (a backslash is doubled there). */
+function parseBytea(text: string): Buffer {
+  if (text.startsWith("\\x")) return Buffer.from(text.slice(2), "hex");
+  const octet = (_: string, code: string): string => (code === "\\" ? code : String.fromCharCode(Number.parseInt(code, 8)));
+  return Buffer.from(text.replace(ESCAPED, octet), "latin1");
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return `\\x${Buffer.from(bytes).toString("hex")}`;
+}
+
+/** An array type, by its oid: a fixed number in each version of PostgreSQL. */
+const arrayOf = <V, T>(oid: number, serialize: (values: readonly V[]) => string, parse: (element: string) => T) => ({
+  to: oid,
+  from: [oid],
+  serialize,
+  parse: (text: string) => parseArray(text, parse),
+});
+
+/** What postgres.js does not know by itself, or reads in one form only. */
+export const types = {
+  /** 8-byte integers come as numbers: ours stay far below 2^53 (an open `to_ord`, 2^63-1, is only ever compared in SQL). */
+  bigint: { to: 20, from: [20], serialize: (value: number | bigint) => String(value), parse: Number },
+  bytea: { to: 17, from: [17], serialize: hexOf, parse: parseBytea },
+  // An array of booleans, dates or bytes is no parameter: the driver declares it to be of its first element's type.
+  smallintArray: arrayOf(1005, numberArray, Number),
+  integerArray: arrayOf(1007, numberArray, Number),
+  textArray: arrayOf(1009, textArray, String),
+  bigintArray: arrayOf(1016, numberArray, Number),
+  doubleArray: arrayOf(1022, numberArray, Number),
+};
