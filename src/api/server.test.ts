@@ -22,6 +22,9 @@ const routes: RoutePlugin = (app, context) => {
   app.get("/_matrix/client/unstable/syncv3/fail", () => {
     throw new Error("the secret reason");
   });
+  app.get<{ Params: { code: string } }>("/_matrix/client/unstable/syncv3/database/:code", (request) => {
+    throw Object.assign(new Error("relation accounts"), { code: request.params.code });
+  });
   app.get("/_matrix/client/unstable/syncv3/forbidden", () => {
     throw forbidden("Not yours");
   });
@@ -231,3 +234,14 @@ test("health: live always, ready when the database is", async () => {
   expect((await away.fetch("/health/ready")).status).toBe(503);
   await away.stop();
 });
+
+test.each(["57014", "42501", "42P01", "53100", "57P01", "ECONNREFUSED"])(
+  "N8: the database's error %s is 503 with words and when to come again",
+  async (code) => {
+    const answer = await api.fetch(`/_matrix/client/unstable/syncv3/database/${code}`);
+    expect([answer.status, Number(answer.headers.get("retry-after"))]).toEqual([503, expect.toSatisfy((seconds: number) => seconds > 0)]);
+    const body = (await answer.json()) as object;
+    expect(body).toEqual({ errcode: "M_UNKNOWN", error: expect.stringMatching(/^The database .*: try again/) });
+    expect(JSON.stringify(body)).not.toContain("accounts");
+  },
+);

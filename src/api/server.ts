@@ -4,9 +4,10 @@ import { randomUUID } from "node:crypto";
 import type { RequestListener, Server } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { databaseAnswer } from "../base/database-answers.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Metrics } from "../base/metrics.ts";
-import { isOutage, throughOutage } from "../base/outage.ts";
+import { throughOutage } from "../base/outage.ts";
 import { traced, traceRequest } from "../base/tracing.ts";
 import type { Auth, RouteContext, RoutePlugin } from "../faces/route.ts";
 import type { Feed } from "../feed/hub.ts";
@@ -272,11 +273,12 @@ async function readiness(deps: ServerDeps, request: FastifyRequest): Promise<{ s
 
 /** The one place where what was thrown becomes an answer. What is unexpected is told to the log alone (B22). */
 function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const known = error instanceof MatrixError ? error : requestError(error);
-  if (isOutage(error)) {
-    request.log.warn({ reason: (error as Error).message, path: pathOf(request) }, "The database is away: a request could not wait longer");
-    return answerError(unavailable("The database is away: try again"), request, reply);
+  const database = error instanceof MatrixError ? null : databaseAnswer(error);
+  if (database) {
+    const { message, code } = error as Error & { readonly code?: string };
+    request.log[database.passing ? "warn" : "error"]({ reason: message, code, path: pathOf(request) }, database.operator);
   }
+  const known = database ? unavailable(database.client, database.retryAfter) : error instanceof MatrixError ? error : requestError(error);
   if (!known) {
     request.log.error({ err: error, method: request.method, path: pathOf(request) }, "A request failed");
   }

@@ -50,12 +50,22 @@ const CONNECTING =
 /** Names of the operating system and the resolver: ECONNREFUSED, ENOENT of a socket, EAI_AGAIN. */
 const SYSTEM = /^E(?!RR_)[A-Z0-9_]+$/;
 
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+}
+
+/** The SQLSTATE that PostgreSQL or a pooler answered with; null: none. */
+export function sqlStateOf(error: unknown): string | null {
+  const code = codeOf(error);
+  return SQLSTATE.test(code) ? code : null;
+}
+
 /**
  * What the error of a database call calls for (N3, N8). For anything but "unknown" the statement and its values are not to blame: wait, and
  * run it again. Only for errors that a database call threw: one of a request to the homeserver may have the same codes (ECONNREFUSED).
  */
 export function needOf(error: unknown): Need {
-  const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+  const code = codeOf(error);
   if (SQLSTATE.test(code)) return BY_STATE[code] ?? BY_CLASS[code.slice(0, 2)] ?? "unknown";
   return CONNECTING.test(code) || SYSTEM.test(code) ? "connection" : "unknown";
 }

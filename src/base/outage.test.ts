@@ -4,11 +4,11 @@ import { isOutage, throughOutage } from "./outage.ts";
 const failing = (code?: string) => Object.assign(new Error("no"), code === undefined ? {} : { code });
 const never = new AbortController().signal;
 
-test.each(["CONNECTION_CLOSED", "ECONNREFUSED", "ENOENT", "57P01", "57P03", "08006", "53100", "53300", "25006"])("%s passes", (code) => {
+test.each(["CONNECTION_CLOSED", "ECONNREFUSED", "ENOENT", "57P01", "57P03", "08006", "53100", "53200", "53300", "25006"])("%s passes", (code) => {
   expect(isOutage(failing(code))).toBe(true);
 });
 
-test.each(["23505", "22P05", "42P01", "40001", "UNDEFINED_VALUE", "5", undefined])("%s does not", (code) => {
+test.each(["23505", "22P05", "42P01", "42501", "57014", "55P03", "40001", "UNDEFINED_VALUE", "5", undefined])("%s does not", (code) => {
   expect(isOutage(failing(code))).toBe(false);
 });
 

@@ -1,20 +1,7 @@
 /** Requests outlast a short absence of the database: a restart, a fail-over, a crash. */
 
 import { setTimeout as delay } from "node:timers/promises";
-
-/** What postgres.js and the operating system say of a connection that is gone or cannot be had. */
-const GONE: ReadonlySet<string> = new Set([
-  "CONNECTION_CLOSED",
-  "CONNECTION_DESTROYED",
-  "CONNECT_TIMEOUT",
-  "ECONNREFUSED",
-  "ECONNRESET",
-  "ENOENT",
-  "EPIPE",
-  "ETIMEDOUT",
-]);
-/** SQLSTATEs: lost connections (08), insufficient resources (53: no connection free, disk full), an administrator or a crash (57P), read-only (a standby that is not promoted yet). */
-const PASSING = /^(08|53|57P)...?$|^25006$/;
+import { databaseAnswer } from "./database-answers.ts";
 
 /** Between tries, ms: doubled from the first to the last. */
 const REST_MS = { first: 50, last: 1000 };
@@ -23,8 +10,7 @@ const PATIENCE_MS = 30_000;
 
 /** Whether an error says that the database cannot just now, not that it was asked for something wrong. */
 export function isOutage(error: unknown): boolean {
-  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return false;
-  return GONE.has(error.code) || PASSING.test(error.code);
+  return databaseAnswer(error)?.passing === true;
 }
 
 /**

@@ -1,8 +1,12 @@
 /** Traces, sent to an OpenTelemetry collector where one is named (OTLP over HTTP). No span names a user, a device, a room or a token. */
 
 import type { IncomingHttpHeaders } from "node:http";
+import { setTimeout as delay } from "node:timers/promises";
 import type * as OpenTelemetry from "@opentelemetry/api";
 import type { Attributes, Tracer } from "@opentelemetry/api";
+
+/** How long the last spans may take to be sent, ms: a part of the 10 s that a stop may take. */
+const LAST_SPANS_MS = 2000;
 
 /** Null: nobody wants traces, and they cost nothing. A process has one. */
 let tracing: { readonly api: typeof OpenTelemetry; readonly tracer: Tracer } | null = null;
@@ -32,8 +36,8 @@ export async function startTracing({ url, version }: TracingOptions): Promise<()
   tracing = { api, tracer: provider.getTracer("syncv3", version) };
   return async () => {
     tracing = null;
-    // A collector that is away must not keep a server from its end.
-    await provider.shutdown().catch(() => {});
+    // A collector that is away, or never answers, must not keep a server from its end.
+    await Promise.race([provider.shutdown().catch(() => {}), delay(LAST_SPANS_MS, undefined, { ref: false })]);
   };
 }
 

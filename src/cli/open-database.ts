@@ -4,6 +4,7 @@ import type { Logger } from "../base/logger.ts";
 import type { Settings } from "../config/options.ts";
 import { isSameDatabase, isTransactionPooled } from "../store/database-identity.ts";
 import { connect, type DbOptions, type Sql } from "../store/db.ts";
+import { schemaPastPath, wrongSettings } from "../store/session-settings.ts";
 import { migrate, NewerDatabase } from "../store/migrate.ts";
 import { startEmbeddedDatabase } from "./embedded-database.ts";
 
@@ -49,7 +50,8 @@ export async function openDatabase(
         })
       : undefined;
   const isTransactionMode = settings.db !== undefined && settings.dbPoolMode === "transaction";
-  const options = { ...(settings.db ?? embedded?.options), ...(isTransactionMode && { prepare: false }) };
+  const named = { ...(settings.db ?? embedded?.options), ...(isTransactionMode && { prepare: false }) };
+  const options = settings.db === undefined ? named : await withSettings(named);
   const direct = settings.dbDirect ?? (isTransactionMode ? null : options);
   const sql = connect(options, settings.maxDbConnections);
   const close = async (): Promise<void> => {
@@ -58,7 +60,10 @@ export async function openDatabase(
   };
   try {
     const version = await versionOf(sql, options);
-    if (settings.db !== undefined) await checkWays(sql, options, direct);
+    if (settings.db !== undefined) {
+      await checkSettings(sql, options);
+      await checkWays(sql, options, direct);
+    }
     const done = await migrate(direct ?? options, logger).catch((error: unknown) => {
       if (!(error instanceof NewerDatabase)) throw error;
       const names = error.migrations.join(", ");
@@ -105,10 +110,48 @@ async function checkWays(sql: Sql, options: DbOptions, direct: DbOptions | null)
   if (await isTransactionPooled(direct)) throw new DatabaseUnusable("-db-direct: a pooler in transaction mode stands before PostgreSQL here too");
 }
 
+/**
+ * The same, as it is best connected to: where a pooler refuses the settings that we ask for, without them; where commits do not wait for the
+ * disk, so that they do. An error is left to who connects next.
+ */
+async function withSettings(options: DbOptions): Promise<DbOptions> {
+  const ask = async (as: DbOptions): Promise<DbOptions> => {
+    const sql = connect(as, 1);
+    try {
+      const [row] = await sql<{ commits: string }[]>`select current_setting('synchronous_commit') as commits`;
+      if (row?.commits !== "off" || as.isPlain || as.prepare === false) return as;
+      return { ...as, connection: { ...as.connection, synchronous_commit: "on" } };
+    } finally {
+      await sql.end({ timeout: 1 });
+    }
+  };
+  try {
+    return await ask(options);
+  } catch (error) {
+    const isRefused = error instanceof Error && error.message.includes("unsupported startup parameter");
+    return isRefused ? ask({ ...options, isPlain: true }).catch(() => options) : options;
+  }
+}
+
+/** N9: whether the settings that count are right, whoever made them. Where we could ask for them they are. */
+async function checkSettings(sql: Sql, options: DbOptions): Promise<void> {
+  const schema = await schemaPastPath(sql);
+  if (schema !== null) {
+    throw new DatabaseUnusable(
+      `-db: search_path does not lead to schema ${schema}, which has the tables. Set it for the role: alter role … set search_path = …`,
+    );
+  }
+  const wrong = await wrongSettings(sql);
+  if (wrong.length === 0) return;
+  const all = wrong.map(({ name, value, wanted, why }) => `${name} is ${value} and must be ${wanted} (${why})`).join("; ");
+  const role = options.username === undefined ? "the role" : JSON.stringify(options.username);
+  throw new DatabaseUnusable(
+    `-db: settings of the role, the database or the server are in the way: ${all}. Set them for ${role}: alter role … set …`,
+  );
+}
+
 function reasonOf(error: unknown): string {
-  const reason = error instanceof AggregateError ? String(error.errors[0]) : error instanceof Error ? error.message : String(error);
-  const hint = "In PgBouncer: ignore_startup_parameters = plan_cache_mode,jit,idle_in_transaction_session_timeout";
-  return reason.includes("unsupported startup parameter") ? `${reason}. ${hint}` : reason;
+  return error instanceof AggregateError ? String(error.errors[0]) : error instanceof Error ? error.message : String(error);
 }
 
 function whereOf(options: DbOptions): string {

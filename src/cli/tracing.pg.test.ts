@@ -1,5 +1,6 @@
 /** `-otlp-url` from outside: what a collector gets. */
 
+import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
@@ -92,6 +93,27 @@ test.each(["1", "2"])(
     expect(got.text).not.toContain(token);
   },
 );
+
+test("N8: a collector that takes everything and never answers holds up nobody, nor the server's end", { timeout: 60_000 }, async () => {
+  const [database, homeserver] = [await freshDatabase(), await startFakeHomeserver()];
+  let asked = 0;
+  const silent = createServer(() => void (asked += 1)).listen(0, "127.0.0.1");
+  onTestFinished(async () => {
+    silent.closeAllConnections();
+    silent.close();
+    await homeserver.stop();
+    await database.drop();
+  });
+  await once(silent, "listening");
+  const where = ["-server", homeserver.url, "-db", database.dsn, "-secret", "of the test", "-port", "127.0.0.1:0"];
+  const command = runCommand([...where, "-otlp-url", `http://127.0.0.1:${(silent.address() as AddressInfo).port}`]);
+  const url = (await command.line(/^ *listening/)).trim().split(/ +/)[1] ?? "";
+  expect((await fetch(`${url}/_matrix/client/versions`)).status).toBe(200);
+  command.signal("SIGTERM");
+  // 1 where the server ends itself, as it could not stop in good order in time.
+  expect((await command.ended).code).toBe(0);
+  expect(asked).toBeGreaterThan(0);
+});
 
 test("a collector that is away keeps nobody from an answer, nor the server from its end", { timeout: 120_000 }, async () => {
   const [database, homeserver] = [await freshDatabase(), await startFakeHomeserver()];

@@ -2,6 +2,7 @@
 
 import postgres from "postgres";
 import { types } from "./db-types.ts";
+import { SESSION, TRACKED } from "./session-settings.ts";
 
 export type Sql = postgres.Sql<{ bigint: number }>;
 export type Tx = postgres.TransactionSql<{ bigint: number }>;
@@ -24,17 +25,8 @@ export type DbOptions = {
   readonly max_lifetime?: number | null;
   /** False: through a pooler in transaction mode, where neither prepared statements nor settings of a connection last. Default true. */
   readonly prepare?: boolean;
-};
-
-/**
- * Each statement looks up few rows by keys: its plan is the same whatever the values are, and to make one anew, or to compile it, takes
- * longer than to carry it out. A pooler in session mode that does not know these is to be told to ignore them: all works without.
- */
-const SETTINGS = {
-  plan_cache_mode: "force_generic_plan",
-  jit: "off",
-  // A process that stands still in the middle of a transaction would keep everybody from what it has locked.
-  idle_in_transaction_session_timeout: 60_000,
+  /** Ask for no settings of the session: a pooler stands before PostgreSQL that does not know them. */
+  readonly isPlain?: boolean;
 };
 
 /** What a pool is told of its connections. */
@@ -53,7 +45,7 @@ const backoff = (failures: number): number => (0.5 + Math.random() / 2) * Math.m
  * Statement results: bigint as number, timestamptz as Date, bytea as Buffer.
  */
 export function connect(options: DbOptions, max = 10, events: ConnectionEvents = {}): Sql {
-  const { connection, ...where } = options;
+  const { connection, isPlain, ...where } = options;
   return postgres({
     ...where,
     ...events,
@@ -62,7 +54,7 @@ export function connect(options: DbOptions, max = 10, events: ConnectionEvents =
     fetch_types: false,
     backoff,
     onnotice: () => {},
-    connection: { application_name: "syncv3", ...(where.prepare === false ? {} : SETTINGS), ...connection },
+    connection: { application_name: "syncv3", ...TRACKED, ...(isPlain || where.prepare === false ? {} : SESSION), ...connection },
   });
 }
 
@@ -100,7 +92,7 @@ const TRIES = 5;
  * transaction it runs anew, so `body` keeps nothing between runs.
  */
 export function writeTx<T>(sql: Sql, body: (tx: Tx) => Promise<T>): Promise<T> {
-  return untilThrough(() => sql.begin(body as (tx: postgres.TransactionSql) => Promise<T>) as Promise<T>);
+  return untilThrough(() => sql.begin("isolation level read committed", body as (tx: postgres.TransactionSql) => Promise<T>) as Promise<T>);
 }
 
 /** The same for one statement that locks more than one row: no transaction has to be opened for it. */

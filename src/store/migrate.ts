@@ -13,6 +13,14 @@ import type { DbOptions } from "./db.ts";
 /** The migrations that come with this package. */
 const MIGRATIONS = fileURLToPath(new URL("../../sql", import.meta.url));
 
+/** Settings of role, database and server that a migration must not meet (N9), for its transaction alone: so it works through any pooler. */
+const LIKE_NONE = `
+  select set_config(name, value, true)
+  from (values ('statement_timeout', '0'), ('lock_timeout', '0'), ('transaction_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
+    ('standard_conforming_strings', 'on'), ('array_nulls', 'on'), ('transform_null_equals', 'off'), ('check_function_bodies', 'on'),
+    ('DateStyle', 'ISO, MDY'), ('IntervalStyle', 'postgres'), ('TimeZone', 'UTC'), ('client_min_messages', 'warning')) as w(name, value)
+  where name in (select s.name from pg_settings s)`;
+
 /** The database has migrations that this version does not know: a newer one has used it. */
 export class NewerDatabase extends Error {
   override readonly name = "NewerDatabase";
@@ -38,7 +46,10 @@ export async function migrate(options: DbOptions, logger?: Logger, directory: st
   try {
     // The runner's own lock is one of the session, which a pooler in transaction mode would leave with whoever comes next. So is its
     // transaction only a part of this one, which ends where that does.
-    await client.query("begin");
+    await client.query("begin isolation level read committed read write");
+    // By itself, and first: the others take a look into a catalog.
+    await client.query("set local statement_timeout = 0");
+    await client.query(LIKE_NONE);
     await client.query("select pg_advisory_xact_lock($1)", [PG_MIGRATE_LOCK_ID]);
     await refuseNewer(client, directory);
     const done = await runner({

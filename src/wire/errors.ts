@@ -99,9 +99,9 @@ export function badGateway(text: string): MatrixError {
   return new MatrixError(502, "M_UNKNOWN", text);
 }
 
-/** We are starting, stopping, or our database is away. */
-export function unavailable(text: string): MatrixError {
-  return new MatrixError(503, "M_UNKNOWN", text, {}, { "retry-after": "1" });
+/** We are starting, stopping, or our database fails; `retryAfter`: seconds. */
+export function unavailable(text: string, retryAfter = 1): MatrixError {
+  return new MatrixError(503, "M_UNKNOWN", text, {}, { "retry-after": String(retryAfter) });
 }
 
 /** What went wrong is ours, and in the log. */

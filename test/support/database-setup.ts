@@ -19,7 +19,7 @@ declare module "vitest" {
 
 const CACHE = join(import.meta.dirname, "../../.cache/postgresql");
 /** Nothing of a test run has to outlive a power cut. */
-const QUICK = { fsync: "off", full_page_writes: "off", synchronous_commit: "off", max_connections: "300" };
+const QUICK = { fsync: "off", full_page_writes: "off", max_connections: "300" };
 
 /** SYNCV3_TEST_DB (like `-db`) names a server to use, with a role that may make databases; else an embedded one is started. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
