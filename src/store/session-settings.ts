@@ -6,7 +6,7 @@
 import type { Db } from "./db.ts";
 
 /** Asked for wherever a connection's settings last. */
-export const SESSION = {
+export const SESSION: Readonly<Record<string, string>> = {
   // Each statement looks up few rows by keys: its plan is the same whatever the values are, and to make one from scratch, or to compile it,
   // takes longer than to carry it out.
   plan_cache_mode: "force_generic_plan",
@@ -20,7 +20,7 @@ export const SESSION = {
   default_transaction_isolation: "read committed",
   array_nulls: "on",
   transform_null_equals: "off",
-} as const;
+};
 
 /** PgBouncer keeps these per client in either mode, so they can be asked for through it, too. */
 export const TRACKED = { DateStyle: "ISO, MDY", TimeZone: "UTC", standard_conforming_strings: "on" } as const;
