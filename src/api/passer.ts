@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "../base/logger.ts";
 import { invalidParam, unknownPos, unrecognized } from "../wire/errors.ts";
 import type { Authenticator, Identity } from "./auth.ts";
+import { UPLOAD_BODY_BYTES, type KeyUploads, uploadOf } from "./key-uploads.ts";
 import { editLogin, logsIn } from "./login-answers.ts";
 import { carryOut, ENDING_BODY_BYTES, endingOf, type Ending } from "./logout-hooks.ts";
 import { asksMedia, MEDIA_HEADERS } from "./media-headers.ts";
@@ -26,6 +27,7 @@ export type PasserDeps = {
   readonly sends: Sends;
   readonly v2Sync: Pick<V2Sync, "handle">;
   readonly polled: PolledDevices;
+  readonly keyUploads: KeyUploads;
   readonly logger: Logger;
   readonly versions: VersionsOptions;
   /** Null: clients are not told any address. */
@@ -74,6 +76,8 @@ export class Passer {
     if (ending) return this.#passEnding(passing, ending);
     const txnId = transactionOf(method, target);
     if (txnId !== null) return this.#passSend(passing, txnId);
+    const upload = uploadOf(method, target);
+    if (upload) return this.#passKeyUpload(passing, upload.deviceId);
     if (ourTokens(method, target).length > 0) return this.#passTokens(passing, target);
     if (asksVersions(method, segments)) return forwarder.forward(request, reply, { signal, edit: editVersions(versions) });
     if (logsIn(method, target)) return forwarder.forward(request, reply, { signal, edit: editLogin(publicUrl) });
@@ -108,6 +112,20 @@ export class Passer {
     } finally {
       end();
     }
+  }
+
+  /** T11: what the answer to an upload of keys says is stored before the client gets it. `pathDevice`: whose keys; null: the token's. */
+  async #passKeyUpload({ request, reply, signal }: Passing, pathDevice: string | null): Promise<void> {
+    const { forwarder, keyUploads, findDevice } = this.#deps;
+    const identity = await keyUploads.find(() => this.#identify(request));
+    if (!identity || (pathDevice !== null && pathDevice !== identity.deviceId)) return forwarder.forward(request, reply, { signal });
+    let sent: Buffer = Buffer.alloc(0);
+    const onAnswer = async (_status: number, body: Buffer): Promise<void> => void (sent = body);
+    const edit = async (answer: string): Promise<null> => {
+      await keyUploads.learn(() => findDevice(identity.userId, identity.deviceId), sent, answer);
+      return null;
+    };
+    return forwarder.forward(request, reply, { signal, capture: UPLOAD_BODY_BYTES, onAnswer, edit });
   }
 
   /** Positions of ours in the query become the homeserver's tokens. Throws MatrixError 400 M_UNKNOWN_POS. */

@@ -68,6 +68,17 @@ export type SentEventStore = {
 };
 export type SentEvent = DeviceRef & { readonly eventId: string; readonly txnId: string };
 
+/** The one-time keys of a device after an upload (T11). */
+export type UploadedKeys = {
+  /** How many there are by algorithm, as the homeserver counted them. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** Algorithms of the fallback keys in the upload. */
+  readonly fallbackTypes: readonly string[];
+};
+
+/** Keeps what is known of a device's keys. Resolves when it is stored; nothing is stored for a device that is gone. */
+export type KeyUploadStore = { uploaded(ref: DeviceRef, keys: UploadedKeys): Promise<void> };
+
 /**
  * The upstream token that a position of ours stands for. Null: the text is no position of ours, though it looks like one. "unknown":
  * it is none of this account, or not any more.

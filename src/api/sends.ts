@@ -4,6 +4,7 @@
  * needs what is learned here, from the answers to sends as they pass.
  */
 
+import { atMost } from "../base/at-most.ts";
 import type { Logger } from "../base/logger.ts";
 import { type DeviceNo, isStorable } from "../wire/ids.ts";
 import { indexKey } from "../wire/index-key.ts";
@@ -91,20 +92,4 @@ export class Sends {
 function eventIdOf(answer: string): string | null {
   const body = JSON.parse(answer) as { readonly event_id?: unknown } | null;
   return typeof body?.event_id === "string" ? indexKey(body.event_id) : null;
-}
-
-/** What `work` gives, or "late" after `ms`; then its failure is nobody's any more. */
-async function atMost<T>(work: Promise<T>, ms: number): Promise<T | "late"> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<"late">((resolve) => {
-    timer = setTimeout(() => {
-      work.catch(() => {});
-      resolve("late");
-    }, ms);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

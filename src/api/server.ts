@@ -16,6 +16,7 @@ import { forbidden, internalError, MatrixError, unavailable } from "../wire/erro
 import { Authenticator, requiredToken } from "./auth.ts";
 import { clientAddress } from "./client-address.ts";
 import { readJsonBody } from "./json-body.ts";
+import type { KeyUploads } from "./key-uploads.ts";
 import { InProgress } from "./limits.ts";
 import { NativeSync } from "./native-sync.ts";
 import { Forwarder } from "./pass-through.ts";
@@ -37,6 +38,7 @@ export type ServerDeps = {
   readonly forgetting: Forgetting;
   readonly findDevice: FindDevice;
   readonly sends: Sends;
+  readonly keyUploads: KeyUploads;
   readonly feed: Feed;
   /** A client of the device has just proven itself: it is to be polled from now on. Called for each request of ours. */
   readonly ensurePolling: (account: AccountNo, device: DeviceNo) => void;

@@ -2,12 +2,13 @@
 
 import { Gathered } from "../base/gathered.ts";
 import type { SecretBox } from "../base/secret-box.ts";
-import type { FindDevice, Forgetting, PassQueue, SentEventStore, TokenStore } from "../api/ports.ts";
+import type { FindDevice, Forgetting, KeyUploadStore, PassQueue, SentEventStore, TokenStore } from "../api/ports.ts";
 import { type Feed, goneWake } from "../feed/hub.ts";
 import type { Sql } from "../store/db.ts";
 import { writeTx } from "../store/db.ts";
 import { deleteAccount, deleteDevice, findDevice, pollState } from "../store/devices.ts";
 import { findDevices, forgetRoom } from "../store/forget.ts";
+import { noteKeyUpload } from "../store/key-uploads.ts";
 import { isWaiting, passAnswer, startPass } from "../store/passed-answers.ts";
 import { insertSentEvent } from "../store/sent-events.ts";
 import { findTokens, markDead, markVerified, registerToken, sealToken } from "../store/tokens.ts";
@@ -51,6 +52,10 @@ export function deviceFinder(sql: Sql): FindDevice {
 
 export function sentEventStore(sql: Sql): SentEventStore {
   return { learned: ({ device, eventId, txnId }) => insertSentEvent(sql, device, eventId, txnId) };
+}
+
+export function keyUploadStore(sql: Sql): KeyUploadStore {
+  return { uploaded: ({ device }, keys) => noteKeyUpload(sql, device, keys) };
 }
 
 /** `stop` ends the pollers of a device (null: all of the account) before its rows go; `feed` wakes the requests that wait, after that (T18). */

@@ -2,6 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 
+import { KeyUploads } from "../api/key-uploads.ts";
 import { Sends } from "../api/sends.ts";
 import { buildServer as buildHttp, renewCertificate } from "../api/server.ts";
 import { SIMPLIFIED_SYNC } from "../api/versions.ts";
@@ -39,7 +40,7 @@ import { readCertificate, watchCertificate } from "./certificate.ts";
 import { openBus } from "./open-bus.ts";
 import type { OwnListener } from "./own-listener.ts";
 import { listenForPage, type PageFiles, pageRoutes } from "./page-server.ts";
-import { deviceFinder, forgetting, passQueue, sentEventStore, tokenStore } from "./api-store.ts";
+import { deviceFinder, forgetting, keyUploadStore, passQueue, sentEventStore, tokenStore } from "./api-store.ts";
 
 /** What `/versions` says that this server has, whatever the homeserver has: what the faces conform to. */
 const VERSION_FEATURES: readonly string[] = [SIMPLIFIED_SYNC, "org.matrix.msc4508", "org.matrix.msc4538", "org.matrix.msc4543"];
@@ -151,6 +152,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     forgetting: forgetting(sql, feed, (account, device) => supervisor.forget(account, device)),
     findDevice: deviceFinder(sql),
     sends,
+    keyUploads: new KeyUploads({ store: keyUploadStore(sql), feed, logger }),
     feed,
     logger,
     now,

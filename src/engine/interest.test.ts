@@ -29,7 +29,7 @@ const CHANGES: Readonly<Record<StreamKey, readonly WakeKind[]>> = {
   account_data: ["account_data", "facts"],
   receipts: ["receipts", "facts"],
   presence: ["presence"],
-  e2ee: ["device_lists"],
+  e2ee: ["device_lists", "key_counts"],
 };
 const KINDS: readonly WakeKind[] = [
   "timeline",
@@ -43,6 +43,8 @@ const KINDS: readonly WakeKind[] = [
   "invites",
   "to_device",
   "device_lists",
+  "key_counts",
+  "keys_uploaded",
 ];
 
 describe("which wake-ups concern a request (D7)", () => {
@@ -69,14 +71,15 @@ describe("which wake-ups concern a request (D7)", () => {
     expect(interestedIn(news(["presence", "receipts"]), asking("invites", "typing"), ME)).toBe(false);
   });
 
-  it("I9: to-device messages and device lists of another device do not concern it, what they came with does", () => {
+  it("I9: to-device messages and key counts of another device do not concern it, what they came with does", () => {
     for (const [kind, key] of [
       ["to_device", "to_device"],
-      ["device_lists", "e2ee"],
+      ["key_counts", "e2ee"],
     ] as const) {
       expect(interestedIn(news([kind], OTHER), asking(key), ME)).toBe(false);
       expect(interestedIn(news([kind], null), asking(key), ME)).toBe(true);
     }
+    expect(interestedIn(news(["device_lists"], OTHER), asking("e2ee"), ME), "T10: device lists are every device's").toBe(true);
     expect(interestedIn(news(["to_device", "typing"], OTHER), asking("to_device", "typing"), ME)).toBe(true);
   });
 });

@@ -13,8 +13,8 @@ export function interestedIn(wake: Wake & { type: "news" }, params: SessionState
     if (!params[stream.key]) return false;
     for (const kind of stream.kinds) {
       if (!kinds.has(kind)) continue;
-      // To-device messages and device lists concern one device.
-      if ((kind !== "to_device" && kind !== "device_lists") || wake.device === undefined || wake.device === device) return true;
+      // To-device messages and key counts concern one device.
+      if ((kind !== "to_device" && kind !== "key_counts") || wake.device === undefined || wake.device === device) return true;
     }
     return false;
   });

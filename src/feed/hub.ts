@@ -6,7 +6,10 @@
 import type { StoredBatch } from "../store/ingest/rows.ts";
 import type { AccountNo, DeviceNo, RoomId, SessionNo } from "../wire/ids.ts";
 
-/** What a batch may have changed. */
+/**
+ * What a batch may have changed. `to_device` and `key_counts` concern the wake-up's device alone; `device_lists` every device of the
+ * account (T10). `keys_uploaded`: a client has uploaded keys of the wake-up's device, so that its poll is to be sent again (T11).
+ */
 export type WakeKind =
   | "timeline"
   | "state"
@@ -19,6 +22,8 @@ export type WakeKind =
   | "invites"
   | "to_device"
   | "device_lists"
+  | "key_counts"
+  | "keys_uploaded"
   | "complete"
   | "gone";
 

@@ -20,7 +20,7 @@ export type ConnectionHead = {
   readonly forgotten: number;
   /** Of the newest to-device message that is queued; 0: there is none. */
   readonly queued: number;
-  /** JSON texts; null: the device was not polled yet. Told as "none", clients would make keys that they have. */
+  /** JSON texts; null: neither a poll nor an upload of keys has said yet. Told as "none", clients would make keys that they have. */
   readonly keyCounts: { readonly oneTimeKeys: string; readonly fallbackKeys: string | null } | null;
   /** What the device's connections have acknowledged of its queue, and how long ago that was last noted, ms; null: nothing yet. */
   readonly acknowledged: { readonly seq: number; readonly agoMs: number } | null;
@@ -45,7 +45,7 @@ export type StoredHead = {
   seq: number;
   forgotten: number;
   queued: number | null;
-  polled: boolean;
+  counted: boolean;
   one_time_keys: string;
   fallback_keys: string | null;
   acked: number | null;
@@ -75,7 +75,7 @@ export async function readConnectionHeads(db: Db, asks: readonly HeadAsk[]): Pro
 
 /** Of a query that has accounts as `a`, devices as `d` and the device's `sliding` session, where there is one, as `q`. */
 export function headColumns(db: Db) {
-  return db`a.user_id, a.position, a.complete, a.joined_rooms, a.ignored, a.since, a.forgotten, d.seq, d.since is not null as polled,
+  return db`a.user_id, a.position, a.complete, a.joined_rooms, a.ignored, a.since, a.forgotten, d.seq, d.since is not null or d.key_uploads > 0 as counted,
     d.one_time_keys, d.fallback_keys, (select max(m.seq) from to_device m where m.device = d.device) as queued,
     q.acked, (extract(epoch from clock_timestamp() - q.used_at) * 1000)::float8 as ack_ago`;
 }
@@ -91,7 +91,7 @@ export function headOf(row: StoredHead): ConnectionHead {
     deviceSeq: row.seq,
     forgotten: row.forgotten,
     queued: row.queued ?? 0,
-    keyCounts: row.polled ? { oneTimeKeys: row.one_time_keys, fallbackKeys: row.fallback_keys } : null,
+    keyCounts: row.counted ? { oneTimeKeys: row.one_time_keys, fallbackKeys: row.fallback_keys } : null,
     acknowledged: row.acked === null ? null : { seq: row.acked, agoMs: row.ack_ago ?? 0 },
     idleMs: row.idle ?? 0,
   };

@@ -10,6 +10,8 @@ export type PollState = {
   readonly deviceId: string;
   readonly accountSince: string | null;
   readonly deviceSince: string | null;
+  /** How many uploads of the device's keys were noted (T11). */
+  readonly keyUploads: number;
   /** Nothing of the account's rooms is stored. */
   readonly untouched: boolean;
 };
@@ -27,7 +29,7 @@ export type LiveDevice = {
 /** Null: there is no such device. */
 export async function pollState(db: Db, device: DeviceNo): Promise<PollState | null> {
   const rows = await db<PollState[]>`
-    select a.user_id as "userId", d.device_id as "deviceId", a.since as "accountSince", d.since as "deviceSince", a.position = 0 as untouched
+    select a.user_id as "userId", d.device_id as "deviceId", a.since as "accountSince", d.since as "deviceSince", d.key_uploads as "keyUploads", a.position = 0 as untouched
     from devices d join accounts a using (account) where d.device = ${device}`;
   return rows[0] ?? null;
 }

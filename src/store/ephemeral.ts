@@ -153,7 +153,7 @@ export async function readDeviceLists(db: Db, device: number, from: number, to: 
 }
 
 /**
- * A device's key counts as JSON texts, and the seq at which they last changed. Null: it was not polled yet. Told as "none", clients would
+ * A device's key counts as JSON texts, and the seq at which they last changed. Null: neither a poll nor an upload of keys has said yet. Told as "none", clients would
  * make keys that they have.
  */
 export async function readKeyCounts(
@@ -161,6 +161,6 @@ export async function readKeyCounts(
   device: number,
 ): Promise<{ one_time_keys: string; fallback_keys: string | null; counts_seq: number } | null> {
   const [row] = await db<{ one_time_keys: string; fallback_keys: string | null; counts_seq: number }[]>`
-    select one_time_keys, fallback_keys, counts_seq from devices where device = ${device} and since is not null`;
+    select one_time_keys, fallback_keys, counts_seq from devices where device = ${device} and (since is not null or key_uploads > 0)`;
   return row ?? null;
 }

@@ -6,7 +6,7 @@ import { NO_NEWS } from "./stream.ts";
 
 export const e2ee: Stream<null> = {
   key: "e2ee",
-  kinds: new Set(["device_lists"]),
+  kinds: new Set(["device_lists", "key_counts"]),
   resolve: () => null,
   selection: () => null,
   async evaluate(context, _params, memory) {

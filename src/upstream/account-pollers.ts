@@ -3,12 +3,15 @@
 import type { LiveDevice } from "../store/devices.ts";
 import type { Lease } from "../store/leases.ts";
 import type { DeviceNo } from "../wire/ids.ts";
-import { Poller, type PollerDeps, type PollerEnd } from "./poller.ts";
+import type { PollerDeps, PollerEnd } from "./poller-types.ts";
+import { Poller } from "./poller.ts";
 
 type Running = { readonly poller: Poller; readonly rooms: boolean; readonly done: Promise<void>; stopping: boolean };
 
 /** How long a device is left alone whose token cannot be opened, ms. */
 const UNUSABLE_REST_MS = 60_000;
+/** A room poll is answered within half a minute, if only to say that nothing happened. After so long without an answer it is behind, ms. */
+const BEHIND_MS = 90_000;
 
 export class AccountPollers {
   readonly lease: Lease;
@@ -58,6 +61,11 @@ export class AccountPollers {
     this.#restUntil.delete(device);
   }
 
+  /** A client has uploaded keys of that device (T11). */
+  keysUploaded(device: DeviceNo): void {
+    this.#running.get(device)?.poller.keysUploaded();
+  }
+
   /** Ends all; resolves after their last commits. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -98,9 +106,15 @@ export class AccountPollers {
 
   #start(device: DeviceNo, rooms: boolean, presence: boolean): void {
     const { account, epoch } = this.lease;
-    const poller = new Poller(this.#deps, { account, device, epoch, rooms, presence: rooms && presence });
+    const isRoomPollBehind = (): boolean => this.#isRoomPollBehind();
+    const poller = new Poller(this.#deps, { account, device, epoch, rooms, presence: rooms && presence, isRoomPollBehind });
     const running: Running = { poller, rooms, done: poller.run().then((end) => this.#ended(device, running, end)), stopping: false };
     this.#running.set(device, running);
+  }
+
+  #isRoomPollBehind(): boolean {
+    const roomPoller = [...this.#running.values()].find(({ rooms }) => rooms)?.poller;
+    return roomPoller !== undefined && this.#deps.now() - roomPoller.polledRoomsAt > BEHIND_MS;
   }
 
   #ended(device: DeviceNo, running: Running, end: PollerEnd): void {

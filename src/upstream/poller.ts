@@ -14,22 +14,22 @@
  */
 
 import { reasonOf } from "../base/abort.ts";
-import type { Logger } from "../base/logger.ts";
-import { SealError, type SecretBox } from "../base/secret-box.ts";
-import type { Feed } from "../feed/hub.ts";
-import type { Sql } from "../store/db.ts";
+import { SealError } from "../base/secret-box.ts";
 import { type PollState, pollState, resetDevice } from "../store/devices.ts";
 import { isLeaseHeld } from "../store/leases.ts";
 import { markDead, newestLiveToken, openToken } from "../store/tokens.ts";
 import type { AccountNo, DeviceNo, RoomId } from "../wire/ids.ts";
 import { BackOff } from "./back-off.ts";
-import type { Answer, HomeserverClient } from "./client.ts";
-import type { FirstSyncs } from "./first-syncs.ts";
-import type { IngestInput, IngestResult } from "./ingest/ingest-result.ts";
-import type { Leases } from "./leases.ts";
-import { type EarlyDeps, tellEarly } from "./early-rooms.ts";
+import type { Answer } from "./client.ts";
+import type { DeviceLists } from "./ingest/device-lists.ts";
+import type { IngestResult } from "./ingest/ingest-result.ts";
+import { tellEarly } from "./early-rooms.ts";
+import { MissedLists } from "./missed-lists.ts";
+import { PollSignal } from "./poll-signal.ts";
+import { PollerLog } from "./poller-log.ts";
 import { PollTrouble } from "./poll-trouble.ts";
-import { SizeSteps, type SyncSize } from "./sync-size.ts";
+import type { Plan, PollerDeps, PollerEnd, PollerJob } from "./poller-types.ts";
+import { SizeSteps } from "./sync-size.ts";
 import { QuietAnswers } from "./quiet-answers.ts";
 import { UpstreamError } from "./upstream-error.ts";
 import { v2Filter } from "./v2-filter.ts";
@@ -37,56 +37,7 @@ import { v2Filter } from "./v2-filter.ts";
 /** Length of a long poll, ms. */
 const POLL_MS = 30_000;
 
-export type PollerDeps = {
-  readonly sql: Sql;
-  readonly client: Pick<HomeserverClient, "sync"> & EarlyDeps["client"];
-  readonly box: SecretBox;
-  readonly feed: Pick<Feed, "publish">;
-  readonly logger: Logger;
-  readonly firstSyncs: FirstSyncs;
-  readonly leases: Pick<Leases, "owner" | "polled" | "proven">;
-  readonly ingest: (input: IngestInput) => Promise<IngestResult>;
-  /** D26, for the whole account and the device that polls its rooms: they are synced anew, the account's sessions end. */
-  readonly resetAccount: (account: AccountNo, device: DeviceNo) => Promise<void>;
-  /** Milliseconds; only differences count. The same clock as that of `leases`. */
-  readonly now: () => number;
-  /** 0 to 1. */
-  readonly random: () => number;
-  /** See base/abort.ts `sleep`. */
-  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
-};
-
-export type PollerJob = {
-  readonly account: AccountNo;
-  readonly device: DeviceNo;
-  /** Of the account's lease. */
-  readonly epoch: number;
-  /** It polls the account's rooms, too; else it is a further device. */
-  readonly rooms: boolean;
-  readonly presence: boolean;
-};
-
-/**
- * Why a poller ended.
- * - stopped: it was told to.
- * - no_token: the device has no live token (any more); it waits for a newer one.
- * - unusable: its token does not open: it was sealed under another secret.
- * - stale: the account's lease is not ours any more.
- * - deleted: the device is gone.
- */
-export type PollerEnd = "stopped" | "no_token" | "unusable" | "stale" | "deleted";
-
 type Token = { readonly hash: Buffer; readonly text: string };
-/** What the next poll is asked with. `drain`: before a take-over, without rooms. */
-type Plan = {
-  readonly since: string | null;
-  readonly rooms: boolean;
-  readonly overlap: boolean;
-  readonly drain: boolean;
-  readonly timeout: number;
-  readonly size: SyncSize;
-};
-
 /** Where it stands. `unstored`: where the last of some answers ended that said nothing new, and were not stored. */
 type Place = PollState & { readonly unstored: string | null };
 
@@ -94,21 +45,26 @@ export class Poller {
   readonly #deps: PollerDeps;
   readonly #job: PollerJob;
   readonly #backOff: BackOff;
+  readonly #log: PollerLog;
   readonly #stop = new AbortController();
-  /** Of the poll that is underway: aborted to ask anew with another filter. */
-  #poll = new AbortController();
+  readonly #poll = new PollSignal();
   #presence: boolean;
   #token: Token | null = null;
   /** A token that must not be sent again, not yet written down as dead. */
   #dying: { readonly hash: Buffer; readonly softLogout: boolean } | null = null;
   #place: Place | null = null;
-  readonly #quiet: QuietAnswers;
+  #quiet: QuietAnswers;
+  readonly #missedLists: MissedLists;
+  /** When a poll of the rooms last succeeded; at first, when this began. */
+  #polledRoomsAt: number;
   readonly #sizes: SizeSteps;
   readonly #trouble: PollTrouble;
   /** Polls in a row, before a take-over, that found the device's to-device queue empty. */
   #drained = 0;
   /** Ask with timeout=0: at first, and after errors. */
   #hurry = true;
+  /** Keys were uploaded: what is remembered of the device is from before that. */
+  #keysUploaded = false;
   #badSinces = 0;
   #stales = 0;
   #quickEmpties = 0;
@@ -116,11 +72,18 @@ export class Poller {
   constructor(deps: PollerDeps, job: PollerJob) {
     this.#deps = deps;
     this.#job = job;
+    this.#log = new PollerLog(deps.logger, this.#names());
     this.#presence = job.presence;
     this.#backOff = new BackOff(deps.random);
     this.#quiet = new QuietAnswers(deps.now);
     this.#sizes = new SizeSteps(deps.now);
     this.#trouble = new PollTrouble(deps.sql, deps.logger, deps.now);
+    this.#missedLists = new MissedLists(deps, job);
+    this.#polledRoomsAt = deps.now();
+  }
+
+  get polledRoomsAt(): number {
+    return this.#polledRoomsAt;
   }
 
   /** Polls until it ends; never rejects. Call it once. */
@@ -142,7 +105,7 @@ export class Poller {
   /** Ends it: a waiting poll at once, an ingest after its commit. */
   stop(): void {
     this.#stop.abort(new Error("the poller was stopped"));
-    this.#poll.abort(new Error("the poller was stopped"));
+    this.#poll.cut("the poller was stopped");
   }
 
   /** Whether somebody asks for presence; a change asks the homeserver anew at once. */
@@ -150,11 +113,18 @@ export class Poller {
     if (presence === this.#presence) return;
     this.#presence = presence;
     this.#hurry = true;
-    this.#poll.abort(new Error("the filter changed"));
+    this.#poll.cut("the filter changed");
+  }
+
+  /** A client has uploaded keys of the device (T11): the next poll says how many there are, and is sent at once. */
+  keysUploaded(): void {
+    this.#keysUploaded = true;
+    this.#poll.cutUnlessFirst("keys were uploaded");
   }
 
   async #step(): Promise<PollerEnd | null> {
     await this.#buryToken();
+    if (this.#keysUploaded) this.#startOver();
     try {
       this.#token ??= await this.#loadToken();
     } catch (error) {
@@ -177,27 +147,32 @@ export class Poller {
     const answer = await (isFirst ? this.#deps.firstSyncs.run(this.#job.account, this.#names(), ask) : ask());
     if (answer === null) return null;
     const toRead = plan.size === "bare" ? await this.#deps.client.joinedRooms(token.text, this.#stop.signal) : undefined;
-    const unstored = plan.overlap || plan.drain || toRead ? null : this.#quiet.repeated(answer, plan.rooms);
+    const lists = await this.#missedLists.ask(token.text, answer.text, this.#stop.signal, toRead ? this.#place.accountSince : null);
+    const unstored = plan.overlap || plan.drain || toRead || lists ? null : this.#quiet.repeated(answer, plan.rooms);
     if (unstored !== null) {
       this.#place = { ...this.#place, unstored };
       this.#succeeded(plan);
       await this.#restAfterNothing(true, plan, startedAt);
       return null;
     }
-    const result = await this.#ingest(this.#place, plan, answer, toRead);
-    if (isFirst && result.kind === "stored") {
-      const figures = {
-        rooms: result.news.rooms.size,
-        megabytes: Math.round(answer.text.length / 1e5) / 10,
-        ms: Math.round(this.#deps.now() - startedAt),
-      };
-      this.#deps.logger.info({ ...this.#names(), ...figures }, "the account's first sync is stored");
-    }
+    const result = await this.#ingest(this.#place, plan, answer, { ...(toRead && { toRead }), ...(lists && { lists }) });
+    if (isFirst && result.kind === "stored") this.#log.firstSync(result.news, answer, this.#deps.now() - startedAt);
     const end = await this.#digest(result, plan);
-    const isNothing = result.kind === "stored" && result.news.kinds.size === 0 && result.news.rooms.size === 0 && !result.toDevice;
+    if (result.kind === "stored") this.#missedLists.stored();
+    if (result.kind === "stored" && result.countsAreOld) this.#keysUploaded = true;
+    const isNothing =
+      !this.#keysUploaded && result.kind === "stored" && result.news.kinds.size === 0 && result.news.rooms.size === 0 && !result.toDevice;
     this.#quiet.stored(answer, plan.rooms, isNothing);
     await this.#restAfterNothing(isNothing, plan, startedAt);
     return end;
+  }
+
+  /** Asks at once, from what is stored now. */
+  #startOver(): void {
+    this.#keysUploaded = false;
+    this.#place = null;
+    this.#quiet = new QuietAnswers(this.#deps.now);
+    this.#hurry = true;
   }
 
   async #loadPlace(): Promise<Place | null> {
@@ -233,18 +208,18 @@ export class Poller {
   /** The answer; null: ask anew (another filter, another token). Throws what is waited out. */
   async #ask(token: Token, plan: Plan, startedAt: number, received?: (bytes: number) => void): Promise<Answer | null> {
     if (this.#stop.signal.aborted) throw reasonOf(this.#stop.signal);
-    this.#poll = new AbortController();
+    const signal = this.#poll.begin(plan.since === null);
     const filter = v2Filter({ rooms: plan.rooms, presence: this.#presence, first: plan.since === null, size: plan.size });
     try {
       const query = { since: plan.since, timeout: plan.timeout, filter };
-      const answer = await this.#deps.client.sync(token.text, query, this.#poll.signal, received);
+      const answer = await this.#deps.client.sync(token.text, query, signal, received);
       // Homeservers look at the token when a poll begins, not again when it ends.
       this.#deps.leases.proven(token.hash, startedAt);
       this.#badSinces = 0;
       return answer;
     } catch (error) {
       if (this.#stop.signal.aborted) throw error;
-      if (this.#poll.signal.aborted) return null;
+      if (signal.aborted) return null;
       if (error instanceof UpstreamError && error.kind === "unknown_token") {
         this.#dying = { hash: token.hash, softLogout: error.softLogout };
         this.#token = null;
@@ -259,9 +234,9 @@ export class Poller {
     }
   }
 
-  #ingest(place: Place, plan: Plan, answer: Answer, toRead: readonly RoomId[] | undefined): Promise<IngestResult> {
+  #ingest(place: Place, plan: Plan, answer: Answer, beside: { readonly toRead?: RoomId[]; readonly lists?: DeviceLists }): Promise<IngestResult> {
     const { account, device, epoch } = this.#job;
-    const { userId, accountSince, deviceSince } = place;
+    const { userId, accountSince, deviceSince, keyUploads } = place;
     return this.#deps.ingest({
       account,
       device,
@@ -271,7 +246,8 @@ export class Poller {
       accountSince,
       deviceSince,
       overlap: plan.overlap,
-      ...(toRead && { toRead }),
+      keyUploads,
+      ...beside,
       text: answer.text,
       now: answer.receivedAt,
     });
@@ -289,14 +265,7 @@ export class Poller {
     this.#succeeded(plan);
     if (plan.drain) this.#drained = result.toDevice ? 0 : this.#drained + 1;
     const { nextBatch, news, batch, setAside } = result;
-    if (setAside) {
-      const { error, parts, rooms } = setAside;
-      const figures = { ...this.#names(), error, parts, rooms: rooms.length };
-      this.#deps.logger.error(
-        figures,
-        "Parts of a homeserver's answer could not be stored: they are set aside, and will be read again. Please report it",
-      );
-    }
+    if (setAside) this.#log.setAside(setAside);
     if (this.#place) this.#place = { ...this.#place, unstored: null, deviceSince: nextBatch, ...(plan.rooms ? { accountSince: nextBatch } : {}) };
     if (news.kinds.size > 0 || news.rooms.size > 0) {
       this.#deps.feed.publish({ type: "news", account, device, kinds: news.kinds, rooms: news.rooms, ...(batch && { batch }) });
@@ -305,7 +274,7 @@ export class Poller {
   }
 
   #succeeded(plan: Plan): void {
-    if (plan.rooms) this.#deps.leases.polled(this.#job.account, this.#deps.now());
+    if (plan.rooms) this.#deps.leases.polled(this.#job.account, (this.#polledRoomsAt = this.#deps.now()));
     if (plan.rooms) this.#sizes.succeeded();
     this.#backOff.succeeded();
     this.#trouble.ended();
@@ -361,19 +330,12 @@ export class Poller {
     this.#hurry = true;
     // Of an ingest that failed we do not know whether it was committed: what is stored decides where to go on.
     this.#place = null;
-    if (sized !== null) this.#tellSize(sized, upstream?.message);
+    if (sized !== null) this.#log.size(this.#sizes.size, sized, upstream?.message);
     const { failures } = this.#backOff;
     const level = failures === 1 || failures % 10 === 0 ? "warn" : "debug";
     const what = upstream ? { kind: upstream.kind, reason: upstream.message } : { err: error };
     this.#deps.logger[level]({ ...this.#names(), ...what, failures, delay: Math.round(delay) }, "a poll failed; it will be tried again");
     return delay;
-  }
-
-  #tellSize(delay: number, reason: string | undefined): void {
-    const { size } = this.#sizes;
-    const figures = { ...this.#names(), reason, delay };
-    if (delay > 0) this.#deps.logger.error(figures, "The account's answers are too large or too slow, even without rooms: see -max-sync-bytes");
-    else this.#deps.logger.warn({ ...figures, size }, "An answer of the homeserver is too large or too slow: less is asked for");
   }
 
   #names(): { readonly account: AccountNo; readonly device: DeviceNo } {

@@ -11,19 +11,21 @@
 import { LRUCache } from "lru-cache";
 import { sleep } from "../base/abort.ts";
 import { accountsWithNewTokens, type LiveDevice, liveDevices, touchDevices } from "../store/devices.ts";
+import type { Feed, Wake } from "../feed/hub.ts";
 import type { DbOptions } from "../store/db.ts";
 import { expireTyping } from "../store/typing-expiry.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { AccountPollers } from "./account-pollers.ts";
 import { Leases, RENEW_MS } from "./leases.ts";
 import { FirstSyncs } from "./first-syncs.ts";
-import type { PollerDeps, PollerEnd } from "./poller.ts";
+import type { PollerDeps, PollerEnd } from "./poller-types.ts";
 import { Rereads, type RereadsDeps } from "./rereads.ts";
 
-export type SupervisorOptions = Omit<PollerDeps, "firstSyncs" | "leases" | "now" | "random" | "sleep" | "client"> & {
+export type SupervisorOptions = Omit<PollerDeps, "feed" | "firstSyncs" | "leases" | "now" | "random" | "sleep" | "client"> & {
   readonly client: PollerDeps["client"] & RereadsDeps["client"];
   /** A name that no other process has, now or ever, e.g. a UUID. */
   readonly ownerId: string;
+  readonly feed: Pick<Feed, "publish" | "observe">;
   /** See LeasesOptions: a way straight to PostgreSQL, of which one connection is kept; null behind a transaction pooler. */
   readonly lockDb: DbOptions | null;
   /** False: others poll, and learn from here only which devices are there. Default true. */
@@ -90,6 +92,7 @@ export class Supervisor {
   /** Begins to poll; returns at once. Call it once. */
   start(): void {
     const { sweepMs = 1000, typingSweepMs = 15_000, rereadMs = 5000, polls = true } = this.#options;
+    this.#options.feed.observe((wake) => this.#hear(wake));
     if (!polls) return this.#loop("noting devices", sweepMs, () => this.#touch([...this.#toTouch.keys()]));
     this.#loop("lease renewal", RENEW_MS, () => this.#renew());
     this.#loop("sweep", sweepMs, () => this.#sweep());
@@ -134,6 +137,12 @@ export class Supervisor {
     await Promise.all([...this.#accounts.values()].map((pollers) => pollers.stop()));
     this.#accounts.clear();
     await this.#leases.close();
+  }
+
+  /** Through whichever process keys were uploaded: the poller of the device asks how many there are. */
+  #hear(wake: Wake): void {
+    if (wake.type !== "news" || wake.device === undefined || !wake.kinds?.has("keys_uploaded")) return;
+    this.#accounts.get(wake.account)?.keysUploaded(wake.device);
   }
 
   async #renew(): Promise<void> {

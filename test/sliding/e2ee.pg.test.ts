@@ -152,6 +152,60 @@ describe.each(DIALECTS)("e2ee (%s)", (dialect) => {
     await t.deliver(client, v2({ to_device: [toDevice("@bob:test")] }));
   });
 
+  /** The user's second device, with a connection; the rooms come by the phone's poll. */
+  async function withTablet() {
+    const one = await withKeys();
+    const tablet = new SlidingClient(t.login(one.me, "TABLET", keys()), dialect);
+    const begun = await tablet.sync(E2EE);
+    await t.hs.waitForPoll(tablet.client.token);
+    return { ...one, tablet, begun };
+  }
+
+  it("T10: what the account's room poll brings is every device's, and ends the other devices' waits", async () => {
+    const { client, phone, first, tablet, begun } = await withTablet();
+    const { answer } = await hangSliding(t, tablet, E2EE, { pos: begun.pos, timeout: LONG });
+    await t.deliver(client, changed("@bob:test"));
+    expect(listsOf(await answer)).toEqual({ changed: ["@bob:test"], left: [] });
+    await t.deliver(client, keys({ device_lists: { left: ["@bob:test"] } }), changed("@carol:test"), changed("@bob:test"));
+    expect(listsOf(await tablet.sync(E2EE, { pos: begun.pos }))).toEqual({ changed: ["@bob:test", "@carol:test"], left: [] });
+    expect(listsOf(await phone.sync(E2EE, { pos: first.pos }))).toEqual({ changed: ["@bob:test", "@carol:test"], left: [] });
+  });
+
+  it("T10: the second device goes on without a hole when it takes the rooms over", async () => {
+    const { client, tablet, begun } = await withTablet();
+    await t.deliver(client, changed("@bob:test"));
+    t.hs.revoke(client.token);
+    await t.hs.waitForRequest({
+      path: /\/sync$/,
+      token: tablet.client.token,
+      where: ({ query }) => !(query.get("filter") ?? "").includes('"rooms":[]'),
+    });
+    await t.deliver(tablet.client, changed("@carol:test"));
+    expect(listsOf(await tablet.sync(E2EE, { pos: begun.pos }))).toEqual({ changed: ["@bob:test", "@carol:test"], left: [] });
+  });
+
+  it("T10: a device that comes later is not told what was before it, and a device without a connection gets no rows", async () => {
+    const { me, client } = await withKeys();
+    const tablet = new SlidingClient(t.login(me, "TABLET", keys()), dialect);
+    await tablet.sync();
+    await t.hs.waitForPoll(tablet.client.token);
+    await t.sql`delete from sessions where device = (select d.device from devices d join accounts a using (account) where a.user_id = ${me} and device_id = 'TABLET')`;
+    await t.deliver(client, changed("@bob:test"));
+    const rows = await t.sql`
+      select l.user_id from device_lists l join devices d using (device) join accounts a using (account) where a.user_id = ${me} and device_id = 'TABLET'`;
+    expect([...rows]).toEqual([]);
+    expect(listsOf(await tablet.sync(E2EE)), "a first answer has no lists").toBeUndefined();
+  });
+
+  it.each([
+    ["absent", v2({ to_device: [toDevice("@bob:test")] })],
+    ["{}", v2({ one_time_keys: {} })],
+  ])("T12: counts that are %s after there were some are 0 for each algorithm", async (_, none) => {
+    const { phone, client, first } = await withKeys();
+    await t.deliver(client, none);
+    expect(sectionOf(await phone.sync(E2EE, { pos: first.pos }))).toEqual({ ...COUNTS, device_one_time_keys_count: { signed_curve25519: 0 } });
+  });
+
   it("M48 M5: a restart shows nowhere", async () => {
     const { phone, client, first } = await withKeys();
     await t.deliver(client, changed("@bob:test"));

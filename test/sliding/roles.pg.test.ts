@@ -1,7 +1,7 @@
 /** One process for clients and one for the homeserver, on one database (`-role`). */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ev } from "../support/fake-homeserver.ts";
+import { ev, toDevice, v2 } from "../support/fake-homeserver.ts";
 import { scene } from "../support/scene.ts";
 import { DIALECTS, SlidingClient, timelineIds } from "../support/sliding.ts";
 import { ALL, hangSliding, LONG, NOTED } from "../support/sliding-waits.ts";
@@ -35,6 +35,25 @@ describe.each(DIALECTS)("roles (%s)", (dialect) => {
     const message = ev.message("@bob:test");
     await one.deliver({ timeline: [message] });
     expect(timelineIds((await answer).rooms[one.room])).toEqual([message.event_id]);
+  });
+
+  it("T11: keys that are uploaded through the one are asked about at once by the other", async () => {
+    const { client } = scene(api);
+    const phone = new SlidingClient(client, dialect);
+    const ext = { e2ee: { enabled: true } };
+    await phone.sync({ ext });
+    await api.deliver(client, v2({ one_time_keys: { signed_curve25519: 0 } }));
+    const first = await phone.sync({ ext });
+    api.hs.setKeys(client.token, { signed_curve25519: 49 }, []);
+    api.hs.on("POST", "/_matrix/client/v3/keys/upload", { body: { one_time_key_counts: { signed_curve25519: 50 } } });
+    const waiting = await api.hs.waitForPoll(client.token);
+    const { answer } = await hangSliding(api, phone, { ext: { ...ext, to_device: { enabled: true } } }, { pos: first.pos, timeout: LONG });
+    await client.fetch("POST", "/_matrix/client/v3/keys/upload", JSON.stringify({ one_time_keys: { "signed_curve25519:A": {} } }));
+    await new Promise((resolve) => (waiting.signal.aborted ? resolve(null) : waiting.signal.addEventListener("abort", resolve)));
+    await api.hs.waitForPoll(client.token);
+    // What was polled then ends the wait with it.
+    await api.deliver(client, v2({ one_time_keys: { signed_curve25519: 49 }, to_device: [toDevice("@bob:test")] }));
+    expect((await answer).extensions["e2ee"]).toMatchObject({ device_one_time_keys_count: { signed_curve25519: 49 } });
   });
 
   it("the one that polls answers nothing but whether it is well", async () => {

@@ -3,6 +3,7 @@
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import type { Forgetting, PassQueue, StoredToken, TokenStore } from "../../src/api/ports.ts";
+import { KeyUploads } from "../../src/api/key-uploads.ts";
 import { Sends } from "../../src/api/sends.ts";
 import { buildServer, type ServerDeps } from "../../src/api/server.ts";
 import { silentLogger } from "../../src/base/logger.ts";
@@ -89,6 +90,7 @@ export type TestApi = {
 export async function startApi(baseUrl: string, over: Partial<ServerDeps> = {}): Promise<TestApi> {
   const client = new HomeserverClient({ baseUrl });
   const polled: [AccountNo, DeviceNo][] = [];
+  const feed = new Hub();
   const app = buildServer({
     baseUrl,
     client,
@@ -98,7 +100,8 @@ export async function startApi(baseUrl: string, over: Partial<ServerDeps> = {}):
     forgetting: nothingHeld,
     findDevice: async () => null,
     sends: new Sends({ store: { learned: () => Promise.reject(new Error("no device is held")) }, logger: silentLogger() }),
-    feed: new Hub(),
+    keyUploads: new KeyUploads({ store: { uploaded: () => Promise.reject(new Error("no device is held")) }, feed, logger: silentLogger() }),
+    feed,
     ensurePolling: (account, device) => void polled.push([account, device]),
     ready: async () => null,
     logger: silentLogger(),

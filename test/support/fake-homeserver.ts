@@ -17,7 +17,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Json } from "./events.ts";
+import { type Json, v2 } from "./events.ts";
 import { type FakeReply, type FakeRequest, type Fault, matches, type RequestMatch, send } from "./fake-http.ts";
 
 export { ev, newRoom, receipt, toDevice, typing, v2, type Json, type MatrixEvent, type RoomParts, type V2Parts } from "./events.ts";
@@ -37,6 +37,8 @@ type Device = {
   polls: number;
   peakPolls: number;
   hold: boolean;
+  /** What answers that say nothing else say of its keys. */
+  keys: Json;
 };
 type Token = { readonly device: Device; dead: { readonly softLogout: boolean } | null };
 type Route = { readonly method: string; readonly pattern: RegExp; readonly names: readonly string[]; readonly handler: Handler };
@@ -82,7 +84,7 @@ export class FakeHomeserver {
     const key = `${userId} ${deviceId ?? ""}`;
     let device = this.#devices.get(key);
     if (!device) {
-      device = { userId, deviceId, log: [], served: 0, foreign: new Map(), waiting: new Set(), polls: 0, peakPolls: 0, hold: false };
+      device = { userId, deviceId, log: [], served: 0, foreign: new Map(), waiting: new Set(), polls: 0, peakPolls: 0, hold: false, keys: {} };
       this.#devices.set(key, device);
     }
     this.#tokens.set(token, { device, dead: null });
@@ -108,6 +110,11 @@ export class FakeHomeserver {
       device.log.push({ nextBatch, text: typeof response === "string" ? response : JSON.stringify({ ...response, next_batch: nextBatch }) });
     }
     for (const wake of device.waiting) wake();
+  }
+
+  /** From now on answers to polls of the token's device that say nothing else say this of its keys, as those of real homeservers do. */
+  setKeys(token: string, oneTimeKeys: Record<string, number>, fallbackTypes: string[]): void {
+    this.#known(token).keys = v2({ one_time_keys: oneTimeKeys, fallback_keys: fallbackTypes });
   }
 
   /** With true, `timeout=0` waits as well until something is queued (a homeserver that takes long). */
@@ -256,7 +263,7 @@ export class FakeHomeserver {
           return { body: entry.text };
         }
         const left = device.hold ? 3_600_000 : deadline - Date.now();
-        if (left <= 0 || request.signal.aborted) return { body: { next_batch: since ?? "s0" } };
+        if (left <= 0 || request.signal.aborted) return { body: { ...device.keys, next_batch: since ?? "s0" } };
         await this.#news(device, left, request.signal);
       }
     } finally {

@@ -41,13 +41,20 @@ export class OlmDevice {
     }
   }
 
+  /** How many uploads of keys it has to send now. */
+  async keyUploads(): Promise<number> {
+    return (await this.machine.outgoingRequests()).filter((request) => request.type === RequestType.KeysUpload).length;
+  }
+
   /** Gives the e2ee and to_device streams of an answer to the machine; what the messages were, decrypted. */
   async receive(answer: Answer): Promise<unknown[]> {
     const lists = answer["e2ee"]?.device_lists ?? { changed: [], left: [] };
     const users = (ids: string[]) => ids.map((id) => new UserId(id));
     const counts = new Map<string, number>(Object.entries(answer["e2ee"]?.device_one_time_keys_count ?? {}));
+    const unused: string[] | undefined = answer["e2ee"]?.device_unused_fallback_key_types;
     const events = JSON.stringify(answer["to_device"]?.events ?? []);
-    const processed = await this.machine.receiveSyncChangesMsc4186(events, new DeviceLists(users(lists.changed), users(lists.left)), counts);
+    const changes = new DeviceLists(users(lists.changed), users(lists.left));
+    const processed = await this.machine.receiveSyncChangesMsc4186(events, changes, counts, unused && new Set(unused));
     return processed.map((event) => ("rawEvent" in event ? (JSON.parse(event.rawEvent) as unknown) : event));
   }
 

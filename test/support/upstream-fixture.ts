@@ -65,6 +65,7 @@ export class RecordingIngest {
       nextBatch: body.next_batch,
       news: { kinds, rooms: new Set(rooms) },
       toDevice,
+      countsAreOld: false,
       gaps: 0,
       batch: null,
       setAside: null,

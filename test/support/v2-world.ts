@@ -59,6 +59,7 @@ export class World {
   readonly #rooms: Room[];
   #messages = 0;
   #clock = 0;
+  #keys: Pick<V2Parts, "one_time_keys" | "fallback_keys"> = {};
   readonly #history: ReadonlyMap<string, readonly MatrixEvent[]>[] = [];
 
   constructor(me: string, rooms: number) {
@@ -93,7 +94,8 @@ export class World {
     for (const operation of operations) this.#global(operation, parts);
     const members = (room: Room) => [...room.state.values()].filter((event) => event.type === "m.room.member");
     this.#history.push(new Map(this.#rooms.map((room) => [room.id, members(room)])));
-    return v2(parts);
+    // As of any homeserver: absent counts are counts of 0.
+    return v2({ ...parts, ...this.#keys });
   }
 
   #isPassage(room: Room, { kind }: Operation): boolean {
@@ -187,8 +189,7 @@ export class World {
     if (kind === "to_device") (parts.to_device ??= []).push(toDevice(user, { n: ++this.#messages }));
     if (kind === "device_changed") (lists.changed ??= []).push(user);
     if (kind === "device_left") (lists.left ??= []).push(user);
-    if (kind === "counts") parts.one_time_keys = { signed_curve25519: value };
-    if (kind === "counts") parts.fallback_keys = value % 2 ? ["signed_curve25519"] : [];
+    if (kind === "counts") this.#keys = { one_time_keys: { signed_curve25519: value }, fallback_keys: value % 2 ? ["signed_curve25519"] : [] };
   }
 
   #summary(room: Room): Json {

@@ -45,7 +45,7 @@ it("e2ee: counts alone do not wake, but go along with the next answer", async ()
   const waiting = user.sync({}, { since: first.next, timeout: 10_000 }).finally(() => (done = true));
   await t.deliver(user, counts(49), counts(48, ["signed_curve25519"]));
   expect(done).toBe(false);
-  await t.deliver(user, v2({ to_device: [toDevice(BOB)] }));
+  await t.deliver(user, v2({ to_device: [toDevice(BOB)], one_time_keys: { signed_curve25519: 48 } }));
   const second = await waiting;
   expect(second["e2ee"]).toEqual({ device_one_time_keys_count: { signed_curve25519: 48 }, device_unused_fallback_key_types: ["signed_curve25519"] });
   expect(second["to_device"].events).toHaveLength(1);
@@ -54,15 +54,15 @@ it("e2ee: counts alone do not wake, but go along with the next answer", async ()
   expect(third["e2ee"].device_one_time_keys_count, "also where the time is over").toEqual({ signed_curve25519: 47 });
 });
 
-it("e2ee: the same counts again are no news, and what a response leaves out stays", async () => {
+it("e2ee: the same counts again are no news, and fallback key types that a response leaves out stay", async () => {
   const user = t.login("@same:test", "PHONE", counts(50, ["signed_curve25519"]));
   const first = await user.sync({ e2ee: {} });
-  await t.deliver(user, counts(50, ["signed_curve25519"]), v2());
+  await t.deliver(user, counts(50, ["signed_curve25519"]), v2({ one_time_keys: { signed_curve25519: 50 } }));
   expect(Object.keys(await user.sync({}, { since: first.next }))).toEqual(["next"]);
   expect((await user.sync({ e2ee: {} }))["e2ee"].device_unused_fallback_key_types).toEqual(["signed_curve25519"]);
 });
 
-it("e2ee: each device of an account has its own lists and counts", async () => {
+it("e2ee T10: each device of an account has its own counts, and the device lists of the account's room poll", async () => {
   const phone = t.login("@devices:test", "PHONE", counts(10));
   const firstPhone = await phone.sync({ e2ee: {} });
   const tablet = t.login("@devices:test", "TABLET", counts(20));
@@ -71,10 +71,49 @@ it("e2ee: each device of an account has its own lists and counts", async () => {
   const firstTablet = await tablet.sync({ e2ee: {} });
   expect(firstPhone["e2ee"].device_one_time_keys_count).toEqual({ signed_curve25519: 10 });
   expect(firstTablet["e2ee"].device_one_time_keys_count).toEqual({ signed_curve25519: 20 });
-  await t.deliver(tablet, lists([BOB]));
+  const waiting = tablet.sync({}, { since: firstTablet.next, timeout: 10_000 });
   await t.deliver(phone, lists([CHARLIE]));
+  expect((await waiting)["e2ee"].device_lists, "it wakes the other device").toEqual({ changed: [CHARLIE], left: [] });
+  await t.deliver(tablet, lists([BOB]));
   expect((await phone.sync({}, { since: firstPhone.next }))["e2ee"].device_lists.changed).toEqual([CHARLIE]);
-  expect((await tablet.sync({}, { since: firstTablet.next }))["e2ee"].device_lists.changed).toEqual([BOB]);
+  expect((await tablet.sync({}, { since: firstTablet.next }))["e2ee"].device_lists.changed).toEqual([BOB, CHARLIE]);
+});
+
+it("e2ee T10: users who leave, return and leave again are told to each device in their last state", async () => {
+  const phone = t.login("@returns:test", "PHONE");
+  await phone.sync({ e2ee: {} });
+  const tablet = t.login("@returns:test", "TABLET");
+  const first = await tablet.sync({ e2ee: {} });
+  await t.deliver(phone, lists([], [BOB]), lists([BOB]), lists([CHARLIE]), lists([], [CHARLIE]));
+  const second = await tablet.sync({}, { since: first.next });
+  expect(second["e2ee"].device_lists).toEqual({ changed: [BOB], left: [CHARLIE] });
+  expect(Object.keys(await tablet.sync({}, { since: second.next }))).toEqual(["next"]);
+});
+
+it("e2ee T10: what a device's own poll brings as well is told once", async () => {
+  const phone = t.login("@both:test", "PHONE");
+  await phone.sync({ e2ee: {} });
+  const tablet = t.login("@both:test", "TABLET");
+  const first = await tablet.sync({ e2ee: {} });
+  await t.hs.waitForPoll(tablet.token);
+  await t.deliver(phone, lists([BOB]));
+  const second = await tablet.sync({}, { since: first.next });
+  expect(second["e2ee"].device_lists.changed).toEqual([BOB]);
+  await t.deliver(tablet, lists([BOB], [CHARLIE]));
+  expect((await tablet.sync({}, { since: second.next }))["e2ee"].device_lists, "but not what it alone brings").toEqual({
+    changed: [],
+    left: [CHARLIE],
+  });
+});
+
+it("e2ee T12: counts that are absent after there were some are told as 0, once", async () => {
+  const user = t.login("@absent:test", "PHONE", counts(50, ["signed_curve25519"]));
+  const first = await user.sync({ e2ee: {}, to_device: {} });
+  await t.deliver(user, v2({ to_device: [toDevice(BOB)] }));
+  const second = await user.sync({}, { since: first.next });
+  expect(second["e2ee"].device_one_time_keys_count).toEqual({ signed_curve25519: 0 });
+  await t.deliver(user, v2({ to_device: [toDevice(BOB)] }));
+  expect(Object.keys(await user.sync({}, { since: second.next }))).toEqual(["to_device", "next"]);
 });
 
 it("e2ee: of a device that was not polled yet no counts are told, which would mean that it has no keys", async () => {
@@ -92,7 +131,7 @@ it("e2ee D13: ended and named again it starts: no lists, counts", async () => {
   const user = t.login("@anew:test", "PHONE", counts(5));
   const first = await user.sync({ e2ee: {} });
   const second = await user.sync({ e2ee: null }, { since: first.next });
-  await t.deliver(user, lists([BOB]));
+  await t.deliver(user, v2({ device_lists: { changed: [BOB] }, one_time_keys: { signed_curve25519: 5 } }));
   const third = await user.sync({ e2ee: {} }, { since: second.next });
   expect(third["e2ee"]).toEqual({ device_one_time_keys_count: { signed_curve25519: 5 }, device_unused_fallback_key_types: [] });
 });

@@ -5,7 +5,7 @@ import type { DeviceNo } from "../../wire/ids.ts";
 import type { SlidingBody } from "./request.ts";
 
 const OF_ROOMS: readonly WakeKind[] = ["timeline", "state", "members", "facts", "invites"];
-const OF_DEVICES: readonly WakeKind[] = ["to_device", "device_lists"];
+const OF_DEVICES: readonly WakeKind[] = ["to_device", "key_counts"];
 
 /** False only where nothing that the wake-up names is asked about. */
 export function concerns(wake: Wake & { type: "news" }, { device, body }: { readonly device: DeviceNo; readonly body: SlidingBody }): boolean {
@@ -23,7 +23,7 @@ function kindsOf({ lists, subscriptions, extensions, sticky }: SlidingBody): Rea
   return new Set<WakeKind>([
     ...(rooms ? OF_ROOMS : []),
     ...(extensions.toDevice ? (["to_device"] as const) : []),
-    ...(extensions.e2ee ? (["device_lists"] as const) : []),
+    ...(extensions.e2ee ? (["device_lists", "key_counts"] as const) : []),
     ...(extensions.accountData ? (["account_data"] as const) : []),
     ...(extensions.receipts ? (["receipts"] as const) : []),
     ...(extensions.typing ? (["typing"] as const) : []),

@@ -312,8 +312,8 @@ export class SlidingEngine {
 /** The position up to which all that a wake-up means to a device was handed over with it; Infinity: it was not. */
 function handedWith(wake: Wake, device: DeviceNo): number {
   if (wake.type !== "news" || !wake.batch || !wake.kinds) return Infinity;
-  const isOfDevice = wake.device === device && (wake.kinds.has("to_device") || wake.kinds.has("device_lists"));
-  return isOfDevice ? Infinity : wake.batch.writes.position;
+  const isOfDevice = wake.device === device && (wake.kinds.has("to_device") || wake.kinds.has("key_counts"));
+  return isOfDevice || wake.kinds.has("device_lists") ? Infinity : wake.batch.writes.position;
 }
 
 /** Where a connection stands that is still to be made. */

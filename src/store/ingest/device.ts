@@ -15,11 +15,17 @@ export type LockedAccount = {
 };
 
 export type KnownDevice = {
+  readonly account: AccountNo;
+  readonly device: DeviceNo;
   readonly since: string | null;
   readonly seq: number;
   readonly one_time_keys: string;
   readonly fallback_keys: string | null;
   readonly counts_seq: number;
+  /** How many uploads of keys were noted (T11). */
+  readonly key_uploads: number;
+  /** Of the users asked about, what the account's room poll brought lately (T10). */
+  readonly shared: readonly { readonly user_id: UserId; readonly kind: "changed" | "left" }[];
   /** to_device_passed of the response's messages; hashes are hex. */
   readonly passed: readonly { readonly hash: string; readonly times: number }[];
   /** How many copies of each of the response's messages are stored; only where doubles are looked for. */
@@ -57,32 +63,107 @@ export async function heldLeases(tx: Tx, leases: readonly Lease[]): Promise<Read
   return new Set(rows.map((row) => row.account));
 }
 
-/** A device, and the hashes of the to-device messages that came for it. `overlap`: they may be doubles of stored ones. */
+/** A device, and what its response brought. */
 export type AskedDevice = {
   readonly account: AccountNo;
   readonly device: DeviceNo;
+  /** Hashes of the to-device messages that came for it. */
   readonly hashes: readonly string[];
+  /** They may be doubles of stored ones. */
   readonly overlap: boolean;
+  /** Users of whom it may be known already that their devices changed. */
+  readonly users: readonly UserId[];
+  /** Lock the account's other devices, too, that have a session or connection: each is to be given the device lists. */
+  readonly others: boolean;
 };
 
-/** Locks devices, as others number their messages too. Sent as soon as it is called, as above: what is read of messages is read after that. */
-export async function lockDevices(tx: Tx, asked: readonly AskedDevice[], busy: Busy): Promise<Map<DeviceNo, KnownDevice>> {
+/** The devices that were asked for and are locked; `others`: of an account, besides the one that was polled. */
+export type LockedDevices = {
+  readonly asked: ReadonlyMap<DeviceNo, KnownDevice>;
+  readonly others: ReadonlyMap<AccountNo, readonly KnownDevice[]>;
+  /** Accounts of which another device is busy: nothing of theirs can be stored now. */
+  readonly busy: ReadonlySet<AccountNo>;
+};
+
+/**
+ * Locks devices, as others number their messages too; in their order, those of several accounts as well, so that no two wait for each other.
+ * Sent as soon as it is called, as above: what is read of messages and lists is read after that.
+ */
+export async function lockDevices(tx: Tx, asked: readonly AskedDevice[], busy: Busy): Promise<LockedDevices> {
   const messages = asked.flatMap(({ device, hashes, overlap }) => [...new Set(hashes)].map((hash) => ({ device, hash, overlap })));
-  const [rows, passed, stored] = await Promise.all([
-    tx<(Omit<KnownDevice, "passed" | "stored"> & { device: DeviceNo })[]>`
-      select d.device, d.since, d.seq, d.one_time_keys, d.fallback_keys, d.counts_seq
-      from unnest(${asked.map((one) => one.device)}::bigint[], ${asked.map((one) => one.account)}::bigint[]) as a(device, account)
-      join devices d on d.device = a.device and d.account = a.account
-      order by d.device for no key update of d ${skipping(tx, busy)}`.execute(),
+  const overlapping = messages.filter((message) => message.overlap);
+  const [rows, wanted, shared, passed, stored] = await Promise.all([
+    lockRows(tx, asked, busy),
+    countListeners(tx, asked),
+    sharedLists(tx, asked),
     passedCopies(tx, messages),
-    storedCopies(
-      tx,
-      messages.filter((message) => message.overlap),
-    ),
+    storedCopies(tx, overlapping),
   ]);
+  const sharedOf = Map.groupBy(shared, (row) => row.device);
   const passedOf = Map.groupBy(passed, (row) => row.device);
   const storedOf = Map.groupBy(stored, (row) => row.device);
-  return new Map(rows.map(({ device, ...row }) => [device, { ...row, passed: passedOf.get(device) ?? [], stored: storedOf.get(device) ?? [] }]));
+  const devices = rows.map((row): KnownDevice => {
+    const { device } = row;
+    return { ...row, shared: sharedOf.get(device) ?? [], passed: passedOf.get(device) ?? [], stored: storedOf.get(device) ?? [] };
+  });
+  const isAsked = new Set(asked.map((one) => one.device));
+  const others = Map.groupBy(
+    devices.filter(({ device }) => !isAsked.has(device)),
+    (one) => one.account,
+  );
+  const missing = wanted.filter(({ account, devices: count }) => count > (others.get(account)?.length ?? 0));
+  return {
+    asked: new Map(devices.filter(({ device }) => isAsked.has(device)).map((one) => [one.device, one])),
+    others,
+    busy: new Set(busy === "skip" ? missing.map((one) => one.account) : []),
+  };
+}
+
+type DeviceRow = Omit<KnownDevice, "shared" | "passed" | "stored">;
+
+/** A device without a session or connection needs no device lists: its next first answer says that all are outdated (S5). */
+function listens(tx: Tx) {
+  return tx`exists (select from sessions s where s.device = d.device and s.kind in ('v3', 'connection'))`;
+}
+
+async function lockRows(tx: Tx, asked: readonly AskedDevice[], busy: Busy): Promise<readonly DeviceRow[]> {
+  const [devices, accounts] = [asked.map((one) => one.device), asked.map((one) => one.account)];
+  const sharing = asked.filter((one) => one.others).map((one) => one.account);
+  const columns = tx`d.account, d.device, d.since, d.seq, d.one_time_keys, d.fallback_keys, d.counts_seq, d.key_uploads`;
+  // Two statements, so that the usual one stays a look-up by key.
+  if (sharing.length === 0) {
+    return await tx<DeviceRow[]>`
+      select ${columns} from unnest(${devices}::bigint[], ${accounts}::bigint[]) as a(device, account)
+      join devices d on d.device = a.device and d.account = a.account
+      order by d.device for no key update of d ${skipping(tx, busy)}`;
+  }
+  return await tx<DeviceRow[]>`
+    select ${columns} from unnest(${devices}::bigint[], ${accounts}::bigint[]) as a(device, account)
+    join devices d on d.account = a.account and (d.device = a.device or (a.account = any(${sharing}::bigint[]) and ${listens(tx)}))
+    order by d.device for no key update of d ${skipping(tx, busy)}`;
+}
+
+/** How many devices besides the polled one are to be given device lists, of accounts that have such. */
+async function countListeners(tx: Tx, asked: readonly AskedDevice[]): Promise<readonly { account: AccountNo; devices: number }[]> {
+  const sharing = asked.filter((one) => one.others);
+  if (sharing.length === 0) return [];
+  return await tx<{ account: AccountNo; devices: number }[]>`
+    select d.account, count(*) as devices
+    from unnest(${sharing.map((one) => one.device)}::bigint[], ${sharing.map((one) => one.account)}::bigint[]) as a(device, account)
+    join devices d on d.account = a.account and d.device <> a.device
+    where ${listens(tx)} group by d.account`;
+}
+
+type SharedRow = { readonly device: DeviceNo; readonly user_id: UserId; readonly kind: "changed" | "left" };
+
+/** The polls of an account's devices bring the same change at about the same time. What is older than this counts as another change. */
+async function sharedLists(tx: Tx, asked: readonly AskedDevice[]): Promise<readonly SharedRow[]> {
+  const pairs = asked.flatMap(({ device, users }) => users.map((user) => ({ device, user })));
+  if (pairs.length === 0) return [];
+  return await tx<SharedRow[]>`
+    select l.device, l.user_id, l.kind
+    from unnest(${pairs.map((one) => one.device)}::bigint[], ${pairs.map((one) => one.user)}::text[]) as a(device, user_id)
+    join device_lists l on l.device = a.device and l.user_id = a.user_id and l.shared_at > now() - interval '2 minutes'`;
 }
 
 type Message = { readonly device: DeviceNo; readonly hash: string };

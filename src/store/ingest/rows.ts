@@ -123,11 +123,13 @@ export type ToDeviceRow = {
   readonly hash: string;
 };
 export type PassedRow = { readonly hash: string; readonly times: number };
-export type DeviceListRow = { readonly user_id: UserId; readonly kind: "changed" | "left"; readonly seq: number };
+/** `shared`: the account's room poll brought it, which gives it to every device. */
+export type DeviceListRow = { readonly user_id: UserId; readonly kind: "changed" | "left"; readonly seq: number; readonly shared: boolean };
 
 /** What belongs to the device, whatever becomes of the rest. Hashes are hex. */
 export type DeviceWrites = {
-  readonly since: string;
+  /** null: it was not polled yet. */
+  readonly since: string | null;
   readonly seq: number;
   readonly one_time_keys: string;
   readonly fallback_keys: string | null;

@@ -59,9 +59,10 @@ export function writeDevices(tx: Tx, batches: readonly { readonly device: Device
     ...some(
       ofDevices("deviceLists"),
       (rows) => tx`
-      insert into device_lists (device, user_id, kind, seq)
-      select device, user_id, kind, seq from json_to_recordset(${rows}::text::json) r (device bigint, user_id text, kind text, seq bigint)
-      on conflict (device, user_id) do update set kind = excluded.kind, seq = excluded.seq`,
+      insert into device_lists (device, user_id, kind, seq, shared_at)
+      select device, user_id, kind, seq, case when shared then now() end
+      from json_to_recordset(${rows}::text::json) r (device bigint, user_id text, kind text, seq bigint, shared boolean)
+      on conflict (device, user_id) do update set kind = excluded.kind, seq = excluded.seq, shared_at = excluded.shared_at`,
     ),
     tx`
       update devices d

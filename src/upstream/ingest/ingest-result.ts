@@ -2,6 +2,7 @@
 
 import type { WakeKind } from "../../feed/hub.ts";
 import type { StoredBatch } from "../../store/ingest/rows.ts";
+import type { DeviceLists } from "./device-lists.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, UserId } from "../../wire/ids.ts";
 
 /** One v2 response, and what the poll that got it was asked with. */
@@ -20,6 +21,10 @@ export type IngestInput = {
   readonly deviceSince: string | null;
   /** To-device messages in the response may be doubles of stored ones: a room poller that took over from another device. */
   readonly overlap: boolean;
+  /** devices.key_uploads when the poll was sent: where it is another now, the response's key counts are old (T11). Absent: not compared. */
+  readonly keyUploads?: number;
+  /** Device-list changes that were asked for beside the poll (T10). */
+  readonly lists?: DeviceLists;
   /** The answer was asked for without rooms (N4): these are the ones that the user is in, to be read one by one. Default: none. */
   readonly toRead?: readonly RoomId[];
   /** The response's body. */
@@ -45,6 +50,8 @@ export type IngestResult =
       readonly nextBatch: string;
       readonly news: News;
       readonly toDevice: boolean;
+      /** Its key counts were from before an upload, and were not stored (T11). */
+      readonly countsAreOld: boolean;
       /** Rooms that were known, and of which events were left out. */
       readonly gaps: number;
       /** Null where it brought no rooms, or is more than what follows what was there. */

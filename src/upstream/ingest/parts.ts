@@ -5,7 +5,7 @@ import { indexKey } from "../../wire/index-key.ts";
 import type { RoomId } from "../../wire/ids.ts";
 import { eachElement, eachMember } from "../../wire/json-scan.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
-import { messageHash } from "./plan-device.ts";
+import { KEY_COUNTS, messageHash } from "./plan-device.ts";
 
 export type PartKind = "room" | "account_data" | "presence" | "to_device" | "device_list" | "key_counts";
 /** `name`: a room id, the index key of a type (wire/index-key.ts), a user id, a message's hash; '' of key counts. */
@@ -48,6 +48,8 @@ export function withParts(response: V2Response, keep: ReadonlySet<string>): V2Re
   const roomsOf = <Section>(sections: ReadonlyMap<RoomId, Section>) => new Map([...sections].filter(([room]) => has("room", room)));
   const listed = <Id extends string>(users: readonly Id[]) => users.filter((user) => has("device_list", user));
   const counts = has("key_counts", "");
+  // Left out here, they are not absent, which would say that there are no keys (T12).
+  const leftOut = response.oneTimeKeys === null || counts ? [] : [{ where: KEY_COUNTS, reason: "set aside" }];
   return {
     ...response,
     accountData: response.accountData.filter(({ type }) => has("account_data", type)),
@@ -59,6 +61,7 @@ export function withParts(response: V2Response, keep: ReadonlySet<string>): V2Re
     leave: roomsOf(response.leave),
     invite: roomsOf(response.invite),
     knock: roomsOf(response.knock),
+    skipped: [...response.skipped, ...leftOut],
   };
 }
 

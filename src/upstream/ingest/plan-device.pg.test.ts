@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { newRoom, toDevice } from "../../../test/support/events.ts";
 import { eachWithAccount } from "../../../test/support/each-with-account.ts";
 import type { TestAccount } from "../../../test/support/test-account.ts";
+import { noteKeyUpload } from "../../store/key-uploads.ts";
 import { messageHash } from "./plan-device.ts";
 
 let me: TestAccount;
@@ -91,14 +92,58 @@ describe("device lists and key counts", () => {
     expect(await device()).toMatchObject({ seq: 5, counts_seq: 0 });
   });
 
-  test("counts: only a change is one, and what is not said stays", async () => {
+  test("counts: only a change is one, and unused fallback key types that are not said stay", async () => {
     await me.step({ one_time_keys: { signed_curve25519: 50 }, fallback_keys: [] });
     const first = { seq: 1, one_time_keys: '{"signed_curve25519":50}', fallback_keys: "[]", counts_seq: 1 };
     expect(await device()).toEqual(first);
     await me.step({ one_time_keys: { signed_curve25519: 50 } });
-    await me.step({});
     expect(await device()).toEqual(first);
-    await me.step({ fallback_keys: ["signed_curve25519"] });
+    await me.step({ one_time_keys: { signed_curve25519: 50 }, fallback_keys: ["signed_curve25519"] });
     expect(await device()).toEqual({ ...first, seq: 2, fallback_keys: '["signed_curve25519"]', counts_seq: 2 });
+  });
+
+  test.each([
+    ["absent", {}],
+    ["empty", { one_time_keys: {} }],
+  ])("T12: %s counts are counts of 0, for each algorithm that there was, once", async (_, none) => {
+    await me.step({ one_time_keys: { signed_curve25519: 50, curve25519: 0 } });
+    await me.step(none);
+    const used = { seq: 2, one_time_keys: '{"signed_curve25519":0,"curve25519":0}', counts_seq: 2 };
+    expect(await device()).toMatchObject(used);
+    await me.step(none);
+    expect(await device(), "and then nothing changes").toMatchObject(used);
+    await me.step({ one_time_keys: { curve25519: 3 } });
+    expect(await device()).toMatchObject({ seq: 3, one_time_keys: '{"curve25519":3,"signed_curve25519":0}' });
+  });
+
+  test("T12: counts that cannot be read are not taken for absent ones, and where there never were counts none are invented", async () => {
+    await me.step({});
+    expect(await device()).toMatchObject({ seq: 0, one_time_keys: "{}", counts_seq: 0 });
+    await me.step({ one_time_keys: { signed_curve25519: 50 } });
+    await me.feed('{"next_batch":"n3","device_one_time_keys_count":[1]}');
+    expect(await device()).toMatchObject({ seq: 1, one_time_keys: '{"signed_curve25519":50}' });
+  });
+
+  test("T11: counts of a poll that was sent before an upload was answered change nothing; those of the next one do", async () => {
+    await me.step({ one_time_keys: { signed_curve25519: 0 }, fallback_keys: [] });
+    const keys = { counts: { signed_curve25519: 50 }, fallbackTypes: ["signed_curve25519"] };
+    await noteKeyUpload(me.sql, me.device, keys);
+    const uploaded = { one_time_keys: '{"signed_curve25519":50}', fallback_keys: '["signed_curve25519"]', seq: 2, counts_seq: 2 };
+    expect(await device()).toEqual(uploaded);
+    const old = await me.feed({ one_time_keys: { signed_curve25519: 0 }, fallback_keys: [], device_lists: { changed: [BOB] } }, { keyUploads: 0 });
+    expect(old).toMatchObject({ kind: "stored", countsAreOld: true });
+    expect(await device(), "all else of it is stored").toEqual({ ...uploaded, seq: 3 });
+    const next = await me.feed({ one_time_keys: { signed_curve25519: 49 }, fallback_keys: [] }, { keyUploads: 1 });
+    expect(next).toMatchObject({ kind: "stored", countsAreOld: false });
+    expect(await device()).toMatchObject({ one_time_keys: '{"signed_curve25519":49}', fallback_keys: "[]", counts_seq: 4 });
+  });
+
+  test("T11: the same counts again are no change, but older polls are outdated all the same", async () => {
+    await me.step({ one_time_keys: { signed_curve25519: 50 }, fallback_keys: ["signed_curve25519"] });
+    const before = await device();
+    await noteKeyUpload(me.sql, me.device, { counts: { signed_curve25519: 50 }, fallbackTypes: ["signed_curve25519"] });
+    expect(await device()).toEqual(before);
+    expect(await me.feed({}, { keyUploads: 0 })).toMatchObject({ countsAreOld: true });
+    expect(await device()).toEqual(before);
   });
 });

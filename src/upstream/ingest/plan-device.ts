@@ -3,9 +3,13 @@
 import { createHash } from "node:crypto";
 
 import type { KnownDevice } from "../../store/ingest/device.ts";
-import type { DeviceListRow, DeviceWrites, ToDeviceRow } from "../../store/ingest/rows.ts";
-import type { UserId } from "../../wire/ids.ts";
+import type { DeviceWrites, ToDeviceRow } from "../../store/ingest/rows.ts";
+import { mergeCounts } from "../../wire/key-counts.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
+import { type ListChange, numberChanges } from "./device-lists.ts";
+
+/** The member of a v2 response that holds the counts of one-time keys. */
+export const KEY_COUNTS = "device_one_time_keys_count";
 
 /** SHA-256 of a to-device message's bytes, hex: by which doubles are told. */
 export function messageHash(body: string): string {
@@ -20,8 +24,18 @@ export type DeviceInput = {
   readonly asBytes: ReadonlySet<string>;
 };
 
-/** `position` is the account's before the batch (D19). */
-export function planDevice(known: KnownDevice, { response, hashes, asBytes }: DeviceInput, position: number): DeviceWrites {
+/** What of the account and its other devices matters. */
+export type DeviceContext = {
+  /** The account's position before the batch (D19). */
+  readonly position: number;
+  /** The device-list changes that this device is to be sent: see device-lists.ts. */
+  readonly lists: readonly ListChange[];
+  /** The poll was sent before an upload of keys was answered: its counts are from before the upload, and change nothing (T11). */
+  readonly countsAreOld: boolean;
+};
+
+export function planDevice(known: KnownDevice, { response, hashes, asBytes }: DeviceInput, context: DeviceContext): DeviceWrites {
+  const { position, lists, countsAreOld } = context;
   let seq = known.seq;
   const passed = new Map(known.passed.map((row) => [row.hash, row.times]));
   const stored = new Map(known.stored.map((row) => [row.hash, row.copies]));
@@ -39,13 +53,9 @@ export function planDevice(known: KnownDevice, { response, hashes, asBytes }: De
       toDevice.push({ seq, before_pos: position, body: bytes === null ? body : "", bytes, hash });
     }
   }
-  const deviceLists: DeviceListRow[] = [];
-  for (const [user_id, kind] of listChanges(response)) {
-    seq += 1;
-    deviceLists.push({ user_id, kind, seq });
-  }
-  const one_time_keys = response.oneTimeKeys ?? known.one_time_keys;
-  const fallback_keys = response.fallbackKeys ?? known.fallback_keys;
+  const deviceLists = numberChanges(lists, seq);
+  seq += deviceLists.length;
+  const { one_time_keys, fallback_keys } = countsAreOld ? known : countsAfter(known, response);
   let counts_seq = known.counts_seq;
   if (one_time_keys !== known.one_time_keys || fallback_keys !== known.fallback_keys) {
     seq += 1;
@@ -55,12 +65,13 @@ export function planDevice(known: KnownDevice, { response, hashes, asBytes }: De
   return { since: response.next_batch, seq, one_time_keys, fallback_keys, counts_seq, toDevice, passed: taken, deviceLists };
 }
 
-/** One entry a user. Both in one response: changed, for a device list fetched in vain does no harm and one never fetched does. */
-function listChanges(response: V2Response): Map<UserId, "changed" | "left"> {
-  const changes = new Map<UserId, "changed" | "left">();
-  for (const user of response.deviceLists.left) changes.set(user, "left");
-  for (const user of response.deviceLists.changed) changes.set(user, "changed");
-  return changes;
+/** Absent one-time key counts are counts of 0 in v2 (T12); absent fallback key types, and what could not be read, leave what is known. */
+function countsAfter(known: KnownDevice, response: V2Response): Pick<DeviceWrites, "one_time_keys" | "fallback_keys"> {
+  const isUnread = response.oneTimeKeys === null && response.skipped.some(({ where }) => where === KEY_COUNTS);
+  return {
+    one_time_keys: isUnread ? known.one_time_keys : mergeCounts(known.one_time_keys, response.oneTimeKeys ?? "{}"),
+    fallback_keys: response.fallbackKeys ?? known.fallback_keys,
+  };
 }
 
 /** Takes one of what is there; false where there is none. */

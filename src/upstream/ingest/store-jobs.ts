@@ -10,14 +10,15 @@ import type { Busy, KnownDevice, LockedAccount } from "../../store/ingest/device
 import { heldLeases, lockAccounts, lockDevices } from "../../store/ingest/device.ts";
 import type { Known } from "../../store/ingest/known.ts";
 import { readKnown } from "../../store/ingest/known.ts";
-import type { DeviceWrites, StoredBatch } from "../../store/ingest/rows.ts";
+import type { StoredBatch } from "../../store/ingest/rows.ts";
 import { queueAllRooms, queueRereads, type Reread } from "../../store/ingest/set-aside.ts";
 import type { Query } from "../../store/ingest/statement.ts";
 import { type Batch, writeDevices, writeRooms } from "../../store/ingest/write.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
 import type { IngestInput, IngestResult } from "./ingest-result.ts";
-import { messageHash, planDevice } from "./plan-device.ts";
+import { messageHash } from "./plan-device.ts";
+import { askedDevice, type DevicePlans, planDevices } from "./plan-devices.ts";
 import { planRooms } from "./plan-rooms.ts";
 import type { Plan } from "./plan.ts";
 import { roundsOf } from "./rounds.ts";
@@ -56,7 +57,7 @@ export type Finish = (tx: Tx, queries: readonly Query[]) => Promise<void>;
 type Stored = {
   readonly job: Job;
   readonly locked: Locked;
-  readonly devicePlan: DeviceWrites;
+  readonly devicePlans: DevicePlans;
   readonly roomPlan: Plan | null;
   readonly known: Known | null;
 };
@@ -72,14 +73,14 @@ export async function storeJobs(tx: Tx, jobs: readonly Job[], busy: Busy, finish
     jobs.map(async (job): Promise<Stored | "stale" | "busy"> => {
       const locked = lockedOf(job);
       if (locked === "stale" || locked === "busy") return locked;
-      const devicePlan = planDevice(locked.device, job, locked.account.position);
+      const devicePlans = planDevices(job, locked);
       const found = job.input.rooms ? known.get(job.input.account) : undefined;
-      return { job, locked, devicePlan, ...(found ? await planRounds(tx, job, locked.account, found) : { roomPlan: null, known: null }) };
+      return { job, locked, devicePlans, ...(found ? await planRounds(tx, job, locked.account, found) : { roomPlan: null, known: null }) };
     }),
   );
   const written = stored.filter((one) => typeof one !== "string");
   const batches = written.flatMap(({ job, roomPlan }) => (roomPlan ? [batchFor(job, roomPlan)] : []));
-  const ofDevices = written.map(({ job, devicePlan }) => ({ device: job.input.device, writes: devicePlan }));
+  const ofDevices = written.flatMap(({ devicePlans }) => devicePlans.all);
   await finish(tx, [
     // Before the accounts' rows: one with rooms to be read is not complete.
     ...written.flatMap(({ job: { input } }) => queueAllRooms(tx, input.account, input.toRead ?? [])),
@@ -128,12 +129,13 @@ function resultOf(stored: Stored): IngestResult {
   const {
     job: { response },
     locked: { account, device },
-    devicePlan,
+    devicePlans: { own, countsAreOld },
     roomPlan,
   } = stored;
   const kinds = new Set<WakeKind>(roomPlan?.kinds);
-  if (devicePlan.toDevice.length > 0) kinds.add("to_device");
-  if (devicePlan.deviceLists.length > 0 || devicePlan.counts_seq !== device.counts_seq) kinds.add("device_lists");
+  if (own.toDevice.length > 0) kinds.add("to_device");
+  if (own.deviceLists.length > 0) kinds.add("device_lists");
+  if (own.counts_seq !== device.counts_seq) kinds.add("key_counts");
   if (roomPlan && !account.complete) kinds.add("complete");
   return {
     kind: "stored",
@@ -141,6 +143,7 @@ function resultOf(stored: Stored): IngestResult {
     nextBatch: response.next_batch,
     news: { kinds, rooms: roomPlan?.rooms ?? new Set() },
     toDevice: response.toDevice.length > 0,
+    countsAreOld,
     gaps: account.since === null ? 0 : (roomPlan?.gaps ?? 0),
     batch: batchOf(stored),
     setAside: null,
@@ -163,7 +166,8 @@ function batchOf({ job: { input, response }, locked: { account }, roomPlan, know
   };
 }
 
-type Locked = { readonly account: LockedAccount; readonly device: KnownDevice };
+/** `others`: devices that are given the response's device lists as well. */
+export type Locked = { readonly account: LockedAccount; readonly device: KnownDevice; readonly others: readonly KnownDevice[] };
 
 /** Locks accounts and devices. Stale: they are not as they were when the poll was asked, or the lease is lost. */
 async function lock(tx: Tx, jobs: readonly Job[], busy: Busy): Promise<(job: Job) => Locked | "stale" | "busy"> {
@@ -176,16 +180,13 @@ async function lock(tx: Tx, jobs: readonly Job[], busy: Busy): Promise<(job: Job
       busy,
     ),
     heldLeases(tx, leases),
-    lockDevices(
-      tx,
-      jobs.map(({ input: { account, device, overlap }, hashes }) => ({ account, device, hashes, overlap })),
-      busy,
-    ),
+    lockDevices(tx, jobs.map(askedDevice), busy),
   ]);
   return ({ input }) => {
-    const [account, device] = [accounts.get(input.account), devices.get(input.device)];
+    const [account, device] = [accounts.get(input.account), devices.asked.get(input.device)];
+    if (devices.busy.has(input.account)) return "busy";
     if (!account || !device) return busy === "skip" ? "busy" : "stale";
     if (device.since !== input.deviceSince || (input.epoch !== null && !held.has(input.account))) return "stale";
-    return input.rooms && account.since !== input.accountSince ? "stale" : { account, device };
+    return input.rooms && account.since !== input.accountSince ? "stale" : { account, device, others: devices.others.get(input.account) ?? [] };
   };
 }
