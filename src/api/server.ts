@@ -70,10 +70,13 @@ export type ServerDeps = {
   readonly upstreamToken?: UpstreamToken;
 };
 
-/** Requests in progress at once (D21): of a device, of a client's address, of all. */
-export type ServerLimits = { readonly perDevice: number; readonly perAddress: number; readonly total: number };
+/**
+ * Requests in progress at once (D21): of a device, of a client's address, of all. `stallMs`: a client that has not read on for so long, of an
+ * answer that we hold for it, is cut off (N12).
+ */
+export type ServerLimits = { readonly perDevice: number; readonly perAddress: number; readonly total: number; readonly stallMs: number };
 
-const LIMITS: ServerLimits = { perDevice: 64, perAddress: 2000, total: 20_000 };
+const LIMITS: ServerLimits = { perDevice: 64, perAddress: 2000, total: 20_000, stallMs: 60_000 };
 
 /** Of the client-server spec, "Web browser clients". */
 const CORS_HEADERS = {
@@ -108,7 +111,15 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   const isTrusted = trustedProxies(deps.trustedProxies ?? []);
   const forwarder = new Forwarder({ baseUrl: deps.baseUrl, isTrusted });
   const polled = new PolledDevices(auth, deps.queue);
-  const v2Sync = new V2Sync({ auth, forwarder, polled, queue: deps.queue, feed: deps.feed });
+  const v2Sync = new V2Sync({
+    auth,
+    forwarder,
+    polled,
+    queue: deps.queue,
+    feed: deps.feed,
+    stallMs: limits.stallMs,
+    count: (request, device) => count(request, device),
+  });
 
   const logger: FastifyBaseLogger = deps.logger;
   const app: FastifyInstance = fastify({
@@ -131,7 +142,14 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     await forwarder.forward(request, reply, { signal: context.signalOf(request) });
     return true;
   };
-  const context = routeContext(deps, auth, limits, scopes, stopping.signal, passInstead);
+  const scopeOf = (request: FastifyRequest): Scope => {
+    const scope = scopes.get(request);
+    if (!scope) throw new Error("A request without a scope");
+    return scope;
+  };
+  const perDevice = new InProgress<DeviceNo>(limits.perDevice);
+  const count = (request: FastifyRequest, device: DeviceNo) => scopeOf(request).onDone(perDevice.enter(device));
+  const context = routeContext(deps, auth, { count, scopeOf, passInstead }, stopping.signal);
   const passer = new Passer({
     ...deps,
     auth,
@@ -231,27 +249,20 @@ function requestScopes(
   return scopes;
 }
 
-function routeContext(
-  deps: ServerDeps,
-  auth: Authenticator,
-  limits: ServerLimits,
-  scopes: WeakMap<FastifyRequest, Scope>,
-  stopping: AbortSignal,
-  passInstead: RouteContext["passInstead"],
-): RouteContext {
-  const perDevice = new InProgress<DeviceNo>(limits.perDevice);
-  const scopeOf = (request: FastifyRequest): Scope => {
-    const scope = scopes.get(request);
-    if (!scope) throw new Error("A request without a scope");
-    return scope;
-  };
+/** What a route can do with the scope of a request. `count`: among those of its device. */
+type Scoping = Pick<RouteContext, "passInstead"> & {
+  readonly count: (request: FastifyRequest, device: DeviceNo) => void;
+  readonly scopeOf: (request: FastifyRequest) => Scope;
+};
+
+function routeContext(deps: ServerDeps, auth: Authenticator, { count, scopeOf, passInstead }: Scoping, stopping: AbortSignal): RouteContext {
   return {
     async authenticate(request: FastifyRequest): Promise<Auth> {
       const query = queryOf(request);
       const token = requiredToken(request.headers.authorization, query);
       if (query.has("user_id")) throw forbidden("Acting as another user (user_id) is not supported here");
       const who = await throughOutage(() => traced("authenticate", () => auth.verify(token, scopeOf(request).address)), scopeOf(request).signal);
-      scopeOf(request).onDone(perDevice.enter(who.device));
+      count(request, who.device);
       deps.ensurePolling(who.account, who.device);
       return who;
     },

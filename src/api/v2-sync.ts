@@ -7,8 +7,9 @@
 
 import { createHash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
+import { Readable } from "node:stream";
 import { promisify } from "node:util";
-import { createGunzip, gzip } from "node:zlib";
+import { createGunzip, createGzip, gzip } from "node:zlib";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { LRUCache } from "lru-cache";
 import type { Dispatcher } from "undici";
@@ -16,6 +17,7 @@ import { acceptsGzip } from "../base/accepts-gzip.ts";
 import type { Feed, Wake } from "../feed/hub.ts";
 import type { DeviceNo } from "../wire/ids.ts";
 import { badGateway, MatrixError } from "../wire/errors.ts";
+import { AnswerMemory, type Holding } from "./answer-memory.ts";
 import type { Authenticator, Identity } from "./auth.ts";
 import type { Forwarder } from "./pass-through.ts";
 import type { PolledDevices } from "./polled-devices.ts";
@@ -31,6 +33,10 @@ export type V2SyncDeps = {
   readonly feed: Feed;
   /** Bytes of an answer, unpacked. Default 256 MiB. */
   readonly maxBytes?: number;
+  /** A client that has not read on for so long is cut off, ms. */
+  readonly stallMs: number;
+  /** Counts a request among its device's until it is answered. Throws MatrixError 429. */
+  readonly count: (request: FastifyRequest, device: DeviceNo) => void;
 };
 
 type Asked = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly bytes: Buffer };
@@ -42,6 +48,7 @@ const ZIP_FROM_BYTES = 1024;
 export class V2Sync {
   readonly #deps: V2SyncDeps;
   readonly #maxBytes: number;
+  readonly #memory = new AnswerMemory();
   /**
    * By device and `since`: the seq that was told together with a next_batch equal to that `since`. Such an answer cannot be told
    * from its retry, so it stays unacknowledged; the next request waits as usual instead of getting the same at once for ever.
@@ -63,8 +70,11 @@ export class V2Sync {
     // Synapse takes it for a GET, and deletes the messages that its `since` acknowledges: whoever asks gets none of what it would take.
     if (request.method === "HEAD") throw new MatrixError(405, "M_UNRECOGNIZED", "A device that syncs through this server is asked with GET");
     const { token, identity, ref } = found;
+    this.#deps.count(request, ref.device);
+    const holding = this.#memory.open(ref.device);
+    reply.raw.once("close", () => holding.release());
     const since = queryOf(request.raw.url).get("since");
-    const answered = await this.#ask(request, ref, since, signal);
+    const answered = await this.#ask(request, ref, since, signal, holding);
     if (!answered) {
       // It has logged out meanwhile: there is nothing here any more that the homeserver's answer could cost it.
       await forwarder.forward(request, reply, { signal });
@@ -73,14 +83,20 @@ export class V2Sync {
     const { asked, start } = answered;
     const bytes = asked.status === 200 ? await this.#exchange(request, token, identity, ref, since, start, asked.bytes) : asked.bytes;
     if (asked.status === 401) await this.#noteRefusal(identity, asked.bytes);
-    return send(request, reply, asked, bytes);
+    return send(request, reply, asked, bytes, this.#deps.stallMs);
   }
 
   /**
    * Asks the homeserver, as long as the client wants to wait; at once where something is queued, or as soon as something is. Null: the
    * device is gone.
    */
-  async #ask(request: FastifyRequest, ref: DeviceRef, since: string | null, signal: AbortSignal): Promise<{ asked: Asked; start: PassStart } | null> {
+  async #ask(
+    request: FastifyRequest,
+    ref: DeviceRef,
+    since: string | null,
+    signal: AbortSignal,
+    holding: Holding,
+  ): Promise<{ asked: Asked; start: PassStart } | null> {
     const { forwarder, queue, feed } = this.#deps;
     const url = request.raw.url ?? "/";
     for (;;) {
@@ -110,7 +126,7 @@ export class V2Sync {
         const headers = { "accept-encoding": "gzip" };
         const response = await forwarder.open(request.raw, { signal: AbortSignal.any([signal, woken.signal]), target, headers });
         check = () => {};
-        return { asked: { status: response.statusCode, headers: response.headers, bytes: await this.#read(response) }, start };
+        return { asked: { status: response.statusCode, headers: response.headers, bytes: await this.#read(response, holding) }, start };
       } catch (error) {
         if (signal.aborted || !woken.signal.aborted) throw error;
       } finally {
@@ -157,7 +173,7 @@ export class V2Sync {
   }
 
   /** The whole body, unpacked. */
-  async #read(response: Dispatcher.ResponseData): Promise<Buffer> {
+  async #read(response: Dispatcher.ResponseData, holding: Holding): Promise<Buffer> {
     const { body } = response;
     const packed = [response.headers["content-encoding"]].flat()[0]?.toLowerCase() === "gzip";
     const gunzip = packed ? createGunzip() : null;
@@ -169,6 +185,7 @@ export class V2Sync {
         chunks.push(chunk as Buffer);
         size += (chunk as Buffer).length;
         if (size > this.#maxBytes) throw badGateway("The homeserver's answer is too large");
+        await holding.grow((chunk as Buffer).length);
       }
     } catch (error) {
       throw badGateway(`The homeserver's answer broke off: ${error instanceof Error ? error.message : String(error)}`);
@@ -180,10 +197,33 @@ export class V2Sync {
   }
 }
 
-async function send(request: FastifyRequest, reply: FastifyReply, asked: Asked, bytes: Buffer): Promise<FastifyReply> {
+async function send(request: FastifyRequest, reply: FastifyReply, asked: Asked, bytes: Buffer, stallMs: number): Promise<FastifyReply> {
   reply.code(asked.status).headers(clientHeaders(asked.headers, BODY_HEADERS));
-  if (!acceptsGzip(request.headers["accept-encoding"]) || bytes.length < ZIP_FROM_BYTES) return reply.send(bytes);
-  return reply.header("content-encoding", "gzip").send(await zip(bytes));
+  const isPacked = acceptsGzip(request.headers["accept-encoding"]) && bytes.length >= ZIP_FROM_BYTES;
+  if (isPacked) reply.header("content-encoding", "gzip");
+  if (bytes.length < STREAM_FROM_BYTES) return reply.send(isPacked ? await zip(bytes) : bytes);
+  const paced = Readable.from(piecesOf(bytes, reply, stallMs), { objectMode: false, highWaterMark: PIECE_BYTES });
+  if (isPacked) return reply.send(paced.pipe(createGzip()));
+  return reply.header("content-length", bytes.length).send(paced);
+}
+
+/** From here on an answer is sent piece by piece, as its client reads it. */
+const STREAM_FROM_BYTES = 256 * 1024;
+const PIECE_BYTES = 64 * 1024;
+
+/** Each piece as it can be sent; where none can for long, the client is cut off: it holds memory that others wait for. */
+async function* piecesOf(bytes: Buffer, reply: FastifyReply, stallMs: number): AsyncGenerator<Buffer> {
+  const cut = () => {
+    reply.log.info({ bytes: bytes.length }, "A client that does not read its v2 sync answer is cut off");
+    reply.raw.destroy();
+  };
+  let timer = setTimeout(cut, stallMs);
+  reply.raw.once("close", () => clearTimeout(timer));
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+    clearTimeout(timer);
+    timer = setTimeout(cut, stallMs);
+    yield bytes.subarray(at, at + PIECE_BYTES);
+  }
 }
 
 function concerns(wake: Wake, device: DeviceNo): boolean {
