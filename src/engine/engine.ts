@@ -34,6 +34,7 @@ import { awaitFetches, type FetchDeps } from "./fetches.ts";
 import { interestedIn } from "./interest.ts";
 import type { JsonObject } from "./merge.ts";
 import { answerPages } from "./pages.ts";
+import { checkParamBounds } from "./param-bounds.ts";
 import { EMPTY_STATE, mergeRequest, type MergedRequest, parseState, serializeState, type SessionState } from "./session-state.ts";
 import { openToken, sealToken, type Signer, type SyncToken } from "./token.ts";
 import { Waiter } from "./waiter.ts";
@@ -130,6 +131,7 @@ export class Engine {
     const { account, device } = request;
     if (!token) {
       const merged = mergeRequest(EMPTY_STATE, request.body);
+      checkParamBounds(merged.params);
       if (merged.pages.size > 0) throw invalidParam("A page token goes with the `since` that it came with");
       const wanted = { account, device, takesPart: "to_device" in merged.params, presence: "presence" in merged.params };
       const created = await createSession(sql, wanted, options.sessionsPerDevice);
@@ -146,7 +148,9 @@ export class Engine {
     }
     if (found.kind !== "found") throw unknownSession();
     const state = parseState(found.body);
-    return { token, state, request: mergeRequest(state, request.body) };
+    const merged = mergeRequest(state, request.body);
+    checkParamBounds(merged.params);
+    return { token, state, request: merged };
   }
 
   /** @throws MatrixError 401 where the homeserver has refused the token (D2), R11 where nothing is stored of it any more (T18) */

@@ -69,6 +69,26 @@ export async function allMembersAt(
     order by m.room_id, m.user_id collate "C"`;
 }
 
+/** Member events of the same users in each room at its position, as far as they are known; by room, then user. */
+export async function someMembersAt(
+  db: Db,
+  account: AccountNo,
+  rooms: readonly { readonly roomId: RoomId; readonly at: number }[],
+  userIds: readonly string[],
+): Promise<MemberRow[]> {
+  if (rooms.length === 0 || userIds.length === 0) return [];
+  return db<MemberRow[]>`
+    select m.room_id, m.user_id, m.from_ord, m.membership, m.learned, m.event_id, m.unsigned, m.age_ts,
+      'm.room.member' as type, m.user_id as state_key, e.sender, e.body
+    from unnest(${rooms.map((r) => r.roomId)}::text[], ${rooms.map((r) => r.at)}::bigint[]) as r(room_id, at)
+    cross join (select distinct * from unnest(${[...userIds]}::text[])) as u(user_id)
+    cross join lateral (
+      select * from members m
+      where m.account = ${account} and m.room_id = r.room_id and m.user_id = u.user_id and m.from_ord <= r.at and m.to_ord > r.at ${byKey(db)}) m
+    join events e using (event_id)
+    order by m.room_id, m.user_id collate "C"`;
+}
+
 export type MemberOrder =
   | { readonly by: "name" }
   /** Levels of single users, and everybody else's. */

@@ -1,7 +1,9 @@
 /** Entries of the room list (S5): a room as a list shows it, whole or what changed of it. */
 
+import { createHash } from "node:crypto";
+import { Slices } from "../base/slices.ts";
 import { rowText } from "../store/event-row.ts";
-import { allMembersAt, membersAt, type MemberRow } from "../store/members.ts";
+import { allMembersAt, membersAt, type MemberRow, someMembersAt } from "../store/members.ts";
 import type { RoomNow } from "../store/facts.ts";
 import type { RoomFacts, RoomFactsRow } from "../store/room-facts.ts";
 import { withTransactions } from "../store/sent-events.ts";
@@ -80,18 +82,28 @@ export async function roomEntries(context: Context, rooms: readonly EntryRoom[],
     const whole = read.get(ask.roomId);
     if (whole) context.kept.whole.keep(ask, whole);
   }
-  return rooms.flatMap((room) => {
+  const slices = new Slices();
+  const entries: Entry[] = [];
+  for (const room of rooms) {
+    if (slices.isDue) await slices.pause();
     const roomId = room.now.room_id;
     const { timeline, state } = kept.get(roomId) ?? read.get(roomId) ?? { timeline: undefined, state: [] };
-    return compose(context, room, timeline, state, params) ?? [];
-  });
+    const entry = compose(context, room, timeline, state, params);
+    if (entry) entries.push(entry);
+  }
+  return entries;
 }
 
 /** Of the rooms that are told whole, what may be in memory. */
 function asksOf({ account, device, userId, ignored, now }: Context, rooms: readonly EntryRoom[], params: EntryParams): RoomAsk[] {
-  const config = JSON.stringify([params.timelineLimit, params.lazyLoadMembers, params.stateEvents]);
+  const config = shortened(JSON.stringify([params.timelineLimit, params.lazyLoadMembers, params.stateEvents]));
   const whole = rooms.filter((room) => !room.before && room.now.membership === "join" && room.changedOrd !== UNKNOWN.changedOrd);
   return whole.map((room) => ({ account, device, userId, ignored, now, roomId: room.now.room_id, changedOrd: room.changedOrd, config }));
+}
+
+/** A part of the keys of many rooms: a long one is replaced by its hash. */
+function shortened(config: string): string {
+  return config.length <= 1000 ? config : createHash("sha256").update(config).digest("base64url");
 }
 
 async function readRooms(context: Context, rooms: readonly EntryRoom[], at: Position, params: EntryParams): Promise<Map<RoomId, WholeRoom>> {
@@ -168,13 +180,7 @@ async function requiredState(
   const [present, changed, members] = await Promise.all([
     stateAt(context.tx, context.account, whole, pairs),
     stateChanged(context.tx, context.account, deltas, pairs),
-    memberKeys.includes("*")
-      ? allMembersAt(context.tx, context.account, targets)
-      : membersAt(
-          context.tx,
-          context.account,
-          targets.flatMap((room) => memberKeys.map((userId) => ({ ...room, userId }))),
-        ),
+    memberKeys.includes("*") ? allMembersAt(context.tx, context.account, targets) : someMembersAt(context.tx, context.account, targets, memberKeys),
   ]);
   const from = new Map(rooms.map((room) => [room.now.room_id, room.before ? room.from : -1]));
   const told = members.filter((row) => row.from_ord > (from.get(row.room_id) ?? -1));

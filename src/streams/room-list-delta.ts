@@ -1,5 +1,6 @@
 /** What changed in a room list since a token: entries, rooms that enter or leave, notifications of the rest (S5). */
 
+import { filterInSlices, Slices } from "../base/slices.ts";
 import { factsAt, membershipOver, roomsNow, roomsWithNewFacts } from "../store/facts.ts";
 import type { RoomFactsRow } from "../store/room-facts.ts";
 import { roomsWithStateChanges } from "../store/state.ts";
@@ -10,7 +11,7 @@ import type { Position, RoomId } from "../wire/ids.ts";
 import { joinedRooms, UNKNOWN } from "./joined-rooms.ts";
 import { type EntryRoom, roomEntries } from "./room-entry.ts";
 import { type ListMemory, type ListParams, listAnswer, negotiated, trackedAfter } from "./room-list-answer.ts";
-import { isListed } from "./room-list-match.ts";
+import { type ListMatch, listMatch } from "./room-list-match.ts";
 import { sortRooms } from "./room-list-sort.ts";
 import { type SpaceChildren, spaceChildren } from "./space-children.ts";
 import type { Context, Evaluation } from "./stream.ts";
@@ -44,17 +45,17 @@ export async function listDelta(context: Context, params: ListParams, memory: Li
     readBases(context, ids, late),
     roomsNow(context.tx, context.account, ids),
   ]);
-  const matched = (row: RoomFactsRow | undefined, children: SpaceChildren | undefined) =>
-    row?.membership === "join" && params.rooms && isListed(row, params.filters, children);
+  const [isListedNow, wasListed] = [listMatch(params.filters, childrenNow), listMatch(params.filters, childrenBefore)];
+  const matched = (row: RoomFactsRow | undefined, isListed: ListMatch) => row?.membership === "join" && params.rooms && isListed(row);
 
   const fates = new Map<RoomId, Fate>();
   for (const roomId of ids) {
-    const matchesNow = matched(now.get(roomId), childrenNow);
+    const matchesNow = matched(now.get(roomId), isListedNow);
     const base = bases.get(roomId);
     const again = base?.interrupted !== false;
     if (sent.has(roomId)) fates.set(roomId, !matchesNow ? "leave" : again ? "enter" : "entry");
     // With spaces the active set is all their children, whether a page sent them yet or not.
-    else if (matchesNow && (params.spaces !== null || again || !matched(base?.facts, childrenBefore))) fates.set(roomId, "enter");
+    else if (matchesNow && (params.spaces !== null || again || !matched(base?.facts, wasListed))) fates.set(roomId, "enter");
     else if (params.trackNotifications && now.get(roomId)?.membership === "join") fates.set(roomId, "notify");
   }
 
@@ -77,7 +78,7 @@ export async function listDelta(context: Context, params: ListParams, memory: Li
   const removed = [...fates].filter(([, fate]) => fate === "leave").map(([roomId]) => roomId);
   const quiet = [...fates].filter(([, fate]) => fate === "notify").map(([roomId]) => roomId);
   const [entries, notifications, matching] = await Promise.all([
-    roomEntries(context, inOrder(told, params), context.to, params),
+    roomEntries(context, await inOrder(told, params), context.to, params),
     notificationEntries(context, quiet, now, bases),
     matchingRooms(context, params, childrenNow),
   ]);
@@ -123,9 +124,9 @@ async function readBases(context: Context, ids: readonly RoomId[], late: Readonl
 }
 
 /** Entries come in the order of the list (S5: `rooms` is ordered). */
-function inOrder(rooms: readonly EntryRoom[], params: ListParams): EntryRoom[] {
+async function inOrder(rooms: readonly EntryRoom[], params: ListParams): Promise<EntryRoom[]> {
   const byId = new Map(rooms.map((room) => [room.now.room_id, room]));
-  const sorted = sortRooms(
+  const sorted = await sortRooms(
     rooms.map((room) => room.now),
     params.sorts,
     {
@@ -148,8 +149,8 @@ async function changedRooms(context: Context, params: ListParams): Promise<RoomI
 
 async function matchingRooms(context: Context, params: ListParams, children: SpaceChildren | undefined): Promise<RoomId[]> {
   if (!params.rooms) return [];
-  const joined = [...(await joinedRooms(context)).rooms.values()];
-  const matching = joined.filter((row) => isListed(row, params.filters, children));
+  const { rooms } = await joinedRooms(context);
+  const matching = await filterInSlices(rooms.values(), listMatch(params.filters, children), new Slices());
   return matching.map((row) => row.room_id);
 }
 

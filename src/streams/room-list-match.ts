@@ -14,23 +14,50 @@ export type ListFilters = {
   readonly room_name_like?: string;
 };
 
-/** Whether a list holds a room that the user is in. `children`: those of the spaces that the list is of. */
-export function isListed({ room_id, facts }: RoomFactsRow, filters: ListFilters, children: SpaceChildren | undefined): boolean {
-  return matchesFilters(facts, filters) && (!children || children.has(room_id));
+/** Whether a list holds a room that the user is in. */
+export type ListMatch = (row: RoomFactsRow) => boolean;
+
+/** A list's filters, made ready once. `children`: those of the spaces that the list is of. */
+export function listMatch(filters: ListFilters, children: SpaceChildren | undefined): ListMatch {
+  const passes = factsMatch(filters);
+  return ({ room_id, facts }) => passes(facts) && (!children || children.has(room_id));
 }
 
 /** Whether a room passes all filters; `not_` ones win. */
-export function matchesFilters(facts: RoomFacts, filters: ListFilters): boolean {
-  if (filters.is_dm !== undefined && facts.is_dm !== filters.is_dm) return false;
-  if (filters.is_encrypted !== undefined && facts.is_encrypted !== filters.is_encrypted) return false;
-  const hasTag = (tag: string) => Object.hasOwn(facts.tags, tag);
-  if (filters.not_tags?.some(hasTag)) return false;
-  if (filters.tags && !filters.tags.some(hasTag)) return false;
-  const type = facts.room_type ?? null;
-  if (filters.not_room_types?.includes(type)) return false;
-  if (filters.room_types && !filters.room_types.includes(type)) return false;
-  if (filters.room_name_like !== undefined) {
-    return (facts.name ?? "").toLowerCase().includes(filters.room_name_like.toLowerCase());
-  }
-  return true;
+export function factsMatch(filters: ListFilters): (facts: RoomFacts) => boolean {
+  const { is_dm, is_encrypted } = filters;
+  const [tags, notTags] = [setOf(filters.tags), setOf(filters.not_tags)];
+  const [types, notTypes] = [setOf(filters.room_types), setOf(filters.not_room_types)];
+  const name = filters.room_name_like?.toLowerCase();
+  return (facts) => {
+    if (is_dm !== undefined && facts.is_dm !== is_dm) return false;
+    if (is_encrypted !== undefined && facts.is_encrypted !== is_encrypted) return false;
+    if (notTags && hasTag(facts, notTags)) return false;
+    if (tags && !hasTag(facts, tags)) return false;
+    const type = facts.room_type ?? null;
+    if (notTypes?.has(type)) return false;
+    if (types && !types.has(type)) return false;
+    return name === undefined || lowerName(facts).includes(name);
+  };
+}
+
+function setOf<Value>(values: readonly Value[] | undefined): ReadonlySet<Value> | undefined {
+  return values && new Set(values);
+}
+
+/** Goes through the fewer: of a room's tags and those that are asked for. */
+export function hasTag({ tags }: RoomFacts, asked: ReadonlySet<string>): boolean {
+  const own = Object.keys(tags);
+  if (own.length <= asked.size) return own.some((tag) => asked.has(tag));
+  for (const tag of asked) if (Object.hasOwn(tags, tag)) return true;
+  return false;
+}
+
+const lowerNames = new WeakMap<RoomFacts, string>();
+
+/** A room's name in lower case, made once for as long as its facts are kept. */
+export function lowerName(facts: RoomFacts): string {
+  let name = lowerNames.get(facts);
+  if (name === undefined) lowerNames.set(facts, (name = (facts.name ?? "").toLowerCase()));
+  return name;
 }

@@ -1,5 +1,6 @@
 /** The orders of a room list (S5). Pure. */
 
+import { Slices, sortInSlices } from "../base/slices.ts";
 import type { RoomFactsRow } from "../store/room-facts.ts";
 import type { RoomId } from "../wire/ids.ts";
 
@@ -26,15 +27,16 @@ const byName = new Intl.Collator("und").compare;
 const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 
 /** The rooms in order: the first sort counts most, the room id breaks ties. */
-export function sortRooms<Room extends RoomFactsRow>(rooms: Iterable<Room>, sorts: readonly ListSort[], context: SortContext): Room[] {
+export function sortRooms<Room extends RoomFactsRow>(rooms: readonly Room[], sorts: readonly ListSort[], context: SortContext): Promise<Room[]> {
   const compares = sorts.map((sort) => comparison(sort, context));
-  return [...rooms].sort((a, b) => {
+  const inOrder = (a: Room, b: Room) => {
     for (const compare of compares) {
       const difference = compare(a, b);
       if (difference !== 0) return difference;
     }
     return byText(a.room_id, b.room_id);
-  });
+  };
+  return sortInSlices(rooms, inOrder, new Slices());
 }
 
 function comparison(sort: ListSort, context: SortContext): (a: RoomFactsRow, b: RoomFactsRow) => number {

@@ -1,6 +1,7 @@
 /** S5 Room list: the rooms of an account in a chosen order, page by page, and what changes of the ones that were sent. */
 
 import { createHash } from "node:crypto";
+import { filterInSlices, Slices } from "../base/slices.ts";
 import { factsAt, roomsNow } from "../store/facts.ts";
 import { statePairs } from "../store/state.ts";
 import { type JoinedRoom, joinedRooms, UNKNOWN } from "./joined-rooms.ts";
@@ -8,7 +9,7 @@ import type { Position, RoomId } from "../wire/ids.ts";
 import { canonicalJson } from "../base/canonical-json.ts";
 import { listDelta } from "./room-list-delta.ts";
 import { listAnswer, type ListMemory, listLimit, type ListParams, negotiated, trackedAfter } from "./room-list-answer.ts";
-import { isListed, type ListFilters } from "./room-list-match.ts";
+import { type ListFilters, listMatch } from "./room-list-match.ts";
 import { listSorts, sortRooms } from "./room-list-sort.ts";
 import { type Entry, type EntryRoom, roomEntries } from "./room-entry.ts";
 import { type SpaceChildren, spaceChildren } from "./space-children.ts";
@@ -69,16 +70,16 @@ async function firstRooms(context: Context, params: ListParams, before: ListMemo
 /** All rooms that match at the context's position, in order. */
 async function orderedRooms(context: Context, params: ListParams, children: SpaceChildren | undefined): Promise<readonly JoinedRoom[]> {
   const { rooms, orders } = await joinedRooms(context);
-  const inOrder = () => {
-    const matching = [...rooms.values()].filter((row) => isListed(row, params.filters, children));
+  const inOrder = async () => {
+    const matching = await filterInSlices(rooms.values(), listMatch(params.filters, children), new Slices());
     return sortRooms(matching, params.sorts, {
       lastTs: (roomId) => rooms.get(roomId)?.recency ?? 0,
       spacePlace: (roomId) => children?.get(roomId),
     });
   };
   if (children) return inOrder();
-  const key = canonicalJson([params.filters, params.sorts]);
-  const ordered = orders.get(key) ?? inOrder();
+  const key = hashOf([params.filters, params.sorts]);
+  const ordered = orders.get(key) ?? (await inOrder());
   orders.set(key, ordered);
   return ordered;
 }

@@ -1,8 +1,9 @@
 /** A room as the room stream tells it (S4): initial, or what is new. */
 
+import { Slices } from "../base/slices.ts";
 import { type EventRow, rowText } from "../store/event-row.ts";
 import { factsAt } from "../store/facts.ts";
-import { allMembersAt, membersAt, membersChanged, type MemberRow } from "../store/members.ts";
+import { allMembersAt, membersAt, membersChanged, type MemberRow, someMembersAt } from "../store/members.ts";
 import type { RoomFacts, RoomFactsRow } from "../store/room-facts.ts";
 import { withTransactions } from "../store/sent-events.ts";
 import { stateAt, stateChanged, type StateRow, type StateSelector } from "../store/state.ts";
@@ -33,8 +34,10 @@ export async function roomViews(context: Context, params: RoomParams, tasks: rea
     windowStates(context, windows, params.state),
     windowMembers(context, params, windows),
   ]);
+  const slices = new Slices();
   const rooms: { roomId: RoomId; text: string }[] = [];
   for (const window of windows) {
+    if (slices.isDue) await slices.pause();
     const { roomId } = window.task;
     const text = compose(context, window, states.get(roomId) ?? [], members.get(roomId) ?? null, now.get(roomId), before.get(roomId));
     if (text !== null) rooms.push({ roomId, text });
@@ -72,14 +75,19 @@ async function windowStates(context: Context, windows: readonly Window[], select
     ),
     namedMembers(context, windows, selector),
   ]);
+  const slices = new Slices();
   const states = new Map<RoomId, StateRow[]>();
+  const isSelected = selectedBy(selector);
+  const stored = Map.groupBy([...base, ...changed, ...members], (row) => row.room_id);
+  const overlaid = Map.groupBy(within, (row) => row.room_id);
   for (const window of windows) {
+    if (slices.isDue) await slices.pause();
     const { roomId } = window.task;
     const shown = new Set(window.events.map((event) => event.event_id));
-    const fetched = (window.stateBefore ?? []).filter((row) => isSelected(row, selector));
+    const fetched = (window.stateBefore ?? []).filter((row) => row.room_id === roomId && isSelected(row));
     const rows = new Map<string, StateRow>();
-    const all = [...fetched, ...base, ...changed, ...members, ...within.filter((row) => !shown.has(row.event_id))];
-    for (const row of all) if (row.room_id === roomId) rows.set(`${row.type} ${row.state_key}`, row);
+    const over = (overlaid.get(roomId) ?? []).filter((row) => !shown.has(row.event_id));
+    for (const row of [...fetched, ...(stored.get(roomId) ?? []), ...over]) rows.set(`${row.type} ${row.state_key}`, row);
     states.set(roomId, [...rows.values()]);
   }
   return states;
@@ -100,13 +108,7 @@ async function namedMembers(context: Context, windows: readonly Window[], select
   if (keys.length === 0) return [];
   const membersOf = (at: (window: Window) => number) => {
     const targets = windows.map((window) => ({ roomId: window.task.roomId, at: at(window) }));
-    return keys.includes("*")
-      ? allMembersAt(context.tx, context.account, targets)
-      : membersAt(
-          context.tx,
-          context.account,
-          targets.flatMap((target) => keys.map((userId) => ({ ...target, userId }))),
-        );
+    return keys.includes("*") ? allMembersAt(context.tx, context.account, targets) : someMembersAt(context.tx, context.account, targets, keys);
   };
   const [atStart, atEnd] = await Promise.all([membersOf((window) => window.startsAt), membersOf(() => context.to)]);
   const initial = new Set(windows.filter((window) => window.task.step === "start").map((window) => window.task.roomId));
@@ -116,8 +118,11 @@ async function namedMembers(context: Context, windows: readonly Window[], select
   return [...atStart.filter((row) => initial.has(row.room_id) || row.from_ord > context.from.position), ...late];
 }
 
-function isSelected(row: StateRow, selector: StateSelector): boolean {
-  return selector === "all" || selector.some(([type, key]) => (type === "*" || type === row.type) && (key === "*" || key === row.state_key));
+function selectedBy(selector: StateSelector): (row: StateRow) => boolean {
+  if (selector === "all") return () => true;
+  const pairs = new Set(selector.map(([type, key]) => JSON.stringify([type, key])));
+  const has = (type: string, key: string | null) => pairs.has(JSON.stringify([type, key]));
+  return ({ type, state_key }) => has(type, state_key) || has(type, "*") || has("*", state_key) || has("*", "*");
 }
 
 /** The members that each window needs, or with a limit the first page of all. */
@@ -130,10 +135,10 @@ async function windowMembers(context: Context, params: RoomParams, windows: read
   }
   const single = windows.filter((window) => !paged(window));
   const [needed, hidden] = await Promise.all([neededMembers(context, single), hiddenMembers(context, params, single)]);
+  const found = Map.groupBy([...hidden, ...needed], (row) => row.room_id);
   for (const window of single) {
     const { roomId } = window.task;
-    const rows = new Map<string, MemberRow>();
-    for (const row of [...hidden, ...needed]) if (row.room_id === roomId) rows.set(row.user_id, row);
+    const rows = new Map((found.get(roomId) ?? []).map((row) => [row.user_id, row]));
     if (rows.size > 0 || window.task.step === "start") {
       texts.set(roomId, `{"events":[${[...rows.values()].map((row) => rowText(row, context.device, context.now)).join(",")}]}`);
     }

@@ -3,6 +3,7 @@
 import { factsAt, membershipOver } from "../store/facts.ts";
 import { type StateSelector, stateSelector } from "../store/state.ts";
 import type { RoomId } from "../wire/ids.ts";
+import { requestBounds } from "../wire/request-bounds.ts";
 import { FORBIDDEN, gateStep, roomGate } from "./gate.ts";
 import { type MembersSort, membersSort, missingList } from "./room-members.ts";
 import { namesAllMembers, roomViews } from "./room-view.ts";
@@ -62,19 +63,31 @@ async function trackedRooms(context: Context, params: RoomParams, memory: Memory
   for (const roomId of memory ? removed : []) {
     if (!pending.has(roomId) && gone.get(roomId)?.membership !== "join") tasks.push({ roomId, step: "lost" });
   }
-  return views(context, params, tasks, memory, {});
+  // Rooms that start are the dear ones: the next answers have the others.
+  const starting = tasks.filter((task) => task.step === "start").slice(requestBounds().startingRooms);
+  const deferred = new Set(starting);
+  const told = tasks.filter((task) => !deferred.has(task));
+  return views(
+    context,
+    params,
+    told,
+    memory,
+    {},
+    [...deferred].map((task) => task.roomId),
+  );
 }
 
-/** Tells rooms; where something must be fetched first, tells only what it needs (D24). */
+/** Tells rooms; where something must be fetched first, tells only what it needs (D24). `deferred`: rooms that start in a later answer. */
 async function views(
   context: Context,
   params: RoomParams,
   tasks: readonly RoomTask[],
   before: Memory | undefined,
   after: Memory,
+  deferred: readonly RoomId[] = [],
 ): Promise<Evaluation> {
   const needs: Need[] = [];
-  const pending: RoomId[] = [];
+  const pending: RoomId[] = [...deferred];
   const wantsList = params.memberLimit > 0 || namesAllMembers(params.state);
   for (const task of wantsList ? tasks : []) {
     if (task.step !== "start") continue;

@@ -1,5 +1,6 @@
 /** The direct children of spaces at a position (S5 `spaces`). */
 
+import { Slices } from "../base/slices.ts";
 import { factsAt } from "../store/facts.ts";
 import { stateAt } from "../store/state.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
@@ -9,11 +10,21 @@ import type { Context } from "./stream.ts";
 /** Child room → its place. */
 export type SpaceChildren = ReadonlyMap<RoomId, SpacePlace>;
 
+type Asking = Pick<Context, "tx" | "account">;
+
+/** Children of the spaces that the user is joined to, with their places; a child of several has its place of the first. */
+export async function spaceChildren(context: Asking, spaces: readonly RoomId[], at: Position): Promise<SpaceChildren> {
+  const children = new Map<RoomId, SpacePlace>();
+  const ofSpaces = await childrenOfSpaces(context, spaces, at);
+  for (const space of spaces) for (const [roomId, place] of ofSpaces.get(space) ?? []) if (!children.has(roomId)) children.set(roomId, place);
+  return children;
+}
+
 /**
- * Children of the spaces that the user is joined to, with their places; a child of several has its place of the first.
+ * By space its children with their places. Of spaces that the user is not joined to there are none.
  * Spec, m.space.child: a child counts where `via` is a list with an entry; `order` counts where it is up to 50 characters of 0x20-0x7E.
  */
-export async function spaceChildren(context: Pick<Context, "tx" | "account">, spaces: readonly RoomId[], at: Position): Promise<SpaceChildren> {
+export async function childrenOfSpaces(context: Asking, spaces: readonly RoomId[], at: Position): Promise<ReadonlyMap<RoomId, SpaceChildren>> {
   const facts = await factsAt(context.tx, context.account, spaces, at);
   const joined = spaces.filter((space) => facts.get(space)?.membership === "join");
   const rows = await stateAt(
@@ -22,19 +33,23 @@ export async function spaceChildren(context: Pick<Context, "tx" | "account">, sp
     joined.map((roomId) => ({ roomId, at })),
     [["m.space.child", "*"]],
   );
-  const children = new Map<RoomId, SpacePlace>();
-  for (const space of joined) {
-    for (const row of rows) {
-      if (row.room_id !== space || row.state_key === null || children.has(row.state_key as RoomId)) continue;
-      const event = JSON.parse(row.body) as { content?: { via?: unknown; order?: unknown }; origin_server_ts?: unknown };
-      if (!Array.isArray(event.content?.via) || event.content.via.length === 0) continue;
-      const order = event.content.order;
-      const ts = event.origin_server_ts;
-      children.set(row.state_key as RoomId, {
-        order: typeof order === "string" && /^[\x20-\x7e]{1,50}$/.test(order) ? order : null,
-        ts: typeof ts === "number" ? ts : 0,
-      });
-    }
+  const slices = new Slices();
+  const ofSpaces = new Map<RoomId, Map<RoomId, SpacePlace>>(joined.map((space) => [space, new Map()]));
+  for (const row of rows) {
+    if (slices.isDue) await slices.pause();
+    const place = placeOf(row.body);
+    if (row.state_key !== null && place) ofSpaces.get(row.room_id)?.set(row.state_key as RoomId, place);
   }
-  return children;
+  return ofSpaces;
+}
+
+/** null: the event makes its room no child. */
+function placeOf(body: string): SpacePlace | null {
+  const { content, origin_server_ts: ts } = JSON.parse(body) as { content?: { via?: unknown; order?: unknown }; origin_server_ts?: unknown };
+  if (!Array.isArray(content?.via) || content.via.length === 0) return null;
+  const { order } = content;
+  return {
+    order: typeof order === "string" && /^[\x20-\x7e]{1,50}$/.test(order) ? order : null,
+    ts: typeof ts === "number" ? ts : 0,
+  };
 }

@@ -83,7 +83,7 @@ describe.each(DIALECTS)("bodies (%s)", (dialect) => {
       { lists: { a: { ...config, timeline_limit: -1 } } },
       { lists: { ["x".repeat(300)]: config } },
       { lists: many(101, config) },
-      { room_subscriptions: many(1001, config) },
+      ...(dialect === "v4" ? [{ room_subscriptions: many(101, config) }] : []),
     ];
     for (const body of wrong) {
       const { status, body: answer } = await phone.post(body);

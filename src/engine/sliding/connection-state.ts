@@ -117,6 +117,12 @@ export class StateDraft {
     return index;
   }
 
+  /** Characters of a config as JSON, by its index. */
+  configSize(index: number): number {
+    const config = this.#configs[index];
+    return config ? matcherOf(config).key.length : 0;
+  }
+
   setGlobal(told: Told): void {
     this.#changed ||= told !== this.#global;
     this.#global = told;

@@ -25,6 +25,7 @@ import { scopedRooms } from "./extensions/scoped.ts";
 import { tellTyping, type TypingResult } from "./extensions/typing.ts";
 import type { InitialRoomsCache } from "./initial-rooms.ts";
 import type { Place } from "./pos.ts";
+import { boundSubscriptions, withinBounds } from "./remembered-bounds.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
 import { askingForAllMembers, leaveBehind, type RoomJob, roomJobs } from "./room-jobs.ts";
 import { type RoomResult, roomResults } from "./room-results.ts";
@@ -130,7 +131,7 @@ async function evaluate(tx: Tx, caches: SlidingCaches, question: SlidingQuestion
   const { head } = opened;
   if (head.position < pos.position || head.deviceSeq < pos.e2ee) return "ahead";
   const draft = new StateDraft(state);
-  const body = mergeSticky(question.body, state, draft);
+  const body = mergeSticky(boundSubscriptions(question.body, state), state, draft);
   const context: SlidingContext = {
     tx,
     initialRooms: caches.initialRooms,
@@ -234,6 +235,7 @@ async function tell(
   // Only what was told before can be left behind, and only by what has happened since.
   if (view && from > 0 && from < view.position) leaveBehind(view, chosen, draft, from);
   for (const roomId of chosen.keys()) if (draft.room(roomId).told.events !== undefined) draft.tell(roomId, "events", LIVE);
+  const after = draft.done();
   const deviceNews = (toDevice?.events.length ?? 0) + (e2ee?.changed.length ?? 0) + (e2ee?.left.length ?? 0);
   const roomNews = rooms.filter(({ content }) => !content.quiet).length + global.length + roomData.size + receipts.size + typing.size;
   return {
@@ -243,7 +245,7 @@ async function tell(
     position: context.to,
     e2ee: e2ee ? head.deviceSeq : pos.e2ee,
     upstream: head.upstreamSince,
-    state: draft.done(),
+    state: after === state ? state : withinBounds(after, chosen),
     complete: head.complete,
     updated: jobs.filter((job) => job.kind === "delta" && job.changed).length,
     head,
@@ -262,7 +264,7 @@ async function jobsOf(
   const known = await roomsWithAllMembers(context.tx, context.account, asking);
   const needs = asking.filter((roomId) => !known.has(roomId)).map((roomId): Need => ({ kind: "members", roomId }));
   return {
-    jobs: roomJobs(chosen, draft, state.configs, context.from, known),
+    jobs: await roomJobs(chosen, draft, state.configs, context.from, known),
     needs: needs.filter((need) => !context.tried.has(needKey(need))),
   };
 }

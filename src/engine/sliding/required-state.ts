@@ -6,6 +6,8 @@
 import { LRUCache } from "lru-cache";
 import { canonicalJson } from "../../base/canonical-json.ts";
 import type { StateSelector } from "../../store/state.ts";
+import { requestBounds } from "../../wire/request-bounds.ts";
+import { PatternSet } from "./pattern-set.ts";
 
 /** Matches events of a type and a state key, both index keys (wire/index-key.ts); absent: any. */
 export type Pattern = { readonly type?: string; readonly key?: string };
@@ -34,7 +36,7 @@ const MAX_KEYS = 100;
 export function combine(configs: readonly RequiredState[]): RequiredState {
   const [only] = configs;
   if (only && configs.length === 1) return only;
-  const atoms = new Map(configs.flatMap((config) => config.atoms.map((atom) => [canonicalJson(atom), atom] as const)));
+  const atoms = new Map(configs.flatMap((config) => config.atoms.map((atom) => [keyOf(atom), atom] as const)));
   return { atoms: [...atoms.values()], lazy: configs.some((config) => config.lazy) };
 }
 
@@ -55,9 +57,12 @@ export type StateMatcher = {
   readonly allMembers: boolean;
 };
 
-const matchers = new LRUCache<string, StateMatcher>({ max: 2000 });
+/** Characters of the keys of each of the two caches. What is made of a config takes some ten times as much. */
+const MAX_CHARACTERS = 4_000_000;
+const cacheOptions = { maxSize: MAX_CHARACTERS, sizeCalculation: (_: StateMatcher, key: string) => key.length + 1 };
+const matchers = new LRUCache<string, StateMatcher>(cacheOptions);
 /** As clients write them, again and again in the same order. */
-const written = new LRUCache<string, StateMatcher>({ max: 2000 });
+const written = new LRUCache<string, StateMatcher>(cacheOptions);
 /** A request has one config for many rooms, and a connection's rooms share theirs: its key is made once. */
 const known = new WeakMap<RequiredState, StateMatcher>();
 
@@ -75,11 +80,20 @@ function found(state: RequiredState): StateMatcher {
 }
 
 function made(state: RequiredState): StateMatcher {
-  const atoms = new Set(state.atoms.map((atom) => canonicalJson(atom)));
+  const atoms = new Set(state.atoms.map(keyOf));
   const key = canonicalJson({ atoms: [...atoms].toSorted(), lazy: state.lazy });
   let matcher = matchers.get(key);
   if (!matcher) matchers.set(key, (matcher = compile(state, key)));
   return matcher;
+}
+
+const atomKeys = new WeakMap<Atom, string>();
+
+/** Equal atoms have equal keys. */
+function keyOf(atom: Atom): string {
+  let key = atomKeys.get(atom);
+  if (key === undefined) atomKeys.set(atom, (key = canonicalJson(atom)));
+  return key;
 }
 
 function matchesAtom(atom: Atom, type: string, key: string): boolean {
@@ -98,17 +112,53 @@ export function remembered(
   changed: readonly { readonly type: string; readonly key: string }[],
   flushed: boolean,
 ): RequiredState {
-  const asked = new Set(now.atoms.map((atom) => canonicalJson(atom)));
-  const others = before.atoms.filter((atom) => !asked.has(canonicalJson(atom)));
+  if (flushed || changed.some(({ type, key }) => matcherOf(before).matches(type, key))) return rememberedOf(before, now, changed, flushed);
+  let ofBefore = untouched.get(before);
+  if (!ofBefore) untouched.set(before, (ofBefore = new WeakMap()));
+  let result = ofBefore.get(now);
+  if (!result) ofBefore.set(now, (result = rememberedOf(before, now, [], false)));
+  return result;
+}
+
+/** By what was asked for before and what is now: what is remembered where nothing changed. Most rooms of a connection share both. */
+const untouched = new WeakMap<RequiredState, WeakMap<RequiredState, RequiredState>>();
+
+function rememberedOf(
+  before: RequiredState,
+  now: RequiredState,
+  changed: readonly { readonly type: string; readonly key: string }[],
+  flushed: boolean,
+): RequiredState {
+  const asked = new Set(now.atoms.map(keyOf));
+  const others = before.atoms.filter((atom) => !asked.has(keyOf(atom)));
   const held = flushed ? others.flatMap(withoutMembers) : others;
   const kept = held.filter((atom) => !changed.some(({ type, key }) => matchesAtom(atom, type, key)));
+  const most = requestBounds().rememberedEntries;
   const perType = new Map<string, number>();
+  let entries = 0;
   const bounded = kept.toReversed().filter((atom) => {
     const count = (perType.get(atom.type ?? "*") ?? 0) + 1;
     perType.set(atom.type ?? "*", count);
-    return count <= MAX_KEYS;
+    entries += 1 + (atom.not?.length ?? 0);
+    return count <= MAX_KEYS && entries <= most;
   });
-  return bounded.length === 0 ? now : { atoms: [...now.atoms, ...bounded.toReversed()], lazy: now.lazy };
+  // What is asked for now comes last: it is the newest when the next one is remembered.
+  return bounded.length === 0 ? now : { atoms: [...bounded.toReversed(), ...now.atoms], lazy: now.lazy };
+}
+
+/** By two configs what both ask for. */
+const overlaps = new WeakMap<RequiredState, WeakMap<RequiredState, RequiredState>>();
+
+/** What of an earlier config is still asked for. */
+export function overlap(before: RequiredState, asked: RequiredState): RequiredState {
+  let ofBefore = overlaps.get(before);
+  if (!ofBefore) overlaps.set(before, (ofBefore = new WeakMap()));
+  let result = ofBefore.get(asked);
+  if (!result) {
+    const keys = new Set(asked.atoms.map(keyOf));
+    ofBefore.set(asked, (result = { atoms: before.atoms.filter((atom) => keys.has(keyOf(atom))), lazy: before.lazy }));
+  }
+  return result;
 }
 
 function withoutMembers(atom: Atom): Atom[] {
@@ -136,9 +186,24 @@ function compile(state: RequiredState, key: string): StateMatcher {
     state,
     key,
     id: nextId(),
-    matches: (type, stateKey) => atoms.some((atom) => matchesAtom(atom, type, stateKey)),
+    matches: matching(atoms),
     selector: pairs.some(([type, stateKey]) => type === "*" && stateKey === "*") ? "all" : pairs,
     memberKeys: members.flatMap((atom) => atom.key ?? []),
     allMembers: members.some((atom) => atom.key === undefined),
   };
+}
+
+/** Whether any atom matches, at a cost that does not grow with how many there are. */
+function matching(atoms: readonly Atom[]): StateMatcher["matches"] {
+  const isPlain = (atom: Atom) => !atom.not && !atom.noMembers;
+  const plain = new PatternSet(atoms.filter(isPlain));
+  const narrowed = atoms.filter((atom) => !isPlain(atom));
+  if (narrowed.length === 0) return (type, key) => plain.has(type, key);
+  const without = new Map(narrowed.map((atom) => [atom, new PatternSet(atom.not ?? [])]));
+  const byType = Map.groupBy(narrowed, (atom) => atom.type);
+  const byKey = Map.groupBy(byType.get(undefined) ?? [], (atom) => atom.key);
+  const fitting = (type: string, key: string) => [byType.get(type), byKey.get(key), byKey.get(undefined)];
+  const isMatch = (atom: Atom, type: string, key: string) =>
+    fits(atom, type, key) && !(atom.noMembers && atom.type === undefined && type === MEMBER) && without.get(atom)?.has(type, key) !== true;
+  return (type, key) => plain.has(type, key) || fitting(type, key).some((some) => some?.some((atom) => isMatch(atom, type, key)));
 }

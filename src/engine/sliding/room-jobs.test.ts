@@ -49,56 +49,62 @@ function draftOf(record: Partial<RoomRecord> | null, config: RequiredState = NO_
   return draft;
 }
 
-function jobOf(parts: Parts, record: Partial<RoomRecord> | null, known: RequiredState = NO_STATE, allMembers = false): RoomJob | undefined {
-  return roomJobs(chosenOf(parts), draftOf(record, known), [known], AT, new Set(allMembers ? [ROOM] : []))[0];
+async function jobOf(
+  parts: Parts,
+  record: Partial<RoomRecord> | null,
+  known: RequiredState = NO_STATE,
+  allMembers = false,
+): Promise<RoomJob | undefined> {
+  const [job] = await roomJobs(chosenOf(parts), draftOf(record, known), [known], AT, new Set(allMembers ? [ROOM] : []));
+  return job;
 }
 
 describe("what is told of a room", () => {
-  it("M22: never told: all of it; told and unchanged: nothing; changed: what is new since", () => {
-    expect(jobOf({}, null)).toMatchObject({ kind: "initial", told: 0, changed: true });
-    expect(jobOf({ changed: AT }, {})).toBeUndefined();
-    expect(jobOf({ changed: AT + 1 }, {})).toMatchObject({ kind: "delta", told: AT, changed: true, grown: false, expanded: false });
+  it("M22: never told: all of it; told and unchanged: nothing; changed: what is new since", async () => {
+    expect(await jobOf({}, null)).toMatchObject({ kind: "initial", told: 0, changed: true });
+    expect(await jobOf({ changed: AT }, {})).toBeUndefined();
+    expect(await jobOf({ changed: AT + 1 }, {})).toMatchObject({ kind: "delta", told: AT, changed: true, grown: false, expanded: false });
   });
 
-  it("M23: told up to some position: what is new since then", () => {
-    expect(jobOf({ changed: 20 }, { told: { events: 10 } })).toMatchObject({ kind: "delta", told: 10, changed: true });
-    expect(jobOf({ changed: 10 }, { told: { events: 10 } })).toBeUndefined();
+  it("M23: told up to some position: what is new since then", async () => {
+    expect(await jobOf({ changed: 20 }, { told: { events: 10 } })).toMatchObject({ kind: "delta", told: 10, changed: true });
+    expect(await jobOf({ changed: 10 }, { told: { events: 10 } })).toBeUndefined();
   });
 
-  it("M33: joined anew since it was told: all of it; left since: what is new", () => {
-    expect(jobOf({ changed: AT + 2, moved: AT + 2 }, {})).toMatchObject({ kind: "initial", told: 0 });
-    expect(jobOf({ changed: 20, moved: 20 }, { told: { events: 10 } })).toMatchObject({ kind: "initial" });
-    expect(jobOf({ changed: 20, moved: 20 }, { told: { events: 20 } })).toBeUndefined();
-    expect(jobOf({ changed: AT + 2, moved: AT + 2, membership: "leave" }, {})).toMatchObject({ kind: "delta", told: AT });
+  it("M33: joined anew since it was told: all of it; left since: what is new", async () => {
+    expect(await jobOf({ changed: AT + 2, moved: AT + 2 }, {})).toMatchObject({ kind: "initial", told: 0 });
+    expect(await jobOf({ changed: 20, moved: 20 }, { told: { events: 10 } })).toMatchObject({ kind: "initial" });
+    expect(await jobOf({ changed: 20, moved: 20 }, { told: { events: 20 } })).toBeUndefined();
+    expect(await jobOf({ changed: AT + 2, moved: AT + 2, membership: "leave" }, {})).toMatchObject({ kind: "delta", told: AT });
   });
 
-  it("M31: invites and knocks: stripped, when they are new or change, whatever is asked for", () => {
+  it("M31: invites and knocks: stripped, when they are new or change, whatever is asked for", async () => {
     for (const membership of ["invite", "knock"] as const) {
-      expect(jobOf({ membership }, null)).toMatchObject({ kind: "stripped" });
-      expect(jobOf({ membership, state: NAME, limit: 100 }, { limit: 0 })).toBeUndefined();
-      expect(jobOf({ membership, changed: AT + 1, moved: AT + 1 }, {})).toMatchObject({ kind: "stripped" });
+      expect(await jobOf({ membership }, null)).toMatchObject({ kind: "stripped" });
+      expect(await jobOf({ membership, state: NAME, limit: 100 }, { limit: 0 })).toBeUndefined();
+      expect(await jobOf({ membership, changed: AT + 1, moved: AT + 1 }, {})).toMatchObject({ kind: "stripped" });
     }
   });
 
-  it("M36: a limit that was raised is a job though nothing changed, one that was lowered is none", () => {
-    expect(jobOf({ limit: 6 }, {})).toMatchObject({ kind: "delta", expanded: true, changed: false });
-    expect(jobOf({ limit: 4 }, {})).toBeUndefined();
-    expect(jobOf({ limit: 6 }, null)).toMatchObject({ kind: "initial", expanded: false });
+  it("M36: a limit that was raised is a job though nothing changed, one that was lowered is none", async () => {
+    expect(await jobOf({ limit: 6 }, {})).toMatchObject({ kind: "delta", expanded: true, changed: false });
+    expect(await jobOf({ limit: 4 }, {})).toBeUndefined();
+    expect(await jobOf({ limit: 6 }, null)).toMatchObject({ kind: "initial", expanded: false });
   });
 
-  it("M40: state that is asked for newly is a job though nothing changed; less or the same is none", () => {
-    expect(jobOf({ state: NAME }, {})).toMatchObject({ kind: "delta", grown: true, changed: false });
-    expect(jobOf({ state: NAME }, {}, NAME)).toBeUndefined();
-    expect(jobOf({}, {}, NAME)).toBeUndefined();
-    expect(jobOf({ state: { ...NO_STATE, lazy: true } }, {})).toBeUndefined();
+  it("M40: state that is asked for newly is a job though nothing changed; less or the same is none", async () => {
+    expect(await jobOf({ state: NAME }, {})).toMatchObject({ kind: "delta", grown: true, changed: false });
+    expect(await jobOf({ state: NAME }, {}, NAME)).toBeUndefined();
+    expect(await jobOf({}, {}, NAME)).toBeUndefined();
+    expect(await jobOf({ state: { ...NO_STATE, lazy: true } }, {})).toBeUndefined();
   });
 
-  it("M43: all members are asked for once they are known: until then the rest is told", () => {
-    const early = jobOf({ state: EVERYBODY }, null);
+  it("M43: all members are asked for once they are known: until then the rest is told", async () => {
+    const early = await jobOf({ state: EVERYBODY }, null);
     expect([early?.matcher.allMembers, early?.matcher.matches("m.room.name", "")]).toEqual([false, true]);
-    expect(jobOf({ state: EVERYBODY }, {}, NAME)).toBeUndefined();
-    expect(jobOf({ state: EVERYBODY }, {}, NAME, true)).toMatchObject({ grown: true, matcher: { allMembers: true } });
-    const whole = jobOf({ state: { atoms: [{}], lazy: false } }, null);
+    expect(await jobOf({ state: EVERYBODY }, {}, NAME)).toBeUndefined();
+    expect(await jobOf({ state: EVERYBODY }, {}, NAME, true)).toMatchObject({ grown: true, matcher: { allMembers: true } });
+    const whole = await jobOf({ state: { atoms: [{}], lazy: false } }, null);
     expect([whole?.matcher.matches("m.room.member", "@b:test"), whole?.matcher.matches("m.other", "x")]).toEqual([false, true]);
     expect(askingForAllMembers(chosenOf({ state: EVERYBODY }))).toEqual([ROOM]);
     expect(askingForAllMembers(chosenOf({ state: EVERYBODY, membership: "leave" }))).toEqual([]);

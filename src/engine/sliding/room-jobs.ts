@@ -1,5 +1,6 @@
 /** What is to be told of each room that a request asks about: decided before anything of the room is read (MSC4186, "Room results"). */
 
+import { Slices } from "../../base/slices.ts";
 import type { RoomId } from "../../wire/ids.ts";
 import type { AccountView } from "./account-view.ts";
 import { LIVE, type RoomRecord, type StateDraft, STRIPPED, toldUpTo } from "./connection-state.ts";
@@ -32,15 +33,17 @@ export type RoomJob = {
 };
 
 /** @param allMembers the rooms whose full member list is known: elsewhere it cannot be told yet. */
-export function roomJobs(
+export async function roomJobs(
   chosen: ReadonlyMap<RoomId, ChosenRoom>,
   draft: StateDraft,
   configs: readonly RequiredState[],
   from: number,
   allMembers: ReadonlySet<RoomId>,
-): RoomJob[] {
+): Promise<RoomJob[]> {
+  const slices = new Slices();
   const jobs: RoomJob[] = [];
   for (const [roomId, choice] of chosen) {
+    if (slices.isDue) await slices.pause();
     const record = draft.room(roomId);
     const told = toldUpTo(record, "events", from);
     const { room } = choice;
@@ -79,9 +82,18 @@ export function askingForAllMembers(chosen: ReadonlyMap<RoomId, ChosenRoom>): Ro
     .map(({ room }) => room.roomId);
 }
 
+/** By config what of it can be told where not every member is known. */
+const withoutMembers = new WeakMap<RequiredState, RequiredState>();
+
 /** What of a config can be told: every member only where they are known. They come, as a config that has grown, once they are. */
 function tellable(state: RequiredState, allMembers: boolean): RequiredState {
   if (allMembers || !matcherOf(state).allMembers) return state;
+  let rest = withoutMembers.get(state);
+  if (!rest) withoutMembers.set(state, (rest = withoutAllMembers(state)));
+  return rest;
+}
+
+function withoutAllMembers(state: RequiredState): RequiredState {
   const atoms = state.atoms.flatMap((atom) => {
     if (atom.key !== undefined || (atom.type !== undefined && atom.type !== "m.room.member")) return [atom];
     return atom.type === undefined ? [{ ...atom, noMembers: true as const }] : [];
@@ -89,8 +101,17 @@ function tellable(state: RequiredState, allMembers: boolean): RequiredState {
   return { ...state, atoms };
 }
 
+/** By what is asked for and what is known whether it has grown: the rooms of a connection share both. */
+const grown = new WeakMap<RequiredState, WeakMap<RequiredState, boolean>>();
+
 /** Whether a config may match anything that the known one does not. */
-function grows(matcher: StateMatcher, known: RequiredState): boolean {
-  const had = new Set(known.atoms.map((atom) => JSON.stringify(atom)));
-  return matcher.state.atoms.some((atom) => !had.has(JSON.stringify(atom)));
+function grows({ state }: StateMatcher, known: RequiredState): boolean {
+  let ofState = grown.get(state);
+  if (!ofState) grown.set(state, (ofState = new WeakMap()));
+  let result = ofState.get(known);
+  if (result === undefined) {
+    const had = new Set(known.atoms.map((atom) => JSON.stringify(atom)));
+    ofState.set(known, (result = state.atoms.some((atom) => !had.has(JSON.stringify(atom)))));
+  }
+  return result;
 }

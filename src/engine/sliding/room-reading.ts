@@ -1,16 +1,18 @@
 /** All that jobs need of the store, in few queries that go out together. */
 
+import { filterInSlices, Slices } from "../../base/slices.ts";
 import type { EventRow } from "../../store/event-row.ts";
 import { factsAt } from "../../store/facts.ts";
 import { readStripped } from "../../store/ephemeral.ts";
-import { allMembersAt, membersAt, membersChanged, type MemberRow } from "../../store/members.ts";
+import { allMembersAt, membersAt, membersChanged, type MemberRow, someMembersAt } from "../../store/members.ts";
 import { readOlder } from "../../store/older.ts";
 import type { RoomFacts } from "../../store/room-facts.ts";
-import { type EndedState, stateAt, stateChanged, stateEnded, type StateRow } from "../../store/state.ts";
+import { type EndedState, stateAt, stateChanged, stateEnded, type StateRow, type StateSelector } from "../../store/state.ts";
 import { withTransactions } from "../../store/sent-events.ts";
 import { readTimelines, type Timeline } from "../../store/timeline.ts";
 import { needKey, type Need } from "../../streams/stream.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
+import { requestBounds } from "../../wire/request-bounds.ts";
 import type { SlidingContext } from "./context.ts";
 import { readRecent, recentMembers } from "./recent.ts";
 import type { RoomJob } from "./room-jobs.ts";
@@ -122,11 +124,14 @@ async function withOlder(
 ): Promise<{ timelines: Map<RoomId, ReadTimeline>; needs: Need[] }> {
   const extended = new Map<RoomId, ReadTimeline>(timelines);
   const needs: Need[] = [];
+  let looked = 0;
   for (const { roomId, kind, expanded, choice } of jobs) {
     const timeline = timelines.get(roomId);
     const missing = choice.config.timelineLimit - (timeline?.events.length ?? 0);
     if (!choice.subscribed || choice.room.membership !== "join" || !(kind === "initial" || expanded)) continue;
     if (!timeline?.limited || !timeline.reachesStart || missing <= 0) continue;
+    looked += 1;
+    if (looked > requestBounds().olderRooms) break;
     // oxlint-disable-next-line no-await-in-loop -- one or two rooms are open at a time
     const older = await readOlder(context.tx, context.account, roomId, { limit: missing, ignored: context.ignored });
     const need: Need = { kind: "older", roomId, count: missing - older.events.length };
@@ -151,30 +156,63 @@ async function factsBeforeOf(context: SlidingContext, deltas: readonly RoomJob[]
   return new Map((await Promise.all(groups)).flat());
 }
 
+/** Configs that are asked for apart; of more, all rooms are asked for what any of them asks. */
+const MAX_SELECTORS = 8;
+
 /** Rooms of one config together. */
 async function askedState(context: SlidingContext, jobs: readonly RoomJob[]): Promise<StateRow[]> {
-  const groups = [...Map.groupBy(jobs, (job) => job.matcher)].map(async ([matcher, group]) => {
-    const rows = await stateAt(
-      context.tx,
-      context.account,
-      group.map((job) => ({ roomId: job.roomId, at: context.to })),
-      matcher.selector,
-    );
-    return rows.filter((row) => matcher.matches(row.type, row.state_key ?? ""));
+  const { tx, account, to } = context;
+  const groups = [...Map.groupBy(jobs, (job) => job.matcher)];
+  const at = (some: readonly RoomJob[]) => some.map((job) => ({ roomId: job.roomId, at: to }));
+  if (groups.length > MAX_SELECTORS) {
+    const rows = await stateAt(tx, account, at(jobs), unionOf(groups.map(([matcher]) => matcher.selector)));
+    const matchers = new Map(jobs.map((job) => [job.roomId, job.matcher]));
+    return filterInSlices(rows, (row) => matchers.get(row.room_id)?.matches(row.type, row.state_key ?? "") === true, new Slices());
+  }
+  const read = groups.map(async ([matcher, group]) => {
+    const rows = await stateAt(tx, account, at(group), matcher.selector);
+    return filterInSlices(rows, (row) => matcher.matches(row.type, row.state_key ?? ""), new Slices());
   });
-  return (await Promise.all(groups)).flat();
+  return (await Promise.all(read)).flat();
+}
+
+function unionOf(selectors: readonly StateSelector[]): StateSelector {
+  const pairs = new Map<string, readonly [string, string]>();
+  for (const selector of selectors) {
+    if (selector === "all") return "all";
+    for (const pair of selector) pairs.set(JSON.stringify(pair), pair);
+  }
+  return [...pairs.values()];
 }
 
 async function namedMembers(context: SlidingContext, jobs: readonly RoomJob[]): Promise<MemberRow[]> {
   const asked = jobs.filter((job) => job.kind === "initial" || job.grown);
   const all = asked.filter((job) => job.matcher.allMembers).map((job) => ({ roomId: job.roomId, at: context.to }));
   // Those by name also of others: who was not known before is told when he is, though nothing of him changed.
-  const named = jobs
-    .filter((job) => !job.matcher.allMembers)
-    .flatMap((job) => job.matcher.memberKeys.map((userId) => ({ roomId: job.roomId, userId })));
+  const naming = jobs.filter((job) => !job.matcher.allMembers && job.matcher.memberKeys.length > 0);
   const left = jobs.filter((job) => job.choice.room.membership !== "join").map((job) => ({ roomId: job.roomId, userId: context.userId }));
-  const [every, some] = await Promise.all([allMembersAt(context.tx, context.account, all), readMembers(context, [...named, ...left])]);
-  return [...every, ...some];
+  const isMany = naming.reduce((sum, job) => sum + job.matcher.memberKeys.length, 0) > MANY_MEMBERS;
+  const named = isMany ? [] : naming.flatMap((job) => job.matcher.memberKeys.map((userId) => ({ roomId: job.roomId, userId })));
+  const [every, some, ...many] = await Promise.all([
+    allMembersAt(context.tx, context.account, all),
+    readMembers(context, [...named, ...left]),
+    ...(isMany ? membersByConfig(context, naming) : []),
+  ]);
+  return [...every, ...some, ...many.flat()];
+}
+
+/** Above so many pairs of a room and a member, the pairs are left to the database to make. */
+const MANY_MEMBERS = 5000;
+
+function membersByConfig({ tx, account, to }: SlidingContext, jobs: readonly RoomJob[]): Promise<MemberRow[]>[] {
+  return [...Map.groupBy(jobs, (job) => job.matcher)].map(([matcher, group]) =>
+    someMembersAt(
+      tx,
+      account,
+      group.map((job) => ({ roomId: job.roomId, at: to })),
+      matcher.memberKeys,
+    ),
+  );
 }
 
 async function membersChangedOf(context: SlidingContext, deltas: readonly RoomJob[]): Promise<MemberRow[]> {

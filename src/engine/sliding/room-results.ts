@@ -1,5 +1,6 @@
 /** Rooms as an answer tells them, in no dialect yet (MSC4186, "RoomResult"). */
 
+import { Slices } from "../../base/slices.ts";
 import type { EventRow } from "../../store/event-row.ts";
 import type { Hero, Membership, RoomFacts } from "../../store/room-facts.ts";
 import type { StateRow } from "../../store/state.ts";
@@ -73,8 +74,10 @@ export async function roomResults(
   const others = kept.size === jobs.length ? [] : jobs.filter((job) => !kept.has(job.roomId));
   const read = others.length > 0 ? await readAll(context, dialect, others) : null;
   if (read && read.reading.needs.length > 0) return { rooms: [], needs: read.reading.needs };
+  const slices = new Slices();
   const rooms: RoomResult[] = [];
   for (const job of jobs) {
+    if (slices.isDue) await slices.pause();
     const known = kept.get(job.roomId);
     const lazy = read?.lazy.get(job.roomId);
     const content = known ? known.content : read && contentOf(context, dialect, job, read.reading, lazy);

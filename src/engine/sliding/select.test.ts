@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { AccountRoom } from "../../store/account-rooms.ts";
 import type { Tx } from "../../store/db.ts";
 import type { AccountNo, Position, RoomId } from "../../wire/ids.ts";
+import { requestBounds, scaleRequestBounds } from "../../wire/request-bounds.ts";
 import { LIVE, NOTHING_TOLD } from "./connection-state.ts";
 import type { Range, RoomConfig, SlidingFilters } from "./request.ts";
 import { NO_STATE } from "./required-state.ts";
@@ -100,6 +101,27 @@ describe("windows", () => {
     expect(await isListed({ membership: "leave" })).toBe(false);
     expect(await isListed({ membership: "leave", membershipOrd: 9 }, true)).toBe(true);
     expect(await isListed({ membership: "leave", membershipOrd: 5 }, true)).toBe(false);
+  });
+});
+
+describe("N10: rooms in all windows together", () => {
+  it("N10: at the bound they are told, one above is a 400 that names it", async () => {
+    scaleRequestBounds(1 / 50_000);
+    const rooms = [0, 1, 2].map((index) => roomOf(index, {}));
+    const most = requestBounds().listedRooms;
+    const ranges = (last: number): Range[] =>
+      [
+        [0, 2],
+        [0, last],
+      ].map(([from = 0, to = 0]) => [from, to]);
+    expect(most).toBe(4);
+    expect((await select(rooms, { ranges: ranges(0) })).chosen.size).toBe(3);
+    await expect(select(rooms, { ranges: ranges(1) })).rejects.toMatchObject({
+      status: 400,
+      errcode: "M_INVALID_PARAM",
+      message: "lists: at most 4 rooms in all windows together",
+    });
+    scaleRequestBounds(1);
   });
 });
 

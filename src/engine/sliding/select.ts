@@ -1,13 +1,17 @@
 /** Which rooms a request asks about, and with which config: lists, their windows, and subscriptions (MSC4186, "Lists and subscriptions"). */
 
+import { filterInSlices, Slices } from "../../base/slices.ts";
 import type { AccountRoom } from "../../store/account-rooms.ts";
 import type { Tx } from "../../store/db.ts";
-import { spaceChildren } from "../../streams/space-children.ts";
+import { childrenOfSpaces, type SpaceChildren } from "../../streams/space-children.ts";
 import { type AccountNo, isStorable, type RoomId, type UserId } from "../../wire/ids.ts";
+import { atMost, requestBounds } from "../../wire/request-bounds.ts";
 import type { AccountView } from "./account-view.ts";
+import { combinationsOf } from "./combinations.ts";
 import { toldUpTo, type ConnectionState } from "./connection-state.ts";
 import type { RoomConfig, Scope, SlidingBody, SlidingFilters, SlidingList } from "./request.ts";
-import { combine } from "./required-state.ts";
+import type { RequiredState } from "./required-state.ts";
+import { roomFilter } from "./room-filter.ts";
 
 /** A list's answer. */
 export type ListResult = {
@@ -39,42 +43,86 @@ export type Asking = {
   readonly joinedRooms: number | null;
 };
 
-/** Subscriptions to rooms that the user may not see are ignored. */
-export async function selectRooms(asking: Asking, body: Pick<SlidingBody, "lists" | "subscriptions">): Promise<Selection> {
-  const found = new Map<RoomId, { room: AccountRoom; lists: string[]; subscribed: boolean; configs: RoomConfig[] }>();
-  const choose = (room: AccountRoom) => {
-    let choice = found.get(room.roomId);
-    if (!choice) found.set(room.roomId, (choice = { room, lists: [], subscribed: false, configs: [] }));
+type Choice = {
+  readonly room: AccountRoom;
+  readonly lists: string[];
+  subscribed: boolean;
+  timelineLimit: number;
+  readonly states: Set<RequiredState>;
+};
+
+/** The rooms that are chosen so far. */
+class Choices {
+  readonly #found = new Map<RoomId, Choice>();
+
+  add(room: AccountRoom, config: RoomConfig): Choice {
+    let choice = this.#found.get(room.roomId);
+    if (!choice) this.#found.set(room.roomId, (choice = { room, lists: [], subscribed: false, timelineLimit: 0, states: new Set() }));
+    choice.timelineLimit = Math.max(choice.timelineLimit, config.timelineLimit);
+    choice.states.add(config.requiredState);
     return choice;
-  };
+  }
+
+  async done(slices: Slices): Promise<Selection["chosen"]> {
+    const stateOf = combinationsOf([...this.#found.values()].map(({ states }) => states));
+    const chosen = new Map<RoomId, ChosenRoom>();
+    for (const [roomId, { room, lists, subscribed, timelineLimit, states }] of this.#found) {
+      if (slices.isDue) await slices.pause();
+      chosen.set(roomId, { room, lists, subscribed, config: { timelineLimit, requiredState: stateOf(states) } });
+    }
+    return chosen;
+  }
+}
+
+/**
+ * Subscriptions to rooms that the user may not see are ignored.
+ * @throws MatrixError 400 M_INVALID_PARAM where the windows hold more rooms than one answer may name
+ */
+export async function selectRooms(asking: Asking, body: Pick<SlidingBody, "lists" | "subscriptions">): Promise<Selection> {
+  const slices = new Slices();
+  const choices = new Choices();
   const lists = new Map<string, ListResult>();
   const listed = body.lists.size > 0 ? listedRooms(asking) : [];
+  const children = await childrenOfLists(asking, body.lists.values());
+  const unseen = unseenRooms(asking);
+  let named = 0;
   for (const [name, list] of body.lists) {
-    // One after the other: they share a connection.
-    // oxlint-disable-next-line no-await-in-loop -- few lists ask for spaces
-    const children = list.filters.spaces ? await spaceChildren(asking, list.filters.spaces.filter(isStorable), asking.rooms.position) : null;
-    const isFiltered = Object.keys(list.filters).length > 0;
-    const matching = isFiltered ? listed.filter((room) => matches(room, list.filters, children)) : listed;
+    const matching = await matchingRooms(list.filters, children, listed, slices);
     const windows = windowsOf(list, matching);
+    named += windows.reduce((sum, window) => sum + window.rooms.length, 0);
+    atMost("lists", named, requestBounds().listedRooms, "rooms in all windows together");
     lists.set(name, {
-      count: matching.length + unseen(asking, list.filters),
+      count: matching.length + unseen(list.filters),
       windows: windows.map(({ range, rooms }) => ({ range, rooms: rooms.map((room) => room.roomId) })),
     });
     for (const room of new Set(windows.flatMap((window) => window.rooms))) {
-      const choice = choose(room);
-      choice.lists.push(name);
-      choice.configs.push(list.config);
+      if (slices.isDue) await slices.pause();
+      choices.add(room, list.config).lists.push(name);
     }
   }
   for (const [roomId, config] of body.subscriptions) {
     const room = asking.rooms.byId.get(roomId);
-    if (!room || !isAccessible(asking, room)) continue;
-    const choice = choose(room);
-    choice.subscribed = true;
-    choice.configs.push(config);
+    if (room && isAccessible(asking, room)) choices.add(room, config).subscribed = true;
   }
-  const chosen = [...found].map(([roomId, { configs, ...choice }]) => [roomId, { ...choice, config: combined(configs) }] as const);
-  return { lists, chosen: new Map(chosen) };
+  return { lists, chosen: await choices.done(slices) };
+}
+
+/** Of all spaces that lists name: looked up once a request. */
+async function childrenOfLists(asking: Asking, lists: Iterable<SlidingList>): Promise<ReadonlyMap<RoomId, SpaceChildren>> {
+  const spaces = new Set<RoomId>();
+  for (const { filters } of lists) for (const space of filters.spaces ?? []) if (isStorable(space)) spaces.add(space);
+  return spaces.size > 0 ? childrenOfSpaces(asking, [...spaces], asking.rooms.position) : new Map();
+}
+
+async function matchingRooms(
+  filters: SlidingFilters,
+  ofSpaces: ReadonlyMap<RoomId, SpaceChildren>,
+  listed: readonly AccountRoom[],
+  slices: Slices,
+): Promise<readonly AccountRoom[]> {
+  if (Object.keys(filters).length === 0) return listed;
+  const children = filters.spaces ? new Map(filters.spaces.flatMap((space) => [...(ofSpaces.get(space) ?? [])])) : null;
+  return filterInSlices(listed, roomFilter(filters, children), slices);
 }
 
 /** Whether an extension tells of a room. */
@@ -84,19 +132,11 @@ export function inScope(scope: Scope, { lists, subscribed, room }: ChosenRoom): 
   return named === "all" ? lists.length > 0 : lists.some((name) => named.has(name));
 }
 
-function combined(configs: readonly RoomConfig[]): RoomConfig {
-  const [only] = configs;
-  if (only && configs.length === 1) return only;
-  return {
-    timelineLimit: Math.max(0, ...configs.map((config) => config.timelineLimit)),
-    requiredState: combine(configs.map((config) => config.requiredState)),
-  };
-}
-
-/** Rooms that are not stored yet and may be taken to match. Of most filters nobody can say. */
-function unseen({ rooms, joinedRooms }: Asking, filters: SlidingFilters): number {
-  if (joinedRooms === null || Object.keys(filters).some((name) => !NARROWING_LITTLE.has(name))) return 0;
-  return Math.max(0, joinedRooms - rooms.sorted.filter((room) => room.membership === "join").length);
+/** By filters how many rooms that are not stored yet may be taken to match. Of most filters nobody can say. */
+function unseenRooms({ rooms, joinedRooms }: Asking): (filters: SlidingFilters) => number {
+  if (joinedRooms === null) return () => 0;
+  const unseen = Math.max(0, joinedRooms - rooms.sorted.filter((room) => room.membership === "join").length);
+  return (filters) => (Object.keys(filters).every((name) => NARROWING_LITTLE.has(name)) ? unseen : 0);
 }
 
 /** Filters that leave out few of the joined rooms: spaces, say. */
@@ -152,23 +192,6 @@ function wasTold({ state }: Asking, room: AccountRoom): boolean {
 function isNewlyLeft({ state, from }: Asking, room: AccountRoom): boolean {
   const told = toldUpTo(state.rooms.get(room.roomId), "events", from);
   return told !== undefined && told < room.membershipOrd;
-}
-
-/** What nobody told us of (an invite's type, say) matches no explicit value. */
-function matches(room: AccountRoom, filters: SlidingFilters, children: ReadonlyMap<RoomId, unknown> | null): boolean {
-  const { facts } = room;
-  const unknown = facts.bare === true;
-  if (filters.isDm !== undefined && facts.is_dm !== filters.isDm) return false;
-  if (filters.isInvite !== undefined && (room.membership === "invite") !== filters.isInvite) return false;
-  if (filters.isEncrypted !== undefined && (unknown || facts.is_encrypted !== filters.isEncrypted)) return false;
-  if (children && !children.has(room.roomId)) return false;
-  const type = facts.room_type ?? null;
-  if (filters.notRoomTypes && (unknown || filters.notRoomTypes.includes(type))) return false;
-  if (filters.roomTypes && (unknown || !filters.roomTypes.includes(type))) return false;
-  const hasTag = (tag: string) => Object.hasOwn(facts.tags, tag);
-  if (filters.notTags?.some(hasTag)) return false;
-  if (filters.tags && !filters.tags.some(hasTag)) return false;
-  return filters.roomNameLike === undefined || (facts.name ?? "").toLowerCase().includes(filters.roomNameLike.toLowerCase());
 }
 
 function windowsOf(list: SlidingList, matching: readonly AccountRoom[]) {

@@ -33,10 +33,11 @@ import { awaitFetches, type FetchDeps } from "../fetches.ts";
 import type { Signer } from "../token.ts";
 import { Waiter } from "../waiter.ts";
 import { AccountViews } from "./account-view.ts";
-import { fromStored, NOTHING_TOLD, type NumberedState, storedForm } from "./connection-state.ts";
+import { type ConnectionState, fromStored, NOTHING_TOLD, type NumberedState, storedForm } from "./connection-state.ts";
 import { evaluateSliding, type SlidingAnswer, type SlidingCaches, type SlidingOutcome, type SlidingQuestion } from "./evaluate.ts";
 import { InitialRoomsCache } from "./initial-rooms.ts";
 import { concerns } from "./interest.ts";
+import { matcherOf } from "./required-state.ts";
 import { digestOf, openPos, type Place, type Pos, sealPos } from "./pos.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
 
@@ -113,6 +114,14 @@ const EMPTY_ANSWER: SlidingAnswer = {
 /** Rooms in all remembered states together. A record takes about 200 bytes. */
 const MAX_RECORDS = 500_000;
 
+/** A state's size in records. Of its configs, so many characters as JSON count as one. */
+const CHARACTERS_A_RECORD = 50;
+
+function recordsOf({ rooms, configs }: ConnectionState): number {
+  const characters = configs.reduce((sum, config) => sum + matcherOf(config).key.length, 0);
+  return rooms.size + Math.ceil(characters / CHARACTERS_A_RECORD) + 1;
+}
+
 export class SlidingEngine {
   readonly #deps: SlidingDeps;
   readonly #draining = new AbortController();
@@ -121,7 +130,7 @@ export class SlidingEngine {
   readonly #heads: Gathered<HeadAsk, ConnectionHead | null>;
   readonly #writer: ConnectionWriter;
   /** States never change, so what is remembered of one is right for as long as it is there. */
-  readonly #states = new LRUCache<string, NumberedState>({ maxSize: MAX_RECORDS, sizeCalculation: ({ state }) => state.rooms.size + 1 });
+  readonly #states = new LRUCache<string, NumberedState>({ maxSize: MAX_RECORDS, sizeCalculation: ({ state }) => recordsOf(state) });
 
   constructor(deps: SlidingDeps) {
     this.#deps = deps;

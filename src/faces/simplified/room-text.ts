@@ -1,5 +1,6 @@
 /** Rooms of an answer, in either dialect: those that other answers have too are written once. */
 
+import { Slices } from "../../base/slices.ts";
 import type { SlidingAnswer } from "../../engine/sliding/evaluate.ts";
 import type { RoomContent, RoomResult } from "../../engine/sliding/room-results.ts";
 import { type EventRow, rowTextInRoom } from "../../store/event-row.ts";
@@ -23,9 +24,11 @@ export type RoomDialect = {
 export type KeptRooms = WeakMap<RoomContent, Fragment>;
 
 /** @param head an object, to which the rooms are added. */
-export function answerBytes(head: string, { rooms, now }: SlidingAnswer, device: DeviceNo, dialect: RoomDialect): Buffer {
+export async function answerBytes(head: string, { rooms, now }: SlidingAnswer, device: DeviceNo, dialect: RoomDialect): Promise<Buffer> {
+  const slices = new Slices();
   const pieces: Piece[] = [`${head.slice(0, -1)},"rooms":{`];
   for (const [index, room] of rooms.entries()) {
+    if (slices.isDue) await slices.pause();
     const content = room.shared
       ? keptText(room.content, device, dialect)
       : openText(dialect.members(room.content, (row) => rowTextInRoom(row, device, now)));

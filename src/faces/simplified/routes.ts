@@ -59,7 +59,7 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
         dialect: { counts: true, stubs: false },
         signal: context.signalOf(request),
       });
-      return sendJson(request, reply, unstableAnswer(answer, asked, auth.device));
+      return sendJson(request, reply, await unstableAnswer(answer, asked, auth.device));
     });
     app.post(V4_PATH, async (request, reply) => {
       const auth = await authenticate(context, request);
@@ -73,7 +73,7 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
         dialect: { counts: false, stubs: true },
         signal: context.signalOf(request),
       });
-      return sendJson(request, reply, v4Answer(answer, asked.names, auth.device));
+      return sendJson(request, reply, await v4Answer(answer, asked.names, auth.device));
     });
   };
 }

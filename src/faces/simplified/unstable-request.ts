@@ -5,12 +5,14 @@
  */
 
 import Type, { type Static } from "typebox";
-import type { Range, RoomConfig, Scope, SlidingBody, SlidingExtensions, SlidingFilters, SlidingList } from "../../engine/sliding/request.ts";
+import type { Range, RoomConfig, SlidingBody, SlidingExtensions, SlidingFilters, SlidingList } from "../../engine/sliding/request.ts";
 import type { Atom, RequiredState } from "../../engine/sliding/required-state.ts";
 import { invalidParam } from "../../wire/errors.ts";
 import { type DeviceNo, isStorable, type RoomId, type UserId } from "../../wire/ids.ts";
 import { indexKey } from "../../wire/index-key.ts";
+import { atMost, requestBounds } from "../../wire/request-bounds.ts";
 import { bodyCheck } from "../body-check.ts";
+import { checkFilters, scopeOf, StateConfigs } from "./request-parts.ts";
 import { openSince } from "./to-device-since.ts";
 
 /** What a list's or subscription's timeline holds where it does not say; and at most. */
@@ -18,8 +20,6 @@ const DEFAULT_TIMELINE = 20;
 const MAX_TIMELINE = 100;
 /** Above this, a limit is refused rather than lowered. */
 const REFUSED_TIMELINE = 1000;
-const MAX_LISTS = 100;
-const MAX_SUBSCRIPTIONS = 1000;
 const MAX_TO_DEVICE = 100;
 
 const orNull = <Schema extends Type.TSchema>(schema: Schema) => Type.Optional(Type.Union([schema, Type.Null()]));
@@ -76,6 +76,8 @@ export const unstableSchema = Type.Object({
 type Body = Static<typeof unstableSchema>;
 type ListBody = Static<typeof list>;
 type ConfigBody = Pick<ListBody, "required_state" | "timeline_limit">;
+type Tuples = readonly (readonly [string, string])[];
+type Configs = StateConfigs<Tuples>;
 
 const check = bodyCheck(unstableSchema, { bounds: true });
 
@@ -95,16 +97,17 @@ export function readUnstableRequest(json: unknown, who: { readonly userId: UserI
   if (!isStorable(body.conn_id ?? "")) throw invalidParam("conn_id must be text without NUL");
   const lists = Object.entries(body.lists ?? {});
   const subscriptions = Object.entries(body.room_subscriptions ?? {});
-  if (lists.length > MAX_LISTS) throw invalidParam(`lists: at most ${MAX_LISTS}`);
-  if (subscriptions.length > MAX_SUBSCRIPTIONS) throw invalidParam(`room_subscriptions: at most ${MAX_SUBSCRIPTIONS}`);
+  atMost("lists", lists.length, requestBounds().lists);
+  atMost("unsubscribe_rooms", body.unsubscribe_rooms?.length ?? 0, requestBounds().namedRooms);
+  const configs: Configs = new StateConfigs({ size: (tuples) => tuples.length, read: (tuples) => requiredStateOf(tuples, who.userId) });
   return {
     connId: body.conn_id ?? "",
     txnId: body.txn_id ?? null,
     pos: body.pos ?? null,
     timeout: body.timeout ?? null,
     body: {
-      lists: new Map(lists.map(([name, one]) => [name, listOf(name, one, who.userId)])),
-      subscriptions: new Map(subscriptions.map(([roomId, one]) => [roomId as RoomId, configOf(`room_subscriptions.${roomId}`, one, who.userId)])),
+      lists: new Map(lists.map(([name, one]) => [name, listOf(name, one, configs)])),
+      subscriptions: new Map(subscriptions.map(([roomId, one]) => [roomId as RoomId, configOf(`room_subscriptions.${roomId}`, one, configs)])),
       extensions: extensionsOf(body.extensions ?? {}, who.device),
       // matrix-js-sdk names no connection and subscribes once; clients that name one mean each request to be whole.
       sticky: body.conn_id === undefined || body.conn_id === null ? { unsubscribe: (body.unsubscribe_rooms ?? []) as RoomId[] } : null,
@@ -112,24 +115,26 @@ export function readUnstableRequest(json: unknown, who: { readonly userId: UserI
   };
 }
 
-function listOf(name: string, body: ListBody, me: UserId): SlidingList {
+function listOf(name: string, body: ListBody, configs: Configs): SlidingList {
   if (name.length > 64) throw invalidParam("lists: a name has at most 64 characters");
+  atMost(`lists.${name}.ranges`, body.ranges?.length ?? 0, requestBounds().ranges);
   const ranges = body.slow_get_all_rooms === true ? null : ((body.ranges ?? null) as readonly Range[] | null);
   for (const [from, to] of ranges ?? []) if (from > to) throw invalidParam(`lists.${name}.ranges: ${from} is behind ${to}`);
-  return { ranges, filters: filtersOf(body.filters ?? {}), config: configOf(`lists.${name}`, body, me) };
+  const asked = checkFilters(`lists.${name}`, filtersOf(body.filters ?? {}));
+  return { ranges, filters: asked, config: configOf(`lists.${name}`, body, configs) };
 }
 
-function configOf(where: string, body: ConfigBody, me: UserId): RoomConfig {
+function configOf(where: string, body: ConfigBody, configs: Configs): RoomConfig {
   const limit = body.timeline_limit ?? DEFAULT_TIMELINE;
   if (limit > REFUSED_TIMELINE) throw invalidParam(`${where}.timeline_limit: at most ${REFUSED_TIMELINE}`);
-  return { timelineLimit: Math.min(limit, MAX_TIMELINE), requiredState: requiredStateOf(body.required_state ?? [], me) };
+  return { timelineLimit: Math.min(limit, MAX_TIMELINE), requiredState: configs.read(where, body.required_state ?? []) };
 }
 
 /**
  * `*` is any type or key, `$ME` the user, `$LAZY` the members that the timeline needs. Beside a wildcard for types, a tuple for
  * members narrows what is told of them: all state, but of the members only those.
  */
-function requiredStateOf(tuples: readonly (readonly [string, string])[], me: UserId): RequiredState {
+function requiredStateOf(tuples: Tuples, me: UserId): RequiredState {
   const narrowed = tuples.some(([type]) => type === "m.room.member");
   const isLazy = ([type, key]: readonly [string, string]) => type === "m.room.member" && key === "$LAZY";
   const atoms = tuples
@@ -167,14 +172,10 @@ function extensionsOf(body: NonNullable<Body["extensions"]>, device: DeviceNo): 
       },
     }),
     ...(e2ee?.enabled === true && { e2ee: true as const }),
-    ...(account_data?.enabled === true && { accountData: scopeOf(account_data) }),
-    ...(receipts?.enabled === true && { receipts: scopeOf(receipts) }),
-    ...(typing?.enabled === true && { typing: scopeOf(typing) }),
+    ...(account_data?.enabled === true && { accountData: scopeOf("account_data", account_data, hasWildcard) }),
+    ...(receipts?.enabled === true && { receipts: scopeOf("receipts", receipts, hasWildcard) }),
+    ...(typing?.enabled === true && { typing: scopeOf("typing", typing, hasWildcard) }),
   };
 }
 
-/** Absent, or with `*` in it: all. */
-function scopeOf({ lists, rooms }: Static<typeof scoped>): Scope {
-  const names = (given: readonly string[] | null | undefined) => (!given || given.includes("*") ? "all" : new Set(given));
-  return { lists: names(lists), rooms: names(rooms) };
-}
+const hasWildcard = (names: readonly string[]) => names.includes("*");

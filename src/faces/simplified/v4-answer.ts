@@ -10,7 +10,7 @@ import { accountDataText, e2eeText, toDeviceText } from "./unstable-answer.ts";
 import type { ExtensionNames } from "./v4-request.ts";
 
 /** As JSON. `names`: by enabled extension the name that it was asked with. */
-export function v4Answer({ pos, answer }: SlidingReply, names: ExtensionNames, device: DeviceNo): Buffer {
+export function v4Answer({ pos, answer }: SlidingReply, names: ExtensionNames, device: DeviceNo): Promise<Buffer> {
   const head = object([
     ["pos", JSON.stringify(pos)],
     answer.lists.size > 0 && ["lists", object([...answer.lists].map(([name, { count }]) => [name, `{"count":${count}}`]))],

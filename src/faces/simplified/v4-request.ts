@@ -4,16 +4,17 @@
  */
 
 import Type, { type Static } from "typebox";
-import type { Range, RoomConfig, Scope, SlidingBody, SlidingExtensions, SlidingFilters, SlidingList } from "../../engine/sliding/request.ts";
+import type { Range, RoomConfig, SlidingBody, SlidingExtensions, SlidingFilters, SlidingList } from "../../engine/sliding/request.ts";
 import type { Atom, Pattern, RequiredState } from "../../engine/sliding/required-state.ts";
 import { invalidParam } from "../../wire/errors.ts";
 import { type DeviceNo, isStorable, type RoomId } from "../../wire/ids.ts";
 import { indexKey } from "../../wire/index-key.ts";
+import { atMost, requestBounds } from "../../wire/request-bounds.ts";
 import { bodyCheck } from "../body-check.ts";
+import { exclusionsOf } from "./exclusions.ts";
+import { checkFilters, scopeOf, StateConfigs } from "./request-parts.ts";
 import { openSince } from "./to-device-since.ts";
 
-const MAX_LISTS = 100;
-const MAX_SUBSCRIPTIONS = 100;
 const MAX_TIMELINE = 100;
 const MAX_TO_DEVICE = 100;
 /** Of the spec's "Opaque Identifiers". */
@@ -83,6 +84,7 @@ export const v4Schema = Type.Object({
 
 type Body = Static<typeof v4Schema>;
 type ConfigBody = Pick<Static<typeof list>, "timeline_limit" | "required_state">;
+type Configs = StateConfigs<Static<typeof requiredState>>;
 
 const check = bodyCheck(v4Schema, { bounds: true });
 
@@ -105,35 +107,40 @@ export function readV4Request(json: unknown, device: DeviceNo): V4Request {
   if (!isStorable(body.conn_id ?? "")) throw invalidParam("conn_id must be text without NUL");
   const lists = Object.entries(body.lists ?? {});
   const subscriptions = Object.entries(body.room_subscriptions ?? {});
-  if (lists.length > MAX_LISTS) throw invalidParam(`lists: at most ${MAX_LISTS}`);
-  if (subscriptions.length > MAX_SUBSCRIPTIONS) throw invalidParam(`room_subscriptions: at most ${MAX_SUBSCRIPTIONS}`);
+  atMost("lists", lists.length, requestBounds().lists);
+  atMost("room_subscriptions", subscriptions.length, requestBounds().subscriptions);
   if (!["online", "offline", "unavailable"].includes(body.set_presence ?? "online")) {
     throw invalidParam("set_presence must be online, offline or unavailable");
   }
   const names = namesOf(body.extensions ?? {});
+  const configs: Configs = new StateConfigs({
+    size: ({ include = [], exclude = [] }) => Math.max(include.length, exclude.length),
+    read: requiredStateOf,
+  });
   return {
     connId: body.conn_id ?? "",
     pos: body.pos ?? null,
     timeout: body.timeout ?? 0,
     names,
     body: {
-      lists: new Map(lists.map(([name, one]) => [name, listOf(name, one)])),
-      subscriptions: new Map(subscriptions.map(([roomId, one]) => [roomId as RoomId, configOf(one)])),
+      lists: new Map(lists.map(([name, one]) => [name, listOf(name, one, configs)])),
+      subscriptions: new Map(subscriptions.map(([roomId, one]) => [roomId as RoomId, configOf(`room_subscriptions.${roomId}`, one, configs)])),
       extensions: extensionsOf(body.extensions ?? {}, names, device),
       sticky: null,
     },
   };
 }
 
-function listOf(name: string, body: Static<typeof list>): SlidingList {
+function listOf(name: string, body: Static<typeof list>, configs: Configs): SlidingList {
   if (!LIST_KEY.test(name)) throw invalidParam("lists: a name is 1 to 255 of the characters 0-9 A-Z a-z . _ ~ -");
   const range = body.range as Range | undefined;
   if (range && range[0] > range[1]) throw invalidParam(`lists.${name}.range: ${range[0]} is behind ${range[1]}`);
-  return { ranges: range ? [range] : null, filters: filtersOf(body.filters ?? {}), config: configOf(body) };
+  const asked = checkFilters(`lists.${name}`, filtersOf(body.filters ?? {}));
+  return { ranges: range ? [range] : null, filters: asked, config: configOf(`lists.${name}`, body, configs) };
 }
 
-function configOf(body: ConfigBody): RoomConfig {
-  return { timelineLimit: Math.min(body.timeline_limit, MAX_TIMELINE), requiredState: requiredStateOf(body.required_state) };
+function configOf(where: string, body: ConfigBody, configs: Configs): RoomConfig {
+  return { timelineLimit: Math.min(body.timeline_limit, MAX_TIMELINE), requiredState: configs.read(where, body.required_state) };
 }
 
 /**
@@ -141,12 +148,14 @@ function configOf(body: ConfigBody): RoomConfig {
  * members still does.
  */
 function requiredStateOf({ include = [], exclude = [], lazy_members = false }: Static<typeof requiredState>): RequiredState {
-  const not = exclude.map(patternOf);
-  const atoms = include.map((one): Atom => ({
-    ...patternOf(one),
-    ...(not.length > 0 && { not }),
-    ...(lazy_members && one.type === undefined && one.state_key === undefined && { noMembers: true as const }),
-  }));
+  const exclusions = exclusionsOf(exclude.map(patternOf));
+  const atoms = include.flatMap((one): Atom[] => {
+    const included = patternOf(one);
+    const not = exclusions.narrowing(included);
+    if (not === "all") return [];
+    const noMembers = lazy_members && one.type === undefined && one.state_key === undefined;
+    return [{ ...included, ...(not.length > 0 && { not }), ...(noMembers && { noMembers: true as const }) }];
+  });
   return { atoms, lazy: lazy_members };
 }
 
@@ -182,9 +191,9 @@ function extensionsOf(body: Static<typeof extensions>, names: ExtensionNames, de
   return {
     ...(queue && { toDevice: toDeviceOf(queue, device) }),
     ...(names.e2ee !== undefined && { e2ee: true as const }),
-    ...(accountData && { accountData: scopeOf(accountData) }),
-    ...(receipts && { receipts: scopeOf(receipts) }),
-    ...(typing && { typing: scopeOf(typing) }),
+    ...(accountData && { accountData: scopeOf("account_data", accountData, noWildcard) }),
+    ...(receipts && { receipts: scopeOf("receipts", receipts, noWildcard) }),
+    ...(typing && { typing: scopeOf("typing", typing, noWildcard) }),
   };
 }
 
@@ -195,7 +204,5 @@ function toDeviceOf({ limit = MAX_TO_DEVICE, since }: Static<typeof toDevice>, d
   return { limit: Math.min(limit, MAX_TO_DEVICE), since: seq };
 }
 
-/** Absent: all. There is no wildcard; unknown names are ignored (MSC4508). */
-function scopeOf({ lists, rooms }: Static<typeof scoped>): Scope {
-  return { lists: lists ? new Set(lists) : "all", rooms: rooms ? new Set(rooms) : "all" };
-}
+/** There is no wildcard; unknown names are ignored (MSC4508). */
+const noWildcard = () => false;

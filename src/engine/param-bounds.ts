@@ -1,0 +1,40 @@
+/** Bounds of sync v3's parameters, counted on what a session remembers with what the request adds (N10). */
+
+import { atMost, requestBounds } from "../wire/request-bounds.ts";
+import type { SessionState } from "./session-state.ts";
+
+type Bound = keyof ReturnType<typeof requestBounds>;
+
+/** By parameter the bound of the list that it may be. */
+const LISTS: readonly (readonly [path: string, Bound])[] = [
+  ["room_list.state_events", "statePairs"],
+  ["room_list.spaces", "filterValues"],
+  ["room_list.filters.tags", "filterValues"],
+  ["room_list.filters.not_tags", "filterValues"],
+  ["room_list.filters.room_types", "filterValues"],
+  ["room_list.filters.not_room_types", "filterValues"],
+  ["room_list.p.sort", "choices"],
+  ["room.state", "statePairs"],
+  ["room.types", "timelineTypes"],
+  ["room.not_types", "timelineTypes"],
+  ["room.earliest_timeline_event_ids", "earliestIds"],
+  ["room_members.membership", "choices"],
+  ["room_members.p.sort", "choices"],
+  ["account_data.rooms", "namedRooms"],
+];
+
+/** @throws MatrixError 400 M_INVALID_PARAM that names the parameter and its bound */
+export function checkParamBounds(params: SessionState["params"]): void {
+  const bounds = requestBounds();
+  for (const [path, bound] of LISTS) {
+    const value = valueAt(params, path);
+    if (Array.isArray(value)) atMost(path, value.length, bounds[bound]);
+  }
+  const name = valueAt(params, "room_list.filters.room_name_like");
+  if (typeof name === "string") atMost("room_list.filters.room_name_like", name.length, bounds.nameCharacters, "characters");
+  atMost("the session's parameters together", JSON.stringify(params).length, bounds.parameterCharacters, "characters as JSON");
+}
+
+function valueAt(params: object, path: string): unknown {
+  return path.split(".").reduce<unknown>((value, key) => (typeof value === "object" && value !== null ? Reflect.get(value, key) : undefined), params);
+}

@@ -1,0 +1,27 @@
+/** Patterns as one look-up: how many there are does not matter to the event that is looked up. */
+
+import type { Pattern } from "./required-state.ts";
+
+export class PatternSet {
+  readonly #types = new Set<string>();
+  readonly #keys = new Set<string>();
+  readonly #pairs = new Map<string, Set<string>>();
+  #matchesAll = false;
+
+  constructor(patterns: Iterable<Pattern>) {
+    for (const { type, key } of patterns) {
+      if (type === undefined && key === undefined) this.#matchesAll = true;
+      else if (type === undefined) this.#keys.add(key ?? "");
+      else if (key === undefined) this.#types.add(type);
+      else {
+        const keys = this.#pairs.get(type);
+        if (keys) keys.add(key);
+        else this.#pairs.set(type, new Set([key]));
+      }
+    }
+  }
+
+  has(type: string, key: string): boolean {
+    return this.#matchesAll || this.#types.has(type) || this.#keys.has(key) || this.#pairs.get(type)?.has(key) === true;
+  }
+}

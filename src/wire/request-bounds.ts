@@ -1,0 +1,79 @@
+/**
+ * How much one request may ask for (N10): one table for sync v3 and both dialects of sliding sync. Each bound is at least 20 times what any
+ * client, SDK or bench is known to send; docs/PROTOCOL.md lists them. What is sticky is counted with what the request adds.
+ */
+
+import { invalidParam } from "./errors.ts";
+
+const BOUNDS = {
+  /** Sliding sync's lists. */
+  lists: 100,
+  /** Windows of one list. */
+  ranges: 50,
+  /** Rooms in all windows of all lists together: what the answer names. */
+  listedRooms: 200_000,
+  /** Room subscriptions of /v4/sync, as MSC4186 has it. */
+  subscriptions: 100,
+  /** Those of the unstable dialect: beyond them the oldest end. Its clients only ever add some, and take a 400 for the end of the connection. */
+  unstableSubscriptions: 10_000,
+  /** Subscriptions of matrix-js-sdk that a connection remembers: beyond them the oldest end. */
+  stickySubscriptions: 100,
+  /** Entries of one required_state. One that is narrowed by exclusions counts once more for each of them. */
+  stateEntries: 500,
+  /** Entries of all different required_state of a request. */
+  allStateEntries: 2000,
+  /** All different required_state of a request, as JSON. */
+  stateCharacters: 250_000,
+  /** Different combinations of the lists' required_state, of rooms that are in several lists; beyond, every room is told all that any list asks for. */
+  combinations: 100,
+  /** Those combinations, as JSON. */
+  combinedCharacters: 1_000_000,
+  /** Entries that a connection remembers of a room without being asked for them any more. */
+  rememberedEntries: 500,
+  /** All required_state that a connection remembers, as JSON: beyond, what is not asked for any more is forgotten, and told again when it is. */
+  rememberedCharacters: 1_000_000,
+  /** Values of one filter: tags, room types, spaces. */
+  filterValues: 100,
+  /** Characters of `room_name_like`. */
+  nameCharacters: 500,
+  /** Lists that one extension names. */
+  scopeLists: 1000,
+  /** Rooms that one extension, `unsubscribe_rooms`, or sync v3's `account_data.rooms` names. */
+  namedRooms: 10_000,
+  /** Subscribed rooms of one answer for which older history is looked up, and fetched from the homeserver. */
+  olderRooms: 100,
+  /** Sync v3: entries of `state` and `state_events`. */
+  statePairs: 500,
+  /** Sync v3: `types`, `not_types`. */
+  timelineTypes: 100,
+  /** Sync v3: `earliest_timeline_event_ids`. */
+  earliestIds: 2000,
+  /** Sync v3: values of `membership` and of `p.sort`. */
+  choices: 100,
+  /** Sync v3: rooms that start in the `room` stream in one answer; the next answers have the others. */
+  startingRooms: 200,
+  /** Sync v3: all parameters of a session, as JSON. */
+  parameterCharacters: 250_000,
+} as const;
+
+export type RequestBounds = Readonly<Record<keyof typeof BOUNDS, number>>;
+
+let current: RequestBounds = BOUNDS;
+
+/** The bounds that hold. */
+export function requestBounds(): RequestBounds {
+  return current;
+}
+
+/** For tests: all bounds times `factor`, at least 1. */
+export function scaleRequestBounds(factor: number): void {
+  current = Object.fromEntries(Object.entries(BOUNDS).map(([name, most]) => [name, Math.max(1, Math.floor(most * factor))])) as RequestBounds;
+}
+
+/**
+ * @param what names the field, e.g. `lists.a.ranges`
+ * @throws MatrixError 400 M_INVALID_PARAM that names field and bound
+ */
+export function atMost(what: string, count: number, most: number, unit = "entries"): void {
+  if (count > most) throw invalidParam(`${what}: at most ${most} ${unit}`);
+}
