@@ -1,8 +1,9 @@
 /** All rooms of an account as they are now, for sliding sync's lists: facts and standing side by side. */
 
 import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
+import { isRoomId } from "../wire/matrix-id.ts";
 import { byKey, type Db } from "./db.ts";
-import type { Membership, RoomFacts } from "./room-facts.ts";
+import { type Membership, parseFacts, type RoomFacts } from "./room-facts.ts";
 
 /** Ordinals are those of `standings`. */
 export type AccountRoom = {
@@ -50,6 +51,9 @@ type Stored = {
   inviter: UserId | null;
 };
 
+/** Older versions stored rooms under ids that are none: they are not told (N6). */
+export const hasRoomId = (row: { readonly room_id: RoomId }): boolean => isRoomId(row.room_id);
+
 /** The rooms that changed after `after` (0: all there are), as they are now. */
 export async function readAccountRooms(db: Db, account: AccountNo, after: Position | 0): Promise<AccountRoom[]> {
   const rows = await db<Stored[]>`
@@ -58,10 +62,10 @@ export async function readAccountRooms(db: Db, account: AccountNo, after: Positi
     left join lateral (
       select * from room_facts f where f.account = s.account and f.room_id = s.room_id and f.to_ord = 9223372036854775807 ${byKey(db)}) f on true
     where s.account = ${account} and s.changed_ord > ${after === 0 ? -1 : after}`;
-  return rows.map((row) => ({
+  return rows.filter(hasRoomId).map((row) => ({
     roomId: row.room_id,
     membership: row.membership ?? "leave",
-    facts: row.facts === null ? FORGOTTEN_FACTS : (JSON.parse(row.facts) as RoomFacts),
+    facts: row.facts === null ? FORGOTTEN_FACTS : parseFacts(row.facts),
     factsOrd: row.from_ord ?? row.membership_ord,
     changedOrd: row.changed_ord,
     membershipOrd: row.membership_ord,

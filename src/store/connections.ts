@@ -2,6 +2,8 @@
 
 import type { AccountNo, DeviceNo, Position, SessionNo, UserId } from "../wire/ids.ts";
 import { type Db, type Sql, untilThrough } from "./db.ts";
+import { soundKeyCounts } from "./ephemeral.ts";
+import { parseIgnored } from "./ignored.ts";
 import { purgeToDevice } from "./to-device.ts";
 
 /** What one request's evaluation begins with: how far the account, the device and the connection are. */
@@ -86,15 +88,20 @@ export function headOf(row: StoredHead): ConnectionHead {
     position: row.position,
     complete: row.complete,
     joinedRooms: row.joined_rooms,
-    ignored: JSON.parse(row.ignored) as UserId[],
+    ignored: parseIgnored(row.ignored),
     upstreamSince: row.since ?? "",
     deviceSeq: row.seq,
     forgotten: row.forgotten,
     queued: row.queued ?? 0,
-    keyCounts: row.counted ? { oneTimeKeys: row.one_time_keys, fallbackKeys: row.fallback_keys } : null,
+    keyCounts: row.counted ? keyCountsOf(row) : null,
     acknowledged: row.acked === null ? null : { seq: row.acked, agoMs: row.ack_ago ?? 0 },
     idleMs: row.idle ?? 0,
   };
+}
+
+function keyCountsOf(row: StoredHead): ConnectionHead["keyCounts"] {
+  const { one_time_keys: oneTimeKeys, fallback_keys: fallbackKeys } = soundKeyCounts(row);
+  return { oneTimeKeys, fallbackKeys };
 }
 
 /** Notes that a connection is in use, and how far the account was in its last position. */

@@ -1,6 +1,8 @@
 /** What is kept only as it is now: typing, receipts, account data, presence, invites. Each row tells when it last changed. */
 
 import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
+import { keyCountsText, keyTypesText } from "../wire/key-counts.ts";
+import { isRoomId, isUserId } from "../wire/matrix-id.ts";
 import { byKey, type Db } from "./db.ts";
 
 /** A half-open span of ordinals: after `from`, up to and with `to`. */
@@ -9,10 +11,16 @@ export type Span = { readonly from: number; readonly to: Position };
 /** Typing sets of rooms that changed in the span. `users` is a JSON list. */
 export async function readTyping(db: Db, account: AccountNo, roomIds: readonly RoomId[], span: Span): Promise<{ room_id: RoomId; users: string }[]> {
   if (roomIds.length === 0) return [];
-  return db<{ room_id: RoomId; users: string }[]>`
+  const rows = await db<{ room_id: RoomId; users: string }[]>`
     select room_id, users from typing
     where account = ${account} and room_id = any(${[...roomIds]}::text[]) and ord > ${span.from} and ord <= ${span.to}
     order by room_id`;
+  return rows.map((row) => ({ ...row, users: soundUsers(row.users) }));
+}
+
+/** A typing set as strict clients accept it, whichever version stored it (N6). */
+function soundUsers(users: string): string {
+  return users === "[]" ? users : JSON.stringify((JSON.parse(users) as string[]).filter(isUserId));
 }
 
 export type ReceiptRow = {
@@ -49,11 +57,12 @@ export async function readRoomAccountData(
   span: Span,
 ): Promise<{ room_id: RoomId; body: string }[]> {
   if (roomIds.length === 0) return [];
-  return db<{ room_id: RoomId; body: string }[]>`
+  const rows = await db<{ room_id: RoomId; body: string }[]>`
     select room_id, body from account_data
     where account = ${account} and room_id <> '' and ord > ${span.from} and ord <= ${span.to}
       and ${roomIds === "*" ? db`true` : db`room_id = any(${[...roomIds]}::text[])`}
     order by room_id, type`;
+  return rows.filter((row) => isRoomId(row.room_id));
 }
 
 /** Presence events that changed in the span, as received. */
@@ -67,11 +76,12 @@ export type InviteRow = { readonly room_id: RoomId; readonly kind: "invite" | "k
 
 /** Invites and knocks that came or went in the span; those by ignored users are left out (D25). */
 export async function readInvites(db: Db, account: AccountNo, ignored: readonly UserId[], span: Span): Promise<InviteRow[]> {
-  return db<InviteRow[]>`
+  const rows = await db<InviteRow[]>`
     select room_id, kind, body, gone from invites
     where account = ${account} and ord > ${span.from} and ord <= ${span.to}
       and (gone or inviter is null or inviter <> all(${[...ignored]}::text[]))
     order by ord`;
+  return rows.filter((row) => isRoomId(row.room_id));
 }
 
 /** The stripped state of pending invites and knocks, as received: an object with `events`. */
@@ -107,7 +117,7 @@ export async function readPartChanges(db: Db, account: AccountNo, after: number,
   const of = (part: string) => rows.filter((row) => row.part === part);
   return {
     data: of("data").map(({ room_id, type, body, ord }) => ({ room_id, type, body, ord })),
-    typing: of("typing").map(({ room_id, body, ord }) => ({ room_id: room_id as RoomId, users: body, ord })),
+    typing: of("typing").map(({ room_id, body, ord }) => ({ room_id: room_id as RoomId, users: soundUsers(body), ord })),
     receipts: of("receipts").map(({ room_id, ord }) => ({ room_id: room_id as RoomId, ord })),
   };
 }
@@ -146,14 +156,13 @@ export async function readReceiptsOn(
 export async function readDeviceLists(db: Db, device: number, from: number, to: number): Promise<{ changed: UserId[]; left: UserId[] }> {
   const rows = await db<{ user_id: UserId; kind: "changed" | "left" }[]>`
     select user_id, kind from device_lists where device = ${device} and seq > ${from} and seq <= ${to} order by user_id collate "C"`;
-  return {
-    changed: rows.filter((row) => row.kind === "changed").map((row) => row.user_id),
-    left: rows.filter((row) => row.kind === "left").map((row) => row.user_id),
-  };
+  // Older versions stored what is no user id as well (N6).
+  const having = (kind: string) => rows.filter((row) => row.kind === kind && isUserId(row.user_id)).map((row) => row.user_id);
+  return { changed: having("changed"), left: having("left") };
 }
 
 /**
- * A device's key counts as JSON texts, and the seq at which they last changed. Null: neither a poll nor an upload of keys has said yet. Told as "none", clients would
+ * A device's key counts as JSON texts (see soundKeyCounts), and the seq at which they last changed. Null: neither a poll nor an upload of keys has said yet. Told as "none", clients would
  * make keys that they have.
  */
 export async function readKeyCounts(
@@ -162,5 +171,10 @@ export async function readKeyCounts(
 ): Promise<{ one_time_keys: string; fallback_keys: string | null; counts_seq: number } | null> {
   const [row] = await db<{ one_time_keys: string; fallback_keys: string | null; counts_seq: number }[]>`
     select one_time_keys, fallback_keys, counts_seq from devices where device = ${device} and (since is not null or key_uploads > 0)`;
-  return row ?? null;
+  return row ? { ...soundKeyCounts(row), counts_seq: row.counts_seq } : null;
+}
+
+/** Key counts as JSON texts that strict clients accept, whichever version stored them (N6). `fallback_keys` null: not said. */
+export function soundKeyCounts(row: { readonly one_time_keys: string; readonly fallback_keys: string | null }) {
+  return { one_time_keys: keyCountsText(row.one_time_keys), fallback_keys: row.fallback_keys === null ? null : keyTypesText(row.fallback_keys) };
 }

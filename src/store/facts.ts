@@ -1,15 +1,16 @@
 /** Rooms as lists see them, at a position. */
 
 import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
+import { hasRoomId } from "./account-rooms.ts";
 import { byKey, type Db } from "./db.ts";
-import type { Membership, RoomFacts, RoomFactsRow } from "./room-facts.ts";
+import { type Membership, parseFacts, type RoomFactsRow } from "./room-facts.ts";
 
 type Stored = { room_id: RoomId; membership: Membership; facts: string };
 
 const parsed = (row: Stored): RoomFactsRow => ({
   room_id: row.room_id,
   membership: row.membership,
-  facts: JSON.parse(row.facts) as RoomFacts,
+  facts: parseFacts(row.facts),
 });
 
 /** Facts of some rooms at a position; rooms that were unknown then are left out. */
@@ -18,7 +19,7 @@ export async function factsAt(db: Db, account: AccountNo, roomIds: readonly Room
   const rows = await db<Stored[]>`
     select room_id, membership, facts from room_facts
     where account = ${account} and room_id = any(${[...roomIds]}::text[]) and from_ord <= ${at} and to_ord > ${at}`;
-  return new Map(rows.map((row) => [row.room_id, parsed(row)]));
+  return new Map(rows.filter(hasRoomId).map((row) => [row.room_id, parsed(row)]));
 }
 
 /** Facts of all rooms that the user was joined to at a position. */
@@ -26,14 +27,14 @@ export async function joinedFactsAt(db: Db, account: AccountNo, at: Position): P
   const rows = await db<Stored[]>`
     select room_id, membership, facts from room_facts
     where account = ${account} and from_ord <= ${at} and to_ord > ${at} and membership = 'join'`;
-  return rows.map(parsed);
+  return rows.filter(hasRoomId).map(parsed);
 }
 
 /** Rooms whose facts changed in (from, to]. */
 export async function roomsWithNewFacts(db: Db, account: AccountNo, from: Position, to: Position): Promise<RoomId[]> {
   const rows = await db<{ room_id: RoomId }[]>`
     select distinct room_id from room_facts where account = ${account} and from_ord > ${from} and from_ord <= ${to}`;
-  return rows.map((row) => row.room_id);
+  return rows.filter(hasRoomId).map((row) => row.room_id);
 }
 
 /**
@@ -77,10 +78,12 @@ export async function joinedRoomsNow(db: Db, account: AccountNo, after: Position
       where f.account = s.account and f.room_id = s.room_id and f.to_ord = 9223372036854775807 and f.membership = 'join' ${byKey(db)}) f on true
     where s.account = ${account} and s.changed_ord > ${after === 0 ? -1 : after}`;
   return new Map(
-    rows.map(({ room_id, facts, last_ts, changed_ord }) => [
-      room_id,
-      facts === null ? null : { ...parsed({ room_id, membership: "join", facts }), recency: last_ts, changedOrd: changed_ord },
-    ]),
+    rows
+      .filter(hasRoomId)
+      .map(({ room_id, facts, last_ts, changed_ord }) => [
+        room_id,
+        facts === null ? null : { ...parsed({ room_id, membership: "join", facts }), recency: last_ts, changedOrd: changed_ord },
+      ]),
   );
 }
 

@@ -1,6 +1,9 @@
 /** What a room list shows, filters or sorts by: one temporal row a change, so that every kept position can be told exactly. */
 
+import { isObject } from "../wire/identifier.ts";
 import type { RoomId, UserId } from "../wire/ids.ts";
+import { isUserId } from "../wire/matrix-id.ts";
+import { soundJson } from "../wire/sound-json.ts";
 
 /** The user's own membership in a room. */
 export type Membership = "join" | "invite" | "knock" | "leave" | "ban";
@@ -43,3 +46,31 @@ export type RoomFacts = {
 };
 
 export type RoomFactsRow = { readonly room_id: RoomId; readonly membership: Membership; readonly facts: RoomFacts };
+
+/** How deep a tag's content may nest to be told: the spec's is an object of scalars. */
+const TAG_LEVELS = 16;
+/** Of all other facts. */
+const OTHER_LEVELS = 3;
+
+/** Tags with well-formed text in them; a content that nests deeper than TAG_LEVELS is told as `{}` (N5). */
+export function soundTags(tags: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(tags).map(([tag, content]) => [tag.toWellFormed(), soundJson(content, TAG_LEVELS) ?? {}]));
+}
+
+/** Facts as they are stored, fit to be told to strict clients (N6) whichever version stored them. */
+export function parseFacts(text: string): RoomFacts {
+  const facts = JSON.parse(text) as RoomFacts;
+  // So JSON.stringify writes a lone surrogate.
+  const isSuspect = text.includes("\\ud");
+  const hasUsers = facts.heroes?.every((hero) => isUserId(hero.user_id)) ?? true;
+  if (!isSuspect && hasUsers && hasPlainTags(facts)) return facts;
+  const told = isSuspect ? { ...facts, ...(soundJson({ ...facts, tags: {} }, OTHER_LEVELS) as RoomFacts) } : facts;
+  const heroes = told.heroes?.filter((hero) => isUserId(hero.user_id));
+  // The order of the keys stays: equal facts have equal JSON.
+  return { ...told, ...(heroes && { heroes }), tags: soundTags(facts.tags) };
+}
+
+/** Whether tags are as the spec has them: objects of scalars. */
+function hasPlainTags({ tags }: RoomFacts): boolean {
+  return Object.values(tags).every((content) => isObject(content) && Object.values(content).every((value) => typeof value !== "object"));
+}

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../wire/ids.ts";
 import { commitWith, type Db, type Sql, type Tx, untilThrough, writeTx } from "./db.ts";
+import { parseIgnored } from "./ignored.ts";
 import { purgeToDevice } from "./to-device.ts";
 
 export type NewSession = { readonly account: AccountNo; readonly device: DeviceNo; readonly takesPart: boolean; readonly presence: boolean };
@@ -251,7 +252,7 @@ export async function readHead(tx: Tx, session: SessionNo): Promise<Head | null>
     position: row.position,
     horizon: row.horizon,
     complete: row.complete,
-    ignored: JSON.parse(row.ignored) as UserId[],
+    ignored: parseIgnored(row.ignored),
     upstreamSince: row.since ?? "",
     deviceSeq: row.seq,
     forgotten: row.forgotten,

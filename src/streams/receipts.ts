@@ -2,6 +2,8 @@
 
 import { readReceipts, type ReceiptRow } from "../store/ephemeral.ts";
 import type { RoomId } from "../wire/ids.ts";
+import { isEventId, isUserId } from "../wire/matrix-id.ts";
+import { isUsualReceiptData, readReceiptData } from "../wire/receipt.ts";
 import { FORBIDDEN, roomGate } from "./gate.ts";
 import type { Context, Evaluation, Memory, Stream } from "./stream.ts";
 import { NO_NEWS } from "./stream.ts";
@@ -52,9 +54,12 @@ function answer(found: readonly ReceiptRow[]): string {
   return `{"rooms":{${rooms.join(",")}}}`;
 }
 
-/** By room the content of its `m.receipt`, as JSON text: `{event: {kind: {user: data}}}`. Of two threads' receipts on one event the newest is told. */
+/**
+ * By room the content of its `m.receipt`, as JSON text: `{event: {kind: {user: data}}}`. Of two threads' receipts on one event the newest is told.
+ * Rows that an older version stored are told as far as strict clients accept them (N6).
+ */
 export function receiptContents(list: readonly ReceiptRow[]): Map<RoomId, string> {
-  const contents = [...Map.groupBy(list, (row) => row.room_id)].map(([roomId, ofRoom]) => {
+  const contents = [...Map.groupBy(list.every(isUsual) ? list : list.flatMap(sound), (row) => row.room_id)].map(([roomId, ofRoom]) => {
     const events = grouped(
       ofRoom,
       (row) => row.event_id,
@@ -63,6 +68,15 @@ export function receiptContents(list: readonly ReceiptRow[]): Map<RoomId, string
     return [roomId, events] as const;
   });
   return new Map(contents);
+}
+
+function isUsual(row: ReceiptRow): boolean {
+  return isUserId(row.user_id) && isEventId(row.event_id) && isUsualReceiptData(row.data);
+}
+
+function sound(row: ReceiptRow): ReceiptRow | [] {
+  const data = isUserId(row.user_id) && isEventId(row.event_id) ? readReceiptData(row.data) : null;
+  return data === null ? [] : data.text === row.data ? row : { ...row, data: data.text };
 }
 
 function usersText(list: readonly ReceiptRow[]): string {

@@ -50,6 +50,6 @@ function placeOf(body: string): SpacePlace | null {
   const { order } = content;
   return {
     order: typeof order === "string" && /^[\x20-\x7e]{1,50}$/.test(order) ? order : null,
-    ts: typeof ts === "number" ? ts : 0,
+    ts: Number.isFinite(ts) ? Number(ts) : 0,
   };
 }

@@ -7,7 +7,7 @@ import type { Sql } from "../store/db.ts";
 import { liveToken, oldestToken, syncedPlace } from "../store/fetch-place.ts";
 import { openToken } from "../store/tokens.ts";
 import { cutEvent } from "../wire/event.ts";
-import type { AccountNo, RoomId } from "../wire/ids.ts";
+import { type AccountNo, isStorable, type RoomId } from "../wire/ids.ts";
 import { eachElement, eachMember, JsonSyntaxError } from "../wire/json-scan.ts";
 import type { HomeserverClient } from "./client.ts";
 import { learnMembers } from "./ingest/learn-members.ts";
@@ -107,6 +107,10 @@ export class Fetcher {
   }
 }
 
+function tokenOf(value: unknown): string | null {
+  return typeof value === "string" && isStorable(value) ? value : null;
+}
+
 /** `chunk`, `state` (event texts) and `end` of an answer of /members, /messages or /context. */
 export function cutAnswer(text: string): { chunk: string[]; state: string[]; end: string | null } {
   const chunk: string[] = [];
@@ -119,7 +123,7 @@ export function cutAnswer(text: string): { chunk: string[]; state: string[]; end
     eachMember(text, 0, (key, start, stop) => {
       if (key === "chunk") list(start, chunk);
       else if (key === "state") list(start, state);
-      else if (key === "end") end = JSON.parse(text.slice(start, stop)) as string | null;
+      else if (key === "end") end = tokenOf(JSON.parse(text.slice(start, stop)));
     });
   } catch (error) {
     if (error instanceof JsonSyntaxError) throw new Error("the homeserver's answer is not JSON", { cause: error });

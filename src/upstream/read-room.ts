@@ -2,6 +2,7 @@
 
 import type { RoomId, UserId } from "../wire/ids.ts";
 import { eachElement } from "../wire/json-scan.ts";
+import { isUserId } from "../wire/matrix-id.ts";
 import type { HomeserverClient } from "./client.ts";
 import { cutAnswer } from "./fetch.ts";
 import { FIRST_TIMELINE } from "./v2-filter.ts";
@@ -66,9 +67,12 @@ function stateEvents(answer: string): StateText[] {
 }
 
 /** Who a room may be named after, as a v2 summary has it: the longest there first; where nobody is, who was. */
-function heroesOf(state: readonly StateText[], me: UserId): unknown[] {
+function heroesOf(state: readonly StateText[], me: UserId): UserId[] {
   const others = state.filter(({ event, membership }) => membership !== undefined && event.state_key !== me);
   const present = others.filter(({ membership }) => membership === "join" || membership === "invite");
   const ranked = (present.length > 0 ? present : others).toSorted((a, b) => (a.event.origin_server_ts ?? 0) - (b.event.origin_server_ts ?? 0));
-  return ranked.slice(0, HEROES).map(({ event }) => event.state_key);
+  return ranked
+    .map(({ event }) => event.state_key)
+    .filter(isUserId)
+    .slice(0, HEROES);
 }

@@ -194,6 +194,16 @@ export function eachMember(text: string, start: number, visit: (key: string, val
   });
 }
 
+/** The texts of the members of `text`, which is one object, by key; of doubles the last counts. @throws JsonSyntaxError */
+export function memberTexts(text: string): Map<string, string> {
+  const members = new Map<string, string>();
+  expectEnd(
+    text,
+    eachMember(text, 0, (key, start, end) => void members.set(key, text.slice(start, end))),
+  );
+  return members;
+}
+
 /** Calls `visit` for each element of the list at `start`; returns the list's end. @throws JsonSyntaxError */
 export function eachElement(text: string, start: number, visit: (start: number, end: number) => void): number {
   return walkElements(text, start, (elementStart) => {

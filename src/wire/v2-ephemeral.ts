@@ -1,10 +1,13 @@
 /** The ephemeral events of a room in a v2 response: who types, who has read what. */
 
-import { isObject } from "./identifier.ts";
+import { isIdentifier, isObject } from "./identifier.ts";
 import type { EventId, UserId } from "./ids.ts";
 import { indexKey } from "./index-key.ts";
+import { copyText, skipValue } from "./json-scan.ts";
+import { isEventId, isUserId } from "./matrix-id.ts";
+import { readReceiptData } from "./receipt.ts";
 import type { Reading } from "./v2-part.ts";
-import { idsOf, parseValue, readMap, readMembers, skip } from "./v2-part.ts";
+import { parseValue, readMap, readMembers, skip, userIdsOf } from "./v2-part.ts";
 
 /** One user's receipt. */
 export type Receipt = {
@@ -14,7 +17,7 @@ export type Receipt = {
   readonly user_id: UserId;
   /** '' for an unthreaded receipt, `main` for the main timeline, else the index key of the thread's root (index-key.ts). */
   readonly thread_id: string;
-  /** What stands under the user id, as received: `{"ts":…,"thread_id":…}`. */
+  /** What stands under the user id: `{"ts":…,"thread_id":…}`, see readReceiptData. */
   readonly data: string;
 };
 
@@ -47,23 +50,19 @@ export function readEphemeral(r: Reading, start: number, where: string, into: Ep
 function readTyping(r: Reading, start: number, where: string, into: EphemeralBuilder): void {
   const { value } = parseValue(r, start);
   const users = isObject(value) ? value["user_ids"] : undefined;
-  if (Array.isArray(users)) into.typing = idsOf<UserId>(r, users, `${where}.content.user_ids`);
+  if (Array.isArray(users)) into.typing = userIdsOf(r, users, `${where}.content.user_ids`);
   else r.skipped.push({ where, reason: "user_ids is not a list" });
 }
 
 /** content = event id → kind → user id → data. */
 function readReceipts(r: Reading, start: number, where: string, into: EphemeralBuilder): void {
-  readMap(r, start, where, (eventId, kindsStart, inEvent) =>
-    readMap(r, kindsStart, inEvent, (kind, usersStart, inKind) =>
-      readMap(r, usersStart, inKind, (userId, dataStart, atUser) => {
-        const { value, text, end } = parseValue(r, dataStart);
-        const thread = isObject(value) ? (value["thread_id"] ?? "") : null;
-        if (!isObject(value)) r.skipped.push({ where: atUser, reason: "not an object" });
-        else if (typeof thread !== "string") r.skipped.push({ where: atUser, reason: "thread_id is no text" });
-        else {
-          const receipt = { event_id: eventId as EventId, kind, user_id: userId as UserId, thread_id: indexKey(thread), data: text };
-          into.addReceipt(receipt, typeof value["ts"] === "number" ? value["ts"] : 0);
-        }
+  readMap(r, start, where, isEventId, (event_id, kindsStart, inEvent) =>
+    readMap(r, kindsStart, inEvent, isIdentifier, (kind, usersStart, inKind) =>
+      readMap(r, usersStart, inKind, isUserId, (user_id, dataStart, atUser) => {
+        const end = skipValue(r.text, dataStart);
+        const data = readReceiptData(copyText(r.text.slice(dataStart, end)));
+        if (data === null) r.skipped.push({ where: atUser, reason: "not a receipt" });
+        else into.addReceipt({ event_id, kind, user_id, thread_id: indexKey(data.thread), data: data.text }, data.ts);
         return end;
       }),
     ),

@@ -3,8 +3,9 @@
  * Only what is not JSON at all fails, since then the response was cut short.
  */
 
-import { isIdentifier } from "./identifier.ts";
+import type { UserId } from "./ids.ts";
 import { copyText, skipValue, walkElements, walkMembers } from "./json-scan.ts";
+import { isUserId } from "./matrix-id.ts";
 
 /** A part that was left out: where in the response (`rooms.join.!a:b.timeline.events[3]`), and why. */
 export type Skipped = { readonly where: string; readonly reason: string };
@@ -24,14 +25,21 @@ export function readMembers(r: Reading, start: number, where: string, readers: R
   });
 }
 
-/** Reads an object used as a map: every member by one reader. A key that cannot be stored as an id is left out. */
-export function readMap(r: Reading, start: number, where: string, read: (key: string, start: number, where: string) => number): number {
+/** Reads an object used as a map: every member by one reader. A key that is not what `isKey` accepts is left out. */
+export function readMap<Key extends string>(
+  r: Reading,
+  start: number,
+  where: string,
+  isKey: (key: unknown) => key is Key,
+  read: (key: Key, start: number, where: string) => number,
+): number {
   if (r.text.charAt(start) !== "{") return skip(r, start, where, "not an object");
   return walkMembers(r.text, start, (key, valueStart) => {
     // The key is a slice of the response, and a map's keys are kept.
     const id = copyText(key);
     const at = `${where}.${id.slice(0, 300)}`;
-    return isIdentifier(id) ? read(id, valueStart, at) : skip(r, valueStart, at, "not an id");
+    // A lone surrogate would be another character in the copy, and so the id of something else.
+    return key.isWellFormed() && isKey(id) ? read(id, valueStart, at) : skip(r, valueStart, at, "not an id");
   });
 }
 
@@ -60,20 +68,20 @@ export function parseValue(r: Reading, start: number): { value: unknown; text: s
   return { value: JSON.parse(text), text, end };
 }
 
-/** A list of ids without doubles; what is no id in it is left out and noted. */
-export function readIds<Id extends string>(r: Reading, start: number, where: string, keep: (ids: Id[]) => void): number {
+/** A list of user ids without doubles; what is no user id in it is left out and noted. */
+export function readUserIds(r: Reading, start: number, where: string, keep: (ids: UserId[]) => void): number {
   const { value, end } = parseValue(r, start);
-  if (Array.isArray(value)) keep(idsOf<Id>(r, value, where));
+  if (Array.isArray(value)) keep(userIdsOf(r, value, where));
   else r.skipped.push({ where, reason: "not a list" });
   return end;
 }
 
-/** The ids of a parsed list; see readIds. */
-export function idsOf<Id extends string>(r: Reading, list: readonly unknown[], where: string): Id[] {
-  const ids = new Set<Id>();
+/** The ids of a parsed list; see readUserIds. */
+export function userIdsOf(r: Reading, list: readonly unknown[], where: string): UserId[] {
+  const ids = new Set<UserId>();
   for (const [index, item] of list.entries()) {
-    if (isIdentifier(item)) ids.add(item as Id);
-    else r.skipped.push({ where: `${where}[${index}]`, reason: "not an id" });
+    if (isUserId(item)) ids.add(item);
+    else r.skipped.push({ where: `${where}[${index}]`, reason: "not a user id" });
   }
   return [...ids];
 }

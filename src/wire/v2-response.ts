@@ -1,11 +1,13 @@
 /** A `GET /sync` (v2) response, cut into parts that are stored as they came. Spec: client-server API, "Syncing". */
 
-import { isIdentifier, isObject } from "./identifier.ts";
+import { isObject } from "./identifier.ts";
 import type { RoomId, UserId } from "./ids.ts";
 import { isStorable } from "./ids.ts";
 import { copyText, expectEnd, JsonSyntaxError, skipSpace, skipValue } from "./json-scan.ts";
+import { keyCountsText, keyTypesText } from "./key-counts.ts";
+import { isRoomId, isUserId } from "./matrix-id.ts";
 import type { PartReader, Reading, Skipped } from "./v2-part.ts";
-import { parseValue, readEvents, readIds, readMap, readMembers, skip } from "./v2-part.ts";
+import { parseValue, readEvents, readMap, readMembers, readUserIds, skip } from "./v2-part.ts";
 import type { AccountDataItem, JoinedRoom, StrippedRoom } from "./v2-room.ts";
 import { readAccountData, readJoinedRoom, readStrippedRoom } from "./v2-room.ts";
 
@@ -25,9 +27,9 @@ export type V2Response = {
   /** Byte for byte, oldest first. */
   readonly toDevice: string[];
   readonly deviceLists: { readonly changed: UserId[]; readonly left: UserId[] };
-  /** device_one_time_keys_count, an object's text; null: not said. */
+  /** device_one_time_keys_count, an object's text (see keyCountsText); null: not said. */
   readonly oneTimeKeys: string | null;
-  /** device_unused_fallback_key_types, a list's text; null: not said. */
+  /** device_unused_fallback_key_types, a list's text (see keyTypesText); null: not said. */
   readonly fallbackKeys: string | null;
   readonly join: Map<RoomId, JoinedRoom>;
   readonly leave: Map<RoomId, JoinedRoom>;
@@ -85,13 +87,13 @@ function readResponse(r: Reading): V2Response {
     to_device: (at, where) => readEvents(r, at, where, (item, path) => readToDevice(r, item, path, toDevice)),
     device_lists: (at, where) =>
       readMembers(r, at, where, {
-        changed: (list, path) => readIds<UserId>(r, list, path, (ids) => (deviceLists.changed = ids)),
-        left: (list, path) => readIds<UserId>(r, list, path, (ids) => (deviceLists.left = ids)),
+        changed: (list, path) => readUserIds(r, list, path, (ids) => (deviceLists.changed = ids)),
+        left: (list, path) => readUserIds(r, list, path, (ids) => (deviceLists.left = ids)),
       }),
-    device_one_time_keys_count: textOf(r, "{", (body) => (oneTimeKeys = body)),
-    device_unused_fallback_key_types: textOf(r, "[", (body) => (fallbackKeys = body)),
+    device_one_time_keys_count: textOf(r, "{", (body) => (oneTimeKeys = keyCountsText(body))),
+    device_unused_fallback_key_types: textOf(r, "[", (body) => (fallbackKeys = keyTypesText(body))),
     // What homeservers called it before Matrix 1.2.
-    "org.matrix.msc2732.device_unused_fallback_key_types": textOf(r, "[", (body) => (oldFallbackKeys = body)),
+    "org.matrix.msc2732.device_unused_fallback_key_types": textOf(r, "[", (body) => (oldFallbackKeys = keyTypesText(body))),
     rooms: (at, where) =>
       readMembers(r, at, where, {
         join: roomsOf(r, (id, room, path) => readJoinedRoom(r, room, path, (cut) => join.set(id, cut))),
@@ -119,7 +121,7 @@ function readResponse(r: Reading): V2Response {
 }
 
 function roomsOf(r: Reading, read: (id: RoomId, start: number, where: string) => number): PartReader {
-  return (start, where) => readMap(r, start, where, (key, at, path) => read(key as RoomId, at, path));
+  return (start, where) => readMap(r, start, where, isRoomId, read);
 }
 
 /** Keeps the text of a value that begins with `first`. */
@@ -138,8 +140,8 @@ function readToDevice(r: Reading, start: number, where: string, into: string[]):
 
 function readPresence(r: Reading, start: number, where: string, into: Map<UserId, PresenceItem>): number {
   const { value, text, end } = parseValue(r, start);
-  const sender = isObject(value) ? value["sender"] : undefined;
-  if (isIdentifier(sender)) into.set(sender as UserId, { user_id: sender as UserId, body: text });
-  else r.skipped.push({ where, reason: "sender is missing or cannot be stored" });
+  const { type, sender, content } = isObject(value) ? value : {};
+  if (isUserId(sender) && typeof type === "string" && type.isWellFormed() && isObject(content)) into.set(sender, { user_id: sender, body: text });
+  else r.skipped.push({ where, reason: "not a presence event" });
   return end;
 }

@@ -9,7 +9,7 @@ import { indexKey } from "./index-key.ts";
 import type { Ephemeral } from "./v2-ephemeral.ts";
 import { EphemeralBuilder, readEphemeral } from "./v2-ephemeral.ts";
 import type { Reading } from "./v2-part.ts";
-import { parseValue, readCount, readEvents, readIds, readList, readMembers } from "./v2-part.ts";
+import { parseValue, readCount, readEvents, readList, readMembers, readUserIds } from "./v2-part.ts";
 
 /** An account data event: its own text, and its content parsed ({} where it is not an object). `type` is an index key (index-key.ts). */
 export type AccountDataItem = { readonly type: string; readonly body: string; readonly content: Record<string, unknown> };
@@ -77,7 +77,7 @@ export function readJoinedRoom(r: Reading, start: number, where: string, keep: (
     account_data: (at, path) => readEvents(r, at, path, (item, itemPath) => readAccountData(r, item, itemPath, room.accountData)),
     summary: (at, path) =>
       readMembers(r, at, path, {
-        "m.heroes": (list, listPath) => readIds<UserId>(r, list, listPath, (heroes) => (room.summary.heroes = heroes)),
+        "m.heroes": (list, listPath) => readUserIds(r, list, listPath, (heroes) => (room.summary.heroes = heroes)),
         "m.joined_member_count": (n, nPath) => readCount(r, n, nPath, (count) => (room.summary.joined = count)),
         "m.invited_member_count": (n, nPath) => readCount(r, n, nPath, (count) => (room.summary.invited = count)),
       }),

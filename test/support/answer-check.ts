@@ -3,6 +3,8 @@
 import { Ajv, type ValidateFunction } from "ajv";
 import { unstableAnswerSchema, v4AnswerSchema } from "../../src/faces/simplified/answer-schemas.ts";
 import { syncAnswerSchema } from "../../src/faces/v3/answer-schema.ts";
+import { recordAnswer } from "./answer-record.ts";
+import { strictFault, UNSTABLE_PATH } from "./strict-answer.ts";
 
 const ajv = new Ajv({ strict: false });
 const SCHEMAS: Readonly<Record<string, object>> = {
@@ -20,6 +22,18 @@ export function checkAnswer(pathAndQuery: string, body: unknown): void {
   const check = checks.get(path) ?? ajv.compile(closed(schema));
   checks.set(path, check);
   if (!check(body)) throw new Error(`An answer of ${path} is not as documented: ${ajv.errorsText(check.errors, { dataVar: "" })}`);
+}
+
+/**
+ * N6: whatever the homeserver tells, strict clients can read the answer.
+ * @param text of the answer to a POST to the path, as it came
+ * @throws where one could not
+ */
+export function checkStrict(pathAndQuery: string, text: string): void {
+  const path = pathAndQuery.split("?")[0] ?? "";
+  if (path === UNSTABLE_PATH) recordAnswer(text);
+  const fault = strictFault(path, text);
+  if (fault !== null) throw new Error(`A strict client cannot read an answer of ${path}: ${fault}`);
 }
 
 /** The schema, with no members but those that it names, where it does not say that there may be others. */

@@ -1,5 +1,6 @@
 /** One connection of simplified sliding sync in the deployed dialect: who asks, under which name, and the position it has reached. */
 
+import { checkStrict } from "./answer-check.ts";
 import type { Json } from "./events.ts";
 
 const PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
@@ -50,6 +51,8 @@ export class SlidingConnection {
       headers: { authorization: `Bearer ${this.#accessToken}`, "content-type": "application/json" },
       body: JSON.stringify({ ...(this.#connId === undefined ? {} : { conn_id: this.#connId }), ...body }),
     });
-    return { status: response.status, body: (await response.json()) as Json };
+    const text = await response.text();
+    if (response.status === 200) checkStrict(PATH, text);
+    return { status: response.status, body: JSON.parse(text) as Json };
   }
 }

@@ -10,7 +10,7 @@ import type { Tx } from "../../store/db.ts";
 import { type DataRow, type PartChanges, readPartChanges, type TypingRow } from "../../store/ephemeral.ts";
 import type { ConnectionHead } from "../../store/connections.ts";
 import type { StoredBatch } from "../../store/ingest/rows.ts";
-import type { RoomFacts } from "../../store/room-facts.ts";
+import { parseFacts } from "../../store/room-facts.ts";
 import type { AccountNo, Position, RoomId } from "../../wire/ids.ts";
 import { type Recent, withBatch } from "./recent.ts";
 
@@ -135,7 +135,7 @@ function partsOf({ byId }: AccountView, { writes }: StoredBatch): Parts | null {
   const rooms: AccountRoom[] = [];
   for (const standing of writes.standings) {
     const [known, changed] = [byId.get(standing.room_id), facts.get(standing.room_id)];
-    const told = changed ? { membership: changed.membership, facts: JSON.parse(changed.facts) as RoomFacts, factsOrd: changed.from_ord } : known;
+    const told = changed ? { membership: changed.membership, facts: parseFacts(changed.facts), factsOrd: changed.from_ord } : known;
     if (!told || (known?.purged && !changed)) return null;
     rooms.push({
       roomId: standing.room_id,

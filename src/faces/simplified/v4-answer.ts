@@ -4,6 +4,7 @@ import type { SlidingAnswer } from "../../engine/sliding/evaluate.ts";
 import type { RoomContent, RoomResult } from "../../engine/sliding/room-results.ts";
 import type { SlidingReply } from "../../engine/sliding/sliding-engine.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
+import { memberTexts } from "../../wire/json-scan.ts";
 import { type Member, object, record } from "./json-text.ts";
 import { answerBytes, type EventWriter, type KeptRooms, timelineMembers, timelinePlace } from "./room-text.ts";
 import { accountDataText, e2eeText, toDeviceText } from "./unstable-answer.ts";
@@ -40,8 +41,13 @@ function isStripped(room: RoomContent): boolean {
 
 function strippedText(room: RoomContent): string {
   if (room.stripped !== undefined) return room.stripped;
-  const events = room.requiredState.map((row) => JSON.parse(row.body) as Record<string, unknown>);
-  return JSON.stringify(events.map(({ type, state_key, sender, content }) => ({ type, state_key, sender, content })));
+  return `[${room.requiredState.map(({ body }) => strippedEvent(body)).join(",")}]`;
+}
+
+/** As text: how deep a homeserver's JSON nests is not bounded (N5). */
+function strippedEvent(body: string): string {
+  const members = memberTexts(body);
+  return object(["type", "state_key", "sender", "content"].map((key) => members.has(key) && [key, members.get(key) ?? "null"]));
 }
 
 function joinedMembers(room: RoomContent, event: EventWriter): (Member | false | undefined)[] {

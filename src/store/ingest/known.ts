@@ -2,7 +2,7 @@
 
 import type { AccountNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
 import { byKey, type Tx } from "../db.ts";
-import type { Membership, RoomFacts } from "../room-facts.ts";
+import { type Membership, parseFacts, type RoomFacts } from "../room-facts.ts";
 import type { RoomRow, StandingRow } from "./rows.ts";
 import { OPEN } from "./rows.ts";
 
@@ -154,7 +154,7 @@ async function readRooms(tx: Tx, asked: readonly AskedRows[]): Promise<(KnownRoo
   return rows.map(({ facts, kind, body, standing, ...room }) => ({
     ...room,
     standing: standing === null ? null : (JSON.parse(standing) as StandingRow),
-    facts: facts === null ? null : (JSON.parse(facts) as RoomFacts),
+    facts: facts === null ? null : parseFacts(facts),
     pending: kind === null || body === null ? null : { kind, body },
   }));
 }

@@ -2,6 +2,7 @@
 
 import type { AccountNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
+import { parseFacts } from "../room-facts.ts";
 import type { RoomNow } from "./known.ts";
 import { OPEN } from "./rows.ts";
 
@@ -20,7 +21,7 @@ export async function readRoom(tx: Tx, account: AccountNo, room: RoomId): Promis
     from rooms r
     left join room_facts f on f.account = r.account and f.room_id = r.room_id and f.to_ord = ${OPEN}::bigint
     where r.account = ${account} and r.room_id = ${room}`;
-  return row && { ...row, facts: row.facts === null ? null : (JSON.parse(row.facts) as RoomNow["facts"]) };
+  return row && { ...row, facts: row.facts === null ? null : parseFacts(row.facts) };
 }
 
 /** Ends the batch: the account's new position, at which the room changed. */

@@ -1,8 +1,9 @@
 /** What a room list shows of a room, from what it showed before and what a batch changed. */
 
-import type { Hero, RoomFacts } from "../../store/room-facts.ts";
+import { type Hero, type RoomFacts, soundTags } from "../../store/room-facts.ts";
 import { isObject } from "../../wire/identifier.ts";
 import type { UserId } from "../../wire/ids.ts";
+import { isUserId } from "../../wire/matrix-id.ts";
 import { computeRoomName } from "../../wire/room-name.ts";
 import { roomVersionOf } from "../../wire/room-versions.ts";
 
@@ -70,7 +71,7 @@ export function computeFacts(old: RoomFacts, change: FactsChange): RoomFacts {
   const roomVersion = create ? roomVersionOf(create) : old.room_version;
   const sources = computeSources(old, change);
   const counts = computeCounts(old, change, sources.counted === true);
-  const heroIds = sources.heroes ?? change.standIns ?? old.heroes?.map((hero) => hero.user_id);
+  const heroIds = (sources.heroes ?? change.standIns ?? old.heroes?.map((hero) => hero.user_id))?.filter(isUserId);
   const heroes = heroIds?.map((user) => computeHero(user, old.heroes, change));
   const name = computeRoomName({ name: sources.name, alias: sources.alias, heroes: heroes ?? [], ...counts, me: change.me });
   const other = change.isDm ? heroes?.find((hero) => hero.user_id !== change.me) : undefined;
@@ -122,7 +123,8 @@ function heroesOf(told: readonly UserId[], { me, member }: FactsChange): UserId[
 
 /** Who names a room where the homeserver names nobody: the first members by user id, joined ones before invited ones. */
 export function standInsAmong(members: Iterable<readonly [UserId, string]>, me: UserId): UserId[] {
-  const present = [...members].filter(([user, membership]) => user !== me && PRESENCE.includes(membership));
+  // The state key of a member event may be anything.
+  const present = [...members].filter(([user, membership]) => user !== me && PRESENCE.includes(membership) && isUserId(user));
   present.sort(([a, as], [b, bs]) => PRESENCE.indexOf(as) - PRESENCE.indexOf(bs) || (a < b ? -1 : 1));
   return present.slice(0, MAX_HEROES).map(([user]) => user);
 }
@@ -140,9 +142,9 @@ function computeHero(user: UserId, before: readonly Hero[] | undefined, change: 
   return { user_id: user, ...(displayname === undefined ? {} : { displayname }), ...(avatar === undefined ? {} : { avatar_url: avatar }) };
 }
 
-/** A non-empty text, else undefined. */
+/** A non-empty text, else undefined. Lone surrogates in it, which strict clients refuse (N6), become U+FFFD. */
 export function text(value: unknown): string | undefined {
-  return typeof value === "string" && value !== "" ? value : undefined;
+  return typeof value === "string" && value !== "" ? value.toWellFormed() : undefined;
 }
 
 /** The rooms of m.direct: `{user: [room, …]}`. What is of another shape is passed over. */
@@ -155,8 +157,8 @@ export function directRooms(content: unknown): Set<string> {
   return rooms;
 }
 
-/** The tags of m.tag. */
+/** The tags of m.tag, fit to be told: see soundTags. */
 export function tagsOf(content: unknown): Record<string, unknown> {
   const tags = isObject(content) ? content["tags"] : undefined;
-  return isObject(tags) ? tags : {};
+  return isObject(tags) ? soundTags(tags) : {};
 }

@@ -156,7 +156,7 @@ describe("content that cannot be stored", () => {
     );
     expect(await me.feed(text)).toMatchObject({ kind: "stored" });
     expect(await me.ids(ROOM)).toHaveLength(4);
-    expect((await me.facts(ROOM)).name).toBe("name\u0000\udc00");
+    expect((await me.facts(ROOM)).name).toBe("name\u0000\ufffd");
   });
 
   test("a database that cannot be asked is thrown", async () => {

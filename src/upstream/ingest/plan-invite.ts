@@ -3,6 +3,7 @@
 import type { KnownRoom } from "../../store/ingest/known.ts";
 import type { Hero, RoomFacts } from "../../store/room-facts.ts";
 import type { UserId } from "../../wire/ids.ts";
+import { isUserId } from "../../wire/matrix-id.ts";
 import { computeRoomName } from "../../wire/room-name.ts";
 import { roomVersionOf } from "../../wire/room-versions.ts";
 import type { StrippedEvent, StrippedRoom } from "../../wire/v2-response.ts";
@@ -68,13 +69,14 @@ function strippedFacts(context: PlanContext, stored: KnownRoom, events: readonly
 
 /** The inviter first: often the only one that the stripped state tells. */
 function heroesOf(present: readonly StrippedEvent[], own: StrippedEvent | undefined, me: UserId): Hero[] {
-  const heroes = present.map((event): Hero => {
+  const heroes = present.flatMap((event): Hero[] => {
+    const user_id = event.state_key;
+    if (!isUserId(user_id)) return [];
     const displayname = text(event.content["displayname"]);
     const avatar = text(event.content["avatar_url"]);
-    const user_id = event.state_key as UserId;
-    return { user_id, ...(displayname === undefined ? {} : { displayname }), ...(avatar === undefined ? {} : { avatar_url: avatar }) };
+    return [{ user_id, ...(displayname === undefined ? {} : { displayname }), ...(avatar === undefined ? {} : { avatar_url: avatar }) }];
   });
-  if (own === undefined || own.sender === me) return heroes;
+  if (own === undefined || own.sender === me || !isUserId(own.sender)) return heroes;
   const inviter = heroes.find((hero) => hero.user_id === own.sender) ?? { user_id: own.sender };
   return [inviter, ...heroes.filter((hero) => hero.user_id !== own.sender)];
 }

@@ -1,6 +1,7 @@
 /** Plans what a response says of rooms: reads what the plan needs beside what is known already. */
 
 import type { Tx } from "../../store/db.ts";
+import { parseIgnored } from "../../store/ignored.ts";
 import type { LockedAccount } from "../../store/ingest/device.ts";
 import type { Known } from "../../store/ingest/known.ts";
 import { countMembers, readAccountData, readStandIns, readWholeState } from "../../store/ingest/known.ts";
@@ -48,7 +49,7 @@ export async function planRooms(tx: Tx, input: RoomsInput, response: V2Response,
     early: isAnew && !account.complete,
     present,
     reread,
-    ignored: JSON.parse(account.ignored) as UserId[],
+    ignored: parseIgnored(account.ignored),
     known,
     extra: {
       wholeState: new Map(needs.wholeState.map((room) => [room, stateOf.get(room) ?? []])),
