@@ -5,6 +5,14 @@ import Type, { type TSchema } from "typebox";
 /** Members beside those that are named are possible: the homeserver's own. */
 const open = { additionalProperties: true } as const;
 
+/** Ids as the loosest of strict clients accept them (N6). Those inside events are not ours to vouch for. */
+const [USER_ID, ROOM_ID, EVENT_ID] = ["^@[^:]*:[^:]", "^!", "^\\$"] as const;
+export const userIdSchema = Type.String({ pattern: USER_ID });
+export const roomIdSchema = Type.String({ pattern: ROOM_ID });
+
+/** A count, 0 or more. */
+export const countSchema = Type.Integer({ minimum: 0 });
+
 /** Any content: an event's type says what is in it. */
 export const contentSchema = Type.Record(Type.String(), Type.Unknown());
 
@@ -39,12 +47,16 @@ export const strippedSchema = Type.Object(
 );
 
 export const typingSchema = Type.Object(
-  { type: Type.Literal("m.typing"), room_id: Type.Optional(Type.String()), content: Type.Object({ user_ids: Type.Array(Type.String()) }) },
+  { type: Type.Literal("m.typing"), room_id: Type.Optional(roomIdSchema), content: Type.Object({ user_ids: Type.Array(userIdSchema) }) },
   { title: "TypingEvent", description: "Who is typing: the whole set" },
 );
 
 /** By event, kind and user. */
-const receiptContent = Type.Record(Type.String(), Type.Record(Type.String(), Type.Record(Type.String(), contentSchema)));
+const receipt = Type.Object(
+  { ts: Type.Optional(Type.Integer({ minimum: 0, description: "ms since 1970" })), thread_id: Type.Optional(Type.String()) },
+  { title: "Receipt", description: "When, and of which thread", ...open },
+);
+const receiptContent = keyed(EVENT_ID, Type.Record(Type.String(), keyed(USER_ID, receipt)));
 export const receiptContentSchema = { ...receiptContent, title: "ReceiptContent", description: "By event, kind (m.read, …) and user" } as TSchema;
 
 export const receiptSchema = Type.Object(
@@ -54,7 +66,7 @@ export const receiptSchema = Type.Object(
 
 export const heroSchema = Type.Object(
   {
-    user_id: Type.String(),
+    user_id: userIdSchema,
     displayname: Type.Optional(Type.String()),
     avatar_url: Type.Optional(Type.String()),
   },
@@ -62,23 +74,25 @@ export const heroSchema = Type.Object(
 );
 
 const deviceListsSchema = Type.Object(
-  { changed: Type.Array(Type.String()), left: Type.Array(Type.String()) },
+  { changed: Type.Array(userIdSchema), left: Type.Array(userIdSchema) },
   { title: "DeviceLists", description: "Users whose device lists changed, and users with whom no encrypted room is shared any more" },
 );
 
 export const e2eeSchema = Type.Object(
   {
     device_lists: Type.Optional(deviceListsSchema),
-    device_one_time_keys_count: Type.Optional(Type.Record(Type.String(), Type.Integer(), { description: "By algorithm" })),
+    device_one_time_keys_count: Type.Optional(Type.Record(Type.String(), countSchema, { description: "By algorithm" })),
     device_unused_fallback_key_types: Type.Optional(Type.Array(Type.String())),
   },
   { title: "E2ee", description: "What encryption needs" },
 );
 
-/** A count, 0 or more. */
-export const countSchema = Type.Integer({ minimum: 0 });
-
 /** By room. */
 export function byRoom<Schema extends TSchema>(schema: Schema) {
-  return Type.Record(Type.String(), schema);
+  return keyed(ROOM_ID, schema);
+}
+
+/** An object whose keys are ids. */
+function keyed<Schema extends TSchema>(pattern: string, schema: Schema) {
+  return Type.Record(Type.String(), schema, { propertyNames: { pattern } });
 }

@@ -310,11 +310,20 @@ export interface ReceiptEvent {
 export interface ReceiptContent {
   [k: string]: {
     [k: string]: {
-      [k: string]: {
-        [k: string]: unknown;
-      };
+      [k: string]: Receipt;
     };
   };
+}
+/**
+ * When, and of which thread
+ */
+export interface Receipt {
+  /**
+   * ms since 1970
+   */
+  ts?: number;
+  thread_id?: string;
+  [k: string]: unknown;
 }
 export interface PresenceEvent {
   type: string;

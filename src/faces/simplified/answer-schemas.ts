@@ -10,9 +10,11 @@ import {
   heroSchema,
   receiptContentSchema,
   receiptSchema,
+  roomIdSchema,
   strippedSchema,
   toDeviceSchema,
   typingSchema,
+  userIdSchema,
 } from "../event-schema.ts";
 
 const text = Type.String();
@@ -57,7 +59,13 @@ export const unstableAnswerSchema = Type.Object({
       text,
       Type.Object({
         count: countSchema,
-        ops: Type.Array(Type.Object({ op: Type.Literal("SYNC"), range: Type.Array(Type.Integer(), { minItems: 2, maxItems: 2 }), room_ids: texts })),
+        ops: Type.Array(
+          Type.Object({
+            op: Type.Literal("SYNC"),
+            range: Type.Array(Type.Integer(), { minItems: 2, maxItems: 2 }),
+            room_ids: Type.Array(roomIdSchema),
+          }),
+        ),
       }),
     ),
   ),
@@ -86,7 +94,7 @@ export const unstableAnswerSchema = Type.Object({
 });
 
 const stub = Type.Object({ type: text, state_key: text }, { title: "StateStub", description: "State that is gone" });
-const typingContent = Type.Object({ user_ids: texts });
+const typingContent = Type.Object({ user_ids: Type.Array(userIdSchema) });
 const [receipts, typing] = [inRooms(receiptContentSchema), inRooms(typingContent)];
 
 export const v4AnswerSchema = Type.Object({

@@ -10,9 +10,11 @@ import {
   eventSchema,
   heroSchema,
   receiptSchema,
+  roomIdSchema,
   strippedSchema,
   toDeviceSchema,
   typingSchema,
+  userIdSchema,
 } from "../event-schema.ts";
 
 const text = Type.String();
@@ -44,7 +46,7 @@ const room = Type.Object(
 
 const entry = Type.Object(
   {
-    room_id: text,
+    room_id: roomIdSchema,
     name: orNull(text),
     avatar: orNull(text),
     heroes: orNull(Type.Array(heroSchema)),
@@ -67,7 +69,7 @@ const entry = Type.Object(
 
 const notification = Type.Object(
   {
-    room_id: text,
+    room_id: roomIdSchema,
     notification_count: optional(countSchema),
     highlight_count: optional(countSchema),
     events: optional(events),
@@ -93,16 +95,18 @@ export const syncAnswerSchema = Type.Object({
       rooms: Type.Array(entry),
       count: countSchema,
       p: listPage,
-      removed: optional(texts),
+      removed: optional(Type.Array(roomIdSchema)),
       notifications: optional(Type.Array(notification)),
     }),
   ),
-  invites: optional(Type.Object({ rooms: optional(byRoom(pending)), gone: optional(texts) })),
+  invites: optional(Type.Object({ rooms: optional(byRoom(pending)), gone: optional(Type.Array(roomIdSchema)) })),
   account_data: optional(Type.Object({ global: optional(Type.Array(accountDataSchema)), rooms: optional(byRoom(Type.Array(accountDataSchema))) })),
   receipts: optional(Type.Object({ rooms: optional(byRoom(receiptSchema)), ...refusal })),
   presence: optional(
     Type.Object({
-      events: Type.Array(Type.Object({ type: text, sender: text, content: contentSchema }, { title: "PresenceEvent", additionalProperties: true })),
+      events: Type.Array(
+        Type.Object({ type: text, sender: userIdSchema, content: contentSchema }, { title: "PresenceEvent", additionalProperties: true }),
+      ),
     }),
   ),
   e2ee: optional(e2eeSchema),
