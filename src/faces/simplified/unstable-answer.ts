@@ -14,7 +14,7 @@ import type { UnstableRequest } from "./unstable-request.ts";
 export function unstableAnswer({ pos, answer }: SlidingReply, { body, txnId }: UnstableRequest, device: DeviceNo): Promise<Buffer> {
   const head = object([
     ["pos", JSON.stringify(pos)],
-    txnId !== null && ["txn_id", JSON.stringify(txnId)],
+    txnId !== null && ["txn_id", JSON.stringify(txnId.toWellFormed())],
     answer.lists.size > 0 && ["lists", listsText(answer)],
     ["extensions", extensionsText(answer, body.extensions, device)],
   ]);
@@ -28,7 +28,7 @@ const [kept, keptForJsSdk]: [KeptRooms, KeptRooms] = [new WeakMap(), new WeakMap
 function listsText({ lists }: SlidingAnswer): string {
   const ops = (windows: Iterable<{ readonly range: readonly [number, number]; readonly rooms: readonly string[] }>) =>
     [...windows].map(({ range, rooms }) => ({ op: "SYNC", range, room_ids: rooms }));
-  return object([...lists].map(([name, { count, windows }]) => [name, JSON.stringify({ count, ops: ops(windows) })]));
+  return object([...lists].map(([name, { count, windows }]) => [name.toWellFormed(), JSON.stringify({ count, ops: ops(windows) })]));
 }
 
 /**
