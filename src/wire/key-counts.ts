@@ -7,15 +7,24 @@ import { isObject } from "./identifier.ts";
  * @param text a JSON object
  */
 export function keyCountsText(text: string): string {
-  const counts: unknown = JSON.parse(text);
-  const entries = isObject(counts) ? Object.entries(counts) : [];
-  const sound = entries.flatMap(([algorithm, value]) => {
+  return JSON.stringify(Object.fromEntries(countsIn(text).filter(([, count]) => count !== null)));
+}
+
+/**
+ * The same of what a homeserver says, for mergeCounts: a value that is no count is null, as its algorithm is not used up for that.
+ * @param text a JSON object
+ */
+export function saidCountsText(text: string): string {
+  return JSON.stringify(Object.fromEntries(countsIn(text)));
+}
+
+function countsIn(text: string): (readonly [string, number | null])[] {
+  return Object.entries(readObject(text)).flatMap(([algorithm, value]) => {
     const count = typeof value === "string" && /^\d{1,16}$/.test(value) ? Number(value) : value;
-    const isCount = typeof count === "number" && Number.isSafeInteger(count) && count >= 0 && algorithm.isWellFormed();
+    const isCount = typeof count === "number" && Number.isSafeInteger(count) && count >= 0;
     // "+ 0", since -0 is a safe integer too.
-    return isCount ? [[algorithm, count + 0] as const] : [];
+    return algorithm.isWellFormed() ? [[algorithm, isCount ? count + 0 : null] as const] : [];
   });
-  return JSON.stringify(Object.fromEntries(sound));
 }
 
 /**
@@ -32,13 +41,15 @@ const MOST_USED_UP = 20;
 
 /**
  * The counts to store after `said` (T12). In v2 an algorithm that is not listed has no keys, but sliding sync clients take "not listed" for
- * "unchanged": whatever was listed before and is not now is listed with 0.
+ * "unchanged": whatever was listed before and is not now is listed with 0. One that is listed with null stays as it was.
  */
 export function mergeCounts(known: string, said: string): string {
-  const listed = readObject(said);
-  const usedUp = Object.keys(readObject(known)).filter((algorithm) => !Object.hasOwn(listed, algorithm));
-  if (usedUp.length === 0) return said;
-  const counts = Object.entries(listed).filter(([, count]) => typeof count === "number");
+  const [before, listed] = [readObject(known), readObject(said)];
+  const counts = Object.entries(listed).flatMap(([algorithm, count]) => {
+    const merged = count ?? before[algorithm];
+    return typeof merged === "number" ? [[algorithm, merged] as const] : [];
+  });
+  const usedUp = Object.keys(before).filter((algorithm) => !Object.hasOwn(listed, algorithm));
   return JSON.stringify(Object.fromEntries([...counts, ...usedUp.slice(0, MOST_USED_UP).map((algorithm) => [algorithm, 0] as const)]));
 }
 
