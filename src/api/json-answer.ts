@@ -19,10 +19,11 @@ export type Edit = (text: string) => string | null | Promise<string | null>;
 /** An answer as the client gets it. */
 export type EditedAnswer = { readonly headers: OutgoingHttpHeaders; readonly body: Readable };
 
-/** What is edited is small by nature: more than this is not what we are looking for, and is passed as it is. */
-const MAX_BYTES = 1024 * 1024;
-/** As much as that may be when unpacked. */
-const MAX_UNPACKED_BYTES = 8 * 1024 * 1024;
+/** The most that is read of an answer, as it comes and unpacked, in bytes. A larger answer is passed as it is. */
+export type ReadLimits = { readonly bytes: number; readonly unpacked: number };
+
+/** What is edited is small by nature: more than this is not what we are looking for. */
+const SMALL: ReadLimits = { bytes: 1024 * 1024, unpacked: 8 * 1024 * 1024 };
 
 const zip = promisify(gzip);
 const unzip = promisify(gunzip);
@@ -44,11 +45,11 @@ export function editableRequest(request: IncomingMessage): { readonly method?: "
 }
 
 /** Reads an answer and edits it. Throws MatrixError 502 where it breaks off. */
-export async function editAnswer(answer: Dispatcher.ResponseData, edit: Edit): Promise<EditedAnswer> {
-  const body = await readWhole(answer.body);
+export async function editAnswer(answer: Dispatcher.ResponseData, edit: Edit, limits: ReadLimits = SMALL): Promise<EditedAnswer> {
+  const body = await readWhole(answer.body, limits);
   const untouched = (whole: Readable) => ({ headers: clientHeaders(answer.headers), body: whole });
   if (!Buffer.isBuffer(body)) return untouched(body);
-  const text = await textOf(body, encodingOf(answer));
+  const text = await textOf(body, encodingOf(answer), limits);
   const edited = text === null ? null : await applied(text, edit);
   if (edited === null || edited === text) return untouched(Readable.from([body]));
   const isPacked = encodingOf(answer) === "gzip";
@@ -58,9 +59,9 @@ export async function editAnswer(answer: Dispatcher.ResponseData, edit: Edit): P
 }
 
 /** The text of an answer's body; null where it is too large, or not a text that we can read. Throws MatrixError 502 where it breaks off. */
-export async function readText(answer: Dispatcher.ResponseData): Promise<string | null> {
-  const body = await readWhole(answer.body);
-  if (Buffer.isBuffer(body)) return textOf(body, encodingOf(answer));
+export async function readText(answer: Dispatcher.ResponseData, limits: ReadLimits = SMALL): Promise<string | null> {
+  const body = await readWhole(answer.body, limits);
+  if (Buffer.isBuffer(body)) return textOf(body, encodingOf(answer), limits);
   body.on("error", () => {}).destroy();
   return null;
 }
@@ -79,17 +80,17 @@ function encodingOf(answer: Dispatcher.ResponseData): string {
   return encoding === "" ? "identity" : encoding;
 }
 
-async function textOf(bytes: Buffer, encoding: string): Promise<string | null> {
+async function textOf(bytes: Buffer, encoding: string, { unpacked }: ReadLimits): Promise<string | null> {
   if (encoding !== "gzip" && encoding !== "identity") return null; // we did not ask for it
   try {
-    return utf8.decode(encoding === "gzip" ? await unzip(bytes, { maxOutputLength: MAX_UNPACKED_BYTES }) : bytes);
+    return utf8.decode(encoding === "gzip" ? await unzip(bytes, { maxOutputLength: unpacked }) : bytes);
   } catch {
     return null;
   }
 }
 
-/** The whole body, or all of it as a stream again where it is larger than MAX_BYTES. */
-async function readWhole(body: Readable): Promise<Buffer | Readable> {
+/** The whole body, or all of it as a stream again where it is larger than that. */
+async function readWhole(body: Readable, { bytes }: ReadLimits): Promise<Buffer | Readable> {
   const parts = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   const chunks: Buffer[] = [];
   let size = 0;
@@ -97,7 +98,7 @@ async function readWhole(body: Readable): Promise<Buffer | Readable> {
     for (let part = await parts.next(); part.done !== true; part = await parts.next()) {
       chunks.push(part.value);
       size += part.value.length;
-      if (size > MAX_BYTES) return Readable.from(joined(chunks, parts), { objectMode: false });
+      if (size > bytes) return Readable.from(joined(chunks, parts), { objectMode: false });
     }
   } catch (error) {
     throw badGateway(`The homeserver's answer broke off: ${error instanceof Error ? error.message : String(error)}`);

@@ -12,7 +12,7 @@ import { pipeline } from "node:stream/promises";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { Agent, type Dispatcher } from "undici";
 import { badGateway, invalidParam, MatrixError } from "../wire/errors.ts";
-import { editableRequest, editAnswer, type Edit } from "./json-answer.ts";
+import { editableRequest, editAnswer, type Edit, type ReadLimits } from "./json-answer.ts";
 import { clientHeaders, upstreamHeaders } from "./proxy-headers.ts";
 import type { IsTrusted } from "./trusted-proxies.ts";
 
@@ -45,6 +45,8 @@ export type ForwardOptions = {
   readonly onAnswer?: (status: number, body: Buffer) => Promise<void>;
   /** An answer of status 200 is read whole and edited. All others stream. */
   readonly edit?: Edit;
+  /** Larger answers are not edited. Default: those of json-answer.ts. */
+  readonly editLimits?: ReadLimits;
   /** Headers that the client gets where the answer has none of the name; names in lower case. */
   readonly added?: Readonly<Record<string, string>>;
 };
@@ -73,7 +75,9 @@ export class Forwarder {
     try {
       await options.onAnswer?.(answer.statusCode, upload?.captured() ?? Buffer.alloc(0));
       const isEdited = options.edit !== undefined && answer.statusCode === 200;
-      const { headers, body } = isEdited ? await editAnswer(answer, options.edit) : { headers: clientHeaders(answer.headers), body: answer.body };
+      const { headers, body } = isEdited
+        ? await editAnswer(answer, options.edit, options.editLimits)
+        : { headers: clientHeaders(answer.headers), body: answer.body };
       await this.#send(reply, answer.statusCode, { ...options.added, ...headers }, body);
     } catch (error) {
       answer.body.on("error", () => {}).destroy();

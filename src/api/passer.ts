@@ -4,10 +4,12 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "../base/logger.ts";
 import { invalidParam, unknownPos, unrecognized } from "../wire/errors.ts";
 import type { Authenticator, Identity } from "./auth.ts";
+import { type HistoryPages, isHistory } from "./history.ts";
 import { UPLOAD_BODY_BYTES, type KeyUploads, uploadOf } from "./key-uploads.ts";
 import { editLogin, logsIn } from "./login-answers.ts";
 import { carryOut, ENDING_BODY_BYTES, endingOf, type Ending } from "./logout-hooks.ts";
 import { asksMedia, MEDIA_HEADERS } from "./media-headers.ts";
+import { pagingRequest, type PagingRequest } from "./paging-request.ts";
 import type { Forwarder } from "./pass-through.ts";
 import { givenToken, type PolledDevices } from "./polled-devices.ts";
 import type { DeviceRef, FindDevice, Forgetting, UpstreamToken } from "./ports.ts";
@@ -35,6 +37,8 @@ export type PasserDeps = {
   readonly passAdmin: boolean;
   /** Null: there are no positions to translate. */
   readonly upstreamToken: UpstreamToken | null;
+  /** Null: none of our pagination tokens is in use. */
+  readonly history: HistoryPages | null;
   /** A path whose GET alone may be the homeserver's: other methods end here. */
   readonly ownPath: string;
 };
@@ -78,7 +82,8 @@ export class Passer {
     if (txnId !== null) return this.#passSend(passing, txnId);
     const upload = uploadOf(method, target);
     if (upload) return this.#passKeyUpload(passing, upload.deviceId);
-    if (ourTokens(method, target).length > 0) return this.#passTokens(passing, target);
+    const paging = pagingRequest(method, target);
+    if (paging) return this.#passPaging(passing, target, paging);
     if (asksVersions(method, segments)) return forwarder.forward(request, reply, { signal, edit: editVersions(versions) });
     if (logsIn(method, target)) return forwarder.forward(request, reply, { signal, edit: editLogin(publicUrl) });
     return forwarder.forward(request, reply, { signal, ...(asksMedia(method, target) && { added: MEDIA_HEADERS }) });
@@ -128,19 +133,29 @@ export class Passer {
     return forwarder.forward(request, reply, { signal, capture: UPLOAD_BODY_BYTES, onAnswer, edit });
   }
 
-  /** Positions of ours in the query become the homeserver's tokens. Throws MatrixError 400 M_UNKNOWN_POS. */
-  async #passTokens({ request, reply, signal }: Passing, target: string): Promise<void> {
-    const { forwarder, upstreamToken } = this.#deps;
+  /** Tokens of ours in the query become the homeserver's. Throws MatrixError 400. */
+  async #passPaging(passing: Passing, target: string, paging: PagingRequest): Promise<void> {
+    const { request, reply, signal } = passing;
+    const { forwarder, history } = this.#deps;
+    const asked = ourTokens(request.method, target).length > 0 ? await this.#withoutPositions(request, target) : target;
+    if (!history || !isHistory(paging)) return forwarder.forward(request, reply, { signal, target: asked });
+    const whose = () => this.#findDevice(request);
+    await history.note(request, whose);
+    return history.pass({ request, reply, signal, paging, whose }, asked);
+  }
+
+  /** The target with the homeserver's tokens in place of positions. Throws MatrixError 400 M_UNKNOWN_POS. */
+  async #withoutPositions(request: FastifyRequest, target: string): Promise<string> {
+    const { upstreamToken } = this.#deps;
     const identity = upstreamToken && (await this.#identify(request));
     // Of a stranger's token the homeserver knows what to say.
-    if (!upstreamToken || !identity) return forwarder.forward(request, reply, { signal });
+    if (!upstreamToken || !identity) return target;
     const ref = await this.#deps.findDevice(identity.userId, identity.deviceId);
-    const translated = await withTokens(target, async (token) => {
+    return withTokens(target, async (token) => {
       const upstream = ref ? await upstreamToken(token, ref.account) : "unknown";
       if (upstream === "unknown") throw unknownPos();
       return upstream;
     });
-    return forwarder.forward(request, reply, { signal, target: translated });
   }
 
   async #findDevice(request: FastifyRequest): Promise<DeviceRef | null> {

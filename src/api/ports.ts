@@ -1,7 +1,7 @@
 /** What the API asks of the rest of the program, as functions: it knows neither SQL nor the homeserver's client. */
 
 import type { Auth } from "../faces/route.ts";
-import type { AccountNo, DeviceNo, RoomId, UserId } from "../wire/ids.ts";
+import type { AccountNo, DeviceNo, EventId, RoomId, UserId } from "../wire/ids.ts";
 
 /** One device of an account. */
 export type DeviceRef = { readonly account: AccountNo; readonly device: DeviceNo };
@@ -84,6 +84,23 @@ export type KeyUploadStore = { uploaded(ref: DeviceRef, keys: UploadedKeys): Pro
  * it is none of this account, or not any more.
  */
 export type UpstreamToken = (token: string, account: AccountNo) => string | null | Promise<string | null>;
+
+/** Where events stand in what an account has of a room's history (T20). `Place` is opaque here but for what is named. */
+export type HistoryStore = {
+  /** A client of the account has just read a room's history through this server. */
+  noted(account: AccountNo): Promise<void>;
+  /** null: the event is not stored for the account. */
+  place(account: AccountNo, room: RoomId, event: EventId): Promise<HistoryPlace | null>;
+  /** Which of the events are the one at `place` or newer; null: it is older than all that is stored. */
+  atOrAfter(account: AccountNo, room: RoomId, place: HistoryPlace | null, ids: readonly string[]): Promise<ReadonlySet<string>>;
+};
+/** See StoredPlace of the store. */
+export type HistoryPlace = {
+  readonly ord: number | null;
+  readonly idx: number | null;
+  readonly streamed: boolean;
+  readonly earlier: string | null;
+};
 
 /** The part of the homeserver's client that asks what it can. Rejects where there is no answer of status 200 that is JSON. */
 export type VersionsClient = {

@@ -1,16 +1,16 @@
 /**
  * Positions of sliding sync as tokens of the homeserver's own API: MSC4186 has `/messages`, `/relations` and `/keys/changes` take a
- * `pos`. In their queries ours is replaced by the upstream token that it stands for.
+ * `pos`; here `/threads` does as well. In their queries ours is replaced by the upstream token that it stands for.
  */
 
 import { isOurs } from "../engine/sliding/pos.ts";
-import { clientSegments } from "./proxy-path.ts";
+import { pagingRequest } from "./paging-request.ts";
 
 const PARAMETERS: ReadonlySet<string> = new Set(["from", "to"]);
 
 /** The tokens in a request's query that look like ours; none for requests that take no such token. */
 export function ourTokens(method: string, target: string): string[] {
-  if (method !== "GET" || !takesTokens(target)) return [];
+  if (!pagingRequest(method, target)) return [];
   return pairsOf(target).flatMap((pair) => tokenOf(pair) ?? []);
 }
 
@@ -23,15 +23,6 @@ export async function withTokens(target: string, replace: (token: string) => Pro
     if (other !== null) pairs[index] = `${pair.slice(0, pair.indexOf("=") + 1)}${encodeURIComponent(other)}`;
   }
   return `${target.slice(0, target.indexOf("?") + 1)}${pairs.join("&")}`;
-}
-
-function takesTokens(target: string): boolean {
-  const path = clientSegments(target);
-  if (!path) return false;
-  const [first, second, third] = path;
-  if (first === "keys" && second === "changes") return path.length === 2;
-  if (first !== "rooms") return false;
-  return (third === "messages" && path.length === 3) || (third === "relations" && path.length >= 4);
 }
 
 function pairsOf(target: string): string[] {

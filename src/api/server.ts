@@ -15,6 +15,7 @@ import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { forbidden, internalError, MatrixError, unavailable } from "../wire/errors.ts";
 import { Authenticator, requiredToken } from "./auth.ts";
 import { clientAddress } from "./client-address.ts";
+import { HistoryPages } from "./history.ts";
 import { readJsonBody } from "./json-body.ts";
 import type { KeyUploads } from "./key-uploads.ts";
 import { InProgress } from "./limits.ts";
@@ -22,7 +23,7 @@ import { NativeSync } from "./native-sync.ts";
 import { Forwarder } from "./pass-through.ts";
 import { Passer } from "./passer.ts";
 import { givenToken, PolledDevices } from "./polled-devices.ts";
-import type { FindDevice, Forgetting, PassQueue, TokenStore, UpstreamToken, VersionsClient, WhoamiClient } from "./ports.ts";
+import type { FindDevice, Forgetting, HistoryStore, PassQueue, TokenStore, UpstreamToken, VersionsClient, WhoamiClient } from "./ports.ts";
 import type { Sends } from "./sends.ts";
 import { syncKindOf } from "./sync-path.ts";
 import { type IsTrusted, trustedProxies } from "./trusted-proxies.ts";
@@ -39,6 +40,8 @@ export type ServerDeps = {
   readonly findDevice: FindDevice;
   readonly sends: Sends;
   readonly keyUploads: KeyUploads;
+  /** Default: none of our pagination tokens is in use. */
+  readonly history?: HistoryStore;
   readonly feed: Feed;
   /** A client of the device has just proven itself: it is to be polled from now on. Called for each request of ours. */
   readonly ensurePolling: (account: AccountNo, device: DeviceNo) => void;
@@ -160,6 +163,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     publicUrl: deps.publicUrl ?? null,
     passAdmin: deps.passAdmin ?? false,
     upstreamToken: deps.upstreamToken ?? null,
+    history: deps.history ? new HistoryPages({ store: deps.history, forwarder }) : null,
     ownPath: V3_SYNC,
   });
 

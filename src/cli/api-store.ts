@@ -2,12 +2,13 @@
 
 import { Gathered } from "../base/gathered.ts";
 import type { SecretBox } from "../base/secret-box.ts";
-import type { FindDevice, Forgetting, KeyUploadStore, PassQueue, SentEventStore, TokenStore } from "../api/ports.ts";
+import type { FindDevice, Forgetting, HistoryStore, KeyUploadStore, PassQueue, SentEventStore, TokenStore } from "../api/ports.ts";
 import { type Feed, goneWake } from "../feed/hub.ts";
 import type { Sql } from "../store/db.ts";
 import { writeTx } from "../store/db.ts";
 import { deleteAccount, deleteDevice, findDevice, pollState } from "../store/devices.ts";
 import { findDevices, forgetRoom } from "../store/forget.ts";
+import { atOrAfter, notePaging, placeOf } from "../store/history.ts";
 import { noteKeyUpload } from "../store/key-uploads.ts";
 import { isWaiting, passAnswer, startPass } from "../store/passed-answers.ts";
 import { insertSentEvent } from "../store/sent-events.ts";
@@ -43,6 +44,14 @@ export function passQueue(sql: Sql): PassQueue {
     start: (ref, since) => startPass(sql, ref.account, ref.device, since),
     isWaiting: (ref, after) => isWaiting(sql, ref.device, after),
     pass: (ref, input) => writeTx(sql, (tx) => passAnswer(tx, { ...ref, ...input, limit: PASS_LIMIT })),
+  };
+}
+
+export function historyStore(sql: Sql): HistoryStore {
+  return {
+    noted: (account) => notePaging(sql, account),
+    place: (account, room, event) => placeOf(sql, account, room, event),
+    atOrAfter: (account, room, place, ids) => atOrAfter(sql, account, room, place, ids),
   };
 }
 

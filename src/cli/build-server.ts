@@ -40,7 +40,7 @@ import { readCertificate, watchCertificate } from "./certificate.ts";
 import { openBus } from "./open-bus.ts";
 import type { OwnListener } from "./own-listener.ts";
 import { listenForPage, type PageFiles, pageRoutes } from "./page-server.ts";
-import { deviceFinder, forgetting, keyUploadStore, passQueue, sentEventStore, tokenStore } from "./api-store.ts";
+import { deviceFinder, forgetting, historyStore, keyUploadStore, passQueue, sentEventStore, tokenStore } from "./api-store.ts";
 
 /** What `/versions` says that this server has, whatever the homeserver has: what the faces conform to. */
 const VERSION_FEATURES: readonly string[] = [SIMPLIFIED_SYNC, "org.matrix.msc4508", "org.matrix.msc4538", "org.matrix.msc4543"];
@@ -121,6 +121,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     feed,
     now,
     sign: (data: Buffer) => box.sign(data),
+    ownTokens: settings.publicUrl !== undefined,
     fetch: (account: AccountNo, need: Need) => fetcher.fetch(account, need),
     tokenLives: async (hash: Buffer) => {
       const token = await findToken(sql, hash);
@@ -151,6 +152,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     queue: passQueue(sql),
     forgetting: forgetting(sql, feed, (account, device) => supervisor.forget(account, device)),
     findDevice: deviceFinder(sql),
+    history: historyStore(sql),
     sends,
     keyUploads: new KeyUploads({ store: keyUploadStore(sql), feed, logger }),
     feed,

@@ -61,6 +61,8 @@ export type EngineDeps = FetchDeps & {
   readonly sql: Sql;
   readonly feed: Feed;
   readonly sign: Signer;
+  /** History of every account is read through this server (see PagingContext). Default: of those that were seen to. */
+  readonly ownTokens?: boolean;
   readonly options: EngineOptions;
 };
 
@@ -115,7 +117,13 @@ export class Engine {
       const opened = await this.#open(request, token);
       if (request.since !== null && opened.request.pages.size > 0) {
         await touchSession(this.#deps.sql, opened.token.session, opened.token.state);
-        return await answerPages(this.#deps, { ...request, ...opened, since: request.since, lists: this.#lists });
+        return await answerPages(this.#deps, {
+          ...request,
+          ...opened,
+          since: request.since,
+          lists: this.#lists,
+          ownTokens: this.#deps.ownTokens ?? false,
+        });
       }
       ({ params } = opened.request);
       if (token) await this.#accept(request, opened);
@@ -197,7 +205,8 @@ export class Engine {
     const fetching = { account, assertLives: () => this.#assertLives(request, token.session) };
     for (;;) {
       await this.#deps.sendsSettled(device);
-      const question = { account, device, token, state, request: opened.request, lists: this.#lists, tried, late };
+      const ownTokens = this.#deps.ownTokens ?? false;
+      const question = { account, device, token, state, request: opened.request, lists: this.#lists, ownTokens, tried, late };
       const outcome = await evaluate(this.#deps.sql, this.#deps.sign, question, now());
       if (!outcome) throw unknownSession();
       if (outcome.needs.length > 0) {

@@ -23,6 +23,7 @@ export type PagesQuestion = SyncRequest & {
   readonly state: SessionState;
   readonly request: MergedRequest;
   readonly lists: ListCaches;
+  readonly ownTokens: boolean;
 };
 
 type Page = { readonly key: StreamKey; readonly text: string; readonly rooms?: readonly RoomId[] };

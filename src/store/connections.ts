@@ -4,6 +4,7 @@ import type { AccountNo, DeviceNo, Position, SessionNo, UserId } from "../wire/i
 import { type Db, type Sql, untilThrough } from "./db.ts";
 import { soundKeyCounts } from "./ephemeral.ts";
 import { parseIgnored } from "./ignored.ts";
+import { pagesHere } from "./history.ts";
 import { purgeToDevice } from "./to-device.ts";
 
 /** What one request's evaluation begins with: how far the account, the device and the connection are. */
@@ -16,6 +17,8 @@ export type ConnectionHead = {
   readonly ignored: readonly UserId[];
   /** The newest upstream token; "" before the first. */
   readonly upstreamSince: string;
+  /** See pagesHere. */
+  readonly pagesHere: boolean;
   /** devices.seq now. */
   readonly deviceSeq: number;
   /** How often a room was forgotten. */
@@ -44,6 +47,7 @@ export type StoredHead = {
   joined_rooms: number | null;
   ignored: string;
   since: string | null;
+  pages_here: boolean;
   seq: number;
   forgotten: number;
   queued: number | null;
@@ -77,7 +81,7 @@ export async function readConnectionHeads(db: Db, asks: readonly HeadAsk[]): Pro
 
 /** Of a query that has accounts as `a`, devices as `d` and the device's `sliding` session, where there is one, as `q`. */
 export function headColumns(db: Db) {
-  return db`a.user_id, a.position, a.complete, a.joined_rooms, a.ignored, a.since, a.forgotten, d.seq, d.since is not null or d.key_uploads > 0 as counted,
+  return db`a.user_id, a.position, a.complete, a.joined_rooms, a.ignored, a.since, ${pagesHere(db)}, a.forgotten, d.seq, d.since is not null or d.key_uploads > 0 as counted,
     d.one_time_keys, d.fallback_keys, (select max(m.seq) from to_device m where m.device = d.device) as queued,
     q.acked, (extract(epoch from clock_timestamp() - q.used_at) * 1000)::float8 as ack_ago`;
 }
@@ -90,6 +94,7 @@ export function headOf(row: StoredHead): ConnectionHead {
     joinedRooms: row.joined_rooms,
     ignored: parseIgnored(row.ignored),
     upstreamSince: row.since ?? "",
+    pagesHere: row.pages_here,
     deviceSeq: row.seq,
     forgotten: row.forgotten,
     queued: row.queued ?? 0,

@@ -1,6 +1,6 @@
 /** History that was fetched with /messages: what lies right before the oldest timeline row of a room. */
 
-import type { AccountNo, RoomId, UserId } from "../wire/ids.ts";
+import type { AccountNo, EventId, RoomId, UserId } from "../wire/ids.ts";
 import type { Db } from "./db.ts";
 import type { EventRow } from "./event-row.ts";
 import type { StateRow } from "./state.ts";
@@ -18,6 +18,8 @@ export type OlderHistory = {
   readonly stateBefore: readonly StateRow[];
   /** Upstream token right before the first of `events`, or else somewhat later; null: none is known. */
   readonly prevBatch: string | null;
+  /** `prevBatch` stands right before the first of `events`. */
+  readonly exact: boolean;
   /** Upstream token right before the oldest stored event; null: that is the room's beginning. Undefined: nothing was fetched yet. */
   readonly end: string | null | undefined;
   /** Nothing older than `events` is stored. */
@@ -44,13 +46,15 @@ export async function readOlder(db: Db, account: AccountNo, roomId: RoomId, opti
   const complete = newestFirst.length <= limit;
   const [first] = events;
   const end = chunks[0]?.prev_batch;
-  const nothing = { events: [], stateBefore: [], prevBatch: null, end, complete };
+  const nothing = { events: [], stateBefore: [], prevBatch: null, exact: false, end, complete };
   if (!first) return nothing;
   // The chunk that holds the first event: the one that begins at or before it, nearest. Its state is rolled forward to the event.
   const chunk = chunks.findLast((one) => one.idx <= first.idx);
   if (!chunk) return nothing;
-  const prevBatch = complete ? (end ?? null) : (chunks.find((one) => one.idx >= first.idx)?.prev_batch ?? null);
-  return { events, stateBefore: await rolledState(db, account, roomId, chunk, first.idx, options.filter), prevBatch, end, complete };
+  const next = chunks.find((one) => one.idx >= first.idx);
+  const prevBatch = complete ? (end ?? null) : (next?.prev_batch ?? null);
+  const exact = prevBatch !== null && (complete || next?.idx === first.idx);
+  return { events, stateBefore: await rolledState(db, account, roomId, chunk, first.idx, options.filter), prevBatch, exact, end, complete };
 }
 
 /** Events of fetched history by id; those that are not there are left out. */
@@ -58,9 +62,9 @@ export async function findOlder(
   db: Db,
   account: AccountNo,
   eventIds: readonly string[],
-): Promise<{ room_id: RoomId; event_id: string; idx: number }[]> {
+): Promise<{ room_id: RoomId; event_id: EventId; idx: number }[]> {
   if (eventIds.length === 0) return [];
-  return db<{ room_id: RoomId; event_id: string; idx: number }[]>`
+  return db<{ room_id: RoomId; event_id: EventId; idx: number }[]>`
     select room_id, event_id, idx from older where account = ${account} and event_id = any(${[...eventIds]}::text[]) order by idx`;
 }
 

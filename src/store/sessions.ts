@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../wire/ids.ts";
 import { commitWith, type Db, type Sql, type Tx, untilThrough, writeTx } from "./db.ts";
 import { parseIgnored } from "./ignored.ts";
+import { pagesHere } from "./history.ts";
 import { purgeToDevice } from "./to-device.ts";
 
 export type NewSession = { readonly account: AccountNo; readonly device: DeviceNo; readonly takesPart: boolean; readonly presence: boolean };
@@ -225,6 +226,8 @@ export type Head = {
   readonly complete: boolean;
   readonly ignored: readonly UserId[];
   readonly upstreamSince: string;
+  /** See pagesHere. */
+  readonly pagesHere: boolean;
   readonly deviceSeq: number;
   /** How often a room was forgotten. */
   readonly forgotten: number;
@@ -239,11 +242,12 @@ export async function readHead(tx: Tx, session: SessionNo): Promise<Head | null>
       complete: boolean;
       ignored: string;
       since: string | null;
+      pages_here: boolean;
       seq: number;
       forgotten: number;
     }[]
   >`
-    select a.user_id, a.position, a.horizon, a.complete, a.ignored, a.since, d.seq, a.forgotten
+    select a.user_id, a.position, a.horizon, a.complete, a.ignored, a.since, ${pagesHere(tx)}, d.seq, a.forgotten
     from sessions s join accounts a using (account) join devices d using (device)
     where s.session = ${session}`;
   if (!row) return null;
@@ -254,6 +258,7 @@ export async function readHead(tx: Tx, session: SessionNo): Promise<Head | null>
     complete: row.complete,
     ignored: parseIgnored(row.ignored),
     upstreamSince: row.since ?? "",
+    pagesHere: row.pages_here,
     deviceSeq: row.seq,
     forgotten: row.forgotten,
   };

@@ -1,6 +1,6 @@
 /** Timelines of many rooms in one query. */
 
-import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
+import type { AccountNo, EventId, Position, RoomId, UserId } from "../wire/ids.ts";
 import { indexKey } from "../wire/index-key.ts";
 import type { Db } from "./db.ts";
 import type { EventRow } from "./event-row.ts";
@@ -19,6 +19,8 @@ export type Timeline = {
   readonly limited: boolean;
   /** An upstream token that stands right before the first event, or else somewhat later: never a hole. */
   readonly prevBatch: string | null;
+  /** `prevBatch` stands right before the first event. */
+  readonly exact: boolean;
   /** The events reach back to the oldest row that is stored of this room: what is older may be in `older`. */
   readonly reachesStart: boolean;
 };
@@ -28,7 +30,7 @@ export type TypeFilter = { readonly types?: readonly string[] | undefined; reado
 
 export type TimelineWindow = { readonly roomId: RoomId; /** exclusive */ readonly after: number };
 
-const EMPTY: Timeline = { events: [], limited: false, prevBatch: null, reachesStart: false };
+const EMPTY: Timeline = { events: [], limited: false, prevBatch: null, exact: false, reachesStart: false };
 
 /**
  * The newest `limit` events (0 and more) of each window, up to `to`.
@@ -43,9 +45,9 @@ export async function readTimelines(
   const timelines = new Map<RoomId, Timeline>();
   if (windows.length === 0) return timelines;
   const { types, notTypes } = likePatterns(options.filter);
-  const rows = await db<(TimelineRow & { first: number; gap_ord: number | null; prev: string | null })[]>`
+  const rows = await db<(TimelineRow & { first: number; gap_ord: number | null; prev: string | null; prev_ord: number | null })[]>`
     select w.room_id, t.ord, t.event_id, t.unsigned, t.age_ts, t.txn_id, t.txn_device, t.notify,
-      t.type, t.state_key, t.sender, t.ts, t.body, bounds.first, bounds.gap_ord, p.prev_batch as prev
+      t.type, t.state_key, t.sender, t.ts, t.body, bounds.first, bounds.gap_ord, p.prev_batch as prev, p.ord as prev_ord
     from unnest(${windows.map((w) => w.roomId)}::text[], ${windows.map((w) => w.after)}::bigint[]) as w(room_id, after)
     cross join lateral (
       select
@@ -65,7 +67,7 @@ export async function readTimelines(
       limit ${options.limit + 1}
     ) t on true
     left join lateral (
-      select prev_batch from timeline p
+      select prev_batch, ord from timeline p
       where p.account = ${account} and p.room_id = w.room_id and p.ord >= t.ord and p.prev_batch is not null
       order by p.ord limit 1
     ) p on true
@@ -80,6 +82,7 @@ export async function readTimelines(
       events,
       limited: present.length > options.limit || (head?.gap_ord ?? null) !== null,
       prevBatch: first?.prev ?? null,
+      exact: first !== undefined && first.prev_ord === first.ord,
       reachesStart: present.length <= options.limit && (head?.gap_ord === null || head?.gap_ord === head?.first),
     });
   }
@@ -109,9 +112,9 @@ export async function findOrdinals(
   db: Db,
   account: AccountNo,
   eventIds: readonly string[],
-): Promise<{ room_id: RoomId; event_id: string; ord: number }[]> {
+): Promise<{ room_id: RoomId; event_id: EventId; ord: number }[]> {
   if (eventIds.length === 0) return [];
-  return db<{ room_id: RoomId; event_id: string; ord: number }[]>`
+  return db<{ room_id: RoomId; event_id: EventId; ord: number }[]>`
     select room_id, event_id, ord from timeline where account = ${account} and event_id = any(${[...eventIds]}::text[]) order by ord`;
 }
 
@@ -124,13 +127,14 @@ export async function standingBefore(
   account: AccountNo,
   roomId: RoomId,
   ord: number,
-): Promise<{ readonly prevBatch: string | null; readonly older: boolean }> {
-  const [row] = await db<{ prev_batch: string | null; older: boolean }[]>`
-    select
-      (select prev_batch from timeline
-       where account = ${account} and room_id = ${roomId} and ord >= ${ord} and prev_batch is not null order by ord limit 1) as prev_batch,
-      exists (select from timeline where account = ${account} and room_id = ${roomId} and (ord < ${ord} or (ord = ${ord} and gap))) as older`;
-  return { prevBatch: row?.prev_batch ?? null, older: row?.older ?? false };
+): Promise<{ readonly prevBatch: string | null; readonly exact: boolean; readonly older: boolean }> {
+  const [row] = await db<{ prev_batch: string | null; prev_ord: number | null; older: boolean }[]>`
+    select p.prev_batch, p.ord as prev_ord,
+      exists (select from timeline where account = ${account} and room_id = ${roomId} and (ord < ${ord} or (ord = ${ord} and gap))) as older
+    from (select 1) one left join lateral (
+      select prev_batch, ord from timeline
+      where account = ${account} and room_id = ${roomId} and ord >= ${ord} and prev_batch is not null order by ord limit 1) p on true`;
+  return { prevBatch: row?.prev_batch ?? null, exact: row?.prev_ord === ord, older: row?.older ?? false };
 }
 
 /** A filter's types as patterns of SQL's `like`; `types` null: any. */

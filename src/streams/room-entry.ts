@@ -13,6 +13,7 @@ import type { Position, RoomId } from "../wire/ids.ts";
 import { canonicalJson } from "../base/canonical-json.ts";
 import { UNKNOWN } from "./joined-rooms.ts";
 import type { RoomAsk, RowsOf } from "./kept-rooms.ts";
+import { type PlaceBefore, prevBatchOf } from "./prev-batch.ts";
 import type { ListSort, SpacePlace } from "./room-list-sort.ts";
 import type { Context } from "./stream.ts";
 
@@ -63,6 +64,8 @@ const SORTED_BY: Readonly<Record<ListSort, readonly (keyof RoomFacts)[]>> = {
   by_highlight_count: ["highlight_count"],
   by_notification_count: ["notification_count"],
 };
+
+const NOTHING_READ: PlaceBefore = { events: [], prevBatch: null, exact: false };
 
 /** Entries of some rooms at a position, in their order; a delta entry with nothing in it is left out. */
 export async function roomEntries(context: Context, rooms: readonly EntryRoom[], at: Position, params: EntryParams): Promise<Entry[]> {
@@ -152,7 +155,7 @@ function compose(context: Context, room: EntryRoom, timeline: Timeline | undefin
   const texts = (rows: readonly StateRow[] | Timeline["events"]) => rows.map((row) => rowText(row, context.device, context.now)).join(",");
   if (whole || state.length > 0) parts.push(`"state_events":[${texts(state)}]`);
   if (whole || events.length > 0 || timeline?.limited) {
-    parts.push(`"prev_batch":${JSON.stringify(timeline?.prevBatch ?? context.upstreamSince)}`);
+    parts.push(`"prev_batch":${JSON.stringify(prevBatchOf(context, room.now.room_id, timeline ?? NOTHING_READ))}`);
     parts.push(`"timeline":[${texts(events)}]`, `"limited":${timeline?.limited ?? false}`);
   }
   return { roomId: room.now.room_id, text: `{"room_id":${JSON.stringify(room.now.room_id)},${parts.join(",")}}`, identity };

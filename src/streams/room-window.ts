@@ -4,8 +4,9 @@ import type { EventRow } from "../store/event-row.ts";
 import { findOlder, readOlder } from "../store/older.ts";
 import type { StateRow } from "../store/state.ts";
 import { findOrdinals, readTimelines, standingBefore, type Timeline, type TimelineRow } from "../store/timeline.ts";
-import type { RoomId } from "../wire/ids.ts";
+import type { EventId, RoomId } from "../wire/ids.ts";
 import { indexKey } from "../wire/index-key.ts";
+import { prevBatchOf } from "./prev-batch.ts";
 import type { RoomParams } from "./room.ts";
 import { type Context, type Need, needKey } from "./stream.ts";
 
@@ -28,7 +29,7 @@ export type Window = {
 };
 
 /** An event that the client has already: in the timeline (`ord`), or in fetched history (`idx`). */
-type Earliest = { readonly eventId: string; readonly place: { readonly ord: number } | { readonly idx: number } };
+type Earliest = { readonly eventId: EventId; readonly place: { readonly ord: number } | { readonly idx: number } };
 
 /**
  * Windows of rooms. Where the stored history does not reach as far as asked, `needs` says what to fetch; `late` are the rooms
@@ -101,7 +102,7 @@ async function initialWindow(context: Context, params: RoomParams, task: RoomTas
     ...plain,
     events: [...older.events, ...timeline.events],
     limited,
-    prevBatch: older.prevBatch ?? plain.prevBatch,
+    prevBatch: prevBatchOf(context, task.roomId, { ...older, prevBatch: older.prevBatch ?? timeline.prevBatch }),
     stateBefore: older.stateBefore,
   };
 }
@@ -111,14 +112,19 @@ async function windowSince(context: Context, task: RoomTask, fresh: Timeline, kn
   const plain = plainWindow(context, task, fresh);
   const window = { ...plain, overlayFrom: context.from.position, stateBeforeId: known.eventId };
   if ("ord" in known.place) {
-    const { prevBatch, older } = await standingBefore(context.tx, context.account, task.roomId, known.place.ord);
-    return { ...window, limited: older, prevBatch: prevBatch ?? context.upstreamSince, startsAt: known.place.ord - 1 };
+    const standing = await standingBefore(context.tx, context.account, task.roomId, known.place.ord);
+    const prevBatch = prevBatchOf(context, task.roomId, { ...standing, events: [{ event_id: known.eventId }] });
+    return { ...window, limited: standing.older, prevBatch, startsAt: known.place.ord - 1 };
   }
   const history = await readOlder(context.tx, context.account, task.roomId, { limit: -known.place.idx, ignored: [] });
   return {
     ...window,
     limited: !history.complete || history.end !== null,
-    prevBatch: history.prevBatch ?? plain.prevBatch,
+    prevBatch: prevBatchOf(context, task.roomId, {
+      events: [{ event_id: known.eventId }],
+      prevBatch: history.prevBatch ?? fresh.prevBatch,
+      exact: history.exact,
+    }),
     stateBefore: history.stateBefore,
   };
 }
@@ -129,7 +135,7 @@ function plainWindow(context: Context, task: RoomTask, timeline: Timeline): Wind
     task,
     events: timeline.events,
     limited: timeline.limited,
-    prevBatch: timeline.prevBatch ?? context.upstreamSince,
+    prevBatch: prevBatchOf(context, task.roomId, timeline),
     startsAt,
     stateBefore: null,
     overlayFrom: Math.max(startsAt, task.step === "start" ? 0 : context.from.position),

@@ -89,6 +89,8 @@ export type Context = {
   readonly deviceSeq: number;
   /** The newest upstream token: a `prev_batch` that stands behind every event. */
   readonly upstreamSince: string;
+  /** See PagingContext. */
+  readonly ownTokens: boolean;
   readonly ignored: readonly UserId[];
   /** What is kept in memory of rooms, and the moment that counts as now. */
   readonly kept: ListCaches & { readonly now: Moment };

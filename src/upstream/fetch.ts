@@ -7,7 +7,7 @@ import type { Sql } from "../store/db.ts";
 import { liveToken, oldestToken, syncedPlace } from "../store/fetch-place.ts";
 import { openToken } from "../store/tokens.ts";
 import { cutEvent } from "../wire/event.ts";
-import { type AccountNo, isStorable, type RoomId } from "../wire/ids.ts";
+import { type AccountNo, type EventId, isStorable, type RoomId } from "../wire/ids.ts";
 import { eachElement, eachMember, JsonSyntaxError } from "../wire/json-scan.ts";
 import type { HomeserverClient } from "./client.ts";
 import { learnMembers } from "./ingest/learn-members.ts";
@@ -29,6 +29,10 @@ export type FetcherDeps = {
 
 /** One request of /messages brings at most so many events. */
 const MOST_OLDER = 100;
+/** Empty pages that are followed. */
+const MOST_EMPTY = 10;
+
+type Page = { readonly chunk: readonly string[]; /** Right before the oldest of `chunk`; null: nothing is. */ readonly end: string | null };
 
 export class Fetcher {
   readonly #deps: FetcherDeps;
@@ -82,28 +86,44 @@ export class Fetcher {
   }
 
   /**
-   * Older events and the state before them. One event more than is wanted is asked for: /context of it tells the state after
-   * it, which is the state before the others.
+   * Older events and the state before them. The token that /messages ends with stands right before those events. Their state is asked for
+   * separately: /context of the next older event tells the state after it. The tokens of /context are not used, as homeservers disagree
+   * about whether `end` includes the event (T23).
    */
   async #older(account: AccountNo, token: string, roomId: RoomId, count: number): Promise<void> {
-    const { sql, client, feed } = this.#deps;
+    const { sql, feed } = this.#deps;
     const from = await oldestToken(sql, account, roomId);
     if (from === null) throw new Error("no token for the room's history is known");
-    const limit = Math.min(count + 1, MOST_OLDER);
-    const messages = cutAnswer((await client.messages(token, roomId, { from, dir: "b", limit }, this.#stop.signal)).text);
-    const store = (events: readonly string[], state: readonly string[], prevBatch: string | null) =>
-      storeOlder({ sql }, { account, roomId, events, state, prevBatch, now: this.#deps.now() });
-    if (messages.end === null) await store(messages.chunk, [], null);
-    else {
-      const before = messages.chunk.at(-1);
-      const event = before === undefined ? null : cutEvent(before, this.#deps.now());
-      if (event?.kind !== "event") throw new Error("the homeserver gave no older events");
-      const filter = JSON.stringify({ lazy_load_members: true });
-      const { text } = await client.context(token, roomId, event.event_id, 0, this.#stop.signal, filter);
-      const context = cutAnswer(text);
-      await store(messages.chunk.slice(0, -1), context.state, context.end);
-    }
+    const messages = await this.#page(token, roomId, from, Math.min(count, MOST_OLDER));
+    const next = messages.end === null ? null : await this.#page(token, roomId, messages.end, 1);
+    // Nothing older: the room begins with these events, although the homeserver gave a token for what is before.
+    const begins = next === null || (next.chunk.length === 0 && next.end === null);
+    const [before] = next?.chunk ?? [];
+    const event = before === undefined ? null : cutEvent(before, this.#deps.now());
+    if (!begins && event?.kind !== "event") throw new Error("the homeserver gave no older events");
+    const state = event?.kind === "event" ? await this.#stateAfter(token, roomId, event.event_id) : [];
+    const prevBatch = begins ? null : messages.end;
+    await storeOlder({ sql }, { account, roomId, events: messages.chunk, state, prevBatch, now: this.#deps.now() });
     feed.publish({ type: "news", account, kinds: new Set(["timeline"]), rooms: new Set([roomId]) });
+  }
+
+  /** The next page of older events that is not empty. A homeserver may give an empty one with a token to go on from. */
+  async #page(token: string, roomId: RoomId, from: string, limit: number): Promise<Page> {
+    let page: Page = { chunk: [], end: from };
+    for (let tries = 0; tries < MOST_EMPTY && page.chunk.length === 0 && page.end !== null; tries += 1) {
+      const query = { from: page.end, dir: "b", limit } as const;
+      // oxlint-disable-next-line no-await-in-loop -- each page begins where the one before ended
+      const { chunk, end } = cutAnswer((await this.#deps.client.messages(token, roomId, query, this.#stop.signal)).text);
+      // Some homeservers give the same token again where there is nothing older.
+      page = { chunk, end: chunk.length === 0 && end === page.end ? null : end };
+    }
+    return page;
+  }
+
+  /** The room's state right after an event, members left out but for its sender. */
+  async #stateAfter(token: string, roomId: RoomId, eventId: EventId): Promise<readonly string[]> {
+    const filter = JSON.stringify({ lazy_load_members: true });
+    return cutAnswer((await this.#deps.client.context(token, roomId, eventId, 0, this.#stop.signal, filter)).text).state;
   }
 }
 

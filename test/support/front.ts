@@ -11,12 +11,15 @@ import { V3Client } from "./v3.ts";
 export class Front {
   readonly #homeserver: string;
   readonly #db: DbOptions;
+  readonly #options: { readonly publicUrl?: string };
   #server: BuiltServer | null = null;
   #sql: Sql | null = null;
   /** Base URL; another one after a restart. */
   url = "";
 
-  constructor(homeserver: string, db: DbOptions) {
+  /** `publicUrl`: where clients reach it, so that every account's history is read through it. */
+  constructor(homeserver: string, db: DbOptions, options: { readonly publicUrl?: string } = {}) {
+    this.#options = options;
     this.#homeserver = homeserver;
     this.#db = db;
   }
@@ -24,7 +27,7 @@ export class Front {
   async start(): Promise<this> {
     this.#sql = connect(this.#db);
     this.#server = await buildServer({
-      settings: { trustedProxies: [], sessionIdleMs: 7 * 86_400_000 },
+      settings: { trustedProxies: [], sessionIdleMs: 7 * 86_400_000, ...this.#options },
       homeserver: new URL(this.#homeserver),
       sql: this.#sql,
       db: this.#db,

@@ -98,6 +98,7 @@ export type V3Options = {
   /** See ServerParts. */
   readonly direct?: DbOptions | null;
   readonly trustedProxies?: readonly string[];
+  readonly publicUrl?: string;
   readonly logger?: Logger;
   readonly database?: TestDatabase;
   readonly engine?: Partial<EngineOptions>;
@@ -141,6 +142,7 @@ export class V3Fixture {
         trustedProxies: this.#options.trustedProxies ?? [],
         sessionIdleMs: this.#options.sessionIdleMs ?? 7 * 86_400_000,
         ...(this.#options.maxSyncBytes !== undefined && { maxSyncBytes: this.#options.maxSyncBytes }),
+        ...(this.#options.publicUrl !== undefined && { publicUrl: this.#options.publicUrl }),
         ...(this.#options.role && { role: this.#options.role }),
         ...(this.#options.bus && { bus: this.#options.bus }),
       },

@@ -20,6 +20,8 @@ export type SlidingContext = {
   readonly live: boolean;
   /** The newest upstream token: a `prev_batch` that stands behind every event. */
   readonly upstreamSince: string;
+  /** See PagingContext. */
+  readonly ownTokens: boolean;
   readonly ignored: readonly UserId[];
   /** Needs that were already fetched, or could not be: never asked for again in this request. */
   readonly tried: ReadonlySet<string>;

@@ -39,6 +39,8 @@ export type SlidingQuestion = {
   readonly state: ConnectionState;
   readonly body: SlidingBody;
   readonly dialect: Dialect;
+  /** Whatever the account, see PagingContext. */
+  readonly ownTokens: boolean;
   /** Needs that were already fetched, or could not be. */
   readonly tried: ReadonlySet<string>;
 };
@@ -143,6 +145,7 @@ async function evaluate(tx: Tx, caches: SlidingCaches, question: SlidingQuestion
     to: head.position,
     live: pos.upstream !== "",
     upstreamSince: head.upstreamSince,
+    ownTokens: question.ownTokens || head.pagesHere,
     ignored: head.ignored,
     tried,
     now,

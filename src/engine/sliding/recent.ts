@@ -152,11 +152,12 @@ function changesAfter(recent: Recent, told: number, roomId: RoomId): RoomChange[
 /** null: there is more to it than events that follow those before. */
 function timelineOf(context: SlidingContext, { choice }: RoomJob, changes: readonly RoomChange[]): ReadTimeline | null {
   const limit = choice.config.timelineLimit;
-  if (limit === 0) return { events: [], limited: false, prevBatch: null };
+  if (limit === 0) return { events: [], limited: false, prevBatch: null, exact: false };
   const rows = changes.flatMap((change) => change.timeline);
   const isOwn = rows.some((row) => row.sender === context.userId && !(row.txn_id && row.txn_device === context.device));
   if (rows.length > limit || isOwn || rows.some((row) => row.gap || context.ignored.includes(row.sender))) return null;
-  return { events: rows, limited: false, prevBatch: rows.find((row) => row.prev_batch !== null)?.prev_batch ?? null };
+  const next = rows.findIndex((row) => row.prev_batch !== null);
+  return { events: rows, limited: false, prevBatch: rows[next]?.prev_batch ?? null, exact: next === 0 };
 }
 
 const keyOf = (type: string, key: string) => `${type} ${key}`;

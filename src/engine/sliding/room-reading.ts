@@ -10,6 +10,7 @@ import type { RoomFacts } from "../../store/room-facts.ts";
 import { type EndedState, stateAt, stateChanged, stateEnded, type StateRow, type StateSelector } from "../../store/state.ts";
 import { withTransactions } from "../../store/sent-events.ts";
 import { readTimelines, type Timeline } from "../../store/timeline.ts";
+import type { PlaceBefore } from "../../streams/prev-batch.ts";
 import { needKey, type Need } from "../../streams/stream.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
 import { requestBounds } from "../../wire/request-bounds.ts";
@@ -21,8 +22,7 @@ import type { RoomJob } from "./room-jobs.ts";
 export type ReadTimeline = {
   readonly events: readonly (EventRow & { readonly ord?: number })[];
   readonly limited: boolean;
-  readonly prevBatch: string | null;
-};
+} & PlaceBefore;
 
 export type Reading = {
   readonly stripped: ReadonlyMap<RoomId, string>;
@@ -140,7 +140,7 @@ async function withOlder(
     if (older.events.length === 0) extended.set(roomId, { ...timeline, limited });
     else {
       const events = [...older.events, ...timeline.events];
-      extended.set(roomId, { events, limited, prevBatch: older.prevBatch ?? timeline.prevBatch });
+      extended.set(roomId, { events, limited, prevBatch: older.prevBatch ?? timeline.prevBatch, exact: older.exact });
     }
   }
   return { timelines: extended, needs };

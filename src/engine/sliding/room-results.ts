@@ -4,6 +4,7 @@ import { Slices } from "../../base/slices.ts";
 import type { EventRow } from "../../store/event-row.ts";
 import type { Hero, Membership, RoomFacts } from "../../store/room-facts.ts";
 import type { StateRow } from "../../store/state.ts";
+import { prevBatchOf } from "../../streams/prev-batch.ts";
 import type { Need } from "../../streams/stream.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
 import { memberTexts } from "../../wire/json-scan.ts";
@@ -106,7 +107,7 @@ function resultOf(context: SlidingContext, job: RoomJob, content: RoomContent): 
     content,
     shared: isKeepable(job),
     lists: choice.lists,
-    ...(timeline && { place: { prevBatch: timeline.prevBatch ?? context.upstreamSince, live: liveOf(context, job, timeline.events) } }),
+    ...(timeline && { place: { prevBatch: prevBatchOf(context, roomId, timeline), live: liveOf(context, job, timeline.events) } }),
   };
 }
 
@@ -152,7 +153,7 @@ function fullContent(context: SlidingContext, dialect: Dialect, job: RoomJob, re
   };
 }
 
-const NO_EVENTS: ReadTimeline = { events: [], limited: false, prevBatch: null };
+const NO_EVENTS: ReadTimeline = { events: [], limited: false, prevBatch: null, exact: false };
 
 /** Of what is asked for, and of members that were loaded lazily. */
 function stubsOf({ roomId, matcher, record }: RoomJob, reading: Reading): StateStub[] {

@@ -71,6 +71,8 @@ export type SlidingDeps = FetchDeps & {
   readonly asyncCommits?: boolean;
   readonly feed: Feed;
   readonly sign: Signer;
+  /** History of every account is read through this server (see PagingContext). Default: of those that were seen to. */
+  readonly ownTokens?: boolean;
   readonly options: SlidingOptions;
   /** Default: nothing is measured. */
   readonly metrics?: Pick<Metrics, "wholeRoom">;
@@ -202,7 +204,7 @@ export class SlidingEngine {
     let head: ConnectionHead | null = null;
     for (let looks = 0; ; looks += 1) {
       await this.#deps.sendsSettled(device);
-      const question = { account, device, pos, state: state.state, body, dialect, tried };
+      const question = { account, device, pos, state: state.state, body, dialect, ownTokens: this.#deps.ownTokens ?? false, tried };
       if (looks === 0) head = await this.#accept(request, pos);
       const outcome = await this.#evaluate(question, head);
       if (looks === 0) await this.#expireOrTouch(pos, outcome);

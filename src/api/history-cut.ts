@@ -1,0 +1,74 @@
+/** Pages of history without the events that the client was sent already (T20). */
+
+import { historyToken, type HistoryToken } from "../wire/history-token.ts";
+import { withMember } from "../wire/json-edit.ts";
+import { eachElement, eachMember } from "../wire/json-scan.ts";
+import type { Edit } from "./json-answer.ts";
+
+export type Cutting = {
+  /** Events from its event on are cut. */
+  readonly token: HistoryToken;
+  /** What the page calls the token of the next page. */
+  readonly key: "end" | "next_batch";
+  /** Which of the events are to be cut. */
+  readonly sent: (ids: readonly string[]) => Promise<ReadonlySet<string>>;
+  /** The page that begins at an upstream token; null: it cannot be had now. */
+  readonly next: (token: string) => Promise<string | null>;
+};
+
+/** A page as it came: texts of events with their ids, newest first, and the upstream token of the next page; null: there is none. */
+type Page = { readonly chunk: readonly { readonly id: string; readonly text: string }[]; readonly end: string | null };
+
+/** Pages with nothing left that are followed in one request. What is cut is rarely more than one v2 answer brings. */
+const MOST_PAGES = 20;
+
+/**
+ * Cuts pages, and follows those with nothing left until an older event comes. As the homeserver may order events otherwise than they came, what
+ * follows a page that something was cut from is cut too: its token is one of ours.
+ */
+export function cutPages(cutting: Cutting): Edit {
+  return async (first) => {
+    let text: string | null = first;
+    let answer = first;
+    for (let pages = 0; pages < MOST_PAGES && text !== null; pages += 1) {
+      const page = pageOf(text, cutting.key);
+      // oxlint-disable-next-line no-await-in-loop -- each page begins where the one before ended
+      const sent = await cutting.sent(page.chunk.map(({ id }) => id));
+      const kept = page.chunk.filter(({ id }) => !sent.has(id));
+      const isCut = kept.length < page.chunk.length;
+      answer = isCut ? withPage(text, kept, cutting, page.end) : text;
+      if (!isCut || kept.length > 0 || page.end === null) break;
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      text = await cutting.next(page.end);
+    }
+    return answer;
+  };
+}
+
+function withPage(text: string, kept: Page["chunk"], { token, key }: Cutting, end: string | null): string {
+  const cut = withMember(text, "chunk", () => `[${kept.map((event) => event.text).join(",")}]`);
+  return end === null ? cut : withMember(cut, key, () => JSON.stringify(historyToken({ ...token, later: end })));
+}
+
+function pageOf(text: string, key: Cutting["key"]): Page {
+  const chunk: { id: string; text: string }[] = [];
+  let end: string | null = null;
+  eachMember(text, 0, (name, start, stop) => {
+    if (name === "chunk" && text[start] === "[") {
+      eachElement(text, start, (from, to) => {
+        const event = text.slice(from, to);
+        chunk.push({ id: idOf(event), text: event });
+      });
+    } else if (name === key) {
+      const value: unknown = JSON.parse(text.slice(start, stop));
+      end = typeof value === "string" ? value : null;
+    }
+  });
+  return { chunk, end };
+}
+
+/** "" for what is no event: it stays in the page. */
+function idOf(text: string): string {
+  const event = JSON.parse(text) as { readonly event_id?: unknown } | null;
+  return typeof event?.event_id === "string" ? event.event_id : "";
+}

@@ -1,0 +1,64 @@
+/** Where an event stands in what an account has of a room's history, for pagination tokens of our own (T20). */
+
+import type { AccountNo, EventId, RoomId } from "../wire/ids.ts";
+import type { Db } from "./db.ts";
+
+/** An event that is stored for the account: in the room's timeline (`ord`), or in fetched history before it (`idx`). */
+export type StoredPlace = {
+  readonly ord: number | null;
+  readonly idx: number | null;
+  /**
+   * The event and all that came before it came in the order in which the homeserver got them. False: that is not known, as a first answer
+   * and one after a gap may be ordered otherwise.
+   */
+  readonly streamed: boolean;
+  /** The nearest upstream token at or before the place right before the event; null: none is stored. */
+  readonly earlier: string | null;
+};
+
+/** So long after a client of an account was seen to read history through here, its next requests for history are expected here too. */
+const PAGES_HERE_DAYS = 30;
+
+/** A column: whether history of that account's rooms was read through this server lately. Of a query that has accounts as `a`. */
+export function pagesHere(db: Db) {
+  return db`(a.history_at > now() - ${PAGES_HERE_DAYS}::int * interval '1 day') is true as pages_here`;
+}
+
+/** A client of the account has just read a room's history through this server. */
+export async function notePaging(db: Db, account: AccountNo): Promise<void> {
+  await db`update accounts set history_at = now() where account = ${account}`;
+}
+
+/** null: the event is not stored for the account in this room (any more). */
+export async function placeOf(db: Db, account: AccountNo, room: RoomId, event: EventId): Promise<StoredPlace | null> {
+  const [row] = await db<(StoredPlace & { whole: boolean | null })[]>`
+    select t.ord, null::integer as idx,
+      (select p.gap or not exists (select from timeline x where x.account = ${account} and x.room_id = ${room} and x.ord < p.ord)
+       from timeline p where p.account = ${account} and p.room_id = ${room} and p.ord <= t.ord and (p.gap or p.prev_batch is not null)
+       order by p.ord desc limit 1) as whole,
+      (select p.prev_batch from timeline p
+       where p.account = ${account} and p.room_id = ${room} and p.ord <= t.ord and p.prev_batch is not null
+       order by p.ord desc limit 1) as earlier
+    from timeline t where t.account = ${account} and t.room_id = ${room} and t.event_id = ${event}
+    union all
+    select null, o.idx, null, (select c.prev_batch from older_chunks c
+       where c.account = ${account} and c.room_id = ${room} and c.idx <= o.idx order by c.idx desc limit 1)
+    from older o where o.account = ${account} and o.room_id = ${room} and o.event_id = ${event}
+    limit 1`;
+  return row ? { ord: row.ord, idx: row.idx, streamed: row.whole === false, earlier: row.earlier } : null;
+}
+
+/**
+ * Which of some events are the one at `place` or newer, as the account got them. `place` null: the event is no longer stored. What is still stored
+ * of the room is newer then, as the oldest is deleted first.
+ */
+export async function atOrAfter(db: Db, account: AccountNo, room: RoomId, place: StoredPlace | null, ids: readonly string[]): Promise<Set<string>> {
+  if (ids.length === 0) return new Set();
+  const list = [...ids];
+  const [ord, idx] = [place?.ord ?? 0, place === null || place.ord !== null ? null : place.idx];
+  const rows = await db<{ event_id: string }[]>`
+    select event_id from timeline where event_id = any(${list}::text[]) and account = ${account} and room_id = ${room} and ord >= ${ord}
+    union all
+    select event_id from older where event_id = any(${list}::text[]) and account = ${account} and room_id = ${room} and idx >= ${idx}::integer`;
+  return new Set(rows.map((row) => row.event_id));
+}
