@@ -1,6 +1,7 @@
 /** Where an event stands in what an account has of a room's history, for pagination tokens of our own (T20). */
 
 import type { AccountNo, EventId, RoomId } from "../wire/ids.ts";
+import { indexKey } from "../wire/index-key.ts";
 import type { Db } from "./db.ts";
 
 /** An event that is stored for the account: in the room's timeline (`ord`), or in fetched history before it (`idx`). */
@@ -54,11 +55,12 @@ export async function placeOf(db: Db, account: AccountNo, room: RoomId, event: E
  */
 export async function atOrAfter(db: Db, account: AccountNo, room: RoomId, place: StoredPlace | null, ids: readonly string[]): Promise<Set<string>> {
   if (ids.length === 0) return new Set();
-  const list = [...ids];
+  const named = new Map(ids.map((id) => [indexKey(id), id]));
+  const list = [...named.keys()];
   const [ord, idx] = [place?.ord ?? 0, place === null || place.ord !== null ? null : place.idx];
   const rows = await db<{ event_id: string }[]>`
     select event_id from timeline where event_id = any(${list}::text[]) and account = ${account} and room_id = ${room} and ord >= ${ord}
     union all
     select event_id from older where event_id = any(${list}::text[]) and account = ${account} and room_id = ${room} and idx >= ${idx}::integer`;
-  return new Set(rows.map((row) => row.event_id));
+  return new Set(rows.map((row) => named.get(row.event_id) ?? row.event_id));
 }

@@ -82,7 +82,7 @@ export async function readTimelines(
       events,
       limited: present.length > options.limit || (head?.gap_ord ?? null) !== null,
       prevBatch: first?.prev ?? null,
-      exact: first !== undefined && first.prev_ord === first.ord,
+      exact: first !== undefined && first.prev_ord === first.ord && !beginsRoom(first),
       reachesStart: present.length <= options.limit && (head?.gap_ord === null || head?.gap_ord === head?.first),
     });
   }
@@ -140,6 +140,14 @@ export async function standingBefore(
 /** A filter's types as patterns of SQL's `like`; `types` null: any. */
 export function likePatterns(filter: TypeFilter | undefined): { readonly types: string[] | null; readonly notTypes: string[] } {
   return { types: filter?.types?.map(likePattern) ?? null, notTypes: filter?.notTypes?.map(likePattern) ?? [] };
+}
+
+/**
+ * The first row of a room, with no gap before it: the timeline that it came in was all of the room. What Synapse gives as `prev_batch` of such a
+ * timeline in a first answer stands after it.
+ */
+function beginsRoom({ ord, first, gap_ord }: { readonly ord: number; readonly first: number; readonly gap_ord: number | null }): boolean {
+  return ord === first && gap_ord !== first;
 }
 
 /** A wildcard sees of a type of more than 255 bytes only what its index key begins with. */

@@ -156,7 +156,7 @@ async function findEarliest(context: Context, ids: readonly string[]): Promise<M
   const keys = [...named.keys()];
   const [older, timeline] = await Promise.all([findOlder(context.tx, context.account, keys), findOrdinals(context.tx, context.account, keys)]);
   const add = (room_id: RoomId, key: string, place: Earliest["place"]) => {
-    if (!earliest.has(room_id)) earliest.set(room_id, { eventId: named.get(key) ?? key, place });
+    if (!earliest.has(room_id)) earliest.set(room_id, { eventId: (named.get(key) ?? key) as EventId, place });
   };
   for (const { room_id, event_id, idx } of older) add(room_id, event_id, { idx });
   for (const { room_id, event_id, ord } of timeline) {

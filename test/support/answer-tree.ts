@@ -14,14 +14,20 @@ export type LabelOf = (roomId: string) => string;
 
 const TOKEN = "a token";
 
-/** An answer as a tree. */
-export function treeOf(answer: SlidingAnswer, labelOf: LabelOf): Tree {
+/** What a room's `prev_batch` turned out to be, by its id. */
+export type Places = ReadonlyMap<string, string>;
+
+/** An answer as a tree. `places`: of the rooms whose `prev_batch` was tried. */
+export function treeOf(answer: SlidingAnswer, labelOf: LabelOf, places: Places = new Map()): Tree {
   const { pos, lists, rooms, extensions, ...rest } = withoutAges(answer) as Json & SlidingAnswer;
   return {
     ...rest,
     pos: typeof pos === "string" ? TOKEN : pos,
     ...(lists && { lists: mapValues(lists, (list) => listTree(list, labelOf)) }),
-    rooms: mapKeys(mapValues(rooms, roomTree), labelOf),
+    rooms: mapKeys(
+      mapValues(rooms, (room, roomId) => roomTree(room, places.get(roomId))),
+      labelOf,
+    ),
     extensions: mapValues(extensions, (extension, name) => extensionTree(name, extension, labelOf)),
   };
 }
@@ -64,9 +70,9 @@ function listTree(list: Json, labelOf: LabelOf): Tree {
   };
 }
 
-function roomTree(room: Json): Tree {
+function roomTree(room: Json, place = TOKEN): Tree {
   return mapValues(room, (value, key) => {
-    if (key === "prev_batch") return typeof value === "string" ? TOKEN : value;
+    if (key === "prev_batch") return typeof value === "string" ? place : value;
     // How rooms stand to each other by it is compared apart.
     if (key === "bump_stamp") return Number.isInteger(value) && Number(value) >= 0 ? "a stamp" : value;
     if (key === "timeline") return timelineTree(value as Json[]);

@@ -14,6 +14,18 @@ export type PairBody = Json | ((since: string | undefined) => Json);
 
 const WAKE_MS = 20_000;
 
+/** What a `prev_batch` can turn out to be. */
+export const EXACT = "right before the first event";
+export const UNREADABLE = "before an event that the user may not read";
+
+/** What each place in a room, with the event after it, was found to be: it is tried once. */
+const TRIED = new Map<string, string>();
+
+/** A token without those of its parts that are not about rooms. */
+function withoutOtherStreams(token: string): string {
+  return token.replace(/((?:^|~)[stm][\d-]+)_\S*$/, "$1");
+}
+
 /** One of the two, and what it has told so far that is its own. */
 class Side {
   readonly connection: SlidingConnection;
@@ -41,6 +53,8 @@ export class ServerPair {
   readonly #ours: Side;
   readonly #labelOf: LabelOf;
   readonly #topic: string | undefined;
+  /** By room, all of its events that the user may read, newest first: as of some time ago. */
+  readonly #history = new Map<string, readonly string[]>();
 
   /** `topic`: what the requests are about, where differences are meant that are not meant elsewhere. */
   constructor(native: SlidingConnection, ours: SlidingConnection, labelOf: LabelOf, topic?: string) {
@@ -61,7 +75,8 @@ export class ServerPair {
       this.#native.ask(body, { timeout: 0, pos: positions.native }),
       this.#ours.ask(body, { timeout: 0, pos: positions.ours }),
     ]);
-    return { native, ours, differences: this.#compare(this.#treeOf(native), this.#treeOf(ours)) };
+    const [nativeTree, ourTree] = [await this.#treeOf(this.#native, native), await this.#treeOf(this.#ours, ours)];
+    return { native, ours, differences: this.#compare(nativeTree, ourTree) };
   }
 
   /**
@@ -81,18 +96,46 @@ export class ServerPair {
   async #until(side: Side, body: PairBody, told: Told, first: Promise<SlidingAnswer>): Promise<{ tree: Tree; answer: SlidingAnswer }> {
     const deadline = Date.now() + WAKE_MS;
     let answer = await first;
-    let tree = this.#treeOf(answer);
+    let tree = await this.#treeOf(side, answer);
     while (!told(answer)) {
       const left = deadline - Date.now();
       if (left <= 0) throw new Error(`${side === this.#native ? "the homeserver has" : "we have"} not told it but ${JSON.stringify(tree)}`);
       answer = await side.ask(body, { timeout: left });
-      tree = joinTrees(tree, this.#treeOf(answer));
+      tree = joinTrees(tree, await this.#treeOf(side, answer));
     }
     return { tree, answer };
   }
 
-  #treeOf(answer: SlidingAnswer): Tree {
-    return treeOf(answer, this.#labelOf);
+  async #treeOf(side: Side, answer: SlidingAnswer): Promise<Tree> {
+    const places = new Map<string, string>();
+    for (const [roomId, room] of Object.entries(answer.rooms)) {
+      const { prev_batch: token, timeline } = room as { prev_batch?: string; timeline?: { event_id: string }[] };
+      if (token === undefined) continue;
+      const first = timeline?.[0]?.event_id;
+      const key = `${side === this.#native ? "native" : "ours"} ${roomId} ${first} ${first === undefined ? token : withoutOtherStreams(token)}`;
+      // oxlint-disable-next-line no-await-in-loop -- politely: the homeserver has other things to do
+      const place = TRIED.get(key) ?? (await this.#placeOf(side, roomId, token, first));
+      TRIED.set(key, place);
+      places.set(roomId, place);
+    }
+    return treeOf(answer, this.#labelOf, places);
+  }
+
+  /** What a `prev_batch` leads to, back to the room's start, held against what is older than the first event that came with it. */
+  async #placeOf(side: Side, roomId: string, token: string, first: string | undefined): Promise<string> {
+    const paged = await side.connection.eventsBefore(roomId, token);
+    if (typeof paged === "string") return `refused: ${paged}`;
+    let all = this.#history.get(roomId) ?? [];
+    if (first === undefined || !all.includes(first)) {
+      const now = await this.#native.connection.eventsBefore(roomId, null);
+      all = typeof now === "string" ? [] : now;
+      this.#history.set(roomId, all);
+    }
+    if (first === undefined) return paged[0] === all[0] ? "after all events" : "before some events";
+    if (!all.includes(first)) return UNREADABLE;
+    const older = new Set(all.slice(all.indexOf(first) + 1));
+    const [lost, repeated] = [older.difference(new Set(paged)).size, new Set(paged).difference(older).size];
+    return lost + repeated === 0 ? EXACT : `${lost} lost, ${repeated} repeated`;
   }
 
   #compare(native: Tree, ours: Tree): Difference[] {

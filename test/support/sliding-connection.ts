@@ -41,6 +41,26 @@ export class SlidingConnection {
     return answer;
   }
 
+  /**
+   * Ids of the room's events that /messages gives from a token back to the start, newest first; without a token of all. A text: how it was
+   * refused.
+   */
+  async eventsBefore(roomId: string, token: string | null): Promise<readonly string[] | string> {
+    const ids: string[] = [];
+    for (let [from, first] = [token, true]; first || from !== null; first = false) {
+      const query = new URLSearchParams({ dir: "b", limit: "1000", ...(from !== null && { from }) });
+      const path = `/_matrix/client/v3/rooms/${encodeURIComponent(roomId)}/messages?${query.toString()}`;
+      // oxlint-disable-next-line no-await-in-loop -- each page begins where the one before ended
+      const response = await fetch(this.#url() + path, { headers: { authorization: `Bearer ${this.#accessToken}` } });
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const body = (await response.json()) as { chunk: { event_id: string; type: string }[]; end?: string; errcode?: string };
+      if (!response.ok) return body.errcode ?? String(response.status);
+      ids.push(...body.chunk.map(({ event_id }) => event_id));
+      from = body.chunk.at(-1)?.type === "m.room.create" ? null : (body.end ?? null);
+    }
+    return ids;
+  }
+
   /** A request, whatever comes. */
   async request(body: Json, { timeout, pos = this.pos }: AskOptions = {}): Promise<SlidingReply> {
     const query = new URLSearchParams();
