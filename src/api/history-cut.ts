@@ -19,8 +19,8 @@ export type Cutting = {
 /** A page as it came: texts of events with their ids, newest first, and the upstream token of the next page; null: there is none. */
 type Page = { readonly chunk: readonly { readonly id: string; readonly text: string }[]; readonly end: string | null };
 
-/** Pages with nothing left that are followed in one request. What is cut is rarely more than one v2 answer brings. */
-const MOST_PAGES = 20;
+/** Pages with nothing left that are followed in one request: matrix-js-sdk takes an empty page for the end. What is cut is rarely more than one v2 answer brings. */
+const MOST_PAGES = 100;
 
 /**
  * Cuts pages, and follows those with nothing left until an older event comes. As the homeserver may order events otherwise than they came, what

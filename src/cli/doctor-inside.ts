@@ -5,6 +5,7 @@ import type { DatabaseSettings } from "../config/options.ts";
 import { resolveServer } from "../config/server-url.ts";
 import { connect, type Sql } from "../store/db.ts";
 import { checkReady } from "../store/ready.ts";
+import { readHistoryUse } from "../store/history.ts";
 import { readServerState, type ServerState } from "../store/server-state.ts";
 import { runningDatabase } from "./embedded-database.ts";
 import { bad, type Finding, ok, warn } from "./findings.ts";
@@ -22,7 +23,7 @@ export async function checkDatabase({ db, data }: Pick<DatabaseSettings, "db" | 
   const sql = connect(options, 1);
   try {
     const state = await readServerState(sql);
-    return [...versionOf(state), ...settingsOf(state), ...clockOf(state), ...(await schemaOf(sql)), ...(db ? [] : await diskOf(data))];
+    return [...versionOf(state), ...settingsOf(state), ...clockOf(state), ...(await schemaOf(sql)), ...(await historyOf(sql)), ...(db ? [] : await diskOf(data))];
   } catch (error) {
     return bad(`the database cannot be asked: ${messageOf(error)}`, "See -db: is it running, are name and password right?");
   } finally {
@@ -80,6 +81,18 @@ async function schemaOf(sql: Sql): Promise<Finding[]> {
   } catch (error) {
     return bad(`its tables are not this version's: ${messageOf(error)}`, "The server migrates as it starts: has it been started on this database?");
   }
+}
+
+/** Whether the accounts in use read their rooms' history through the server (T20). A database of an older version is not asked. */
+async function historyOf(sql: Sql): Promise<Finding[]> {
+  const counts = await readHistoryUse(sql).catch(() => null);
+  if (!counts || counts.used === 0) return [];
+  const text = `${counts.paging} of ${counts.used} accounts in use were seen to read history through syncv3 in the last 30 days`;
+  if (counts.paging > 0) return ok(text);
+  return warn(
+    text,
+    "Lead /_matrix/client/…/rooms/…/messages here as well, and name the address with -public-url: otherwise pages repeat events, and Element X loses history (docs/MIGRATING.md)",
+  );
 }
 
 async function diskOf(directory: string): Promise<Finding[]> {

@@ -168,3 +168,19 @@ test("the inside: what loses messages, other tables, a clock, nobody there", asy
   expect(nobody.text).toMatch(/^wrong +the database cannot be asked: .*ECONNREFUSED/m);
   expect(nobody.text).toMatch(/^wrong +the homeserver: -server: no homeserver can be reached/m);
 });
+
+test("T20: history that does not pass here is warned of, as it costs users of Element X history", async () => {
+  const database = await freshDatabase();
+  try {
+    const inside = async () => (await told(t.url, undefined, { db: database.options })).text;
+    expect(await inside()).not.toContain("read history");
+    await database.sql`insert into accounts (user_id) values ('@one:test'), ('@two:test')`;
+    expect(await inside()).toMatch(/warning +0 of 2 accounts in use were seen to read history[^]*-public-url[^]*Element X/);
+    await database.sql`update accounts set history_at = now() where user_id = '@one:test'`;
+    expect(await inside()).toMatch(/ok +1 of 2 accounts in use were seen to read history/);
+    await database.sql`update accounts set history_at = now() - interval '31 days'`;
+    expect(await inside()).toMatch(/warning +0 of 2/);
+  } finally {
+    await database.drop();
+  }
+});

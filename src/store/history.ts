@@ -30,6 +30,14 @@ export async function notePaging(db: Db, account: AccountNo): Promise<void> {
   await db`update accounts set history_at = now() where account = ${account}`;
 }
 
+/** Accounts whose clients were seen in that time, and those of them whose history was read through this server. */
+export async function readHistoryUse(db: Db): Promise<{ readonly used: number; readonly paging: number }> {
+  const [row] = await db<{ used: number; paging: number }[]>`
+    select count(*)::integer as used, count(*) filter (where a.history_at > now() - ${PAGES_HERE_DAYS}::int * interval '1 day')::integer as paging
+    from accounts a where a.seen_at > now() - ${PAGES_HERE_DAYS}::int * interval '1 day'`;
+  return row ?? { used: 0, paging: 0 };
+}
+
 /** null: the event is not stored for the account in this room (any more). */
 export async function placeOf(db: Db, account: AccountNo, room: RoomId, event: EventId): Promise<StoredPlace | null> {
   const [row] = await db<(StoredPlace & { whole: boolean | null })[]>`

@@ -26,6 +26,8 @@ const SERVERS_OWN: Readonly<Record<string, readonly string[]>> = {
   "retention/events.ts": ["not exists (select from timeline x where"],
   // `syncv3 status`: numbers alone.
   "status.ts": ["select (select count(*) from accounts) a", "select count(*) as polled, count(distinc", "select count(*) filter (where kind = 'v3"],
+  // `syncv3 doctor`: numbers alone.
+  "history.ts": ["select count(*)::integer as used, count("],
   "sent-events.ts": ["delete from sent_events where ctid = any"],
 };
 const BEGINNING = 40;
