@@ -23,7 +23,14 @@ export async function checkDatabase({ db, data }: Pick<DatabaseSettings, "db" | 
   const sql = connect(options, 1);
   try {
     const state = await readServerState(sql);
-    return [...versionOf(state), ...settingsOf(state), ...clockOf(state), ...(await schemaOf(sql)), ...(await historyOf(sql)), ...(db ? [] : await diskOf(data))];
+    return [
+      ...versionOf(state),
+      ...settingsOf(state),
+      ...clockOf(state),
+      ...(await schemaOf(sql)),
+      ...(await historyOf(sql)),
+      ...(db ? [] : await diskOf(data)),
+    ];
   } catch (error) {
     return bad(`the database cannot be asked: ${messageOf(error)}`, "See -db: is it running, are name and password right?");
   } finally {

@@ -74,7 +74,7 @@ async function pagedBack(user: TestUser, url: string, roomId: string, from: stri
     // oxlint-disable-next-line no-await-in-loop -- one page after the other
     const page = await user
       .at(url)
-      .call<{ chunk: { event_id: string }[]; end?: string }>("GET", `/rooms/${encodeURIComponent(roomId)}/messages?${query}`);
+      .call<{ chunk: { event_id: string }[]; end?: string }>("GET", `/rooms/${encodeURIComponent(roomId)}/messages?${query.toString()}`);
     ids.push(...page.chunk.map(({ event_id }) => event_id));
     token = page.end ?? null;
   }
@@ -96,7 +96,10 @@ async function witnessed(witness: TestUser, roomId: string, since: string | null
   const filter = JSON.stringify({ room: { rooms: [roomId], timeline: { limit: 100 } } });
   const query = new URLSearchParams({ filter, ...(since !== null && { since }) });
   type Timeline = { events: { event_id: string }[]; limited: boolean };
-  const answer = await witness.call<{ next_batch: string; rooms?: { join?: Record<string, { timeline: Timeline }> } }>("GET", `/sync?${query}`);
+  const answer = await witness.call<{ next_batch: string; rooms?: { join?: Record<string, { timeline: Timeline }> } }>(
+    "GET",
+    `/sync?${query.toString()}`,
+  );
   const timeline = answer.rooms?.join?.[roomId]?.timeline;
   if (since !== null) expect(timeline?.limited ?? false).toBe(false);
   return { ids: timeline?.events.map(({ event_id }) => event_id) ?? [], since: answer.next_batch };
@@ -170,7 +173,7 @@ describe(`T20: prev_batch (seed ${SEED})`, () => {
     const at = inOrder.indexOf(sent?.ids[0] ?? "");
     const room = `/_matrix/client/v1/rooms/${encodeURIComponent(roomId)}`;
     const paged = async (path: string, query: Record<string, string>): Promise<string[]> => {
-      const page = await one.at(front.url).call<{ chunk: { event_id: string }[] }>("GET", `${path}?${new URLSearchParams(query)}`);
+      const page = await one.at(front.url).call<{ chunk: { event_id: string }[] }>("GET", `${path}?${new URLSearchParams(query).toString()}`);
       return page.chunk.map(({ event_id }) => event_id).toSorted();
     };
     const messages = `/rooms/${encodeURIComponent(roomId)}/messages`;
