@@ -71,8 +71,7 @@ export type SlidingDeps = FetchDeps & {
   readonly asyncCommits?: boolean;
   readonly feed: Feed;
   readonly sign: Signer;
-  /** History of every account is read through this server (see PagingContext). Default: of those that were seen to. */
-  readonly ownTokens?: boolean;
+  readonly ownTokens?: boolean; // see EngineDeps
   readonly options: SlidingOptions;
   /** Default: nothing is measured. */
   readonly metrics?: Pick<Metrics, "wholeRoom">;
