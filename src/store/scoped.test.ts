@@ -22,7 +22,7 @@ const SERVERS_OWN: Readonly<Record<string, readonly string[]>> = {
   // Those of rotate-secret and end-sessions.
   "leases.ts": ["select ceil(extract(epoch from max(expir"],
   "sessions.ts": ["delete from sessions where kind in ('v3'", "update devices set seq = seq + ${JUMP}"],
-  "retention/devices.ts": ["delete from to_device_passed where ctid", "delete from poison where id in (select i"],
+  "retention/devices.ts": ["delete from to_device_passed where ctid", "delete from poison where id in ( select"],
   "retention/events.ts": ["not exists (select from timeline x where"],
   // `syncv3 status`: numbers alone.
   "status.ts": ["select (select count(*) from accounts) a", "select count(*) as polled, count(distinc", "select count(*) filter (where kind = 'v3"],
