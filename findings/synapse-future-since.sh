@@ -4,7 +4,7 @@
 # Behaviour: `GET /sync` with a `since` that the server has not reached yet, as a client holds one after the server's database was restored from a
 # backup, is answered 200 at once, with a `next_batch` whose stream position is smaller than that of `since`.
 #
-# Output seen: since s1000006…: 200, next_batch s6…
+# Output seen: since s1000007…: 200, next_batch s7…
 #
 # Why one would guess otherwise: a since that a server does not know should be an error (400), or wait until it is reached. A client that takes every
 # 200 for progress goes on from the smaller place, keeps events that no longer exist, and never learns of those that took their numbers.

@@ -1,6 +1,7 @@
 /** What the homeserver no longer has, as it was named to it (D2): finding our rows of it, and deleting those of a forgotten room. */
 
 import type { AccountNo, DeviceNo, RoomId, UserId } from "../wire/ids.ts";
+import { finishReread } from "./rereads.ts";
 import type { Db, Sql } from "./db.ts";
 import { writeTx } from "./db.ts";
 
@@ -27,6 +28,7 @@ export async function forgetRoom(sql: Sql, account: AccountNo, roomId: RoomId): 
     // As ingest does: what is underway finishes first.
     await tx`update accounts set forgotten = forgotten + 1 where account = ${account}`;
     for (const table of ROOM_TABLES) await tx`delete from ${tx(table)} where account = ${account} and room_id = ${roomId}`;
+    await finishReread(tx, { account, kind: "room", name: roomId });
   });
 }
 

@@ -5,7 +5,9 @@ import { freshDatabase, type TestDatabase } from "../../../test/support/database
 import { ev, type Json, newRoom, receipt, toDevice, typing, type V2Parts } from "../../../test/support/events.ts";
 import { refuse, stopRefusing } from "../../../test/support/refusing.ts";
 import { TestAccount } from "../../../test/support/test-account.ts";
+import { forgetRoom } from "../../store/forget.ts";
 import { readToDevice } from "../../store/to-device.ts";
+import type { RoomId } from "../../wire/ids.ts";
 import { cutResponse } from "../../wire/v2-response.ts";
 import { Ingester } from "./ingest.ts";
 import type { IngestResult } from "./ingest-result.ts";
@@ -142,7 +144,7 @@ describe("N3: what cannot be stored is set aside alone", () => {
     expect(row?.error).not.toContain("bad");
     const kept = cutResponse(gunzipSync(row?.body ?? "").toString("utf8"), 0);
     expect([...kept.join.keys()]).toEqual([BAD]);
-    expect(kept.join.get(BAD as never)?.timeline.map((event) => event.event_id)).toEqual([`$bad-message${messages}`, `$bad-name${messages}`]);
+    expect(kept.join.get(BAD as RoomId)?.timeline.map((event) => event.event_id)).toEqual([`$bad-message${messages}`, `$bad-name${messages}`]);
     expect(await db.sql`select kind, name, cause from rereads where account = ${me.account}`).toEqual([
       { kind: "room", name: BAD, cause: "set_aside" },
     ]);
@@ -150,6 +152,15 @@ describe("N3: what cannot be stored is set aside alone", () => {
     await stopRefusing(db.sql);
     await me.step({ join: { [BAD]: { timeline: [ev.message(me.me)] } } });
     expect((await me.timeline(BAD)).at(-1)).toMatchObject({ gap: true });
+  });
+
+  test("nothing of it is kept once the user has forgotten the room", async () => {
+    const me = await account();
+    await refuse(db.sql, { table: "timeline", when: "new.event_id like '$bad%'", code: "23505" });
+    await me.feed(everything(me.me));
+    await forgetRoom(db.sql, me.account, BAD as RoomId);
+    expect(await asides(me)).toEqual([]);
+    expect(await db.sql`select from rereads where account = ${me.account}`).toHaveLength(0);
   });
 
   test("several bad rooms among many, and a bad message beside them", async () => {
