@@ -122,6 +122,9 @@ async function expectExact(sent: Sent, roomId: string, inOrder: readonly string[
   expect({ token: sent.prevBatch, ids: paged.toSorted() }).toEqual({ token: sent.prevBatch, ids: expected.toSorted() });
 }
 
+/** Bursts of the random history. */
+const ROUNDS = 4;
+
 describe(`T20: prev_batch (seed ${SEED})`, () => {
   it("T20: random bursts of several writers, limits, gaps and readers: back from every prev_batch exactly what is older", async () => {
     const next = numbers(SEED);
@@ -133,7 +136,7 @@ describe(`T20: prev_batch (seed ${SEED})`, () => {
     let { since } = await witnessed(witness, roomId, null);
     const tokens: Sent[] = [];
     for (const reader of readers) tokens.push((await reader.ask(5)) ?? expect.fail("nothing was sent"));
-    for (let round = 0; round < 4; round += 1) {
+    for (let round = 0; round < ROUNDS; round += 1) {
       const away = next(2) === 0;
       if (away) await front.stop();
       await burst(writers, roomId, 1 + next(60), `round ${round}`);
@@ -151,7 +154,8 @@ describe(`T20: prev_batch (seed ${SEED})`, () => {
         }
       }
     }
-    expect(tokens.length).toBeGreaterThan(15);
+    // Each reader was sent something at first and in each round.
+    expect(tokens.length).toBeGreaterThanOrEqual(readers.length * (1 + ROUNDS));
     for (const sent of tokens) await expectExact(sent, roomId, inOrder, 5 + next(60));
   });
 
