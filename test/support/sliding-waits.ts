@@ -2,6 +2,7 @@
 
 import { performance } from "node:perf_hooks";
 import type { Ask, Answer, AskOptions, SlidingClient } from "./sliding.ts";
+import type { Sql } from "../../src/store/db.ts";
 import type { Reply, V3Fixture } from "./v3.ts";
 
 /** For fixtures whose tests hang syncs: every request notes at its first look that its connection is in use. */
@@ -19,7 +20,12 @@ export const ALL = { lists: { all: { ranges: [[0, 99]], limit: 10 } } } as const
  * Sends a sync with a position, and resolves when it has looked once and found nothing: what is delivered from then on finds it waiting. The
  * fixture must be `NOTED`.
  */
-export async function hangReply(t: V3Fixture, phone: SlidingClient, ask: Ask, options: AskOptions): Promise<{ readonly reply: Promise<Reply> }> {
+export async function hangReply(
+  t: { readonly sql: Sql },
+  phone: SlidingClient,
+  ask: Ask,
+  options: AskOptions,
+): Promise<{ readonly reply: Promise<Reply> }> {
   const lastUse = async () => {
     const rows = await t.sql<{ used: string | null }[]>`
       select max(s.used_at)::text as used from sessions s join accounts a using (account) where a.user_id = ${phone.client.userId} and kind = 'connection'`;
