@@ -66,6 +66,8 @@ const HISTORIES = {
   "join, leave": { before: invite, meanwhile: inOrder(join, leave), sections: ["leave"], after: undefined },
   "withdrawn knock, knock": { before: knock, meanwhile: inOrder(leave, knock), sections: ["knock", "leave"], after: "knock" },
   "denied knock, invite": { before: knock, meanwhile: inOrder(kick, invite), sections: ["invite", "leave"], after: "invite" },
+  "ban while invited": { before: invite, meanwhile: ban, sections: ["leave"], after: undefined },
+  "ban while knocking": { before: knock, meanwhile: ban, sections: ["leave"], after: undefined },
   "answered knock, reject": { before: knock, meanwhile: inOrder(invite, leave), sections: ["leave"], after: undefined },
 } as const satisfies Readonly<Record<string, History>>;
 

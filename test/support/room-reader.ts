@@ -1,6 +1,6 @@
 /**
  * Rooms as a client puts them together from answers of sliding sync, reading them as Element X does: state from required_state alone;
- * stripped state means invited (or knocking); a room is joined unless the own member event says otherwise.
+ * stripped state means invited (or knocking); a room is joined unless the own member event says otherwise. v4 says the membership itself.
  */
 
 import type { MatrixEvent } from "./fake-homeserver.ts";
@@ -46,6 +46,7 @@ export class RoomReader {
   }
 
   #membership(told: RoomAnswer, state: readonly MatrixEvent[]): string {
+    if (typeof told["membership"] === "string") return told["membership"];
     const own = (events: readonly MatrixEvent[]) =>
       events.find((event) => event.type === "m.room.member" && event.state_key === this.me)?.content["membership"];
     const stripped = told["invite_state"] as MatrixEvent[] | undefined;
