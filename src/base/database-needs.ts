@@ -69,3 +69,9 @@ export function needOf(error: unknown): Need {
   if (SQLSTATE.test(code)) return BY_STATE[code] ?? BY_CLASS[code.slice(0, 2)] ?? "unknown";
   return CONNECTING.test(code) || SYSTEM.test(code) ? "connection" : "unknown";
 }
+
+/** Whether there was no database to ask: it is starting or stopping, or the connection broke or could not be made. Same caveat as `needOf`. */
+export function isAway(error: unknown): boolean {
+  const need = needOf(error);
+  return need === "connection" || need === "shutdown";
+}

@@ -16,6 +16,12 @@ describe("B50: back-off", () => {
     expect(backOff.failed()).toBe(60_000);
   });
 
+  test("a lower cap holds for the one failure it is given for", () => {
+    const backOff = new BackOff(() => 1);
+    expect(Array.from({ length: 5 }, () => backOff.failed(null, 5000))).toEqual([2000, 4000, 5000, 5000, 5000]);
+    expect(backOff.failed()).toBe(60_000);
+  });
+
   test("full jitter: anywhere between nothing and the bound", () => {
     expect(new BackOff(() => 0).failed()).toBe(0);
     expect(new BackOff(() => 0.25).failed()).toBe(500);

@@ -30,10 +30,11 @@ export class BackOff {
   /**
    * Counts a failure. Milliseconds to wait: anywhere below the bound, which doubles each time. After a wish of the homeserver
    * (`retryAfterMs`) the wish, and up to `base` on top, so that not all who were sent away come back together.
+   * `cap`: a lower bound than usual, ms, for something that is back soon.
    */
-  failed(retryAfterMs: number | null = null): number {
-    const { base, cap, retryAfterCap } = this.#options;
-    const bound = Math.min(cap, base * 2 ** Math.min(this.#failures, 30));
+  failed(retryAfterMs: number | null = null, cap: number = this.#options.cap): number {
+    const { base, retryAfterCap } = this.#options;
+    const bound = Math.min(cap, this.#options.cap, base * 2 ** Math.min(this.#failures, 30));
     this.#failures += 1;
     if (retryAfterMs !== null) return Math.min(retryAfterMs, retryAfterCap) + this.#random() * base;
     return this.#random() * bound;

@@ -177,6 +177,18 @@ describe("answers that are none", () => {
     expect(Math.max(...fixture.waits)).toBeLessThan(130_000);
   });
 
+  test.each(Object.entries({ CONNECTION_CLOSED: 5000, "57P03": 5000, "53100": 60_000 }))(
+    "N8: after %s the next try is at most %s ms away",
+    async (code, most) => {
+      fixture.hs.queueSync(alice.token, timeline(1));
+      const ingest = vi.fn<PollerDeps["ingest"]>(deps.ingest);
+      for (let i = 0; i < 8; i += 1) ingest.mockRejectedValueOnce(Object.assign(new Error("the database failed"), { code }));
+      await start({}, { ingest });
+      await fixture.hs.waitForPoll(alice.token);
+      expect(Math.max(...fixture.waits)).toBe(most);
+    },
+  );
+
   test("a homeserver that answers long polls at once with nothing is not asked in a tight loop", async () => {
     fixture.hs.on("GET", "/_matrix/client/v3/sync", { body: { next_batch: "same" } });
     await start({}, { sleep: (ms, signal) => (fixture.waits.push(ms), sleep(fixture.waits.length > 8 ? 60_000 : 1, signal)) });

@@ -14,6 +14,7 @@
  */
 
 import { reasonOf } from "../base/abort.ts";
+import { isAway } from "../base/database-needs.ts";
 import { SealError } from "../base/secret-box.ts";
 import { type PollState, pollState, resetDevice } from "../store/devices.ts";
 import { isLeaseHeld } from "../store/leases.ts";
@@ -36,6 +37,8 @@ import { v2Filter } from "./v2-filter.ts";
 
 /** Length of a long poll, ms. */
 const POLL_MS = 30_000;
+/** The longest wait where the database was not there, ms: the homeserver did nothing wrong, and asking the database costs little. */
+const DATABASE_CAP_MS = 5000;
 
 type Token = { readonly hash: Buffer; readonly text: string };
 /** Where it stands. `unstored`: where the last of some answers ended that said nothing new, and were not stored. */
@@ -326,7 +329,7 @@ export class Poller {
   #failed(error: unknown): number {
     const upstream = error instanceof UpstreamError ? error : null;
     const sized = this.#job.rooms ? this.#sizes.failed(error, this.#place?.accountSince === null) : null;
-    const delay = sized ?? this.#backOff.failed(upstream?.retryAfterMs ?? null);
+    const delay = sized ?? this.#backOff.failed(upstream?.retryAfterMs ?? null, upstream === null && isAway(error) ? DATABASE_CAP_MS : undefined);
     this.#hurry = true;
     // Of an ingest that failed we do not know whether it was committed: what is stored decides where to go on.
     this.#place = null;
