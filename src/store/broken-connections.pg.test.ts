@@ -114,7 +114,7 @@ async function breakAt(sql: Sql, kind: string, manner: Manner, after: number): P
   }
 }
 
-test.each(Object.keys(KINDS))("N8: %s, broken at each message in each manner", async (kind) => {
+test.each(Object.keys(KINDS))("N8: %s, broken at each message by PostgreSQL and by the network", async (kind) => {
   const sql = connect(proxy.options, 2);
   onTestFinished(() => sql.end({ timeout: 1 }));
   await KINDS[kind]?.(sql, `${kind} at first`);
@@ -122,8 +122,8 @@ test.each(Object.keys(KINDS))("N8: %s, broken at each message in each manner", a
   await KINDS[kind]?.(sql, `${kind} as ever`);
   const all = proxy.messages();
   expect(all).toBeGreaterThan(5);
-  for (const manner of MANNERS) {
-    for (let after = 0; after < all; after += 1) await breakAt(sql, kind, manner, after);
+  for (let after = 0; after < all; after += 1) {
+    for (const manner of ["fatal", after % 2 === 0 ? "half" : "reset"] as const) await breakAt(sql, kind, manner, after);
   }
   expect(await outcome(sql.end())).toBeNull();
   expect(unhandled).toEqual([]);
@@ -175,10 +175,10 @@ test("N8: a LISTEN that is cancelled, and is not broken off, is tried again", as
   await bus.close();
 });
 
-test.each(MANNERS)("N8: migrations that break at each message end with an error, and run the next time: %s", async (manner) => {
+test("N8: migrations that break at each message end with an error, and run the next time", async () => {
   // The last is that of a database with nothing to do.
   for (let after = 0, isThrough = false; !isThrough; after += 1) {
-    proxy.arm(after, manner);
+    proxy.arm(after, MANNERS[after % MANNERS.length]);
     const error = await outcome(migrate(proxy.options));
     isThrough = !proxy.hasCut();
     expect([after, isThrough, error === null]).toEqual([after, isThrough, error === null]);

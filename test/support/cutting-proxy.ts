@@ -14,7 +14,10 @@ export type Manner = (typeof MANNERS)[number];
 
 export type CuttingProxy = {
   readonly options: DbOptions;
-  /** Messages of the server since the last `arm`, over all connections. */
+  /**
+   * Messages of the server since the last `arm`, over all connections. ParameterStatus messages in a row (a dozen in each set-up) count as
+   * one: the client does the same with each.
+   */
   messages(): number;
   /** From now on counts from 0, and breaks the connection that message number `after` (from 0) comes on, before it. Null: none. */
   arm(after: number | null, manner?: Manner): void;
@@ -23,6 +26,8 @@ export type CuttingProxy = {
   stop(): Promise<void>;
 };
 
+/** The type of a message that says how a setting stands. */
+const PARAMETER_STATUS = "S".charCodeAt(0);
 const FATAL = errorResponse({ S: "FATAL", V: "FATAL", C: "57P01", M: "terminating connection due to administrator command" });
 
 export async function startCuttingProxy(database: DbOptions): Promise<CuttingProxy> {
@@ -41,6 +46,7 @@ export async function startCuttingProxy(database: DbOptions): Promise<CuttingPro
   const join = (client: Socket): void => {
     const server = database.path === undefined ? connectTo(database.port ?? 5432, database.host) : connectTo(database.path);
     let buffer: Buffer = Buffer.alloc(0);
+    let before = 0;
     for (const socket of [client, server]) {
       sockets.add(socket);
       socket.on("error", () => {}).on("close", () => sockets.delete(socket));
@@ -51,8 +57,12 @@ export async function startCuttingProxy(database: DbOptions): Promise<CuttingPro
       buffer = Buffer.concat([buffer, bytes]);
       while (buffer.length >= 5 && buffer.length > buffer.readUInt32BE(1)) {
         const message = buffer.subarray(0, buffer.readUInt32BE(1) + 1);
-        if (plan?.after === messages) return cut(client, server, plan.manner, message);
-        messages += 1;
+        const type = message[0] ?? 0;
+        if (type !== PARAMETER_STATUS || before !== PARAMETER_STATUS) {
+          if (plan?.after === messages) return cut(client, server, plan.manner, message);
+          messages += 1;
+        }
+        before = type;
         client.write(message);
         buffer = buffer.subarray(message.length);
       }
