@@ -1,7 +1,7 @@
 /** Connections to PostgreSQL that are ended again and again, whatever they are doing: no process ends, and nothing is lost. */
 
 import { setTimeout as delay } from "node:timers/promises";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFailed, onTestFinished, test } from "vitest";
 import { connect } from "../../src/store/db.ts";
 import { runCommand } from "../support/command.ts";
 import { freshDatabase } from "../support/database.ts";
@@ -13,12 +13,15 @@ import { firstAnswer, numbered } from "./traffic.ts";
 
 /** SYNCV3_TEST_TERMINATIONS: how many rounds there are, in the long form 1000. */
 const ROUNDS = Number(process.env["SYNCV3_TEST_TERMINATIONS"] ?? 60);
+/** After so many rounds the server gets the time to store what is waiting, so that terminations keep meeting polls that store something. */
+const BREATH = 20;
 const [ME, ROOM] = ["@ended:test", "!ended:test"];
 
 test.each(["1", "2"])("N8: all connections are terminated again and again, with %s workers", { timeout: 60_000 + ROUNDS * 1000 }, async (workers) => {
   const [database, homeserver] = [await freshDatabase(), await startFakeHomeserver()];
   const where = ["-server", homeserver.url, "-db", database.dsn, "-secret", "of the test", "-port", "127.0.0.1:0", "-workers", workers];
   const command = runCommand(where);
+  onTestFailed(() => void process.stderr.write(command.log().slice(-10_000)));
   onTestFinished(async () => {
     command.signal("SIGKILL");
     await command.ended;
@@ -42,12 +45,14 @@ test.each(["1", "2"])("N8: all connections are terminated again and again, with 
     const rows = await admin`
       select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`;
     ended += rows.length;
+    if (round % BREATH === BREATH - 1) await followers.someHave(round - BREATH / 2);
   }
   await followers.allHave(ROUNDS);
   // Fewer than rounds where a connection pauses before it is made again.
   expect(ended).toBeGreaterThan(ROUNDS / 3);
   for (const report of followers.reports(ROUNDS)) expect(report).toMatchObject({ toDevice: whole(ROUNDS), events: whole(ROUNDS) });
   expect(command.log()).not.toMatch(/A worker has ended|unhandled/i);
+  process.stdout.write(`${ended} connections ended in ${ROUNDS} rounds with ${workers} workers\n`);
   command.signal("SIGTERM");
   expect((await command.ended).code).toBe(0);
 });
