@@ -67,7 +67,8 @@ test.each(["1", "2"])(
     homeserver.queueSync(token, v2({ join: { [`!${CANARY}:test`]: { state: newRoom(me), timeline: [ev.message(me, CANARY)] } } }));
     const client = new V3Client(() => url, me, "DEV", token);
     const answer = await client.sync({ room_list: {} });
-    await client.sync({}, { since: answer.next, timeout: 50 });
+    // Long enough that it comes to wait on a busy machine too.
+    await client.sync({}, { since: answer.next, timeout: 3000 });
     await new SlidingClient(client, "v4").sync({ lists: { all: { ranges: [[0, 9]], limit: 1 } } });
     const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     expect((await client.fetch("POST", "/_matrix/client/v3/sync?since=nonsense", "{}", { traceparent })).status).toBe(400);

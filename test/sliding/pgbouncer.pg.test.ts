@@ -203,5 +203,6 @@ describe.runIf(isInstalled("pgbouncer"))("PgBouncer (skipped where it is not ins
     expect(await failing(...told, "-db-direct", "host=127.0.0.1 port=1")).toMatch(
       /^1: syncv3: -db-direct: cannot connect to PostgreSQL at 127\.0\.0\.1:1/,
     );
-  });
+    // It starts the command seven times.
+  }, 120_000);
 });
