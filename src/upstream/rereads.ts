@@ -5,6 +5,7 @@
 
 import { gunzipSync } from "node:zlib";
 
+import { needOf } from "../base/database-needs.ts";
 import type { Logger } from "../base/logger.ts";
 import type { SecretBox } from "../base/secret-box.ts";
 import type { Feed } from "../feed/hub.ts";
@@ -43,40 +44,61 @@ export class Rereads {
     this.#deps = deps;
   }
 
-  /** Reads what is due of those accounts. One that fails waits; the others go on. */
+  /** Reads what is due of those accounts. One that fails waits; the others go on, unless the homeserver or the database is in trouble. */
   async run(leases: readonly Lease[], signal: AbortSignal): Promise<void> {
     const epochs = new Map(leases.map(({ account, epoch }) => [account, epoch]));
-    for (let isMore = true; isMore && !signal.aborted;) {
+    let isOver = false;
+    while (!isOver) {
       // oxlint-disable-next-line no-await-in-loop -- what is due in an order
       const due = await dueRereads(this.#deps.sql, [...epochs.keys()], MOST);
       const left = due.values();
       const work = async () => {
-        // oxlint-disable-next-line no-await-in-loop -- so many at once as there are workers
-        for (const one of left) if (!signal.aborted) await this.#read(one, epochs.get(one.account) ?? 0, signal);
+        for (const one of left) {
+          if (isOver || signal.aborted) return;
+          // oxlint-disable-next-line no-await-in-loop -- so many at once as there are workers
+          const result = await this.#read(one, epochs.get(one.account) ?? 0, signal);
+          if (result === "not ours") epochs.delete(one.account);
+          else if (result === "trouble") isOver = true;
+        }
       };
       // oxlint-disable-next-line no-await-in-loop
       await Promise.all(Array.from({ length: AT_ONCE }, work));
-      isMore = due.length === MOST;
+      isOver ||= due.length < MOST || signal.aborted;
     }
   }
 
-  async #read(one: DueReread, epoch: number, signal: AbortSignal): Promise<void> {
-    const { sql, logger } = this.#deps;
+  /**
+   * "not ours": the account is another process's now, or its token is not taken any more. "trouble": nothing can be read just now, which is
+   * no fault of what was to be read.
+   */
+  async #read(one: DueReread, epoch: number, signal: AbortSignal): Promise<"done" | "not ours" | "trouble"> {
+    const { sql, feed, logger } = this.#deps;
     const { account, kind, tries } = one;
     try {
       const left = await this.#readAndStore(one, epoch, signal);
-      if (left === null) return;
-      if (left === 0 || tries >= MOST_TRIES) await writeTx(sql, (tx) => finishReread(tx, one));
-      else await postponeReread(sql, one, restAfter(tries));
-      if (await completeAccount(sql, account)) this.#deps.feed.publish({ type: "news", account, kinds: new Set(["complete"]), rooms: new Set() });
+      if (left === null) return "not ours";
+      await this.#settle(one, left === 0);
+      if (await completeAccount(sql, account)) feed.publish({ type: "news", account, kinds: new Set(["complete"]), rooms: new Set() });
       logger.info({ account, kind, left }, left === 0 ? "What was left open is stored now" : "What was left open is stored now in part");
+      return "done";
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted || isTrouble(error)) return "trouble";
+      if (error instanceof UpstreamError && error.kind === "unknown_token") return "not ours";
       const isGone = error instanceof UpstreamError && (error.status === 403 || error.status === 404);
-      if (isGone || tries >= MOST_TRIES) await writeTx(sql, (tx) => finishReread(tx, one));
-      else await postponeReread(sql, one, restAfter(tries));
-      logger.info({ account, kind, reason: error instanceof Error ? error.message : String(error) }, "What was left open could not be read again");
+      await this.#settle(one, isGone);
+      logger.info(
+        { account, kind, tries, reason: error instanceof Error ? error.message : String(error) },
+        "What was left open could not be read again",
+      );
+      return "done";
     }
+  }
+
+  /** Ends it, or has it tried once more later. */
+  async #settle(one: DueReread, isOver: boolean): Promise<void> {
+    const { sql } = this.#deps;
+    if (isOver || one.tries >= MOST_TRIES) await writeTx(sql, (tx) => finishReread(tx, one));
+    else await postponeReread(sql, one, restAfter(one.tries));
   }
 
   /** How much could not be stored; null: the account is another process's now. */
@@ -136,6 +158,15 @@ export class Rereads {
 function sectionsIn(text: string, roomId: RoomId): JoinedRoom[] {
   const { join, leave } = cutResponse(text, Date.now());
   return [join.get(roomId), leave.get(roomId)].filter((section) => section !== undefined);
+}
+
+/** What a reverse proxy answers for a homeserver that is down. A 500 or a time-out may be that of one room. */
+const AWAY: readonly unknown[] = [502, 503, 504];
+
+/** The same would happen to anything else that is read now. */
+function isTrouble(error: unknown): boolean {
+  if (error instanceof UpstreamError) return error.kind === "rate_limited" || error.kind === "unreachable" || AWAY.includes(error.status);
+  return needOf(error) !== "unknown";
 }
 
 function restAfter(tries: number): number {

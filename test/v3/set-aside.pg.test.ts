@@ -137,3 +137,18 @@ it("N3: global account data is asked for by its type", async () => {
   const again = JSON.stringify((await alice.sync({}, { since: answer.next }))["account_data"] ?? answer["account_data"]);
   expect(again + JSON.stringify(answer["account_data"])).toContain('"now":true');
 });
+
+it("N3: while the homeserver is away nothing that waits to be read is given up, and nothing else is asked of it", async () => {
+  const { alice, state } = await start();
+  await t.sql`
+    insert into rereads (account, kind, name, cause)
+    select account, 'room', '!r' || n || ':test', 'too_large' from accounts, generate_series(1, 30) n`;
+  const asked = () => t.hs.seen({ path: /\/state$/ }).length;
+  t.hs.fail({ path: /\/state$/ }, { status: 502, body: {} }, 6);
+  await expect.poll(asked).toBeGreaterThan(6);
+  expect(await t.sql`select from rereads where tries > 0 and cause <> 'too_large'`).toHaveLength(0);
+  serve(state, state, {});
+  await t.sql`update rereads set due_at = now()`;
+  await expect.poll(async () => (await t.sql`select from rereads`).length).toBe(0);
+  expect((await alice.sync({}))["initial_sync"]).toBeUndefined();
+});
