@@ -84,7 +84,8 @@ test.each(["1", "2"])(
     // A step belongs to its request.
     const [, polled] = named("POST v3");
     const steps = spans.filter((span) => span.parentSpanId === polled?.spanId).map(({ name }) => name);
-    expect(steps).toEqual(["authenticate", "evaluate", "wait", "evaluate"]);
+    // It may be woken by news of other things on the way.
+    expect(steps.join(" ")).toMatch(/^authenticate evaluate wait( evaluate wait)*( evaluate)?$/);
     // Another's trace goes on here.
     expect(named("POST v3")[2]).toMatchObject({ traceId: "0af7651916cd43dd8448eb211c80319c", parentSpanId: "b7ad6b7169203331" });
     expect(named("homeserver sync").length).toBeGreaterThan(0);
