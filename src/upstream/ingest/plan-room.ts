@@ -90,8 +90,9 @@ function planTimeline(work: RoomWork): { ord: number; ts: number } | null {
       age_ts: event.age_ts,
       txn_id: event.txn_id,
       gap: index === 0 && split.gap,
-      // The token stands before the first event of the response, which need not be the first fresh one.
-      prev_batch: index === 0 && split.before.length === 0 ? section.prev_batch : null,
+      // The token stands before the first event of the response, which need not be the first fresh one. Of a left room whose timeline is
+      // not limited Synapse's stands after it (T20).
+      prev_batch: index === 0 && split.before.length === 0 && (work.to === "join" || section.limited) ? section.prev_batch : null,
       notify: notify && event.sender !== context.me,
     };
     draft.timeline.push(row);
