@@ -25,8 +25,9 @@ describe.skipIf(lack !== undefined)("T20: the Rust SDK pages back to the start o
   beforeAll(async () => {
     stores = await mkdtemp(join(tmpdir(), "syncv3-rust-history-"));
     database = await freshDatabase();
-    front = await new Front(homeserver, database.options).start();
     await before.start();
+    // Else tokens of our own are given only once the account was seen to read history here.
+    front = await new Front(homeserver, database.options, { publicUrl: before.url }).start();
     program = process.env["SYNCV3_TEST_RUST_CLIENT"] ?? (await cargoBuild("rust", "rust-client", (line) => process.stderr.write(`${line}\n`)));
   }, CARGO_TIMEOUT_MS);
   afterEach(async () => {
