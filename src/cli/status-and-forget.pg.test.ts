@@ -9,7 +9,7 @@ import { freshDatabase } from "../../test/support/database.ts";
 import { newRoom, startFakeHomeserver, toDevice, v2 } from "../../test/support/fake-homeserver.ts";
 import { V3Client } from "../../test/support/v3.ts";
 
-vi.setConfig({ testTimeout: 90_000 });
+vi.setConfig({ testTimeout: 240_000 });
 
 test.each(["embedded", "named"])("an %s database: seen and forgotten while the server runs, and after", async (kind) => {
   const directory = await mkdtemp(join(tmpdir(), "syncv3-status-"));
