@@ -24,7 +24,7 @@ import { connect, type DbOptions, type Sql } from "../store/db.ts";
 import { readBreaker } from "../store/poll-troubles.ts";
 import { checkReady } from "../store/ready.ts";
 import { databaseBytes, estimatedRows } from "../store/sizes.ts";
-import { readStalls } from "../store/stalls.ts";
+import { readStalls, type Stalls } from "../store/stalls.ts";
 import { findToken } from "../store/tokens.ts";
 import { HomeserverClient } from "../upstream/client.ts";
 import { Fetcher } from "../upstream/fetch.ts";
@@ -210,13 +210,16 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
 /** What is read when it is asked for. */
 function watch(metrics: Metrics, sql: Sql, supervisor: Supervisor): void {
   metrics.watch("polled_accounts", "Accounts that are polled upstream", () => supervisor.accounts().length);
+  // Both figures of a scrape come from one pass over the accounts.
+  let reading: Promise<Stalls> | null = null;
+  const stalls = () => (reading ??= readStalls(sql).finally(() => (reading = null)));
   metrics.watch(
     "oldest_stall_seconds",
     "Since an answer of the homeserver was last stored, of the account where that is longest",
-    async () => (await readStalls(sql)).oldest,
+    async () => (await stalls()).oldest,
     "all",
   );
-  metrics.watchEach("stalled_accounts", "Accounts that do not advance", "reason", async () => (await readStalls(sql)).accounts);
+  metrics.watchEach("stalled_accounts", "Accounts that do not advance", "reason", async () => (await stalls()).accounts);
   metrics.watch("database_bytes", "The database on disk", () => databaseBytes(sql), "all");
   for (const [name, help] of [
     ["to_device", "To-device messages that somebody has not acknowledged"],
