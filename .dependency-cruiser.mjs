@@ -25,7 +25,7 @@ const oneWay = Object.entries(ROOMS).map(([room, below]) => ({
 export default {
   forbidden: [
     ...oneWay,
-    { name: "no-circles", severity: "error", from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } } },
+    { name: "no-circles", severity: "error", from: {}, to: { circular: true } },
     { name: "found", severity: "error", from: {}, to: { couldNotResolve: true } },
     { name: "sources-import-no-tests", severity: "error", from: { path: "^src/", pathNot: "\\.test\\.ts$" }, to: { path: "^test/|\\.test\\.ts$" } },
     {

@@ -1,6 +1,7 @@
 import { signal } from "@preact/signals";
 import type { Account } from "./account.ts";
-import { type Follower, follow, type Protocol, PROTOCOLS } from "./follower.ts";
+import type { Follower } from "./followed.ts";
+import { follow, type Protocol, PROTOCOLS } from "./follower.ts";
 import { Inspector } from "./inspector.tsx";
 import { Live } from "./live.tsx";
 import * as model from "./model.ts";

@@ -10,7 +10,7 @@ import {
 } from "../../packages/client/src/index.ts";
 import type { Account } from "./account.ts";
 import { recorded } from "./exchanges.ts";
-import type { Follower } from "./follower.ts";
+import type { Follower } from "./followed.ts";
 import * as model from "./model.ts";
 
 const [STEP, MEMBERS, EVENTS] = [50, 50, 30];

@@ -3,7 +3,7 @@
 import { type MatrixEvent, MatrixError, type V3Answer, V3Session } from "../../packages/client/src/index.ts";
 import type { Account } from "./account.ts";
 import { recorded } from "./exchanges.ts";
-import type { Follower } from "./follower.ts";
+import type { Follower } from "./followed.ts";
 import * as model from "./model.ts";
 
 const [ROOMS, MEMBERS, EVENTS] = [50, 50, 30];

@@ -1,8 +1,9 @@
 /** The account, followed through one of the APIs. */
 
-import { accountStatus, MatrixError, type Told } from "../../packages/client/src/index.ts";
+import { accountStatus, MatrixError } from "../../packages/client/src/index.ts";
 import type { Account } from "./account.ts";
 import { followSliding } from "./follow-sliding.ts";
+import type { Follower } from "./followed.ts";
 import { followV3 } from "./follow-v3.ts";
 import * as model from "./model.ts";
 
@@ -11,15 +12,6 @@ export type Protocol = keyof typeof PROTOCOLS;
 
 /** Between two looks at how far the account is, while its first sync is under way and later, ms. */
 const LOOK_MS = { first_sync: 2000, synced: 30_000 };
-
-export type Follower = {
-  readonly answers: AsyncGenerator<Told<object>, void>;
-  readonly apply: (answer: object) => void;
-  /** Shows a room; null: none. */
-  open(roomId: string | null): void;
-  moreRooms(): Promise<void>;
-  moreMembers(): Promise<void>;
-};
 
 /** Follows until `signal` is aborted. `onEnd`: it ended by itself, with the reason. */
 export async function follow(protocol: Protocol, account: Account, signal: AbortSignal, onEnd: (reason: MatrixError) => void): Promise<Follower> {

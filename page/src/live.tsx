@@ -1,5 +1,5 @@
 import type { Account } from "./account.ts";
-import type { Follower } from "./follower.ts";
+import type { Follower } from "./followed.ts";
 import * as model from "./model.ts";
 import { RoomList } from "./room-list.tsx";
 import { RoomView } from "./room-view.tsx";

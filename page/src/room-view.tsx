@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { MatrixEvent } from "../../packages/client/src/index.ts";
 import type { Account } from "./account.ts";
-import type { Follower } from "./follower.ts";
+import type { Follower } from "./followed.ts";
 import * as model from "./model.ts";
 import { summaryOf, timeOf } from "./words.ts";
 

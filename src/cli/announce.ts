@@ -5,7 +5,7 @@ import { notify } from "../feed/postgres-bus.ts";
 import type { Sql } from "../store/db.ts";
 import { openBus } from "./open-bus.ts";
 import { keptSecret } from "./secret.ts";
-import type { Maintenance } from "./while-stopped.ts";
+import type { Maintenance } from "./maintenance.ts";
 
 /** The name that a command's texts carry: of no server, so that all servers take them. */
 export const COMMAND_NAME = "syncv3 command";

@@ -9,7 +9,7 @@ import type { UserId } from "../wire/ids.ts";
 import { indexKey } from "../wire/index-key.ts";
 import { announce, COMMAND_NAME } from "./announce.ts";
 import { lookIn } from "./look-in.ts";
-import type { Maintenance } from "./while-stopped.ts";
+import type { Maintenance } from "./maintenance.ts";
 
 /** There is nothing of that name. The message is for the operator. */
 export class NobodyThere extends Error {

@@ -4,7 +4,7 @@ import { connect, type Sql } from "../store/db.ts";
 import { checkReady } from "../store/ready.ts";
 import { runningDatabase } from "./embedded-database.ts";
 import { DatabaseUnusable, openDatabase } from "./open-database.ts";
-import type { Maintenance } from "./while-stopped.ts";
+import type { Maintenance } from "./maintenance.ts";
 
 /**
  * Opens the database that is named, that of the server which runs in the data directory, or else starts the one there.

@@ -25,7 +25,8 @@ import { doctor, Unwell } from "./doctor.ts";
 import { BadSecretFile } from "./secret.ts";
 import { serve, serveAsWorker } from "./serve.ts";
 import { status } from "./status.ts";
-import { type Maintenance, StillServing } from "./while-stopped.ts";
+import type { Maintenance } from "./maintenance.ts";
+import { StillServing } from "./while-stopped.ts";
 import { receiveOrder, tellParent } from "./workers.ts";
 
 /** After this long a stop in good order has failed. */

@@ -4,7 +4,7 @@ import type { Logger } from "../base/logger.ts";
 import type { Settings } from "../config/options.ts";
 import { isSameDatabase, isTransactionPooled } from "../store/database-identity.ts";
 import { connect, type DbOptions, type Sql } from "../store/db.ts";
-import { schemaPastPath, wrongSettings } from "../store/session-settings.ts";
+import { schemaPastPath, wrongSettings } from "../store/setting-checks.ts";
 import { migrate, NewerDatabase } from "../store/migrate.ts";
 import { startEmbeddedDatabase } from "./embedded-database.ts";
 

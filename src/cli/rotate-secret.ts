@@ -5,7 +5,8 @@ import type { RotateSettings } from "../config/options.ts";
 import { endAllSessions } from "../store/sessions.ts";
 import { resealTokens } from "../store/tokens.ts";
 import { keptSecret, NextSecret } from "./secret.ts";
-import { type Maintenance, whileStopped } from "./while-stopped.ts";
+import type { Maintenance } from "./maintenance.ts";
+import { whileStopped } from "./while-stopped.ts";
 
 /** The old secret is another one. The message is for the operator. */
 export class WrongSecret extends Error {

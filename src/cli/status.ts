@@ -3,7 +3,7 @@
 import { NOT_DUE, type Stalls } from "../store/stalls.ts";
 import { readStatus, type Status } from "../store/status.ts";
 import { lookIn } from "./look-in.ts";
-import type { Maintenance } from "./while-stopped.ts";
+import type { Maintenance } from "./maintenance.ts";
 
 /** @throws what lookIn throws */
 export async function status(maintenance: Maintenance): Promise<void> {

@@ -1,25 +1,16 @@
 /** What may be done to a database only while no server runs on it. */
 
-import type { Logger } from "../base/logger.ts";
-import type { DatabaseSettings } from "../config/options.ts";
 import { wordText } from "../feed/wake-text.ts";
 import { type Tx, writeTx } from "../store/db.ts";
 import { anyLease } from "../store/leases.ts";
 import { announce, COMMAND_NAME } from "./announce.ts";
+import type { Maintenance } from "./maintenance.ts";
 import { openDatabase } from "./open-database.ts";
 
 /** A server is still running on the database. The message is for the operator. */
 export class StillServing extends Error {
   override readonly name = "StillServing";
 }
-
-export type Maintenance = {
-  readonly settings: DatabaseSettings;
-  readonly logger: Logger;
-  /** Told what a person wants to know, line by line. */
-  readonly say: (line: string) => void;
-  readonly signal: AbortSignal;
-};
 
 /**
  * Opens the database, and runs `body` with a way to do something in one transaction. Servers that only answer clients (`-role api`) may be

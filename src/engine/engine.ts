@@ -9,8 +9,8 @@
  *   answer     the parts, and a token for what was told                               R13
  */
 
-import { type Feed, goneWake, type Wake } from "../feed/hub.ts";
-import { type Sql, untilThrough } from "../store/db.ts";
+import { goneWake, type Wake } from "../feed/hub.ts";
+import { untilThrough } from "../store/db.ts";
 import {
   createSession,
   endSessions,
@@ -24,59 +24,26 @@ import {
 import { purgeToDevice } from "../store/to-device.ts";
 import { JoinedRoomsCache } from "../streams/joined-rooms.ts";
 import { KeptRooms } from "../streams/kept-rooms.ts";
-import { rowsOfWhole } from "../streams/room-entry.ts";
+import { rowsOfWhole } from "../streams/whole-room.ts";
 import { type ListCaches, needKey, type StreamKey } from "../streams/stream.ts";
 import { invalidParam, unknownSession } from "../wire/errors.ts";
-import type { AccountNo, DeviceNo, Position, SessionNo } from "../wire/ids.ts";
+import type { DeviceNo, Position, SessionNo } from "../wire/ids.ts";
 import { Arrivals } from "./arrivals.ts";
 import { evaluate, type Outcome } from "./evaluate.ts";
-import { awaitFetches, type FetchDeps } from "./fetches.ts";
+import { awaitFetches } from "./fetches.ts";
 import { interestedIn } from "./interest.ts";
-import type { JsonObject } from "./merge.ts";
 import { answerPages } from "./pages.ts";
 import { checkParamBounds } from "./param-bounds.ts";
+import type { EngineDeps, EngineOptions, SyncRequest } from "./request.ts";
 import { EMPTY_STATE, mergeRequest, type MergedRequest, parseState, serializeState, type SessionState } from "./session-state.ts";
-import { openToken, sealToken, type Signer, type SyncToken } from "./token.ts";
+import { openToken, sealToken, type SyncToken } from "./token.ts";
 import { Waiter } from "./waiter.ts";
-
-export type EngineOptions = {
-  /** A session that was not used for so long is gone (D20), ms. */
-  readonly sessionIdleMs: number;
-  /** D20. */
-  readonly sessionsPerDevice: number;
-  /** How long an account's first request waits for the first v2 answer (D23), ms. */
-  readonly firstContactMs: number;
-  /** How long an answer waits for what must be fetched (D24), ms. */
-  readonly fetchMs: number;
-};
 
 export const ENGINE_DEFAULTS: EngineOptions = {
   sessionIdleMs: 7 * 24 * 3600 * 1000,
   sessionsPerDevice: 100,
   firstContactMs: 60_000,
   fetchMs: 10_000,
-};
-
-export type EngineDeps = FetchDeps & {
-  readonly sql: Sql;
-  readonly feed: Feed;
-  readonly sign: Signer;
-  /** History of every account is read through this server (see PagingContext). Default: of those that were seen to. */
-  readonly ownTokens?: boolean;
-  readonly options: EngineOptions;
-};
-
-export type SyncRequest = {
-  readonly account: AccountNo;
-  readonly device: DeviceNo;
-  readonly tokenHash: Buffer;
-  readonly since: string | null;
-  /** Validated, see faces/v3/request-schema.ts. */
-  readonly body: JsonObject;
-  /** ms, 0 to 300 000 (D6). */
-  readonly timeout: number;
-  /** Aborted when the client is gone. */
-  readonly signal: AbortSignal;
 };
 
 type Opened = { readonly token: SyncToken; readonly state: SessionState; readonly request: MergedRequest };

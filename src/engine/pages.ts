@@ -11,7 +11,7 @@ import { spaceChildren } from "../streams/space-children.ts";
 import type { Context, ListCaches, PageRequest, StreamKey } from "../streams/stream.ts";
 import { invalidParam, unknownSession } from "../wire/errors.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
-import type { EngineDeps, SyncRequest } from "./engine.ts";
+import type { EngineDeps, SyncRequest } from "./request.ts";
 import { unsealedContext } from "./context.ts";
 import { isBehind } from "./evaluate.ts";
 import type { MergedRequest, SessionState } from "./session-state.ts";

@@ -1,9 +1,7 @@
 /**
  * Settings of a role, a database or a server that our statements depend on (N9). Each connection asks for the right ones as it is made, which
- * overrides those of role and database; where a pooler does not pass that on, the start looks whether they are right by themselves.
+ * overrides those of role and database.
  */
-
-import type { Db } from "./db.ts";
 
 /** Asked for wherever a connection's settings last. */
 export const SESSION: Readonly<Record<string, string>> = {
@@ -24,56 +22,3 @@ export const SESSION: Readonly<Record<string, string>> = {
 
 /** PgBouncer keeps these per client in either mode, so they can be asked for through it, too. */
 export const TRACKED = { DateStyle: "ISO, MDY", TimeZone: "UTC", standard_conforming_strings: "on" } as const;
-
-/** The shortest time-out that leaves a statement of ours enough time, ms. */
-const SHORTEST_TIMEOUT = 10_000;
-
-type Check = { readonly isRight: (value: string) => boolean; readonly wanted: string; readonly why: string };
-
-const is = (wanted: string, why: string): Check => ({ wanted, why, isRight: (value) => value.toLowerCase() === wanted });
-const timeout = (why: string): Check => ({
-  wanted: "0 or at least 10s",
-  why,
-  isRight: (value) => Number(value) === 0 || Number(value) >= SHORTEST_TIMEOUT,
-});
-
-/** What must be so, however it came to be; times as pg_settings has them, in ms. */
-const CHECKS: Readonly<Record<string, Check>> = {
-  array_nulls: is("on", "missing values would be stored as the text NULL"),
-  default_transaction_isolation: is("read committed", "statements would fail wherever two meet"),
-  default_transaction_read_only: is("off", "nothing could be stored"),
-  session_replication_role: is("origin", "rows that belong to a deleted one would stay"),
-  standard_conforming_strings: is("on", "backslashes in statements would be read as escapes"),
-  synchronous_commit: {
-    wanted: "on",
-    why: "a crash of PostgreSQL would lose messages that the homeserver has deleted already",
-    isRight: (value) => value !== "off",
-  },
-  transform_null_equals: is("off", "comparisons would mean something else"),
-  DateStyle: { wanted: "ISO, MDY", why: "times could not be read", isRight: (value) => value.startsWith("ISO") },
-  lock_timeout: timeout("what is stored waits for locks"),
-  statement_timeout: timeout("a first sync takes seconds to store"),
-  transaction_timeout: timeout("a first sync takes seconds to store"),
-};
-
-export type WrongSetting = { readonly name: string; readonly value: string; readonly wanted: string; readonly why: string };
-
-/** Settings with which we would go wrong, as a connection like `db` has them. */
-export async function wrongSettings(db: Db): Promise<WrongSetting[]> {
-  const rows = await db<{ name: string; setting: string }[]>`
-    select name, setting from pg_settings where name = any(${Object.keys(CHECKS)}::text[]) order by name`;
-  return rows.flatMap(({ name, setting }) => {
-    const check = CHECKS[name];
-    return check === undefined || check.isRight(setting) ? [] : [{ name, value: setting, wanted: check.wanted, why: check.why }];
-  });
-}
-
-/** Where another schema of the database holds our tables, and the search path leads past it: that schema; else null. */
-export async function schemaPastPath(db: Db): Promise<string | null> {
-  const [row] = await db<{ schema: string }[]>`
-    select n.nspname as schema from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.relname = 'migrations' and to_regclass('migrations') is null
-      and exists (select from pg_class t where t.relnamespace = n.oid and t.relname = 'to_device_passed')
-    limit 1`;
-  return row?.schema ?? null;
-}

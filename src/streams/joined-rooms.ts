@@ -8,7 +8,6 @@ import type { Tx } from "../store/db.ts";
 import { joinedFactsAt, joinedRoomsNow, type RoomNow, roomsNow } from "../store/facts.ts";
 import type { RoomFactsRow } from "../store/room-facts.ts";
 import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
-import type { Context } from "./stream.ts";
 
 /** Its facts as they are at a position, and what is told as it is now, whatever the position. */
 export type JoinedRoom = RoomFactsRow & RoomNow;
@@ -46,8 +45,15 @@ export class JoinedRoomsCache {
   }
 }
 
-/** At the context's position. */
-export function joinedRooms({ tx, account, to, kept }: Context): Promise<JoinedRooms> {
+type Looking = {
+  readonly tx: Tx;
+  readonly account: AccountNo;
+  readonly to: Position;
+  readonly kept: { readonly joined: JoinedRoomsCache; readonly now: Moment };
+};
+
+/** At `to`. */
+export function joinedRooms({ tx, account, to, kept }: Looking): Promise<JoinedRooms> {
   return kept.now.position === to ? kept.joined.read(tx, account, kept.now) : readJoinedRooms(tx, account, to);
 }
 

@@ -12,8 +12,9 @@ import { readTimelines, type Timeline } from "../store/timeline.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
 import { canonicalJson } from "../base/canonical-json.ts";
 import { UNKNOWN } from "./joined-rooms.ts";
-import type { RoomAsk, RowsOf } from "./kept-rooms.ts";
+import type { RoomAsk } from "./kept-rooms.ts";
 import { type PlaceBefore, prevBatchOf } from "./prev-batch.ts";
+import type { WholeRoom } from "./whole-room.ts";
 import type { ListSort, SpacePlace } from "./room-list-sort.ts";
 import type { Context } from "./stream.ts";
 
@@ -35,11 +36,6 @@ export type EntryRoom = RoomNow & {
   /** The place is another one than before. */
   readonly moved: boolean;
 };
-
-/** What an entry tells of a room beside its facts. `state`: what is asked for, and the members that the timeline and the name need. */
-export type WholeRoom = { readonly timeline: Timeline | undefined; readonly state: readonly StateRow[] };
-
-export const rowsOfWhole: RowsOf<WholeRoom> = ({ timeline, state }) => ({ timeline: timeline?.events ?? [], others: state });
 
 /** An entry's JSON, and what tells it from another one of the same room (D16: ages are not news). */
 export type Entry = { readonly roomId: RoomId; readonly text: string; readonly identity: string };

@@ -9,8 +9,8 @@ import { withTransactions } from "../store/sent-events.ts";
 import { stateAt, stateChanged, type StateRow, type StateSelector } from "../store/state.ts";
 import type { RoomId } from "../wire/ids.ts";
 import { readPage } from "./room-members.ts";
-import type { RoomParams } from "./room.ts";
-import { type RoomTask, roomWindows, type Window } from "./room-window.ts";
+import type { RoomParams, RoomTask } from "./room-params.ts";
+import { roomWindows, type Window } from "./room-window.ts";
 import type { Context, Need } from "./stream.ts";
 
 export type RoomViews = {

@@ -7,10 +7,8 @@ import { findOrdinals, readTimelines, standingBefore, type Timeline, type Timeli
 import type { EventId, RoomId } from "../wire/ids.ts";
 import { indexKey } from "../wire/index-key.ts";
 import { prevBatchOf } from "./prev-batch.ts";
-import type { RoomParams } from "./room.ts";
+import type { RoomParams, RoomTask } from "./room-params.ts";
 import { type Context, type Need, needKey } from "./stream.ts";
-
-export type RoomTask = { readonly roomId: RoomId; readonly step: "start" | "delta" | "lost" };
 
 /** What of one room's history is told. */
 export type Window = {

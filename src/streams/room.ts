@@ -5,23 +5,11 @@ import { type StateSelector, stateSelector } from "../store/state.ts";
 import type { RoomId } from "../wire/ids.ts";
 import { requestBounds } from "../wire/request-bounds.ts";
 import { FORBIDDEN, gateStep, roomGate } from "./gate.ts";
-import { type MembersSort, membersSort, missingList } from "./room-members.ts";
+import { membersSort, missingList } from "./room-members.ts";
 import { namesAllMembers, roomViews } from "./room-view.ts";
-import type { RoomTask } from "./room-window.ts";
+import type { RoomParams, RoomTask } from "./room-params.ts";
 import type { Context, Evaluation, Memory, Need, Stream } from "./stream.ts";
 import { clampLimit, NO_NEWS } from "./stream.ts";
-
-export type RoomParams = {
-  readonly roomId: RoomId | "room_list" | null;
-  readonly timelineLimit: number;
-  readonly types: readonly string[] | undefined;
-  readonly notTypes: readonly string[] | undefined;
-  readonly state: StateSelector;
-  /** 0: only the members that the timeline's senders need. */
-  readonly memberLimit: number;
-  readonly memberSort: MembersSort;
-  readonly earliest: readonly string[];
-};
 
 export const room: Stream<RoomParams> = {
   key: "room",

@@ -13,7 +13,7 @@
 
 import type { JoinedRoomsCache, Moment } from "./joined-rooms.ts";
 import type { KeptRooms } from "./kept-rooms.ts";
-import type { WholeRoom } from "./room-entry.ts";
+import type { WholeRoom } from "./whole-room.ts";
 import type { WakeKind } from "../feed/hub.ts";
 import type { Tx } from "../store/db.ts";
 import type { ListSnapshot } from "../store/sessions.ts";

@@ -2,12 +2,10 @@
 
 import type { Tx } from "../../store/db.ts";
 import type { AccountNo, DeviceNo, Position, UserId } from "../../wire/ids.ts";
-import type { InitialRoomsCache } from "./initial-rooms.ts";
 import type { Recent } from "./recent.ts";
 
 export type SlidingContext = {
   readonly tx: Tx;
-  readonly initialRooms: InitialRoomsCache;
   /** Ends at `to`. */
   readonly recent: Recent;
   readonly account: AccountNo;

@@ -28,7 +28,8 @@ import type { Place } from "./pos.ts";
 import { boundSubscriptions, withinBounds } from "./remembered-bounds.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
 import { askingForAllMembers, leaveBehind, type RoomJob, roomJobs } from "./room-jobs.ts";
-import { type RoomResult, roomResults } from "./room-results.ts";
+import type { RoomResult } from "./room-content.ts";
+import { roomResults } from "./room-results.ts";
 import { type ListResult, type Selection, selectRooms } from "./select.ts";
 import { mergeSticky } from "./sticky.ts";
 
@@ -136,7 +137,6 @@ async function evaluate(tx: Tx, caches: SlidingCaches, question: SlidingQuestion
   const body = mergeSticky(boundSubscriptions(question.body, state), state, draft);
   const context: SlidingContext = {
     tx,
-    initialRooms: caches.initialRooms,
     recent: opened.view?.recent ?? [],
     account,
     device,
@@ -150,7 +150,7 @@ async function evaluate(tx: Tx, caches: SlidingCaches, question: SlidingQuestion
     tried,
     now,
   };
-  return tell(context, opened, { ...question, body }, draft);
+  return tell(context, caches, opened, { ...question, body }, draft);
 }
 
 /** What an evaluation knows before it looks at single rooms. */
@@ -204,6 +204,7 @@ const UNCHANGED: ChangedRooms = { typing: new Set(), receipts: new Set(), accoun
 
 async function tell(
   context: SlidingContext,
+  { initialRooms }: SlidingCaches,
   { head, view, toDevice, e2ee }: Opened,
   { pos, dialect, body, state }: SlidingQuestion,
   draft: StateDraft,
@@ -227,7 +228,7 @@ async function tell(
   noteGlobal(context, extensions.accountData, draft);
   if (e2ee) draft.setE2ee(true);
   const [{ rooms, needs }, changedReceipts] = await Promise.all([
-    memberNeeds.length > 0 ? { rooms: [], needs: memberNeeds } : roomResults(context, dialect, jobs, draft),
+    memberNeeds.length > 0 ? { rooms: [], needs: memberNeeds } : roomResults(context, initialRooms, dialect, jobs, draft),
     readChangedReceipts(context, scoped.receipts),
   ]);
   const receipts = view

@@ -4,7 +4,7 @@ import { KeptRooms, type RoomAsk } from "../../streams/kept-rooms.ts";
 import type { UserId } from "../../wire/ids.ts";
 import type { SlidingContext } from "./context.ts";
 import type { RoomJob } from "./room-jobs.ts";
-import type { RoomContent } from "./room-results.ts";
+import type { RoomContent } from "./room-content.ts";
 
 /** A room told whole. */
 export type InitialRoom = {

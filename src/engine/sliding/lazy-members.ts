@@ -4,7 +4,8 @@ import type { MemberRow } from "../../store/members.ts";
 import type { RoomId, UserId } from "../../wire/ids.ts";
 import type { SlidingContext } from "./context.ts";
 import type { RoomJob } from "./room-jobs.ts";
-import { type Reading, readMembers, type ReadTimeline } from "./room-reading.ts";
+import type { Reading, ReadTimeline } from "./reading.ts";
+import { readMembers } from "./room-reading.ts";
 
 /** `rows`: to be told. `users`: who is known to the client afterwards, oldest told first. */
 export type LazyMembers = { readonly rows: readonly MemberRow[]; readonly users: readonly UserId[] };

@@ -1,6 +1,7 @@
 /** Patterns as one look-up: how many there are does not matter to the event that is looked up. */
 
-import type { Pattern } from "./required-state.ts";
+/** Matches events of a type and a state key, both index keys (wire/index-key.ts); absent: any. */
+export type Pattern = { readonly type?: string; readonly key?: string };
 
 export class PatternSet {
   readonly #types = new Set<string>();

@@ -7,10 +7,7 @@ import { LRUCache } from "lru-cache";
 import { canonicalJson } from "../../base/canonical-json.ts";
 import type { StateSelector } from "../../store/state.ts";
 import { requestBounds } from "../../wire/request-bounds.ts";
-import { PatternSet } from "./pattern-set.ts";
-
-/** Matches events of a type and a state key, both index keys (wire/index-key.ts); absent: any. */
-export type Pattern = { readonly type?: string; readonly key?: string };
+import { type Pattern, PatternSet } from "./pattern-set.ts";
 
 export type Atom = Pattern & {
   /** What it does not match after all. */

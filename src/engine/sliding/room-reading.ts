@@ -1,45 +1,21 @@
 /** All that jobs need of the store, in few queries that go out together. */
 
 import { filterInSlices, Slices } from "../../base/slices.ts";
-import type { EventRow } from "../../store/event-row.ts";
 import { factsAt } from "../../store/facts.ts";
 import { readStripped } from "../../store/ephemeral.ts";
 import { allMembersAt, membersAt, membersChanged, type MemberRow, someMembersAt } from "../../store/members.ts";
 import { readOlder } from "../../store/older.ts";
 import type { RoomFacts } from "../../store/room-facts.ts";
-import { type EndedState, stateAt, stateChanged, stateEnded, type StateRow, type StateSelector } from "../../store/state.ts";
+import { stateAt, stateChanged, stateEnded, type StateRow, type StateSelector } from "../../store/state.ts";
 import { withTransactions } from "../../store/sent-events.ts";
 import { readTimelines, type Timeline } from "../../store/timeline.ts";
-import type { PlaceBefore } from "../../streams/prev-batch.ts";
 import { needKey, type Need } from "../../streams/stream.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
 import { requestBounds } from "../../wire/request-bounds.ts";
 import type { SlidingContext } from "./context.ts";
-import { readRecent, recentMembers } from "./recent.ts";
+import type { Reading, ReadTimeline } from "./reading.ts";
+import { readRecent, recentMembers } from "./recent-reading.ts";
 import type { RoomJob } from "./room-jobs.ts";
-
-/** Oldest first. */
-export type ReadTimeline = {
-  readonly events: readonly (EventRow & { readonly ord?: number })[];
-  readonly limited: boolean;
-} & PlaceBefore;
-
-export type Reading = {
-  readonly stripped: ReadonlyMap<RoomId, string>;
-  readonly timelines: ReadonlyMap<RoomId, ReadTimeline>;
-  /** Facts as they were told; undefined: they are not known any more. Only of rooms whose facts changed. */
-  readonly factsBefore: ReadonlyMap<RoomId, RoomFacts | undefined>;
-  /** State that is asked for: of initial rooms all, of grown ones what they have more, of others nothing. No members. */
-  readonly state: ReadonlyMap<RoomId, readonly StateRow[]>;
-  /** State that changed after `told`, whether it is asked for or not. No members. */
-  readonly changed: ReadonlyMap<RoomId, readonly StateRow[]>;
-  readonly ended: ReadonlyMap<RoomId, readonly EndedState[]>;
-  /** Members that are asked for: by name, and of initial and grown rooms all. The user's own where the user has left. */
-  readonly members: ReadonlyMap<RoomId, readonly MemberRow[]>;
-  /** Members that changed after `told`. */
-  readonly membersChanged: ReadonlyMap<RoomId, readonly MemberRow[]>;
-  readonly needs: readonly Need[];
-};
 
 export async function readRooms(context: SlidingContext, jobs: readonly RoomJob[], stubs: boolean): Promise<Reading> {
   return readRecent(context, jobs) ?? readStored(context, jobs, stubs);

@@ -2,7 +2,7 @@
 
 import { Slices } from "../../base/slices.ts";
 import type { EventRow } from "../../store/event-row.ts";
-import type { Hero, Membership, RoomFacts } from "../../store/room-facts.ts";
+import type { RoomFacts } from "../../store/room-facts.ts";
 import type { StateRow } from "../../store/state.ts";
 import { prevBatchOf } from "../../streams/prev-batch.ts";
 import type { Need } from "../../streams/stream.ts";
@@ -10,66 +10,28 @@ import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
 import { memberTexts } from "../../wire/json-scan.ts";
 import { LIVE, type StateDraft, STRIPPED } from "./connection-state.ts";
 import type { SlidingContext } from "./context.ts";
-import { isKeepable } from "./initial-rooms.ts";
+import { type InitialRoomsCache, isKeepable } from "./initial-rooms.ts";
 import { type LazyMembers, lazyMembers } from "./lazy-members.ts";
 import type { Dialect } from "./request.ts";
 import { matcherOf, remembered } from "./required-state.ts";
+import type { RoomContent, RoomFields, RoomResult, StateStub } from "./room-content.ts";
+import type { Reading, ReadTimeline } from "./reading.ts";
 import type { RoomJob } from "./room-jobs.ts";
-import { type Reading, readRooms, type ReadTimeline } from "./room-reading.ts";
-
-export type RoomResult = {
-  readonly roomId: RoomId;
-  readonly content: RoomContent;
-  /** Other answers may have the very same content: worth keeping what it is written as. */
-  readonly shared: boolean;
-  readonly lists: readonly string[];
-  /** Absent where the content has no timeline. `live`: its last so many events came after the request's position. */
-  readonly place?: { readonly prevBatch: string; readonly live: number };
-};
-
-/** What may be absent did not change, or of an initial room is not there; null: it is there no more. */
-export type RoomContent = {
-  readonly membership: Membership;
-  readonly everJoined: boolean;
-  readonly initial: boolean;
-  readonly expanded: boolean;
-  readonly bumpStamp?: number;
-  /** There is a bump stamp and nothing else: told, but nothing to end a wait for. */
-  readonly quiet?: true;
-  /** A list of stripped events, as JSON: there is nothing else then. */
-  readonly stripped?: string;
-  readonly requiredState: readonly EventRow[];
-  readonly stubs: readonly StateStub[];
-  /** Absent where no events were asked for. `prevBatch` null: it stands behind all of them. */
-  readonly timeline?: ReadTimeline;
-} & RoomFields;
-
-export type StateStub = { readonly type: string; readonly state_key: string };
-
-type RoomFields = {
-  /** As set, not computed. */
-  readonly name?: string | null;
-  readonly avatar?: string | null;
-  /** Only of a room without a name. */
-  readonly heroes?: readonly Hero[];
-  readonly isDm?: boolean;
-  readonly joinedCount?: number;
-  readonly invitedCount?: number;
-  readonly counts?: { readonly notifications: number; readonly highlights: number };
-};
+import { readRooms } from "./room-reading.ts";
 
 const MEMBER = "m.room.member";
 
 /** Tells rooms, and notes in `draft` that they are told. Where something has to be fetched first, `needs` says what. */
 export async function roomResults(
   context: SlidingContext,
+  initialRooms: InitialRoomsCache,
   dialect: Dialect,
   jobs: readonly RoomJob[],
   draft: StateDraft,
 ): Promise<{ readonly rooms: RoomResult[]; readonly needs: readonly Need[] }> {
   const kept = new Map(
     jobs.flatMap((job) => {
-      const room = context.initialRooms.get(context, job);
+      const room = initialRooms.get(context, job);
       return room ? [[job.roomId, room] as const] : [];
     }),
   );
@@ -87,7 +49,7 @@ export async function roomResults(
     if (known) noteWhole(job, known.lazy, draft);
     else if (read) {
       note(job, read.reading, lazy, draft);
-      if (content && lazy) context.initialRooms.keep(context, job, { content, lazy: lazy.users });
+      if (content && lazy) initialRooms.keep(context, job, { content, lazy: lazy.users });
     }
   }
   return { rooms, needs: [] };

@@ -1,6 +1,6 @@
 /** Which exclusions of a v4 required_state narrow which inclusion: found by type and key, not by comparing each with each. */
 
-import type { Pattern } from "../../engine/sliding/required-state.ts";
+import type { Pattern } from "../../engine/sliding/pattern-set.ts";
 
 export type Exclusions = {
   /** Those that take something from what a pattern matches; "all": nothing is left of it. */

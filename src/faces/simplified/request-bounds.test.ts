@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { listBody } from "../../../bench/sliding.ts";
 import { elementEncryption, elementNotifications, elementRoomList } from "../../../test/support/sliding-requests.ts";
-import type { Pattern } from "../../engine/sliding/required-state.ts";
+import type { Pattern } from "../../engine/sliding/pattern-set.ts";
 import { MatrixError } from "../../wire/errors.ts";
 import type { DeviceNo, UserId } from "../../wire/ids.ts";
 import { requestBounds, scaleRequestBounds } from "../../wire/request-bounds.ts";

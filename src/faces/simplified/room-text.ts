@@ -2,7 +2,7 @@
 
 import { Slices } from "../../base/slices.ts";
 import type { SlidingAnswer } from "../../engine/sliding/evaluate.ts";
-import type { RoomContent, RoomResult } from "../../engine/sliding/room-results.ts";
+import type { RoomContent, RoomResult } from "../../engine/sliding/room-content.ts";
 import { type EventRow, rowTextInRoom } from "../../store/event-row.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
 import { type Fragment, fragment, joinPieces, type Piece } from "./answer-bytes.ts";

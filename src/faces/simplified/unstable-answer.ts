@@ -2,7 +2,7 @@
 
 import type { SlidingAnswer } from "../../engine/sliding/evaluate.ts";
 import type { SlidingExtensions } from "../../engine/sliding/request.ts";
-import type { RoomContent } from "../../engine/sliding/room-results.ts";
+import type { RoomContent } from "../../engine/sliding/room-content.ts";
 import type { SlidingReply } from "../../engine/sliding/sliding-engine.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
 import { type Member, object, record } from "./json-text.ts";

@@ -1,7 +1,7 @@
 /** An answer of `/v4/sync` (MSC4186 as merged). */
 
 import type { SlidingAnswer } from "../../engine/sliding/evaluate.ts";
-import type { RoomContent, RoomResult } from "../../engine/sliding/room-results.ts";
+import type { RoomContent, RoomResult } from "../../engine/sliding/room-content.ts";
 import type { SlidingReply } from "../../engine/sliding/sliding-engine.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
 import { memberTexts } from "../../wire/json-scan.ts";

@@ -5,7 +5,8 @@
 
 import Type, { type Static } from "typebox";
 import type { Range, RoomConfig, SlidingBody, SlidingExtensions, SlidingFilters, SlidingList } from "../../engine/sliding/request.ts";
-import type { Atom, Pattern, RequiredState } from "../../engine/sliding/required-state.ts";
+import type { Pattern } from "../../engine/sliding/pattern-set.ts";
+import type { Atom, RequiredState } from "../../engine/sliding/required-state.ts";
 import { invalidParam } from "../../wire/errors.ts";
 import { type DeviceNo, isStorable, type RoomId } from "../../wire/ids.ts";
 import { indexKey } from "../../wire/index-key.ts";

@@ -15,7 +15,8 @@ import { cutResponse } from "../../wire/v2-response.ts";
 import { failureOf } from "./failure.ts";
 import type { IngestInput, IngestResult } from "./ingest-result.ts";
 import { storeWithout } from "./set-aside.ts";
-import { type Job, jobOf, storeJobs } from "./store-jobs.ts";
+import { type Job, jobOf } from "./job.ts";
+import { storeJobs } from "./store-jobs.ts";
 import { Suspects, SUSPECTS_DEFAULTS, type SuspectsOptions } from "./suspects.ts";
 
 export type IngestDeps = {

@@ -5,7 +5,7 @@ import type { DeviceWrites } from "../../store/ingest/rows.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
 import { type DeviceLists, ownChanges, planOtherDevice, sharedChanges } from "./device-lists.ts";
 import { planDevice } from "./plan-device.ts";
-import type { Job, Locked } from "./store-jobs.ts";
+import type { Job, Locked } from "./job.ts";
 
 export type DevicePlans = {
   /** Of the polled device; it is in `all`, too. */

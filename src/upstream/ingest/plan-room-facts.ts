@@ -6,7 +6,7 @@ import { isObject } from "../../wire/identifier.ts";
 import type { UserId } from "../../wire/ids.ts";
 import type { FactsChange } from "./facts.ts";
 import { computeFacts, NO_FACTS, standInsAmong, tagsOf } from "./facts.ts";
-import type { RoomWork } from "./plan-room.ts";
+import type { RoomWork } from "./room-work.ts";
 
 /** Plans the facts row. True: the members known to be joined are not as many as the homeserver counts, though all should be known. */
 export function planRoomFacts(work: RoomWork, membership: Membership): boolean {

@@ -6,7 +6,7 @@ import type { KnownRoom } from "../../store/ingest/known.ts";
 import type { RoomId, UserId } from "../../wire/ids.ts";
 import type { Draft } from "./draft.ts";
 import type { PlanContext } from "./plan-context.ts";
-import type { RoomWork } from "./plan-room.ts";
+import type { RoomWork } from "./room-work.ts";
 
 export function planRoomParts(work: RoomWork): void {
   const { draft, context, stored, section, to } = work;

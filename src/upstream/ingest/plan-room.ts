@@ -13,19 +13,7 @@ import { planRoomParts } from "./plan-room-parts.ts";
 import { planRedactions } from "./redactions.ts";
 import { RoomState, stateKey } from "./room-state.ts";
 import { splitTimeline } from "./room-timeline.ts";
-import type { SplitTimeline } from "./room-timeline.ts";
-
-/** A room being planned. `whole`: it comes from scratch (joined again, after a reset, or read again), not from where we were. */
-export type RoomWork = {
-  readonly draft: Draft;
-  readonly context: PlanContext;
-  readonly stored: KnownRoom;
-  readonly section: JoinedRoom;
-  readonly to: "join" | "leave";
-  readonly whole: boolean;
-  readonly split: SplitTimeline;
-  readonly state: RoomState;
-};
+import type { RoomWork } from "./room-work.ts";
 
 /** State first, then the timeline, then what follows from them. */
 export function planRoom(draft: Draft, context: PlanContext, stored: KnownRoom, section: JoinedRoom, to: "join" | "leave"): void {

@@ -7,7 +7,7 @@ import type { EventId, UserId } from "../../wire/ids.ts";
 import { pruneEvent } from "../../wire/redact.ts";
 import { roomVersionOf } from "../../wire/room-versions.ts";
 import { contentOf } from "./plan-room-facts.ts";
-import type { RoomWork } from "./plan-room.ts";
+import type { RoomWork } from "./room-work.ts";
 import { membershipOf, sortName } from "./room-state.ts";
 
 /**

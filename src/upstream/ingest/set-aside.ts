@@ -13,7 +13,8 @@ import { describe } from "./failure.ts";
 import type { IngestResult } from "./ingest-result.ts";
 import { keyOf, type Part, partsOf, roomsIn, textOfPart, withParts } from "./parts.ts";
 import { fits, separate } from "./separate.ts";
-import { type Job, jobOf, storeJobs } from "./store-jobs.ts";
+import { type Job, jobOf } from "./job.ts";
+import { storeJobs } from "./store-jobs.ts";
 
 /** What was set aside is first asked for again after so long, ms. */
 const REREAD_MS = 60_000;

@@ -6,7 +6,7 @@
 import type { WakeKind } from "../../feed/hub.ts";
 import type { Tx } from "../../store/db.ts";
 import { commitWith } from "../../store/db.ts";
-import type { Busy, KnownDevice, LockedAccount } from "../../store/ingest/device.ts";
+import type { Busy, LockedAccount } from "../../store/ingest/device.ts";
 import { heldLeases, lockAccounts, lockDevices } from "../../store/ingest/device.ts";
 import type { Known } from "../../store/ingest/known.ts";
 import { readKnown } from "../../store/ingest/known.ts";
@@ -16,39 +16,12 @@ import type { Query } from "../../store/ingest/statement.ts";
 import { type Batch, writeDevices, writeRooms } from "../../store/ingest/write.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
-import type { IngestInput, IngestResult } from "./ingest-result.ts";
-import { messageHash } from "./plan-device.ts";
+import type { IngestResult } from "./ingest-result.ts";
+import type { Job, Locked } from "./job.ts";
 import { askedDevice, type DevicePlans, planDevices } from "./plan-devices.ts";
 import { planRooms } from "./plan-rooms.ts";
 import type { Plan } from "./plan.ts";
-import { roundsOf } from "./rounds.ts";
 import { touchedBy } from "./touched.ts";
-
-/** An answer to be stored. */
-export type Job = {
-  readonly input: IngestInput;
-  readonly response: V2Response;
-  /** See roundsOf: more than one where a room stands in several sections. Such a job is stored in a transaction of its own. */
-  readonly rounds: readonly V2Response[];
-  /** Rooms that are to be read from the homeserver, since the answer does not tell how they stand. */
-  readonly unsure: readonly RoomId[];
-  /** Of response.toDevice, in its order. */
-  readonly hashes: readonly string[];
-  /** Hashes of to-device messages that are stored as bytes, since the database refuses their text (N3). */
-  readonly asBytes: ReadonlySet<string>;
-  /** Rooms that `response` does not hold although the user is in them: they are set aside, or to be read one by one. */
-  readonly missing: ReadonlySet<RoomId>;
-};
-
-export function jobOf(
-  input: IngestInput,
-  response: V2Response,
-  { asBytes = new Set(), missing = new Set() }: Partial<Pick<Job, "asBytes" | "missing">> = {},
-): Job {
-  const { responses: rounds, unsure } = roundsOf(response, input.userId);
-  const absent = new Set([...missing, ...(input.toRead ?? [])]);
-  return { input, response, rounds, unsure, hashes: response.toDevice.map(messageHash), asBytes, missing: absent };
-}
 
 /** Sends a transaction's last statements and ends it. */
 export type Finish = (tx: Tx, queries: readonly Query[]) => Promise<void>;
@@ -165,9 +138,6 @@ function batchOf({ job: { input, response }, locked: { account }, roomPlan, know
     factsBefore: new Map(before),
   };
 }
-
-/** `others`: devices that are given the response's device lists as well. */
-export type Locked = { readonly account: LockedAccount; readonly device: KnownDevice; readonly others: readonly KnownDevice[] };
 
 /** Locks accounts and devices. Stale: they are not as they were when the poll was asked, or the lease is lost. */
 async function lock(tx: Tx, jobs: readonly Job[], busy: Busy): Promise<(job: Job) => Locked | "stale" | "busy"> {

@@ -7,7 +7,7 @@ import type { RoomId } from "../../../wire/ids.ts";
 import type { SlidingContext } from "../context.ts";
 import type { Scope } from "../request.ts";
 import type { AccountView } from "../account-view.ts";
-import type { RoomContent, RoomResult } from "../room-results.ts";
+import type { RoomContent, RoomResult } from "../room-content.ts";
 import { type ChosenRoom, inScope } from "../select.ts";
 import type { Scoped } from "./scoped.ts";
 
