@@ -1,16 +1,18 @@
-/** Imports go one way: cli → api → faces → engine → {streams, feed} → store → wire → base, and cli → upstream → store. */
+/** Imports go one way: cli → api → {v3, sliding} → {sync, http} → feed → store → wire → base, and cli → upstream → store. */
 
 const ROOMS = {
   base: [],
   wire: ["base"],
   store: ["wire", "base"],
-  feed: ["store", "wire", "base"],
   // The kinds of wake-ups are feed's.
-  streams: ["feed", "store", "wire", "base"],
+  feed: ["store", "wire", "base"],
+  http: ["store", "wire", "base"],
+  sync: ["feed", "store", "wire", "base"],
   upstream: ["feed", "store", "wire", "base"],
-  engine: ["streams", "feed", "store", "wire", "base"],
-  faces: ["engine", "streams", "feed", "store", "wire", "base"],
-  api: ["faces", "engine", "streams", "feed", "wire", "base"],
+  // The two APIs: neither imports the other.
+  v3: ["sync", "http", "feed", "store", "wire", "base"],
+  sliding: ["sync", "http", "feed", "store", "wire", "base"],
+  api: ["v3", "sliding", "sync", "http", "feed", "wire", "base"],
   config: ["store", "wire", "base"],
 };
 
@@ -25,6 +27,13 @@ const oneWay = Object.entries(ROOMS).map(([room, below]) => ({
 export default {
   forbidden: [
     ...oneWay,
+    {
+      name: "engines-know-no-http",
+      comment: "an API's face calls its engine, never the other way",
+      severity: "error",
+      from: { path: "^src/(v3|sliding)/", pathNot: "/face/|\\.test\\.ts$" },
+      to: { path: "^src/(http/|(v3|sliding)/face/)" },
+    },
     { name: "no-circles", severity: "error", from: {}, to: { circular: true } },
     { name: "found", severity: "error", from: {}, to: { couldNotResolve: true } },
     { name: "sources-import-no-tests", severity: "error", from: { path: "^src/", pathNot: "\\.test\\.ts$" }, to: { path: "^test/|\\.test\\.ts$" } },

@@ -277,7 +277,7 @@ create table session_states (
   session     bigint      not null references sessions on delete cascade,
   state       integer     not null,
   hash        bytea       not null,
-  body        text        not null,                    -- JSON, see src/engine/session-state.ts
+  body        text        not null,                    -- JSON, see src/v3/session-state.ts
   used_at     timestamptz not null default now(),
   primary key (session, state),
   unique (session, hash)

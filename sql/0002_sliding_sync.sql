@@ -36,7 +36,7 @@ alter table sessions add column conn_id text;          -- of a connection
 create unique index sessions_sliding on sessions (device) where kind = 'sliding';
 create unique index sessions_connection on sessions (device, conn_id) where kind = 'connection';
 
--- What a connection has been told, as a position of it stands for: see src/engine/sliding/connection-state.ts. Immutable.
+-- What a connection has been told, as a position of it stands for: see src/sliding/connection-state.ts. Immutable.
 create table connection_states (
   session     bigint      not null references sessions on delete cascade,
   state       integer     not null,

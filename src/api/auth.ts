@@ -3,7 +3,7 @@
 import { LRUCache } from "lru-cache";
 import { withDeadline } from "../base/abort.ts";
 import type { Logger } from "../base/logger.ts";
-import type { Auth } from "../faces/route.ts";
+import type { Auth } from "../http/route.ts";
 import type { UserId } from "../wire/ids.ts";
 import { indexKey } from "../wire/index-key.ts";
 import { badGateway, limitExceeded, MatrixError, missingToken, unknownToken } from "../wire/errors.ts";

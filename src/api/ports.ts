@@ -1,6 +1,6 @@
 /** What the API asks of the rest of the program, as functions: it knows neither SQL nor the homeserver's client. */
 
-import type { Auth } from "../faces/route.ts";
+import type { Auth } from "../http/route.ts";
 import type { AccountNo, DeviceNo, EventId, RoomId, UserId } from "../wire/ids.ts";
 
 /** One device of an account. */

@@ -3,7 +3,7 @@
  * `pos`; here `/threads` does as well. In their queries ours is replaced by the upstream token that it stands for.
  */
 
-import { isOurs } from "../engine/sliding/pos.ts";
+import { isOurs } from "../sliding/pos.ts";
 import { pagingRequest } from "./paging-request.ts";
 
 const PARAMETERS: ReadonlySet<string> = new Set(["from", "to"]);

@@ -2,7 +2,7 @@ import { request as httpRequest } from "node:http";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { startApi, type TestApi } from "../../test/support/api.ts";
 import { startFakeHomeserver, type FakeHomeserver } from "../../test/support/fake-homeserver.ts";
-import type { RoutePlugin } from "../faces/route.ts";
+import type { RoutePlugin } from "../http/route.ts";
 import { forbidden } from "../wire/errors.ts";
 
 let hs: FakeHomeserver;

@@ -9,7 +9,7 @@ import type { Logger } from "../base/logger.ts";
 import type { Metrics } from "../base/metrics.ts";
 import { throughOutage } from "../base/outage.ts";
 import { traced, traceRequest } from "../base/tracing.ts";
-import type { Auth, RouteContext, RoutePlugin } from "../faces/route.ts";
+import type { Auth, RouteContext, RoutePlugin } from "../http/route.ts";
 import type { Feed } from "../feed/hub.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { forbidden, internalError, MatrixError, unavailable } from "../wire/errors.ts";

@@ -7,7 +7,7 @@ import { readdir, readFile } from "node:fs/promises";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { join } from "node:path";
 import type { ListenAddress } from "../config/listen-address.ts";
-import type { RoutePlugin } from "../faces/route.ts";
+import type { RoutePlugin } from "../http/route.ts";
 import { listenAt, type OwnListener } from "./own-listener.ts";
 
 const BASE = "/client/";

@@ -16,7 +16,7 @@ export type HistoryToken = {
   readonly later: string;
 };
 
-/** No homeserver's token begins with it, and no position of ours does (src/engine/sliding/pos.ts). */
+/** No homeserver's token begins with it, and no position of ours does (src/sliding/pos.ts). */
 const PREFIX = "syncv3~";
 /** Characters. The token travels in URLs. */
 const MAX_LENGTH = 2048;

@@ -1,4 +1,4 @@
-/** Bounds of one request (N10) at a server: see src/faces/simplified/request-bounds.test.ts for each of them. */
+/** Bounds of one request (N10) at a server: see src/sliding/face/request-bounds.test.ts for each of them. */
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,8 +1,8 @@
 /** Whether answers are what `/openapi.json` and the client library's types say: nothing else is in them, nothing is missing. */
 
 import { Ajv, type ValidateFunction } from "ajv";
-import { unstableAnswerSchema, v4AnswerSchema } from "../../src/faces/simplified/answer-schemas.ts";
-import { syncAnswerSchema } from "../../src/faces/v3/answer-schema.ts";
+import { unstableAnswerSchema, v4AnswerSchema } from "../../src/sliding/face/answer-schemas.ts";
+import { syncAnswerSchema } from "../../src/v3/face/answer-schema.ts";
 import { recordAnswer } from "./answer-record.ts";
 import { strictFault, UNSTABLE_PATH } from "./strict-answer.ts";
 

@@ -4,7 +4,7 @@ import { type Logger, silentLogger } from "../../src/base/logger.ts";
 import { SecretBox } from "../../src/base/secret-box.ts";
 import { buildServer, type BuiltServer } from "../../src/cli/build-server.ts";
 import type { PageFiles } from "../../src/cli/page-server.ts";
-import type { SlidingOptions } from "../../src/engine/sliding/sliding-engine.ts";
+import type { SlidingOptions } from "../../src/sliding/sliding-engine.ts";
 import { connect, type DbOptions, type Sql } from "../../src/store/db.ts";
 import type { TestUser } from "./synapse-api.ts";
 import { V3Client } from "./v3.ts";

@@ -13,8 +13,8 @@ import { buildServer, type BuiltServer, type ServerParts } from "../../src/cli/b
 import { silentLogger, type Logger } from "../../src/base/logger.ts";
 import { SecretBox } from "../../src/base/secret-box.ts";
 import type { PageFiles } from "../../src/cli/page-server.ts";
-import type { EngineOptions } from "../../src/engine/request.ts";
-import type { SlidingOptions } from "../../src/engine/sliding/sliding-engine.ts";
+import type { EngineOptions } from "../../src/v3/request.ts";
+import type { SlidingOptions } from "../../src/sliding/sliding-engine.ts";
 import type { NatsOptions } from "../../src/feed/nats-bus.ts";
 import type { DbOptions, Sql } from "../../src/store/db.ts";
 import { checkAnswer, checkStrict } from "./answer-check.ts";

@@ -1,4 +1,4 @@
-/** Bounds of one request (N10) at a server: see src/engine/param-bounds.test.ts for each of them. */
+/** Bounds of one request (N10) at a server: see src/v3/param-bounds.test.ts for each of them. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { requestBounds, scaleRequestBounds } from "../../src/wire/request-bounds.ts";

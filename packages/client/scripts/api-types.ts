@@ -3,13 +3,13 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { compile } from "json-schema-to-typescript";
-import { unstableAnswerSchema, v4AnswerSchema } from "../../../src/faces/simplified/answer-schemas.ts";
-import { unstableSchema } from "../../../src/faces/simplified/unstable-request.ts";
-import { v4Schema } from "../../../src/faces/simplified/v4-request.ts";
-import { syncAnswerSchema } from "../../../src/faces/v3/answer-schema.ts";
-import { syncRequestSchema } from "../../../src/faces/v3/request-schema.ts";
-import { accountAnswerSchema } from "../../../src/faces/v3/account-route.ts";
-import { sessionsAnswerSchema } from "../../../src/faces/v3/sessions-route.ts";
+import { unstableAnswerSchema, v4AnswerSchema } from "../../../src/sliding/face/answer-schemas.ts";
+import { unstableSchema } from "../../../src/sliding/face/unstable-request.ts";
+import { v4Schema } from "../../../src/sliding/face/v4-request.ts";
+import { syncAnswerSchema } from "../../../src/v3/face/answer-schema.ts";
+import { syncRequestSchema } from "../../../src/v3/face/request-schema.ts";
+import { accountAnswerSchema } from "../../../src/v3/face/account-route.ts";
+import { sessionsAnswerSchema } from "../../../src/v3/face/sessions-route.ts";
 
 const BANNER = "/** Bodies of requests and answers. Written by scripts/api-types.ts from the server's schemas: do not edit. */";
 

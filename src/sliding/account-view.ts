@@ -1,0 +1,210 @@
+/**
+ * What an answer needs of all of an account's rooms, and of its account data and typing, kept in memory from one evaluation to the next
+ * and brought up to date by what changed. A cache: it is bounded, may vanish at any time, and each version of it is for one position and
+ * never changes.
+ */
+
+import { LRUCache } from "lru-cache";
+import { type AccountRoom, readAccountRooms } from "../store/account-rooms.ts";
+import type { Tx } from "../store/db.ts";
+import { type DataRow, type PartChanges, readPartChanges, type TypingRow } from "../store/ephemeral.ts";
+import type { ConnectionHead } from "../store/connections.ts";
+import type { StoredBatch } from "../store/ingest/rows.ts";
+import { parseFacts } from "../store/room-facts.ts";
+import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
+import { type Recent, withBatch } from "./recent.ts";
+
+export type AccountView = {
+  readonly position: Position;
+  readonly byId: ReadonlyMap<RoomId, AccountRoom>;
+  /** Newest activity first (MSC4186, "Activity ordering"). */
+  readonly sorted: readonly AccountRoom[];
+  /** By room ("": global), by type. */
+  readonly data: ReadonlyMap<RoomId | "", readonly DataRow[]>;
+  readonly typing: ReadonlyMap<RoomId, TypingRow>;
+  /** When a receipt of a room last changed, as far as that was after `receiptsSince`. */
+  readonly receipts: ReadonlyMap<RoomId, number>;
+  readonly receiptsSince: number;
+  /** What led here, as far as it is kept. */
+  readonly recent: Recent;
+};
+
+/** Rooms in which something changed. */
+export type ChangedRooms = Readonly<Record<"typing" | "receipts" | "accountData", ReadonlySet<RoomId>>>;
+
+/** What a view is of: see ConnectionHead. */
+export type ViewHead = { readonly position: Position; readonly forgotten: number };
+
+/** `since`: the upstream token of the batch that led here; null: the view was read. */
+type Version = AccountView & { readonly forgotten: number; readonly since: string | null };
+type Parts = PartChanges & { readonly rooms: readonly AccountRoom[] };
+
+/** Rooms of all accounts together. A room takes about a kilobyte, and so much account data is counted as one. */
+const MAX_ROOMS = 200_000;
+const DATA_PER_ROOM = 1000;
+const NONE = new Set<never>();
+
+export class AccountViews {
+  readonly #versions = new LRUCache<AccountNo, Version>({ maxSize: MAX_ROOMS, sizeCalculation: sizeOf });
+
+  /** The view for that very moment, where it is in memory. */
+  at(account: AccountNo, { position, forgotten }: ViewHead): AccountView | undefined {
+    const known = this.#versions.get(account);
+    return known?.position === position && known.forgotten === forgotten ? known : undefined;
+  }
+
+  /** Of a view that is kept, the next one: after a batch that has just been stored and begins where it ends. */
+  advance(batch: StoredBatch): void {
+    const known = this.#versions.get(batch.account);
+    if (known?.position !== batch.from || known.forgotten !== batch.forgotten) return;
+    const parts = partsOf(known, batch);
+    if (!parts) return;
+    this.#versions.set(batch.account, {
+      ...merged(known, parts),
+      position: batch.writes.position as Position,
+      forgotten: batch.forgotten,
+      since: batch.since,
+      receiptsSince: known.receiptsSince,
+      recent: withBatch(known.recent, batch),
+    });
+  }
+
+  /**
+   * A request's head as it is after what was handed to `advance` since, up to `position` at least; null: it was not handed, or it did not
+   * follow what is kept.
+   */
+  ahead(account: AccountNo, head: ConnectionHead, position: number): ConnectionHead | null {
+    const known = this.#versions.get(account);
+    if (!known || known.since === null || known.position < Math.max(head.position, position)) return null;
+    return { ...head, position: known.position, forgotten: known.forgotten, upstreamSince: known.since };
+  }
+
+  /**
+   * The view of the moment that `tx` sees. What changed is asked for at once, together with `head`, which says which moment that is; null:
+   * there is no such account.
+   * @param from the view knows in which rooms receipts changed after it; 0: that is not asked.
+   */
+  async read(tx: Tx, account: AccountNo, head: Promise<ViewHead | null>, from: Position | 0): Promise<AccountView | null> {
+    const known = this.#versions.get(account);
+    const since = known && (from === 0 || from >= known.receiptsSince) ? known.position : from === 0 ? null : Math.min(from, known?.position ?? from);
+    const [at, changed] = await Promise.all([head, readParts(tx, account, known?.position ?? 0, since)]);
+    if (!at) return null;
+    const usable = known?.forgotten === at.forgotten && known.position <= at.position;
+    const covers = (before: number) => (from === 0 ? before : Math.min(before, from));
+    if (usable && known.position === at.position && covers(known.receiptsSince) === known.receiptsSince) return known;
+    const { position, forgotten } = at;
+    const moment = { position, forgotten, since: null, recent: usable && known.position === position ? known.recent : [] };
+    const version: Version = usable
+      ? { ...merged(known, changed), ...moment, receiptsSince: covers(known.receiptsSince) }
+      : {
+          ...merged(NOTHING, known ? await readParts(tx, account, 0, from === 0 ? null : from) : changed),
+          ...moment,
+          receiptsSince: covers(position),
+        };
+    // Another evaluation may have been quicker, or a batch was handed over: with a later moment, or with more that is remembered of it.
+    const newest = this.#versions.get(account);
+    if (newest?.position === position && newest.forgotten === forgotten && newest.receiptsSince <= version.receiptsSince) return newest;
+    if (!newest || newest.forgotten !== at.forgotten || newest.position <= at.position) this.#versions.set(account, version);
+    return version;
+  }
+}
+
+/** What changed after `from`, a position; null: of receipts that is not known. */
+export function changedAfter(view: AccountView, from: number): ChangedRooms | null {
+  if (from >= view.position) return { typing: NONE, receipts: NONE, accountData: NONE };
+  if (from < view.receiptsSince) return null;
+  return {
+    typing: new Set([...view.typing].filter(([, row]) => row.ord > from).map(([roomId]) => roomId)),
+    receipts: new Set([...view.receipts].filter(([, ord]) => ord > from).map(([roomId]) => roomId)),
+    accountData: new Set([...view.data].flatMap(([roomId, rows]) => (roomId !== "" && rows.some((row) => row.ord > from) ? [roomId] : []))),
+  };
+}
+
+/** `receiptsAfter`: null where nothing is asked of receipts. */
+async function readParts(tx: Tx, account: AccountNo, after: Position | 0, receiptsAfter: number | null): Promise<Parts> {
+  const [rooms, parts] = await Promise.all([
+    readAccountRooms(tx, account, after),
+    readPartChanges(tx, account, after, receiptsAfter ?? Number.MAX_SAFE_INTEGER),
+  ]);
+  return { rooms, ...parts };
+}
+
+/** What a batch changes of a view; null: it tells of a room that is not known. */
+function partsOf({ byId }: AccountView, { writes }: StoredBatch): Parts | null {
+  const facts = new Map(writes.facts.map((row) => [row.room_id, row]));
+  const rooms: AccountRoom[] = [];
+  for (const standing of writes.standings) {
+    const [known, changed] = [byId.get(standing.room_id), facts.get(standing.room_id)];
+    const told = changed ? { membership: changed.membership, facts: parseFacts(changed.facts), factsOrd: changed.from_ord } : known;
+    if (!told || (known?.purged && !changed)) return null;
+    rooms.push({
+      roomId: standing.room_id,
+      membership: told.membership,
+      facts: told.facts,
+      factsOrd: told.factsOrd,
+      changedOrd: standing.changed_ord,
+      membershipOrd: standing.membership_ord,
+      activeOrd: standing.active_ord,
+      bumpOrd: standing.bump_ord,
+      kicked: standing.kicked,
+      everJoined: standing.ever_joined,
+      inviter: standing.inviter,
+      purged: false,
+    });
+  }
+  const receipts = [...Map.groupBy(writes.receipts, (row) => row.room_id)].map(([room_id, rows]) => ({
+    room_id,
+    ord: Math.max(...rows.map((row) => row.ord)),
+  }));
+  return { rooms, data: writes.accountData, typing: writes.typing, receipts };
+}
+
+type Merged = Pick<AccountView, "byId" | "sorted" | "data" | "typing" | "receipts">;
+const NOTHING: Merged = { byId: new Map(), sorted: [], data: new Map(), typing: new Map(), receipts: new Map() };
+
+function merged(known: Merged, { rooms, data, typing, receipts }: Parts): Merged {
+  const byId = rooms.length === 0 ? known.byId : new Map([...known.byId, ...rooms.map((room) => [room.roomId, room] as const)]);
+  return {
+    byId,
+    sorted: rooms.length === 0 ? known.sorted : resorted(known.sorted, rooms),
+    data: data.length === 0 ? known.data : mergedData(known.data, data),
+    typing: typing.length === 0 ? known.typing : new Map([...known.typing, ...typing.map((row) => [row.room_id, row] as const)]),
+    receipts: receipts.length === 0 ? known.receipts : new Map([...known.receipts, ...receipts.map((row) => [row.room_id, row.ord] as const)]),
+  };
+}
+
+/** Few of many move: they are put in their places. */
+function resorted(sorted: readonly AccountRoom[], changed: readonly AccountRoom[]): AccountRoom[] {
+  const moved = new Set(changed.map((room) => room.roomId));
+  const fresh = changed.toSorted((a, b) => b.activeOrd - a.activeOrd);
+  const result: AccountRoom[] = [];
+  let next = 0;
+  for (const room of sorted) {
+    if (moved.has(room.roomId)) continue;
+    for (let one = fresh[next]; one && one.activeOrd > room.activeOrd; one = fresh[next]) {
+      result.push(one);
+      next += 1;
+    }
+    result.push(room);
+  }
+  return [...result, ...fresh.slice(next)];
+}
+
+function mergedData(known: AccountView["data"], changed: readonly DataRow[]): AccountView["data"] {
+  const all = new Map(known);
+  for (const [roomId, rows] of Map.groupBy(changed, (row) => row.room_id)) {
+    const types = new Set(rows.map((row) => row.type));
+    const kept = (all.get(roomId) ?? []).filter((row) => !types.has(row.type));
+    all.set(
+      roomId,
+      [...kept, ...rows].sort((a, b) => (a.type < b.type ? -1 : 1)),
+    );
+  }
+  return all;
+}
+
+function sizeOf({ byId, data }: Version): number {
+  let characters = 0;
+  for (const rows of data.values()) for (const row of rows) characters += row.body.length;
+  return byId.size + Math.ceil(characters / DATA_PER_ROOM) + 1;
+}

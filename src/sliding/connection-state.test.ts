@@ -1,0 +1,156 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { RoomId, UserId } from "../wire/ids.ts";
+import { type ConnectionState, fromStored, LIVE, NOTHING_TOLD, type NumberedState, StateDraft, storedForm, toldUpTo } from "./connection-state.ts";
+import { NO_STATE, type RequiredState } from "./required-state.ts";
+
+const STREAMS = ["events", "receipts", "accountData", "typing"] as const;
+const named = (type: number): RequiredState => ({ atoms: [{ type: `type ${type}` }], lazy: type % 2 === 0 });
+const roomOf = (n: number) => `!${n}:test` as RoomId;
+
+type Change =
+  | { readonly what: "room"; readonly room: number; readonly limit: number; readonly config: number; readonly lazy: readonly string[] }
+  | { readonly what: "tell"; readonly room: number; readonly stream: (typeof STREAMS)[number]; readonly told: number }
+  | { readonly what: "global"; readonly told: number | undefined }
+  | { readonly what: "e2ee"; readonly on: boolean }
+  | { readonly what: "sticky"; readonly rooms: readonly number[]; readonly config: number };
+
+const room = fc.nat(60);
+const told = fc.oneof(fc.constant(LIVE), fc.nat(1000));
+const change: fc.Arbitrary<Change> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({ what: fc.constant("room" as const), room, limit: fc.nat(20), config: fc.nat(90), lazy: fc.uniqueArray(fc.string()) }),
+  },
+  { weight: 4, arbitrary: fc.record({ what: fc.constant("tell" as const), room, stream: fc.constantFrom(...STREAMS), told }) },
+  fc.record({ what: fc.constant("global" as const), told: fc.option(told, { nil: undefined }) }),
+  fc.record({ what: fc.constant("e2ee" as const), on: fc.boolean() }),
+  fc.record({ what: fc.constant("sticky" as const), rooms: fc.uniqueArray(room, { maxLength: 5 }), config: fc.nat(90) }),
+);
+
+function apply(draft: StateDraft, one: Change): void {
+  switch (one.what) {
+    case "room":
+      return draft.put(roomOf(one.room), { limit: one.limit, config: draft.config(named(one.config)), lazy: one.lazy as UserId[] });
+    case "tell":
+      return draft.tell(roomOf(one.room), one.stream, one.told);
+    case "global":
+      return draft.setGlobal(one.told);
+    case "e2ee":
+      return draft.setE2ee(one.on);
+    case "sticky":
+      return draft.setSticky(new Map(one.rooms.map((n) => [roomOf(n), [n, draft.config(named(one.config))] as const])));
+  }
+}
+
+/** With configs in place of their indices, so that states can be compared whatever was dropped. */
+function meaning({ rooms, configs, global, e2ee, sticky }: ConnectionState) {
+  const config = (index: number) => configs[index] ?? null;
+  return {
+    rooms: Object.fromEntries([...rooms].map(([id, record]) => [id, { ...record, config: config(record.config) }])),
+    sticky: [...sticky].map(([id, [limit, index]]) => [id, limit, config(index)]),
+    global,
+    e2ee,
+  };
+}
+
+describe("how a state is stored", () => {
+  it("M5: whatever changes came, as a change of a whole state or whole: what is read is what was there", () => {
+    fc.assert(
+      fc.property(fc.array(fc.array(change, { maxLength: 40 }), { maxLength: 12 }), (answers) => {
+        const bodies = new Map<number, string>();
+        let now: NumberedState = { number: 0, state: NOTHING_TOLD, base: null };
+        for (const [index, changes] of answers.entries()) {
+          const draft = new StateDraft(now.state);
+          for (const one of changes) apply(draft, one);
+          const state = draft.done();
+          if (state === now.state) continue;
+          const { base, body } = storedForm(now, state);
+          bodies.set(index + 1, body);
+          const stored = base && { state: base.number, body: bodies.get(base.number) ?? "" };
+          const read = fromStored(index + 1, { base: stored, body });
+          expect(read.state).toEqual(state);
+          expect(read.number).toBe(index + 1);
+          // Another process goes on from what it reads, this one from what it has.
+          now = index % 2 === 0 ? read : { number: index + 1, state, base };
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it("M5: a small change of many rooms is stored as such, a large one whole", () => {
+    const many = new StateDraft(NOTHING_TOLD);
+    for (let n = 0; n < 400; n += 1) many.put(roomOf(n), { limit: 1, config: many.config(NO_STATE) });
+    const whole = storedForm({ number: 0, state: NOTHING_TOLD, base: null }, many.done());
+    expect(whole.base).toBeNull();
+    const first: NumberedState = { number: 1, state: many.done(), base: null };
+    const changed = (count: number) => {
+      const draft = new StateDraft(first.state);
+      for (let n = 0; n < count; n += 1) draft.put(roomOf(n), { limit: 2 });
+      return storedForm(first, draft.done());
+    };
+    expect(changed(3)).toMatchObject({ base: { number: 1 } });
+    expect(changed(3).body.length).toBeLessThan(whole.body.length / 20);
+    expect(changed(300).base).toBeNull();
+  });
+
+  it("M5: changes of changes are stored against the same whole state", () => {
+    const draft = new StateDraft(NOTHING_TOLD);
+    for (let n = 0; n < 100; n += 1) draft.put(roomOf(n), { limit: 1 });
+    const first: NumberedState = { number: 5, state: draft.done(), base: null };
+    const second = new StateDraft(first.state);
+    second.put(roomOf(1), { limit: 2 });
+    const form = storedForm(first, second.done());
+    const third = new StateDraft(second.done());
+    third.put(roomOf(2), { limit: 3 });
+    const next = storedForm({ number: 6, state: second.done(), base: form.base }, third.done());
+    expect(next.base?.number).toBe(5);
+    expect(Object.keys((JSON.parse(next.body) as { rooms: object }).rooms)).toEqual([roomOf(1), roomOf(2)]);
+  });
+});
+
+describe("a state being changed", () => {
+  it("M3: is the very state where nothing changed, and leaves the one before as it was", () => {
+    fc.assert(
+      fc.property(fc.array(change, { maxLength: 30 }), fc.array(change, { maxLength: 10 }), (before, changes) => {
+        const first = new StateDraft(NOTHING_TOLD);
+        for (const one of before) apply(first, one);
+        const state = first.done();
+        const copy = structuredClone(state);
+        const again = new StateDraft(state);
+        for (const one of before.toReversed().filter((each, index, all) => all.findIndex((other) => other.what === each.what) === index)) {
+          if (one.what === "global" || one.what === "e2ee") apply(again, one);
+        }
+        expect(again.done()).toBe(state);
+        const other = new StateDraft(state);
+        for (const one of changes) apply(other, one);
+        other.done();
+        expect(state).toEqual(copy);
+      }),
+    );
+  });
+
+  it("M40: configs that nothing refers to are dropped once they are many, and the rest means the same", () => {
+    let state = NOTHING_TOLD;
+    for (let n = 0; n < 200; n += 1) {
+      const draft = new StateDraft(state);
+      draft.put(roomOf(n % 3), { config: draft.config(named(n)), limit: n });
+      if (n === 10) draft.setSticky(new Map([[roomOf(9), [1, draft.config(named(1000))]]]));
+      const expected = { ...meaning(state).rooms, [roomOf(n % 3)]: { ...draft.room(roomOf(n % 3)), config: named(n) } };
+      state = draft.done();
+      expect(meaning(state).rooms).toEqual(expected);
+    }
+    expect(state.configs.length).toBeLessThan(70);
+    expect(meaning(state).sticky).toEqual([[roomOf(9), 1, named(1000)]]);
+  });
+
+  it("M23: told up to the position while it is live, else up to where it was left, never by default", () => {
+    const draft = new StateDraft(NOTHING_TOLD);
+    draft.tell(roomOf(1), "events", LIVE);
+    draft.tell(roomOf(1), "typing", 7);
+    const record = draft.done().rooms.get(roomOf(1));
+    expect(STREAMS.map((stream) => toldUpTo(record, stream, 99))).toEqual([99, undefined, undefined, 7]);
+    expect(toldUpTo(undefined, "events", 99)).toBeUndefined();
+  });
+});

@@ -1,0 +1,236 @@
+/**
+ * What a position of a connection stands for: what the client has been told of each room, and with which config (MSC4186,
+ * "Connections"). Immutable: an answer that changes it makes another one, so that a retry of the same position starts from the same.
+ *
+ *   told, for each (room, stream):
+ *                 told                 changed, but out of scope
+ *     NEVER ---------------> LIVE ------------------------------> PREVIOUSLY(position)
+ *   (undefined)               ^                                          |
+ *                             +------------------------------------------+
+ *                                      in scope again: told since then
+ */
+
+import type { RoomId, UserId } from "../wire/ids.ts";
+import { matcherOf, type RequiredState } from "./required-state.ts";
+
+/** What is told of rooms independently of each other. */
+const STREAMS = ["events", "receipts", "accountData", "typing"] as const;
+export type RoomStream = (typeof STREAMS)[number];
+
+/** Told up to the position that the state belongs to. */
+export const LIVE = -1;
+
+/** In place of a config: the room was last told as an invite or a knock, so that there is nothing that could grow. */
+export const STRIPPED = -1;
+
+/** LIVE, or the position up to which it was told; undefined: never. */
+export type Told = number | undefined;
+
+export type RoomRecord = {
+  readonly told: Readonly<Partial<Record<RoomStream, number>>>;
+  /** The timeline limit with which the newest events were told. */
+  readonly limit: number;
+  /** Index into `configs`: see `remembered`. Or STRIPPED. */
+  readonly config: number;
+  /** Whose member events were told lazily and are still the present ones, oldest told first. */
+  readonly lazy: readonly UserId[];
+};
+
+export type ConnectionState = {
+  readonly rooms: ReadonlyMap<RoomId, RoomRecord>;
+  readonly configs: readonly RequiredState[];
+  /** Global account data. */
+  readonly global: Told;
+  /** Device lists were told from some moment on. */
+  readonly e2ee: boolean;
+  /** Sticky subscriptions (see SlidingBody): timeline limit and index into `configs`. */
+  readonly sticky: ReadonlyMap<RoomId, readonly [number, number]>;
+};
+
+export const NOTHING_TOLD: ConnectionState = { rooms: new Map(), configs: [], global: undefined, e2ee: false, sticky: new Map() };
+const NO_RECORD: RoomRecord = { told: {}, limit: 0, config: STRIPPED, lazy: [] };
+
+/** A state with its number, and how it is stored. */
+export type NumberedState = {
+  readonly number: number;
+  readonly state: ConnectionState;
+  /** The whole state that it is stored as a change of; null: it is whole itself. */
+  readonly base: { readonly number: number; readonly rooms: ConnectionState["rooms"] } | null;
+};
+
+/** Up to where a stream of a room was told, as a position; undefined: never. */
+export function toldUpTo(record: RoomRecord | undefined, stream: RoomStream, position: number): Told {
+  const told = record?.told[stream];
+  return told === LIVE ? position : told;
+}
+
+/** A state being changed: copies when the first change comes. */
+export class StateDraft {
+  readonly #before: ConnectionState;
+  readonly #rooms: Map<RoomId, RoomRecord>;
+  readonly #configs: RequiredState[];
+  readonly #indices: Map<string, number>;
+  #sticky: ConnectionState["sticky"];
+  #changed = false;
+  #global: Told;
+  #e2ee: boolean;
+
+  constructor(before: ConnectionState) {
+    this.#before = before;
+    this.#rooms = new Map(before.rooms);
+    this.#configs = [...before.configs];
+    this.#indices = new Map(before.configs.map((config, index) => [matcherOf(config).key, index]));
+    this.#global = before.global;
+    this.#e2ee = before.e2ee;
+    this.#sticky = before.sticky;
+  }
+
+  get global(): Told {
+    return this.#global;
+  }
+
+  room(roomId: RoomId): RoomRecord {
+    return this.#rooms.get(roomId) ?? NO_RECORD;
+  }
+
+  put(roomId: RoomId, change: Partial<RoomRecord>): void {
+    const before = this.room(roomId);
+    const after = { ...before, ...change };
+    if (this.#rooms.has(roomId) && sameRecord(before, after)) return;
+    this.#rooms.set(roomId, after);
+    this.#changed = true;
+  }
+
+  tell(roomId: RoomId, stream: RoomStream, told: number): void {
+    const record = this.room(roomId);
+    if (record.told[stream] !== told) this.put(roomId, { told: { ...record.told, [stream]: told } });
+  }
+
+  /** The config's index. */
+  config(config: RequiredState): number {
+    const { key } = matcherOf(config);
+    let index = this.#indices.get(key);
+    if (index === undefined) {
+      index = this.#configs.push(config) - 1;
+      this.#indices.set(key, index);
+    }
+    return index;
+  }
+
+  /** Characters of a config as JSON, by its index. */
+  configSize(index: number): number {
+    const config = this.#configs[index];
+    return config ? matcherOf(config).key.length : 0;
+  }
+
+  setGlobal(told: Told): void {
+    this.#changed ||= told !== this.#global;
+    this.#global = told;
+  }
+
+  setE2ee(on: boolean): void {
+    this.#changed ||= on !== this.#e2ee;
+    this.#e2ee = on;
+  }
+
+  setSticky(sticky: ConnectionState["sticky"]): void {
+    if (JSON.stringify([...sticky]) === JSON.stringify([...this.#sticky])) return;
+    this.#changed = true;
+    this.#sticky = sticky;
+  }
+
+  /** The state as it was, the very object, where nothing changed. */
+  done(): ConnectionState {
+    if (!this.#changed) return this.#before;
+    return withoutUnused({ rooms: this.#rooms, configs: this.#configs, global: this.#global, e2ee: this.#e2ee, sticky: this.#sticky });
+  }
+}
+
+/** Configs that no room has are dropped once they are many. */
+function withoutUnused(state: ConnectionState): ConnectionState {
+  if (state.configs.length <= 64) return state;
+  const used = new Set([...[...state.rooms.values()].map((record) => record.config), ...[...state.sticky.values()].map(([, config]) => config)]);
+  const kept = state.configs.map((_, index) => index).filter((index) => used.has(index));
+  if (kept.length === state.configs.length) return state;
+  const moved = new Map(kept.map((index, place) => [index, place]));
+  const at = (index: number) => moved.get(index) ?? -1;
+  return {
+    ...state,
+    configs: kept.flatMap((index) => state.configs[index] ?? []),
+    rooms: new Map([...state.rooms].map(([room, record]) => [room, { ...record, config: at(record.config) }])),
+    sticky: new Map([...state.sticky].map(([room, [limit, config]]) => [room, [limit, at(config)] as const])),
+  };
+}
+
+function sameRecord(a: RoomRecord, b: RoomRecord): boolean {
+  return (
+    a.limit === b.limit &&
+    a.config === b.config &&
+    STREAMS.every((stream) => a.told[stream] === b.told[stream]) &&
+    a.lazy.length === b.lazy.length &&
+    a.lazy.every((user, index) => user === b.lazy[index])
+  );
+}
+
+type StoredRecord = [...told: (number | null)[], limit: number, config: number, lazy: readonly UserId[]];
+type StoredBody = {
+  readonly configs: readonly RequiredState[];
+  readonly global: number | null;
+  readonly e2ee: boolean;
+  readonly sticky: Readonly<Record<string, readonly [number, number]>>;
+  readonly rooms: Readonly<Record<string, StoredRecord>>;
+};
+
+/** Above this share of a state's rooms a change is stored whole. */
+const WHOLE_FROM = 0.25;
+const SMALL = 32;
+
+/** How a state that follows `before` is stored: as a change of a whole one where that is shorter. */
+export function storedForm(before: NumberedState, state: ConnectionState): { readonly base: NumberedState["base"]; readonly body: string } {
+  const base = before.base ?? { number: before.number, rooms: before.state.rooms };
+  // Rooms are never taken out of a state, and configs only rarely: then it is another list.
+  const changed = [...state.rooms].filter(([room, record]) => base.rooms.get(room) !== record);
+  const isSmall = base.number > 0 && changed.length <= Math.max(SMALL, state.rooms.size * WHOLE_FROM);
+  const body: StoredBody = {
+    configs: state.configs,
+    global: state.global ?? null,
+    e2ee: state.e2ee,
+    sticky: Object.fromEntries(state.sticky),
+    rooms: Object.fromEntries((isSmall ? changed : [...state.rooms]).map(([room, record]) => [room, toStored(record)])),
+  };
+  return { base: isSmall ? base : null, body: JSON.stringify(body) };
+}
+
+/** Reads what storedForm wrote. */
+export function fromStored(
+  number: number,
+  stored: { readonly base: { readonly state: number; readonly body: string } | null; readonly body: string },
+): NumberedState {
+  const own = JSON.parse(stored.body) as StoredBody;
+  const base = stored.base && { number: stored.base.state, rooms: roomsOf(JSON.parse(stored.base.body) as StoredBody) };
+  return {
+    number,
+    base,
+    state: {
+      configs: own.configs,
+      global: own.global ?? undefined,
+      e2ee: own.e2ee,
+      sticky: new Map(Object.entries(own.sticky) as [RoomId, readonly [number, number]][]),
+      rooms: base ? new Map([...base.rooms, ...roomsOf(own)]) : roomsOf(own),
+    },
+  };
+}
+
+function roomsOf(body: StoredBody): Map<RoomId, RoomRecord> {
+  return new Map(Object.entries(body.rooms).map(([room, record]) => [room as RoomId, fromStoredRecord(record)]));
+}
+
+function toStored(record: RoomRecord): StoredRecord {
+  return [...STREAMS.map((stream) => record.told[stream] ?? null), record.limit, record.config, record.lazy];
+}
+
+function fromStoredRecord(stored: StoredRecord): RoomRecord {
+  const told = Object.fromEntries(STREAMS.flatMap((stream, index) => (typeof stored[index] === "number" ? [[stream, stored[index]]] : [])));
+  const [limit, config, lazy] = stored.slice(STREAMS.length) as [number, number, UserId[]];
+  return { told, limit, config, lazy };
+}

@@ -1,0 +1,130 @@
+/** The bodies of answers of simplified sliding sync, in both dialects (MSC4186): documentation, and what clients are typed by. */
+
+import Type, { type TSchema } from "typebox";
+import {
+  accountDataSchema,
+  byRoom,
+  countSchema,
+  e2eeSchema,
+  eventSchema,
+  heroSchema,
+  receiptContentSchema,
+  receiptSchema,
+  roomIdSchema,
+  strippedSchema,
+  toDeviceSchema,
+  typingSchema,
+  userIdSchema,
+} from "../../http/event-schema.ts";
+
+const text = Type.String();
+const texts = Type.Array(text);
+const optional = Type.Optional;
+const events = Type.Array(eventSchema);
+const pos = Type.String({ description: "Position of the next request" });
+
+const room = {
+  initial: optional(Type.Literal(true, { description: "All of the room, not what changed" })),
+  heroes: optional(Type.Array(heroSchema)),
+  is_dm: optional(Type.Boolean()),
+  joined_count: optional(countSchema),
+  invited_count: optional(countSchema),
+  bump_stamp: optional(Type.Integer({ description: "Rooms are sorted by it, the highest first" })),
+  timeline: optional(Type.Array(eventSchema, { description: "The last one is the newest" })),
+  limited: optional(Type.Boolean({ description: "There are events between these and those told before" })),
+  prev_batch: optional(Type.Union([text, Type.Null()], { description: "For /messages, where older events are" })),
+  num_live: optional(Type.Integer({ minimum: 0, description: "So many events at the timeline's end are new" })),
+};
+/** null: the room has none any more. */
+const gone = optional(Type.Union([text, Type.Null()]));
+
+const toDevice = Type.Object(
+  {
+    next_batch: Type.String({ description: "`since` of the next request: it acknowledges these" }),
+    events: Type.Array(toDeviceSchema),
+  },
+  { title: "SlidingToDevice" },
+);
+const accountData = Type.Object(
+  { global: Type.Array(accountDataSchema), rooms: byRoom(Type.Array(accountDataSchema)) },
+  { title: "SlidingAccountData" },
+);
+const inRooms = <Schema extends TSchema>(schema: Schema) => Type.Object({ rooms: byRoom(schema) });
+
+export const unstableAnswerSchema = Type.Object({
+  pos,
+  txn_id: optional(text),
+  lists: optional(
+    Type.Record(
+      text,
+      Type.Object({
+        count: countSchema,
+        ops: Type.Array(
+          Type.Object({
+            op: Type.Literal("SYNC"),
+            range: Type.Array(Type.Integer(), { minItems: 2, maxItems: 2 }),
+            room_ids: Type.Array(roomIdSchema),
+          }),
+        ),
+      }),
+    ),
+  ),
+  rooms: byRoom(
+    Type.Object(
+      {
+        ...room,
+        name: optional(text),
+        avatar: gone,
+        notification_count: optional(countSchema),
+        highlight_count: optional(countSchema),
+        invite_state: optional(Type.Array(strippedSchema)),
+        required_state: optional(events),
+        unstable_expanded_timeline: optional(Type.Literal(true)),
+      },
+      { title: "SlidingRoom", description: "A room: whole where `initial`, else what is new" },
+    ),
+  ),
+  extensions: Type.Object({
+    to_device: optional(toDevice),
+    e2ee: optional(e2eeSchema),
+    account_data: optional(accountData),
+    receipts: optional(inRooms(receiptSchema)),
+    typing: optional(inRooms(typingSchema)),
+  }),
+});
+
+const stub = Type.Object({ type: text, state_key: text }, { title: "StateStub", description: "State that is gone" });
+const typingContent = Type.Object({ user_ids: Type.Array(userIdSchema) });
+const [receipts, typing] = [inRooms(receiptContentSchema), inRooms(typingContent)];
+
+export const v4AnswerSchema = Type.Object({
+  pos,
+  lists: optional(Type.Record(text, Type.Object({ count: countSchema }))),
+  rooms: byRoom(
+    Type.Object(
+      {
+        ...room,
+        name: gone,
+        avatar: gone,
+        membership: text,
+        lists: optional(texts),
+        stripped_state: optional(Type.Array(strippedSchema)),
+        required_state: optional(Type.Array(Type.Union([eventSchema, stub]))),
+        expanded_timeline: optional(Type.Literal(true)),
+      },
+      { title: "V4Room", description: "A room: whole where `initial`, else what is new" },
+    ),
+  ),
+  extensions: Type.Object({
+    to_device: optional(toDevice),
+    "org.matrix.msc4538.to_device": optional(toDevice),
+    e2ee: optional(e2eeSchema),
+    "org.matrix.msc4543.e2ee": optional(e2eeSchema),
+    account_data: optional(accountData),
+    "org.matrix.msc3959.account_data": optional(accountData),
+    receipts: optional(receipts),
+    "org.matrix.msc3960.receipts": optional(receipts),
+    typing: optional(typing),
+    "org.matrix.msc4508.typing": optional(typing),
+  }),
+});

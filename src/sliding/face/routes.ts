@@ -1,0 +1,93 @@
+/** Simplified sliding sync over HTTP: `POST …/unstable/org.matrix.simplified_msc3575/sync` and `POST /_matrix/client/v4/sync` (MSC4186). */
+
+import type { FastifyRequest } from "fastify";
+import Type from "typebox";
+import { throughOutage } from "../../base/outage.ts";
+import type { SlidingEngine, SlidingReply, SlidingRequest } from "../sliding-engine.ts";
+import { limitExceeded, MatrixError } from "../../wire/errors.ts";
+import { BODY_ERRORS, type Operation } from "../../http/openapi.ts";
+import type { Auth, RouteContext, RoutePlugin } from "../../http/route.ts";
+import { sendJson } from "../../http/send-json.ts";
+import { clampTimeout, readTimeout, timeoutSchema } from "../../http/timeout.ts";
+import { unstableAnswerSchema, v4AnswerSchema } from "./answer-schemas.ts";
+import { unstableAnswer } from "./unstable-answer.ts";
+import { readUnstableRequest, unstableSchema } from "./unstable-request.ts";
+import { v4Answer } from "./v4-answer.ts";
+import { readV4Request, v4Schema } from "./v4-request.ts";
+
+const UNSTABLE_PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
+const V4_PATH = "/_matrix/client/v4/sync";
+
+/** While the homeserver cannot say who a new token belongs to, a client is asked to come again after so long, ms. */
+const RETRY_MS = 2000;
+
+export const SLIDING_OPERATIONS: readonly Operation[] = [
+  {
+    method: "post",
+    path: UNSTABLE_PATH,
+    summary: "Simplified sliding sync as clients speak it today",
+    query: { pos: Type.String({ description: "`pos` of the last answer; absent: a connection begins anew" }), timeout: timeoutSchema },
+    body: unstableSchema,
+    answer: unstableAnswerSchema,
+    errors: BODY_ERRORS,
+  },
+  {
+    method: "post",
+    path: V4_PATH,
+    summary: "Simplified sliding sync as MSC4186 has it",
+    body: v4Schema,
+    answer: v4AnswerSchema,
+    errors: BODY_ERRORS,
+  },
+];
+
+export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
+  return (app, context) => {
+    const sync = (asked: SlidingRequest): Promise<SlidingReply> => throughOutage(() => engine.sync(asked), asked.signal);
+    app.post(UNSTABLE_PATH, async (request, reply) => {
+      if (await context.passInstead(request, reply)) return reply;
+      const auth = await authenticate(context, request);
+      const query = new URLSearchParams(request.raw.url?.split("?").slice(1).join("?"));
+      const asked = readUnstableRequest(await context.readJsonBody(request), auth);
+      const answer = await sync({
+        ...who(auth),
+        connId: asked.connId,
+        // Some clients send them in the body, as the merged MSC has it.
+        pos: query.get("pos") ?? asked.pos,
+        timeout: query.has("timeout") ? readTimeout(query.get("timeout")) : clampTimeout(asked.timeout ?? 0),
+        body: asked.body,
+        dialect: { counts: true, stubs: false },
+        signal: context.signalOf(request),
+      });
+      return sendJson(request, reply, await unstableAnswer(answer, asked, auth.device));
+    });
+    app.post(V4_PATH, async (request, reply) => {
+      const auth = await authenticate(context, request);
+      const asked = readV4Request(await context.readJsonBody(request), auth.device);
+      const answer = await sync({
+        ...who(auth),
+        connId: asked.connId,
+        pos: asked.pos,
+        timeout: clampTimeout(asked.timeout),
+        body: asked.body,
+        dialect: { counts: false, stubs: true },
+        signal: context.signalOf(request),
+      });
+      return sendJson(request, reply, await v4Answer(answer, asked.names, auth.device));
+    });
+  };
+}
+
+function who({ account, device, tokenHash, head }: Auth) {
+  return { account, device, tokenHash, head };
+}
+
+/** Clients take a 5xx of a sync for being offline: trouble of the homeserver is "come again" instead. */
+async function authenticate(context: RouteContext, request: FastifyRequest): Promise<Auth> {
+  try {
+    return await context.authenticate(request);
+  } catch (error) {
+    if (error instanceof MatrixError && error.status === 502) throw limitExceeded(RETRY_MS, error.message);
+    throw error;
+  }
+}

@@ -1,0 +1,82 @@
+/** An answer in the dialect of `org.matrix.simplified_msc3575`. */
+
+import type { SlidingAnswer } from "../evaluate.ts";
+import type { SlidingExtensions } from "../request.ts";
+import type { RoomContent } from "../room-content.ts";
+import type { SlidingReply } from "../sliding-engine.ts";
+import type { DeviceNo } from "../../wire/ids.ts";
+import { type Member, object, record } from "../../sync/json-text.ts";
+import { answerBytes, type EventWriter, type RoomCache, timelineMembers, timelinePlace } from "./room-text.ts";
+import { sealSince } from "./to-device-since.ts";
+import type { UnstableRequest } from "./unstable-request.ts";
+
+/** As JSON. Each extension that was asked for has its section. */
+export function unstableAnswer({ pos, answer }: SlidingReply, { body, txnId }: UnstableRequest, device: DeviceNo): Promise<Buffer> {
+  const head = object([
+    ["pos", JSON.stringify(pos)],
+    txnId !== null && ["txn_id", JSON.stringify(txnId.toWellFormed())],
+    answer.lists.size > 0 && ["lists", listsText(answer)],
+    ["extensions", extensionsText(answer, body.extensions, device)],
+  ]);
+  const isJsSdk = body.sticky !== null;
+  const members = (content: RoomContent, event: EventWriter) => roomMembers(content, isJsSdk, event);
+  return answerBytes(head, answer, device, { members, tail: timelinePlace, kept: isJsSdk ? keptForJsSdk : kept });
+}
+
+const [kept, keptForJsSdk]: [RoomCache, RoomCache] = [new WeakMap(), new WeakMap()];
+
+function listsText({ lists }: SlidingAnswer): string {
+  const ops = (windows: Iterable<{ readonly range: readonly [number, number]; readonly rooms: readonly string[] }>) =>
+    [...windows].map(({ range, rooms }) => ({ op: "SYNC", range, room_ids: rooms }));
+  return object([...lists].map(([name, { count, windows }]) => [name.toWellFormed(), JSON.stringify({ count, ops: ops(windows) })]));
+}
+
+/**
+ * `isJsSdk`: matrix-js-sdk takes the older events of an expanded timeline for new ones, and what it has already for more of them, unless the
+ * timeline is limited as well.
+ */
+function roomMembers(room: RoomContent, isJsSdk: boolean, event: EventWriter): (Member | false | undefined)[] {
+  const { counts, timeline } = room;
+  return [
+    room.initial && ["initial", "true"],
+    typeof room.name === "string" && ["name", JSON.stringify(room.name)],
+    room.avatar !== undefined && ["avatar", JSON.stringify(room.avatar)],
+    room.heroes !== undefined && room.heroes.length > 0 && ["heroes", JSON.stringify(room.heroes)],
+    room.isDm === true && ["is_dm", "true"],
+    room.joinedCount !== undefined && ["joined_count", String(room.joinedCount)],
+    room.invitedCount !== undefined && ["invited_count", String(room.invitedCount)],
+    room.bumpStamp !== undefined && ["bump_stamp", String(room.bumpStamp)],
+    counts && ["notification_count", String(counts.notifications)],
+    counts && ["highlight_count", String(counts.highlights)],
+    room.stripped !== undefined && ["invite_state", room.stripped],
+    room.requiredState.length > 0 && ["required_state", `[${room.requiredState.map(event).join(",")}]`],
+    room.expanded && ["unstable_expanded_timeline", "true"],
+    ...timelineMembers(timeline, timeline && (timeline.limited || (isJsSdk && room.expanded)), event),
+  ];
+}
+
+function extensionsText({ toDevice, e2ee, accountData, receipts, typing }: SlidingAnswer, asked: SlidingExtensions, device: DeviceNo): string {
+  return object([
+    toDevice && ["to_device", toDeviceText(toDevice, device)],
+    e2ee && ["e2ee", e2eeText(e2ee)],
+    asked.accountData && ["account_data", accountDataText(accountData)],
+    asked.receipts && ["receipts", `{"rooms":${record(receipts, (content) => `{"type":"m.receipt","content":${content}}`)}}`],
+    asked.typing && ["typing", `{"rooms":${record(typing, (users) => `{"type":"m.typing","content":{"user_ids":${users}}}`)}}`],
+  ]);
+}
+
+export function toDeviceText(result: NonNullable<SlidingAnswer["toDevice"]>, device: DeviceNo): string {
+  return `{"next_batch":${JSON.stringify(sealSince(device, result.next))},"events":[${result.events.join(",")}]}`;
+}
+
+export function e2eeText({ changed, left, oneTimeKeys, fallbackKeys }: NonNullable<SlidingAnswer["e2ee"]>): string {
+  return object([
+    changed.length + left.length > 0 && ["device_lists", JSON.stringify({ changed, left })],
+    oneTimeKeys !== null && ["device_one_time_keys_count", oneTimeKeys],
+    fallbackKeys !== null && ["device_unused_fallback_key_types", fallbackKeys],
+  ]);
+}
+
+export function accountDataText({ global, rooms }: SlidingAnswer["accountData"]): string {
+  return `{"global":[${global.join(",")}],"rooms":${record(rooms, (events) => `[${events.join(",")}]`)}}`;
+}

@@ -1,0 +1,181 @@
+/**
+ * The body of `POST …/unstable/org.matrix.simplified_msc3575/sync`, the dialect that clients speak today (Element X, the Rust SDK,
+ * matrix-js-sdk), as the engine knows it. Every request is whole; unknown keys and extensions are ignored. Tolerant where
+ * clients leave things out: required_state is then empty, and timeline_limit 20.
+ */
+
+import Type, { type Static } from "typebox";
+import type { Range, RoomConfig, SlidingBody, SlidingExtensions, SlidingFilters, SlidingList } from "../request.ts";
+import type { Atom, RequiredState } from "../required-state.ts";
+import { invalidParam } from "../../wire/errors.ts";
+import { type DeviceNo, isStorable, type RoomId, type UserId } from "../../wire/ids.ts";
+import { indexKey } from "../../wire/index-key.ts";
+import { atMost, requestBounds } from "../../wire/request-bounds.ts";
+import { bodyCheck } from "../../http/body-check.ts";
+import { checkFilters, scopeOf, StateConfigs } from "./request-parts.ts";
+import { openSince } from "./to-device-since.ts";
+
+/** What a list's or subscription's timeline holds where it does not say; and at most. */
+const DEFAULT_TIMELINE = 20;
+const MAX_TIMELINE = 100;
+/** Above this, a limit is refused rather than lowered. */
+const REFUSED_TIMELINE = 1000;
+const MAX_TO_DEVICE = 100;
+
+const orNull = <Schema extends Type.TSchema>(schema: Schema) => Type.Optional(Type.Union([schema, Type.Null()]));
+const text = Type.String();
+const texts = Type.Array(text);
+const index = Type.Integer({ minimum: 0 });
+const roomTypes = Type.Array(Type.Union([text, Type.Null()]));
+
+const config = {
+  required_state: orNull(Type.Array(Type.Tuple([text, text]))),
+  timeline_limit: orNull(Type.Integer({ minimum: 0 })),
+};
+
+const filters = Type.Object({
+  is_dm: orNull(Type.Boolean()),
+  is_encrypted: orNull(Type.Boolean()),
+  is_invite: orNull(Type.Boolean()),
+  spaces: orNull(texts),
+  room_types: orNull(roomTypes),
+  not_room_types: orNull(roomTypes),
+  room_name_like: orNull(text),
+  tags: orNull(texts),
+  not_tags: orNull(texts),
+});
+
+const list = Type.Object({
+  ...config,
+  ranges: orNull(Type.Array(Type.Tuple([index, index]))),
+  slow_get_all_rooms: orNull(Type.Boolean()),
+  filters: orNull(filters),
+});
+
+const scoped = Type.Object({ enabled: orNull(Type.Boolean()), lists: orNull(texts), rooms: orNull(texts) });
+
+export const unstableSchema = Type.Object({
+  conn_id: orNull(Type.String({ maxLength: 255 })),
+  txn_id: orNull(Type.String({ maxLength: 255 })),
+  pos: orNull(text),
+  timeout: orNull(Type.Integer({ minimum: 0 })),
+  lists: orNull(Type.Record(text, list)),
+  room_subscriptions: orNull(Type.Record(text, Type.Object(config))),
+  unsubscribe_rooms: orNull(texts),
+  extensions: orNull(
+    Type.Object({
+      to_device: orNull(Type.Object({ enabled: orNull(Type.Boolean()), limit: orNull(Type.Integer()), since: orNull(text) })),
+      e2ee: orNull(Type.Object({ enabled: orNull(Type.Boolean()) })),
+      account_data: orNull(scoped),
+      receipts: orNull(scoped),
+      typing: orNull(scoped),
+    }),
+  ),
+});
+
+type Body = Static<typeof unstableSchema>;
+type ListBody = Static<typeof list>;
+type ConfigBody = Pick<ListBody, "required_state" | "timeline_limit">;
+type Tuples = readonly (readonly [string, string])[];
+type Configs = StateConfigs<Tuples>;
+
+const check = bodyCheck(unstableSchema, { bounds: true });
+
+export type UnstableRequest = {
+  readonly connId: string;
+  readonly txnId: string | null;
+  readonly pos: string | null;
+  /** ms, null: not said. */
+  readonly timeout: number | null;
+  readonly body: SlidingBody;
+};
+
+/** @throws MatrixError 400: M_BAD_JSON that names a field of the wrong type, M_INVALID_PARAM for one out of its bounds. */
+export function readUnstableRequest(json: unknown, who: { readonly userId: UserId; readonly device: DeviceNo }): UnstableRequest {
+  check(json);
+  const body = json as Body;
+  if (!isStorable(body.conn_id ?? "")) throw invalidParam("conn_id must be text without NUL");
+  const lists = Object.entries(body.lists ?? {});
+  const subscriptions = Object.entries(body.room_subscriptions ?? {});
+  atMost("lists", lists.length, requestBounds().lists);
+  atMost("unsubscribe_rooms", body.unsubscribe_rooms?.length ?? 0, requestBounds().namedRooms);
+  const configs: Configs = new StateConfigs({ size: (tuples) => tuples.length, read: (tuples) => requiredStateOf(tuples, who.userId) });
+  return {
+    connId: body.conn_id ?? "",
+    txnId: body.txn_id ?? null,
+    pos: body.pos ?? null,
+    timeout: body.timeout ?? null,
+    body: {
+      lists: new Map(lists.map(([name, one]) => [name, listOf(name, one, configs)])),
+      subscriptions: new Map(subscriptions.map(([roomId, one]) => [roomId as RoomId, configOf(`room_subscriptions.${roomId}`, one, configs)])),
+      extensions: extensionsOf(body.extensions ?? {}, who.device),
+      // matrix-js-sdk names no connection and subscribes once; clients that name one mean each request to be whole.
+      sticky: body.conn_id === undefined || body.conn_id === null ? { unsubscribe: (body.unsubscribe_rooms ?? []) as RoomId[] } : null,
+    },
+  };
+}
+
+function listOf(name: string, body: ListBody, configs: Configs): SlidingList {
+  if (name.length > 64) throw invalidParam("lists: a name has at most 64 characters");
+  atMost(`lists.${name}.ranges`, body.ranges?.length ?? 0, requestBounds().ranges);
+  const ranges = body.slow_get_all_rooms === true ? null : ((body.ranges ?? null) as readonly Range[] | null);
+  for (const [from, to] of ranges ?? []) if (from > to) throw invalidParam(`lists.${name}.ranges: ${from} is behind ${to}`);
+  const asked = checkFilters(`lists.${name}`, filtersOf(body.filters ?? {}));
+  return { ranges, filters: asked, config: configOf(`lists.${name}`, body, configs) };
+}
+
+function configOf(where: string, body: ConfigBody, configs: Configs): RoomConfig {
+  const limit = body.timeline_limit ?? DEFAULT_TIMELINE;
+  if (limit > REFUSED_TIMELINE) throw invalidParam(`${where}.timeline_limit: at most ${REFUSED_TIMELINE}`);
+  return { timelineLimit: Math.min(limit, MAX_TIMELINE), requiredState: configs.read(where, body.required_state ?? []) };
+}
+
+/**
+ * `*` is any type or key, `$ME` the user, `$LAZY` the members that the timeline needs. Beside a wildcard for types, a tuple for
+ * members narrows what is told of them: all state, but of the members only those.
+ */
+function requiredStateOf(tuples: Tuples, me: UserId): RequiredState {
+  const narrowed = tuples.some(([type]) => type === "m.room.member");
+  const isLazy = ([type, key]: readonly [string, string]) => type === "m.room.member" && key === "$LAZY";
+  const atoms = tuples
+    .filter((tuple) => !isLazy(tuple))
+    .map(([type, key]): Atom => ({
+      ...(type !== "*" && { type: indexKey(type) }),
+      ...(key !== "*" && { key: key === "$ME" ? me : indexKey(key) }),
+      ...(type === "*" && key === "*" && narrowed && { noMembers: true as const }),
+    }));
+  return { atoms, lazy: tuples.some(isLazy) };
+}
+
+function filtersOf(body: Static<typeof filters>): SlidingFilters {
+  return {
+    ...(typeof body.is_dm === "boolean" && { isDm: body.is_dm }),
+    ...(typeof body.is_encrypted === "boolean" && { isEncrypted: body.is_encrypted }),
+    ...(typeof body.is_invite === "boolean" && { isInvite: body.is_invite }),
+    ...(body.spaces && { spaces: body.spaces as RoomId[] }),
+    ...(body.room_types && { roomTypes: body.room_types }),
+    ...(body.not_room_types && { notRoomTypes: body.not_room_types }),
+    ...(body.tags && { tags: body.tags }),
+    ...(body.not_tags && { notTags: body.not_tags }),
+    ...(typeof body.room_name_like === "string" && { roomNameLike: body.room_name_like }),
+  };
+}
+
+function extensionsOf(body: NonNullable<Body["extensions"]>, device: DeviceNo): SlidingExtensions {
+  const { to_device, e2ee, account_data, receipts, typing } = body;
+  return {
+    ...(to_device?.enabled === true && {
+      toDevice: {
+        limit: Math.min(Math.max(1, to_device.limit ?? MAX_TO_DEVICE), MAX_TO_DEVICE),
+        // A token that is not ours is one of a native server, from before we came: nothing of ours was received.
+        since: typeof to_device.since === "string" ? (openSince(to_device.since, device) ?? 0) : 0,
+      },
+    }),
+    ...(e2ee?.enabled === true && { e2ee: true as const }),
+    ...(account_data?.enabled === true && { accountData: scopeOf("account_data", account_data, hasWildcard) }),
+    ...(receipts?.enabled === true && { receipts: scopeOf("receipts", receipts, hasWildcard) }),
+    ...(typing?.enabled === true && { typing: scopeOf("typing", typing, hasWildcard) }),
+  };
+}
+
+const hasWildcard = (names: readonly string[]) => names.includes("*");

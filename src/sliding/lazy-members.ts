@@ -1,0 +1,64 @@
+/** Lazily loaded members (MSC4186, "Lazy loaded memberships"): those that a client needs to show what it is told, each once. */
+
+import type { MemberRow } from "../store/members.ts";
+import type { RoomId, UserId } from "../wire/ids.ts";
+import type { SlidingContext } from "./context.ts";
+import type { RoomJob } from "./room-jobs.ts";
+import type { Reading, ReadTimeline } from "./reading.ts";
+import { readMembers } from "./room-reading.ts";
+
+/** `rows`: to be told. `users`: who is known to the client afterwards, oldest told first. */
+export type LazyMembers = { readonly rows: readonly MemberRow[]; readonly users: readonly UserId[] };
+
+/** How many users are remembered a room: of more, those told longest ago are told again. */
+const MAX_LAZY = 200;
+const MEMBER = "m.room.member";
+
+export async function lazyMembers(context: SlidingContext, jobs: readonly RoomJob[], reading: Reading): Promise<Map<RoomId, LazyMembers>> {
+  const plans = jobs.filter((job) => job.kind !== "stripped").map((job) => planOf(job, reading));
+  const fetched = Map.groupBy(
+    await readMembers(
+      context,
+      plans.flatMap((plan) => plan.wanted),
+    ),
+    (row) => row.room_id,
+  );
+  return new Map(
+    plans.map(({ roomId, before, changes, wanted }) => {
+      const rows = [...changes, ...(wanted.length > 0 ? (fetched.get(roomId) ?? []) : [])];
+      return [roomId, { rows, users: [...new Set([...before, ...rows.map((row) => row.user_id)])].slice(-MAX_LAZY) }];
+    }),
+  );
+}
+
+type Plan = {
+  readonly roomId: RoomId;
+  /** Who the client knows already. */
+  readonly before: readonly UserId[];
+  readonly changes: readonly MemberRow[];
+  readonly wanted: readonly { readonly roomId: RoomId; readonly userId: UserId }[];
+};
+
+function planOf({ roomId, kind, matcher, record }: RoomJob, reading: Reading): Plan {
+  const timeline = reading.timelines.get(roomId);
+  // Who is asked for by name is told by name.
+  const changed = (reading.membersChanged.get(roomId) ?? []).filter((row) => !matcher.matches(MEMBER, row.user_id));
+  // After a gap changes were missed: the client forgets its members, and so do we.
+  const flushed = kind === "initial" || timeline?.limited === true;
+  const before = flushed ? [] : record.lazy;
+  if (!matcher.state.lazy) {
+    const missed = new Set(changed.map((row) => row.user_id));
+    return { roomId, before: before.filter((user) => !missed.has(user)), changes: [], wanted: [] };
+  }
+  const changes = flushed ? [] : changed;
+  const known = new Set([...before, ...changes.map((row) => row.user_id)]);
+  const wanted = neededBy(timeline).filter((user) => !known.has(user) && !matcher.matches(MEMBER, user));
+  return { roomId, before, changes, wanted: wanted.map((userId) => ({ roomId, userId })) };
+}
+
+/** Senders, and those whose membership an event is about. */
+function neededBy(timeline: ReadTimeline | undefined): UserId[] {
+  const events = timeline?.events ?? [];
+  const targets = events.flatMap((row) => (row.type === MEMBER && row.state_key !== null ? [row.state_key as UserId] : []));
+  return [...new Set([...events.map((row) => row.sender), ...targets])];
+}

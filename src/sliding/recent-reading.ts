@@ -1,0 +1,98 @@
+/** Reads jobs from what the last batches brought, in place of the database: see recent.ts. */
+
+import type { MemberRow } from "../store/members.ts";
+import type { RoomFacts } from "../store/room-facts.ts";
+import type { StateRow } from "../store/state.ts";
+import type { RoomId, UserId } from "../wire/ids.ts";
+import type { SlidingContext } from "./context.ts";
+import type { Reading, ReadTimeline } from "./reading.ts";
+import { keyOf, type Recent, type RoomChange } from "./recent.ts";
+import { matcherOf } from "./required-state.ts";
+import type { RoomJob } from "./room-jobs.ts";
+
+const MEMBER = "m.room.member";
+
+/** What `readRooms` would read; null: that is not known here. */
+export function readRecent(context: SlidingContext, jobs: readonly RoomJob[]): Reading | null {
+  const read = jobs.map((job) => [job, readRoom(context, job)] as const);
+  const rooms = new Map<RoomId, RoomReading>();
+  for (const [{ roomId }, room] of read) {
+    if (!room) return null;
+    rooms.set(roomId, room);
+  }
+  const part = <Part extends keyof RoomReading>(name: Part) => new Map([...rooms].map(([roomId, room]) => [roomId, room[name]]));
+  const moved = read.filter(([job]) => job.choice.room.factsOrd > job.told);
+  return {
+    stripped: new Map(),
+    timelines: part("timeline"),
+    factsBefore: new Map(moved.map(([{ roomId }]) => [roomId, rooms.get(roomId)?.factsBefore])),
+    state: new Map(),
+    changed: part("changed"),
+    ended: new Map(),
+    members: part("members"),
+    membersChanged: part("membersChanged"),
+    needs: [],
+  };
+}
+
+/** Members as they are now, of whom a batch has told; null: of somebody none has. */
+export function recentMembers(
+  { recent }: Pick<SlidingContext, "recent">,
+  wanted: readonly { readonly roomId: RoomId; readonly userId: string }[],
+): MemberRow[] | null {
+  const rows: MemberRow[] = [];
+  for (const { roomId, userId } of wanted) {
+    const row = recent.flatMap((batch) => batch.rooms.get(roomId)?.members ?? []).findLast((member) => member.user_id === userId);
+    if (!row) return null;
+    rows.push(row);
+  }
+  return rows;
+}
+
+type RoomReading = {
+  readonly timeline: ReadTimeline;
+  readonly factsBefore: RoomFacts | undefined;
+  readonly changed: readonly StateRow[];
+  readonly members: readonly MemberRow[];
+  readonly membersChanged: readonly MemberRow[];
+};
+
+function readRoom(context: SlidingContext, job: RoomJob): RoomReading | null {
+  const { choice, told, matcher } = job;
+  const known = matcherOf(job.known);
+  const isPlain = job.kind === "delta" && job.changed && !job.grown && !job.expanded && choice.room.membership === "join" && !choice.room.purged;
+  if (!isPlain || !matcher.memberKeys.every((user) => known.matches(MEMBER, user))) return null;
+  const changes = changesAfter(context.recent, told, job.roomId);
+  if (!changes) return null;
+  const timeline = timelineOf(context, job, changes);
+  const state = new Map(changes.flatMap((change) => change.state.map((row) => [keyOf(row.type, row.state_key ?? ""), row])));
+  const members = new Map(changes.flatMap((change) => change.members.map((row) => [row.user_id, row])));
+  const isReplaced = (key: string) => state.has(key) || members.has(key.slice(MEMBER.length + 1) as UserId);
+  if (!timeline || !changes.every((change) => change.ends.every(isReplaced))) return null;
+  const factsBefore = changes.find((change) => change.factsBefore)?.factsBefore;
+  if (!factsBefore && choice.room.factsOrd > told) return null;
+  return {
+    timeline,
+    factsBefore,
+    changed: [...state.values()],
+    members: matcher.memberKeys.flatMap((user) => members.get(user as UserId) ?? []),
+    membersChanged: [...members.values()].filter((row) => !row.learned),
+  };
+}
+
+/** What happened in a room after a position; null: not all of that is kept. */
+function changesAfter(recent: Recent, told: number, roomId: RoomId): RoomChange[] | null {
+  const first = recent.findIndex((batch) => batch.from === told);
+  return first < 0 ? null : recent.slice(first).flatMap((batch) => batch.rooms.get(roomId) ?? []);
+}
+
+/** null: there is more to it than events that follow those before. */
+function timelineOf(context: SlidingContext, { choice }: RoomJob, changes: readonly RoomChange[]): ReadTimeline | null {
+  const limit = choice.config.timelineLimit;
+  if (limit === 0) return { events: [], limited: false, prevBatch: null, exact: false };
+  const rows = changes.flatMap((change) => change.timeline);
+  const isOwn = rows.some((row) => row.sender === context.userId && !(row.txn_id && row.txn_device === context.device));
+  if (rows.length > limit || isOwn || rows.some((row) => row.gap || context.ignored.includes(row.sender))) return null;
+  const next = rows.findIndex((row) => row.prev_batch !== null);
+  return { events: rows, limited: false, prevBatch: rows[next]?.prev_batch ?? null, exact: next === 0 };
+}

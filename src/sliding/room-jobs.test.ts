@@ -1,0 +1,130 @@
+import { describe, expect, it } from "vitest";
+import type { AccountRoom } from "../store/account-rooms.ts";
+import type { Membership } from "../store/room-facts.ts";
+import type { RoomId } from "../wire/ids.ts";
+import { LIVE, NOTHING_TOLD, type RoomRecord, StateDraft } from "./connection-state.ts";
+import { NO_STATE, type RequiredState } from "./required-state.ts";
+import { askingForAllMembers, leaveBehind, type RoomJob, roomJobs } from "./room-jobs.ts";
+import type { ChosenRoom } from "./select.ts";
+
+const ROOM = "!a:test" as RoomId;
+const NAME: RequiredState = { atoms: [{ type: "m.room.name", key: "" }], lazy: false };
+const EVERYBODY: RequiredState = { atoms: [{ type: "m.room.member" }, ...NAME.atoms], lazy: false };
+const AT = 50;
+
+type Parts = {
+  readonly changed?: number;
+  readonly moved?: number;
+  readonly membership?: Membership;
+  readonly limit?: number;
+  readonly state?: RequiredState;
+};
+
+function roomOf({ changed = 1, moved = 1, membership = "join" }: Parts): AccountRoom {
+  return {
+    roomId: ROOM,
+    membership,
+    facts: { is_dm: false, is_encrypted: false, joined_count: 1, invited_count: 0, notification_count: 0, highlight_count: 0, tags: {}, sources: {} },
+    factsOrd: 1,
+    changedOrd: changed,
+    membershipOrd: moved,
+    activeOrd: changed,
+    bumpOrd: 1,
+    kicked: false,
+    everJoined: true,
+    inviter: null,
+    purged: false,
+  };
+}
+
+function chosenOf(parts: Parts): Map<RoomId, ChosenRoom> {
+  const config = { timelineLimit: parts.limit ?? 5, requiredState: parts.state ?? NO_STATE };
+  return new Map([[ROOM, { room: roomOf(parts), lists: ["l"], subscribed: false, config }]]);
+}
+
+/** What the connection knows of the room. */
+function draftOf(record: Partial<RoomRecord> | null, config: RequiredState = NO_STATE): StateDraft {
+  const draft = new StateDraft(NOTHING_TOLD);
+  if (record) draft.put(ROOM, { told: { events: LIVE }, limit: 5, config: draft.config(config), ...record });
+  return draft;
+}
+
+async function jobOf(
+  parts: Parts,
+  record: Partial<RoomRecord> | null,
+  known: RequiredState = NO_STATE,
+  allMembers = false,
+): Promise<RoomJob | undefined> {
+  const [job] = await roomJobs(chosenOf(parts), draftOf(record, known), [known], AT, new Set(allMembers ? [ROOM] : []));
+  return job;
+}
+
+describe("what is told of a room", () => {
+  it("M22: never told: all of it; told and unchanged: nothing; changed: what is new since", async () => {
+    expect(await jobOf({}, null)).toMatchObject({ kind: "initial", told: 0, changed: true });
+    expect(await jobOf({ changed: AT }, {})).toBeUndefined();
+    expect(await jobOf({ changed: AT + 1 }, {})).toMatchObject({ kind: "delta", told: AT, changed: true, grown: false, expanded: false });
+  });
+
+  it("M23: told up to some position: what is new since then", async () => {
+    expect(await jobOf({ changed: 20 }, { told: { events: 10 } })).toMatchObject({ kind: "delta", told: 10, changed: true });
+    expect(await jobOf({ changed: 10 }, { told: { events: 10 } })).toBeUndefined();
+  });
+
+  it("M33: joined anew since it was told: all of it; left since: what is new", async () => {
+    expect(await jobOf({ changed: AT + 2, moved: AT + 2 }, {})).toMatchObject({ kind: "initial", told: 0 });
+    expect(await jobOf({ changed: 20, moved: 20 }, { told: { events: 10 } })).toMatchObject({ kind: "initial" });
+    expect(await jobOf({ changed: 20, moved: 20 }, { told: { events: 20 } })).toBeUndefined();
+    expect(await jobOf({ changed: AT + 2, moved: AT + 2, membership: "leave" }, {})).toMatchObject({ kind: "delta", told: AT });
+  });
+
+  it("M31: invites and knocks: stripped, when they are new or change, whatever is asked for", async () => {
+    for (const membership of ["invite", "knock"] as const) {
+      expect(await jobOf({ membership }, null)).toMatchObject({ kind: "stripped" });
+      expect(await jobOf({ membership, state: NAME, limit: 100 }, { limit: 0 })).toBeUndefined();
+      expect(await jobOf({ membership, changed: AT + 1, moved: AT + 1 }, {})).toMatchObject({ kind: "stripped" });
+    }
+  });
+
+  it("M36: a limit that was raised is a job though nothing changed, one that was lowered is none", async () => {
+    expect(await jobOf({ limit: 6 }, {})).toMatchObject({ kind: "delta", expanded: true, changed: false });
+    expect(await jobOf({ limit: 4 }, {})).toBeUndefined();
+    expect(await jobOf({ limit: 6 }, null)).toMatchObject({ kind: "initial", expanded: false });
+  });
+
+  it("M40: state that is asked for newly is a job though nothing changed; less or the same is none", async () => {
+    expect(await jobOf({ state: NAME }, {})).toMatchObject({ kind: "delta", grown: true, changed: false });
+    expect(await jobOf({ state: NAME }, {}, NAME)).toBeUndefined();
+    expect(await jobOf({}, {}, NAME)).toBeUndefined();
+    expect(await jobOf({ state: { ...NO_STATE, lazy: true } }, {})).toBeUndefined();
+  });
+
+  it("M43: all members are asked for once they are known: until then the rest is told", async () => {
+    const early = await jobOf({ state: EVERYBODY }, null);
+    expect([early?.matcher.allMembers, early?.matcher.matches("m.room.name", "")]).toEqual([false, true]);
+    expect(await jobOf({ state: EVERYBODY }, {}, NAME)).toBeUndefined();
+    expect(await jobOf({ state: EVERYBODY }, {}, NAME, true)).toMatchObject({ grown: true, matcher: { allMembers: true } });
+    const whole = await jobOf({ state: { atoms: [{}], lazy: false } }, null);
+    expect([whole?.matcher.matches("m.room.member", "@b:test"), whole?.matcher.matches("m.other", "x")]).toEqual([false, true]);
+    expect(askingForAllMembers(chosenOf({ state: EVERYBODY }))).toEqual([ROOM]);
+    expect(askingForAllMembers(chosenOf({ state: EVERYBODY, membership: "leave" }))).toEqual([]);
+    expect(askingForAllMembers(chosenOf({ state: NAME }))).toEqual([]);
+  });
+});
+
+describe("rooms that are not asked about", () => {
+  const behind = (changed: number, record: Partial<RoomRecord> | null, isChosen = false) => {
+    const draft = draftOf(record);
+    const room = roomOf({ changed });
+    leaveBehind({ byId: new Map([[ROOM, room]]), sorted: [room] }, new Map(isChosen ? [[ROOM, true]] : []), draft, AT);
+    return draft.room(ROOM).told.events;
+  };
+
+  it("M23: are told from here on, where they were told until now and changed", () => {
+    expect(behind(AT + 1, {})).toBe(AT);
+    expect(behind(AT, {})).toBe(LIVE);
+    expect(behind(AT + 1, {}, true)).toBe(LIVE);
+    expect(behind(AT + 1, { told: { events: 10 } })).toBe(10);
+    expect(behind(AT + 1, null)).toBeUndefined();
+  });
+});

@@ -1,0 +1,209 @@
+/** All that jobs need of the store, in few queries that go out together. */
+
+import { filterInSlices, Slices } from "../base/slices.ts";
+import { factsAt } from "../store/facts.ts";
+import { readStripped } from "../store/ephemeral.ts";
+import { allMembersAt, membersAt, membersChanged, type MemberRow, someMembersAt } from "../store/members.ts";
+import { readOlder } from "../store/older.ts";
+import type { RoomFacts } from "../store/room-facts.ts";
+import { stateAt, stateChanged, stateEnded, type StateRow, type StateSelector } from "../store/state.ts";
+import { withTransactions } from "../store/sent-events.ts";
+import { readTimelines, type Timeline } from "../store/timeline.ts";
+import { needKey, type Need } from "../sync/need.ts";
+import type { Position, RoomId } from "../wire/ids.ts";
+import { requestBounds } from "../wire/request-bounds.ts";
+import type { SlidingContext } from "./context.ts";
+import type { Reading, ReadTimeline } from "./reading.ts";
+import { readRecent, recentMembers } from "./recent-reading.ts";
+import type { RoomJob } from "./room-jobs.ts";
+
+export async function readRooms(context: SlidingContext, jobs: readonly RoomJob[], stubs: boolean): Promise<Reading> {
+  return readRecent(context, jobs) ?? readStored(context, jobs, stubs);
+}
+
+async function readStored(context: SlidingContext, jobs: readonly RoomJob[], stubs: boolean): Promise<Reading> {
+  const { tx, account, to } = context;
+  const full = jobs.filter((job) => job.kind !== "stripped");
+  const deltas = full.filter((job) => job.kind === "delta" && job.changed);
+  const spans = deltas.map((job) => ({ roomId: job.roomId, from: job.told, to }));
+  const [stripped, timelines, factsBefore, state, changed, ended, members, changedMembers] = await Promise.all([
+    readStripped(
+      tx,
+      account,
+      jobs.filter((job) => job.kind === "stripped").map((job) => job.roomId),
+    ),
+    timelinesOf(context, full),
+    factsBeforeOf(context, deltas),
+    askedState(
+      context,
+      full.filter((job) => job.kind === "initial" || job.grown),
+    ),
+    stateChanged(tx, account, spans, "all"),
+    stubs ? stateEnded(tx, account, spans) : [],
+    namedMembers(context, full),
+    membersChangedOf(context, deltas),
+  ]);
+  const { timelines: extended, needs } = await withOlder(context, full, timelines);
+  return {
+    stripped,
+    timelines: await withTransactions(tx, context, extended),
+    factsBefore,
+    state: byRoom(state),
+    changed: byRoom(changed),
+    ended: byRoom(ended),
+    members: byRoom(members),
+    membersChanged: byRoom(changedMembers),
+    needs,
+  };
+}
+
+/** Member events of some users, as they are now. */
+export async function readMembers(
+  context: SlidingContext,
+  wanted: readonly { readonly roomId: RoomId; readonly userId: string }[],
+): Promise<MemberRow[]> {
+  const recent = recentMembers(context, wanted);
+  if (recent) return recent;
+  return await membersAt(
+    context.tx,
+    context.account,
+    wanted.map((one) => ({ ...one, at: context.to })),
+  );
+}
+
+async function timelinesOf(context: SlidingContext, jobs: readonly RoomJob[]): Promise<Map<RoomId, Timeline>> {
+  const asked = jobs.filter((job) => job.choice.config.timelineLimit > 0 && (job.changed || job.expanded));
+  const groups = [...Map.groupBy(asked, (job) => job.choice.config.timelineLimit)].map(([limit, group]) =>
+    readTimelines(
+      context.tx,
+      context.account,
+      group.map((job) => ({ roomId: job.roomId, after: job.expanded ? 0 : job.told })),
+      { to: context.to, limit, ignored: context.ignored },
+    ),
+  );
+  const timelines = new Map((await Promise.all(groups)).flatMap((group) => [...group]));
+  for (const { roomId, choice } of asked) {
+    const timeline = timelines.get(roomId);
+    if (timeline && choice.room.purged) timelines.set(roomId, { ...timeline, limited: true });
+  }
+  return timelines;
+}
+
+/**
+ * Of subscribed rooms, where the stored timeline does not reach as far as asked, history that was fetched is put before it, and what
+ * is missing is a need. Lists are too long for that.
+ */
+async function withOlder(
+  context: SlidingContext,
+  jobs: readonly RoomJob[],
+  timelines: ReadonlyMap<RoomId, Timeline>,
+): Promise<{ timelines: Map<RoomId, ReadTimeline>; needs: Need[] }> {
+  const extended = new Map<RoomId, ReadTimeline>(timelines);
+  const needs: Need[] = [];
+  let looked = 0;
+  for (const { roomId, kind, expanded, choice } of jobs) {
+    const timeline = timelines.get(roomId);
+    const missing = choice.config.timelineLimit - (timeline?.events.length ?? 0);
+    if (!choice.subscribed || choice.room.membership !== "join" || !(kind === "initial" || expanded)) continue;
+    if (!timeline?.limited || !timeline.reachesStart || missing <= 0) continue;
+    looked += 1;
+    if (looked > requestBounds().olderRooms) break;
+    // oxlint-disable-next-line no-await-in-loop -- one or two rooms are open at a time
+    const older = await readOlder(context.tx, context.account, roomId, { limit: missing, ignored: context.ignored });
+    const need: Need = { kind: "older", roomId, count: missing - older.events.length };
+    if (need.count > 0 && older.complete && older.end !== null && !context.tried.has(needKey(need))) needs.push(need);
+    const limited = !older.complete || older.end !== null;
+    if (older.events.length === 0) extended.set(roomId, { ...timeline, limited });
+    else {
+      const events = [...older.events, ...timeline.events];
+      extended.set(roomId, { events, limited, prevBatch: older.prevBatch ?? timeline.prevBatch, exact: older.exact });
+    }
+  }
+  return { timelines: extended, needs };
+}
+
+async function factsBeforeOf(context: SlidingContext, deltas: readonly RoomJob[]): Promise<Map<RoomId, RoomFacts | undefined>> {
+  const moved = deltas.filter((job) => job.choice.room.factsOrd > job.told);
+  const groups = [...Map.groupBy(moved, (job) => job.told)].map(async ([told, group]) => {
+    const ids = group.map((job) => job.roomId);
+    const found = await factsAt(context.tx, context.account, ids, told as Position);
+    return ids.map((roomId) => [roomId, found.get(roomId)?.facts] as const);
+  });
+  return new Map((await Promise.all(groups)).flat());
+}
+
+/** Configs that are asked for apart; of more, all rooms are asked for what any of them asks. */
+const MAX_SELECTORS = 8;
+
+/** Rooms of one config together. */
+async function askedState(context: SlidingContext, jobs: readonly RoomJob[]): Promise<StateRow[]> {
+  const { tx, account, to } = context;
+  const groups = [...Map.groupBy(jobs, (job) => job.matcher)];
+  const at = (some: readonly RoomJob[]) => some.map((job) => ({ roomId: job.roomId, at: to }));
+  if (groups.length > MAX_SELECTORS) {
+    const rows = await stateAt(tx, account, at(jobs), unionOf(groups.map(([matcher]) => matcher.selector)));
+    const matchers = new Map(jobs.map((job) => [job.roomId, job.matcher]));
+    return filterInSlices(rows, (row) => matchers.get(row.room_id)?.matches(row.type, row.state_key ?? "") === true, new Slices());
+  }
+  const read = groups.map(async ([matcher, group]) => {
+    const rows = await stateAt(tx, account, at(group), matcher.selector);
+    return filterInSlices(rows, (row) => matcher.matches(row.type, row.state_key ?? ""), new Slices());
+  });
+  return (await Promise.all(read)).flat();
+}
+
+function unionOf(selectors: readonly StateSelector[]): StateSelector {
+  const pairs = new Map<string, readonly [string, string]>();
+  for (const selector of selectors) {
+    if (selector === "all") return "all";
+    for (const pair of selector) pairs.set(JSON.stringify(pair), pair);
+  }
+  return [...pairs.values()];
+}
+
+async function namedMembers(context: SlidingContext, jobs: readonly RoomJob[]): Promise<MemberRow[]> {
+  const asked = jobs.filter((job) => job.kind === "initial" || job.grown);
+  const all = asked.filter((job) => job.matcher.allMembers).map((job) => ({ roomId: job.roomId, at: context.to }));
+  // Those by name also of others: who was not known before is told when he is, though nothing of him changed.
+  const naming = jobs.filter((job) => !job.matcher.allMembers && job.matcher.memberKeys.length > 0);
+  const left = jobs.filter((job) => job.choice.room.membership !== "join").map((job) => ({ roomId: job.roomId, userId: context.userId }));
+  const isMany = naming.reduce((sum, job) => sum + job.matcher.memberKeys.length, 0) > MANY_MEMBERS;
+  const named = isMany ? [] : naming.flatMap((job) => job.matcher.memberKeys.map((userId) => ({ roomId: job.roomId, userId })));
+  const [every, some, ...many] = await Promise.all([
+    allMembersAt(context.tx, context.account, all),
+    readMembers(context, [...named, ...left]),
+    ...(isMany ? membersByConfig(context, naming) : []),
+  ]);
+  return [...every, ...some, ...many.flat()];
+}
+
+/** Above so many pairs of a room and a member, the pairs are left to the database to make. */
+const MANY_MEMBERS = 5000;
+
+function membersByConfig({ tx, account, to }: SlidingContext, jobs: readonly RoomJob[]): Promise<MemberRow[]>[] {
+  return [...Map.groupBy(jobs, (job) => job.matcher)].map(([matcher, group]) =>
+    someMembersAt(
+      tx,
+      account,
+      group.map((job) => ({ roomId: job.roomId, at: to })),
+      matcher.memberKeys,
+    ),
+  );
+}
+
+async function membersChangedOf(context: SlidingContext, deltas: readonly RoomJob[]): Promise<MemberRow[]> {
+  const groups = [...Map.groupBy(deltas, (job) => job.told)].map(([told, group]) =>
+    membersChanged(
+      context.tx,
+      context.account,
+      group.map((job) => job.roomId),
+      told as Position,
+      context.to,
+    ),
+  );
+  return (await Promise.all(groups)).flat();
+}
+
+function byRoom<Row extends { readonly room_id: RoomId }>(rows: readonly Row[]): Map<RoomId, Row[]> {
+  return Map.groupBy(rows, (row) => row.room_id);
+}

@@ -1,0 +1,254 @@
+/** Rooms as an answer tells them, in no dialect yet (MSC4186, "RoomResult"). */
+
+import { Slices } from "../base/slices.ts";
+import type { EventRow } from "../store/event-row.ts";
+import type { RoomFacts } from "../store/room-facts.ts";
+import type { StateRow } from "../store/state.ts";
+import { prevBatchOf } from "../sync/prev-batch.ts";
+import type { Need } from "../sync/need.ts";
+import type { EventId, RoomId, UserId } from "../wire/ids.ts";
+import { memberTexts } from "../wire/json-scan.ts";
+import { LIVE, type StateDraft, STRIPPED } from "./connection-state.ts";
+import type { SlidingContext } from "./context.ts";
+import { type InitialRoomsCache, isKeepable } from "./initial-rooms.ts";
+import { type LazyMembers, lazyMembers } from "./lazy-members.ts";
+import type { Dialect } from "./request.ts";
+import { matcherOf, remembered } from "./required-state.ts";
+import type { RoomContent, RoomFields, RoomResult, StateStub } from "./room-content.ts";
+import type { Reading, ReadTimeline } from "./reading.ts";
+import type { RoomJob } from "./room-jobs.ts";
+import { readRooms } from "./room-reading.ts";
+
+const MEMBER = "m.room.member";
+
+/** Tells rooms, and notes in `draft` that they are told. Where something has to be fetched first, `needs` says what. */
+export async function roomResults(
+  context: SlidingContext,
+  initialRooms: InitialRoomsCache,
+  dialect: Dialect,
+  jobs: readonly RoomJob[],
+  draft: StateDraft,
+): Promise<{ readonly rooms: RoomResult[]; readonly needs: readonly Need[] }> {
+  const kept = new Map(
+    jobs.flatMap((job) => {
+      const room = initialRooms.get(context, job);
+      return room ? [[job.roomId, room] as const] : [];
+    }),
+  );
+  const others = kept.size === jobs.length ? [] : jobs.filter((job) => !kept.has(job.roomId));
+  const read = others.length > 0 ? await readAll(context, dialect, others) : null;
+  if (read && read.reading.needs.length > 0) return { rooms: [], needs: read.reading.needs };
+  const slices = new Slices();
+  const rooms: RoomResult[] = [];
+  for (const job of jobs) {
+    if (slices.isDue) await slices.pause();
+    const known = kept.get(job.roomId);
+    const lazy = read?.lazy.get(job.roomId);
+    const content = known ? known.content : read && contentOf(context, dialect, job, read.reading, lazy);
+    if (content) rooms.push(resultOf(context, job, content));
+    if (known) noteWhole(job, known.lazy, draft);
+    else if (read) {
+      note(job, read.reading, lazy, draft);
+      if (content && lazy) initialRooms.keep(context, job, { content, lazy: lazy.users });
+    }
+  }
+  return { rooms, needs: [] };
+}
+
+async function readAll(context: SlidingContext, dialect: Dialect, jobs: readonly RoomJob[]) {
+  const reading = await readRooms(context, jobs, dialect.stubs);
+  const lazy = reading.needs.length > 0 ? new Map<RoomId, LazyMembers>() : await lazyMembers(context, jobs, reading);
+  return { reading, lazy };
+}
+
+function resultOf(context: SlidingContext, job: RoomJob, content: RoomContent): RoomResult {
+  const { roomId, choice } = job;
+  const { timeline } = content;
+  return {
+    roomId,
+    content,
+    shared: isKeepable(job),
+    lists: choice.lists,
+    ...(timeline && { place: { prevBatch: prevBatchOf(context, roomId, timeline), live: liveOf(context, job, timeline.events) } }),
+  };
+}
+
+/** null: nothing of it is new. */
+function contentOf(context: SlidingContext, dialect: Dialect, job: RoomJob, reading: Reading, lazy: LazyMembers | undefined): RoomContent | null {
+  return lazy ? fullContent(context, dialect, job, reading, lazy) : strippedContent(job, reading);
+}
+
+function strippedContent(job: RoomJob, reading: Reading): RoomContent {
+  const body = reading.stripped.get(job.roomId);
+  // As text: how deep a homeserver's JSON nests is not bounded (N5).
+  const events = body === undefined ? undefined : memberTexts(body).get("events");
+  return {
+    ...common(job),
+    // matrix-js-sdk passes over a room that it does not know and that is not initial.
+    initial: job.record.told.events === undefined,
+    bumpStamp: job.choice.room.bumpOrd,
+    stripped: events?.startsWith("[") === true ? events : "[]",
+    requiredState: [],
+    stubs: [],
+  };
+}
+
+function fullContent(context: SlidingContext, dialect: Dialect, job: RoomJob, reading: Reading, lazy: LazyMembers): RoomContent | null {
+  const { roomId } = job;
+  const { room, config } = job.choice;
+  const timeline = reading.timelines.get(roomId) ?? NO_EVENTS;
+  const state = stateRows(context, job, reading, lazy);
+  const stubs = stubsOf(job, reading);
+  const fields = job.kind === "initial" ? initialFields(room.facts) : changedFields(dialect, job, reading);
+  const bumped = room.bumpOrd > job.told;
+  const told = timeline.events.length + state.length + stubs.length;
+  const quiet = job.kind === "delta" && fields === null && told === 0 && !timeline.limited && !hasJustLeft(job);
+  if (quiet && !bumped) return null;
+  return {
+    ...common(job),
+    ...(room.membership === "join" ? { ...fields, counts: countsOf(room.facts) } : withoutCounts(fields)),
+    ...((job.kind === "initial" || timeline.limited || bumped) && { bumpStamp: room.bumpOrd }),
+    ...(quiet && { quiet }),
+    requiredState: [...state, ...ownMembership(context, job, reading)],
+    stubs,
+    ...(config.timelineLimit > 0 && { timeline }),
+  };
+}
+
+const NO_EVENTS: ReadTimeline = { events: [], limited: false, prevBatch: null, exact: false };
+
+/** Of what is asked for, and of members that were loaded lazily. */
+function stubsOf({ roomId, matcher, record }: RoomJob, reading: Reading): StateStub[] {
+  const isLazy = (type: string, key: string) => matcher.state.lazy && type === MEMBER && record.lazy.includes(key as UserId);
+  return (reading.ended.get(roomId) ?? [])
+    .filter(({ type, state_key }) => matcher.matches(type, state_key) || isLazy(type, state_key))
+    .map(({ stub }) => stub);
+}
+
+/** How many of the events have just occurred. In a room that was joined meanwhile, those from before it have not. */
+function liveOf(context: SlidingContext, { choice, kind }: RoomJob, events: ReadTimeline["events"]): number {
+  if (!context.live) return 0;
+  const fresh = events.filter((row) => (row.ord ?? 0) > context.from);
+  if (kind !== "initial" || choice.room.membershipOrd <= context.from) return fresh.length;
+  const isOwn = (row: EventRow) => row.type === MEMBER && row.state_key === context.userId;
+  const membership = (row: EventRow) => (JSON.parse(row.body) as { content?: { membership?: unknown } }).content?.membership;
+  const away = fresh.findLastIndex((row) => isOwn(row) && membership(row) !== "join");
+  const joined = fresh.findIndex((row, index) => index > away && isOwn(row));
+  return fresh.length - Math.max(0, joined);
+}
+
+function common({ choice: { room }, kind, expanded }: RoomJob) {
+  return {
+    membership: room.membership,
+    everJoined: room.everJoined,
+    initial: kind === "initial",
+    expanded: kind === "delta" && expanded,
+  };
+}
+
+function initialFields({ sources, heroes, is_dm, joined_count, invited_count }: RoomFacts): RoomFields {
+  return {
+    ...(sources.name !== undefined && { name: sources.name }),
+    ...(sources.avatar !== undefined && { avatar: sources.avatar }),
+    ...(sources.name === undefined && { heroes: heroes ?? [] }),
+    isDm: is_dm,
+    joinedCount: joined_count,
+    invitedCount: invited_count,
+  };
+}
+
+/** null: none of them changed. */
+function changedFields(dialect: Dialect, job: RoomJob, reading: Reading): RoomFields | null {
+  if (!reading.factsBefore.has(job.roomId)) return null;
+  const { facts } = job.choice.room;
+  // What is not known any more counts as changed.
+  const before = reading.factsBefore.get(job.roomId);
+  const differs = (pick: (facts: RoomFacts) => unknown) => !before || JSON.stringify(pick(before)) !== JSON.stringify(pick(facts));
+  const named = differs((of) => of.sources.name);
+  const counted = differs((of) => [of.joined_count, of.invited_count]);
+  const changed: RoomFields = {
+    ...(named && { name: facts.sources.name ?? null }),
+    ...(differs((of) => of.sources.avatar) && { avatar: facts.sources.avatar ?? null }),
+    ...(facts.sources.name === undefined && (named || counted || differs((of) => of.heroes)) && { heroes: facts.heroes ?? [] }),
+    ...(differs((of) => of.is_dm) && { isDm: facts.is_dm }),
+    ...(counted && { joinedCount: facts.joined_count, invitedCount: facts.invited_count }),
+  };
+  const noted = dialect.counts && differs(countsOf);
+  return noted || Object.keys(changed).length > 0 ? changed : null;
+}
+
+/** Of a room that the user is not in, nobody tells how many are. */
+function withoutCounts(fields: RoomFields | null): RoomFields {
+  const { joinedCount: _joined, invitedCount: _invited, ...rest } = fields ?? {};
+  return rest;
+}
+
+function countsOf(facts: RoomFacts) {
+  return { notifications: facts.notification_count, highlights: facts.highlight_count };
+}
+
+/** The state to tell, without doubles: by type, then key; lazy members last. */
+function stateRows(context: SlidingContext, job: RoomJob, reading: Reading, lazy: LazyMembers): StateRow[] {
+  const { roomId, matcher, kind } = job;
+  const known = matcherOf(job.known);
+  const rows = new Map<string, StateRow>();
+  const add = (row: StateRow) => void rows.set(`${row.type} ${row.state_key}`, row);
+  // Of a room that the user is not in, the own membership is told by ownMembership.
+  const isOwn = (row: StateRow) => job.choice.room.membership !== "join" && row.type === MEMBER && row.state_key === context.userId;
+  for (const row of [...(reading.state.get(roomId) ?? []), ...(reading.members.get(roomId) ?? [])]) {
+    const [type, key] = [row.type, row.state_key ?? ""];
+    if (matcher.matches(type, key) && (kind === "initial" || !known.matches(type, key) || row.from_ord > job.told)) add(row);
+  }
+  for (const row of [...(reading.changed.get(roomId) ?? []), ...(reading.membersChanged.get(roomId) ?? [])]) {
+    if (matcher.matches(row.type, row.state_key ?? "")) add(row);
+  }
+  const named = [...rows.values()]
+    .filter((row) => !isOwn(row))
+    .sort((a, b) => compareText(a.type, b.type) || compareText(a.state_key ?? "", b.state_key ?? ""));
+  return [...named, ...lazy.rows.filter((row) => !isOwn(row) && !rows.has(`${row.type} ${row.state_key}`))];
+}
+
+function hasJustLeft({ choice, kind, told }: RoomJob): boolean {
+  return choice.room.membership !== "join" && (kind === "initial" || choice.room.membershipOrd > told);
+}
+
+/**
+ * A client takes a room for joined unless it is told the own member event that says otherwise, whenever it is told anything of it.
+ * Where the homeserver did not tell how the user left, an event in its place: with an id that no homeserver gives.
+ */
+function ownMembership(context: SlidingContext, { choice, roomId }: RoomJob, reading: Reading): EventRow[] {
+  const { membership, membershipOrd } = choice.room;
+  if (membership === "join") return [];
+  const me = context.userId;
+  const row = reading.members.get(roomId)?.find((member) => member.user_id === me && member.membership === membership);
+  if (row) return [row];
+  const event_id = `$syncv3-${membership}-${membershipOrd}` as EventId;
+  const body = JSON.stringify({ type: MEMBER, state_key: me, sender: me, event_id, origin_server_ts: context.now, content: { membership } });
+  return [{ room_id: roomId, event_id, type: MEMBER, state_key: me, sender: me, body, unsigned: null, age_ts: null }];
+}
+
+/** The connection has been told. */
+function note(job: RoomJob, reading: Reading, lazy: LazyMembers | undefined, draft: StateDraft): void {
+  const { roomId, record, kind, matcher } = job;
+  const told = { ...draft.room(roomId).told, events: LIVE };
+  if (kind === "stripped") return draft.put(roomId, { told, limit: 0, config: STRIPPED, lazy: [] });
+  const asked = job.choice.config.timelineLimit;
+  const limited = reading.timelines.get(roomId)?.limited === true;
+  // Without a timeline it is not told of events that came: it has a hole where the next ones would be joined on.
+  const lacks = limited || (asked === 0 && job.choice.room.activeOrd > job.told);
+  // Lower only where the client lacks something: else it still has what it had.
+  const limit = kind === "initial" || record.config === STRIPPED || job.expanded || (lacks && asked < record.limit) ? asked : record.limit;
+  const missed = [...(reading.changed.get(roomId) ?? []), ...(reading.membersChanged.get(roomId) ?? [])]
+    .map((row) => ({ type: row.type, key: row.state_key ?? "" }))
+    .filter(({ type, key }) => !matcher.matches(type, key));
+  const config = kind === "initial" ? matcher.state : remembered(job.known, matcher.state, missed, limited);
+  return draft.put(roomId, { told, limit, config: draft.config(config), lazy: lazy?.users ?? [] });
+}
+
+/** The connection has been told all of a room. */
+function noteWhole({ roomId, choice, matcher }: RoomJob, lazy: readonly UserId[], draft: StateDraft): void {
+  const told = { ...draft.room(roomId).told, events: LIVE };
+  draft.put(roomId, { told, limit: choice.config.timelineLimit, config: draft.config(matcher.state), lazy });
+}
+
+const compareText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);

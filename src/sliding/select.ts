@@ -1,0 +1,200 @@
+/** Which rooms a request asks about, and with which config: lists, their windows, and subscriptions (MSC4186, "Lists and subscriptions"). */
+
+import { filterInSlices, Slices } from "../base/slices.ts";
+import type { AccountRoom } from "../store/account-rooms.ts";
+import type { Tx } from "../store/db.ts";
+import { childrenOfSpaces, type SpaceChildren } from "../sync/space-children.ts";
+import { type AccountNo, isStorable, type RoomId, type UserId } from "../wire/ids.ts";
+import { atMost, requestBounds } from "../wire/request-bounds.ts";
+import type { AccountView } from "./account-view.ts";
+import { combinationsOf } from "./combinations.ts";
+import { toldUpTo, type ConnectionState } from "./connection-state.ts";
+import type { RoomConfig, Scope, SlidingBody, SlidingFilters, SlidingList } from "./request.ts";
+import type { RequiredState } from "./required-state.ts";
+import { roomFilter } from "./room-filter.ts";
+
+/** A list's answer. */
+export type ListResult = {
+  /** All rooms that match, whatever the window. */
+  readonly count: number;
+  /** The rooms of each window, in their order. */
+  readonly windows: readonly { readonly range: readonly [number, number]; readonly rooms: readonly RoomId[] }[];
+};
+
+export type ChosenRoom = {
+  readonly room: AccountRoom;
+  /** The lists in whose windows it is. */
+  readonly lists: readonly string[];
+  readonly subscribed: boolean;
+  readonly config: RoomConfig;
+};
+
+export type Selection = { readonly lists: ReadonlyMap<string, ListResult>; readonly chosen: ReadonlyMap<RoomId, ChosenRoom> };
+
+export type Asking = {
+  readonly tx: Tx;
+  readonly account: AccountNo;
+  readonly rooms: Pick<AccountView, "position" | "byId" | "sorted">;
+  readonly ignored: readonly UserId[];
+  readonly state: ConnectionState;
+  /** The position that `state` belongs to. */
+  readonly from: number;
+  /** See ConnectionHead. */
+  readonly joinedRooms: number | null;
+};
+
+type Choice = {
+  readonly room: AccountRoom;
+  readonly lists: string[];
+  subscribed: boolean;
+  timelineLimit: number;
+  readonly states: Set<RequiredState>;
+};
+
+/** The rooms that are chosen so far. */
+class Choices {
+  readonly #found = new Map<RoomId, Choice>();
+
+  add(room: AccountRoom, config: RoomConfig): Choice {
+    let choice = this.#found.get(room.roomId);
+    if (!choice) this.#found.set(room.roomId, (choice = { room, lists: [], subscribed: false, timelineLimit: 0, states: new Set() }));
+    choice.timelineLimit = Math.max(choice.timelineLimit, config.timelineLimit);
+    choice.states.add(config.requiredState);
+    return choice;
+  }
+
+  async done(slices: Slices): Promise<Selection["chosen"]> {
+    const stateOf = combinationsOf([...this.#found.values()].map(({ states }) => states));
+    const chosen = new Map<RoomId, ChosenRoom>();
+    for (const [roomId, { room, lists, subscribed, timelineLimit, states }] of this.#found) {
+      if (slices.isDue) await slices.pause();
+      chosen.set(roomId, { room, lists, subscribed, config: { timelineLimit, requiredState: stateOf(states) } });
+    }
+    return chosen;
+  }
+}
+
+/**
+ * Subscriptions to rooms that the user may not see are ignored.
+ * @throws MatrixError 400 M_INVALID_PARAM where the windows hold more rooms than one answer may name
+ */
+export async function selectRooms(asking: Asking, body: Pick<SlidingBody, "lists" | "subscriptions">): Promise<Selection> {
+  const slices = new Slices();
+  const choices = new Choices();
+  const lists = new Map<string, ListResult>();
+  const listed = body.lists.size > 0 ? listedRooms(asking) : [];
+  const children = await childrenOfLists(asking, body.lists.values());
+  const unseen = unseenRooms(asking);
+  let named = 0;
+  for (const [name, list] of body.lists) {
+    const matching = await matchingRooms(list.filters, children, listed, slices);
+    const windows = windowsOf(list, matching);
+    named += windows.reduce((sum, window) => sum + window.rooms.length, 0);
+    atMost("lists", named, requestBounds().listedRooms, "rooms in all windows together");
+    lists.set(name, {
+      count: matching.length + unseen(list.filters),
+      windows: windows.map(({ range, rooms }) => ({ range, rooms: rooms.map((room) => room.roomId) })),
+    });
+    for (const room of new Set(windows.flatMap((window) => window.rooms))) {
+      if (slices.isDue) await slices.pause();
+      choices.add(room, list.config).lists.push(name);
+    }
+  }
+  for (const [roomId, config] of body.subscriptions) {
+    const room = asking.rooms.byId.get(roomId);
+    if (room && isAccessible(asking, room)) choices.add(room, config).subscribed = true;
+  }
+  return { lists, chosen: await choices.done(slices) };
+}
+
+/** Of all spaces that lists name: looked up once a request. */
+async function childrenOfLists(asking: Asking, lists: Iterable<SlidingList>): Promise<ReadonlyMap<RoomId, SpaceChildren>> {
+  const spaces = new Set<RoomId>();
+  for (const { filters } of lists) for (const space of filters.spaces ?? []) if (isStorable(space)) spaces.add(space);
+  return spaces.size > 0 ? childrenOfSpaces(asking, [...spaces], asking.rooms.position) : new Map();
+}
+
+async function matchingRooms(
+  filters: SlidingFilters,
+  ofSpaces: ReadonlyMap<RoomId, SpaceChildren>,
+  listed: readonly AccountRoom[],
+  slices: Slices,
+): Promise<readonly AccountRoom[]> {
+  if (Object.keys(filters).length === 0) return listed;
+  const children = filters.spaces ? new Map(filters.spaces.flatMap((space) => [...(ofSpaces.get(space) ?? [])])) : null;
+  return filterInSlices(listed, roomFilter(filters, children), slices);
+}
+
+/** Whether an extension tells of a room. */
+export function inScope(scope: Scope, { lists, subscribed, room }: ChosenRoom): boolean {
+  if (subscribed && (scope.rooms === "all" || scope.rooms.has(room.roomId))) return true;
+  const named = scope.lists;
+  return named === "all" ? lists.length > 0 : lists.some((name) => named.has(name));
+}
+
+/** By filters how many rooms that are not stored yet may be taken to match. Of most filters nobody can say. */
+function unseenRooms({ rooms, joinedRooms }: Asking): (filters: SlidingFilters) => number {
+  if (joinedRooms === null) return () => 0;
+  const unseen = Math.max(0, joinedRooms - rooms.sorted.filter((room) => room.membership === "join").length);
+  return (filters) => (Object.keys(filters).every((name) => NARROWING_LITTLE.has(name)) ? unseen : 0);
+}
+
+/** Filters that leave out few of the joined rooms: spaces, say. */
+const NARROWING_LITTLE: ReadonlySet<string> = new Set(["notRoomTypes"]);
+
+/** What is listed for who was told nothing yet: the same for all that begin a connection while the rooms are as they are. */
+const listedAnew = new WeakMap<readonly AccountRoom[], { readonly ignored: string; readonly listed: readonly AccountRoom[] }>();
+
+function listedRooms(asking: Asking): readonly AccountRoom[] {
+  const { sorted } = asking.rooms;
+  const list = () => sorted.filter((room) => isListed(asking, room));
+  if (asking.state.rooms.size > 0) return list();
+  const ignored = asking.ignored.join(" ");
+  let known = listedAnew.get(sorted);
+  if (known?.ignored !== ignored) listedAnew.set(sorted, (known = { ignored, listed: list() }));
+  return known.listed;
+}
+
+/** Part of the list that the server keeps: a room that the user left is only there to say so to who was told of it. */
+function isListed(asking: Asking, room: AccountRoom): boolean {
+  switch (room.membership) {
+    case "join":
+      return true;
+    case "invite":
+    case "knock":
+      return !isIgnored(asking, room);
+    case "ban":
+      return room.everJoined || wasTold(asking, room);
+    case "leave":
+      return wasKicked(asking, room) || isNewlyLeft(asking, room);
+  }
+}
+
+/** What a subscription may name: a room that the user is or was in, or was invited to. */
+function isAccessible(asking: Asking, room: AccountRoom): boolean {
+  if (room.membership === "leave" || room.membership === "ban") return room.everJoined || wasKicked(asking, room) || wasTold(asking, room);
+  return room.membership === "join" || !isIgnored(asking, room);
+}
+
+function isIgnored(asking: Asking, room: AccountRoom): boolean {
+  return room.inviter !== null && asking.ignored.includes(room.inviter);
+}
+
+/** Nobody is told of an invite by an ignored user by its being withdrawn. */
+function wasKicked(asking: Asking, room: AccountRoom): boolean {
+  return room.kicked && (room.everJoined || !isIgnored(asking, room));
+}
+
+function wasTold({ state }: Asking, room: AccountRoom): boolean {
+  return state.rooms.get(room.roomId)?.told.events !== undefined;
+}
+
+function isNewlyLeft({ state, from }: Asking, room: AccountRoom): boolean {
+  const told = toldUpTo(state.rooms.get(room.roomId), "events", from);
+  return told !== undefined && told < room.membershipOrd;
+}
+
+function windowsOf(list: SlidingList, matching: readonly AccountRoom[]) {
+  const ranges = list.ranges ?? [[0, Math.max(0, matching.length - 1)] as const];
+  return ranges.map((range) => ({ range, rooms: matching.slice(range[0], range[1] + 1) }));
+}

@@ -1,0 +1,41 @@
+/** Receipts as `m.receipt` has them. */
+
+import type { ReceiptRow } from "../store/ephemeral.ts";
+import type { RoomId } from "../wire/ids.ts";
+import { isEventId, isUserId } from "../wire/matrix-id.ts";
+import { isUsualReceiptData, readReceiptData } from "../wire/receipt.ts";
+
+/**
+ * By room the content of its `m.receipt`, as JSON text: `{event: {kind: {user: data}}}`. Of two threads' receipts on one event the newest is told.
+ * Rows that an older version stored are told as far as strict clients accept them (N6).
+ */
+export function receiptContents(list: readonly ReceiptRow[]): Map<RoomId, string> {
+  const contents = [...Map.groupBy(list.every(isUsual) ? list : list.flatMap(sound), (row) => row.room_id)].map(([roomId, ofRoom]) => {
+    const events = grouped(
+      ofRoom,
+      (row) => row.event_id,
+      (onEvent) => grouped(onEvent, (row) => row.kind, usersText),
+    );
+    return [roomId, events] as const;
+  });
+  return new Map(contents);
+}
+
+function isUsual(row: ReceiptRow): boolean {
+  return isUserId(row.user_id) && isEventId(row.event_id) && isUsualReceiptData(row.data);
+}
+
+function sound(row: ReceiptRow): ReceiptRow | [] {
+  const data = isUserId(row.user_id) && isEventId(row.event_id) ? readReceiptData(row.data) : null;
+  return data === null ? [] : data.text === row.data ? row : { ...row, data: data.text };
+}
+
+function usersText(list: readonly ReceiptRow[]): string {
+  const users = new Map(list.map((row) => [row.user_id, row.data]));
+  return `{${[...users].map(([user, data]) => `${JSON.stringify(user)}:${data}`).join(",")}}`;
+}
+
+/** An object with a member a group, in the order of the rows. */
+function grouped(list: readonly ReceiptRow[], key: (row: ReceiptRow) => string, text: (group: readonly ReceiptRow[]) => string): string {
+  return `{${[...Map.groupBy(list, key)].map(([name, group]) => `${JSON.stringify(name)}:${text(group)}`).join(",")}}`;
+}

@@ -1,0 +1,38 @@
+/** What every evaluation of a request begins with, page or not. */
+
+import type { Tx } from "../store/db.ts";
+import type { Head } from "../store/sessions.ts";
+import { type Context, type ListCaches, NOTHING_TRACKED } from "./streams/stream.ts";
+import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
+import type { SyncToken } from "./token.ts";
+
+export type Asker = {
+  readonly account: AccountNo;
+  readonly device: DeviceNo;
+  readonly token: SyncToken;
+  readonly lists: ListCaches;
+  /** Of every account. */ readonly ownTokens: boolean;
+};
+
+/** A context without a seal for page tokens, which depends on the snapshot that they walk through. `now`: ms since the epoch. */
+export function unsealedContext(tx: Tx, { account, device, token, lists, ownTokens }: Asker, head: Head, now: number): Omit<Context, "sealPage"> {
+  return {
+    tx,
+    account,
+    device,
+    session: token.session,
+    userId: head.userId,
+    from: token,
+    to: Math.max(head.position, token.position) as Position,
+    deviceSeq: Math.max(head.deviceSeq, token.toDevice, token.e2ee),
+    upstreamSince: head.upstreamSince,
+    ownTokens: ownTokens || head.pagesHere,
+    ignored: head.ignored,
+    kept: { ...lists, now: head },
+    tracked: NOTHING_TRACKED,
+    pageRooms: [],
+    tried: new Set(),
+    late: new Set(),
+    now,
+  };
+}

@@ -1,0 +1,41 @@
+/** A request of sync v3, and what the engine needs to answer it. */
+
+import type { Feed } from "../feed/hub.ts";
+import type { Sql } from "../store/db.ts";
+import type { AccountNo, DeviceNo } from "../wire/ids.ts";
+import type { FetchDeps } from "../sync/fetches.ts";
+import type { JsonObject } from "./merge.ts";
+import type { Signer } from "../sync/sealed.ts";
+
+export type EngineOptions = {
+  /** A session that was not used for so long is gone (D20), ms. */
+  readonly sessionIdleMs: number;
+  /** D20. */
+  readonly sessionsPerDevice: number;
+  /** How long an account's first request waits for the first v2 answer (D23), ms. */
+  readonly firstContactMs: number;
+  /** How long an answer waits for what must be fetched (D24), ms. */
+  readonly fetchMs: number;
+};
+
+export type EngineDeps = FetchDeps & {
+  readonly sql: Sql;
+  readonly feed: Feed;
+  readonly sign: Signer;
+  /** History of every account is read through this server (see PagingContext). Default: of those that were seen to. */
+  readonly ownTokens?: boolean;
+  readonly options: EngineOptions;
+};
+
+export type SyncRequest = {
+  readonly account: AccountNo;
+  readonly device: DeviceNo;
+  readonly tokenHash: Buffer;
+  readonly since: string | null;
+  /** Validated, see v3/face/request-schema.ts. */
+  readonly body: JsonObject;
+  /** ms, 0 to 300 000 (D6). */
+  readonly timeout: number;
+  /** Aborted when the client is gone. */
+  readonly signal: AbortSignal;
+};

@@ -1,0 +1,78 @@
+/**
+ * What a token stands for besides its places: the sticky parameters (R6, D9) and each started stream's memory.
+ * Immutable: a change makes another state, so that an old token replays with what it had (D10).
+ */
+
+import { createHash } from "node:crypto";
+import { canonicalJson } from "../base/canonical-json.ts";
+import { isStreamKey } from "./streams/registry.ts";
+import type { Memory, PageRequest, Stream, StreamKey } from "./streams/stream.ts";
+import { isObject } from "../wire/identifier.ts";
+import { type JsonObject, mergePatch } from "./merge.ts";
+
+export type StreamState = { readonly selection: string; readonly memory: Memory };
+
+export type SessionState = {
+  readonly params: Readonly<Partial<Record<StreamKey, JsonObject>>>;
+  readonly streams: Readonly<Partial<Record<StreamKey, StreamState>>>;
+};
+
+export const EMPTY_STATE: SessionState = { params: {}, streams: {} };
+
+/** A request, told apart: what stays (for the state) and what counts this once (page requests, by stream). */
+export type MergedRequest = {
+  readonly params: SessionState["params"];
+  readonly pages: ReadonlyMap<StreamKey, PageRequest>;
+  /** Streams whose page one was asked for (R21). */
+  readonly firstPages: ReadonlySet<StreamKey>;
+};
+
+const FIRST_PAGE = "1";
+/** Streams with pages (part 3); elsewhere `p` means nothing. */
+const PAGINATED: ReadonlySet<StreamKey> = new Set(["room_members", "room_list"]);
+
+/**
+ * Merges a request's body into the sticky parameters: parameter by parameter, null restores a default, null for a stream ends
+ * it (D9). Unknown streams are ignored (D5). `p.since` is never sticky.
+ */
+export function mergeRequest(state: SessionState, body: JsonObject): MergedRequest {
+  const patch: Record<string, unknown> = {};
+  const pages = new Map<StreamKey, PageRequest>();
+  const firstPages = new Set<StreamKey>();
+  for (const [key, value] of Object.entries(body)) {
+    if (!isStreamKey(key)) continue;
+    patch[key] = value;
+    if (!PAGINATED.has(key) || !isObject(value) || !isObject(value["p"])) continue;
+    const { since, ...sticky } = value["p"];
+    patch[key] = { ...value, p: sticky };
+    if (since === FIRST_PAGE) firstPages.add(key);
+    else if (typeof since === "string") {
+      const limit = sticky["limit"];
+      pages.set(key, { since, limit: typeof limit === "number" ? limit : undefined });
+    }
+  }
+  return { params: mergePatch(state.params, patch), pages, firstPages };
+}
+
+/** The memory with which a stream goes on; undefined where it starts: first named, or another selection (D13). */
+export function memoryOf(state: SessionState, key: StreamKey, selection: string): Memory | undefined {
+  const before = state.streams[key];
+  return before && before.selection === selection ? before.memory : undefined;
+}
+
+/** A selection as it is remembered: short whatever the parameters are. */
+export function selectionOf(stream: Stream<unknown>, params: unknown): string {
+  return createHash("sha256")
+    .update(canonicalJson(stream.selection(params)))
+    .digest("base64url")
+    .slice(0, 16);
+}
+
+export function serializeState(state: SessionState): string {
+  return canonicalJson(state);
+}
+
+export function parseState(text: string): SessionState {
+  // Only serializeState writes it.
+  return text === "" ? EMPTY_STATE : (JSON.parse(text) as SessionState);
+}

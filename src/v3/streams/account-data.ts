@@ -1,0 +1,44 @@
+/** Account data: the latest of each type, global and of rooms. */
+
+import { readGlobalAccountData, readRoomAccountData } from "../../store/ephemeral.ts";
+import type { RoomId } from "../../wire/ids.ts";
+import type { Context, Stream } from "./stream.ts";
+import { NO_NEWS } from "./stream.ts";
+
+type Params = { readonly global: boolean; readonly rooms: readonly RoomId[] | "*" | "room_list" };
+
+export const accountData: Stream<Params> = {
+  key: "account_data",
+  kinds: new Set(["account_data", "facts"]),
+  resolve: (raw) => ({
+    global: raw["global"] !== false,
+    rooms: (raw["rooms"] as readonly RoomId[] | "*" | "room_list" | undefined) ?? [],
+  }),
+  selection: (params) => [params.global, params.rooms],
+  async evaluate(context, params, memory) {
+    const from = memory ? context.from.position : 0;
+    const global = params.global ? await readGlobalAccountData(context.tx, context.account, { from, to: context.to }) : [];
+    const rooms = new Map<RoomId, string[]>();
+    for (const row of await roomRows(context, params.rooms, from, memory !== undefined)) {
+      const events = rooms.get(row.room_id);
+      if (events) events.push(row.body);
+      else rooms.set(row.room_id, [row.body]);
+    }
+    if (memory && global.length === 0 && rooms.size === 0) return { ...NO_NEWS, memory };
+    const parts: string[] = [];
+    if (params.global && (!memory || global.length > 0)) parts.push(`"global":[${global.join(",")}]`);
+    if (!memory || rooms.size > 0) {
+      parts.push(`"rooms":{${[...rooms].map(([room, events]) => `${JSON.stringify(room)}:[${events.join(",")}]`).join(",")}}`);
+    }
+    return { text: `{${parts.join(",")}}`, news: true, memory: memory ?? {} };
+  },
+};
+
+async function roomRows(context: Context, rooms: Params["rooms"], from: number, started: boolean) {
+  const read = (ids: readonly RoomId[] | "*", after: number) =>
+    readRoomAccountData(context.tx, context.account, ids, { from: after, to: context.to });
+  if (rooms !== "room_list") return read(rooms, from);
+  const { kept, added } = context.tracked;
+  if (!started) return read([...kept, ...added], 0);
+  return [...(await read(added, 0)), ...(await read(kept, from))];
+}

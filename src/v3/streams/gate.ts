@@ -1,0 +1,43 @@
+/**
+ * Whether a room may be told to a session now (D18): a pure decision, so that every stream makes the same one.
+ *
+ *                joined: start                      still joined: delta
+ *   (nothing) ------------------> live <----------------------------------+
+ *       |                         |  ^ joined again in between: start      |
+ *       | not joined: forbid      |  +-------------------------------------+
+ *       v                         | not joined any more: lost (told once)
+ *    forbidden <------------------+
+ *       |  ^ still not joined: silent
+ *       +--+-- joined: start (by itself) --> live
+ */
+
+import { membershipOver } from "../../store/facts.ts";
+import type { RoomId } from "../../wire/ids.ts";
+import type { Context, Memory } from "./stream.ts";
+
+export type GatePhase = "live" | "forbidden";
+export type GateStep = "start" | "delta" | "lost" | "forbid" | "silent";
+
+export type RoomStanding = { readonly joinedNow: boolean; readonly interrupted: boolean };
+
+/** The next step, and the phase after it. `phase` undefined: the stream starts (D13). */
+export function gateStep(phase: GatePhase | undefined, standing: RoomStanding): { step: GateStep; phase: GatePhase } {
+  if (!standing.joinedNow) {
+    if (phase === "live") return { step: "lost", phase: "forbidden" };
+    return { step: phase === undefined ? "forbid" : "silent", phase: "forbidden" };
+  }
+  if (phase === "live" && !standing.interrupted) return { step: "delta", phase: "live" };
+  return { step: "start", phase: "live" };
+}
+
+/** Reads how the user stands to a room over the context's span, and decides. */
+export async function roomGate(context: Context, roomId: RoomId, memory: Memory | undefined): Promise<{ step: GateStep; memory: Memory }> {
+  const standings = await membershipOver(context.tx, context.account, [roomId], context.from.position, context.to);
+  const standing = standings.get(roomId) ?? { joinedNow: false, interrupted: false };
+  const before = memory?.["phase"];
+  const { step, phase } = gateStep(before === "live" || before === "forbidden" ? before : undefined, standing);
+  return { step, memory: { ...memory, phase } };
+}
+
+/** Members of a stream's answer that say a room cannot be had (D18): told once. */
+export const FORBIDDEN = '"errcode":"M_FORBIDDEN","error":"You are not joined to this room"';

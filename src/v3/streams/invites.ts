@@ -1,0 +1,25 @@
+/** Invites and knocks that wait for an answer. */
+
+import { readInvites } from "../../store/ephemeral.ts";
+import type { Stream } from "./stream.ts";
+import { NO_NEWS } from "./stream.ts";
+
+export const invites: Stream<null> = {
+  key: "invites",
+  kinds: new Set(["invites"]),
+  resolve: () => null,
+  selection: () => null,
+  async evaluate(context, _params, memory) {
+    const from = memory ? context.from.position : 0;
+    const rows = await readInvites(context.tx, context.account, context.ignored, { from, to: context.to });
+    const pending = rows.filter((row) => !row.gone);
+    const gone = memory ? rows.filter((row) => row.gone) : [];
+    if (memory && pending.length === 0 && gone.length === 0) return { ...NO_NEWS, memory };
+    const parts: string[] = [];
+    if (!memory || pending.length > 0) {
+      parts.push(`"rooms":{${pending.map((row) => `${JSON.stringify(row.room_id)}:{"${row.kind}_state":${row.body}}`).join(",")}}`);
+    }
+    if (gone.length > 0) parts.push(`"gone":${JSON.stringify(gone.map((row) => row.room_id))}`);
+    return { text: `{${parts.join(",")}}`, news: true, memory: memory ?? {} };
+  },
+};

@@ -1,0 +1,18 @@
+/** Presence, as far as the homeserver tells it: asked of it only while a session wants it. */
+
+import { readPresence } from "../../store/ephemeral.ts";
+import type { Stream } from "./stream.ts";
+import { NO_NEWS } from "./stream.ts";
+
+export const presence: Stream<null> = {
+  key: "presence",
+  kinds: new Set(["presence"]),
+  resolve: () => null,
+  selection: () => null,
+  async evaluate(context, _params, memory) {
+    const from = memory ? context.from.position : 0;
+    const events = await readPresence(context.tx, context.account, { from, to: context.to });
+    if (memory && events.length === 0) return { ...NO_NEWS, memory };
+    return { text: `{"events":[${events.join(",")}]}`, news: true, memory: memory ?? {} };
+  },
+};

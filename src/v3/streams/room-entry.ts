@@ -1,0 +1,218 @@
+/** Entries of the room list (S5): a room as a list shows it, whole or what changed of it. */
+
+import { createHash } from "node:crypto";
+import { Slices } from "../../base/slices.ts";
+import { rowText } from "../../store/event-row.ts";
+import { allMembersAt, membersAt, type MemberRow, someMembersAt } from "../../store/members.ts";
+import type { RoomNow } from "../../store/facts.ts";
+import type { RoomFacts, RoomFactsRow } from "../../store/room-facts.ts";
+import { withTransactions } from "../../store/sent-events.ts";
+import { stateAt, stateChanged, type StateRow } from "../../store/state.ts";
+import { readTimelines, type Timeline } from "../../store/timeline.ts";
+import type { Position, RoomId } from "../../wire/ids.ts";
+import { canonicalJson } from "../../base/canonical-json.ts";
+import { UNKNOWN } from "./joined-rooms.ts";
+import type { RoomAsk } from "../../sync/room-cache.ts";
+import { type PlaceBefore, prevBatchOf } from "../../sync/prev-batch.ts";
+import type { WholeRoom } from "./whole-room.ts";
+import type { SpacePlace } from "../../sync/space-children.ts";
+import type { ListSort } from "./room-list-sort.ts";
+import type { Context } from "./stream.ts";
+
+export type EntryParams = {
+  readonly timelineLimit: number;
+  readonly stateEvents: readonly (readonly [string, string])[];
+  readonly lazyLoadMembers: boolean;
+  readonly sorts: readonly ListSort[];
+};
+
+/** A room to tell: whole where `before` is undefined, else what changed since `from`. */
+export type EntryRoom = RoomNow & {
+  readonly now: RoomFactsRow;
+  readonly before: RoomFactsRow | undefined;
+  /** Exclusive: 0 for a whole one. */
+  readonly from: Position;
+  /** Where it stands in its space. */
+  readonly place: SpacePlace | undefined;
+  /** The place is another one than before. */
+  readonly moved: boolean;
+};
+
+/** An entry's JSON, and what tells it from another one of the same room (D16: ages are not news). */
+export type Entry = { readonly roomId: RoomId; readonly text: string; readonly identity: string };
+
+const FACTS = [
+  "name",
+  "avatar",
+  "heroes",
+  "is_dm",
+  "is_encrypted",
+  "joined_count",
+  "invited_count",
+  "notification_count",
+  "highlight_count",
+  "tags",
+] as const satisfies readonly (keyof RoomFacts)[];
+
+const SORTED_BY: Readonly<Record<ListSort, readonly (keyof RoomFacts)[]>> = {
+  by_recency: [],
+  by_name: ["name"],
+  by_space_order: [],
+  by_highlight_count: ["highlight_count"],
+  by_notification_count: ["notification_count"],
+};
+
+const NOTHING_READ: PlaceBefore = { events: [], prevBatch: null, exact: false };
+
+/** Entries of some rooms at a position, in their order; a delta entry with nothing in it is left out. */
+export async function roomEntries(context: Context, rooms: readonly EntryRoom[], at: Position, params: EntryParams): Promise<Entry[]> {
+  const kept = new Map<RoomId, WholeRoom>();
+  const asks = at === context.kept.now.position ? asksOf(context, rooms, params) : [];
+  for (const ask of asks) {
+    const whole = context.kept.whole.get(ask);
+    if (whole) kept.set(ask.roomId, whole);
+  }
+  const read = await readRooms(
+    context,
+    rooms.filter((room) => !kept.has(room.now.room_id)),
+    at,
+    params,
+  );
+  for (const ask of asks) {
+    const whole = read.get(ask.roomId);
+    if (whole) context.kept.whole.keep(ask, whole);
+  }
+  const slices = new Slices();
+  const entries: Entry[] = [];
+  for (const room of rooms) {
+    if (slices.isDue) await slices.pause();
+    const roomId = room.now.room_id;
+    const { timeline, state } = kept.get(roomId) ?? read.get(roomId) ?? { timeline: undefined, state: [] };
+    const entry = compose(context, room, timeline, state, params);
+    if (entry) entries.push(entry);
+  }
+  return entries;
+}
+
+/** Of the rooms that are told whole, what may be in memory. */
+function asksOf({ account, device, userId, ignored, now }: Context, rooms: readonly EntryRoom[], params: EntryParams): RoomAsk[] {
+  const config = shortened(JSON.stringify([params.timelineLimit, params.lazyLoadMembers, params.stateEvents]));
+  const whole = rooms.filter((room) => !room.before && room.now.membership === "join" && room.changedOrd !== UNKNOWN.changedOrd);
+  return whole.map((room) => ({ account, device, userId, ignored, now, roomId: room.now.room_id, changedOrd: room.changedOrd, config }));
+}
+
+/** A part of the keys of many rooms: a long one is replaced by its hash. */
+function shortened(config: string): string {
+  return config.length <= 1000 ? config : createHash("sha256").update(config).digest("base64url");
+}
+
+async function readRooms(context: Context, rooms: readonly EntryRoom[], at: Position, params: EntryParams): Promise<Map<RoomId, WholeRoom>> {
+  const readings = new Map<RoomId, WholeRoom>();
+  if (rooms.length === 0) return readings;
+  const [stored, states] = await Promise.all([
+    readTimelines(
+      context.tx,
+      context.account,
+      rooms.map((room) => ({ roomId: room.now.room_id, after: room.from })),
+      {
+        to: at,
+        limit: params.timelineLimit,
+        ignored: context.ignored,
+      },
+    ),
+    requiredState(context, rooms, at, params.stateEvents),
+  ]);
+  const timelines = await withTransactions(context.tx, context, stored);
+  const lazy = params.lazyLoadMembers ? await lazyMembers(context, rooms, timelines, at) : new Map<RoomId, MemberRow[]>();
+  for (const { now } of rooms) {
+    const state = states.get(now.room_id) ?? [];
+    const sent = new Set(state.map((row) => row.event_id));
+    const members = (lazy.get(now.room_id) ?? []).filter((row) => !sent.has(row.event_id));
+    readings.set(now.room_id, { timeline: timelines.get(now.room_id), state: [...state, ...members] });
+  }
+  return readings;
+}
+
+function compose(context: Context, room: EntryRoom, timeline: Timeline | undefined, state: readonly StateRow[], params: EntryParams): Entry | null {
+  const whole = room.before === undefined;
+  const events = timeline?.events ?? [];
+  const parts: string[] = [];
+  for (const key of changedFacts(room)) parts.push(`"${key}":${JSON.stringify(room.now.facts[key] ?? (key === "heroes" ? [] : null))}`);
+  if (!whole && parts.length === 0 && events.length === 0 && state.length === 0 && !timeline?.limited && !room.moved) return null;
+  if (!whole) {
+    for (const key of params.sorts.flatMap((sort) => SORTED_BY[sort])) {
+      if (!changedFacts(room).includes(key as (typeof FACTS)[number])) parts.push(`"${key}":${JSON.stringify(room.now.facts[key] ?? null)}`);
+    }
+  }
+  if (params.sorts.includes("by_space_order")) {
+    parts.push(`"space_order":${JSON.stringify({ order: room.place?.order ?? null, origin_server_ts: room.place?.ts ?? 0 })}`);
+  }
+  parts.push(`"recency":${room.recency}`);
+  const identity = `${parts.join()} ${[...state, ...events].map((row) => row.event_id).join()}`;
+  const texts = (rows: readonly StateRow[] | Timeline["events"]) => rows.map((row) => rowText(row, context.device, context.now)).join(",");
+  if (whole || state.length > 0) parts.push(`"state_events":[${texts(state)}]`);
+  if (whole || events.length > 0 || timeline?.limited) {
+    parts.push(`"prev_batch":${JSON.stringify(prevBatchOf(context, room.now.room_id, timeline ?? NOTHING_READ))}`);
+    parts.push(`"timeline":[${texts(events)}]`, `"limited":${timeline?.limited ?? false}`);
+  }
+  return { roomId: room.now.room_id, text: `{"room_id":${JSON.stringify(room.now.room_id)},${parts.join(",")}}`, identity };
+}
+
+/** What of a room's facts is told: all that it has the first time, then what changed; null where something is gone. */
+function changedFacts(room: EntryRoom): (typeof FACTS)[number][] {
+  const { before, now } = room;
+  if (!before) return FACTS.filter((key) => now.facts[key] !== undefined);
+  return FACTS.filter((key) => canonicalJson(before.facts[key] ?? null) !== canonicalJson(now.facts[key] ?? null));
+}
+
+async function requiredState(
+  context: Context,
+  rooms: readonly EntryRoom[],
+  at: Position,
+  pairs: EntryParams["stateEvents"],
+): Promise<Map<RoomId, StateRow[]>> {
+  const groups = new Map<RoomId, StateRow[]>();
+  if (pairs.length === 0) return groups;
+  const whole = rooms.filter((room) => !room.before).map((room) => ({ roomId: room.now.room_id, at }));
+  const deltas = rooms.filter((room) => room.before).map((room) => ({ roomId: room.now.room_id, from: room.from, to: at }));
+  const memberKeys = pairs.filter(([type]) => type === "m.room.member" || type === "*").map(([, key]) => key);
+  const targets = rooms.map((room) => ({ roomId: room.now.room_id, at }));
+  const [present, changed, members] = await Promise.all([
+    stateAt(context.tx, context.account, whole, pairs),
+    stateChanged(context.tx, context.account, deltas, pairs),
+    memberKeys.includes("*") ? allMembersAt(context.tx, context.account, targets) : someMembersAt(context.tx, context.account, targets, memberKeys),
+  ]);
+  const from = new Map(rooms.map((room) => [room.now.room_id, room.before ? room.from : -1]));
+  const told = members.filter((row) => row.from_ord > (from.get(row.room_id) ?? -1));
+  for (const row of [...present, ...changed, ...told]) {
+    const group = groups.get(row.room_id);
+    if (group) group.push(row);
+    else groups.set(row.room_id, [row]);
+  }
+  for (const group of groups.values()) group.sort((a, b) => compareText(a.type, b.type) || compareText(a.state_key ?? "", b.state_key ?? ""));
+  return groups;
+}
+
+/** The members that the timelines' senders need and, where they are told, those that the name is made of. */
+async function lazyMembers(
+  context: Context,
+  rooms: readonly EntryRoom[],
+  timelines: ReadonlyMap<RoomId, Timeline>,
+  at: Position,
+): Promise<Map<RoomId, MemberRow[]>> {
+  const wanted = rooms.flatMap((room) => {
+    const roomId = room.now.room_id;
+    const heroes = changedFacts(room).includes("heroes") ? (room.now.facts.heroes ?? []).map((hero) => hero.user_id) : [];
+    const senders = (timelines.get(roomId)?.events ?? []).map((event) => event.sender);
+    return [...new Set([...senders, ...heroes])].map((userId) => ({ roomId, userId, at }));
+  });
+  const members = new Map<RoomId, MemberRow[]>();
+  for (const row of await membersAt(context.tx, context.account, wanted)) {
+    const group = members.get(row.room_id);
+    if (group) group.push(row);
+    else members.set(row.room_id, [row]);
+  }
+  return members;
+}
+
+const compareText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);

@@ -1,0 +1,128 @@
+/** S5 Room list: the rooms of an account in a chosen order, page by page, and what changes of the ones that were sent. */
+
+import { createHash } from "node:crypto";
+import { filterInSlices, Slices } from "../../base/slices.ts";
+import { factsAt, roomsNow } from "../../store/facts.ts";
+import { statePairs } from "../../store/state.ts";
+import { type JoinedRoom, joinedRooms, UNKNOWN } from "./joined-rooms.ts";
+import type { Position, RoomId } from "../../wire/ids.ts";
+import { canonicalJson } from "../../base/canonical-json.ts";
+import { listDelta } from "./room-list-delta.ts";
+import { listAnswer, type ListMemory, listLimit, type ListParams, negotiated, trackedAfter } from "./room-list-answer.ts";
+import { type ListFilters, listMatch } from "./room-list-match.ts";
+import { listSorts, sortRooms } from "./room-list-sort.ts";
+import { type Entry, type EntryRoom, roomEntries } from "./room-entry.ts";
+import { type SpaceChildren, spaceChildren } from "../../sync/space-children.ts";
+import type { Context, Evaluation, Memory, Stream } from "./stream.ts";
+import { clampLimit, NO_NEWS } from "./stream.ts";
+
+export const roomList: Stream<ListParams> = {
+  key: "room_list",
+  kinds: new Set(["timeline", "state", "facts", "members"]),
+  resolve(raw) {
+    const p = (raw["p"] ?? {}) as { limit?: unknown; sort?: unknown };
+    return {
+      limit: listLimit(p.limit),
+      sorts: listSorts(p.sort),
+      stateEvents: statePairs((raw["state_events"] as ListParams["stateEvents"] | undefined) ?? []),
+      spaces: (raw["spaces"] as readonly RoomId[] | undefined) ?? null,
+      timelineLimit: clampLimit(raw["timeline_limit"], 1, 20),
+      lazyLoadMembers: raw["lazy_load_members"] !== false,
+      trackNotifications: raw["track_notifications"] !== false,
+      filters: (raw["filters"] as ListFilters | undefined) ?? {},
+      rooms: raw["rooms"] !== false,
+    };
+  },
+  selection: (params) => [params.sorts, params.stateEvents, params.spaces, params.filters, params.rooms],
+  async evaluate(context, params, memory, firstPage) {
+    const before = memory as ListMemory | undefined;
+    if (before && !firstPage) return listDelta(context, params, before);
+    return firstRooms(context, params, firstPage ? before : undefined);
+  },
+};
+
+/** Tells the parameters that a kept list of rooms answers: its pages are for no others. */
+export function listSelection(params: ListParams): string {
+  return hashOf(roomList.selection(params)).slice(0, 12);
+}
+
+/**
+ * Page one at the context's position: the first answer of the stream, or what `p.since = "1"` asks for. The active set starts
+ * anew with it. `before`: what page one was, where it is no news if it still is (D16).
+ */
+async function firstRooms(context: Context, params: ListParams, before: ListMemory | undefined): Promise<Evaluation> {
+  const children = params.spaces ? await spaceChildren(context, params.spaces, context.to) : undefined;
+  const ordered = params.rooms ? await orderedRooms(context, params, children) : [];
+  const listed = ordered.slice(0, params.limit);
+  const entries = await wholeEntries(context, listed, context.to, params, children);
+  const sent = listed.map((row) => row.room_id).sort();
+  const page = hashOf([params, ordered.length, entries.map((entry) => entry.identity)]);
+  const active = params.spaces ? ordered.map((row) => row.room_id).sort() : sent;
+  const memory = { sent, page, ...(params.spaces && { children: active }) } satisfies ListMemory as Memory;
+  const tracked = trackedAfter(context.tracked.kept, active);
+  if (before?.page === page) return { ...NO_NEWS, memory, tracked };
+  const snapshot = ordered.length > listed.length ? snapshotOf(ordered.map((row) => row.room_id)) : undefined;
+  const place = snapshot && { stream: "room_list" as const, selection: listSelection(params), snapshot: snapshot.number, offset: listed.length };
+  const text = listAnswer({ entries, count: ordered.length, p: negotiated(params, place && context.sealPage(place)) });
+  return { text, news: true, memory, tracked, ...(snapshot && { snapshot }) };
+}
+
+/** All rooms that match at the context's position, in order. */
+async function orderedRooms(context: Context, params: ListParams, children: SpaceChildren | undefined): Promise<readonly JoinedRoom[]> {
+  const { rooms, orders } = await joinedRooms(context);
+  const inOrder = async () => {
+    const matching = await filterInSlices(rooms.values(), listMatch(params.filters, children), new Slices());
+    return sortRooms(matching, params.sorts, {
+      lastTs: (roomId) => rooms.get(roomId)?.recency ?? 0,
+      spacePlace: (roomId) => children?.get(roomId),
+    });
+  };
+  if (children) return inOrder();
+  const key = hashOf([params.filters, params.sorts]);
+  const ordered = orders.get(key) ?? (await inOrder());
+  orders.set(key, ordered);
+  return ordered;
+}
+
+/** Joined rooms as they were at a position that is not after the context's; one that is not known any more is left out. */
+export async function roomsAt(context: Context, roomIds: readonly RoomId[], at: Position): Promise<JoinedRoom[]> {
+  if (at === context.to) {
+    const { rooms } = await joinedRooms(context);
+    return roomIds.flatMap((roomId) => rooms.get(roomId) ?? []);
+  }
+  const [facts, now] = await Promise.all([factsAt(context.tx, context.account, roomIds, at), roomsNow(context.tx, context.account, roomIds)]);
+  return roomIds.flatMap((roomId) => {
+    const row = facts.get(roomId);
+    return row ? [{ ...row, ...(now.get(roomId) ?? UNKNOWN) }] : [];
+  });
+}
+
+/** Whole entries of rooms at a position, in the given order. */
+export async function wholeEntries(
+  context: Context,
+  rooms: readonly JoinedRoom[],
+  at: Position,
+  params: ListParams,
+  children: SpaceChildren | undefined,
+): Promise<Entry[]> {
+  const whole = rooms.map((row): EntryRoom => ({
+    now: row,
+    before: undefined,
+    from: 0 as Position,
+    recency: row.recency,
+    changedOrd: row.changedOrd,
+    place: children?.get(row.room_id),
+    moved: false,
+  }));
+  return roomEntries(context, whole, at, params);
+}
+
+/** A snapshot is told apart by its content: a retry finds its own. */
+function snapshotOf(rooms: readonly RoomId[]) {
+  const hash = createHash("sha256").update(JSON.stringify(rooms)).digest();
+  return { number: hash.readUInt32BE(0) & 0x7fff_ffff, hash, rooms };
+}
+
+function hashOf(value: unknown): string {
+  return createHash("sha256").update(canonicalJson(value)).digest("base64url");
+}

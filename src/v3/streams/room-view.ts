@@ -1,0 +1,212 @@
+/** A room as the room stream tells it (S4): initial, or what is new. */
+
+import { Slices } from "../../base/slices.ts";
+import { type EventRow, rowText } from "../../store/event-row.ts";
+import { factsAt } from "../../store/facts.ts";
+import { allMembersAt, membersAt, membersChanged, type MemberRow, someMembersAt } from "../../store/members.ts";
+import type { RoomFacts, RoomFactsRow } from "../../store/room-facts.ts";
+import { withTransactions } from "../../store/sent-events.ts";
+import { stateAt, stateChanged, type StateRow, type StateSelector } from "../../store/state.ts";
+import type { RoomId } from "../../wire/ids.ts";
+import { readPage } from "./room-members.ts";
+import type { RoomParams, RoomTask } from "./room-params.ts";
+import { roomWindows, type Window } from "./room-window.ts";
+import type { Need } from "../../sync/need.ts";
+import type { Context } from "./stream.ts";
+
+export type RoomViews = {
+  readonly rooms: readonly { roomId: RoomId; text: string }[];
+  readonly needs: readonly Need[];
+  /** Rooms that are left out, since what they need is still being fetched (D24). */
+  readonly late: readonly RoomId[];
+};
+
+const COUNTS = ["notification_count", "highlight_count", "joined_count", "invited_count"] as const satisfies readonly (keyof RoomFacts)[];
+
+/** Tells rooms. Where the stored history does not reach as far as asked, `needs` says what to fetch, and nothing is told. */
+export async function roomViews(context: Context, params: RoomParams, tasks: readonly RoomTask[]): Promise<RoomViews> {
+  const ids = tasks.map((task) => task.roomId);
+  const { windows: stored, needs, late } = await roomWindows(context, params, tasks);
+  if (needs.length > 0) return { rooms: [], needs, late };
+  const windows = [...(await withTransactions(context.tx, context, new Map(stored.map((window) => [window.task.roomId, window])))).values()];
+  const [now, before, states, members] = await Promise.all([
+    factsAt(context.tx, context.account, ids, context.to),
+    factsAt(context.tx, context.account, ids, context.from.position),
+    windowStates(context, windows, params.state),
+    windowMembers(context, params, windows),
+  ]);
+  const slices = new Slices();
+  const rooms: { roomId: RoomId; text: string }[] = [];
+  for (const window of windows) {
+    if (slices.isDue) await slices.pause();
+    const { roomId } = window.task;
+    const text = compose(context, window, states.get(roomId) ?? [], members.get(roomId) ?? null, now.get(roomId), before.get(roomId));
+    if (text !== null) rooms.push({ roomId, text });
+  }
+  return { rooms, needs, late };
+}
+
+/**
+ * State before each window's events (initial), or what changed of it (later), overlaid with state events of the window that
+ * the timeline does not show (filtered out by type, or told by the homeserver as state only).
+ */
+async function windowStates(context: Context, windows: readonly Window[], selector: StateSelector): Promise<Map<RoomId, StateRow[]>> {
+  const { tx, account, to } = context;
+  const from = context.from.position;
+  const initial = windows.filter((w) => w.task.step === "start" && !w.stateBefore);
+  const later = windows.filter((w) => w.task.step !== "start");
+  const [base, changed, within, members] = await Promise.all([
+    stateAt(
+      tx,
+      account,
+      initial.map((w) => ({ roomId: w.task.roomId, at: w.startsAt })),
+      selector,
+    ),
+    stateChanged(
+      tx,
+      account,
+      later.map((w) => ({ roomId: w.task.roomId, from, to: w.startsAt })),
+      selector,
+    ),
+    stateChanged(
+      tx,
+      account,
+      windows.map((w) => ({ roomId: w.task.roomId, from: w.overlayFrom, to })),
+      selector,
+    ),
+    namedMembers(context, windows, selector),
+  ]);
+  const slices = new Slices();
+  const states = new Map<RoomId, StateRow[]>();
+  const isSelected = selectedBy(selector);
+  const stored = Map.groupBy([...base, ...changed, ...members], (row) => row.room_id);
+  const overlaid = Map.groupBy(within, (row) => row.room_id);
+  for (const window of windows) {
+    if (slices.isDue) await slices.pause();
+    const { roomId } = window.task;
+    const shown = new Set(window.events.map((event) => event.event_id));
+    const fetched = (window.stateBefore ?? []).filter((row) => row.room_id === roomId && isSelected(row));
+    const rows = new Map<string, StateRow>();
+    const over = (overlaid.get(roomId) ?? []).filter((row) => !shown.has(row.event_id));
+    for (const row of [...fetched, ...(stored.get(roomId) ?? []), ...over]) rows.set(`${row.type} ${row.state_key}`, row);
+    states.set(roomId, [...rows.values()]);
+  }
+  return states;
+}
+
+/** Whether the `state` parameter names every member of a room: then its full list must be known. */
+export function namesAllMembers(selector: StateSelector): boolean {
+  return memberKeys(selector).includes("*");
+}
+
+function memberKeys(selector: StateSelector): string[] {
+  return selector === "all" ? [] : selector.filter(([type]) => type === "m.room.member" || type === "*").map(([, key]) => key);
+}
+
+/** `m.room.member` events that the `state` parameter names: as they were before each window, or what changed of them. */
+async function namedMembers(context: Context, windows: readonly Window[], selector: StateSelector): Promise<MemberRow[]> {
+  const keys = memberKeys(selector);
+  if (keys.length === 0) return [];
+  const membersOf = (at: (window: Window) => number) => {
+    const targets = windows.map((window) => ({ roomId: window.task.roomId, at: at(window) }));
+    return keys.includes("*") ? allMembersAt(context.tx, context.account, targets) : someMembersAt(context.tx, context.account, targets, keys);
+  };
+  const [atStart, atEnd] = await Promise.all([membersOf((window) => window.startsAt), membersOf(() => context.to)]);
+  const initial = new Set(windows.filter((window) => window.task.step === "start").map((window) => window.task.roomId));
+  const known = new Set(atStart.map((row) => `${row.room_id} ${row.user_id}`));
+  // Who was learned late was a member before.
+  const late = atEnd.filter((row) => row.learned && initial.has(row.room_id) && !known.has(`${row.room_id} ${row.user_id}`));
+  return [...atStart.filter((row) => initial.has(row.room_id) || row.from_ord > context.from.position), ...late];
+}
+
+function selectedBy(selector: StateSelector): (row: StateRow) => boolean {
+  if (selector === "all") return () => true;
+  const pairs = new Set(selector.map(([type, key]) => JSON.stringify([type, key])));
+  const has = (type: string, key: string | null) => pairs.has(JSON.stringify([type, key]));
+  return ({ type, state_key }) => has(type, state_key) || has(type, "*") || has("*", state_key) || has("*", "*");
+}
+
+/** The members that each window needs, or with a limit the first page of all. */
+async function windowMembers(context: Context, params: RoomParams, windows: readonly Window[]): Promise<Map<RoomId, string>> {
+  const texts = new Map<RoomId, string>();
+  const paged = (window: Window) => params.memberLimit > 0 && window.task.step === "start";
+  for (const window of windows.filter(paged)) {
+    const list = { membership: ["join", "invite"], limit: params.memberLimit, sort: params.memberSort };
+    texts.set(window.task.roomId, (await readPage(context, list, window.task.roomId, context.to, null)).text);
+  }
+  const single = windows.filter((window) => !paged(window));
+  const [needed, hidden] = await Promise.all([neededMembers(context, single), hiddenMembers(context, params, single)]);
+  const found = Map.groupBy([...hidden, ...needed], (row) => row.room_id);
+  for (const window of single) {
+    const { roomId } = window.task;
+    const rows = new Map((found.get(roomId) ?? []).map((row) => [row.user_id, row]));
+    if (rows.size > 0 || window.task.step === "start") {
+      texts.set(roomId, `{"events":[${[...rows.values()].map((row) => rowText(row, context.device, context.now)).join(",")}]}`);
+    }
+  }
+  return texts;
+}
+
+/** Members as they were before each window: its events' senders; of a room that was left, the user himself as he is now (D18). */
+async function neededMembers(context: Context, windows: readonly Window[]): Promise<MemberRow[]> {
+  const senders = (at: (window: Window) => number) =>
+    windows.flatMap((window) =>
+      [...new Set(window.events.map((event) => event.sender))].map((userId) => ({ roomId: window.task.roomId, userId, at: at(window) })),
+    );
+  const lost = windows
+    .filter((window) => window.task.step === "lost")
+    .map(({ task }) => ({ roomId: task.roomId, userId: context.userId, at: context.to }));
+  const [atStart, atEnd, own] = await Promise.all([
+    membersAt(
+      context.tx,
+      context.account,
+      senders((window) => window.startsAt),
+    ),
+    membersAt(
+      context.tx,
+      context.account,
+      senders(() => context.to),
+    ),
+    membersAt(context.tx, context.account, lost),
+  ]);
+  const shown = new Set(windows.flatMap((window) => window.events.map((event) => event.event_id)));
+  const unseen = (row: MemberRow) => !shown.has(row.event_id);
+  // A member whose first event we know is in the timeline has none before it.
+  return [...atEnd.filter(unseen), ...atStart, ...own.filter((row) => unseen(row) && row.membership !== "join")];
+}
+
+/** Members that changed, where a filter takes them out of the timeline: they come beside it, as other state comes in `state`. */
+async function hiddenMembers(context: Context, params: RoomParams, windows: readonly Window[]): Promise<MemberRow[]> {
+  if (params.types === undefined && params.notTypes === undefined) return [];
+  const later = windows.filter((window) => window.task.step !== "start").map((window) => window.task.roomId);
+  const shown = new Set(windows.flatMap((window) => window.events.map((event) => event.event_id)));
+  const changed = await membersChanged(context.tx, context.account, later, context.from.position, context.to);
+  return changed.filter((row) => !shown.has(row.event_id));
+}
+
+function compose(
+  context: Context,
+  window: Window,
+  state: readonly StateRow[],
+  members: string | null,
+  now: RoomFactsRow | undefined,
+  before: RoomFactsRow | undefined,
+): string | null {
+  const initial = window.task.step === "start";
+  const texts = (rows: readonly EventRow[]) => rows.map((row) => rowText(row, context.device, context.now)).join(",");
+  const parts: string[] = [];
+  if (initial) parts.push('"initial":true');
+  if (initial || state.length > 0) {
+    const named = window.stateBeforeId === undefined ? "" : `,"state_before":${JSON.stringify(window.stateBeforeId)}`;
+    parts.push(`"state":{"events":[${texts(state)}]${named}}`);
+  }
+  if (members !== null) parts.push(`"members":${members}`);
+  if (initial || window.events.length > 0 || window.limited) {
+    const { limited, prevBatch } = window;
+    parts.push(`"timeline":{"events":[${texts(window.events)}],"limited":${limited},"prev_batch":${JSON.stringify(prevBatch)}}`);
+  }
+  for (const key of now ? COUNTS : []) {
+    if (initial || now?.facts[key] !== before?.facts[key]) parts.push(`"${key}":${now?.facts[key] ?? 0}`);
+  }
+  return parts.length > 0 ? `{${parts.join(",")}}` : null;
+}

@@ -1,0 +1,165 @@
+/** Which stretch of a room's history the room stream tells, and what state it begins with (S4). */
+
+import type { EventRow } from "../../store/event-row.ts";
+import { findOlder, readOlder } from "../../store/older.ts";
+import type { StateRow } from "../../store/state.ts";
+import { findOrdinals, readTimelines, standingBefore, type Timeline, type TimelineRow } from "../../store/timeline.ts";
+import type { EventId, RoomId } from "../../wire/ids.ts";
+import { indexKey } from "../../wire/index-key.ts";
+import { prevBatchOf } from "../../sync/prev-batch.ts";
+import type { RoomParams, RoomTask } from "./room-params.ts";
+import { type Need, needKey } from "../../sync/need.ts";
+import { type Context } from "./stream.ts";
+
+/** What of one room's history is told. */
+export type Window = {
+  readonly task: RoomTask;
+  readonly events: readonly EventRow[];
+  readonly limited: boolean;
+  readonly prevBatch: string;
+  /** The state before `events` is the state at this ordinal, or `stateBefore` where that is there. */
+  readonly startsAt: number;
+  /** From fetched history. */
+  readonly stateBefore: readonly StateRow[] | null;
+  /** State that began after this ordinal and that the timeline does not show is told on top. */
+  readonly overlayFrom: number;
+  /** The id that the state stands before, where the client named it. */
+  readonly stateBeforeId: string | undefined;
+};
+
+/** An event that the client has already: in the timeline (`ord`), or in fetched history (`idx`). */
+type Earliest = { readonly eventId: EventId; readonly place: { readonly ord: number } | { readonly idx: number } };
+
+/**
+ * Windows of rooms. Where the stored history does not reach as far as asked, `needs` says what to fetch; `late` are the rooms
+ * for which that is still under way.
+ */
+export async function roomWindows(
+  context: Context,
+  params: RoomParams,
+  tasks: readonly RoomTask[],
+): Promise<{ readonly windows: readonly Window[]; readonly needs: readonly Need[]; readonly late: readonly RoomId[] }> {
+  const starts = tasks.filter((task) => task.step === "start");
+  const later = tasks.filter((task) => task.step !== "start");
+  const earliest = starts.length > 0 ? await findEarliest(context, params.earliest) : new Map<RoomId, Earliest>();
+  const following = [...later, ...starts.filter((task) => earliest.has(task.roomId))];
+  const [initial, since] = await Promise.all([
+    read(
+      context,
+      params,
+      starts.map(({ roomId }) => ({ roomId, after: 0 })),
+    ),
+    read(
+      context,
+      params,
+      following.map(({ roomId }) => ({ roomId, after: context.from.position })),
+    ),
+  ]);
+  const windows: Window[] = [];
+  const needs: Need[] = [];
+  const late: RoomId[] = [];
+  for (const task of tasks) {
+    const fresh = since.get(task.roomId);
+    const known = earliest.get(task.roomId);
+    const whole = initial.get(task.roomId);
+    // Where more is new than the limit holds, what the client has does not adjoin, and the answer is like any other.
+    if (task.step === "start" && known && fresh && !fresh.limited) windows.push(await windowSince(context, task, fresh, known));
+    else if (task.step === "start" && whole) {
+      const window = await initialWindow(context, params, task, whole);
+      if (!("kind" in window)) windows.push(window);
+      else if (context.late.has(needKey(window))) late.push(task.roomId);
+      else needs.push(window);
+    } else if (fresh) windows.push(plainWindow(context, task, fresh));
+  }
+  return { windows, needs, late };
+}
+
+function read(context: Context, params: RoomParams, windows: Parameters<typeof readTimelines>[2]): Promise<Map<RoomId, Timeline>> {
+  return readTimelines(context.tx, context.account, windows, {
+    to: context.to,
+    limit: params.timelineLimit,
+    ignored: context.ignored,
+    filter: { types: params.types, notTypes: params.notTypes },
+  });
+}
+
+async function initialWindow(context: Context, params: RoomParams, task: RoomTask, timeline: Timeline): Promise<Window | Need> {
+  const missing = params.timelineLimit - timeline.events.length;
+  const plain = plainWindow(context, task, timeline);
+  if (!timeline.reachesStart || !timeline.limited || missing <= 0) return plain;
+  const older = await readOlder(context.tx, context.account, task.roomId, {
+    limit: missing,
+    ignored: context.ignored,
+    filter: { types: params.types, notTypes: params.notTypes },
+  });
+  const need: Need = { kind: "older", roomId: task.roomId, count: missing - older.events.length };
+  const more = older.complete && older.end !== null;
+  if (need.count > 0 && more && (context.late.has(needKey(need)) || !context.tried.has(needKey(need)))) return need;
+  const limited = !older.complete || older.end !== null;
+  if (older.events.length === 0) return { ...plain, limited };
+  return {
+    ...plain,
+    events: [...older.events, ...timeline.events],
+    limited,
+    prevBatch: prevBatchOf(context, task.roomId, { ...older, prevBatch: older.prevBatch ?? timeline.prevBatch }),
+    stateBefore: older.stateBefore,
+  };
+}
+
+/** The client already has the events from `known` up to its `since`: they are not sent again, and state is the one before them. */
+async function windowSince(context: Context, task: RoomTask, fresh: Timeline, known: Earliest): Promise<Window> {
+  const plain = plainWindow(context, task, fresh);
+  const window = { ...plain, overlayFrom: context.from.position, stateBeforeId: known.eventId };
+  if ("ord" in known.place) {
+    const standing = await standingBefore(context.tx, context.account, task.roomId, known.place.ord);
+    const prevBatch = prevBatchOf(context, task.roomId, { ...standing, events: [{ event_id: known.eventId }] });
+    return { ...window, limited: standing.older, prevBatch, startsAt: known.place.ord - 1 };
+  }
+  const history = await readOlder(context.tx, context.account, task.roomId, { limit: -known.place.idx, ignored: [] });
+  return {
+    ...window,
+    limited: !history.complete || history.end !== null,
+    prevBatch: prevBatchOf(context, task.roomId, {
+      events: [{ event_id: known.eventId }],
+      prevBatch: history.prevBatch ?? fresh.prevBatch,
+      exact: history.exact,
+    }),
+    stateBefore: history.stateBefore,
+  };
+}
+
+function plainWindow(context: Context, task: RoomTask, timeline: Timeline): Window {
+  const startsAt = startOf(timeline.events, context.to);
+  return {
+    task,
+    events: timeline.events,
+    limited: timeline.limited,
+    prevBatch: prevBatchOf(context, task.roomId, timeline),
+    startsAt,
+    stateBefore: null,
+    overlayFrom: Math.max(startsAt, task.step === "start" ? 0 : context.from.position),
+    stateBeforeId: undefined,
+  };
+}
+
+function startOf(events: readonly TimelineRow[], to: number): number {
+  const [first] = events;
+  return first ? first.ord - 1 : to;
+}
+
+/** Of the ids that the client named, the earliest of each room that was told before its token. */
+async function findEarliest(context: Context, ids: readonly string[]): Promise<Map<RoomId, Earliest>> {
+  const earliest = new Map<RoomId, Earliest>();
+  if (ids.length === 0 || context.from.position === 0) return earliest;
+  const named = new Map(ids.map((id) => [indexKey(id), id]));
+  const keys = [...named.keys()];
+  const [older, timeline] = await Promise.all([findOlder(context.tx, context.account, keys), findOrdinals(context.tx, context.account, keys)]);
+  const add = (room_id: RoomId, key: string, place: Earliest["place"]) => {
+    if (!earliest.has(room_id)) earliest.set(room_id, { eventId: (named.get(key) ?? key) as EventId, place });
+  };
+  for (const { room_id, event_id, idx } of older) add(room_id, event_id, { idx });
+  for (const { room_id, event_id, ord } of timeline) {
+    if (ord <= context.from.position) add(room_id, event_id, { ord });
+  }
+  return earliest;
+}

@@ -1,0 +1,103 @@
+/** S4 Room: the whole state and timeline of a room, often the one on screen; or of every room that the list tracks. */
+
+import { factsAt, membershipOver } from "../../store/facts.ts";
+import { type StateSelector, stateSelector } from "../../store/state.ts";
+import type { RoomId } from "../../wire/ids.ts";
+import { requestBounds } from "../../wire/request-bounds.ts";
+import { FORBIDDEN, gateStep, roomGate } from "./gate.ts";
+import { membersSort, missingList } from "./room-members.ts";
+import { namesAllMembers, roomViews } from "./room-view.ts";
+import type { RoomParams, RoomTask } from "./room-params.ts";
+import type { Need } from "../../sync/need.ts";
+import type { Context, Evaluation, Memory, Stream } from "./stream.ts";
+import { clampLimit, NO_NEWS } from "./stream.ts";
+
+export const room: Stream<RoomParams> = {
+  key: "room",
+  kinds: new Set(["timeline", "state", "facts", "members"]),
+  resolve: (raw) => ({
+    roomId: (raw["room_id"] as RoomParams["roomId"] | undefined) ?? null,
+    timelineLimit: clampLimit(raw["timeline_limit"], 20, 100),
+    types: raw["types"] as readonly string[] | undefined,
+    notTypes: raw["not_types"] as readonly string[] | undefined,
+    state: stateSelector((raw["state"] as StateSelector | undefined) ?? "all"),
+    memberLimit: clampLimit(raw["room_member_limit"], 0, 1000),
+    memberSort: membersSort(raw["room_member_sort"]),
+    earliest: (raw["earliest_timeline_event_ids"] as readonly string[] | undefined) ?? [],
+  }),
+  selection: (params) => [params.roomId, params.types, params.notTypes, params.state],
+  async evaluate(context, params, memory) {
+    if (params.roomId === null) return memory ? { ...NO_NEWS, memory } : { text: '{"rooms":{}}', news: true, memory: {} };
+    if (params.roomId === "room_list") return trackedRooms(context, params, memory);
+    const gate = await roomGate(context, params.roomId, memory);
+    if (gate.step === "forbid") return { text: `{${FORBIDDEN}}`, news: true, memory: gate.memory };
+    if (gate.step === "silent") return { ...NO_NEWS, memory: gate.memory };
+    const told = await views(context, params, [{ roomId: params.roomId, step: gate.step }], memory, gate.memory);
+    if (gate.step !== "lost" || told.needs) return told;
+    return { ...told, text: `{"rooms":${told.text ?? "{}"},${FORBIDDEN}}`, news: true };
+  },
+};
+
+async function trackedRooms(context: Context, params: RoomParams, memory: Memory | undefined): Promise<Evaluation> {
+  const { kept, added, removed } = context.tracked;
+  const standings = await membershipOver(context.tx, context.account, [...kept, ...removed], context.from.position, context.to);
+  const pending = new Set((memory?.["pending"] as readonly RoomId[] | undefined) ?? []);
+  const tasks: RoomTask[] = added.map((roomId) => ({ roomId, step: "start" }));
+  for (const roomId of kept) {
+    const standing = standings.get(roomId) ?? { joinedNow: false, interrupted: false };
+    const { step } = gateStep(memory && !pending.has(roomId) ? "live" : undefined, standing);
+    if (step === "start" || step === "delta") tasks.push({ roomId, step });
+  }
+  const gone = memory && removed.length > 0 ? await factsAt(context.tx, context.account, removed, context.to) : new Map();
+  for (const roomId of memory ? removed : []) {
+    if (!pending.has(roomId) && gone.get(roomId)?.membership !== "join") tasks.push({ roomId, step: "lost" });
+  }
+  // Rooms that start are the dear ones: the next answers have the others.
+  const starting = tasks.filter((task) => task.step === "start").slice(requestBounds().startingRooms);
+  const deferred = new Set(starting);
+  const told = tasks.filter((task) => !deferred.has(task));
+  return views(
+    context,
+    params,
+    told,
+    memory,
+    {},
+    [...deferred].map((task) => task.roomId),
+  );
+}
+
+/** Tells rooms; where something must be fetched first, tells only what it needs (D24). `deferred`: rooms that start in a later answer. */
+async function views(
+  context: Context,
+  params: RoomParams,
+  tasks: readonly RoomTask[],
+  before: Memory | undefined,
+  after: Memory,
+  deferred: readonly RoomId[] = [],
+): Promise<Evaluation> {
+  const needs: Need[] = [];
+  const pending: RoomId[] = [...deferred];
+  const wantsList = params.memberLimit > 0 || namesAllMembers(params.state);
+  for (const task of wantsList ? tasks : []) {
+    if (task.step !== "start") continue;
+    const need = await missingList(context, task.roomId, true);
+    if (need === "wait") pending.push(task.roomId);
+    else if (need) needs.push(need);
+  }
+  if (needs.length > 0) return { ...NO_NEWS, memory: before, needs };
+  // A room whose members cannot be had yet is left out, and starts when they are there (D24).
+  if (pending.length > 0 && params.roomId !== "room_list") return { ...NO_NEWS, memory: undefined };
+  const told = await roomViews(
+    context,
+    params,
+    tasks.filter((task) => !pending.includes(task.roomId)),
+  );
+  if (told.needs.length > 0) return { ...NO_NEWS, memory: before, needs: told.needs };
+  if (told.late.length > 0 && params.roomId !== "room_list") return { ...NO_NEWS, memory: undefined };
+  pending.push(...told.late);
+  const memory = pending.length > 0 ? { ...after, pending: pending.toSorted() } : after;
+  const rooms = `{${told.rooms.map(({ roomId, text }) => `${JSON.stringify(roomId)}:${text}`).join(",")}}`;
+  if (tasks.some((task) => task.step === "lost") && params.roomId !== "room_list") return { text: rooms, news: true, memory };
+  if (before && told.rooms.length === 0) return { ...NO_NEWS, memory };
+  return { text: `{"rooms":${rooms}}`, news: true, memory };
+}

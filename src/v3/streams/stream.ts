@@ -1,0 +1,140 @@
+/**
+ * What a stream is: one key of the request and the answer (R4, R13).
+ *
+ * Terminology
+ *   parameters  what the client asked for, merged and validated; `resolve` gives them their defaults and bounds (D17).
+ *   selection   the parameters whose change starts the stream anew (D13).
+ *   memory      what a session's token remembers of the stream besides parameters: JSON, immutable, small.
+ *   start       the first evaluation of a stream, or of a room in it: the whole of what is there now.
+ *   delta       what came after the token's places, up to `to`.
+ *   news        something that answers a waiting request (D7).
+ *   need        something to be fetched from the homeserver before the stream can be told (D24).
+ */
+
+import type { JoinedRoomsCache, Moment } from "./joined-rooms.ts";
+import type { RoomCache } from "../../sync/room-cache.ts";
+import type { WholeRoom } from "./whole-room.ts";
+import type { WakeKind } from "../../feed/hub.ts";
+import type { Need } from "../../sync/need.ts";
+import type { Tx } from "../../store/db.ts";
+import type { ListSnapshot } from "../../store/sessions.ts";
+import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../../wire/ids.ts";
+
+export type StreamKey =
+  | "to_device"
+  | "room_list"
+  | "room"
+  | "room_members"
+  | "typing"
+  | "receipts"
+  | "account_data"
+  | "presence"
+  | "invites"
+  | "e2ee";
+
+/** Places in a device's and an account's sequences: those of a token. */
+export type Places = {
+  readonly position: Position;
+  readonly toDevice: number;
+  readonly e2ee: number;
+  readonly members: Position;
+};
+
+/** The rooms that the session's room_list stream tracks, after this evaluation: its active set (S5). */
+export type Tracked = {
+  /** The ones that were tracked before and still are. */
+  readonly kept: readonly RoomId[];
+  /** The ones that join with this answer: they start in every stream that follows `"room_list"`. */
+  readonly added: readonly RoomId[];
+  /** The ones that leave with it. */
+  readonly removed: readonly RoomId[];
+};
+
+export const NOTHING_TRACKED: Tracked = { kept: [], added: [], removed: [] };
+
+/** A page token without what binds it to its session and snapshot, which the engine adds. */
+export type PagePlace =
+  | {
+      readonly stream: "room_members";
+      readonly roomId: string;
+      readonly membership: readonly string[];
+      readonly sort: string;
+      readonly after: string;
+    }
+  | { readonly stream: "room_list"; readonly selection: string; readonly snapshot: number; readonly offset: number };
+
+/** What is kept in memory from one evaluation to the next: all rooms that users are in, and how lists tell them. */
+export type ListCaches = { readonly joined: JoinedRoomsCache; readonly whole: RoomCache<WholeRoom> };
+
+/** One evaluation's view of the database and the session. Everything is read up to `to`, in one read transaction. */
+export type Context = {
+  readonly tx: Tx;
+  readonly account: AccountNo;
+  readonly device: DeviceNo;
+  readonly session: SessionNo;
+  readonly userId: UserId;
+  /** Where the token stands; zeros on a session's first request. */
+  readonly from: Places;
+  /** The account's position that this evaluation tells up to. */
+  readonly to: Position;
+  /** devices.seq now. */
+  readonly deviceSeq: number;
+  /** The newest upstream token: a `prev_batch` that stands behind every event. */
+  readonly upstreamSince: string;
+  /** See PagingContext. */
+  readonly ownTokens: boolean;
+  readonly ignored: readonly UserId[];
+  /** What is kept in memory of rooms, and the moment that counts as now. */
+  readonly kept: ListCaches & { readonly now: Moment };
+  readonly tracked: Tracked;
+  /** Rooms that page answers sent since the token's state, each as it was at a position (D14). */
+  readonly pageRooms: readonly { readonly roomId: RoomId; readonly position: Position }[];
+  /** Needs that were already fetched, or could not be: never asked for again in this request. */
+  readonly tried: ReadonlySet<string>;
+  /** Those of them that are still being fetched: what waits for one is left out (D24). */
+  readonly late: ReadonlySet<string>;
+  /** ms since the epoch. */
+  readonly now: number;
+  sealPage(place: PagePlace): string;
+};
+
+/** JSON-able, and never mutated. */
+export type Memory = { readonly [key: string]: unknown };
+
+export type Evaluation = {
+  /** The stream's object in the answer, as JSON text; null: absent. */
+  readonly text: string | null;
+  /** Whether `text` is worth ending a wait for. False with a text: it goes along when there is an answer anyway. */
+  readonly news: boolean;
+  /** What the next token remembers; undefined: the stream has not started. */
+  readonly memory: Memory | undefined;
+  readonly places?: Partial<Places>;
+  readonly needs?: readonly Need[];
+  /** room_list only. */
+  readonly tracked?: Tracked;
+  /** room_list only: a new list snapshot to be kept under this number. */
+  readonly snapshot?: ListSnapshot;
+};
+
+export const NO_NEWS = { text: null, news: false } as const;
+
+/** The parameters of a paginatable stream's request that are never sticky. */
+export type PageRequest = { readonly since: string; readonly limit?: number | undefined };
+
+export interface Stream<Params> {
+  readonly key: StreamKey;
+  /** Wake-ups of other kinds can bring no news (D7). */
+  readonly kinds: ReadonlySet<WakeKind>;
+  resolve(raw: Readonly<Record<string, unknown>>): Params;
+  selection(params: Params): unknown;
+  /**
+   * @param memory what the token remembers; undefined where the stream starts (D13).
+   * @param firstPage the request said `p.since = "1"` (D16).
+   */
+  evaluate(context: Context, params: Params, memory: Memory | undefined, firstPage: boolean): Promise<Evaluation>;
+}
+
+/** D17: absent, zero or negative is the default; more than the maximum is the maximum. */
+export function clampLimit(asked: unknown, fallback: number, maximum: number): number {
+  return typeof asked === "number" && asked > 0 ? Math.min(asked, maximum) : fallback;
+}

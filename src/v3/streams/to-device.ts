@@ -1,0 +1,41 @@
+/** S2 To device: every message, whole, in order, once acknowledged never again. */
+
+import { readToDevice } from "../../store/to-device.ts";
+import type { Position } from "../../wire/ids.ts";
+import type { Context, Evaluation, Stream } from "./stream.ts";
+import { clampLimit, NO_NEWS } from "./stream.ts";
+
+type Params = { readonly limit: number };
+
+export const toDevice: Stream<Params> = {
+  key: "to_device",
+  kinds: new Set(["to_device"]),
+  resolve: (raw) => ({ limit: clampLimit(raw["limit"], 100, 1000) }),
+  selection: () => null,
+  async evaluate(context, params, memory) {
+    const rows = await readToDevice(context.tx, context.device, context.from.toDevice, params.limit);
+    const last = rows.at(-1);
+    // Less than the limit: the place goes to the head, so that what other sessions left behind is never looked at again (B9).
+    const places = { toDevice: last && rows.length >= params.limit ? last.seq : context.deviceSeq };
+    if (memory && rows.length === 0) return { ...NO_NEWS, memory, places };
+    const text = `{"limit":${params.limit},"events":[${rows.map((row) => row.body).join(",")}]}`;
+    // What was stored before the session took part holds nothing up (D19).
+    return { text, news: true, memory: memory ?? { since: context.deviceSeq }, places };
+  },
+};
+
+/**
+ * D19: how far the other streams may advance: to before the batch of the first message that is still to be told, so that a key is
+ * never later than the events it opens. Within a batch the messages have the lower seqs, its device lists follow.
+ */
+export async function toDeviceBound(context: Context, evaluation: Evaluation): Promise<Pick<Context, "to" | "deviceSeq">> {
+  const told = evaluation.places?.toDevice ?? context.from.toDevice;
+  const exempt = Number(evaluation.memory?.["since"] ?? 0);
+  const { to, deviceSeq } = context;
+  const [waiting] = told < deviceSeq ? await readToDevice(context.tx, context.device, Math.max(told, exempt), 1) : [];
+  if (!waiting) return { to, deviceSeq };
+  return {
+    to: Math.max(Math.min(waiting.before_pos, to), context.from.position) as Position,
+    deviceSeq: Math.max(waiting.seq - 1, context.from.e2ee),
+  };
+}

@@ -1,0 +1,91 @@
+/**
+ * Sync tokens (`since`, `next`): opaque, URL-safe, at most 255 characters, authenticated (D12, D3).
+ *
+ * A token says where a session is in every sequence that it follows, and which remembered state (sticky parameters, what was
+ * sent) belongs to it. All of it is in the token or in rows that never change, so the same token asks for the same answer in
+ * any process, before and after a restart (D10, D22).
+ */
+
+import { seal, type Signer, unseal } from "../sync/sealed.ts";
+import type { PagePlace } from "./streams/stream.ts";
+import type { Position, SessionNo } from "../wire/ids.ts";
+
+export type SyncToken = {
+  readonly session: SessionNo;
+  /** session_states.state: parameters and memory. */
+  readonly state: number;
+  /** The account's position: everything up to it was told, for all streams but those below. */
+  readonly position: Position;
+  /** The device's seq up to which to-device messages were told. As `since` it acknowledges them (S2). */
+  readonly toDevice: number;
+  /** The device's seq up to which device lists were told. */
+  readonly e2ee: number;
+  /** The position up to which members were told; behind `position` where a limit split a delta (D19). */
+  readonly members: Position;
+  /** session_pages.page up to which page answers were folded into the state. */
+  readonly page: number;
+};
+
+const VERSION = 1;
+const FIELDS = 7;
+
+/** Encodes and authenticates a token. */
+export function sealToken(token: SyncToken, sign: Signer): string {
+  const bytes = [VERSION];
+  const values = [token.session, token.state, token.position, token.toDevice, token.e2ee, token.members, token.page];
+  for (let value of values) {
+    while (value >= 0x80) {
+      bytes.push((value % 0x80) | 0x80);
+      value = Math.floor(value / 0x80);
+    }
+    bytes.push(value);
+  }
+  return seal("sync", Buffer.from(bytes), sign);
+}
+
+/** The token that a text stands for, or null where we never issued it: malformed, altered, of another installation. */
+export function openToken(text: string, sign: Signer): SyncToken | null {
+  const data = unseal("sync", text, sign);
+  if (!data || data[0] !== VERSION) return null;
+  const values: number[] = [];
+  let value = 0;
+  let unit = 1;
+  for (const byte of data.subarray(1)) {
+    value += (byte & 0x7f) * unit;
+    if (byte & 0x80) unit *= 0x80;
+    else {
+      values.push(value);
+      value = 0;
+      unit = 1;
+    }
+  }
+  const [session, state, position, toDevice, e2ee, members, page] = values;
+  if (values.length !== FIELDS || session === undefined || state === undefined || position === undefined) return null;
+  if (toDevice === undefined || e2ee === undefined || members === undefined || page === undefined) return null;
+  return {
+    session: session as SessionNo,
+    state,
+    position: position as Position,
+    toDevice,
+    e2ee,
+    members: members as Position,
+    page,
+  };
+}
+
+/**
+ * A page token (`p.next`, `p.since`): where the next page of a stream begins in a snapshot (D15).
+ * `room_members`: the last user of the page before; `room_list`: how many rooms of the kept list came before.
+ */
+export type PageToken = PagePlace & { readonly session: SessionNo; readonly position: Position };
+
+export function sealPageToken(token: PageToken, sign: Signer): string {
+  return seal("page", Buffer.from(JSON.stringify(token)), sign);
+}
+
+/** The page token that a text stands for, or null where we never issued it. */
+export function openPageToken(text: string, sign: Signer): PageToken | null {
+  const data = unseal("page", text, sign);
+  // Only what sealPageToken wrote passes the check, so its shape is known.
+  return data && (JSON.parse(data.toString()) as PageToken);
+}
