@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { cargoBuild, cargoLack, CARGO_TIMEOUT_MS } from "../support/cargo-build.ts";
+import { cargoBuild, CARGO_TIMEOUT_MS, rustLack } from "../support/cargo-build.ts";
 import { freshDatabase, type TestDatabase } from "../support/database.ts";
 import { Front } from "../support/front.ts";
 import { HomeserverTap } from "../support/homeserver-tap.ts";
@@ -12,8 +12,8 @@ import { sharedSynapse } from "../support/shared-synapse.ts";
 import { WellKnownHost } from "../support/well-known-host.ts";
 
 const SLIDING_SYNC = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
-const lack = cargoLack();
-if (lack !== undefined) process.stderr.write(`The tests with the Rust SDK are left out: ${lack}\n`);
+const lack = rustLack();
+if (lack !== undefined) process.stderr.write(`Tests with Rust programs are left out: ${lack}\n`);
 
 describe.skipIf(lack !== undefined)("M63: the Rust SDK, as Element X uses it", () => {
   const { url: homeserver, users } = sharedSynapse();

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { cargoBuild, cargoLack, CARGO_TIMEOUT_MS } from "../support/cargo-build.ts";
+import { cargoBuild, CARGO_TIMEOUT_MS, rustLack } from "../support/cargo-build.ts";
 import { freshDatabase, type TestDatabase } from "../support/database.ts";
 import { Front } from "../support/front.ts";
 import { HomeserverTap } from "../support/homeserver-tap.ts";
@@ -10,7 +10,7 @@ import { RustClient, type RustLogin } from "../support/rust-client.ts";
 import { sharedSynapse } from "../support/shared-synapse.ts";
 import type { TestUser } from "../support/synapse-api.ts";
 
-const lack = cargoLack();
+const lack = rustLack();
 
 describe.skipIf(lack !== undefined)("T20: the Rust SDK pages back to the start of a room", () => {
   const { url: homeserver, users } = sharedSynapse();
