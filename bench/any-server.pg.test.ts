@@ -1,14 +1,10 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { freePort } from "../test/support/daemon.ts";
 import { newRoom, v2 } from "../test/support/fake-homeserver.ts";
-import { startV3, type V3Fixture } from "../test/support/v3.ts";
+import { v3Server } from "../test/support/v3.ts";
 import { anyServer } from "./any-server.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const quick = { rooms: 2, clients: [2], seconds: 1 };
 

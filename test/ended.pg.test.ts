@@ -26,7 +26,7 @@ let second: V3Fixture;
 beforeAll(async () => {
   const options = { sliding: { ...NOTED, connectionsPerDevice: 2 }, engine: { sessionsPerDevice: 2 } };
   t = await startV3(options);
-  second = new V3Fixture(t.hs, t.database, options);
+  second = new V3Fixture(options, { hs: t.hs, database: t.database });
   await second.start();
 });
 afterAll(async () => {
@@ -163,7 +163,7 @@ describe.each(FACES)("T18: a request that waits (%s)", (face) => {
     onTestFinished(() => poller.stop());
     const { client } = scene(poller);
     await client.sync();
-    const api = new V3Fixture(poller.hs, poller.database, { sliding: NOTED, role: "api" });
+    const api = new V3Fixture({ sliding: NOTED, role: "api" }, { hs: poller.hs, database: poller.database });
     await api.start();
     onTestFinished(() => api.stopServer());
     await poller.stopServer();

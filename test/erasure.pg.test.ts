@@ -1,19 +1,15 @@
 /** What is erased when: canaries in everything that a homeserver tells, and a look into every table for what is left of them. */
 
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { silentLogger } from "../src/base/logger.ts";
 import { RetentionJob } from "../src/upstream/retention.ts";
 import { ev, newRoom, receipt, toDevice, v2 } from "./support/fake-homeserver.ts";
 import { HOUR } from "./support/retention-fixture.ts";
-import { startV3, type V3Client, type V3Fixture } from "./support/v3.ts";
+import { type V3Client, v3Server } from "./support/v3.ts";
 import { Hub } from "../src/feed/hub.ts";
 
-let t: V3Fixture;
 let clock = Date.now();
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const EVERYTHING = { room_list: {}, to_device: {}, account_data: { rooms: "*" }, presence: {}, invites: {}, e2ee: {} };
 let count = 0;

@@ -1,18 +1,14 @@
 /** Whatever length a homeserver's texts have: the answer is stored, clients get what it says, and the other rooms are as they would be. */
 
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, type Json, type MatrixEvent, newRoom, receipt, toDevice, v2 } from "./support/fake-homeserver.ts";
 import { anyText } from "./support/lengths.ts";
 import { DIALECTS, SlidingClient } from "./support/sliding.ts";
-import { startV3, type V3Client, type V3Fixture } from "./support/v3.ts";
+import { type V3Client, v3Server } from "./support/v3.ts";
 
-let t: V3Fixture;
 let users = 0;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const RUNS = { numRuns: 8 };
 

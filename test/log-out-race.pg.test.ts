@@ -1,19 +1,15 @@
 /** Requests that are under way while their device is deleted: 401, R11 or M_UNKNOWN_POS, and no error in the log (D2, T18). */
 
-import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
+import { expect, it, onTestFinished } from "vitest";
 import { ev } from "./support/fake-homeserver.ts";
 import { testLog } from "./support/logged.ts";
 import { scene } from "./support/scene.ts";
 import { DIALECTS, SlidingClient } from "./support/sliding.ts";
 import { ALL } from "./support/sliding-waits.ts";
-import { type Reply, startV3, type V3Client, type V3Fixture } from "./support/v3.ts";
+import { type Reply, type V3Client, v3Server } from "./support/v3.ts";
 
-let t: V3Fixture;
 const log = testLog();
-beforeAll(async () => {
-  t = await startV3({ logger: log.logger, workers: 1 });
-});
-afterAll(() => t.stop());
+const t = v3Server({ logger: log.logger, workers: 1 });
 
 /** Prepares a request that changes rows of its device, and gives it. */
 type Prepare = (client: V3Client, room: string) => Promise<() => Promise<Reply>>;

@@ -1,12 +1,8 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { v2 } from "../../test/support/fake-homeserver.ts";
-import { startV3, type V3Fixture } from "../../test/support/v3.ts";
+import { v3Server } from "../../test/support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const SEND = "/_matrix/client/v3/rooms/!a:test/send/m.room.message";
 

@@ -5,26 +5,24 @@ import { createServer, type IncomingMessage, request as send, type ServerRespons
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { runCommand } from "../../test/support/command.ts";
 import { freshDatabase } from "../../test/support/database.ts";
 import { v2 } from "../../test/support/fake-homeserver.ts";
-import { startV3, type V3Client, type V3Fixture } from "../../test/support/v3.ts";
+import { type V3Client, v3Server } from "../../test/support/v3.ts";
 import { silentLogger } from "../base/logger.ts";
 import type { DoctorSettings } from "../config/options.ts";
 import { migrate } from "../store/migrate.ts";
 import { startEmbeddedDatabase } from "./embedded-database.ts";
 import { doctor, Unwell } from "./doctor.ts";
 
-let t: V3Fixture;
 let client: V3Client;
-beforeAll(async () => {
-  t = await startV3({ workers: 1 });
+const t = v3Server({ workers: 1 });
+beforeAll(() => {
   t.hs.on("GET", "/_matrix/client/v3/login", { body: { flows: [{ type: "m.login.password" }] } });
   t.hs.on("GET", "/_matrix/client/v3/directory/room/:alias", { status: 404, body: { errcode: "M_NOT_FOUND", error: "no" } });
   client = t.login("@doctor:test", "PHONE", v2());
 });
-afterAll(() => t.stop());
 
 const WAIT_MS = 500;
 

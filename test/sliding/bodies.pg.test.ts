@@ -1,17 +1,13 @@
 /** What a request may look like, and what is said of one that may not. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, type Json, newRoom, v2 } from "../support/fake-homeserver.ts";
 import { scene } from "../support/scene.ts";
 import { type Ask, DIALECTS, type DialectName, SlidingClient, timelineIds } from "../support/sliding.ts";
 import { ALL } from "../support/sliding-waits.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const fresh = (dialect: DialectName) => new SlidingClient(scene(t).client, dialect);
 const many = (count: number, value: Json): Json => Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, value]));

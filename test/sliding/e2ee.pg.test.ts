@@ -1,17 +1,13 @@
 /** The e2ee extension: device lists since the position, and key counts. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type Json, toDevice, v2 } from "../support/fake-homeserver.ts";
 import { scene } from "../support/scene.ts";
 import { type Answer, type Ask, DIALECTS, SlidingClient } from "../support/sliding.ts";
 import { ALL, hangSliding, LONG, newsOf, NOTED, SHORT } from "../support/sliding-waits.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3({ sliding: NOTED });
-});
-afterAll(() => t.stop());
+const t = v3Server({ sliding: NOTED });
 
 const E2EE: Ask = { ext: { e2ee: { enabled: true } } };
 const KEYS = { one_time_keys: { signed_curve25519: 50 }, fallback_keys: ["signed_curve25519"] } as const;

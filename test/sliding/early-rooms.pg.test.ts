@@ -1,16 +1,12 @@
 /** A large account that nobody asked for before: single rooms are told while its homeserver makes the first v2 answer. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, type Json, type MatrixEvent, newRoom, v2 } from "../support/fake-homeserver.ts";
 import { type Ask, DIALECTS, SlidingClient, timelineIds } from "../support/sliding.ts";
 import { ALL, LONG } from "../support/sliding-waits.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const [BOB, SPAMMER] = ["@bob:test", "@spammer:test"];
 const JOINED = 300;

@@ -1,6 +1,6 @@
 /** How long connections live, and how many there are. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { silentLogger } from "../../src/base/logger.ts";
 import { RetentionJob } from "../../src/upstream/retention.ts";
 import { ev, newRoom, v2 } from "../support/fake-homeserver.ts";
@@ -8,17 +8,13 @@ import { HOUR } from "../support/retention-fixture.ts";
 import { scene } from "../support/scene.ts";
 import { DIALECTS, SlidingClient, timelineIds } from "../support/sliding.ts";
 import { ALL, newsOf, UNKNOWN_POS } from "../support/sliding-waits.ts";
-import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+import { type V3Client, v3Server } from "../support/v3.ts";
 import { Hub } from "../../src/feed/hub.ts";
 
 const MOST = 4;
 const WEEK = 7 * 24 * HOUR;
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3({ sliding: { connectionsPerDevice: MOST, expireRooms: 3 } });
-});
-afterAll(() => t.stop());
+const t = v3Server({ sliding: { connectionsPerDevice: MOST, expireRooms: 3 } });
 
 /** The user's connections were last used so long ago. */
 async function leaveIdle({ client }: { client: V3Client }, ms: number): Promise<void> {

@@ -2,16 +2,12 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, type Json, newRoom, receipt, typing, v2 } from "../support/fake-homeserver.ts";
 import { type Answer, type Ask, DIALECTS, type DialectName, SlidingClient } from "../support/sliding.ts";
-import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+import { type V3Client, v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const ROOMS = 4;
 const EXTENSIONS = ["account_data", "receipts", "typing", "e2ee"] as const;

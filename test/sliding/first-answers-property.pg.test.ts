@@ -1,13 +1,9 @@
-import { afterAll, beforeAll, describe, it } from "vitest";
+import { describe, it } from "vitest";
 import { expectAnswersAsIfJustStarted } from "../support/first-answers.ts";
 import { type Ask, DIALECTS, SlidingClient } from "../support/sliding.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const STATE = ["m.room.name", "m.room.topic", "m.room.power_levels"].map((type) => [type, ""] as const);
 const ASKS: readonly Ask[] = [

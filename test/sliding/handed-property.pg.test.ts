@@ -11,7 +11,7 @@ let reading: V3Fixture;
 let count = 0;
 beforeAll(async () => {
   storing = await startV3();
-  reading = new V3Fixture(storing.hs, storing.database, { role: "api" });
+  reading = new V3Fixture({ role: "api" }, { hs: storing.hs, database: storing.database });
   await reading.start();
 });
 afterAll(async () => {

@@ -1,21 +1,17 @@
 /** What a client lacks is never taken for told. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, newRoom, v2, type V2Parts } from "../support/fake-homeserver.ts";
 import { newcomer } from "../support/listed.ts";
 import { ids } from "../support/rooms.ts";
 import { type AskedConfig, DIALECTS, type SlidingClient, stateOf, timelineIds } from "../support/sliding.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
 const [ALICE, BOB] = ["@alice:test", "@bob:test"];
 const MEMBER = "m.room.member";
 const A = "!a:test";
-let t: V3Fixture;
 
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const messages = (count: number) => Array.from({ length: count }, (_, index) => ev.message(ALICE, `${index}`));
 const asked = (limit: number, ...state: (readonly [string, string])[]): { subs: Record<string, AskedConfig> } => ({

@@ -2,18 +2,14 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, type Json, newRoom, receipt, toDevice, typing, v2 } from "../support/fake-homeserver.ts";
 import { type Ask, DIALECTS, type DialectName, SlidingClient } from "../support/sliding.ts";
 import { scene } from "../support/scene.ts";
 import { newsOf, SHORT, UNKNOWN_POS } from "../support/sliding-waits.ts";
-import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+import { type V3Client, v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const DEVICES = ["PHONE", "TABLET"] as const;
 const CONNECTIONS = ["a", "b", null] as const;

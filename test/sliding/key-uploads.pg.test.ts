@@ -1,17 +1,13 @@
 /** T11: keys that are uploaded through the server: the very next answer is right, whatever polls that are under way say. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type Json, toDevice, v2 } from "../support/fake-homeserver.ts";
 import { scene } from "../support/scene.ts";
 import { type Answer, type Ask, DIALECTS, SlidingClient } from "../support/sliding.ts";
 import { hangSliding, NOTED, SHORT } from "../support/sliding-waits.ts";
-import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+import { type V3Client, v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3({ sliding: NOTED });
-});
-afterAll(() => t.stop());
+const t = v3Server({ sliding: NOTED });
 
 const E2EE: Ask = { ext: { e2ee: { enabled: true } } };
 const UPLOAD = "/_matrix/client/v3/keys/upload";

@@ -1,16 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, type Json, newRoom, type RoomParts, v2, type V2Parts } from "../support/fake-homeserver.ts";
 import { listed, newcomer, stripped } from "../support/listed.ts";
 import { DIALECTS, type SlidingClient } from "../support/sliding.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
 const ALICE = "@alice:test";
-let t: V3Fixture;
 
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const room = (create: Json = {}, state: Json[] = [], more: RoomParts = {}): RoomParts => ({
   state: [...newRoom(ALICE, create), ...state],

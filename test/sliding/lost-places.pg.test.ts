@@ -1,17 +1,13 @@
 /** Places that are lost: the homeserver's, or our own database's, restored from a backup. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, newRoom, toDevice, v2 } from "../support/fake-homeserver.ts";
 import { scene } from "../support/scene.ts";
 import { DIALECTS, SlidingClient, timelineIds } from "../support/sliding.ts";
 import { ALL, hangReply, LONG, NOTED, UNKNOWN_POS } from "../support/sliding-waits.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3({ sliding: NOTED });
-});
-afterAll(() => t.stop());
+const t = v3Server({ sliding: NOTED });
 
 const BOB = "@bob:test";
 

@@ -30,7 +30,7 @@ describe.runIf(isInstalled("nats-server"))("NATS (skipped where nats-server is n
     spy.subscribe("syncv3.>", { callback: (_error, message) => void heard.push({ subject: message.subject, text: message.string() }) });
     await spy.flush();
     t = await startV3({ workers: 1, sliding: NOTED, bus, logger: log.logger });
-    second = new V3Fixture(t.hs, t.database, { workers: 1, sliding: NOTED, bus, logger: log.logger });
+    second = new V3Fixture({ workers: 1, sliding: NOTED, bus, logger: log.logger }, { hs: t.hs, database: t.database });
     await second.start();
     return () => spy.close();
   });

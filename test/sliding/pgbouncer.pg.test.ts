@@ -43,8 +43,8 @@ describe.runIf(isInstalled("pgbouncer"))("PgBouncer (skipped where it is not ins
         const through = { ...database, options, sql: connect(options) };
         const direct = mode === "session" ? options : beside === "-db-direct" ? database.options : null;
         const more = { sliding: NOTED, direct, ...(nats && { bus: { servers: nats.servers, tls: false } }) };
-        t = new V3Fixture(await startFakeHomeserver(), through, more);
-        second = new V3Fixture(t.hs, through, more);
+        t = new V3Fixture(more, { hs: await startFakeHomeserver(), database: through });
+        second = new V3Fixture(more, { hs: t.hs, database: through });
         await t.start();
         await second.start();
         return () => through.sql.end({ timeout: 1 });

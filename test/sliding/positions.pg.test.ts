@@ -1,17 +1,13 @@
 /** Positions: whose they are, how long they are worth something, and what they stand for. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, newRoom, v2 } from "../support/fake-homeserver.ts";
 import { scene } from "../support/scene.ts";
 import { DIALECTS, SlidingClient, stateOf, timelineIds } from "../support/sliding.ts";
 import { ALL, hangReply, hangSliding, LONG, newsOf, NOTED, UNKNOWN_POS } from "../support/sliding-waits.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3({ sliding: NOTED });
-});
-afterAll(() => t.stop());
+const t = v3Server({ sliding: NOTED });
 
 describe.each(DIALECTS)("positions (%s)", (dialect) => {
   const phoneOf = (one: { client: SlidingClient["client"] }) => new SlidingClient(one.client, dialect);

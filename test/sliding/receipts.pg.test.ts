@@ -1,17 +1,13 @@
 /** The receipts extension. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, type Json, newRoom, receipt, v2 } from "../support/fake-homeserver.ts";
 import { scene } from "../support/scene.ts";
 import { type Answer, type Ask, DIALECTS, SlidingClient, timelineIds } from "../support/sliding.ts";
 import { hangSliding, LONG, newsOf, NOTED } from "../support/sliding-waits.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3({ sliding: NOTED });
-});
-afterAll(() => t.stop());
+const t = v3Server({ sliding: NOTED });
 
 const BOB = "@bob:test";
 const CAROL = "@carol:test";

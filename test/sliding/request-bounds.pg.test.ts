@@ -2,20 +2,16 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { requestBounds, scaleRequestBounds } from "../../src/wire/request-bounds.ts";
 import { ev, type Json, newRoom, v2 } from "../support/fake-homeserver.ts";
 import { scene } from "../support/scene.ts";
 import { SlidingClient } from "../support/sliding.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
 const BOB = "@bob:test";
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
+const t = v3Server();
 afterEach(() => scaleRequestBounds(1));
-afterAll(() => t.stop());
 
 const recorded = JSON.parse(readFileSync(join(import.meta.dirname, "../recordings/sliding-requests.json"), "utf8")) as {
   client: string;

@@ -1,6 +1,6 @@
 /** What a connection sees of retention where its position is from before what was deleted: less history, and nothing wrong. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { silentLogger } from "../../src/base/logger.ts";
 import { RetentionJob } from "../../src/upstream/retention.ts";
 import { ev, newRoom, v2, type V2Parts } from "../support/fake-homeserver.ts";
@@ -8,17 +8,15 @@ import { listed, newcomer } from "../support/listed.ts";
 import { HOUR } from "../support/retention-fixture.ts";
 import { ids } from "../support/rooms.ts";
 import { DIALECTS, type SlidingClient, stateOf, timelineIds } from "../support/sliding.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 import { Hub } from "../../src/feed/hub.ts";
 
 const ALICE = "@alice:test";
-let t: V3Fixture;
 let clock = 0;
-beforeAll(async () => {
-  t = await startV3();
+const t = v3Server();
+beforeAll(() => {
   clock = Date.now();
 });
-afterAll(() => t.stop());
 
 /** An hour goes by, with a run at both ends of it; the account's horizon is where it was at its beginning. */
 async function anHour() {

@@ -11,7 +11,7 @@ let api: V3Fixture;
 let poller: V3Fixture;
 beforeAll(async () => {
   api = await startV3({ sliding: NOTED, role: "api" });
-  poller = new V3Fixture(api.hs, api.database, { role: "poller" });
+  poller = new V3Fixture({ role: "poller" }, { hs: api.hs, database: api.database });
 });
 afterAll(async () => {
   await poller.stopServer();

@@ -1,17 +1,15 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { ev, type MatrixEvent } from "../support/fake-homeserver.ts";
 import { ALICE, BOB, follow, followNothing, messages, newNames } from "../support/followed-room.ts";
 import { RoomRoutes } from "../support/rooms.ts";
 import { DIALECTS, timelineIds } from "../support/sliding.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
 let routes: RoomRoutes;
-beforeAll(async () => {
-  t = await startV3();
+const t = v3Server();
+beforeAll(() => {
   routes = new RoomRoutes(t.hs);
 });
-afterAll(() => t.stop());
 
 const BUMPING = ["m.room.message", "m.room.encrypted", "m.sticker", "m.call.invite", "m.poll.start", "m.beacon_info"];
 

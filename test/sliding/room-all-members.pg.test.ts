@@ -1,11 +1,11 @@
 /** Every member of a room: v2 tells few of them, so that the list has to be fetched. */
 
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { ev, type MatrixEvent } from "../support/fake-homeserver.ts";
 import { ALICE, all, BOB, CAROL, type FollowedRoom, follow, membersTold, messages, stateEvent } from "../support/followed-room.ts";
 import { serveMembers } from "../support/scene.ts";
 import { DIALECTS, stateOf, timelineIds } from "../support/sliding.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
 const FETCH_MS = 400;
 const EVERY = {
@@ -16,12 +16,8 @@ const EVERY = {
   ] as const,
 };
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3({ sliding: { fetchMs: FETCH_MS } });
-});
+const t = v3Server({ sliding: { fetchMs: FETCH_MS } });
 afterEach(() => t.hs.heal());
-afterAll(() => t.stop());
 
 const path = (room: FollowedRoom) => `/_matrix/client/v3/rooms/${encodeURIComponent(room.id)}/members`;
 const joined = (...users: string[]) => users.map((user) => `${user}: join`).toSorted();

@@ -1,15 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, newRoom, v2 } from "../support/fake-homeserver.ts";
 import { ALICE, all, BOB, follow, type FollowedRoom, membersTold, messages, stateEvent } from "../support/followed-room.ts";
 import { ids } from "../support/rooms.ts";
 import { DIALECTS, type RoomAnswer, SlidingClient, stateOf, timelineIds } from "../support/sliding.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const own = (room: FollowedRoom, membership: string, sender = ALICE) => ev.member(room.me, membership, {}, { sender });
 /** Nothing of members is asked for: the own one comes all the same. */

@@ -1,14 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev } from "../support/fake-homeserver.ts";
 import { ALICE, all, BOB, CAROL, follow, messages, newNames, stateEvent } from "../support/followed-room.ts";
 import { DIALECTS, timelineIds } from "../support/sliding.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const avatar = (url?: string) => ev.state("m.room.avatar", "", ALICE, url === undefined ? {} : { url });
 const direct = (...rooms: string[]) => ({ type: "m.direct", content: { [BOB]: rooms } });

@@ -1,14 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev } from "../support/fake-homeserver.ts";
 import { ALICE, BOB, CAROL, follow } from "../support/followed-room.ts";
 import { DIALECTS, type RoomAnswer } from "../support/sliding.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const heroes = (room: RoomAnswer | undefined) => (room?.["heroes"] as { user_id: string }[] | undefined)?.map((hero) => hero.user_id);
 const invited = (user: string) => ev.member(user, "invite", {}, { sender: ALICE });

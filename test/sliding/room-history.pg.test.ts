@@ -1,21 +1,19 @@
 /** Timelines of open rooms that reach further back than what v2 brought: it is fetched. */
 
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ev, type FakeRequest, type MatrixEvent, newRoom, v2 } from "../support/fake-homeserver.ts";
 import { ALICE, all, BOB, FollowedRoom, membersTold, messages, newNames } from "../support/followed-room.ts";
 import { ids, RoomRoutes } from "../support/rooms.ts";
 import { type AskedConfig, DIALECTS, type DialectName, SlidingClient, timelineIds } from "../support/sliding.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
 const FETCH_MS = 1500;
-let t: V3Fixture;
 let routes: RoomRoutes;
-beforeAll(async () => {
-  t = await startV3({ sliding: { fetchMs: FETCH_MS } });
+const t = v3Server({ sliding: { fetchMs: FETCH_MS } });
+beforeAll(() => {
   routes = new RoomRoutes(t.hs);
 });
 afterEach(() => t.hs.heal());
-afterAll(() => t.stop());
 
 /** A room with this history after its creation, of which v2 tells the last `synced`. Tokens are `h<how many events stand before>`. */
 async function room(dialect: DialectName, history: readonly MatrixEvent[], synced: number, config: AskedConfig = { limit: 1 }) {

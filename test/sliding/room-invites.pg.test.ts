@@ -1,14 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, type Json, newRoom } from "../support/fake-homeserver.ts";
 import { ALICE, all, BOB, type FollowedRoom, follow, followNothing, membersTold, messages, stateEvent } from "../support/followed-room.ts";
 import { DIALECTS, type RoomAnswer, timelineIds } from "../support/sliding.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const CONFIG = { limit: 5, state: [["*", "*"] as const] };
 

@@ -1,19 +1,15 @@
 /** A client that puts rooms together from any windows ends with what a new connection is told, and is never told anything wrong. */
 
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { MatrixEvent } from "../support/fake-homeserver.ts";
 import { RoomReader } from "../support/room-reader.ts";
 import { type Ask, DIALECTS, type DialectName, type RoomAnswer, SlidingClient } from "../support/sliding.ts";
 import { anyOperation, type Operation, World } from "../support/v2-world.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
 let count = 0;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const ROOMS = 3;
 const NARROW = [["m.room.name", ""] as const, ["m.room.member", "$ME"] as const, ["m.room.member", "$LAZY"] as const];

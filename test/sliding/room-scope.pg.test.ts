@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, type Json, newRoom, type RoomParts, v2 } from "../support/fake-homeserver.ts";
 import { newcomer } from "../support/listed.ts";
 import { ids } from "../support/rooms.ts";
 import { type Ask, DIALECTS, type RoomAnswer, type SlidingClient, stateOf, timelineIds } from "../support/sliding.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
 /** Rooms that come into scope and go out of it: never told, told as they change, told up to some position. */
 
@@ -14,12 +14,8 @@ const STATE = [
   ["m.room.topic", ""],
   ["im.key", "*"],
 ] as const;
-let t: V3Fixture;
 
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const room = (timeline: Json[], state: Json[] = []): RoomParts => ({ state: [...newRoom(ALICE), ...state], timeline });
 const messages = (count: number) => Array.from({ length: count }, (_, index) => ev.message(ALICE, `${index}`));

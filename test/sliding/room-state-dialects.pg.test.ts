@@ -1,19 +1,15 @@
 /** What of required_state only one of the dialects can say. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { indexKey } from "../../src/wire/index-key.ts";
 import { ev, type Json } from "../support/fake-homeserver.ts";
 import { ALICE, all, BOB, CAROL, follow, type FollowedRoom, messages, stateEvent } from "../support/followed-room.ts";
 import { incompressibleText } from "../support/lengths.ts";
 import { type RoomAnswer, stateOf } from "../support/sliding.ts";
 import { serveMembers } from "../support/scene.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const odd = (key: string) => ev.state("org.example.odd", key, ALICE, {});
 const NEW_ROOM = ["m.room.create|", "m.room.join_rules|", "m.room.power_levels|"];

@@ -1,14 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev } from "../support/fake-homeserver.ts";
 import { ALICE, all, BOB, CAROL, follow, messages, stateEvent } from "../support/followed-room.ts";
 import { type AskedConfig, DIALECTS, stateOf, timelineIds } from "../support/sliding.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const child = (key: string) => ev.spaceChild(ALICE, key);
 const odd = (key: string, content = {}) => ev.state("org.example.odd", key, ALICE, content);

@@ -1,15 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, newRoom } from "../support/fake-homeserver.ts";
 import { ALICE, all, BOB, follow, followNothing, messages } from "../support/followed-room.ts";
 import { ids } from "../support/rooms.ts";
 import { DIALECTS, stateOf, timelineIds } from "../support/sliding.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const NOWHERE = { lists: { all: { ranges: [[50, 59]] as const } } };
 

@@ -1,17 +1,13 @@
 /** Which rooms extensions tell of, and when they are told of at all. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type Json, newRoom, receipt, toDevice, typing, v2 } from "../support/fake-homeserver.ts";
 import { type Scene, scene } from "../support/scene.ts";
 import { type Answer, type Ask, DIALECTS, type DialectName, SlidingClient } from "../support/sliding.ts";
 import { newsOf, SHORT } from "../support/sliding-waits.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const BOB = "@bob:test";
 const ROOM_EXTENSIONS = ["account_data", "receipts", "typing"] as const;

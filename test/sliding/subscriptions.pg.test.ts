@@ -1,18 +1,14 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, type Json, newRoom, type RoomParts, v2, type V2Parts } from "../support/fake-homeserver.ts";
 import { listed, newcomer, stripped } from "../support/listed.ts";
 import { ids } from "../support/rooms.ts";
 import { type AskedConfig, DIALECTS, type SlidingClient, stateOf, timelineIds } from "../support/sliding.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
 const ALICE = "@alice:test";
 const MALLORY = "@mallory:test";
-let t: V3Fixture;
 
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const room = (timeline: Json[] = [ev.message(ALICE)], state: Json[] = []): RoomParts => ({ state: [...newRoom(ALICE), ...state], timeline });
 const deliver = (client: SlidingClient, parts: V2Parts) => t.deliver(client.client, v2(parts));

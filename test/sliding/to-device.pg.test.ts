@@ -1,18 +1,14 @@
 /** The to_device extension: one queue a device, whatever connection asks. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type Json, v2 } from "../support/fake-homeserver.ts";
 import { scene } from "../support/scene.ts";
 import { type Answer, type Ask, DIALECTS, SlidingClient } from "../support/sliding.ts";
 import { ALL, hangSliding, LONG, newsOf, NOTED, SHORT, UNKNOWN_POS } from "../support/sliding-waits.ts";
 import { carry, numbered } from "../support/to-device.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3({ sliding: NOTED });
-});
-afterAll(() => t.stop());
+const t = v3Server({ sliding: NOTED });
 
 type Section = { readonly next_batch: string; readonly events: readonly Json[] };
 const queueOf = (answer: Answer): Section => answer.extensions["to_device"] as Section;

@@ -1,17 +1,13 @@
 /** What a connection has been told of a room decides what it is told: all, what changed, or what it missed. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, type MatrixEvent, newRoom, v2 } from "../support/fake-homeserver.ts";
 import { scene } from "../support/scene.ts";
 import { type Ask, DIALECTS, type RoomAnswer, SlidingClient, stateOf, timelineIds } from "../support/sliding.ts";
 import { newsOf } from "../support/sliding-waits.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const BOB = "@bob:test";
 const idsOf = (events: readonly MatrixEvent[]) => events.map((event) => event.event_id);

@@ -1,17 +1,13 @@
 /** Events as they are told: without the room's id, with the transaction id for who sent them, redacted where they are. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, type FakeReply, type Json, type MatrixEvent, v2 } from "../support/fake-homeserver.ts";
 import { type Scene, scene } from "../support/scene.ts";
 import { type Answer, DIALECTS, SlidingClient, timelineIds } from "../support/sliding.ts";
 import { ALL, hangSliding, LONG, NOTED } from "../support/sliding-waits.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3({ sliding: NOTED });
-});
-afterAll(() => t.stop());
+const t = v3Server({ sliding: NOTED });
 
 let sends = 0;
 

@@ -1,19 +1,15 @@
 /** Trouble of the homeserver, and tokens that change: what a client sees of them. */
 
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { ev, type Fault, toDevice, v2 } from "../support/fake-homeserver.ts";
 import { scene } from "../support/scene.ts";
 import { DIALECTS, SlidingClient, stateOf, timelineIds } from "../support/sliding.ts";
 import { ALL, hangReply, hangSliding, LONG, newsOf, NOTED, SHORT } from "../support/sliding-waits.ts";
 import { carry, numbered } from "../support/to-device.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3({ sliding: { ...NOTED, fetchMs: 200 } });
-});
+const t = v3Server({ sliding: { ...NOTED, fetchMs: 200 } });
 afterEach(() => t.hs.heal());
-afterAll(() => t.stop());
 
 const TROUBLES: readonly [name: string, fault: Fault][] = [
   ["500", { status: 500, body: { errcode: "M_UNKNOWN", error: "oops" } }],

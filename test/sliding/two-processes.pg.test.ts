@@ -11,7 +11,7 @@ let t: V3Fixture;
 let second: V3Fixture;
 beforeAll(async () => {
   t = await startV3({ sliding: NOTED });
-  second = new V3Fixture(t.hs, t.database, { sliding: NOTED });
+  second = new V3Fixture({ sliding: NOTED }, { hs: t.hs, database: t.database });
   await second.start();
 });
 afterAll(async () => {
@@ -88,7 +88,7 @@ describe.each(DIALECTS)("two processes (%s)", (dialect) => {
   });
 
   it("M5: when the process that polls stops, the other takes over, and the position goes on", async () => {
-    const third = new V3Fixture(t.hs, t.database, { sliding: NOTED });
+    const third = new V3Fixture({ sliding: NOTED }, { hs: t.hs, database: t.database });
     await third.start();
     const one = scene(third);
     const { pos } = await phoneOf(one).sync(ALL);

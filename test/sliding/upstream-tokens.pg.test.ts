@@ -1,19 +1,17 @@
 /** Positions as tokens of the homeserver's own API. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { ev, newRoom, v2 } from "../support/fake-homeserver.ts";
 import { DIALECTS, SlidingClient } from "../support/sliding.ts";
 import { ALL } from "../support/sliding-waits.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
+const t = v3Server();
+beforeAll(() => {
   for (const path of ["v3/rooms/:room/messages", "v1/rooms/:room/relations/:event", "v1/rooms/:room/relations/:event/:type", "v3/keys/changes"]) {
     t.hs.on("GET", `/_matrix/client/${path}`, (request) => ({ body: Object.fromEntries(request.query) }));
   }
 });
-afterAll(() => t.stop());
 
 let count = 0;
 

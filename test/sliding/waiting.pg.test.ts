@@ -1,19 +1,15 @@
 /** When a request is answered: at once, with news, or after its time. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { forgetRoom } from "../../src/store/forget.ts";
 import type { AccountNo, RoomId } from "../../src/wire/ids.ts";
 import { ev, type Json, newRoom, receipt, toDevice, typing, v2 } from "../support/fake-homeserver.ts";
 import { scene } from "../support/scene.ts";
 import { DIALECTS, SlidingClient, timelineIds } from "../support/sliding.ts";
 import { ALL, hangReply, hangSliding, LONG, newsOf, NOTED, SHORT, timedSliding } from "../support/sliding-waits.ts";
-import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+import { type V3Client, v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3({ sliding: NOTED });
-});
-afterAll(() => t.stop());
+const t = v3Server({ sliding: NOTED });
 
 const BOB = "@bob:test";
 const on = (...names: string[]): Json => Object.fromEntries(names.map((name) => [name, { enabled: true }]));

@@ -1,16 +1,12 @@
 /** N5: however deep the JSON of a homeserver nests, no request fails for it. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, type Json, newRoom, receipt, toDevice, v2 } from "../support/fake-homeserver.ts";
 import { EveryFace } from "../support/every-face.ts";
 import { scene } from "../support/scene.ts";
-import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+import { type V3Client, v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const DEEP = 6000;
 const deep = `${"[".repeat(DEEP)}${"]".repeat(DEEP)}`;

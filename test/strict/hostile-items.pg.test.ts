@@ -3,17 +3,13 @@
  * answer can be read is checked by the clients that get them; here it is what of them is left.
  */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { EveryFace, type FaceAnswers } from "../support/every-face.ts";
 import { ev, type Json, newRoom, receipt, toDevice, typing, v2 } from "../support/fake-homeserver.ts";
 import { scene } from "../support/scene.ts";
-import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+import { type V3Client, v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const LONE = "\ud800";
 

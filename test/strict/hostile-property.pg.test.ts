@@ -1,22 +1,18 @@
 /** N5, N6: random hostile values anywhere in a v2 answer, through the server: every answer of all three APIs can be read by strict clients. */
 
 import fc from "fast-check";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { EveryFace } from "../support/every-face.ts";
 import { ev, type Json, newRoom, receipt, toDevice, typing, v2 } from "../support/fake-homeserver.ts";
 import { hostileText } from "../support/hostile-text.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
 const RUNS = Number(process.env["SYNCV3_FUZZ"] ?? 25);
 /** Everything is asked for from scratch after so many. */
 const WHOLE_EVERY = 8;
 const DEEP = `${'{"a":'.repeat(6000)}1${"}".repeat(6000)}`;
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 /** An answer with something in every section. */
 function richAnswer(me: string, room: string): Json {

@@ -9,6 +9,7 @@
  *     await t.stop();
  */
 
+import { afterAll, beforeAll } from "vitest";
 import { buildServer, type BuiltServer, type ServerParts } from "../../src/cli/build-server.ts";
 import { silentLogger, type Logger } from "../../src/base/logger.ts";
 import { SecretBox } from "../../src/base/secret-box.ts";
@@ -108,17 +109,35 @@ export type V3Options = {
 };
 
 export class V3Fixture {
-  readonly hs: FakeHomeserver;
-  readonly database: TestDatabase;
   readonly #options: V3Options;
+  #parts: { readonly hs: FakeHomeserver; readonly database: TestDatabase } | null;
   #servers: BuiltServer[] = [];
   #urls: string[] = [];
   #asked = 0;
 
-  constructor(hs: FakeHomeserver, database: TestDatabase, options: V3Options) {
-    this.hs = hs;
-    this.database = database;
+  /** @param parts of another fixture, for a further server on them; null: `open` makes them */
+  constructor(options: V3Options, parts: { readonly hs: FakeHomeserver; readonly database: TestDatabase } | null = null) {
     this.#options = options;
+    this.#parts = parts;
+  }
+
+  get hs(): FakeHomeserver {
+    return this.#opened.hs;
+  }
+
+  get database(): TestDatabase {
+    return this.#opened.database;
+  }
+
+  get #opened() {
+    if (!this.#parts) throw new Error("the server of this test has not been started yet");
+    return this.#parts;
+  }
+
+  /** Starts a homeserver, a database and the server. Once; `start` is for after a `stop`. */
+  async open(): Promise<void> {
+    this.#parts = { hs: await startFakeHomeserver(), database: this.#options.database ?? (await freshDatabase()) };
+    await this.start();
   }
 
   /** Base URL of the server under test; of several workers each time that of the next. */
@@ -207,7 +226,15 @@ export class V3Fixture {
 
 /** A running server in front of a running fake homeserver. */
 export async function startV3(options: V3Options = {}): Promise<V3Fixture> {
-  const fixture = new V3Fixture(await startFakeHomeserver(), options.database ?? (await freshDatabase()), options);
-  await fixture.start();
+  const fixture = new V3Fixture(options);
+  await fixture.open();
+  return fixture;
+}
+
+/** The server that all tests of a file, or of a `describe`, use: started before the first of them, stopped after the last. */
+export function v3Server(options: V3Options = {}): V3Fixture {
+  const fixture = new V3Fixture(options);
+  beforeAll(() => fixture.open());
+  afterAll(() => fixture.stop());
   return fixture;
 }

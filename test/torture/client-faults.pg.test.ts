@@ -3,15 +3,11 @@
 import { execSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect as dial, type Socket } from "node:net";
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { ev, newRoom, toDevice, v2 } from "../support/fake-homeserver.ts";
-import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+import { type V3Client, v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3({ workers: 1 });
-});
-afterAll(() => t.stop());
+const t = v3Server({ workers: 1 });
 
 const EVERYTHING = { room_list: { timeline_limit: 20 }, to_device: {} };
 /** Connections, of another process: as many as each of the two may have files open, less what else it opens. */

@@ -5,21 +5,17 @@ import { closeSync, mkdtempSync, openSync, rmdirSync, writeSync } from "node:fs"
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { silentLogger } from "../../src/base/logger.ts";
 import { startEmbeddedDatabase } from "../../src/cli/embedded-database.ts";
 import { connect, type Sql } from "../../src/store/db.ts";
 import { migrate } from "../../src/store/migrate.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { startV3, type V3Fixture, v3Server } from "../support/v3.ts";
 import { slidingConsumer, v3Consumer } from "./consumers.ts";
 import { Followers, whole } from "./followers.ts";
 import { firstAnswer, numbered } from "./traffic.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 let count = 0;
 

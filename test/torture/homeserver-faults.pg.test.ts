@@ -1,17 +1,13 @@
 /** Whatever the homeserver answers to a poll, its users get all that it says before and after, once and in order. */
 
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Fault, Json } from "../support/fake-homeserver.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 import { v3Consumer } from "./consumers.ts";
 import { Followers, whole } from "./followers.ts";
 import { firstAnswer, numbered } from "./traffic.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const json = (value: unknown): Fault => ({ body: value });
 const FAULTS: Readonly<Record<string, Fault>> = {

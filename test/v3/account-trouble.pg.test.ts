@@ -1,15 +1,11 @@
 /** What happens to an account as a whole: ignored users (D25), a lost upstream since (D26), our own database restored. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, newRoom, toDevice, v2, type Json } from "../support/fake-homeserver.ts";
 import { hang, hangRequest, membersOf, scene } from "../support/scene.ts";
-import { startV3, type Answer, type V3Fixture } from "../support/v3.ts";
+import { type Answer, v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const UNKNOWN_SESSION = '{"errcode":"M_UNKNOWN_SYNC_SESSION","error":"Session unknown or expired"}';
 const SESSIONS = "/_matrix/client/unstable/syncv3/sessions";

@@ -1,18 +1,14 @@
 /** D24: what an answer needs and polls do not bring. */
 
-import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { afterEach, expect, it } from "vitest";
 import { ev, newRoom, v2 } from "../support/fake-homeserver.ts";
 import { hang, membersOf, scene, serveMembers, typingOf } from "../support/scene.ts";
-import { startV3, type V3Fixture, WORKERS } from "../support/v3.ts";
+import { WORKERS, v3Server } from "../support/v3.ts";
 
 const FETCH_MS = 400;
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3({ engine: { fetchMs: FETCH_MS } });
-});
+const t = v3Server({ engine: { fetchMs: FETCH_MS } });
 afterEach(() => t.hs.heal());
-afterAll(() => t.stop());
 
 /** Answers `/members` of a room only when `release` is called. */
 function slowMembers(room: string, members: readonly unknown[]) {

@@ -1,12 +1,8 @@
-import { afterAll, beforeAll, it } from "vitest";
+import { it } from "vitest";
 import { expectAnswersAsIfJustStarted } from "../support/first-answers.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const LISTS = [
   {

@@ -2,16 +2,12 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { ev, type Json, newRoom, receipt, toDevice, v2 } from "../support/fake-homeserver.ts";
 import { serveMembers } from "../support/scene.ts";
-import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+import { type V3Client, v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const SESSIONS = "/_matrix/client/unstable/syncv3/sessions";
 const bit = fc.nat({ max: 1 });

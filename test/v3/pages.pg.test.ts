@@ -1,15 +1,11 @@
 /** Page requests and page one, whatever the stream (R15-R21, D14-D17). */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, newRoom, toDevice, typing, v2 } from "../support/fake-homeserver.ts";
 import { hang, membersOf, scene, type Scene } from "../support/scene.ts";
-import { startV3, type Answer, type V3Fixture } from "../support/v3.ts";
+import { type Answer, v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const SHORT = 300;
 

@@ -1,17 +1,15 @@
 /** What the first implementation's tests were about and no other file here is, seen from outside. */
 
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { ev, type MatrixEvent, newRoom, v2 } from "../support/fake-homeserver.ts";
 import { serveMembers } from "../support/scene.ts";
 import type { Answer, V3Client } from "../support/v3.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
+const t = v3Server();
+beforeAll(() => {
   t.hs.on("GET", "/_matrix/client/v3/rooms/:room/messages", { body: { chunk: [], start: "p" } });
 });
-afterAll(() => t.stop());
 
 const BOB = "@bob:test";
 const room = (answer: Answer, id: string) => answer["room"]?.rooms[id];

@@ -1,17 +1,13 @@
 /** Bounds of one request (N10) at a server: see src/v3/param-bounds.test.ts for each of them. */
 
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { requestBounds, scaleRequestBounds } from "../../src/wire/request-bounds.ts";
 import { ev, type Json, newRoom, type RoomParts, v2 } from "../support/fake-homeserver.ts";
-import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+import { type V3Client, v3Server } from "../support/v3.ts";
 
 const ALICE = "@alice:test";
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
+const t = v3Server();
 afterEach(() => scaleRequestBounds(1));
-afterAll(() => t.stop());
 
 let count = 0;
 /** A new user in so many rooms. */

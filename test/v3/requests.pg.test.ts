@@ -1,17 +1,13 @@
 /** The request and its errors: what is asked how, and what is refused. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { scene, typingOf } from "../support/scene.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
 const UNKNOWN_SESSION = '{"errcode":"M_UNKNOWN_SYNC_SESSION","error":"Session unknown or expired"}';
 const PATH = "/_matrix/client/v3/sync";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 describe("the request", () => {
   it("R1 R3 R13: POST on the constant path starts a session and answers with `next`", async () => {

@@ -1,15 +1,11 @@
 /** D22: of any process between any two requests: nothing visible changes. */
 
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { ev, toDevice, typing, v2 } from "../support/fake-homeserver.ts";
 import { membersOf, scene, typingOf } from "../support/scene.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const EVERYTHING = (room: string) => ({
   typing: { room_id: room },

@@ -1,21 +1,19 @@
 /** What clients see of retention: nothing, but that tokens which were replaced an hour ago are R11 (D10). */
 
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { silentLogger } from "../../src/base/logger.ts";
 import { RetentionJob } from "../../src/upstream/retention.ts";
 import { HOUR } from "../support/retention-fixture.ts";
 import { ev } from "../support/fake-homeserver.ts";
 import { scene, type Scene } from "../support/scene.ts";
-import { startV3, type Answer, type V3Fixture } from "../support/v3.ts";
+import { type Answer, v3Server } from "../support/v3.ts";
 import { Hub } from "../../src/feed/hub.ts";
 
-let t: V3Fixture;
 let clock = 0;
-beforeAll(async () => {
-  t = await startV3();
+const t = v3Server();
+beforeAll(() => {
   clock = Date.now();
 });
-afterAll(() => t.stop());
 
 /** An hour goes by, with a run at both ends of it. */
 async function anHour() {

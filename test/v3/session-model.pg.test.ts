@@ -4,18 +4,14 @@
  */
 
 import fc from "fast-check";
-import { afterAll, beforeAll, it } from "vitest";
+import { it } from "vitest";
 import { type Command, Deliver, End, Nothing, OTHERS, Pages, PICKS, Real, Restart, ROOM, Start, Sync, Wait } from "../support/session-commands.ts";
 import type { Batch, Body } from "../support/session-model.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
 const USERS = [...OTHERS, "@c:test", "@d:test", "@x:test"];
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const limits = fc.integer({ min: 1, max: 3 });
 const optional = <Value>(value: fc.Arbitrary<Value>) => fc.option(value, { nil: undefined });

@@ -1,19 +1,15 @@
 /** Sessions: several a device, how they end, and what they hold (R8-R12, D20). */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { toDevice, typing, v2 } from "../support/fake-homeserver.ts";
 import { scene, typingOf } from "../support/scene.ts";
-import { startV3, type V3Client, V3Fixture } from "../support/v3.ts";
+import { type V3Client, V3Fixture, v3Server } from "../support/v3.ts";
 
 const SESSIONS = "/_matrix/client/unstable/syncv3/sessions";
 const UNKNOWN_SESSION = '{"errcode":"M_UNKNOWN_SYNC_SESSION","error":"Session unknown or expired"}';
 const MOST = 3;
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3({ engine: { sessionsPerDevice: MOST } });
-});
-afterAll(() => t.stop());
+const t = v3Server({ engine: { sessionsPerDevice: MOST } });
 
 type Listed = { id: string; kind: string; created_ts: number; last_used_ts: number; position: number; to_device_held: number };
 
@@ -91,7 +87,7 @@ describe("D20: how sessions end", () => {
   });
 
   it("D20: how long is configurable", async () => {
-    const shortLived = new V3Fixture(t.hs, t.database, { sessionIdleMs: 60_000 });
+    const shortLived = new V3Fixture({ sessionIdleMs: 60_000 }, { hs: t.hs, database: t.database });
     await shortLived.start();
     const { client } = scene(shortLived);
     const first = await client.sync({});

@@ -1,15 +1,11 @@
 /** What a session remembers, and what its tokens stand for. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, toDevice, typing, v2 } from "../support/fake-homeserver.ts";
 import { hang, membersOf, scene, serveMembers, typingOf } from "../support/scene.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 /** A user in two rooms. */
 function twoRooms() {

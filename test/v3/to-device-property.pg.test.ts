@@ -1,15 +1,11 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { toDevice, v2 } from "../support/fake-homeserver.ts";
 import type { Answer, V3Client } from "../support/v3.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 /** What happens to a device and its sessions. `lost`: the client never got the answer, and asks again with what it has. */
 type Step =

@@ -1,13 +1,9 @@
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { carry, held, messagesOf, numbered, SESSIONS, told } from "../support/to-device.ts";
 import type { Answer } from "../support/v3.ts";
-import { startV3, type V3Fixture } from "../support/v3.ts";
+import { v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 it("TestHandlerToDevice R9 If 2 sessions exist, both session must ACK the position before the event is deleted", async () => {
   const alice = t.login("@two:test");

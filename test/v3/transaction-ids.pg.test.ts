@@ -1,15 +1,11 @@
 /** Sync v3 tells a device's own events with the transaction ids that it gave them, whichever device's poller brought them. */
 
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { ev, type FakeReply, type Json, type MatrixEvent } from "../support/fake-homeserver.ts";
 import { hang, type Scene, scene } from "../support/scene.ts";
-import { type Answer, startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+import { type Answer, type V3Client, v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 let sends = 0;
 

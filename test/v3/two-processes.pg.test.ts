@@ -9,7 +9,7 @@ let t: V3Fixture;
 let second: V3Fixture;
 beforeAll(async () => {
   t = await startV3();
-  second = new V3Fixture(t.hs, t.database, {});
+  second = new V3Fixture({}, { hs: t.hs, database: t.database });
   await second.start();
 });
 afterAll(async () => {
@@ -66,7 +66,7 @@ it("D23: a first request at the process that does not poll is answered as well",
 });
 
 it("D22: when the process that polls stops, the other takes over, and nothing is lost", async () => {
-  const third = new V3Fixture(t.hs, t.database, {});
+  const third = new V3Fixture({}, { hs: t.hs, database: t.database });
   await third.start();
   const here = scene(third);
   const { next } = await here.client.sync({ typing: { room_id: here.room } });

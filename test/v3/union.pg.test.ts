@@ -1,16 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { SyncView } from "../support/sync-view.ts";
 import { anyOperation, type Operation, World } from "../support/v2-world.ts";
 import { type Json, toDevice } from "../support/fake-homeserver.ts";
-import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+import { type V3Client, v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 /** All streams: the union of which is to be what v2 shows. */
 const EVERYTHING = {

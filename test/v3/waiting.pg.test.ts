@@ -1,15 +1,11 @@
 /** When a request is answered: at once, with news, or after its time (D7, D11). */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ev, newRoom, receipt, toDevice, typing, v2 } from "../support/fake-homeserver.ts";
 import { hang, hangRequest, membersOf, scene, typingOf } from "../support/scene.ts";
-import { startV3, type Answer, type V3Client, type V3Fixture } from "../support/v3.ts";
+import { type Answer, type V3Client, v3Server } from "../support/v3.ts";
 
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3();
-});
-afterAll(() => t.stop());
+const t = v3Server();
 
 const SHORT = 300;
 

@@ -1,13 +1,9 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { newRoom, v2 } from "../../../test/support/fake-homeserver.ts";
-import { startV3, type V3Fixture } from "../../../test/support/v3.ts";
+import { v3Server } from "../../../test/support/v3.ts";
 
 const PATH = "/_matrix/client/unstable/syncv3/account";
-let t: V3Fixture;
-beforeAll(async () => {
-  t = await startV3({ workers: 1 });
-});
-afterAll(() => t.stop());
+const t = v3Server({ workers: 1 });
 
 test("an account's first sync is followed until it is stored", async () => {
   const me = "@slow:test";
