@@ -42,7 +42,7 @@ async function signIn(signedIn: Account): Promise<void> {
 
 async function signOut(): Promise<void> {
   stop.abort();
-  await account.value?.signOut().catch((error: unknown) => (ended.value = `The homeserver was not told: ${String(error)}`));
+  await account.value?.signOut().catch((error: unknown) => (ended.value = `Signing out at the homeserver failed: ${String(error)}`));
   forget();
 }
 
@@ -67,7 +67,7 @@ export function App() {
           ))}
         </nav>
         <label>
-          through{" "}
+          API{" "}
           <select value={protocol.value} onChange={(event) => void start(event.currentTarget.value as Protocol)}>
             {Object.entries(PROTOCOLS).map(([key, name]) => (
               <option value={key}>{name}</option>

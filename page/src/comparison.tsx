@@ -57,11 +57,11 @@ export function Comparison({ account }: { readonly account: Account }) {
     busy.value = false;
   };
   return (
-    <section class="comparison" aria-label="Beside v2">
-      <h3>The same screen beside v2</h3>
+    <section class="comparison" aria-label="Comparison with v2">
+      <h3>Compare with v2</h3>
       <p>
-        The {ROOMS} rooms that come first, with name, avatar and last event, from nothing. v2 has no way to ask for {ROOMS} rooms: it answers with
-        all.{" "}
+        Loads the first {ROOMS} rooms with name, avatar and last event from scratch, through each API. v2 cannot ask for only {ROOMS} rooms, so it
+        returns all rooms.{" "}
         <button type="button" disabled={busy.value} onClick={() => void measure()}>
           Measure
         </button>
@@ -70,7 +70,7 @@ export function Comparison({ account }: { readonly account: Account }) {
         <table>
           <thead>
             <tr>
-              {["", "Time", "Bytes", "Unpacked"].map((name) => (
+              {["", "Time", "Transferred", "Uncompressed"].map((name) => (
                 <th>{name}</th>
               ))}
             </tr>

@@ -50,7 +50,7 @@ function Details({ exchange, edit }: { readonly exchange: Exchange; readonly edi
     const command = curlOf(exchange);
     try {
       await navigator.clipboard.writeText(command);
-      copied.value = "Copied. $TOKEN stands for the access token.";
+      copied.value = "Copied. Set $TOKEN to the access token before you run the command.";
     } catch {
       copied.value = command;
     }
@@ -65,11 +65,11 @@ function Details({ exchange, edit }: { readonly exchange: Exchange; readonly edi
         {exchange.status}
         {exchange.ms !== null && `, ${exchange.ms.toFixed(1)} ms`}
         {exchange.bytes &&
-          `, ${sizeText(exchange.bytes.packed)}${exchange.bytes.packed === exchange.bytes.plain ? "" : ` (unpacked ${sizeText(exchange.bytes.plain)})`}`}
+          `, ${sizeText(exchange.bytes.packed)}${exchange.bytes.packed === exchange.bytes.plain ? "" : ` (uncompressed ${sizeText(exchange.bytes.plain)})`}`}
         {woken.length > 0 && (
           <>
             {" "}
-            · with <b data-woken>{woken.join(", ")}</b>
+            · contains <b data-woken>{woken.join(", ")}</b>
           </>
         )}
       </p>
@@ -86,7 +86,7 @@ function Details({ exchange, edit }: { readonly exchange: Exchange; readonly edi
       <pre data-request>{exchange.request === "" ? "no body" : pretty(exchange.request)}</pre>
       {exchange.sticky !== null && Object.values(exchange.sticky).some((value) => value !== undefined) && (
         <>
-          <h3>Sticky: asked for before, and remembered</h3>
+          <h3>Sticky parameters from earlier requests</h3>
           <pre data-sticky>{pretty(JSON.stringify(exchange.sticky))}</pre>
         </>
       )}

@@ -36,7 +36,7 @@ function Stall() {
   if (!stall) return null;
   return (
     <p class="empty" role="status">
-      Nothing new since {timeOf(stall.since_ts)}: the homeserver's answers fail ({stall.reason})
+      No updates since {timeOf(stall.since_ts)}, because polling the homeserver fails ({stall.reason})
     </p>
   );
 }

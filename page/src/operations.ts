@@ -53,8 +53,8 @@ function typeOf(schema: Schema): string {
   const { type, const: constant, anyOf, items, patternProperties } = shape(schema);
   if (constant !== undefined) return JSON.stringify(constant);
   if (anyOf) return anyOf.map(typeOf).join(" or ");
-  if (type === "array") return `list of ${items ? typeOf(items) : "anything"}`;
-  return patternProperties ? "object by name" : (type ?? "anything");
+  if (type === "array") return `array of ${items ? typeOf(items) : "any type"}`;
+  return patternProperties ? "object with any keys" : (type ?? "any type");
 }
 
 /** All that may be in it, members behind what holds them. */

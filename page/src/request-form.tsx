@@ -17,13 +17,13 @@ export function RequestForm({ draft, send }: { readonly draft: Signal<Draft>; re
   return (
     <form
       class="by-hand"
-      aria-label="A request by hand"
+      aria-label="Send your own request"
       onSubmit={(event) => {
         event.preventDefault();
         void send(draft.value);
       }}
     >
-      <h3>A request by hand</h3>
+      <h3>Send your own request</h3>
       <div class="line">
         <select aria-label="Method" value={method} onChange={(event) => change({ method: event.currentTarget.value })}>
           {METHODS.map((one) => (
@@ -50,9 +50,9 @@ export function RequestForm({ draft, send }: { readonly draft: Signal<Draft>; re
 function problemOf(body: string, operation: Operation | undefined): string {
   try {
     const unknown = operation?.body ? unknownFields(operation.body, JSON.parse(body)) : [];
-    return unknown.length > 0 ? `Not known here, and ignored: ${unknown.join(", ")}` : "";
+    return unknown.length > 0 ? `Unknown fields, which the server ignores: ${unknown.join(", ")}` : "";
   } catch (error) {
-    return `Not JSON: ${error instanceof Error ? error.message : String(error)}`;
+    return `Not valid JSON: ${error instanceof Error ? error.message : String(error)}`;
   }
 }
 

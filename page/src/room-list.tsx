@@ -116,9 +116,9 @@ function FirstSync() {
   const received = status.received_bytes ?? 0;
   return (
     <p class="empty" role="status">
-      The account's first sync is under way: {seconds} s{received > 0 && `, ${sizeText(received)} so far`}
-      {status.rooms > 0 && `, ${status.rooms} rooms are there`}
-      {status.rooms_left !== undefined && `, ${status.rooms_left} rooms are left to read`}
+      The account's first sync is running: {seconds} s{received > 0 && `, ${sizeText(received)} received`}
+      {status.rooms > 0 && `, ${status.rooms} rooms loaded`}
+      {status.rooms_left !== undefined && `, ${status.rooms_left} rooms remaining`}
     </p>
   );
 }

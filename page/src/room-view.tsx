@@ -124,7 +124,7 @@ function Composer({ room, account }: Pick<Props, "room" | "account">) {
       text.value = body;
     }
   };
-  if (room.isEncrypted) return <p class="composer">This page does not encrypt: it cannot send here.</p>;
+  if (room.isEncrypted) return <p class="composer">This room is encrypted. This page cannot encrypt messages, so you cannot send any here.</p>;
   return (
     <form class="composer" onSubmit={(event) => void send(event)}>
       {failure.value !== null && <p role="alert">{failure.value}</p>}

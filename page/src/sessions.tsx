@@ -27,15 +27,15 @@ export function Sessions({ account }: { readonly account: Account }) {
         Sessions of {account.deviceId} <button onClick={() => void load()}>Refresh</button>
       </h2>
       <p>
-        A to-device message is kept until each session that takes part has it. One that is used no more ends by itself; a client whose session was
-        ended begins a new one.
+        The server stores each to-device message until every session that asked for to-device messages has received it. Unused sessions expire. If you
+        end a session, its client starts a new one.
       </p>
       {failure.value !== null && <p role="alert">{failure.value}</p>}
       <div class="scrolled">
         <table>
           <thead>
             <tr>
-              {["Session", "Kind", "Begun", "Last used", "Position", "To-device messages held", ""].map((name) => (
+              {["Session", "Kind", "Started", "Last used", "Position", "To-device messages waiting", ""].map((name) => (
                 <th>{name}</th>
               ))}
             </tr>

@@ -24,7 +24,7 @@ export function SignIn({ reason, onSignIn }: { readonly reason: string | null; r
   return (
     <main class="sign-in">
       <h1>syncv3</h1>
-      <p>See an account of this server's homeserver through sync v3 and simplified sliding sync.</p>
+      <p>View an account of this homeserver through sync v3 or simplified sliding sync.</p>
       {failure.value !== null && <p role="alert">{failure.value}</p>}
       <form onSubmit={submit((form) => Account.logIn(text(form, "user"), text(form, "password")))}>
         <h2>With a password</h2>
@@ -35,17 +35,17 @@ export function SignIn({ reason, onSignIn }: { readonly reason: string | null; r
           Password <input name="password" type="password" autocomplete="current-password" required />
         </label>
         <button disabled={busy.value}>Sign in</button>
-        <small>Makes a device, which signing out ends.</small>
+        <small>Signing in creates a new device. Signing out deletes it.</small>
       </form>
       <form onSubmit={submit((form) => Account.ofToken(text(form, "token").trim()))}>
         <h2>With an access token</h2>
         <label>
           Token <input name="token" type="password" autocomplete="off" required />
         </label>
-        <button disabled={busy.value}>Use it</button>
+        <button disabled={busy.value}>Use token</button>
         <small>
-          Of a device whose clients come through this server: the server polls the homeserver for it from now on. The token stays in this page's
-          memory.
+          Use only a token of a device whose client connects through this server: from now on, the server polls the homeserver for this device and
+          takes its to-device messages. The token is only in this page's memory.
         </small>
       </form>
     </main>

@@ -75,7 +75,7 @@ async function signIn(name: string, options: Parameters<Browser["newContext"]>[0
 }
 
 const room = (page: Page, name: string) => page.getByRole("option").filter({ hasText: name });
-const through = (page: Page, protocol: string) => page.getByLabel("through").selectOption(protocol);
+const through = (page: Page, protocol: string) => page.getByLabel("API").selectOption(protocol);
 const message = (page: Page, text: string) => page.getByLabel("Timeline").getByText(text, { exact: true });
 const screenshot = (page: Page, name: string) => page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
 
@@ -102,7 +102,7 @@ test("a token that somebody has, which nothing keeps; one that is revoked signs 
   const alice = await users.registerUser("page-token");
   const { page } = await open();
   await page.getByLabel("Token").fill(alice.accessToken);
-  await page.getByRole("button", { name: "Use it" }).click();
+  await page.getByRole("button", { name: "Use token" }).click();
   await page.getByText("No rooms").waitFor();
   expect(await page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]")).toEqual([0, 0, ""]);
   await alice.logout();
@@ -215,7 +215,7 @@ test("thousands of rooms: those in sight alone are drawn, the others as they are
   await client.sync();
   const { page } = await open({}, await many.showPage(await readPage(join(ROOT, "dist/page"))));
   await page.getByLabel("Token").fill(client.token);
-  await page.getByRole("button", { name: "Use it" }).click();
+  await page.getByRole("button", { name: "Use token" }).click();
   for (const protocol of ["v3", "v4"]) {
     await through(page, protocol);
     await page.locator("[data-room]").first().waitFor();
@@ -263,11 +263,11 @@ test("the inspector: what went, what was sticky, what woke, by hand, beside v2; 
   await page.getByLabel("Request and answer").getByRole("status").waitFor();
   expect(await page.content()).not.toContain(alice.accessToken);
 
-  const byHand = page.getByLabel("A request by hand");
+  const byHand = page.getByLabel("Send your own request");
   await byHand.getByText("Sync v3: what is new").click();
   await byHand.getByText("room_name_like").waitFor();
   await byHand.getByLabel("Body").fill('{"room_list": {"p": {"limit": 1}, "sorted": 1}, "to_device": {}}');
-  await byHand.getByText("Not known here, and ignored: room_list.sorted").waitFor();
+  await byHand.getByText("Unknown fields, which the server ignores: room_list.sorted").waitFor();
   await byHand.getByRole("button", { name: "Send" }).click();
   await expect.poll(async () => (await page.locator("[data-answer]").textContent()) ?? "").toContain('"to_device"');
 
