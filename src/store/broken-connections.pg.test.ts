@@ -33,6 +33,10 @@ afterAll(async () => {
   await db.drop();
 });
 
+/** Every third place is broken, another third each day, to save minutes; SYNCV3_TEST_BREAKS=all: every place. */
+const STEP = process.env["SYNCV3_TEST_BREAKS"] === "all" ? 1 : 3;
+const FIRST = Math.floor(Date.now() / 86_400_000) % STEP;
+
 /** What a run leaves: none of its notes, or both. */
 const parts = async (run: string) => (await db.sql`select from notes where run = ${run}`).length;
 
@@ -122,7 +126,7 @@ test.each(Object.keys(KINDS))("N8: %s, broken at each message by PostgreSQL and 
   await KINDS[kind]?.(sql, `${kind} as ever`);
   const all = proxy.messages();
   expect(all).toBeGreaterThan(5);
-  for (let after = 0; after < all; after += 1) {
+  for (let after = FIRST; after < all; after += STEP) {
     for (const manner of ["fatal", after % 2 === 0 ? "half" : "reset"] as const) await breakAt(sql, kind, manner, after);
   }
   expect(await outcome(sql.end())).toBeNull();
@@ -130,7 +134,7 @@ test.each(Object.keys(KINDS))("N8: %s, broken at each message by PostgreSQL and 
 });
 
 test.each(MANNERS)("N8: a connection that breaks at each message of its set-up and of its first transaction: %s", async (manner) => {
-  for (let after = 0, isThrough = false; !isThrough; after += 1) {
+  for (let after = FIRST, isThrough = false; !isThrough; after += STEP) {
     const sql = connect(proxy.options, 1);
     await breakAt(sql, "a transaction", manner, after);
     isThrough = !proxy.hasCut();
@@ -142,7 +146,7 @@ test.each(MANNERS)("N8: a connection that breaks at each message of its set-up a
 
 test.each(MANNERS)("N8: wake-ups are heard again after a break at each message of the connection that listens: %s", async (manner) => {
   const sender = new PostgresBus(db.options);
-  for (let after = 0, isThrough = false; !isThrough; after += 1) {
+  for (let after = FIRST, isThrough = false; !isThrough; after += STEP) {
     proxy.arm(after, manner);
     const bus = new PostgresBus(proxy.options);
     let [heard, back] = [0, 0];
@@ -177,7 +181,7 @@ test("N8: a LISTEN that is cancelled, and is not broken off, is tried again", as
 
 test("N8: migrations that break at each message end with an error, and run the next time", async () => {
   // The last is that of a database with nothing to do.
-  for (let after = 0, isThrough = false; !isThrough; after += 1) {
+  for (let after = FIRST, isThrough = false; !isThrough; after += STEP) {
     proxy.arm(after, MANNERS[after % MANNERS.length]);
     const error = await outcome(migrate(proxy.options));
     isThrough = !proxy.hasCut();
@@ -189,7 +193,7 @@ test("N8: migrations that break at each message end with an error, and run the n
 });
 
 test.each(MANNERS)("N8: the lock of a living process is taken again after a break at each message: %s", async (manner) => {
-  for (let after = 0, isThrough = false; !isThrough; after += 1) {
+  for (let after = FIRST, isThrough = false; !isThrough; after += STEP) {
     const lock = new OwnerLock(proxy.options, randomUUID());
     proxy.arm(after, manner);
     await outcome(lock.hold());

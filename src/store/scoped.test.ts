@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 /** What names the owner of a table's rows. */
 const KEYS: Readonly<Record<string, readonly string[]>> = {
   ...keyed(["account"], "accounts timeline older older_chunks state members rooms room_facts typing receipts account_data presence invites"),
-  ...keyed(["account"], "leases position_marks poison standings"),
+  ...keyed(["account"], "leases position_marks poison poll_troubles rereads standings"),
   ...keyed(["account", "device"], "devices sessions to_device to_device_passed device_lists passed_batches sent_events"),
   ...keyed(["account", "device", "session"], "session_states session_pages list_snapshots connection_states"),
   // Found by their hash before it is known whose they are.
@@ -26,6 +26,8 @@ const SERVERS_OWN: Readonly<Record<string, readonly string[]>> = {
   "retention/events.ts": ["not exists (select from timeline x where"],
   // `syncv3 status`: numbers alone.
   "status.ts": ["select (select count(*) from accounts) a", "select count(*) as polled, count(distinc", "select count(*) filter (where kind = 'v3"],
+  // Whether the database or this server is at fault, not one account's answer (N3).
+  "poll-troubles.ts": ["select detail, count(*) as accounts from"],
   // `syncv3 doctor`: numbers alone.
   "history.ts": ["select count(*)::integer as used, count("],
   "sent-events.ts": ["delete from sent_events where ctid = any"],
@@ -101,4 +103,11 @@ test("every statement of the store names the account, device or session whose ro
   expect(
     Object.fromEntries([...others].map(([file, of]) => [file, of.map(({ text }) => text.replaceAll(/\s+/g, " ").trim().slice(0, BEGINNING).trim())])),
   ).toEqual(SERVERS_OWN);
+});
+
+test("every table of the schema is known here", () => {
+  const migrations = join(root, "../../sql");
+  const texts = readdirSync(migrations).map((file) => readFileSync(join(migrations, file), "utf8"));
+  const created = texts.flatMap((text) => [...text.matchAll(/^create table (\w+)/gim)].map(([, table]) => table));
+  expect(created.toSorted()).toEqual(Object.keys(KEYS).toSorted());
 });

@@ -15,7 +15,7 @@ import { firstAnswer, numbered } from "./traffic.ts";
 /** SYNCV3_TEST_RESTARTS: how many restarts there are, in the long form 100; without it, as many as CI has time for. */
 const WANTED = process.env["SYNCV3_TEST_RESTARTS"];
 const RESTARTS = Number(WANTED ?? Number.POSITIVE_INFINITY);
-const CI_MS = 30_000;
+const CI_MS = 15_000;
 const KINDS = Object.keys(ENDS) as End[];
 const ACCOUNTS = 3;
 /** Responses of the homeserver to each account between two restarts. */

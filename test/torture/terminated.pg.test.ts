@@ -12,7 +12,7 @@ import { Followers, whole } from "./followers.ts";
 import { firstAnswer, numbered } from "./traffic.ts";
 
 /** SYNCV3_TEST_TERMINATIONS: how many rounds there are, in the long form 1000. */
-const ROUNDS = Number(process.env["SYNCV3_TEST_TERMINATIONS"] ?? 60);
+const ROUNDS = Number(process.env["SYNCV3_TEST_TERMINATIONS"] ?? 24);
 /** After so many rounds the server gets the time to store what is waiting, so that terminations keep meeting polls that store something. */
 const BREATH = 20;
 const [ME, ROOM] = ["@ended:test", "!ended:test"];
