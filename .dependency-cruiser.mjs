@@ -1,4 +1,4 @@
-/** Imports go one way: cli → api → {v3, sliding} → {sync, http} → feed → store → wire → base, and cli → upstream → store. */
+/** Imports go one way: cli → server → api → {v3, sliding} → {sync, http} → feed → store → wire → base, and server → upstream → store. */
 
 const ROOMS = {
   base: [],
@@ -14,6 +14,8 @@ const ROOMS = {
   sliding: ["sync", "http", "feed", "store", "wire", "base"],
   api: ["v3", "sliding", "sync", "http", "feed", "wire", "base"],
   config: ["store", "wire", "base"],
+  // Puts all parts together.
+  server: ["api", "v3", "sliding", "sync", "http", "upstream", "feed", "store", "wire", "base", "config"],
 };
 
 const oneWay = Object.entries(ROOMS).map(([room, below]) => ({

@@ -7,7 +7,7 @@ import { startApi, type TestApi } from "../../test/support/api.ts";
 import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
 import { type FakeHomeserver, startFakeHomeserver } from "../../test/support/fake-homeserver.ts";
 import { SecretBox } from "../base/secret-box.ts";
-import { forgetting, passQueue, tokenStore } from "../cli/api-store.ts";
+import { forgetting, passQueue, tokenStore } from "../server/api-store.ts";
 import { Hub } from "../feed/hub.ts";
 import { registerToken, sealToken } from "../store/tokens.ts";
 import type { UserId } from "../wire/ids.ts";

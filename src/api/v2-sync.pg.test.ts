@@ -5,7 +5,7 @@ import { startApi, type TestApi } from "../../test/support/api.ts";
 import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
 import { startFakeHomeserver, toDevice, v2, type FakeHomeserver } from "../../test/support/fake-homeserver.ts";
 import { SecretBox } from "../base/secret-box.ts";
-import { forgetting, passQueue, tokenStore } from "../cli/api-store.ts";
+import { forgetting, passQueue, tokenStore } from "../server/api-store.ts";
 import { Hub, type Wake } from "../feed/hub.ts";
 import { deleteDevice } from "../store/devices.ts";
 import { registerToken, sealToken } from "../store/tokens.ts";

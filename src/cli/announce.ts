@@ -3,7 +3,7 @@
 import { SecretBox } from "../base/secret-box.ts";
 import { notify } from "../feed/postgres-bus.ts";
 import type { Sql } from "../store/db.ts";
-import { openBus } from "./open-bus.ts";
+import { openBus } from "../server/open-bus.ts";
 import { keptSecret } from "./secret.ts";
 import type { Maintenance } from "./maintenance.ts";
 

@@ -2,7 +2,7 @@
 
 import { METRICS_TYPE } from "../base/metrics.ts";
 import type { ListenAddress } from "../config/listen-address.ts";
-import { listenAt, type OwnListener } from "./own-listener.ts";
+import { listenAt, type OwnListener } from "../server/own-listener.ts";
 
 const PATH = "/metrics";
 

@@ -8,14 +8,14 @@ import { SecretBox } from "../base/secret-box.ts";
 import type { PageSettings, Settings } from "../config/options.ts";
 import { resolveServer } from "../config/server-url.ts";
 import { connect, type Sql } from "../store/db.ts";
-import { type BuiltServer, buildServer } from "./build-server.ts";
-import { readCertificate } from "./certificate.ts";
+import { type BuiltServer, buildServer } from "../server/build-server.ts";
+import { readCertificate } from "../server/certificate.ts";
 import { startMetrics } from "./metrics-server.ts";
-import { checkNats } from "./open-bus.ts";
+import { checkNats } from "../server/open-bus.ts";
 import { openDatabase } from "./open-database.ts";
-import { type PageFiles, readPage } from "./page-server.ts";
+import { type PageFiles, readPage } from "../server/page-server.ts";
 import { keptSecret } from "./secret.ts";
-import { removeStaleSocket } from "./stale-socket.ts";
+import { removeStaleSocket } from "../server/stale-socket.ts";
 import { startWorkers, tellParent, type WorkerOrder } from "./workers.ts";
 
 export type ServeInput = {

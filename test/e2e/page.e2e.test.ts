@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { buildPageOnce } from "../../scripts/install.mjs";
-import { readPage } from "../../src/cli/page-server.ts";
+import { readPage } from "../../src/server/page-server.ts";
 import { scriptedAccount } from "../../bench/scripted-account.ts";
 import { startBrowser } from "../support/browser.ts";
 import { freshDatabase, type TestDatabase } from "../support/database.ts";

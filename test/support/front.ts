@@ -2,8 +2,8 @@
 
 import { type Logger, silentLogger } from "../../src/base/logger.ts";
 import { SecretBox } from "../../src/base/secret-box.ts";
-import { buildServer, type BuiltServer } from "../../src/cli/build-server.ts";
-import type { PageFiles } from "../../src/cli/page-server.ts";
+import { buildServer, type BuiltServer } from "../../src/server/build-server.ts";
+import type { PageFiles } from "../../src/server/page-server.ts";
 import type { SlidingOptions } from "../../src/sliding/sliding-engine.ts";
 import { connect, type DbOptions, type Sql } from "../../src/store/db.ts";
 import type { TestUser } from "./synapse-api.ts";

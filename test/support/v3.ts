@@ -10,10 +10,10 @@
  */
 
 import { afterAll, beforeAll } from "vitest";
-import { buildServer, type BuiltServer, type ServerParts } from "../../src/cli/build-server.ts";
+import { buildServer, type BuiltServer, type ServerParts } from "../../src/server/build-server.ts";
 import { silentLogger, type Logger } from "../../src/base/logger.ts";
 import { SecretBox } from "../../src/base/secret-box.ts";
-import type { PageFiles } from "../../src/cli/page-server.ts";
+import type { PageFiles } from "../../src/server/page-server.ts";
 import type { EngineOptions } from "../../src/v3/request.ts";
 import type { SlidingOptions } from "../../src/sliding/sliding-engine.ts";
 import type { NatsOptions } from "../../src/feed/nats-bus.ts";

@@ -7,7 +7,7 @@ const PATH = "/_matrix/client/unstable/syncv3/sessions";
 
 export type SessionInfo = SessionsAnswer["sessions"][number];
 
-/** All of the device, of both APIs, and its v2 clients. The one that was used longest ago comes first (D20). @throws MatrixError */
+/** All of the device, of both APIs, and its v2 clients. In the order in which they began (D20). @throws MatrixError */
 export async function listSessions(server: Server, signal?: AbortSignal): Promise<readonly SessionInfo[]> {
   return (await request<SessionsAnswer>(server, "GET", PATH, { signal })).sessions;
 }

@@ -1,8 +1,7 @@
 /** How far the server is with an account: `GET …/syncv3/account`. A large one's first sync takes its homeserver minutes. */
 
 import Type from "typebox";
-import { readAccountStatus } from "../../store/account-status.ts";
-import type { Sql } from "../../store/db.ts";
+import type { AccountStatus } from "../../store/account-status.ts";
 import { unknownToken } from "../../wire/errors.ts";
 import type { AccountNo } from "../../wire/ids.ts";
 import { AUTH_ERRORS, type Operation } from "../../http/openapi.ts";
@@ -47,12 +46,18 @@ export const ACCOUNT_OPERATION: Operation = {
   errors: AUTH_ERRORS,
 };
 
-/** @param receivedOf bytes of an account's first answer; null: this process does not ask for it */
-export function accountRoute(sql: Sql, receivedOf: (account: AccountNo) => number | null): RoutePlugin {
+/**
+ * @param statusOf null: the account is not stored any more
+ * @param receivedOf bytes of an account's first answer; null: this process does not ask for it
+ */
+export function accountRoute(
+  statusOf: (account: AccountNo) => Promise<AccountStatus | null>,
+  receivedOf: (account: AccountNo) => number | null,
+): RoutePlugin {
   return (app, context) => {
     app.get(PATH, async (request) => {
       const { account } = await context.authenticate(request);
-      const status = await readAccountStatus(sql, account);
+      const status = await statusOf(account);
       if (!status) throw unknownToken();
       const received = status.complete ? null : receivedOf(account);
       return {

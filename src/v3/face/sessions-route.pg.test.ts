@@ -3,9 +3,10 @@ import { startApi, type TestApi } from "../../../test/support/api.ts";
 import { freshDatabase, type TestDatabase } from "../../../test/support/database.ts";
 import { startFakeHomeserver, type FakeHomeserver } from "../../../test/support/fake-homeserver.ts";
 import { SecretBox } from "../../base/secret-box.ts";
-import { tokenStore } from "../../cli/api-store.ts";
+import { tokenStore } from "../../server/api-store.ts";
 import { checkReady } from "../../store/ready.ts";
 import { hashOfMessage } from "../../store/to-device.ts";
+import { sessionStore } from "../../server/api-store.ts";
 import { sessionsRoute } from "./sessions-route.ts";
 import { Hub } from "../../feed/hub.ts";
 
@@ -27,7 +28,7 @@ beforeEach(async () => {
   api = await startApi(hs.url, {
     secretBox: box,
     tokens: tokenStore(db.sql, box),
-    routes: [sessionsRoute(db.sql, new Hub())],
+    routes: [sessionsRoute(sessionStore(db.sql, new Hub()))],
     ready: () => checkReady(db.sql).then(() => null),
   });
 });
@@ -50,7 +51,7 @@ async function addMessages(count: number): Promise<void> {
   }
 }
 
-test("D20: a device lists its own sessions, the last used first", async () => {
+test("D20: a device lists its own sessions, oldest first", async () => {
   expect(await list()).toEqual([]);
   await addMessages(3);
   const first = await addSession(true, 1);

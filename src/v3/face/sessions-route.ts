@@ -1,11 +1,9 @@
 /** The device's own sessions (D20): `GET …/syncv3/sessions` lists them, `DELETE …/syncv3/sessions/{id}` ends one. */
 
 import Type from "typebox";
-import { type Feed, goneWake } from "../../feed/hub.ts";
-import { endSession, listSessions, type SessionRow } from "../../store/session-list.ts";
-import { writeTx, type Sql } from "../../store/db.ts";
+import type { SessionRow } from "../../store/session-list.ts";
 import { notFound } from "../../wire/errors.ts";
-import type { SessionNo } from "../../wire/ids.ts";
+import type { AccountNo, DeviceNo, SessionNo } from "../../wire/ids.ts";
 import { AUTH_ERRORS, type Operation } from "../../http/openapi.ts";
 import type { RoutePlugin } from "../../http/route.ts";
 
@@ -49,21 +47,27 @@ export const SESSIONS_OPERATIONS: readonly Operation[] = [
   { method: "delete", path: `${PATH}/{id}`, summary: "Ends one of them", answer: Type.Object({}), errors: [404, ...AUTH_ERRORS] },
 ];
 
-/** Whoever waits with a session that ends here is answered at once (T18), in any process: `feed` says so. */
-export function sessionsRoute(sql: Sql, feed: Pick<Feed, "publish">): RoutePlugin {
+/** The sessions of a device. */
+export type SessionStore = {
+  /** Oldest first. */
+  list(device: DeviceNo): Promise<readonly SessionRow[]>;
+  /** Ends one; requests that wait with it, in any process, are answered at once (T18). False: it is none of the device's. */
+  end(account: AccountNo, device: DeviceNo, session: SessionNo): Promise<boolean>;
+};
+
+export function sessionsRoute(sessions: SessionStore): RoutePlugin {
   return (app, context) => {
     app.get(PATH, async (request) => {
       const { device } = await context.authenticate(request);
-      return { sessions: (await listSessions(sql, device)).map(toWire) };
+      return { sessions: (await sessions.list(device)).map(toWire) };
     });
     app.delete<{ Params: { id: string } }>(`${PATH}/:id`, async (request) => {
       const { account, device } = await context.authenticate(request);
       const session = Number(request.params.id);
       const isId = /^\d+$/.test(request.params.id) && Number.isSafeInteger(session);
       // Another device's session is as unknown as none: nothing leaks.
-      const ended = isId && (await writeTx(sql, (tx) => endSession(tx, device, session as SessionNo)));
+      const ended = isId && (await sessions.end(account, device, session as SessionNo));
       if (!ended) throw notFound("Session unknown");
-      feed.publish(goneWake(account));
       return {};
     });
   };

@@ -21,6 +21,7 @@ import { ACCOUNT_OPERATION, accountRoute } from "../v3/face/account-route.ts";
 import { SESSIONS_OPERATIONS, sessionsRoute } from "../v3/face/sessions-route.ts";
 import { SYNC_OPERATION, syncRoute } from "../v3/face/sync-route.ts";
 import { SharedFeed } from "../feed/shared-feed.ts";
+import { readAccountStatus } from "../store/account-status.ts";
 import { connect, type DbOptions, type Sql } from "../store/db.ts";
 import { readBreaker } from "../store/poll-troubles.ts";
 import { checkReady } from "../store/ready.ts";
@@ -41,7 +42,7 @@ import { readCertificate, watchCertificate } from "./certificate.ts";
 import { openBus } from "./open-bus.ts";
 import type { OwnListener } from "./own-listener.ts";
 import { listenForPage, type PageFiles, pageRoutes } from "./page-server.ts";
-import { deviceFinder, forgetting, historyStore, keyUploadStore, passQueue, sentEventStore, tokenStore } from "./api-store.ts";
+import { deviceFinder, forgetting, historyStore, keyUploadStore, passQueue, sentEventStore, sessionStore, tokenStore } from "./api-store.ts";
 
 /** What `/versions` says that this server has, whatever the homeserver has: what the faces conform to. */
 const VERSION_FEATURES: readonly string[] = [SIMPLIFIED_SYNC, "org.matrix.msc4508", "org.matrix.msc4538", "org.matrix.msc4543"];
@@ -174,8 +175,11 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     healthOnly: settings.role === "poller",
     routes: [
       syncRoute(engine),
-      sessionsRoute(sql, feed),
-      accountRoute(sql, (account) => supervisor.firstSyncs.received(account)),
+      sessionsRoute(sessionStore(sql, feed)),
+      accountRoute(
+        (account) => readAccountStatus(sql, account),
+        (account) => supervisor.firstSyncs.received(account),
+      ),
       slidingRoutes(sliding),
       ...(parts.publicPage ? [pageRoutes(parts.publicPage)] : []),
       openApiRoute(parts.version, [SYNC_OPERATION, ...SESSIONS_OPERATIONS, ACCOUNT_OPERATION, ...SLIDING_OPERATIONS]),

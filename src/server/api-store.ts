@@ -11,8 +11,10 @@ import { findDevices, forgetRoom } from "../store/forget.ts";
 import { atOrAfter, notePaging, placeOf } from "../store/history.ts";
 import { noteKeyUpload } from "../store/key-uploads.ts";
 import { isWaiting, passAnswer, startPass } from "../store/passed-answers.ts";
+import { endSession, listSessions } from "../store/session-list.ts";
 import { insertSentEvent } from "../store/sent-events.ts";
 import { findTokens, markDead, markVerified, registerToken, sealToken } from "../store/tokens.ts";
+import type { SessionStore } from "../v3/face/sessions-route.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 
 /** Messages that one passed v2 answer holds at most; the rest comes with the next, at once. */
@@ -52,6 +54,18 @@ export function historyStore(sql: Sql): HistoryStore {
     noted: (account) => notePaging(sql, account),
     place: (account, room, event) => placeOf(sql, account, room, event),
     atOrAfter: (account, room, place, ids) => atOrAfter(sql, account, room, place, ids),
+  };
+}
+
+/** `feed` wakes requests that wait with a session that ends (T18). */
+export function sessionStore(sql: Sql, feed: Pick<Feed, "publish">): SessionStore {
+  return {
+    list: (device) => listSessions(sql, device),
+    async end(account, device, session) {
+      const isEnded = await writeTx(sql, (tx) => endSession(tx, device, session));
+      if (isEnded) feed.publish(goneWake(account));
+      return isEnded;
+    },
   };
 }
 
