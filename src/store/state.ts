@@ -1,7 +1,7 @@
 /**
- * Room state at a position, and what changed of it. Members live in a table of their own: members.ts.
+ * Room state at a position, and what changed of it. Members are in a separate table (members.ts); here only `stateEnded` reads it.
  *
- * What is asked of several rooms is looked up room by room: see byKey in db.ts.
+ * A query about several rooms looks up each room separately: see byKey in db.ts.
  */
 
 import type { AccountNo, EventId, Position, RoomId } from "../wire/ids.ts";
@@ -63,7 +63,7 @@ type EndedKey = { readonly room_id: RoomId; readonly type: string; readonly stat
 /** State that is gone. `stub`: what a client knows it as. */
 export type EndedState = EndedKey & { readonly stub: { readonly type: string; readonly state_key: string } };
 
-/** What of each room's state, members too, held at its span's start and is gone at its end, with nothing in its place (MSC4186 StateStub). */
+/** State of each room, including members, that existed at its span's start and no longer exists at its end, without a replacement (MSC4186 StateStub). */
 export async function stateEnded(db: Db, account: AccountNo, spans: readonly StateSpan[]): Promise<EndedState[]> {
   if (spans.length === 0) return [];
   const rows = await db<EndedKey[]>`
@@ -99,7 +99,7 @@ async function withStubs(db: Db, rows: readonly EndedKey[]): Promise<EndedState[
   });
 }
 
-/** Rooms in which state began in (from, to], by a selector. */
+/** Rooms in which any state event began to apply in (from, to], members excluded. */
 export async function roomsWithStateChanges(db: Db, account: AccountNo, from: Position, to: Position): Promise<RoomId[]> {
   const rows = await db<{ room_id: RoomId }[]>`
     select distinct room_id from state where account = ${account} and from_ord > ${from} and from_ord <= ${to}`;
