@@ -101,11 +101,6 @@ export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [
     why: "T20: of rooms that the user has left, Synapse's leads to less than what the user may read of what is older.",
   },
   {
-    path: "rooms/{not joined;forgotten;invite;invite encrypted}/prev_batch",
-    when: (native, ours) => native === EXACT && /^0 lost, \d+ repeated$/.test(String(ours)),
-    why: "T20, not met: a room that was joined while connected is sent from its first event on. A page back repeats what was sent; there is nothing older.",
-  },
-  {
     path: "rooms/left/prev_batch",
     when: (native, ours) => [native, ours].some((place) => String(place).startsWith("refused")),
     why: "Each token is tried once. By the time that the other side's first comes, alice is banned, and may read nothing.",

@@ -131,6 +131,31 @@ describe("T20: prev_batch in the midst of a v2 answer", () => {
   });
 });
 
+it.each(["v3", ...DIALECTS] as const)(
+  "T20: a room that is joined while connected, sent from its first event on (%s): a page back is empty, whatever the homeserver's token leads to",
+  async (api) => {
+    rooms += 1;
+    const [id, me] = [`!joined${rooms}:test`, `@joined${rooms}:test`];
+    const client = t.login(me, "PHONE", v2({ next_batch: "h0" }));
+    await client.sync({});
+    const room = new PagedRoom(routes, id, [...newRoom(ALICE), ev.member(me), ...messages(3)]);
+    // As Synapse says it: limited, as any newly joined room is, with a token that stands after the timeline.
+    const section = { timeline: room.events, limited: true, prev_batch: `h${room.events.length}` };
+    await t.deliver(client, v2({ next_batch: `h${room.events.length}`, join: { [id]: section } }));
+    let prevBatch: unknown;
+    if (api === "v3") {
+      const answer = await client.sync({ room: { room_id: id, timeline_limit: 50 } });
+      expect(ids(answer["room"].rooms[id].timeline.events)).toEqual(ids(room.events));
+      prevBatch = answer["room"].rooms[id].timeline.prev_batch;
+    } else {
+      const answer = await new SlidingClient(client, api).sync({ lists: { all: { ranges: [[0, 9]], limit: 50 } } });
+      prevBatch = answer.rooms[id]?.["prev_batch"];
+    }
+    expect(prevBatch).toBeTypeOf("string");
+    expect((await room.back(client, prevBatch as string)).flat()).toEqual([]);
+  },
+);
+
 it("T20: without a public URL, tokens of ours are given once history was seen to be read here", async () => {
   const plain = await startV3();
   try {
