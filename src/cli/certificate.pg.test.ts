@@ -85,6 +85,6 @@ describe.runIf(hasOpenssl)("TLS", () => {
     const wrong = await runCommand(["-server", homeserver.url, "-data", directory, "-tls-cert", one.cert, "-tls-key", other.key]).ended;
     expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringMatching(/^syncv3: -tls-cert, -tls-key: .+/)]);
     const half = await runCommand(["-server", homeserver.url, "-tls-cert", one.cert]).ended;
-    expect([half.code, half.stderr]).toEqual([2, "syncv3: -tls-cert and -tls-key: name both\n"]);
+    expect([half.code, half.stderr]).toEqual([2, "syncv3: -tls-cert and -tls-key must be given together\n"]);
   });
 });

@@ -136,7 +136,7 @@ test("N9: 37 settings of role and database at once change nothing", { timeout: 1
 test.each(Object.entries(REFUSED))("N9: %s = %s is refused at the start, with words", async (name, value) => {
   const { options } = await withRole({ [name]: value });
   expect(await refusal(options)).toMatch(
-    new RegExp(`^DatabaseUnusable: -db: settings .* are in the way: ${name} is ${value} and must be .*alter role`),
+    new RegExp(`^DatabaseUnusable: -db: PostgreSQL settings must be changed: ${name} is ${value} and must be .*alter role`),
   );
 });
 
@@ -144,7 +144,7 @@ test("N9: a search path that leads past the tables is refused, not taken for an 
   const { options, admin, role } = await withRole({});
   expect(await refusal(options)).toBeNull();
   await admin.unsafe(`alter role ${role} set search_path = elsewhere`);
-  expect(await refusal(options)).toMatch(/^DatabaseUnusable: -db: search_path does not lead to schema public/);
+  expect(await refusal(options)).toMatch(/^DatabaseUnusable: -db: search_path does not include the schema public/);
   await admin.unsafe(`alter role ${role} set search_path = elsewhere, public`);
   expect(await refusal(options)).toBeNull();
 });

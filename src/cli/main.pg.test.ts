@@ -68,7 +68,7 @@ test("with -db and no -secret, one is kept in the data directory, with a warning
   expect((await stat(secret)).mode & 0o777).toBe(0o600);
   command.signal("SIGTERM");
   const { stderr } = await command.ended;
-  expect(stderr).toContain("Other machines on this database need the same");
+  expect(stderr).toContain("Other machines on this database need the same secret");
   expect(stderr).not.toContain((await readFile(secret, "utf8")).trim());
 });
 
@@ -91,7 +91,7 @@ test("a Unix socket", async () => {
 });
 
 test.each([
-  { what: "no server", args: () => [], code: 2, message: "Which homeserver?" },
+  { what: "no server", args: () => [], code: 2, message: "No homeserver is given" },
   { what: "an unknown option", args: () => ["-server", server, "-nope"], code: 2, message: "unknown option" },
   {
     what: "a homeserver that is not there",

@@ -67,7 +67,7 @@ describe.runIf(isInstalled("nats-server"))("-bus (skipped where nats-server is n
     const { port } = await nats("-c", file);
     const { code, stderr } = await run(`nats://syncv3:${PASSWORD}@127.0.0.1:${port}`).ended;
     expect(code).toBe(1);
-    expect(stderr).toMatch(/-bus: cannot use NATS at .*Permissions Violation.*let us publish and subscribe to syncv3\.[0-9a-f]{32}/i);
+    expect(stderr).toMatch(/-bus: cannot use NATS at .*Permissions Violation.*allowed to publish and subscribe to syncv3\.[0-9a-f]{32}/i);
   });
 
   test("what is no URL is refused", async () => {
@@ -98,7 +98,7 @@ describe.runIf(isInstalled("nats-server"))("-bus (skipped where nats-server is n
     await command.line(/listening/);
     const count = (text: string) => command.output().concat(command.log()).split(text).length - 1;
     await server.kill();
-    await vi.waitUntil(() => count("NATS is away") === 2, { timeout: 20_000 });
+    await vi.waitUntil(() => count("NATS is unavailable") === 2, { timeout: 20_000 });
     const children = (await readFile(`/proc/${command.pid}/task/${command.pid}/children`, "utf8")).trim().split(" ");
     process.kill(Number(children[0]), "SIGKILL");
     await vi.waitUntil(() => count("Server listening") === 3, { timeout: 20_000 });

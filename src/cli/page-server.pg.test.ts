@@ -62,7 +62,7 @@ test("an address that is in use: no server where it was asked for, no page where
   await hold(8012);
   const { page, command } = await start();
   expect(page).toBeNull();
-  await expect.poll(() => command.log()).toContain("The page /client/ is not shown: its default address is in use");
+  await expect.poll(() => command.log()).toContain("The page /client/ is not served: its default address is in use");
   const taken = `127.0.0.1:${await hold(0)}`;
   const { code, stderr } = await runCommand([
     "-server",

@@ -70,7 +70,7 @@ test(
     await rm(data, { recursive: true });
     copy(backup, data);
     const ended = await runCommand(["end-sessions", "-data", data]).ended;
-    expect(ended).toMatchObject({ code: 0, stdout: expect.stringContaining("1 sessions and connections have ended") });
+    expect(ended).toMatchObject({ code: 0, stdout: expect.stringContaining("Ended 1 session or connection.") });
     // The homeserver has deleted the messages that it told after the old since.
     homeserver.fail({ path: /\/sync$/, token, where: ({ query }) => query.get("since") === "s2" }, { body: { next_batch: "s5" } });
     stop = await serve();

@@ -59,12 +59,12 @@ test("a kept secret: polling goes on by itself, sessions begin anew, and no to-d
   homeserver.queueSync(client.token, v2({ to_device: [toDevice("@bob:test", { n: 1 })] }));
   await homeserver.waitForPoll(client.token);
   const refused = await run(["rotate-secret"]).ended;
-  expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("stop all of them")]);
+  expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("Stop all servers on it")]);
   await stop(server);
 
   const before = await readFile(join(data, "secret"), "utf8");
   const done = await run(["rotate-secret"]).ended;
-  expect(done).toMatchObject({ code: 0, stdout: expect.stringContaining("1 access tokens are encrypted with the new secret") });
+  expect(done).toMatchObject({ code: 0, stdout: expect.stringContaining("Encrypted 1 access token with the new secret") });
   expect(await readFile(join(data, "secret"), "utf8")).not.toBe(before);
   expect((await stat(join(data, "secret"))).mode & 0o777).toBe(0o600);
   expect(await readdir(data)).not.toContain("secret.next");
@@ -84,7 +84,7 @@ test("secrets that are named; a wrong one changes nothing", async () => {
   await client.sync({});
   await stop(server);
   const wrong = await run(["rotate-secret"], { SYNCV3_SECRET: "not the secret", SYNCV3_NEW_SECRET: "hush, new one" }).ended;
-  expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining("nothing is changed")]);
+  expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining("nothing was changed")]);
   const right = await run(["rotate-secret"], { SYNCV3_SECRET: "hush, old one", SYNCV3_NEW_SECRET: "hush, new one" }).ended;
   expect(right).toMatchObject({ code: 0, stdout: expect.stringContaining("Start all servers with the new secret") });
   expect(right.stdout + right.stderr).not.toContain("hush");
@@ -105,6 +105,6 @@ test("after a crash between the commit and the new file it goes on with the secr
   const next = await readFile(join(data, "secret"), "utf8");
   await writeFile(join(data, "secret.next"), next, { mode: 0o600 });
   await writeFile(join(data, "secret"), old, { mode: 0o600 });
-  expect(await run(["rotate-secret"]).ended).toMatchObject({ code: 0, stdout: expect.stringContaining("1 access tokens") });
+  expect(await run(["rotate-secret"]).ended).toMatchObject({ code: 0, stdout: expect.stringContaining("1 access token ") });
   expect(await readFile(join(data, "secret"), "utf8")).toBe(next);
 });

@@ -119,7 +119,7 @@ test("where the port is taken they say so, as one process does", async () => {
   const { port } = taken.address() as AddressInfo;
   const { code, stderr } = await run(`127.0.0.1:${port}`, "2").ended;
   expect(code).toBe(1);
-  expect(stderr).toContain("Give another, e.g. -port :8009");
+  expect(stderr).toContain("Give another address, e.g. -port :8009");
 });
 
 test.each(["0", "65", "two", ""])("-workers %j is refused", async (workers) => {

@@ -166,12 +166,12 @@ test("options stand in a file too: a variable wins over it, and a flag over both
 });
 
 test.each([
-  ["serverr: x", /syncv3\.yaml: there is no option "serverr"\. There are: server, db, /],
-  ["config: x", /there is no option "config"/],
-  ["- server", /options are to stand in it/],
-  ["server: {a: 1}", /"server" is to be text/],
+  ["serverr: x", /syncv3\.yaml: unknown option "serverr"\. The options are: server, db, /],
+  ["config: x", /unknown option "config"/],
+  ["- server", /the file must contain options/],
+  ["server: {a: 1}", /"server" must be text/],
   ["workers: many\nserver: x", /workers in the file of -config: "many" is not a number from 1 to 64/],
-  ["secret: 'hush\nserver: x", /^(?!.*hush).*syncv3\.yaml, line \d is not YAML: /s],
+  ["secret: 'hush\nserver: x", /^(?!.*hush).*syncv3\.yaml, line \d is not valid YAML: /s],
 ])("a file that cannot be used: %j", async (text, message) => {
   await expect(settingsOf(["-config", await configFile(text)])).rejects.toThrow(message);
 });
@@ -209,10 +209,10 @@ test("the public URL loses the slashes at its end and keeps its path", async () 
 
 test("a pooler in transaction mode needs one more way: to PostgreSQL itself, or to NATS", async () => {
   const pooled = [...SERVER, "-db", "host=pooler user=u", "-db-pool-mode", "transaction"];
-  await expect(settingsOf(pooled)).rejects.toThrow("Name PostgreSQL itself with -db-direct, or NATS with -bus");
+  await expect(settingsOf(pooled)).rejects.toThrow("own address with -db-direct, or NATS with -bus");
   expect((await settingsOf([...pooled, "-db-direct", "host=pg user=u"])).dbDirect).toMatchObject({ host: "pg" });
   expect((await settingsOf([...pooled, "-bus", "nats://n"])).dbDirect).toBeUndefined();
-  await expect(settingsOf([...SERVER, "-db-direct", "host=pg user=u"])).rejects.toThrow("name both");
+  await expect(settingsOf([...SERVER, "-db-direct", "host=pg user=u"])).rejects.toThrow("Give -db as well");
   await expect(settingsOf([...pooled, "-db-direct", "host=pg nonsense=1"])).rejects.toThrow("-db-direct: unknown keyword nonsense");
 });
 

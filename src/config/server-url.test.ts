@@ -51,10 +51,10 @@ test.each([
   ["ftp://x", '-o: "ftp://x" is not an http or https URL'],
   ["matrix.example.org", '-o: "matrix.example.org" is not an http or https URL'],
   ["https://user:hunter2@:", '-o: "https://:" is not an http or https URL'],
-  ["http://user:hunter2@x", '-o: "x" must be given without user, query and fragment'],
-  ["http://x/?a=b", '-o: "x" must be given without user, query and fragment'],
-  ["http://x/#a", '-o: "x" must be given without user, query and fragment'],
-  ["http://x/_matrix/client", "-o: the base URL ends before /_matrix: http://x"],
+  ["http://user:hunter2@x", '-o: "x" must not contain a user, a query or a fragment'],
+  ["http://x/?a=b", '-o: "x" must not contain a user, a query or a fragment'],
+  ["http://x/#a", '-o: "x" must not contain a user, a query or a fragment'],
+  ["http://x/_matrix/client", "-o: the base URL must end before /_matrix, for example http://x"],
 ])("%s: no base URL", (text, message) => {
   expect(() => parseBaseUrl(text, "-o")).toThrow(new BadUrl(message));
 });
