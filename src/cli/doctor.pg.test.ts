@@ -163,7 +163,7 @@ test("the inside: what loses messages, other tables, a clock, nobody there", asy
   expect(isWell).toBe(false);
   expect(text).toMatch(/^error +synchronous_commit is off: a crash loses the last commits\n +Set synchronous_commit = on/m);
   expect(text).toMatch(/^error +the database schema is not that of this version: not migrated: 0001_first/m);
-  expect(text).toMatch(/^warning +the homeserver's clock is (59|60|61) s behind this machine's/m);
+  expect(text).toMatch(/^warning +the homeserver's clock is (59|6\d) s behind this machine's/m);
   const nobody = await told(t.url, undefined, { server: "http://127.0.0.1:9", db: { host: "127.0.0.1", port: 9, username: "x", database: "x" } });
   expect(nobody.text).toMatch(/^error +the database cannot be queried: .*ECONNREFUSED/m);
   expect(nobody.text).toMatch(/^error +the homeserver: -server: no homeserver can be reached/m);
