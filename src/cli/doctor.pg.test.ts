@@ -1,4 +1,4 @@
-/** `syncv3 doctor` before a good server, and before what goes wrong in front of one. */
+/** `syncv3 doctor` with a good server, and with what can go wrong in front of one. */
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, request as send, type ServerResponse } from "node:http";
@@ -47,7 +47,7 @@ async function told(url: string, token?: string, inside: Inside = {}): Promise<{
   return { text: lines.join("\n"), isWell };
 }
 
-/** A reverse proxy that does as `spoil` says; true: it has answered itself. */
+/** A reverse proxy that calls `spoil` first. True: `spoil` has answered the request. */
 async function proxy(spoil: (request: IncomingMessage, response: ServerResponse) => boolean): Promise<string> {
   const server = createServer((request, response) => {
     if (spoil(request, response)) return;
@@ -68,7 +68,7 @@ async function proxy(spoil: (request: IncomingMessage, response: ServerResponse)
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-test("a good server, whose address is not named and whose /health is public", async () => {
+test("a good server without a well-known file and with a public /health", async () => {
   const { text, isWell } = await told(t.url, client.token);
   expect(isWell, text).toBe(true);
   expect(text).not.toMatch(/^wrong/m);
@@ -81,7 +81,7 @@ test("a good server, whose address is not named and whose /health is public", as
   expect(text).not.toContain(client.token);
 });
 
-test("behind a proxy that leads only what it should, with a well-known file: all well", async () => {
+test("behind a proxy that passes only what it should, with a well-known file: no problems", async () => {
   const url: string = await proxy((request, response) => {
     if (request.url?.startsWith("/health")) response.writeHead(404).end();
     else if (request.url === "/.well-known/matrix/client") response.end(JSON.stringify({ "m.homeserver": { base_url: `${url}/` } }));
@@ -93,11 +93,11 @@ test("behind a proxy that leads only what it should, with a well-known file: all
   expect(text).toContain("No problems found");
 });
 
-test("past syncv3, at the homeserver itself", async () => {
+test("the address leads to the homeserver and not to syncv3", async () => {
   expect(await told(t.hs.url)).toEqual({ isWell: false, text: expect.stringMatching(/^error +.*lacks the flags of syncv3/m) });
 });
 
-test("nobody there, and a proxy that reaches nobody", async () => {
+test("an address where nothing answers, and a proxy that reaches no server", async () => {
   expect(await told("http://127.0.0.1:1")).toEqual({ isWell: false, text: expect.stringMatching(/^error +the address cannot be reached/m) });
   const url = await proxy((_, response) => {
     response.writeHead(502).end("<html>");
@@ -106,7 +106,7 @@ test("nobody there, and a proxy that reaches nobody", async () => {
   expect(await told(url)).toEqual({ isWell: false, text: expect.stringMatching(/^error +\/versions answers 502/m) });
 });
 
-test("a proxy that ends long polls, decodes paths, keeps OPTIONS and one of the syncs to itself", async () => {
+test("a proxy that cuts off long polls, decodes paths, and does not pass on OPTIONS and one of the syncs", async () => {
   const url = await proxy((request, response) => {
     request.url = request.url?.replaceAll("%2F", "/") ?? "";
     if (request.method === "OPTIONS") response.writeHead(405).end();
@@ -124,7 +124,7 @@ test("a proxy that ends long polls, decodes paths, keeps OPTIONS and one of the 
   expect(text).toContain("proxy_read_timeout");
 });
 
-test("the command: its exit code, and a token that is none", async () => {
+test("the command: its exit code, and an invalid token", async () => {
   const wrong = await runCommand(["doctor", "http://127.0.0.1:1"]).ended;
   expect([wrong.code, wrong.stderr]).toEqual([1, "syncv3: 1 error, 0 warnings: see above for what to change\n"]);
   expect((await runCommand(["doctor", "nothing"]).ended).code).toBe(2);
@@ -153,7 +153,7 @@ test("the inside: the embedded database, and the homeserver", { timeout: 120_000
   expect((await told(t.url, undefined, { data })).text).toMatch(/^skipped +the connection to the homeserver: .*-server/m);
 });
 
-test("the inside: what loses messages, other tables, a clock, nobody there", async () => {
+test("the inside: settings that lose messages, another schema, a wrong clock, an unreachable database", async () => {
   const database = await freshDatabase();
   onTestFinished(() => database.drop());
   await database.sql.unsafe(`alter database "${database.options.database}" set synchronous_commit = off`);
@@ -169,7 +169,7 @@ test("the inside: what loses messages, other tables, a clock, nobody there", asy
   expect(nobody.text).toMatch(/^error +the homeserver: -server: no homeserver can be reached/m);
 });
 
-test("T20: history that does not pass here is warned of, as it costs users of Element X history", async () => {
+test("T20: doctor warns if history is not read through syncv3, because users of Element X then lose history", async () => {
   const database = await freshDatabase();
   try {
     const inside = async () => (await told(t.url, undefined, { db: database.options })).text;

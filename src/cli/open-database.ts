@@ -27,7 +27,7 @@ export type OpenDatabase = {
   close(): Promise<void>;
 };
 
-/** The most connections of a process beside its pool: wake-ups in and out, the lock that shows that it is alive, positions that do not wait for the disk. */
+/** The most connections of a process besides its pool: wake-ups in and out, the lock that shows that it is alive, positions that do not wait for the disk. */
 const MORE_CONNECTIONS = 5;
 /** Connections for migrations and for the operator. */
 const SPARE_CONNECTIONS = 25;

@@ -1,4 +1,4 @@
-/** `syncv3 rotate-secret` from outside. */
+/** The command `syncv3 rotate-secret`. */
 
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -51,7 +51,7 @@ function alice(): V3Client {
   return new V3Client(() => url, "@alice:test", "PHONE", token);
 }
 
-test("a kept secret: polling goes on by itself, sessions begin anew, and no to-device message is lost", async () => {
+test("a secret in the data directory: polling continues by itself, sessions start from scratch, and no to-device message is lost", async () => {
   let server = await serve();
   const client = alice();
   const first = await client.sync({ to_device: {} });
@@ -78,7 +78,7 @@ test("a kept secret: polling goes on by itself, sessions begin anew, and no to-d
   await stop(server);
 });
 
-test("secrets that are named; a wrong one changes nothing", async () => {
+test("secrets that are given; a wrong old secret changes nothing", async () => {
   const server = await serve({ SYNCV3_SECRET: "hush, old one" });
   const client = alice();
   await client.sync({});
@@ -94,14 +94,14 @@ test("secrets that are named; a wrong one changes nothing", async () => {
   await stop(again);
 });
 
-test("after a crash between the commit and the new file it goes on with the secret that was begun with", async () => {
+test("after a crash between the commit and the new file, it continues with the secret that it had begun with", async () => {
   const server = await serve();
   const client = alice();
   await client.sync({});
   await stop(server);
   const old = await readFile(join(data, "secret"), "utf8");
   expect((await run(["rotate-secret"]).ended).code).toBe(0);
-  // As it was before the file took its place.
+  // The state before the rename of the new file.
   const next = await readFile(join(data, "secret"), "utf8");
   await writeFile(join(data, "secret.next"), next, { mode: 0o600 });
   await writeFile(join(data, "secret"), old, { mode: 0o600 });

@@ -25,7 +25,7 @@ export async function keptSecret(directory: string): Promise<{ readonly secret: 
   return { secret, path, made };
 }
 
-/** The next secret of `rotate-secret`. It is stored beside `DIRECTORY/secret` until it replaces it, and is the same again after a crash. */
+/** The next secret of `rotate-secret`. It is stored next to `DIRECTORY/secret` until it replaces it, and is the same again after a crash. */
 export class NextSecret {
   readonly secret: string;
   readonly #directory: string;

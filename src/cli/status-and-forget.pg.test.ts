@@ -1,4 +1,4 @@
-/** `syncv3 status` and `syncv3 forget` from outside, beside a running server and without one. */
+/** The commands `syncv3 status` and `syncv3 forget`, with and without a running server. */
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ import { V3Client } from "../../test/support/v3.ts";
 
 vi.setConfig({ testTimeout: 240_000 });
 
-test.each(["embedded", "named"])("an %s database: seen and forgotten while the server runs, and after", async (kind) => {
+test.each(["embedded", "named"])("with an %s database, while the server runs and after it has stopped", async (kind) => {
   const directory = await mkdtemp(join(tmpdir(), "syncv3-status-"));
   onTestFinished(() => rm(directory, { recursive: true }));
   const homeserver = await startFakeHomeserver();
@@ -50,7 +50,7 @@ test.each(["embedded", "named"])("an %s database: seen and forgotten while the s
     text: expect.stringContaining("Deleted the device TABLET"),
   });
   expect((await run("status")).text).toMatch(/^devices +1$/m);
-  // What is forgotten begins anew with a good token; before that nothing polls it.
+  // A forgotten device starts from scratch with a valid token. Until then it is not polled.
   expect(await clients[1]?.request({})).toMatchObject({ status: 200 });
   expect((await run("status")).text).toMatch(/^devices +2$/m);
 
