@@ -125,7 +125,7 @@ export const OPTION_TABLE = [
     variable: "SYNCV3_ROLE",
     value: "ROLE",
     fallback: "all",
-    help: "What this server does if several share a database: api (answer clients), poller (poll the homeserver; only /health is answered), or all (both)",
+    help: "What this server does if several share a database: api (answer clients), poller (poll the homeserver, answer only /health), or all (both)",
   },
   {
     flag: "async-connections",

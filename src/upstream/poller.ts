@@ -262,7 +262,7 @@ export class Poller {
       this.#place = null;
       if (!(await isLeaseHeld(this.#deps.sql, this.#deps.leases.owner, { account, epoch }))) return "stale";
       this.#stales += 1;
-      if (this.#stales > 1) throw new Error("what was polled from is not what is stored, again");
+      if (this.#stales > 1) throw new Error("the polled position differs from the stored one, twice in a row");
       return null;
     }
     this.#succeeded(plan);
