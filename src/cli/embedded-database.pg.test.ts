@@ -138,7 +138,7 @@ test("data of another PostgreSQL version is refused and left unchanged", async (
   const database = await startEmbeddedDatabase({ directory });
   await database.stop();
   await writeFile(join(directory, "postgresql/PG_VERSION"), "17\n");
-  await expect(startEmbeddedDatabase({ directory })).rejects.toThrow("was made by PostgreSQL 17");
+  await expect(startEmbeddedDatabase({ directory })).rejects.toThrow("was created by PostgreSQL 17");
   // The lock was released.
-  await expect(startEmbeddedDatabase({ directory })).rejects.toThrow("was made by PostgreSQL 17");
+  await expect(startEmbeddedDatabase({ directory })).rejects.toThrow("was created by PostgreSQL 17");
 });
