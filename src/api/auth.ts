@@ -167,7 +167,10 @@ export class Authenticator {
     }
     if (stored?.dead) throw unknownToken(stored.dead.softLogout);
     if (stored) {
-      this.#deps.logger.warn({ reason: failure.message, device: stored.device }, "A token cannot be verified now; it was good before");
+      this.#deps.logger.warn(
+        { reason: failure.message, device: stored.device },
+        "A token cannot be verified at the moment; it is accepted because it was valid before",
+      );
       this.#troubled.set(key, true);
       return stored;
     }

@@ -78,7 +78,7 @@ export class HistoryPages {
     try {
       await atMost(work(), NOTE_PATIENCE_MS);
     } catch (error) {
-      request.log.warn({ reason: error instanceof Error ? error.message : String(error) }, "That history is read here could not be noted");
+      request.log.warn({ reason: error instanceof Error ? error.message : String(error) }, "Could not record that the account reads history here");
     }
   }
 

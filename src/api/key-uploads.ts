@@ -41,7 +41,7 @@ export class KeyUploads {
 
   /** What `find` gives; null where it fails or takes too long: an upload is not to fail because our database does. */
   async find<T>(find: () => Promise<T | null>): Promise<T | null> {
-    const found = await this.#patiently(find, "Whose keys are uploaded cannot be said; their counts come with the next poll");
+    const found = await this.#patiently(find, "The device that uploads keys could not be determined; the key counts come with the next poll");
     return found ?? null;
   }
 

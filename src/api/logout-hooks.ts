@@ -52,7 +52,7 @@ export async function carryOut(deps: EndingDeps, ending: Ending, identity: Ident
   } catch (error) {
     deps.logger.error(
       { reason: error instanceof Error ? error.message : String(error), kind: ending.kind },
-      "Data of an ended device, account or room could not be deleted",
+      "The data of a logged-out device, deactivated account or forgotten room could not be deleted",
     );
   }
 }

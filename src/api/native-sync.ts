@@ -57,7 +57,7 @@ export class NativeSync {
       this.#known.set(key, { isNative, until: now() + GOOD_MS });
       return isNative;
     } catch (error) {
-      logger.debug({ reason: error instanceof Error ? error.message : String(error) }, "The homeserver does not say what it has");
+      logger.debug({ reason: error instanceof Error ? error.message : String(error) }, "The homeserver's /versions could not be read");
       // As it was: a homeserver that is away for a moment is not to cost its clients their place.
       const isNative = known?.isNative ?? false;
       this.#known.set(key, { isNative, until: now() + TROUBLE_MS });

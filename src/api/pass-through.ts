@@ -138,7 +138,7 @@ export class Forwarder {
     } catch (error) {
       // The head is out: a broken connection is the only way left to say that the rest is missing.
       reply.raw.destroy();
-      reply.log.debug({ reason: String(error) }, "A passed answer was cut short");
+      reply.log.debug({ reason: String(error) }, "An answer that was passed on was cut short");
     }
   }
 }

@@ -124,10 +124,10 @@ describe("sends that pass", () => {
     expect(await send()).toEqual(SENT);
     expect(learned).toHaveBeenCalledTimes(2);
     expect(errors).toEqual([
-      "The transaction id of a sent event could not be stored",
-      "The transaction id of a sent event is not stored yet; its answer does not wait for it",
-      "Who sends an event cannot be said; its transaction id is not learned",
-      "Who sends an event cannot be said in time; its transaction id is not learned",
+      "The transaction ID of a sent event could not be stored",
+      "The transaction ID of a sent event is not stored yet; its answer goes out without waiting",
+      "The sender of an event could not be determined; its transaction ID is not stored",
+      "The sender of an event could not be determined in time; its transaction ID is not stored",
     ]);
     await sends.settled(PHONE, 60_000);
   });

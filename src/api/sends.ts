@@ -64,11 +64,12 @@ export class Sends {
     if (eventId === null || !isStorable(txnId)) return;
     try {
       const stored = await atMost(this.#store.learned({ account, device, eventId, txnId }), this.#patienceMs);
-      if (stored === "late") this.#logger.warn({ device }, "The transaction id of a sent event is not stored yet; its answer does not wait for it");
+      if (stored === "late")
+        this.#logger.warn({ device }, "The transaction ID of a sent event is not stored yet; its answer goes out without waiting");
     } catch (error) {
       this.#logger.error(
         { reason: error instanceof Error ? error.message : String(error), device },
-        "The transaction id of a sent event could not be stored",
+        "The transaction ID of a sent event could not be stored",
       );
     }
   }
@@ -78,11 +79,11 @@ export class Sends {
     try {
       const found = await atMost(find(), this.#patienceMs);
       if (found !== "late") return found;
-      this.#logger.warn({}, "Who sends an event cannot be said in time; its transaction id is not learned");
+      this.#logger.warn({}, "The sender of an event could not be determined in time; its transaction ID is not stored");
     } catch (error) {
       this.#logger.warn(
         { reason: error instanceof Error ? error.message : String(error) },
-        "Who sends an event cannot be said; its transaction id is not learned",
+        "The sender of an event could not be determined; its transaction ID is not stored",
       );
     }
     return null;

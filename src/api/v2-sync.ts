@@ -116,7 +116,7 @@ export class V2Sync {
               (waiting) => {
                 if (waiting) woken.abort();
               },
-              (error: unknown) => request.log.warn({ reason: String(error) }, "A waiting v2 sync was not woken"),
+              (error: unknown) => request.log.warn({ reason: String(error) }, "A waiting v2 sync could not be woken"),
             );
           };
           // What came between the first look and this one.
@@ -148,7 +148,7 @@ export class V2Sync {
     const { auth, queue, feed } = this.#deps;
     const answer = cutV2Answer(bytes);
     if (!answer) {
-      request.log.warn({ device: ref.device }, "A v2 sync answer could not be read and is passed as it is");
+      request.log.warn({ device: ref.device }, "A v2 sync answer could not be parsed and is passed on unchanged");
       return bytes;
     }
     // Where this fails the client gets an error, asks again with the same since, and nothing is lost.
@@ -214,7 +214,7 @@ const PIECE_BYTES = 64 * 1024;
 /** Each piece as it can be sent; where none can for long, the client is cut off: it holds memory that others wait for. */
 async function* piecesOf(bytes: Buffer, reply: FastifyReply, stallMs: number): AsyncGenerator<Buffer> {
   const cut = () => {
-    reply.log.info({ bytes: bytes.length }, "A client that does not read its v2 sync answer is cut off");
+    reply.log.info({ bytes: bytes.length }, "A client does not read its v2 sync answer; its connection is closed");
     reply.raw.destroy();
   };
   let timer = setTimeout(cut, stallMs);

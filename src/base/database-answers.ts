@@ -17,35 +17,41 @@ const AWAY = { client: "The database is away: try again", retryAfter: 1, passing
 const UNUSABLE = { client: "The database cannot be used at the moment: try again later", retryAfter: 30, passing: false } as const;
 
 const BY_NEED: Readonly<Record<Exclude<Need, "unknown">, DatabaseAnswer>> = {
-  connection: { ...AWAY, operator: "The database is away, or has no connection left: look whether PostgreSQL runs, and at its max_connections" },
-  shutdown: { ...AWAY, operator: "PostgreSQL is stopping or starting: it passes, unless its log says otherwise" },
-  read_only: { ...AWAY, operator: "The database takes no writes: a standby, or default_transaction_read_only is on. Promote it, or turn that off" },
-  disk: { ...AWAY, operator: "PostgreSQL cannot write to its disk, or read from it: make room, and see its log" },
+  connection: {
+    ...AWAY,
+    operator: "The database is unreachable or has no free connection: check that PostgreSQL is running, and check its max_connections",
+  },
+  shutdown: { ...AWAY, operator: "PostgreSQL is stopping or starting: this passes by itself, unless its log says otherwise" },
+  read_only: {
+    ...AWAY,
+    operator: "The database is read-only: it is a standby, or default_transaction_read_only is on. Promote it, or turn the setting off",
+  },
+  disk: { ...AWAY, operator: "PostgreSQL cannot read or write its disk: free some space, and see its log" },
   locks: {
     ...AWAY,
     client: "The database is busy: try again",
     passing: false,
-    operator: "Somebody else holds a lock for longer than lock_timeout: see pg_stat_activity, and set lock_timeout = 0 for the role",
+    operator: "Another session held a lock for longer than lock_timeout: see pg_stat_activity, and set lock_timeout = 0 for the role",
   },
   serialization: {
     ...AWAY,
     client: "The database is busy: try again",
     passing: false,
-    operator: "Transactions got in each other's way again and again",
+    operator: "Transactions conflicted with each other again and again",
   },
-  rights: { ...UNUSABLE, operator: "The database role lacks a right: it must own the database's tables. Grant them, or let the role own them" },
+  rights: { ...UNUSABLE, operator: "The database role lacks a privilege: it must own the tables. Grant the privileges, or make the role the owner" },
 };
 
 const CANCELLED: DatabaseAnswer = {
   client: "The database took too long: try again",
   retryAfter: 5,
   passing: false,
-  operator: "A statement was cancelled: by an operator, or by statement_timeout or transaction_timeout. Set those to 0 for the role",
+  operator: "A statement was cancelled by an administrator, statement_timeout or transaction_timeout. Set these timeouts to 0 for the role",
 };
 const SCHEMA: DatabaseAnswer = {
   ...UNUSABLE,
   operator:
-    "The schema is not this version's: a table, column or function is missing. Was it dropped, is search_path another one, or has another version migrated it? Restart syncv3 to have its migrations run",
+    "The database schema is not that of this version: a table, column or function is missing. Check whether it was dropped, search_path was changed, or another version migrated it. Restart syncv3 to run its migrations",
 };
 const RESOURCES: DatabaseAnswer = {
   ...AWAY,
@@ -53,7 +59,7 @@ const RESOURCES: DatabaseAnswer = {
 };
 const CORRUPT: DatabaseAnswer = {
   ...UNUSABLE,
-  operator: "PostgreSQL found its data or an index corrupted: see its log, reindex, or restore a backup",
+  operator: "PostgreSQL found corrupted data or a corrupted index: see its log, run REINDEX, or restore a backup",
 };
 
 /** Of errors whose need is unknown, by SQLSTATE: what a fault of the database's state is, and not of what it was asked. */
@@ -62,7 +68,7 @@ const BY_STATE: readonly (readonly [RegExp, DatabaseAnswer])[] = [
   [/^42(P01|703|883|704|P02)$|^3F000$|^26000$/, SCHEMA],
   [/^53/, RESOURCES],
   [/^XX00[12]$/, CORRUPT],
-  [/^55/, { ...UNUSABLE, operator: "The database is not in the state for this: see the code, and PostgreSQL's log" }],
+  [/^55/, { ...UNUSABLE, operator: "The database is in a state that does not allow this: see the error code, and PostgreSQL's log" }],
 ];
 
 /** Null: it is no error of the database, or one of what it was asked. */

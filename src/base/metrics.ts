@@ -11,23 +11,27 @@ type Reading = () => number | Promise<number>;
 export class Metrics {
   readonly #registry = new Registry();
   /** By `face` and `status`; long polls with their wait. */
-  readonly #requests = this.#histogram("http_request_duration_seconds", "Requests, from their arrival until they are answered", ["face", "status"]);
-  readonly #inProgress = this.#gauge("http_requests_in_progress", "Requests that are not answered yet, long polls that wait among them", ["face"]);
-  readonly #refused = this.#counter("http_refused_total", "Requests beyond a limit", ["status"]);
-  readonly #upstream = this.#histogram("upstream_request_duration_seconds", "Requests to the homeserver; of sync with its wait", [
+  readonly #requests = this.#histogram(
+    "http_request_duration_seconds",
+    "Time from the arrival of a request to its answer; long polls include their wait",
+    ["face", "status"],
+  );
+  readonly #inProgress = this.#gauge("http_requests_in_progress", "Requests that are not answered yet, including waiting long polls", ["face"]);
+  readonly #refused = this.#counter("http_refused_total", "Requests refused because of a limit", ["status"]);
+  readonly #upstream = this.#histogram("upstream_request_duration_seconds", "Time of requests to the homeserver; sync includes its wait", [
     "endpoint",
     "result",
   ]);
-  readonly #batches = this.#histogram("ingest_batch_responses", "v2 responses that were stored in one transaction", [], [1, 2, 4, 8, 16, 32, 64]);
-  readonly #commits = this.#histogram("ingest_transaction_seconds", "Transactions that store v2 responses, from their begin to the commit", []);
-  readonly #lag = this.#histogram("ingest_lag_seconds", "From the arrival of a v2 response until it is stored", []);
-  readonly #ingested = this.#counter("ingested_responses_total", "v2 responses by what became of them", ["result"]);
+  readonly #batches = this.#histogram("ingest_batch_responses", "v2 responses stored in one transaction", [], [1, 2, 4, 8, 16, 32, 64]);
+  readonly #commits = this.#histogram("ingest_transaction_seconds", "Time of transactions that store v2 responses, including the commit", []);
+  readonly #lag = this.#histogram("ingest_lag_seconds", "Time from the arrival of a v2 response until it is stored", []);
+  readonly #ingested = this.#counter("ingested_responses_total", "v2 responses by result", ["result"]);
   readonly #gaps = this.#counter(
     "ingested_gaps_total",
-    "Times that the homeserver left out events of a room: history is fetched when somebody asks for it",
+    "Times that the homeserver left out events of a room; they are fetched when a client asks for them",
     [],
   );
-  readonly #wholeRooms = this.#counter("whole_rooms_total", "Rooms that sliding sync told whole, from memory or the database", ["from"]);
+  readonly #wholeRooms = this.#counter("whole_rooms_total", "Full rooms that sliding sync sent, from memory or the database", ["from"]);
   readonly #deleted = this.#counter("retention_total", "What retention has deleted, raised or ended", ["what"]);
 
   constructor() {

@@ -1,4 +1,4 @@
-/** A command that ends sessions says so to the servers that run: requests that wait there are answered at once (T18). */
+/** After a command has ended sessions, notifies the running servers, so that requests waiting there are answered at once (T18). */
 
 import { SecretBox } from "../base/secret-box.ts";
 import { notify } from "../feed/postgres-bus.ts";
@@ -7,12 +7,12 @@ import { openBus } from "../server/open-bus.ts";
 import { keptSecret } from "./secret.ts";
 import type { Maintenance } from "./maintenance.ts";
 
-/** The name that a command's texts carry: of no server, so that all servers take them. */
+/** The sender of a command's texts. No server has this name, so every server accepts them. */
 export const COMMAND_NAME = "syncv3 command";
 
 /**
- * Sends texts (wakeText, wordText) over what carries the servers' wake-ups: PostgreSQL, or with `-bus` NATS. Call it after the commit.
- * A failure is only said to the operator: what is deleted is deleted, and requests that wait end at their timeouts.
+ * Sends texts (wakeText, wordText) the way the servers send wake-ups: over PostgreSQL, or NATS with `-bus`. Call it after the commit.
+ * A failure is only reported to the operator: the deletion is committed, and waiting requests end at their timeouts.
  */
 export async function announce({ settings, logger, say }: Maintenance, sql: Sql, texts: readonly string[]): Promise<void> {
   try {
@@ -27,6 +27,6 @@ export async function announce({ settings, logger, say }: Maintenance, sql: Sql,
     }
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    say(`Servers that run could not be told (${reason}): requests that wait there now are answered only after their timeouts`);
+    say(`Running servers could not be notified (${reason}). Requests that are waiting there end only at their timeouts`);
   }
 }

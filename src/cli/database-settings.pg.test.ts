@@ -1,4 +1,4 @@
-/** N9: what is set for a role, a database or a server changes nothing, or is refused at the start with words. */
+/** N9: settings of a role, a database or a server change nothing, or are refused at start-up with a clear message. */
 
 import { randomBytes } from "node:crypto";
 import { expect, onTestFinished, test } from "vitest";
@@ -12,7 +12,7 @@ import { silentLogger } from "../base/logger.ts";
 import { connect, type DbOptions, type Sql } from "../store/db.ts";
 import { openDatabase } from "./open-database.ts";
 
-/** Settings that any role may have, with a value that would change something if it were met. */
+/** Settings that any role may have, with a value that would change something if it took effect. */
 const HARMLESS: Readonly<Record<string, string>> = {
   array_nulls: "off",
   backslash_quote: "off",
@@ -53,10 +53,10 @@ const HARMLESS: Readonly<Record<string, string>> = {
   xmloption: "document",
 };
 
-/** Settings that cannot be overridden, or are not for us to: refused. */
+/** Settings that are refused, because syncv3 cannot or should not override them. */
 const REFUSED: Readonly<Record<string, string>> = { default_transaction_read_only: "on", session_replication_role: "replica" };
 
-/** Those that a pooler in transaction mode keeps us from asking for, with values that let the start get as far as to look. */
+/** Settings that cannot be requested through a pooler in transaction mode, with values that let the start reach its check. */
 const REFUSED_IF_POOLED: Readonly<Record<string, string>> = {
   array_nulls: "off",
   default_transaction_isolation: "serializable",
@@ -68,7 +68,7 @@ const REFUSED_IF_POOLED: Readonly<Record<string, string>> = {
 
 type Own = { readonly database: TestDatabase; readonly admin: Sql; readonly role: string; readonly options: DbOptions; readonly dsn: string };
 
-/** A database with a role that owns it and has `settings`; every other one is the database's. */
+/** A database and the role that owns it. Of `settings`, every other one is set for the database and the rest for the role. */
 async function withRole(settings: Readonly<Record<string, string>>): Promise<Own> {
   const database = await freshDatabase(true);
   const role = `role_${randomBytes(6).toString("hex")}`;
@@ -87,7 +87,7 @@ async function withRole(settings: Readonly<Record<string, string>>): Promise<Own
   return { database, admin, role, options, dsn: database.dsn.replace(/user='[^']*'/, `user='${role}'`) };
 }
 
-/** What the start says of these options; null: nothing, it opens. */
+/** The error of a start with these options; null: the database is opened. */
 async function refusal(options: DbOptions, dbPoolMode: "session" | "transaction" = "session"): Promise<string | null> {
   const settings = { db: options, dbPoolMode, dbDirect: undefined, data: "/nowhere", workers: 1, maxDbConnections: 2 };
   try {
@@ -99,7 +99,7 @@ async function refusal(options: DbOptions, dbPoolMode: "session" | "transaction"
   }
 }
 
-/** A user's first day: an empty database is migrated, a token is proven twice, an account polled, its messages told. Gives errors of the log. */
+/** A user's first day: an empty database is migrated, a token is verified twice, an account is polled, its messages are sent. Returns the errors in the log. */
 async function firstDay(args: readonly string[]): Promise<string[]> {
   const homeserver = await startFakeHomeserver();
   onTestFinished(() => homeserver.stop());
@@ -133,23 +133,23 @@ test("N9: 37 settings of role and database at once change nothing", { timeout: 1
   expect(await firstDay(["-db", dsn])).toEqual([]);
 });
 
-test.each(Object.entries(REFUSED))("N9: %s = %s is refused at the start, with words", async (name, value) => {
+test.each(Object.entries(REFUSED))("N9: %s = %s is refused at start-up with a clear message", async (name, value) => {
   const { options } = await withRole({ [name]: value });
   expect(await refusal(options)).toMatch(
-    new RegExp(`^DatabaseUnusable: -db: settings .* are in the way: ${name} is ${value} and must be .*alter role`),
+    new RegExp(`^DatabaseUnusable: -db: PostgreSQL settings must be changed: ${name} is ${value} and must be .*alter role`),
   );
 });
 
-test("N9: a search path that leads past the tables is refused, not taken for an empty database", async () => {
+test("N9: a search path without the schema of the tables is refused; the database is not treated as empty", async () => {
   const { options, admin, role } = await withRole({});
   expect(await refusal(options)).toBeNull();
   await admin.unsafe(`alter role ${role} set search_path = elsewhere`);
-  expect(await refusal(options)).toMatch(/^DatabaseUnusable: -db: search_path does not lead to schema public/);
+  expect(await refusal(options)).toMatch(/^DatabaseUnusable: -db: search_path does not include the schema public/);
   await admin.unsafe(`alter role ${role} set search_path = elsewhere, public`);
   expect(await refusal(options)).toBeNull();
 });
 
-test("N9: through a pooler in session mode that lets no settings pass: refused with words, or right", { timeout: 120_000 }, async () => {
+test("N9: through a pooler in session mode that passes no settings on: refused with a clear message, or correct", { timeout: 120_000 }, async () => {
   const { options, admin, role } = await withRole({ statement_timeout: "9999", bytea_output: "escape" });
   const bouncer = await startBouncer("session", options, "ignore_startup_parameters =\n");
   onTestFinished(() => bouncer.stop());
@@ -159,13 +159,17 @@ test("N9: through a pooler in session mode that lets no settings pass: refused w
   expect(await firstDay(["-db", bouncer.dsn])).toEqual([]);
 });
 
-test("N9: through a pooler in transaction mode each setting that cannot be asked for is refused with words", { timeout: 60_000 }, async () => {
-  const { options } = await withRole(REFUSED_IF_POOLED);
-  const bouncer = await startBouncer("transaction", options);
-  onTestFinished(() => bouncer.stop());
-  const words = await refusal({ ...bouncer.options, prepare: false }, "transaction");
-  for (const [name, value] of Object.entries(REFUSED_IF_POOLED)) expect(words).toContain(`${name} is ${value} and must be `);
-});
+test(
+  "N9: through a pooler in transaction mode each setting that cannot be requested is refused with a clear message",
+  { timeout: 60_000 },
+  async () => {
+    const { options } = await withRole(REFUSED_IF_POOLED);
+    const bouncer = await startBouncer("transaction", options);
+    onTestFinished(() => bouncer.stop());
+    const words = await refusal({ ...bouncer.options, prepare: false }, "transaction");
+    for (const [name, value] of Object.entries(REFUSED_IF_POOLED)) expect(words).toContain(`${name} is ${value} and must be `);
+  },
+);
 
 test("N9: through a pooler in transaction mode all other settings change nothing", { timeout: 60_000 }, async () => {
   const others = Object.entries(HARMLESS).filter(([name]) => !(name in REFUSED_IF_POOLED));

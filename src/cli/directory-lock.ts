@@ -1,19 +1,19 @@
-/** One process at a time in a data directory. */
+/** Lets only one process at a time use a data directory. */
 
 import { rm } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
 
-/** The directory is another living process's. */
+/** Another running process uses the directory. */
 export class DirectoryInUse extends Error {
   override readonly name = "DirectoryInUse";
 }
 
-/** The lock, held. */
+/** The lock while it is held. */
 export type DirectoryLock = { release(): Promise<void> };
 
 /**
- * Takes the lock that stands for a directory: a Unix socket that its owner listens on.
- * Unlike a pid file it needs no guess about who is alive: the kernel stops listening when the owner dies, however it dies.
+ * Takes the lock of a directory: a Unix socket on which its owner listens. Unlike a PID file, it shows reliably whether the owner is alive:
+ * the kernel closes the socket when the owner dies, however it dies.
  * @throws DirectoryInUse
  */
 export async function lockDirectory(socketPath: string): Promise<DirectoryLock> {
@@ -23,17 +23,17 @@ export async function lockDirectory(socketPath: string): Promise<DirectoryLock> 
       return { release: () => new Promise((resolve) => server.close(() => resolve())) };
     }
     if (await answers(socketPath)) {
-      throw new DirectoryInUse(`Another syncv3 is running in this data directory (it listens on ${socketPath})`);
+      throw new DirectoryInUse(`Another syncv3 is running in this data directory (it listens on ${socketPath}). Stop it, or give another -data`);
     }
     await rm(socketPath, { force: true });
   }
-  throw new DirectoryInUse(`Several processes are trying to take ${socketPath}`);
+  throw new DirectoryInUse(`Several processes are trying to take ${socketPath}. Start only one syncv3 in a data directory`);
 }
 
-/** The listening server, or undefined where there is such a socket file already. */
+/** The listening server, or undefined if the socket file already exists. */
 function listen(path: string): Promise<Server | undefined> {
   return new Promise((resolve, reject) => {
-    // Being connected to is all that there is to say.
+    // Accepting the connection is the only answer needed.
     const server = createServer((socket) => socket.on("error", () => {}).destroy());
     server.unref();
     server.once("error", (error: NodeJS.ErrnoException) => (error.code === "EADDRINUSE" ? resolve(undefined) : reject(error)));

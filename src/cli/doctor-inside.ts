@@ -1,4 +1,4 @@
-/** What of a server cannot be seen from outside: its database, its clock, the way to its homeserver. */
+/** Checks what cannot be seen from outside: the database, the clocks, and the connection to the homeserver. */
 
 import { statfs } from "node:fs/promises";
 import type { DatabaseSettings } from "../config/options.ts";
@@ -8,15 +8,16 @@ import { checkReady } from "../store/ready.ts";
 import { readHistoryUse } from "../store/history.ts";
 import { readServerState, type ServerState } from "../store/server-state.ts";
 import { runningDatabase } from "./embedded-database.ts";
+import { counted } from "./counted.ts";
 import { bad, type Finding, ok, warn } from "./findings.ts";
 import { OLDEST_VERSION } from "./open-database.ts";
 
-/** What one process takes (docs/OPERATIONS.md, "Connection budgets"). */
+/** Database connections of one process (docs/OPERATIONS.md, "Connection budgets"). */
 const CONNECTIONS = 13;
 const [LOW_DISK_BYTES, SKEW_MS, SLOW_MS] = [2e9, 5000, 300];
 const ROUNDS = 7;
 
-/** The database that is named, or runs in the data directory; null: neither, so nothing is known of the inside. */
+/** Checks the database of `-db`, or the one running in the data directory. Null: there is neither. */
 export async function checkDatabase({ db, data }: Pick<DatabaseSettings, "db" | "data">): Promise<readonly Finding[] | null> {
   const options = db ?? (await runningDatabase(data));
   if (!options) return null;
@@ -32,7 +33,7 @@ export async function checkDatabase({ db, data }: Pick<DatabaseSettings, "db" | 
       ...(db ? [] : await diskOf(data)),
     ];
   } catch (error) {
-    return bad(`the database cannot be asked: ${messageOf(error)}`, "See -db: is it running, are name and password right?");
+    return bad(`the database cannot be queried: ${messageOf(error)}`, "Check that it is running, and check the name and password in -db");
   } finally {
     await sql.end({ timeout: 3 });
   }
@@ -40,31 +41,31 @@ export async function checkDatabase({ db, data }: Pick<DatabaseSettings, "db" | 
 
 function versionOf({ version }: ServerState): Finding[] {
   const major = Math.floor(version / 10_000);
-  return major >= OLDEST_VERSION ? ok(`PostgreSQL ${major}`) : bad(`PostgreSQL ${major}`, `It must be ${OLDEST_VERSION} or later`);
+  return major >= OLDEST_VERSION ? ok(`PostgreSQL ${major}`) : bad(`PostgreSQL ${major}`, `Upgrade it to ${OLDEST_VERSION} or later`);
 }
 
 function settingsOf({ settings, encoding, used }: ServerState): Finding[] {
   const loses = (name: string, what: string): Finding[] =>
     settings[name] === "off"
-      ? bad(`${name} is off: ${what}`, `Set ${name} = on: a to-device message that the homeserver was told of is here alone`)
+      ? bad(`${name} is off: ${what}`, `Set ${name} = on: the homeserver deletes to-device messages that syncv3 has fetched, so a loss here is final`)
       : [];
   const free = Number(settings["max_connections"]) - Number(settings["superuser_reserved_connections"]) - used;
   const findings = [
     ...loses("fsync", "a crash of the machine destroys the database"),
     ...loses("full_page_writes", "a crash of the machine may destroy the database"),
-    ...loses("synchronous_commit", "what was committed last is lost in a crash"),
+    ...loses("synchronous_commit", "a crash loses the last commits"),
     ...(encoding === "UTF8"
       ? []
-      : bad(`the database's encoding is ${encoding}`, "Make one with: create database syncv3 encoding 'UTF8' template template0")),
-    ...(settings["autovacuum"] === "off" ? warn("autovacuum is off", "The database grows for ever: set autovacuum = on") : []),
+      : bad(`the database's encoding is ${encoding}`, "Create a database with: create database syncv3 encoding 'UTF8' template template0")),
+    ...(settings["autovacuum"] === "off" ? warn("autovacuum is off", "Set autovacuum = on: without it the database grows without limit") : []),
     ...(free < CONNECTIONS
       ? warn(
-          `${free} connections are free`,
-          `A process takes up to ${CONNECTIONS}: raise max_connections, or see docs/OPERATIONS.md, "Connection budgets"`,
+          `${counted(free, "free connection")}`,
+          `One process opens up to ${CONNECTIONS}: raise max_connections, or see docs/OPERATIONS.md, "Connection budgets"`,
         )
       : []),
   ];
-  return findings.length > 0 ? findings : ok(`its settings: nothing is lost in a crash, ${free} connections are free`);
+  return findings.length > 0 ? findings : ok(`the database settings: a crash loses nothing, ${counted(free, "free connection")}`);
 }
 
 function clockOf({ now }: ServerState): Finding[] {
@@ -76,40 +77,43 @@ function skew(whose: string, theirs: number): Finding[] {
   const seconds = Math.round((Date.now() - theirs) / 1000);
   if (Math.abs(seconds) * 1000 <= SKEW_MS) return ok(`${whose} is right`);
   return warn(
-    `${whose} is ${Math.abs(seconds)} s ${seconds > 0 ? "behind" : "before"} this machine's`,
-    "Keep both by NTP: times of events and of tokens are compared",
+    `${whose} is ${Math.abs(seconds)} s ${seconds > 0 ? "behind" : "ahead of"} this machine's`,
+    "Synchronise both with NTP: times of events and tokens are compared",
   );
 }
 
 async function schemaOf(sql: Sql): Promise<Finding[]> {
   try {
     await checkReady(sql);
-    return ok("its tables are this version's");
+    return ok("the database schema is that of this version");
   } catch (error) {
-    return bad(`its tables are not this version's: ${messageOf(error)}`, "The server migrates as it starts: has it been started on this database?");
+    return bad(
+      `the database schema is not that of this version: ${messageOf(error)}`,
+      "Start a server of this version on this database: it migrates the schema at start-up",
+    );
   }
 }
 
-/** Whether the accounts in use read their rooms' history through the server (T20). A database of an older version is not asked. */
+/** Whether the accounts in use read the history of rooms through the server (T20). Skipped for a database of an older version. */
 async function historyOf(sql: Sql): Promise<Finding[]> {
   const counts = await readHistoryUse(sql).catch(() => null);
   if (!counts || counts.used === 0) return [];
-  const text = `${counts.paging} of ${counts.used} accounts in use were seen to read history through syncv3 in the last 30 days`;
+  const text = `${counts.paging} of ${counted(counts.used, "active account")} read room history through syncv3 in the last 30 days`;
   if (counts.paging > 0) return ok(text);
   return warn(
     text,
-    "Lead /_matrix/client/…/rooms/…/messages here as well, and name the address with -public-url: otherwise pages repeat events, and Element X loses history (docs/MIGRATING.md)",
+    "Send /_matrix/client/…/rooms/…/messages to syncv3 too, and set -public-url. Otherwise pages repeat events, and Element X loses history (docs/MIGRATING.md)",
   );
 }
 
 async function diskOf(directory: string): Promise<Finding[]> {
   const { bavail, bsize } = await statfs(directory);
   const bytes = bavail * bsize;
-  const text = `${(bytes / 1e9).toFixed(1)} GB are free in the data directory`;
-  return bytes < LOW_DISK_BYTES ? warn(text, "While the disk is full nothing is stored: clients wait") : ok(text);
+  const text = `${(bytes / 1e9).toFixed(1)} GB free in the data directory`;
+  return bytes < LOW_DISK_BYTES ? warn(text, "Free some space: when the disk is full, nothing is stored and clients wait") : ok(text);
 }
 
-/** The homeserver as the server reaches it. */
+/** Checks the homeserver over the connection that the server uses. */
 export async function checkHomeserver(server: string, signal: AbortSignal): Promise<readonly Finding[]> {
   try {
     const base = (await resolveServer(server, signal)).href.replace(/\/+$/, "");
@@ -117,7 +121,7 @@ export async function checkHomeserver(server: string, signal: AbortSignal): Prom
     let date = "";
     for (let i = 0; i < ROUNDS; i += 1) {
       const started = performance.now();
-      // oxlint-disable-next-line no-await-in-loop -- one after the other is what is measured
+      // oxlint-disable-next-line no-await-in-loop -- measured one after the other
       const response = await fetch(`${base}/_matrix/client/versions`, { signal });
       // oxlint-disable-next-line no-await-in-loop -- as above
       await response.arrayBuffer();
@@ -126,11 +130,11 @@ export async function checkHomeserver(server: string, signal: AbortSignal): Prom
     }
     const ms = times.toSorted((a, b) => a - b)[Math.floor(ROUNDS / 2)] ?? 0;
     const text = `the homeserver answers in ${ms.toFixed(0)} ms`;
-    const advice = "Each message comes through it: run syncv3 near the homeserver, and have -server lead there directly";
+    const advice = "This delays every message. Run syncv3 near the homeserver, and point -server to it directly";
     return [...(ms > SLOW_MS ? warn(text, advice) : ok(text)), ...(date === "" ? [] : skew("the homeserver's clock", Date.parse(date)))];
   } catch (error) {
     if (signal.aborted) throw error;
-    return bad(`the homeserver: ${messageOf(error)}`, "See -server");
+    return bad(`the homeserver: ${messageOf(error)}`, "Check -server");
   }
 }
 

@@ -1,4 +1,4 @@
-/** `syncv3 doctor` before a good server, and before what goes wrong in front of one. */
+/** `syncv3 doctor` with a good server, and with what can go wrong in front of one. */
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, request as send, type ServerResponse } from "node:http";
@@ -45,7 +45,7 @@ async function told(url: string, token?: string, inside: Inside = {}): Promise<{
   return { text: lines.join("\n"), isWell };
 }
 
-/** A reverse proxy that does as `spoil` says; true: it has answered itself. */
+/** A reverse proxy that calls `spoil` first. True: `spoil` has answered the request. */
 async function proxy(spoil: (request: IncomingMessage, response: ServerResponse) => boolean): Promise<string> {
   const server = createServer((request, response) => {
     if (spoil(request, response)) return;
@@ -66,7 +66,7 @@ async function proxy(spoil: (request: IncomingMessage, response: ServerResponse)
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-test("a good server, whose address is not named and whose /health is public", async () => {
+test("a good server without a well-known file and with a public /health", async () => {
   const { text, isWell } = await told(t.url, client.token);
   expect(isWell, text).toBe(true);
   expect(text).not.toMatch(/^wrong/m);
@@ -74,12 +74,12 @@ test("a good server, whose address is not named and whose /health is public", as
     expect.stringContaining("/health is public"),
     expect.stringContaining("no /.well-known/matrix/client"),
   ]);
-  expect(text).toMatch(/^ok +a long poll, answered after/m);
-  expect(text).toContain("Clients are served; 2 to look at");
+  expect(text).toMatch(/^ok +a long poll was answered after/m);
+  expect(text).toContain("Clients are served; 2 warnings");
   expect(text).not.toContain(client.token);
 });
 
-test("behind a proxy that leads only what it should, with a well-known file: all well", async () => {
+test("behind a proxy that passes only what it should, with a well-known file: no problems", async () => {
   const url: string = await proxy((request, response) => {
     if (request.url?.startsWith("/health")) response.writeHead(404).end();
     else if (request.url === "/.well-known/matrix/client") response.end(JSON.stringify({ "m.homeserver": { base_url: `${url}/` } }));
@@ -88,23 +88,23 @@ test("behind a proxy that leads only what it should, with a well-known file: all
   });
   const { text } = await told(url);
   expect(text).toMatch(/^skipped +long polls: .*SYNCV3_TOKEN/m);
-  expect(text).toContain("All well");
+  expect(text).toContain("No problems found");
 });
 
-test("past syncv3, at the homeserver itself", async () => {
-  expect(await told(t.hs.url)).toEqual({ isWell: false, text: expect.stringMatching(/^wrong +.*lacks the flags of syncv3/m) });
+test("the address leads to the homeserver and not to syncv3", async () => {
+  expect(await told(t.hs.url)).toEqual({ isWell: false, text: expect.stringMatching(/^error +.*lacks the flags of syncv3/m) });
 });
 
-test("nobody there, and a proxy that reaches nobody", async () => {
-  expect(await told("http://127.0.0.1:1")).toEqual({ isWell: false, text: expect.stringMatching(/^wrong +the address cannot be reached/m) });
+test("an address where nothing answers, and a proxy that reaches no server", async () => {
+  expect(await told("http://127.0.0.1:1")).toEqual({ isWell: false, text: expect.stringMatching(/^error +the address cannot be reached/m) });
   const url = await proxy((_, response) => {
     response.writeHead(502).end("<html>");
     return true;
   });
-  expect(await told(url)).toEqual({ isWell: false, text: expect.stringMatching(/^wrong +\/versions is 502/m) });
+  expect(await told(url)).toEqual({ isWell: false, text: expect.stringMatching(/^error +\/versions answers 502/m) });
 });
 
-test("a proxy that ends long polls, decodes paths, keeps OPTIONS and one of the syncs to itself", async () => {
+test("a proxy that cuts off long polls, decodes paths, and does not pass on OPTIONS and one of the syncs", async () => {
   const url = await proxy((request, response) => {
     request.url = request.url?.replaceAll("%2F", "/") ?? "";
     if (request.method === "OPTIONS") response.writeHead(405).end();
@@ -115,16 +115,16 @@ test("a proxy that ends long polls, decodes paths, keeps OPTIONS and one of the 
   });
   const { text, isWell } = await told(url, client.token);
   expect(isWell).toBe(false);
-  expect(text).toMatch(/^wrong +sliding sync as MSC4186 has it: 404/m);
+  expect(text).toMatch(/^error +sliding sync \(MSC4186\): 404/m);
   expect(text).toMatch(/^warning +an encoded slash in a path is changed/m);
-  expect(text).toMatch(/^warning +OPTIONS is 405/m);
-  expect(text).toMatch(/^wrong +a long poll broke off/m);
+  expect(text).toMatch(/^warning +OPTIONS answers 405/m);
+  expect(text).toMatch(/^error +a long poll was cut off/m);
   expect(text).toContain("proxy_read_timeout");
 });
 
-test("the command: its exit code, and a token that is none", async () => {
+test("the command: its exit code, and an invalid token", async () => {
   const wrong = await runCommand(["doctor", "http://127.0.0.1:1"]).ended;
-  expect([wrong.code, wrong.stderr]).toEqual([1, "syncv3: 1 wrong, 0 to look at\n"]);
+  expect([wrong.code, wrong.stderr]).toEqual([1, "syncv3: 1 error, 0 warnings: see above for what to change\n"]);
   expect((await runCommand(["doctor", "nothing"]).ended).code).toBe(2);
   const refused = await runCommand(["doctor", t.url], { SYNCV3_TOKEN: "nobody's" }).ended;
   expect([refused.code, refused.stdout]).toEqual([1, expect.stringContaining("SYNCV3_TOKEN is not an access token of this homeserver")]);
@@ -139,19 +139,19 @@ test("the inside: the embedded database, and the homeserver", { timeout: 120_000
   const { text, isWell } = await told(t.url, undefined, { server: t.hs.url, data });
   expect(isWell, text).toBe(true);
   expect(text).toMatch(/^ok +PostgreSQL \d\d$/m);
-  expect(text).toMatch(/^ok +its settings: nothing is lost in a crash, \d+ connections are free$/m);
-  expect(text).toMatch(/^ok +its tables are this version's$/m);
+  expect(text).toMatch(/^ok +the database settings: a crash loses nothing, \d+ free connections$/m);
+  expect(text).toMatch(/^ok +the database schema is that of this version$/m);
   expect(text).toMatch(/^ok +the database's clock is right$/m);
-  expect(text).toMatch(/^(ok|warning) +[\d.]+ GB are free in the data directory$/m);
+  expect(text).toMatch(/^(ok|warning) +[\d.]+ GB free in the data directory$/m);
   expect(text).toMatch(/^ok +the homeserver answers in \d+ ms$/m);
   expect(text).toMatch(/^ok +the homeserver's clock is right$/m);
   expect(text).not.toMatch(/^skipped +the /m);
-  expect((await told(t.url)).text).toMatch(/^skipped +the inside: /m);
+  expect((await told(t.url)).text).toMatch(/^skipped +the inside of the server: /m);
   expect((await told(t.url, undefined, { server: t.hs.url })).text).toMatch(/^skipped +the database: .*-db/m);
-  expect((await told(t.url, undefined, { data })).text).toMatch(/^skipped +the homeserver as the server reaches it: .*-server/m);
+  expect((await told(t.url, undefined, { data })).text).toMatch(/^skipped +the connection to the homeserver: .*-server/m);
 });
 
-test("the inside: what loses messages, other tables, a clock, nobody there", async () => {
+test("the inside: settings that lose messages, another schema, a wrong clock, an unreachable database", async () => {
   const database = await freshDatabase();
   onTestFinished(() => database.drop());
   await database.sql.unsafe(`alter database "${database.options.database}" set synchronous_commit = off`);
@@ -159,23 +159,23 @@ test("the inside: what loses messages, other tables, a clock, nobody there", asy
   t.hs.on("GET", "/_matrix/client/versions", { body: { versions: ["v1.1"] }, headers: { date: new Date(Date.now() - 60_000).toUTCString() } });
   const { text, isWell } = await told(t.url, undefined, { server: t.hs.url, db: database.options });
   expect(isWell).toBe(false);
-  expect(text).toMatch(/^wrong +synchronous_commit is off: what was committed last is lost in a crash\n +Set synchronous_commit = on/m);
-  expect(text).toMatch(/^wrong +its tables are not this version's: not migrated: 0001_first/m);
-  expect(text).toMatch(/^warning +the homeserver's clock is (59|60|61) s behind this machine's/m);
+  expect(text).toMatch(/^error +synchronous_commit is off: a crash loses the last commits\n +Set synchronous_commit = on/m);
+  expect(text).toMatch(/^error +the database schema is not that of this version: not migrated: 0001_first/m);
+  expect(text).toMatch(/^warning +the homeserver's clock is (59|6\d) s behind this machine's/m);
   const nobody = await told(t.url, undefined, { server: "http://127.0.0.1:9", db: { host: "127.0.0.1", port: 9, username: "x", database: "x" } });
-  expect(nobody.text).toMatch(/^wrong +the database cannot be asked: .*ECONNREFUSED/m);
-  expect(nobody.text).toMatch(/^wrong +the homeserver: -server: no homeserver can be reached/m);
+  expect(nobody.text).toMatch(/^error +the database cannot be queried: .*ECONNREFUSED/m);
+  expect(nobody.text).toMatch(/^error +the homeserver: -server: no homeserver can be reached/m);
 });
 
-test("T20: history that does not pass here is warned of, as it costs users of Element X history", async () => {
+test("T20: doctor warns if history is not read through syncv3, because users of Element X then lose history", async () => {
   const database = await freshDatabase();
   try {
     const inside = async () => (await told(t.url, undefined, { db: database.options })).text;
-    expect(await inside()).not.toContain("read history");
+    expect(await inside()).not.toContain("room history");
     await database.sql`insert into accounts (user_id) values ('@one:test'), ('@two:test')`;
-    expect(await inside()).toMatch(/warning +0 of 2 accounts in use were seen to read history[^]*-public-url[^]*Element X/);
+    expect(await inside()).toMatch(/warning +0 of 2 active accounts read room history[^]*-public-url[^]*Element X/);
     await database.sql`update accounts set history_at = now() where user_id = '@one:test'`;
-    expect(await inside()).toMatch(/ok +1 of 2 accounts in use were seen to read history/);
+    expect(await inside()).toMatch(/ok +1 of 2 active accounts read room history/);
     await database.sql`update accounts set history_at = now() - interval '31 days'`;
     expect(await inside()).toMatch(/warning +0 of 2/);
   } finally {

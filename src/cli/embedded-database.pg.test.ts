@@ -1,4 +1,4 @@
-/** Real servers, really killed. */
+/** The embedded database, with real servers that are killed. */
 
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -13,7 +13,7 @@ import { startEmbeddedDatabase } from "./embedded-database.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 
-/** 0.2 s on an idle machine, where 3 s are allowed; more while all tests run. Waiting for what never leaves would take 30 s. */
+/** A start takes 0.2 s on an idle machine, and more while all tests run; 3 s are allowed when idle. Waiting for a process that never ends would take 30 s. */
 const QUICK_MS = 10_000;
 
 let directory = "";
@@ -25,7 +25,7 @@ beforeEach(async () => {
 
 function start(): RunningCommand {
   const command = runCommand([directory], {}, "test/support/run-embedded.ts");
-  // Whatever the test leaves.
+  // Whatever the test leaves behind.
   onTestFinished(async () => {
     command.signal("SIGKILL");
     const pid = await serverPid();
@@ -36,7 +36,7 @@ function start(): RunningCommand {
 
 async function serverPid(): Promise<number | undefined> {
   const pid = Number((await readFile(join(directory, "postgresql/postmaster.pid"), "utf8").catch(() => "")).split("\n")[0]);
-  // A number that no process can have stands for none.
+  // A number that no process can have means that there is none.
   return Number.isSafeInteger(pid) && pid > 0 && pid < 2 ** 30 ? pid : undefined;
 }
 
@@ -44,11 +44,11 @@ function quietly(body: () => void): void {
   try {
     body();
   } catch {
-    // It is gone.
+    // It has ended.
   }
 }
 
-/** One statement at the database that `line` (`up DSN`) tells of. */
+/** Runs one statement on the database that `line` (`up DSN`) names. */
 async function query(line: string, statement: string): Promise<readonly Record<string, unknown>[]> {
   const sql = connect(parseDsn(line.replace("up ", "")), 1);
   try {
@@ -58,7 +58,7 @@ async function query(line: string, statement: string): Promise<readonly Record<s
   }
 }
 
-test("killed with everything that belongs to it, it is there again at once, with what was committed", async () => {
+test("after a kill of all its processes it starts again at once, with everything that was committed", async () => {
   const first = start();
   await query(await first.line(/^up/), "create table kept as select 1 as value");
   for (let round = 0; round < 3; round++) {
@@ -96,7 +96,7 @@ test("a second process in the same directory is refused, and does not disturb th
   expect(await query(line, "select 1 as value")).toMatchObject([{ value: 1 }]);
 });
 
-test("of two that make the database together one is refused, and the other has a whole one", async () => {
+test("of two processes that create the database at once, one is refused and the other has a complete database", async () => {
   const both = [start(), start()];
   const outcomes = await Promise.allSettled(both.map((command) => command.line(/^up/)));
   const lines = outcomes.filter((outcome) => outcome.status === "fulfilled");
@@ -104,7 +104,7 @@ test("of two that make the database together one is refused, and the other has a
   expect(await query(lines[0]?.value ?? "", "select 1 as value")).toMatchObject([{ value: 1 }]);
 });
 
-test("stopped, it leaves no process and no pid file", async () => {
+test("a stop leaves no process and no PID file", async () => {
   const command = start();
   await command.line(/^up/);
   const pid = await serverPid();
@@ -114,7 +114,7 @@ test("stopped, it leaves no process and no pid file", async () => {
   expect(() => process.kill(pid ?? 0, 0)).toThrow("ESRCH");
 });
 
-test("a server that ends by itself is started again, and the pool finds it", async () => {
+test("a server that ends by itself is started again, and the pool reconnects", async () => {
   const database = await startEmbeddedDatabase({ directory });
   onTestFinished(() => database.stop());
   const sql = connect(database.options, 1);
@@ -125,7 +125,7 @@ test("a server that ends by itself is started again, and the pool finds it", asy
   await expect.poll(() => sql`select 1 as value`.then(([row]) => row?.["value"]).catch(() => undefined), { timeout: 10_000 }).toBe(1);
 });
 
-test("a path too long for a socket is no obstacle", async () => {
+test("it also works with a path that is too long for a socket", async () => {
   directory = join(directory, "x".repeat(120));
   const database = await startEmbeddedDatabase({ directory });
   const sql = connect(database.options, 1);
@@ -134,11 +134,11 @@ test("a path too long for a socket is no obstacle", async () => {
   await database.stop();
 });
 
-test("data of another version is left alone", async () => {
+test("data of another PostgreSQL version is refused and left unchanged", async () => {
   const database = await startEmbeddedDatabase({ directory });
   await database.stop();
   await writeFile(join(directory, "postgresql/PG_VERSION"), "17\n");
-  await expect(startEmbeddedDatabase({ directory })).rejects.toThrow("was made by PostgreSQL 17");
-  // The lock was let go.
-  await expect(startEmbeddedDatabase({ directory })).rejects.toThrow("was made by PostgreSQL 17");
+  await expect(startEmbeddedDatabase({ directory })).rejects.toThrow("was created by PostgreSQL 17");
+  // The lock was released.
+  await expect(startEmbeddedDatabase({ directory })).rejects.toThrow("was created by PostgreSQL 17");
 });

@@ -1,10 +1,10 @@
 /**
- * A PostgreSQL of our own in the data directory, for everybody who does not name one.
+ * The embedded PostgreSQL in the data directory, used if no `-db` is given.
  *
- *   DIR/postgresql/     the cluster (a directory of this name is a whole one: it is made beside and then renamed)
- *   DIR/run/            Unix sockets, for the owner's eyes only: the server's, and ours that says the directory is taken
+ *   DIR/postgresql/     the cluster. It is created under another name and then renamed, so a directory of this name is complete
+ *   DIR/run/            Unix sockets that only the owner can open: PostgreSQL's, and the lock of the directory
  *
- * It listens on no network address; who may open the socket may connect.
+ * It listens on no network address. Whoever can open the socket can connect.
  */
 
 import { spawn } from "node:child_process";
@@ -22,45 +22,45 @@ import { findPostgres, type PostgresPrograms } from "./postgres-program.ts";
 import { PostgresFailed, runPostgres, type PostgresProcess } from "./postgres-process.ts";
 import { asUser, chooseRunAs, give, type Invocation, type RunAs } from "./run-as.ts";
 
-/** The port that is part of the socket's name. */
+/** The port in the socket's name. */
 const PORT = 5432;
 const DATABASE = "syncv3";
-/** The longest path of a Unix socket that Linux (108 bytes) and macOS (104) take, with its end. */
+/** The longest path of a Unix socket on both Linux (108 bytes) and macOS (104 bytes), less the terminating zero. */
 const LONGEST_SOCKET_PATH = 103;
-/** How long an older server may take to leave. */
+/** How long an older server may take to stop. */
 const OLD_SERVER_PATIENCE_MS = 30_000;
 
-/** The database, running. */
+/** The running database. */
 export type EmbeddedDatabase = {
   readonly options: DbOptions;
-  /** The same in libpq's keyword form, e.g. for psql. */
+  /** The same address in libpq's keyword form, e.g. for psql. */
   readonly dsn: string;
   /** Fulfilled with the reason if the server ends and cannot be started again. Never rejected. */
   readonly failed: Promise<Error>;
-  /** Stops the server and lets the directory go. */
+  /** Stops the server and releases the directory. */
   stop(): Promise<void>;
 };
 
 export type EmbeddedDatabaseInput = {
-  /** The data directory; made if there is none. */
+  /** The data directory; created if it does not exist. */
   readonly directory: string;
   readonly logger?: Logger;
-  /** Gives up waiting for an older server. */
+  /** Aborted: stop waiting for an older server. */
   readonly signal?: AbortSignal;
-  /** Server settings besides ours, e.g. `{ fsync: "off" }`. */
+  /** Further server settings, e.g. `{ fsync: "off" }`. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** Told before something that takes seconds. */
+  /** Called before something that takes seconds. */
   readonly onProgress?: (text: string) => void;
 };
 
-/** The data directory is of another PostgreSQL version. */
+/** The data directory belongs to another PostgreSQL version. */
 export class WrongVersion extends Error {
   override readonly name = "WrongVersion";
 }
 
 /**
- * Starts the database in `directory`, making it at the first time. An older server there that has lost its syncv3 is stopped, and one
- * whose processes are still leaving (after a kill -9) is waited out. If the server ends by itself, it is started again.
+ * Starts the database in `directory` and creates it the first time. An older server whose syncv3 is gone is stopped; if its processes are
+ * still ending (after a kill -9), this waits for them. A server that ends by itself is started again.
  * @throws DirectoryInUse, WrongVersion, NoPostgres, PostgresFailed
  */
 export async function startEmbeddedDatabase(input: EmbeddedDatabaseInput): Promise<EmbeddedDatabase> {
@@ -70,7 +70,7 @@ export async function startEmbeddedDatabase(input: EmbeddedDatabaseInput): Promi
   const directory = await realpath(input.directory);
   const cluster = join(directory, "postgresql");
   const user = await chooseRunAs(cluster);
-  // Another user has to pass through; what is secret here is protected by itself.
+  // Another user has to pass through this directory. Secret files in it have modes of their own.
   if (user !== undefined) await chmod(directory, (await stat(directory)).mode | 0o111);
   const run = await socketDirectory(directory, user);
   const lock = await lockDirectory(join(run, "owner"));
@@ -105,7 +105,7 @@ export async function startEmbeddedDatabase(input: EmbeddedDatabaseInput): Promi
   }
 }
 
-/** The database that runs in a data directory just now; null: none does. */
+/** The database that is running in a data directory; null: none is. */
 export async function runningDatabase(directory: string): Promise<DbOptions | null> {
   const path = join(runDirectory(await realpath(directory).catch(() => directory)), `.s.PGSQL.${PORT}`);
   const options = { path, database: DATABASE, username: DATABASE };
@@ -120,7 +120,7 @@ export async function runningDatabase(directory: string): Promise<DbOptions | nu
   }
 }
 
-/** `DIR/run`, or where its path would be too long for a socket a directory in the system's temporary one that follows from the path. */
+/** `DIR/run`. If that path is too long for a socket: a subdirectory of the system's temporary directory, named by a hash of the path. */
 function runDirectory(directory: string): string {
   const run = join(directory, "run");
   if (Buffer.byteLength(join(run, `.s.PGSQL.${PORT}`)) <= LONGEST_SOCKET_PATH) return run;
@@ -128,27 +128,29 @@ function runDirectory(directory: string): string {
   return join(tmpdir(), `syncv3-${process.getuid?.() ?? 0}-${id}`);
 }
 
-/** Made, and closed to others. */
+/** Creates the directory of the sockets, closed to other users. */
 async function socketDirectory(directory: string, user: RunAs | undefined): Promise<string> {
   const run = runDirectory(directory);
   await mkdir(run, { recursive: true, mode: 0o700 });
   await give(run, user);
   const { uid, mode } = await stat(run);
-  // Somebody else's directory of that name (in /tmp) would be a trap.
+  // In /tmp, another user may have created a directory of this name as a trap.
   if ((mode & 0o077) !== 0 || (process.getuid !== undefined && uid !== (user?.uid ?? process.getuid()))) {
-    throw new Error(`${run} must belong to the user that PostgreSQL runs as and be closed to others (mode 0700)`);
+    throw new Error(
+      `${run} must belong to the user that PostgreSQL runs as and be closed to others (mode 0700). Remove it if another user created it`,
+    );
   }
   return run;
 }
 
-/** Makes the cluster beside its place and moves it there when whole, so that a start that was cut short leaves nothing half made. */
+/** Creates the cluster under another name and renames it when complete, so that an interrupted start leaves no partial cluster. */
 async function initialise(
   programs: PostgresPrograms,
   cluster: string,
   user: RunAs | undefined,
   onProgress: ((text: string) => void) | undefined,
 ): Promise<void> {
-  onProgress?.(`Making a PostgreSQL ${programs.major} database in ${cluster}`);
+  onProgress?.(`Creating a PostgreSQL ${programs.major} database in ${cluster}`);
   const unfinished = `${cluster}.new`;
   await rm(unfinished, { recursive: true, force: true });
   await mkdir(unfinished, { mode: 0o700 });
@@ -177,11 +179,11 @@ async function checkVersion(programs: PostgresPrograms, cluster: string): Promis
   const version = (await readFile(join(cluster, "PG_VERSION"), "utf8")).trim();
   if (version === String(programs.major)) return;
   throw new WrongVersion(
-    `${cluster} was made by PostgreSQL ${version}, and this is PostgreSQL ${programs.major}. Move it over with pg_dump and -db, or give another -data`,
+    `${cluster} was created by PostgreSQL ${version}, but this syncv3 brings PostgreSQL ${programs.major}. Dump it with pg_dump while the older syncv3 runs, restore it into a database of your own and give that with -db; or start with another -data`,
   );
 }
 
-/** The server, started again whenever it ends by itself (e.g. killed for memory), unless it does so at once. */
+/** Runs the server and starts it again if it ends by itself (e.g. killed for lack of memory), unless it ends at once. */
 async function keepRunning(
   invocation: Invocation,
   cluster: string,
@@ -196,7 +198,7 @@ async function keepRunning(
     for (;;) {
       const output = await server.ended;
       if (stopping.signal.aborted) return;
-      logger.error({ output }, "The database ended by itself: starting it again");
+      logger.error({ output }, "The database ended unexpectedly; starting it again");
       server = await startPatiently(invocation, cluster, onLine, stopping.signal);
     }
   };
@@ -213,7 +215,7 @@ async function keepRunning(
   };
 }
 
-/** Starts the server, again and again while an older one's last processes still hold what it needs. */
+/** Starts the server, and retries while the last processes of an older one still hold what it needs. */
 async function startPatiently(
   invocation: Invocation,
   cluster: string,

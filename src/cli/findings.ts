@@ -1,8 +1,8 @@
-/** What `syncv3 doctor` finds. */
+/** The findings of `syncv3 doctor`. */
 
-/** `ok`; `warning`: works, but not for everybody or not well; `wrong`: clients fail, or something can be lost. */
-export type Finding = { readonly verdict: "ok" | "warning" | "wrong"; readonly what: string; readonly advice?: string };
+/** `warning`: it works, but not for every client or not well. `error`: clients fail, or data can be lost. */
+export type Finding = { readonly verdict: "ok" | "warning" | "error"; readonly what: string; readonly advice?: string };
 
 export const ok = (what: string): Finding[] => [{ verdict: "ok", what }];
 export const warn = (what: string, advice: string): Finding[] => [{ verdict: "warning", what, advice }];
-export const bad = (what: string, advice: string): Finding[] => [{ verdict: "wrong", what, advice }];
+export const bad = (what: string, advice: string): Finding[] => [{ verdict: "error", what, advice }];

@@ -1,4 +1,4 @@
-/** What may be done to a database whether or not a server runs on it. */
+/** Opens the database for commands that work whether or not a server is running. */
 
 import { connect, type Sql } from "../store/db.ts";
 import { checkReady } from "../store/ready.ts";
@@ -7,7 +7,7 @@ import { DatabaseUnusable, openDatabase } from "./open-database.ts";
 import type { Maintenance } from "./maintenance.ts";
 
 /**
- * Opens the database that is named, that of the server which runs in the data directory, or else starts the one there.
+ * Opens the database of `-db`, or the one that is running in the data directory; otherwise starts the one there.
  * @throws DatabaseUnusable, and what openDatabase throws
  */
 export async function lookIn<T>({ settings, logger, say, signal }: Maintenance, body: (sql: Sql) => Promise<T>): Promise<T> {

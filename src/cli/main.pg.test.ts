@@ -1,4 +1,4 @@
-/** The command from outside: what it says, how it ends. */
+/** The command as a process: its output and its end. */
 
 import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -47,7 +47,7 @@ async function urlOf(command: RunningCommand): Promise<string> {
   return (await command.line(/listening/)).replace(/^ *listening */, "");
 }
 
-test("it migrates, says where it listens and what next, is alive and ready, and ends with 0 on SIGTERM", async () => {
+test("it migrates, prints its address and the next step, is live and ready, and exits with 0 on SIGTERM", async () => {
   const command = run(withDatabase());
   const url = await urlOf(command);
   await command.line(/curl -X POST/);
@@ -61,18 +61,18 @@ test("it migrates, says where it listens and what next, is alive and ready, and 
   expect(performance.now() - told).toBeLessThan(10_000);
 });
 
-test("with -db and no -secret, one is kept in the data directory, with a warning", async () => {
+test("with -db and no -secret, a secret is stored in the data directory, with a warning", async () => {
   const command = run(withDatabase());
   await urlOf(command);
   const secret = join(directory, "data/secret");
   expect((await stat(secret)).mode & 0o777).toBe(0o600);
   command.signal("SIGTERM");
   const { stderr } = await command.ended;
-  expect(stderr).toContain("Other machines on this database need the same");
+  expect(stderr).toContain("Other machines on this database need the same secret");
   expect(stderr).not.toContain((await readFile(secret, "utf8")).trim());
 });
 
-test("with nothing but a server it brings its own database; SIGINT ends it too, and Ctrl-C twice does no harm", async () => {
+test("with only -server it starts its own database; SIGINT ends it too, and Ctrl-C twice does no harm", async () => {
   const command = run(["-server", server], { SYNCV3_BINDADDR: "127.0.0.1:0" });
   const url = await urlOf(command);
   expect((await fetch(`${url}/health/ready`)).status).toBe(200);
@@ -91,21 +91,21 @@ test("a Unix socket", async () => {
 });
 
 test.each([
-  { what: "no server", args: () => [], code: 2, message: "Which homeserver?" },
+  { what: "no server", args: () => [], code: 2, message: "No homeserver is given" },
   { what: "an unknown option", args: () => ["-server", server, "-nope"], code: 2, message: "unknown option" },
   {
-    what: "a homeserver that is not there",
+    what: "a homeserver that is not running",
     args: () => ["-server", "http://127.0.0.1:1"],
     code: 1,
     message: "no homeserver can be reached at http://127.0.0.1:1/",
   },
   {
-    what: "a database that is not there",
+    what: "a database that is not running",
     args: () => ["-server", server, "-db", "host=127.0.0.1 port=1 user=u"],
     code: 1,
     message: "cannot connect to PostgreSQL at 127.0.0.1:1",
   },
-])("$what: a message, nothing else, and exit code $code", async ({ args, code, message }) => {
+])("$what: one message, nothing else, and exit code $code", async ({ args, code, message }) => {
   const result = await run([...args(), "-data", join(directory, "data")]).ended;
   expect(result.code).toBe(code);
   expect(result.stderr).toContain(message);
@@ -117,7 +117,7 @@ test.each([
   ).toHaveLength(1);
 });
 
-test("a port that is taken: a message that says what to do", async () => {
+test("a port that is in use: the message says what to do", async () => {
   const command = run([...withDatabase(), "-port", new URL(server).host]);
   const { code, stderr } = await command.ended;
   expect(code).toBe(1);

@@ -1,4 +1,4 @@
-/** The command's beginning and end: arguments, signals, the exit code, and errors in words. */
+/** The entry point of the command: arguments, signals, exit codes and error messages. */
 
 import cluster from "node:cluster";
 import { readFileSync } from "node:fs";
@@ -29,15 +29,15 @@ import type { Maintenance } from "./maintenance.ts";
 import { StillServing } from "./while-stopped.ts";
 import { receiveOrder, tellParent } from "./workers.ts";
 
-/** After this long a stop in good order has failed. */
+/** After this long, a clean stop has failed, ms. */
 const STOP_LIMIT_MS = 9500;
 
-/** What asks us to stop in good order. `disconnect`: scripts/start.mjs, which had started us, is gone. SIGHUP: so is the terminal. */
+/** Events that ask for a clean stop. `disconnect`: scripts/start.mjs, the parent process, is gone. SIGHUP: the terminal is gone. */
 const STOP_EVENTS = ["SIGTERM", "SIGINT", "SIGHUP", "disconnect"] as const;
 
-/** Errors of what was asked for, before anything was done. */
+/** Errors in the arguments, found before anything was done. */
 const WRONGLY_ASKED = [UsageError, BadConfigFile, BadDsn, BadUrl];
-/** Errors that the operator can mend: their message is enough. */
+/** Errors that the operator can fix: the message is printed without a stack trace. */
 const MENDABLE = [
   ...WRONGLY_ASKED,
   BadCertificate,
@@ -54,9 +54,9 @@ const MENDABLE = [
   WrongVersion,
 ];
 
-/** Runs the command; gives the exit code: 0 done, 1 failed, 2 asked for wrongly. */
+/** Runs the command and returns the exit code: 0 success, 1 failure, 2 wrong arguments. */
 export async function main(args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
-  // A terminal or pipe that is gone must not end the server in the middle of something.
+  // A closed terminal or pipe must not end the server in the middle of its work.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   if (cluster.isWorker) return runWorker();
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -83,7 +83,7 @@ export async function main(args: readonly string[], env: NodeJS.ProcessEnv = pro
   }
 }
 
-/** A command that works on the database, as createProgram calls it. */
+/** Adapts a command that works on the database to what createProgram calls. */
 function maintain<S extends DatabaseSettings>(
   run: (maintenance: Maintenance & { readonly settings: S }) => Promise<void>,
   say: (line: string) => void,
@@ -91,7 +91,7 @@ function maintain<S extends DatabaseSettings>(
   return (settings) => untilStopped((signal) => run({ settings, logger: createLogger(settings.logLevel), say, signal }));
 }
 
-/** A process of `-workers`: it is told what to do by the one that started it. */
+/** Runs a worker process of `-workers`. The process that started it sends its settings. */
 async function runWorker(): Promise<number> {
   try {
     await untilStopped(async (signal) => {
@@ -112,7 +112,7 @@ async function untilStopped(run: (signal: AbortSignal) => Promise<void>): Promis
     if (stopping.signal.aborted) return;
     stopping.abort();
     setTimeout(() => {
-      process.stderr.write("syncv3: could not stop in good order in time\n");
+      process.stderr.write("syncv3: could not stop cleanly within 9.5 s\n");
       process.exit(1);
     }, STOP_LIMIT_MS).unref();
   };
@@ -120,7 +120,7 @@ async function untilStopped(run: (signal: AbortSignal) => Promise<void>): Promis
   try {
     await run(stopping.signal);
   } catch (error) {
-    // Stopped while starting: what was under way gave up as it was asked to.
+    // The server was stopped during start-up, so the error is a consequence of the stop.
     if (!stopping.signal.aborted) throw error;
   } finally {
     for (const event of STOP_EVENTS) process.off(event, stop);
@@ -128,13 +128,15 @@ async function untilStopped(run: (signal: AbortSignal) => Promise<void>): Promis
 }
 
 function isListenError(error: Error): error is NodeJS.ErrnoException {
-  // Of workers the first process binds, and they listen.
+  // With workers, the first process binds the address and the workers listen on it.
   return "syscall" in error && (error.syscall === "listen" || error.syscall === "bind");
 }
 
 function describe(error: Error): string {
   if (!isListenError(error)) return error.message;
-  return error.code === "EADDRINUSE" ? `${error.message.replace(/^(listen|bind) /, "-port: ")}. Give another, e.g. -port :8009` : error.message;
+  return error.code === "EADDRINUSE"
+    ? `${error.message.replace(/^(listen|bind) /, "-port: ")}. Give another address, e.g. -port :8009`
+    : error.message;
 }
 
 function version(): string {

@@ -1,4 +1,4 @@
-/** What every command that works on the database is given. */
+/** The input of every command that works on the database. */
 
 import type { Logger } from "../base/logger.ts";
 import type { DatabaseSettings } from "../config/options.ts";
@@ -6,7 +6,7 @@ import type { DatabaseSettings } from "../config/options.ts";
 export type Maintenance = {
   readonly settings: DatabaseSettings;
   readonly logger: Logger;
-  /** Told what a person wants to know, line by line. */
+  /** Prints a line for the operator. */
   readonly say: (line: string) => void;
   readonly signal: AbortSignal;
 };

@@ -1,4 +1,4 @@
-/** `GET /metrics` at an address of its own: what is measured is the operator's alone. */
+/** Serves `GET /metrics` on a separate address, because metrics are for the operator only. */
 
 import { METRICS_TYPE } from "../base/metrics.ts";
 import type { ListenAddress } from "../config/listen-address.ts";

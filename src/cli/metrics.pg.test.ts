@@ -1,4 +1,4 @@
-/** `-prom` from outside, of one process and of several. */
+/** `-prom`, with one process and with several. */
 
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -34,13 +34,13 @@ async function serve(workers: string) {
   return { url, metrics, homeserver, client: new V3Client(() => url, `@${CANARY}:test`, "DEV", token) };
 }
 
-/** Of all label values together. */
+/** The sum over all label values. */
 function valueOf(text: string, name: string, label = ""): number {
   const lines = text.split("\n").filter((line) => (line.startsWith(`${name}{`) || line.startsWith(`${name} `)) && line.includes(label));
   return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
 }
 
-test.each(["1", "3"])("with %s workers: requests, polls and what is stored are counted, and nobody is named", async (workers) => {
+test.each(["1", "3"])("with %s workers: requests, polls and stored data are counted, and no label names a user", async (workers) => {
   const { url, metrics, homeserver, client } = await serve(workers);
   for (let i = 0; i < 6; i += 1) await client.sync({});
   await homeserver.waitForPoll(client.token);
@@ -69,7 +69,7 @@ test.each(["1", "3"])("with %s workers: requests, polls and what is stored are c
   expect(text).toContain("nodejs_eventloop_lag_seconds");
   expect(text).not.toContain(CANARY);
   expect(text).not.toContain(client.token);
-  // The public address has none.
+  // The public address does not serve metrics.
   expect((await fetch(`${url}/metrics`)).status).toBe(404);
   expect((await fetch(metrics.replace("/metrics", "/"))).status).toBe(404);
 

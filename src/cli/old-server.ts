@@ -1,4 +1,4 @@
-/** A PostgreSQL server that outlived the syncv3 that had started it. */
+/** Stops a PostgreSQL server that outlived the syncv3 that started it. */
 
 import { spawn } from "node:child_process";
 import { readFile, readlink, rm, writeFile } from "node:fs/promises";
@@ -7,14 +7,14 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import type { Logger } from "../base/logger.ts";
 
-/** After this long without a fast shutdown, an immediate one. */
+/** If a fast shutdown takes longer than this, an immediate one follows, ms. */
 const PATIENCE_MS = 10_000;
-/** Above the largest number that a kernel gives a process. */
+/** Larger than any process ID. */
 const NO_SUCH_PID = 2 ** 31 - 2;
 
 /**
- * A server that is still there although the directory's lock was free has outlived its syncv3 (which was killed): it is stopped, and waited for.
- * Only for who holds the directory's lock. That it is one is seen by its working directory, not by its number alone, which may since be another process's.
+ * Stops the server and waits for its end. Only call it while holding the lock of the directory: if the lock was free but a server is still
+ * running, its syncv3 was killed. The server is identified by its working directory too, because its PID may now belong to another process.
  */
 export async function stopOldServer(cluster: string, socketLock: string, logger: Logger, signal: AbortSignal | undefined): Promise<void> {
   const pidFile = join(cluster, "postmaster.pid");
@@ -24,14 +24,14 @@ export async function stopOldServer(cluster: string, socketLock: string, logger:
   const started = Date.now();
   for (let stopping = false; await isServerOf(pid, cluster); stopping = true) {
     if (!stopping) {
-      logger.warn({ pid }, "Stopping the database that an earlier run left behind");
+      logger.warn({ pid }, "Stopping the database server that an earlier run left behind");
       signalTo(pid, "SIGINT");
     }
     if (Date.now() - started > PATIENCE_MS) signalTo(pid, "SIGQUIT");
     await delay(20, undefined, { signal });
   }
-  // The number may live on: as a zombie that a container's first process never reaps (its parent died with it), or as another process.
-  // PostgreSQL would wait for it forever. The rest of the file stays: by the shared memory named there it sees backends that are still leaving.
+  // The PID may still exist: as a zombie that a container's first process never reaps, or as another process. PostgreSQL would wait for it
+  // forever. The rest of the file stays: PostgreSQL uses the shared memory named there to notice backends that are still ending.
   const left = await readFile(pidFile, "utf8").catch(() => undefined);
   if (left?.startsWith(`${line}\n`) === true) await writeFile(pidFile, [NO_SUCH_PID, ...rest].join("\n"));
   await rm(socketLock, { force: true });
@@ -41,7 +41,7 @@ function signalTo(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
   } catch {
-    // It ended meanwhile, which is seen next.
+    // It has ended meanwhile. The next check notices that.
   }
 }
 

@@ -1,4 +1,4 @@
-/** The database that was named, or one of our own; reachable, new enough, and with this version's schema. */
+/** Opens the database of `-db` or the embedded one, checks it, and migrates it to this version's schema. */
 
 import type { Logger } from "../base/logger.ts";
 import type { Settings } from "../config/options.ts";
@@ -18,18 +18,18 @@ export class DatabaseUnusable extends Error {
 export type OpenDatabase = {
   readonly sql: Sql;
   readonly options: DbOptions;
-  /** A way there on which LISTEN and session locks last; null: there is none. */
+  /** The address at which LISTEN and session locks work; null: there is none. */
   readonly direct: DbOptions | null;
-  /** For people: which and where. */
+  /** The version and the address, for the operator. */
   readonly description: string;
   /** Fulfilled if the database ends for good. */
   readonly failed: Promise<Error>;
   close(): Promise<void>;
 };
 
-/** What a process takes at most: requests and pollers, wake-ups in and out, the lock of a living process, positions that do not wait. */
+/** The most connections of a process besides its pool: wake-ups in and out, the lock that shows that it is alive, positions that do not wait for the disk. */
 const MORE_CONNECTIONS = 5;
-/** For migrations, and whoever looks in. */
+/** Connections for migrations and for the operator. */
 const SPARE_CONNECTIONS = 25;
 
 /** @throws DatabaseUnusable, and what startEmbeddedDatabase throws */
@@ -67,7 +67,7 @@ export async function openDatabase(
     const done = await migrate(direct ?? options, logger).catch((error: unknown) => {
       if (!(error instanceof NewerDatabase)) throw error;
       const names = error.migrations.join(", ");
-      throw new DatabaseUnusable(`A newer syncv3 has used this database (${names}): run that version, or restore a backup from before`, {
+      throw new DatabaseUnusable(`A newer syncv3 has used this database (${names}). Run that version, or restore a backup from before the upgrade`, {
         cause: error,
       });
     });
@@ -88,15 +88,15 @@ async function versionOf(sql: Sql, options: DbOptions): Promise<number> {
   } catch (error) {
     throw new DatabaseUnusable(`-db: cannot connect to PostgreSQL ${whereOf(options)}: ${reasonOf(error)}`, { cause: error });
   }
-  if (found < OLDEST_VERSION) throw new DatabaseUnusable(`-db: PostgreSQL ${found} is too old: ${OLDEST_VERSION} or later is needed`);
+  if (found < OLDEST_VERSION) throw new DatabaseUnusable(`-db: PostgreSQL ${found} is too old. Use version ${OLDEST_VERSION} or later`);
   return found;
 }
 
-/** Whether the ways to the database are what the settings say: what does not last on a connection would be missed only later, and quietly. */
+/** Checks that the connections to the database behave as the settings say. Otherwise LISTEN and locks would fail later, and silently. */
 async function checkWays(sql: Sql, options: DbOptions, direct: DbOptions | null): Promise<void> {
   if (options.prepare !== false && (await isTransactionPooled(options))) {
     throw new DatabaseUnusable(
-      "-db: a pooler in transaction mode stands before PostgreSQL. Give -db-pool-mode transaction, and -db-direct or -bus, or set it to session mode",
+      "-db: there is a pooler in transaction mode in front of PostgreSQL. Give -db-pool-mode transaction, and -db-direct or -bus, or set the pooler to session mode",
     );
   }
   if (direct === null || direct === options) return;
@@ -106,13 +106,14 @@ async function checkWays(sql: Sql, options: DbOptions, direct: DbOptions | null)
   } catch (error) {
     throw new DatabaseUnusable(`-db-direct: cannot connect to PostgreSQL ${whereOf(direct)}: ${reasonOf(error)}`, { cause: error });
   }
-  if (!isSame) throw new DatabaseUnusable("-db-direct: this is another database than that of -db");
-  if (await isTransactionPooled(direct)) throw new DatabaseUnusable("-db-direct: a pooler in transaction mode stands before PostgreSQL here too");
+  if (!isSame) throw new DatabaseUnusable("-db-direct: this is not the database of -db. Give the same database without the pooler");
+  if (await isTransactionPooled(direct))
+    throw new DatabaseUnusable("-db-direct: here too there is a pooler in transaction mode. Give PostgreSQL's own address");
 }
 
 /**
- * The same, as it is best connected to: where a pooler refuses the settings that we ask for, without them; where commits do not wait for the
- * disk, so that they do. An error is left to who connects next.
+ * Adjusts how to connect: without our settings if a pooler refuses them, and with `synchronous_commit` on if commits would not wait for the
+ * disk. A connection error is ignored here, because the next connection reports it.
  */
 async function withSettings(options: DbOptions): Promise<DbOptions> {
   const ask = async (as: DbOptions): Promise<DbOptions> => {
@@ -133,21 +134,19 @@ async function withSettings(options: DbOptions): Promise<DbOptions> {
   }
 }
 
-/** N9: whether the settings that count are right, whoever made them. Where we could ask for them they are. */
+/** N9: checks the settings that matter, whatever their source. Settings that we could ask for are right already. */
 async function checkSettings(sql: Sql, options: DbOptions): Promise<void> {
   const schema = await schemaPastPath(sql);
   if (schema !== null) {
     throw new DatabaseUnusable(
-      `-db: search_path does not lead to schema ${schema}, which has the tables. Set it for the role: alter role … set search_path = …`,
+      `-db: search_path does not include the schema ${schema}, which has the tables. Set it for the role: alter role … set search_path = …`,
     );
   }
   const wrong = await wrongSettings(sql);
   if (wrong.length === 0) return;
   const all = wrong.map(({ name, value, wanted, why }) => `${name} is ${value} and must be ${wanted} (${why})`).join("; ");
   const role = options.username === undefined ? "the role" : JSON.stringify(options.username);
-  throw new DatabaseUnusable(
-    `-db: settings of the role, the database or the server are in the way: ${all}. Set them for ${role}: alter role … set …`,
-  );
+  throw new DatabaseUnusable(`-db: PostgreSQL settings must be changed: ${all}. Set them for ${role}: alter role … set …`);
 }
 
 function reasonOf(error: unknown): string {

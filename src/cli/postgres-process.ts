@@ -1,14 +1,14 @@
-/** One run of a PostgreSQL server process: from its start until it takes connections, and its end. */
+/** One run of a PostgreSQL server process: its start until it accepts connections, and its end. */
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
 
 import type { Invocation } from "./run-as.ts";
 
-/** The server ended before it took connections. */
+/** The server ended before it accepted connections. */
 export class PostgresFailed extends Error {
   override readonly name = "PostgresFailed";
-  /** It found what an earlier server has not yet let go of: trying again helps. */
+  /** An earlier server still holds something that is needed. Trying again helps. */
   readonly passing: boolean;
 
   constructor(output: readonly string[]) {
@@ -19,25 +19,25 @@ export class PostgresFailed extends Error {
   }
 }
 
-/** A server that takes connections. */
+/** A server that accepts connections. */
 export type PostgresProcess = {
-  /** Fulfilled when the process has ended, for whatever reason, with the last lines that it wrote. */
+  /** Resolves when the process has ended, for any reason, with the last lines of its log. */
   readonly ended: Promise<readonly string[]>;
-  /** Ends it: open connections are closed (fast shutdown), and after `patienceMs` without a checkpoint (immediate shutdown). */
+  /** Stops it with a fast shutdown, which closes open connections; after `patienceMs` with an immediate one, without a checkpoint. */
   stop(patienceMs?: number): Promise<void>;
 };
 
 const LINES_KEPT = 20;
 
 /**
- * Starts the server and waits until it takes connections. Its log goes line by line to `onLine`.
+ * Starts the server and waits until it accepts connections. Each line of its log is passed to `onLine`.
  * @throws PostgresFailed
  */
 export async function runPostgres(invocation: Invocation, cwd: string, onLine: (line: string) => void): Promise<PostgresProcess> {
   const child = spawn(invocation.file, invocation.args, {
     ...invocation.options,
     cwd,
-    // A session of its own: Ctrl-C in a terminal is for us, and we stop the database last.
+    // Detached, so that Ctrl-C in a terminal reaches only syncv3, which stops the database last.
     detached: true,
     stdio: ["ignore", "ignore", "pipe"],
     env: { ...cleanEnvironment(), LC_ALL: "C" },
@@ -52,7 +52,7 @@ export async function runPostgres(invocation: Invocation, cwd: string, onLine: (
   });
   const ended = new Promise<readonly string[]>((resolve) => {
     child.once("error", (error) => resolve([`${invocation.file}: ${error.message}`]));
-    // `close`, not `exit`: the last lines tell why.
+    // `close`, not `exit`: it comes after the last lines, which hold the reason.
     child.once("close", () => resolve(last));
   });
   const first = await Promise.race([ready, ended]);

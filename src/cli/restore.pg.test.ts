@@ -1,4 +1,4 @@
-/** docs/OPERATIONS.md, "Restoring an older backup", walked with the command and an embedded database. */
+/** docs/OPERATIONS.md, "Restoring an older backup", followed with the command and an embedded database. */
 
 import { spawnSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -13,7 +13,7 @@ import { V3Client } from "../../test/support/v3.ts";
 const [ME, ROOM] = ["@restored:test", "!restored:test"];
 
 test(
-  "D26 R11: sessions begin anew, polling goes on from the old since, what came since is told again, and no later message is lost",
+  "D26 R11: clients start from scratch, polling continues from the old since, what came since is sent again, and no later message is lost",
   { timeout: 120_000 },
   async () => {
     const directory = await mkdtemp(join(tmpdir(), "syncv3-restore-"));
@@ -49,7 +49,7 @@ test(
     await stop();
     copy(data, backup);
 
-    // Goes on, and both clients have all that comes.
+    // The server continues, and both clients receive everything that arrives.
     stop = await serve();
     const session = await client.sync({ to_device: {}, room: { room_id: ROOM } });
     const connection = await sliding.sync(ask);
@@ -66,21 +66,21 @@ test(
     ).extensions["to_device"].next_batch as string;
     await stop();
 
-    // Back in time. What follows the old since now is something else.
+    // Back in time. Something else follows the old since now.
     await rm(data, { recursive: true });
     copy(backup, data);
     const ended = await runCommand(["end-sessions", "-data", data]).ended;
-    expect(ended).toMatchObject({ code: 0, stdout: expect.stringContaining("1 sessions and connections have ended") });
-    // The homeserver has deleted the messages that it told after the old since.
+    expect(ended).toMatchObject({ code: 0, stdout: expect.stringContaining("Ended 1 session or connection.") });
+    // The homeserver has deleted the messages that it sent after the old since.
     homeserver.fail({ path: /\/sync$/, token, where: ({ query }) => query.get("since") === "s2" }, { body: { next_batch: "s5" } });
     stop = await serve();
     await homeserver.waitForPoll(token);
-    // More messages than the clients' places stand for.
+    // More messages than the clients' positions in the queue cover.
     for (const n of [5, 6, 7, 8, 9]) homeserver.queueSync(token, message(n));
     await homeserver.waitForPoll(token);
     expect(await client.request({}, { since: later.next })).toMatchObject({ status: 400, body: { errcode: "M_UNKNOWN_SYNC_SESSION" } });
     expect(await sliding.request(ask, { pos: connection.pos })).toMatchObject({ status: 400, body: { errcode: "M_UNKNOWN_POS" } });
-    // A connection that begins anew names the place that it had in the queue: that acknowledges nothing of what came since.
+    // A connection that starts from scratch names its old position in the queue. That acknowledges nothing that arrived since.
     const anew = await sliding.sync({ ...ask, ext: { to_device: { enabled: true, since: place } } });
     expect(numbersOf(anew.extensions["to_device"].events)).toEqual(expect.arrayContaining([5, 6, 7, 8, 9]));
     expect(timelineIds(anew.rooms[ROOM])).toHaveLength(6);

@@ -1,4 +1,4 @@
-/** `syncv3 rotate-secret` from outside. */
+/** The command `syncv3 rotate-secret`. */
 
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -51,7 +51,7 @@ function alice(): V3Client {
   return new V3Client(() => url, "@alice:test", "PHONE", token);
 }
 
-test("a kept secret: polling goes on by itself, sessions begin anew, and no to-device message is lost", async () => {
+test("a secret in the data directory: polling continues by itself, sessions start from scratch, and no to-device message is lost", async () => {
   let server = await serve();
   const client = alice();
   const first = await client.sync({ to_device: {} });
@@ -59,12 +59,12 @@ test("a kept secret: polling goes on by itself, sessions begin anew, and no to-d
   homeserver.queueSync(client.token, v2({ to_device: [toDevice("@bob:test", { n: 1 })] }));
   await homeserver.waitForPoll(client.token);
   const refused = await run(["rotate-secret"]).ended;
-  expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("stop all of them")]);
+  expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("Stop all servers on it")]);
   await stop(server);
 
   const before = await readFile(join(data, "secret"), "utf8");
   const done = await run(["rotate-secret"]).ended;
-  expect(done).toMatchObject({ code: 0, stdout: expect.stringContaining("1 access tokens are encrypted with the new secret") });
+  expect(done).toMatchObject({ code: 0, stdout: expect.stringContaining("Encrypted 1 access token with the new secret") });
   expect(await readFile(join(data, "secret"), "utf8")).not.toBe(before);
   expect((await stat(join(data, "secret"))).mode & 0o777).toBe(0o600);
   expect(await readdir(data)).not.toContain("secret.next");
@@ -78,13 +78,13 @@ test("a kept secret: polling goes on by itself, sessions begin anew, and no to-d
   await stop(server);
 });
 
-test("secrets that are named; a wrong one changes nothing", async () => {
+test("secrets that are given; a wrong old secret changes nothing", async () => {
   const server = await serve({ SYNCV3_SECRET: "hush, old one" });
   const client = alice();
   await client.sync({});
   await stop(server);
   const wrong = await run(["rotate-secret"], { SYNCV3_SECRET: "not the secret", SYNCV3_NEW_SECRET: "hush, new one" }).ended;
-  expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining("nothing is changed")]);
+  expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining("nothing was changed")]);
   const right = await run(["rotate-secret"], { SYNCV3_SECRET: "hush, old one", SYNCV3_NEW_SECRET: "hush, new one" }).ended;
   expect(right).toMatchObject({ code: 0, stdout: expect.stringContaining("Start all servers with the new secret") });
   expect(right.stdout + right.stderr).not.toContain("hush");
@@ -94,17 +94,17 @@ test("secrets that are named; a wrong one changes nothing", async () => {
   await stop(again);
 });
 
-test("after a crash between the commit and the new file it goes on with the secret that was begun with", async () => {
+test("after a crash between the commit and the new file, it continues with the secret that it had begun with", async () => {
   const server = await serve();
   const client = alice();
   await client.sync({});
   await stop(server);
   const old = await readFile(join(data, "secret"), "utf8");
   expect((await run(["rotate-secret"]).ended).code).toBe(0);
-  // As it was before the file took its place.
+  // The state before the rename of the new file.
   const next = await readFile(join(data, "secret"), "utf8");
   await writeFile(join(data, "secret.next"), next, { mode: 0o600 });
   await writeFile(join(data, "secret"), old, { mode: 0o600 });
-  expect(await run(["rotate-secret"]).ended).toMatchObject({ code: 0, stdout: expect.stringContaining("1 access tokens") });
+  expect(await run(["rotate-secret"]).ended).toMatchObject({ code: 0, stdout: expect.stringContaining("1 access token ") });
   expect(await readFile(join(data, "secret"), "utf8")).toBe(next);
 });

@@ -1,21 +1,22 @@
-/** `syncv3 rotate-secret`: from one secret to another, without a user having to do anything. */
+/** `syncv3 rotate-secret`: replaces the secret. Users do not have to do anything. */
 
 import { SecretBox } from "../base/secret-box.ts";
 import type { RotateSettings } from "../config/options.ts";
 import { endAllSessions } from "../store/sessions.ts";
 import { resealTokens } from "../store/tokens.ts";
+import { counted } from "./counted.ts";
 import { keptSecret, NextSecret } from "./secret.ts";
 import type { Maintenance } from "./maintenance.ts";
 import { whileStopped } from "./while-stopped.ts";
 
-/** The old secret is another one. The message is for the operator. */
+/** The given old secret is not the one in use. The message is for the operator. */
 export class WrongSecret extends Error {
   override readonly name = "WrongSecret";
 }
 
 /**
- * Seals every access token with the new secret, and ends sessions and connections, whose tokens were signed with the old one: clients begin anew,
- * to-device messages wait for them. All of it or nothing; after a crash, run it again.
+ * Encrypts every access token with the new secret, and ends sessions and connections, because their tokens were signed with the old one.
+ * Clients start from scratch, and their to-device messages wait for them. It is one transaction; after a crash, run the command again.
  * @throws WrongSecret, and what whileStopped and keptSecret throw
  */
 export async function rotateSecret(maintenance: Maintenance & { readonly settings: RotateSettings }): Promise<void> {
@@ -28,13 +29,18 @@ export async function rotateSecret(maintenance: Maintenance & { readonly setting
       await endAllSessions(tx);
       const result = await resealTokens(tx, from, to);
       if (result.sealed > 0 || result.unreadable === 0) return result;
-      throw new WrongSecret(`None of the ${result.unreadable} stored tokens was encrypted with the old secret that was named: nothing is changed`);
+      throw new WrongSecret(
+        `None of the ${result.unreadable} stored tokens was encrypted with the old secret that was given, so nothing was changed. Give the secret that the servers used`,
+      );
     });
     const path = await next?.takePlace();
     say(
-      `${sealed} access tokens are encrypted with the new secret${path === undefined ? "" : `, which is in ${path}`}. All sessions have ended: clients begin anew`,
+      `Encrypted ${counted(sealed, "access token")} with the new secret${path === undefined ? "" : `, which is now in ${path}`}. All sessions have ended, so clients start from scratch`,
     );
-    if (unreadable > 0) say(`${unreadable} others were encrypted with yet another one and stay so: their devices have to come with them again`);
+    if (unreadable > 0)
+      say(
+        `${counted(unreadable, "other token was", "other tokens were")} encrypted with a third secret and left unchanged. Polling of those devices resumes when their clients send a request`,
+      );
     if (path === undefined) say("Start all servers with the new secret");
   });
 }

@@ -13,7 +13,7 @@ beforeEach(async () => {
   onTestFinished(() => rm(made, { recursive: true }));
 });
 
-test("a secret is made once, for its owner's eyes only", async () => {
+test("a secret is generated once, and only its owner can read it", async () => {
   const first = await keptSecret(directory);
   expect(first).toMatchObject({ made: true, path: join(directory, "secret") });
   expect(first.secret).toMatch(/^[\w-]{43}$/);
@@ -21,13 +21,13 @@ test("a secret is made once, for its owner's eyes only", async () => {
   expect(await keptSecret(directory)).toEqual({ ...first, made: false });
 });
 
-test("processes that start together get the same, and nothing is left beside", async () => {
+test("processes that start together get the same secret and leave no other files", async () => {
   const all = await Promise.all(Array.from({ length: 8 }, () => keptSecret(directory)));
   expect(new Set(all.map((each) => each.secret)).size).toBe(1);
   expect(await readdir(directory)).toEqual(["secret"]);
 });
 
-test("a file that others can read, or without a secret, is not used", async () => {
+test("a file that others can read, or that has no secret, is refused", async () => {
   const { path } = await keptSecret(directory);
   await chmod(path, 0o640);
   await expect(keptSecret(directory)).rejects.toThrow(`chmod 600 ${path}`);

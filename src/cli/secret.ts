@@ -1,16 +1,16 @@
-/** The secret where none is given: made once and kept in the data directory. */
+/** The secret that is used if none is given: generated once and stored in the data directory. */
 
 import { randomBytes } from "node:crypto";
 import { link, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-/** The file cannot serve: open to others, or empty. */
+/** The file cannot be used: it is readable by others, or empty. */
 export class BadSecretFile extends Error {
   override readonly name = "BadSecretFile";
 }
 
 /**
- * The text of `DIRECTORY/secret` (256 random bits, mode 0600), made if there is none. Of several processes that start together all get the same.
+ * The text of `DIRECTORY/secret` (256 random bits, mode 0600), generated if there is none. Processes that start together get the same secret.
  * @throws BadSecretFile
  */
 export async function keptSecret(directory: string): Promise<{ readonly secret: string; readonly path: string; readonly made: boolean }> {
@@ -18,13 +18,14 @@ export async function keptSecret(directory: string): Promise<{ readonly secret: 
   await mkdir(directory, { recursive: true, mode: 0o711 });
   const made = await makeSecret(path);
   const { mode } = await stat(path);
-  if ((mode & 0o077) !== 0) throw new BadSecretFile(`${path} can be read by others: chmod 600 ${path}`);
+  if ((mode & 0o077) !== 0) throw new BadSecretFile(`${path} can be read by other users. Run: chmod 600 ${path}`);
   const secret = (await readFile(path, "utf8")).trim();
-  if (secret.length < 16) throw new BadSecretFile(`${path} holds no secret. If no token is stored yet, remove it: a new one will be made`);
+  if (secret.length < 16)
+    throw new BadSecretFile(`${path} contains no secret. Restore the file. If no token is stored yet, remove it: a new one is generated`);
   return { secret, path, made };
 }
 
-/** Of `rotate-secret`: the secret that follows the one in `DIRECTORY/secret`, kept beside it until it takes its place; the same again after a crash. */
+/** The next secret of `rotate-secret`. It is stored next to `DIRECTORY/secret` until it replaces it, and is the same again after a crash. */
 export class NextSecret {
   readonly secret: string;
   readonly #directory: string;
@@ -34,7 +35,7 @@ export class NextSecret {
     this.secret = secret;
   }
 
-  /** @param given null: one is made */
+  /** @param given null: generate one */
   static async keep(directory: string, given: string | null): Promise<NextSecret> {
     const path = join(directory, "secret.next");
     const earlier = await readFile(path, "utf8").catch(() => null);
@@ -46,7 +47,7 @@ export class NextSecret {
     return new NextSecret(directory, secret);
   }
 
-  /** It is the secret from now on. The path. */
+  /** Makes it the secret from now on. Returns the path. */
   async takePlace(): Promise<string> {
     const path = join(this.#directory, "secret");
     await rename(join(this.#directory, "secret.next"), path);
@@ -58,7 +59,7 @@ function newSecret(): string {
   return randomBytes(32).toString("base64url");
 }
 
-/** Written beside and linked into place: the file is there whole or not at all, and never replaces one that is there. */
+/** Writes a file under another name and links it, so that `path` is never partial and never replaces an existing file. */
 async function makeSecret(path: string): Promise<boolean> {
   if (await stat(path).catch(() => undefined)) return false;
   const unfinished = `${path}.${randomBytes(6).toString("hex")}`;

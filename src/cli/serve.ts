@@ -1,4 +1,4 @@
-/** `syncv3 serve`: from the settings to a server that listens, until told to stop. */
+/** `syncv3 serve`: starts the server from its settings, and runs it until it is stopped. */
 
 import { fileURLToPath } from "node:url";
 import type { Logger } from "../base/logger.ts";
@@ -22,20 +22,20 @@ export type ServeInput = {
   readonly settings: Settings;
   readonly version: string;
   readonly logger: Logger;
-  /** Told what a person wants to know, line by line. */
+  /** Prints a line for the operator. */
   readonly say: (line: string) => void;
-  /** Aborted: stop in good order. */
+  /** Aborted: stop cleanly. */
   readonly signal: AbortSignal;
 };
 
 /**
- * Serves until `signal` is aborted. What can be wrong with the settings comes out before anything is started.
+ * Serves until `signal` is aborted. Errors in the settings are thrown before anything is started, where possible.
  * @throws BadUrl, BadServer, BadSecretFile, DatabaseUnusable, DirectoryInUse, ... each with a message for the operator
  */
 export async function serve({ settings, version, logger, say, signal }: ServeInput): Promise<void> {
   say(`syncv3 ${version}`);
   const homeserver = await resolveServer(settings.server, signal);
-  // Again where it listens; what is wrong with it is to be told before anything is started.
+  // `listen` reads it again. Reading it here reports errors before anything is started.
   if (settings.tls) await readCertificate(settings.tls);
   const secret = await secretOf(settings, logger);
   const database = await openDatabase(settings, logger, say, signal);
@@ -59,7 +59,7 @@ export async function serve({ settings, version, logger, say, signal }: ServeInp
       if (prom) say(`  metrics     ${prom.url}`);
       if (page !== null) say(`  page        ${page}`);
       say(`  listening   ${url}${settings.workers > 1 ? ` (${settings.workers} processes)` : ""}`);
-      say(`Give Matrix clients this address in place of the homeserver's, or ask it something with a user's access token:`);
+      say(`Use this address in Matrix clients instead of the homeserver's, or try it with a user's access token:`);
       const target = "path" in settings.listen ? `--unix-socket ${url} http://localhost` : url;
       say(`  curl -X POST -H "Authorization: Bearer $TOKEN" -d '{}' ${target}/_matrix/client/v3/sync`);
       const reason = await Promise.race([aborted(signal), database.failed]);
@@ -75,7 +75,7 @@ export async function serve({ settings, version, logger, say, signal }: ServeInp
   }
 }
 
-/** A server that listens: in this process, or in several. `page`: where the page is shown; null: nowhere. */
+/** A listening server, in this process or in several. `page`: the URL of the page; null: it is not served. */
 type Listening = { readonly url: string; readonly page: string | null; close(): Promise<void> };
 
 async function listen(order: WorkerOrder, sql: Sql, logger: Logger, metrics: Metrics | undefined): Promise<Listening> {
@@ -110,17 +110,17 @@ async function listenHere(
   }
 }
 
-/** The page as it was built; null: it was not. */
+/** The built page; null: it was not built. */
 async function builtPage(logger: Logger): Promise<PageFiles | null> {
   try {
     return await readPage(fileURLToPath(new URL("../../dist/page", import.meta.url)));
   } catch (error) {
-    logger.warn({ reason: (error as Error).message }, "The page /client/ is not there: npm run build makes it");
+    logger.warn({ reason: (error as Error).message }, "The page /client/ was not built, so it is not served. Build it with: npm run build");
     return null;
   }
 }
 
-/** Where it is shown; null: nowhere, as another program has the address that nobody asked for. */
+/** The URL of the page; null: it is not served, e.g. because the default address is in use. */
 async function showPage(server: BuiltServer, page: PageSettings, url: string, files: PageFiles, logger: Logger): Promise<string | null> {
   if (page === "off") return null;
   if (page === "public") return `${url}/client/`;
@@ -128,12 +128,12 @@ async function showPage(server: BuiltServer, page: PageSettings, url: string, fi
     return await server.listenForPage(page.listen, files);
   } catch (error) {
     if (!page.isDefault || (error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
-    logger.warn("The page /client/ is not shown: its default address is in use. Say another one with -client-port, or off");
+    logger.warn("The page /client/ is not served: its default address is in use. Give another address with -client-port, or off");
     return null;
   }
 }
 
-/** What a worker does until `signal` is aborted: everything but what its parent has done. */
+/** Runs a worker until `signal` is aborted: everything except what its parent has already done. */
 export async function serveAsWorker(order: WorkerOrder, logger: Logger, signal: AbortSignal): Promise<void> {
   let endTracing: (() => Promise<void>) | null = null;
   const sql = connect(order.db, order.settings.maxDbConnections);
@@ -151,7 +151,7 @@ export async function serveAsWorker(order: WorkerOrder, logger: Logger, signal: 
   }
 }
 
-/** Null: nobody wants traces. Else what ends them. */
+/** Starts tracing if it is configured, and returns a function that ends it. */
 async function startTracingOf({ otlpUrl }: Settings, version: string): Promise<(() => Promise<void>) | null> {
   return otlpUrl === undefined ? null : startTracing({ url: otlpUrl, version });
 }
@@ -160,7 +160,7 @@ async function secretOf(settings: Settings, logger: Logger): Promise<string> {
   if (settings.secret !== undefined) return settings.secret;
   const { secret, path, made } = await keptSecret(settings.data);
   if (settings.db !== undefined) {
-    const text = `${made ? "Made a secret in" : "Using the secret in"} ${path}. Other machines on this database need the same: give it to all with -secret or SYNCV3_SECRET`;
+    const text = `${made ? "Generated a secret in" : "Using the secret in"} ${path}. Other machines on this database need the same secret: give it to all of them with -secret or SYNCV3_SECRET`;
     logger.warn({ path }, text);
   }
   return secret;

@@ -1,4 +1,4 @@
-/** `syncv3 status` and `syncv3 forget` from outside, beside a running server and without one. */
+/** The commands `syncv3 status` and `syncv3 forget`, with and without a running server. */
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ import { V3Client } from "../../test/support/v3.ts";
 
 vi.setConfig({ testTimeout: 240_000 });
 
-test.each(["embedded", "named"])("an %s database: seen and forgotten while the server runs, and after", async (kind) => {
+test.each(["embedded", "named"])("with an %s database, while the server runs and after it has stopped", async (kind) => {
   const directory = await mkdtemp(join(tmpdir(), "syncv3-status-"));
   onTestFinished(() => rm(directory, { recursive: true }));
   const homeserver = await startFakeHomeserver();
@@ -38,22 +38,25 @@ test.each(["embedded", "named"])("an %s database: seen and forgotten while the s
   expect(seen.code, seen.text).toBe(0);
   expect(seen.text).toMatch(/^accounts +1$/m);
   expect(seen.text).toMatch(/^devices +2$/m);
-  expect(seen.text).toMatch(/^polled +1 accounts, by 1 processes$/m);
-  expect(seen.text).toMatch(/^to-device +2 wait for 2 devices, the oldest for \d+ s$/m);
+  expect(seen.text).toMatch(/^polled +1 account by 1 process$/m);
+  expect(seen.text).toMatch(/^to-device +2 messages waiting for 2 devices, the oldest for \d+ s$/m);
   expect(seen.text).toMatch(/^database +\d+ MB$/m);
 
-  expect(await run("forget", "@bob:test")).toMatchObject({ code: 1, text: expect.stringContaining("no account of @bob:test") });
+  expect(await run("forget", "@bob:test")).toMatchObject({ code: 1, text: expect.stringContaining("@bob:test has no account in this database") });
   expect(await run("forget", "@alice:test", "-device", "NONE")).toMatchObject({ code: 1, text: expect.stringContaining("no device NONE") });
-  expect(await run("forget", "bob")).toMatchObject({ code: 2, text: expect.stringContaining("is not a user id") });
-  expect(await run("forget", "@alice:test", "-device", "TABLET")).toMatchObject({ code: 0, text: expect.stringContaining("The device TABLET") });
+  expect(await run("forget", "bob")).toMatchObject({ code: 2, text: expect.stringContaining("is not a user ID") });
+  expect(await run("forget", "@alice:test", "-device", "TABLET")).toMatchObject({
+    code: 0,
+    text: expect.stringContaining("Deleted the device TABLET"),
+  });
   expect((await run("status")).text).toMatch(/^devices +1$/m);
-  // What is forgotten begins anew with a good token; before that nothing polls it.
+  // A forgotten device starts from scratch with a valid token. Until then it is not polled.
   expect(await clients[1]?.request({})).toMatchObject({ status: 200 });
   expect((await run("status")).text).toMatch(/^devices +2$/m);
 
   server.signal("SIGTERM");
   expect((await server.ended).code).toBe(0);
-  expect((await run("status")).text).toMatch(/^polled +nobody/m);
-  expect(await run("forget", "@alice:test")).toMatchObject({ code: 0, text: expect.stringContaining("All of @alice:test") });
+  expect((await run("status")).text).toMatch(/^polled +none/m);
+  expect(await run("forget", "@alice:test")).toMatchObject({ code: 0, text: expect.stringContaining("Deleted the account @alice:test") });
   expect((await run("status")).text).toMatch(/^accounts +0$/m);
 });

@@ -1,7 +1,8 @@
-/** `syncv3 status`: how the server does, in a few lines. */
+/** `syncv3 status`: prints the state of the server in a few lines. */
 
 import { NOT_DUE, type Stalls } from "../store/stalls.ts";
 import { readStatus, type Status } from "../store/status.ts";
+import { counted } from "./counted.ts";
 import { lookIn } from "./look-in.ts";
 import type { Maintenance } from "./maintenance.ts";
 
@@ -26,25 +27,33 @@ function linesOf({
   bytes,
 }: Status): Record<string, string> {
   return {
-    accounts: `${accounts}${starting > 0 ? `, ${starting} of them before their first sync is stored` : ""}`,
-    devices: `${devices}${loggedOut > 0 ? `, ${loggedOut} of them without a token that is taken` : ""}`,
-    polled: polled === 0 ? "nobody: no server is running, or no account was seen in 30 days" : `${polled} accounts, by ${pollers} processes`,
-    lag: lag === null ? "–" : `${duration(lag)} since the homeserver last answered, of the account where it is longest`,
+    accounts: `${accounts}${starting > 0 ? `, ${starting} of them still in their first sync` : ""}`,
+    devices: `${devices}${loggedOut > 0 ? `, ${loggedOut} of them without a valid token` : ""}`,
+    polled:
+      polled === 0
+        ? "none: no server is running, or no client was seen for 30 days"
+        : `${counted(polled, "account")} by ${counted(pollers, "process", "processes")}`,
+    lag: lag === null ? "–" : `${duration(lag)} since the homeserver last answered, for the account with the longest wait`,
     stalled: stalledText(stalls),
-    sessions: `${sessions.v3} of sync v3, ${sessions.connection} connections of sliding sync, ${sessions.v2} v2 clients`,
+    sessions: [
+      counted(sessions.v3, "sync v3 session"),
+      counted(sessions.connection, "sliding sync connection"),
+      counted(sessions.v2, "v2 client"),
+    ].join(", "),
     "to-device":
       toDevice.messages === 0
-        ? "none waits"
-        : `${toDevice.messages} wait for ${toDevice.devices} devices, the oldest for ${duration(toDevice.oldest ?? 0)}`,
-    "set aside": poison === 0 ? "nothing" : `${poison} parts of answers that could not be stored: see the log, and report it`,
+        ? "no messages waiting"
+        : `${counted(toDevice.messages, "message")} waiting for ${counted(toDevice.devices, "device")}, the oldest for ${duration(toDevice.oldest ?? 0)}`,
+    "set aside":
+      poison === 0 ? "nothing" : `${counted(poison, "part", "parts")} of answers that could not be stored. See the log, and please report it`,
     database: `${(bytes / 1e6).toFixed(0)} MB`,
   };
 }
 
-/** Accounts of which an answer is due, and does not come or cannot be stored. */
+/** Accounts for which an answer is due but does not come or cannot be stored. */
 function stalledText({ oldest, accounts }: Stalls): string {
-  const due = [...accounts].filter(([reason]) => !NOT_DUE.has(reason)).map(([reason, count]) => `${count} ${reason}`);
-  return due.length === 0 ? "no account" : `${due.join(", ")}; the longest for ${duration(oldest)}: see the log`;
+  const due = [...accounts].filter(([reason]) => !NOT_DUE.has(reason)).map(([reason, count]) => `${counted(count, "account")} (${reason})`);
+  return due.length === 0 ? "none" : `${due.join(", ")}, the longest for ${duration(oldest)}. See the log`;
 }
 
 function duration(seconds: number): string {

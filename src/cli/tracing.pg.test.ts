@@ -1,4 +1,4 @@
-/** `-otlp-url` from outside: what a collector gets. */
+/** `-otlp-url`: what a collector receives. */
 
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -25,7 +25,7 @@ type Export = {
 
 const CANARY = "canary-of-traces";
 
-/** A collector: what it was sent, and with which headers. */
+/** A collector that records what it receives, with the headers. */
 async function collector() {
   const got: { readonly spans: Span[]; text: string; authorization: string | undefined; path: string } = {
     spans: [],
@@ -50,7 +50,7 @@ async function collector() {
 }
 
 test.each(["1", "2"])(
-  "with %s workers: requests with their steps, polls and what they store; nobody is named",
+  "with %s workers: requests with their steps, polls and the storing of answers; no span names a user",
   { timeout: 120_000 },
   async (workers) => {
     const { got, port } = await collector();
@@ -67,7 +67,7 @@ test.each(["1", "2"])(
     homeserver.queueSync(token, v2({ join: { [`!${CANARY}:test`]: { state: newRoom(me), timeline: [ev.message(me, CANARY)] } } }));
     const client = new V3Client(() => url, me, "DEV", token);
     const answer = await client.sync({ room_list: {} });
-    // Long enough that it comes to wait on a busy machine too.
+    // Long enough that the request waits even on a busy machine.
     await client.sync({}, { since: answer.next, timeout: 3000 });
     await new SlidingClient(client, "v4").sync({ lists: { all: { ranges: [[0, 9]], limit: 1 } } });
     const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -84,9 +84,9 @@ test.each(["1", "2"])(
     // A step belongs to its request.
     const [, polled] = named("POST v3");
     const steps = spans.filter((span) => span.parentSpanId === polled?.spanId).map(({ name }) => name);
-    // It may be woken by news of other things on the way.
+    // Other news may wake it before its end.
     expect(steps.join(" ")).toMatch(/^authenticate evaluate wait( evaluate wait)*( evaluate)?$/);
-    // Another's trace goes on here.
+    // The trace of the caller continues here.
     expect(named("POST v3")[2]).toMatchObject({ traceId: "0af7651916cd43dd8448eb211c80319c", parentSpanId: "b7ad6b7169203331" });
     expect(named("homeserver sync").length).toBeGreaterThan(0);
     expect(attribute(named("store")[0], "responses")).toBe(1);
@@ -96,7 +96,7 @@ test.each(["1", "2"])(
   },
 );
 
-test("N8: a collector that takes everything and never answers holds up nobody, nor the server's end", { timeout: 60_000 }, async () => {
+test("N8: a collector that accepts everything and never answers delays neither answers nor the end of the server", { timeout: 60_000 }, async () => {
   const [database, homeserver] = [await freshDatabase(), await startFakeHomeserver()];
   let asked = 0;
   const silent = createServer(() => void (asked += 1)).listen(0, "127.0.0.1");
@@ -112,12 +112,12 @@ test("N8: a collector that takes everything and never answers holds up nobody, n
   const url = (await command.line(/^ *listening/)).trim().split(/ +/)[1] ?? "";
   expect((await fetch(`${url}/_matrix/client/versions`)).status).toBe(200);
   command.signal("SIGTERM");
-  // 1 where the server ends itself, as it could not stop in good order in time.
+  // 1 if the server ended itself because it could not stop cleanly in time.
   expect((await command.ended).code).toBe(0);
   expect(asked).toBeGreaterThan(0);
 });
 
-test("a collector that is away keeps nobody from an answer, nor the server from its end", { timeout: 120_000 }, async () => {
+test("a collector that is unavailable delays neither answers nor the end of the server", { timeout: 120_000 }, async () => {
   const [database, homeserver] = [await freshDatabase(), await startFakeHomeserver()];
   onTestFinished(async () => {
     await homeserver.stop();

@@ -1,4 +1,4 @@
-/** What may be done to a database only while no server runs on it. */
+/** Opens the database for commands that need all servers to be stopped. */
 
 import { wordText } from "../feed/wake-text.ts";
 import { type Tx, writeTx } from "../store/db.ts";
@@ -13,9 +13,9 @@ export class StillServing extends Error {
 }
 
 /**
- * Opens the database, and runs `body` with a way to do something in one transaction. Servers that only answer clients (`-role api`) may be
- * running: they have every request that waits look again (T18).
- * @throws StillServing (by that way), and what openDatabase throws
+ * Opens the database and runs `body` with a function that runs one transaction. Servers that only answer clients (`-role api`) may still be
+ * running; they are notified, and all their waiting requests are evaluated again (T18).
+ * @throws StillServing (from that function), and what openDatabase throws
  */
 export async function whileStopped<T>(
   maintenance: Maintenance,
@@ -28,7 +28,9 @@ export async function whileStopped<T>(
       writeTx(database.sql, async (tx) => {
         const seconds = await anyLease(tx);
         if (seconds === null) return work(tx);
-        throw new StillServing(`A server polls on this database, or was killed a moment ago: stop all of them, and try again in ${seconds} s`);
+        throw new StillServing(
+          `A server is polling with this database, or was killed a moment ago. Stop all servers on it, and try again in ${seconds} s`,
+        );
       }),
     );
     await announce(maintenance, database.sql, [wordText(COMMAND_NAME, "*")]);

@@ -1,4 +1,4 @@
-/** `-workers N` from outside: one address, several processes, and what happens when one of them dies. */
+/** `-workers N`: one address, several processes, and what happens when one of them dies. */
 
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
@@ -38,14 +38,14 @@ function run(port: string, workers: string): RunningCommand {
 const urlOf = async (command: RunningCommand) => (await command.line(/listening/)).trim().split(/ +/)[1] ?? "";
 const childrenOf = async (pid: number) => (await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")).trim().split(" ").filter(Boolean).map(Number);
 
-/** Alice has a room, and her client has been told of it. */
+/** Alice has a room, and her client has received it. */
 async function alice(url: string) {
   const token = homeserver.login("@alice:test");
   homeserver.queueSync(token, v2({ join: { [ROOM]: { state: newRoom("@alice:test"), timeline: [ev.message("@bob:test")] } } }));
   const ask = async (pos?: string): Promise<{ pos: string; rooms: Record<string, { timeline?: { event_id: string }[] }> }> => {
     const query = pos === undefined ? "timeout=0" : `timeout=30000&pos=${encodeURIComponent(pos)}`;
     const body = JSON.stringify({ conn_id: "main", lists: { all: { ranges: [[0, 9]], timeline_limit: 1, required_state: [] } } });
-    // A connection of its own: any worker may be the one that is asked.
+    // A separate connection, so that any worker may get the request.
     const response = await fetch(`${url}${PATH}?${query}`, {
       method: "POST",
       headers: { authorization: `Bearer ${token}`, connection: "close" },
@@ -57,7 +57,7 @@ async function alice(url: string) {
   return { token, ask, first: await ask() };
 }
 
-test("any worker answers any request, and all end in good order", async () => {
+test("any worker answers any request, and all stop cleanly", async () => {
   const command = run("127.0.0.1:0", "3");
   const url = await urlOf(command);
   expect(command.output()).toContain("(3 processes)");
@@ -79,12 +79,12 @@ test("any worker answers any request, and all end in good order", async () => {
   for (const pid of workers) expect(() => process.kill(pid, 0)).toThrow("ESRCH");
 });
 
-test("a worker that is killed is replaced, and what it polled another polls on: nothing is lost", async () => {
+test("a worker that is killed is replaced, and another one takes over its polling: nothing is lost", async () => {
   const command = run("127.0.0.1:0", "2");
   const url = await urlOf(command);
   const { token, ask, first } = await alice(url);
   let { pos } = first;
-  // Both of them once: one of them polls.
+  // Each of them once, because one of them polls.
   for (const [killed, pid] of (await childrenOf(command.pid)).entries()) {
     await homeserver.waitForPoll(token);
     process.kill(pid, "SIGKILL");
@@ -101,7 +101,7 @@ test("a worker that is killed is replaced, and what it polled another polls on: 
   expect((stdout + stderr).split("\n").filter((line) => line.includes("A worker has ended"))).toHaveLength(2);
 });
 
-/** The one that died takes the requests with it that it was handed. */
+/** The requests of a worker that dies break with it. */
 async function untilAnswered<T>(ask: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
@@ -112,14 +112,14 @@ async function untilAnswered<T>(ask: () => Promise<T>): Promise<T> {
   }
 }
 
-test("where the port is taken they say so, as one process does", async () => {
+test("a port that is in use is reported as with one process", async () => {
   const taken = createServer();
   await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
   onTestFinished(() => void taken.close());
   const { port } = taken.address() as AddressInfo;
   const { code, stderr } = await run(`127.0.0.1:${port}`, "2").ended;
   expect(code).toBe(1);
-  expect(stderr).toContain("Give another, e.g. -port :8009");
+  expect(stderr).toContain("Give another address, e.g. -port :8009");
 });
 
 test.each(["0", "65", "two", ""])("-workers %j is refused", async (workers) => {

@@ -1,7 +1,6 @@
 /**
- * Several processes that serve at one address (`-workers N`), all alike: the first process prepares the database and listens, each worker
- * serves what it is handed. Which worker a request comes to makes no difference. One that dies is replaced; what it polled, another
- * takes over.
+ * Several equal processes that serve one address (`-workers N`). The first process prepares the database and listens; the workers accept and
+ * serve connections. Any worker can answer any request. A worker that dies is replaced, and another one takes over its polling.
  */
 
 import cluster, { type Worker } from "node:cluster";
@@ -10,7 +9,7 @@ import type { Logger } from "../base/logger.ts";
 import type { Settings } from "../config/options.ts";
 import type { DbOptions } from "../store/db.ts";
 
-/** What a worker needs to know. It goes over the channel between the two, so that no secret is seen in a list of processes. */
+/** What a worker needs to start. It is sent over a channel, so that the secret does not appear in a list of processes. */
 export type WorkerOrder = {
   readonly settings: Settings;
   readonly homeserver: string;
@@ -20,33 +19,33 @@ export type WorkerOrder = {
   readonly version: string;
 };
 
-/** Where a worker listens; `page`: where it shows the page, null: nowhere. */
+/** Where a worker listens. `page`: the URL of the page; null: it is not served. */
 type Places = { readonly url: string; readonly page: string | null };
 
-/** What a worker says: that it can be told, where it listens, or why it cannot. */
+/** A message of a worker: it is ready for its order, it listens, or it failed. */
 export type WorkerWord =
   | { readonly syncv3: "here" }
   | ({ readonly syncv3: "listening" } & Places)
   | { readonly syncv3: "failed"; readonly message: string; readonly error: { readonly code?: string; readonly syscall?: string } };
 
-/** A worker that ended is replaced after so long, ms: longer each time, where it ended soon, up to one of the two. */
+/** The delay before a worker is replaced, ms. It doubles each time a worker ends soon, up to one of the two maxima. */
 const REPLACE_MS = 200;
 const MAX_REPLACE_MS = { listened: 1000, never: 30_000 };
-/** After so long a worker has served well, ms. */
+/** A worker that ran this long has served well, ms. */
 const SETTLED_MS = 10_000;
 
 export type Workers = Places & {
-  /** Ends them all in good order. */
+  /** Stops all of them cleanly. */
   close(): Promise<void>;
 };
 
-/** Resolves when all of them listen. @throws what kept one of them from it */
+/** Resolves when all workers listen. @throws the error of a worker that cannot */
 export async function startWorkers(order: WorkerOrder, count: number, logger: Logger): Promise<Workers> {
-  // Each takes its own connections, from the socket that all have: what is handed to a worker that dies just then would hang for good.
+  // Each worker accepts its own connections from the shared socket. A connection handed to a worker that is just dying would hang forever.
   cluster.schedulingPolicy = cluster.SCHED_NONE;
   const running = new Set<Worker>();
   const closing = new AbortController();
-  /** Where it listens. */
+  /** Starts a worker. Resolves with where it listens. */
   const start = (afterMs: number): Promise<Places> => {
     const worker = cluster.fork();
     const startedAt = performance.now();
@@ -60,7 +59,7 @@ export async function startWorkers(order: WorkerOrder, count: number, logger: Lo
     worker.once("exit", (code: number | null, signal: string | null) => {
       running.delete(worker);
       if (!isUp || closing.signal.aborted) return;
-      logger.error({ worker: worker.process.pid, code, signal }, "A worker has ended; it is replaced");
+      logger.error({ worker: worker.process.pid, code, signal }, "A worker has ended and will be replaced");
       void replace(performance.now() - startedAt > SETTLED_MS ? REPLACE_MS : Math.min(most, afterMs * 2));
     });
     return listens;
@@ -68,8 +67,8 @@ export async function startWorkers(order: WorkerOrder, count: number, logger: Lo
   const replace = async (afterMs: number): Promise<void> => {
     await delay(afterMs, undefined, { signal: closing.signal }).catch(() => {});
     if (closing.signal.aborted) return;
-    // Where it cannot listen it ends, and is replaced in its turn.
-    await start(afterMs).catch((error: unknown) => logger.error({ err: error }, "A worker could not begin"));
+    // A worker that cannot listen ends, and is replaced in turn.
+    await start(afterMs).catch((error: unknown) => logger.error({ err: error }, "A worker could not start"));
   };
   const close = async (): Promise<void> => {
     closing.abort();
@@ -86,7 +85,7 @@ export async function startWorkers(order: WorkerOrder, count: number, logger: Lo
   }
 }
 
-/** Tells a worker what to do; resolves when it listens. */
+/** Sends a worker its order. Resolves when it listens. */
 function listening(worker: Worker, order: WorkerOrder): Promise<Places> {
   return new Promise((resolve, reject) => {
     worker.on("message", (word: WorkerWord) => {
@@ -94,7 +93,13 @@ function listening(worker: Worker, order: WorkerOrder): Promise<Places> {
       if (word.syncv3 === "listening") resolve(word);
       if (word.syncv3 === "failed") reject(Object.assign(new Error(word.message), word.error));
     });
-    worker.once("exit", (code, signal) => reject(new Error(`a worker ended before it listened (${signal ?? code})`)));
+    worker.once("exit", (code, signal) =>
+      reject(
+        new Error(
+          `-workers: a worker ended before it listened (${signal ?? code}). The log above may say why; the system may also have killed it for lack of memory`,
+        ),
+      ),
+    );
   });
 }
 
@@ -105,11 +110,11 @@ async function end(worker: Worker): Promise<void> {
   await ended;
 }
 
-/** In a worker: what it is to do. */
+/** In a worker: waits for the order. */
 export function receiveOrder(): Promise<WorkerOrder> {
   return new Promise((resolve) => {
     const hear = (message: WorkerOrder | object): void => {
-      // Metrics may be asked for before.
+      // A request for metrics may come first.
       if (!("homeserver" in message)) return;
       process.off("message", hear);
       resolve(message);
@@ -119,7 +124,7 @@ export function receiveOrder(): Promise<WorkerOrder> {
   });
 }
 
-/** In a worker. Resolves when it is said. */
+/** In a worker: sends a message to the parent. Resolves when it is sent. */
 export function tellParent(word: WorkerWord): Promise<void> {
   return new Promise((resolve) => {
     if (process.connected) process.send?.(word, () => resolve());

@@ -1,20 +1,20 @@
-/** Where NATS is, as `-bus` says it. */
+/** Parses the address of NATS from `-bus`. */
 
 import { BadUrl } from "./base-url.ts";
 
 export type BusAddress = {
-  /** `host:port`, any of which will do. */
+  /** `host:port` of each server. Any of them may be used. */
   readonly servers: readonly string[];
   readonly user?: string;
   readonly pass?: string;
   readonly token?: string;
-  /** Only over TLS; else where the server asks for it. */
+  /** Connect only over TLS. If false, TLS is used when the server asks for it. */
   readonly tls: boolean;
 };
 
 /**
- * `nats://user:password@host:4222`, `nats://token@host`, `tls://host`; several servers with commas between, the same scheme and credentials
- * for all. `option` is named in messages, which never show the credentials.
+ * Parses `nats://user:password@host:4222`, `nats://token@host` or `tls://host`. Several servers are separated by commas and share one scheme
+ * and one set of credentials. Messages name `option` and never contain the credentials.
  * @throws BadUrl
  */
 export function parseBusUrl(text: string, option: string): BusAddress {
@@ -36,7 +36,7 @@ export function parseBusUrl(text: string, option: string): BusAddress {
     servers.push(`${url.hostname}:${url.port || "4222"}`);
     if (url.username !== "") credentials.set(`${url.username}:${url.password}`, credentialsOf(url, option));
   }
-  if (credentials.size > 1) throw new BadUrl(`${option}: all servers are asked with the same user and password, or token`);
+  if (credentials.size > 1) throw new BadUrl(`${option}: all servers must have the same user and password, or the same token`);
   return { servers, ...[...credentials.values()][0], tls: scheme === "tls://" };
 }
 
@@ -47,6 +47,6 @@ function credentialsOf({ username, password }: URL, option: string): Credentials
     const [user, pass] = [decodeURIComponent(username), decodeURIComponent(password)];
     return pass === "" ? { token: user } : { user, pass };
   } catch {
-    throw new BadUrl(`${option}: bad percent-encoding in the user, password or token`);
+    throw new BadUrl(`${option}: invalid percent-encoding in the user, password or token`);
   }
 }

@@ -1,22 +1,22 @@
-/** `syncv3.yaml`: options by the names of their flags, one a line. */
+/** Reads `syncv3.yaml`: one option per line, named as its flag is. */
 
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
 
-/** The file cannot be used. The message names it. */
+/** The file cannot be used. The message names the file. */
 export class BadConfigFile extends Error {
   override readonly name = "BadConfigFile";
 }
 
-/** By flag what is said of it, as a flag would say it: a list with commas between. `known`: the flags. @throws BadConfigFile */
+/** Returns each value by flag, written as on the command line: a list becomes text with commas. `known`: all flags. @throws BadConfigFile */
 export function readConfigFile(path: string, known: readonly string[]): Readonly<Record<string, string>> {
   const options = parsed(path);
   if (options === null || options === undefined) return {};
   if (typeof options !== "object" || Array.isArray(options))
-    throw new BadConfigFile(`${path}: options are to stand in it, e.g. "server: https://matrix.example.org"`);
+    throw new BadConfigFile(`${path}: the file must contain options, one per line, e.g. "server: https://matrix.example.org"`);
   return Object.fromEntries(
     Object.entries(options).map(([name, value]) => {
-      if (!known.includes(name)) throw new BadConfigFile(`${path}: there is no option "${name}". There are: ${known.join(", ")}`);
+      if (!known.includes(name)) throw new BadConfigFile(`${path}: unknown option "${name}". The options are: ${known.join(", ")}`);
       return [name, textOf(path, name, value)];
     }),
   );
@@ -32,10 +32,10 @@ function parsed(path: string): unknown {
   try {
     return parse(text);
   } catch (error) {
-    // Not what it quotes: that may be the secret.
+    // The parser's message is left out because it quotes the file, which may hold the secret.
     const { linePos, code = "" } = error as { linePos?: readonly { readonly line: number }[]; code?: string };
     const place = linePos?.[0] ? `, line ${linePos[0].line}` : "";
-    throw new BadConfigFile(`${path}${place} is not YAML: ${code}`, { cause: error });
+    throw new BadConfigFile(`${path}${place} is not valid YAML: ${code}`, { cause: error });
   }
 }
 
@@ -43,5 +43,5 @@ function textOf(path: string, name: string, value: unknown): string {
   if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return String(value);
   if (value === null) return "";
   if (Array.isArray(value)) return value.map((one) => textOf(path, name, one)).join(",");
-  throw new BadConfigFile(`${path}: "${name}" is to be text, a number, true or false, or a list of these`);
+  throw new BadConfigFile(`${path}: "${name}" must be text, a number, true, false, or a list of these`);
 }

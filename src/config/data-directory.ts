@@ -1,9 +1,9 @@
-/** Where the data directory is when nobody says. */
+/** The default data directory. */
 
 import { homedir } from "node:os";
 import { join } from "node:path";
 
-/** `syncv3` below the user's data home: XDG_DATA_HOME, else the platform's custom. */
+/** `syncv3` in the user's data directory: XDG_DATA_HOME if it is set, otherwise the platform's usual directory. */
 export function defaultDataDirectory(env: NodeJS.ProcessEnv, platform: NodeJS.Platform = process.platform, home: string = homedir()): string {
   const xdg = env["XDG_DATA_HOME"];
   if (xdg?.startsWith("/") === true) return join(xdg, "syncv3");

@@ -1,21 +1,21 @@
-/** Where PostgreSQL is, as `-db` says it: libpq's keyword form or a URL. */
+/** Parses the address of PostgreSQL from `-db`: libpq's keyword form or a URL. */
 
 import type { DbOptions } from "../store/db.ts";
 
-/** `-db` cannot be understood. The text of the message may be shown: it never holds the password. */
+/** `-db` cannot be parsed. The message may be shown: it never contains the password. */
 export class BadDsn extends Error {
   override readonly name = "BadDsn";
 }
 
-/** Keywords of libpq that have no bearing here, and are let pass. */
+/** Keywords of libpq that are accepted and ignored, because they have no effect here. */
 const IGNORED = new Set(["gssencmode", "krbsrvname", "channel_binding", "target_session_attrs", "client_encoding", "fallback_application_name"]);
-/** A path is percent-encoded in a URL's host: `postgres://user@%2Frun%2Fpostgresql/name`. */
+/** In a URL, a socket path is the percent-encoded host: `postgres://user@%2Frun%2Fpostgresql/name`. */
 const URL_FORM = /^postgres(?:ql)?:\/\/(?:([^:@/?]*)(?::([^@/?]*))?@)?([^:/?@\s]*|\[[^\]\s]*\])(?::(\d*))?(?:\/([^?]*))?(?:\?(.*))?$/;
 
 /**
  * `user=me dbname=syncv3 sslmode=disable` (libpq's quoting) or `postgres://me:pw@host:5432/syncv3?sslmode=require`.
- * What is not said has libpq's default, PGUSER and its like included; sslmode's is `prefer` over a network.
- * @throws BadDsn which names `option`
+ * Missing settings have libpq's defaults, including PGUSER and the other variables. Over a network sslmode defaults to `prefer`.
+ * @throws BadDsn, whose message names `option`
  */
 export function parseDsn(dsn: string, env: NodeJS.ProcessEnv = process.env, option = "-db"): DbOptions {
   const text = dsn.trim();
@@ -51,11 +51,11 @@ function decode(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    throw new BadDsn("-db: bad percent-encoding in the URL");
+    throw new BadDsn("-db: invalid percent-encoding in the URL");
   }
 }
 
-/** `key = value`, spaces around `=` allowed, values with spaces in single quotes, `\'` and `\\` inside. */
+/** Parses `key = value`. Spaces around `=` are allowed; values with spaces are in single quotes, with `\'` and `\\` as escapes. */
 function keywordSettings(text: string): Map<string, string> {
   const settings = new Map<string, string>();
   const item = /\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))(?=\s|$)/gsuy;
@@ -90,7 +90,7 @@ function toOptions(settings: ReadonlyMap<string, string>, env: NodeJS.ProcessEnv
   }
   const get = (key: string, variable: string): string | undefined => settings.get(key) ?? nonEmpty(env[variable]);
   const host = settings.get("hostaddr") ?? get("host", "PGHOST") ?? "localhost";
-  if (host.includes(",")) throw new BadDsn("-db: several hosts are not supported");
+  if (host.includes(",")) throw new BadDsn("-db: several hosts are not supported: give one");
   const port = parsePort(get("port", "PGPORT") ?? "5432");
   const username = get("user", "PGUSER") ?? nonEmpty(env["USER"]) ?? "postgres";
   const password = get("password", "PGPASSWORD");
@@ -109,7 +109,7 @@ function toOptions(settings: ReadonlyMap<string, string>, env: NodeJS.ProcessEnv
   };
 }
 
-/** libpq's modes: `allow` and `prefer` take either, `require` does not look at the certificate, `verify-*` do. */
+/** libpq's modes: `allow` and `prefer` work with or without TLS, `require` does not check the certificate, `verify-*` do. */
 function sslOf(mode: string, rootCertificate: string | undefined): NonNullable<DbOptions["ssl"]> {
   switch (mode) {
     case "disable":
@@ -122,17 +122,17 @@ function sslOf(mode: string, rootCertificate: string | undefined): NonNullable<D
     case "verify-ca":
     case "verify-full":
       if (rootCertificate !== undefined && rootCertificate !== "system") {
-        throw new BadDsn("-db: sslrootcert is not read; set NODE_EXTRA_CA_CERTS to the file instead");
+        throw new BadDsn("-db: sslrootcert is not supported. Set the variable NODE_EXTRA_CA_CERTS to the file instead");
       }
       return "verify-full";
     default:
-      throw new BadDsn(`-db: unknown sslmode ${mode}`);
+      throw new BadDsn(`-db: unknown sslmode ${mode}. Use disable, prefer, require or verify-full`);
   }
 }
 
 function parsePort(text: string): number {
   const port = Number(text);
-  if (!/^\d+$/.test(text) || port < 1 || port > 65535) throw new BadDsn(`-db: ${text} is not a port`);
+  if (!/^\d+$/.test(text) || port < 1 || port > 65535) throw new BadDsn(`-db: "${text}" is not a port number`);
   return port;
 }
 

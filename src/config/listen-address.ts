@@ -1,9 +1,9 @@
-/** Where the server listens, as `-port` says it. */
+/** Parses a listen address from `-port`. */
 
-/** What Node's `listen` takes. */
+/** An address in the form that Node's `listen` accepts. */
 export type ListenAddress = { readonly host?: string; readonly port: number } | { readonly path: string };
 
-/** `:8008` and `8008` (every address), `127.0.0.1:8008`, `[::1]:8008`, `localhost:0` (any free port), or a Unix socket's path. Undefined: neither. */
+/** `:8008` and `8008` (every address), `127.0.0.1:8008`, `[::1]:8008`, `localhost:0` (any free port), or a Unix socket's path. Undefined: none of these. */
 export function parseListenAddress(text: string): ListenAddress | undefined {
   const value = text.trim();
   if (value.startsWith("unix:")) return value.length > 5 ? { path: value.slice(5) } : undefined;

@@ -1,8 +1,8 @@
-/** Addresses and networks, as `-trusted-proxies` says them. */
+/** Parses the addresses and networks of `-trusted-proxies`. */
 
 import { BlockList, isIP } from "node:net";
 
-/** `10.0.0.0/8, ::1`. Undefined: something of it is neither. */
+/** Parses `10.0.0.0/8, ::1`. Undefined: an item is neither an address nor a network. */
 export function parseNetworks(text: string): string[] | undefined {
   const networks = text
     .split(",")

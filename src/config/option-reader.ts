@@ -1,22 +1,22 @@
-/** What is said of options: by flag, by variable, in a file. */
+/** Finds the value of each option: from a flag, an environment variable or the file of `-config`. */
 
 import { readConfigFile } from "./config-file.ts";
 import { NEW_SECRET, OPTION_TABLE, type OptionFlag, type OptionRow } from "./option-table.ts";
 
-/** An option's value cannot be used. The message is for the person who gave it. */
+/** An option's value cannot be used. The message is for the operator. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
 export const ROWS: readonly OptionRow[] = [...OPTION_TABLE, NEW_SECRET];
 
-/** What may stand in a file. */
+/** The options that a file may contain. */
 const FILE_FLAGS = OPTION_TABLE.map((row) => row.flag).filter((flag) => flag !== "config");
 
-/** As Commander names values. */
+/** The name under which Commander returns a value. */
 const camelCase = (flag: string) => flag.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 
-/** Values by flag, variable, file or default. */
+/** Looks a value up: flag first, then variable, file, default. */
 export class Reader {
   readonly #values: Readonly<Record<string, string>>;
   readonly #file: Readonly<Record<string, string>>;
@@ -29,7 +29,7 @@ export class Reader {
     this.#file = path === "" ? {} : readConfigFile(path, FILE_FLAGS);
   }
 
-  /** `name`: of what gave it. `isDefault`: nobody did. */
+  /** `name`: the flag, variable or file entry that gave the value. `isDefault`: nothing gave it. */
   get(flag: OptionFlag): { readonly text: string; readonly name: string; readonly isDefault?: true } | undefined {
     const row = ROWS.find((each) => each.flag === flag);
     const given = this.#values[camelCase(flag)];
@@ -41,7 +41,7 @@ export class Reader {
     return row?.fallback === undefined ? undefined : { text: row.fallback, name: `-${flag}`, isDefault: true };
   }
 
-  /** @throws UsageError where `parse` gives undefined */
+  /** @throws UsageError if `parse` returns undefined */
   read<T>(flag: OptionFlag, parse: (text: string) => T | undefined, expected: string): T {
     const { text, name } = this.get(flag) ?? { text: "", name: `-${flag}` };
     const value = parse(text);

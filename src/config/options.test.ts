@@ -11,14 +11,14 @@ let rotation: RotateSettings | undefined;
 let ending: DatabaseSettings | undefined;
 let patient: DoctorSettings | undefined;
 
-/** The settings that the arguments and variables lead to. */
+/** The settings that follow from the arguments and variables. */
 async function settingsOf(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Settings> {
   const [settings] = await createProgramFor(args, env);
   if (settings === undefined) throw new Error("serve was not called");
   return settings;
 }
 
-/** Runs the command with what it would do left out. What `serve` was told. */
+/** Runs the command without any effect, and returns the settings of `serve`. */
 async function createProgramFor(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Settings[]> {
   const seen: Settings[] = [];
   const program = createProgram("1.2.3", env, {
@@ -36,7 +36,7 @@ async function createProgramFor(args: string[], env: NodeJS.ProcessEnv = {}): Pr
 
 const SERVER = ["-server", "http://hs"];
 
-test("both spellings, with and without an equals sign, and serve named or not, mean the same", async () => {
+test("one or two dashes, with or without an equals sign or the word serve: all mean the same", async () => {
   const expected = await settingsOf(["--server", "http://hs", "--session-idle", "1h"]);
   expect(expected).toMatchObject({ server: "http://hs", sessionIdleMs: 3_600_000 });
   for (const args of [
@@ -77,7 +77,7 @@ test("the defaults", async () => {
   });
 });
 
-test("every option can be given by its variable, and the flag wins", async () => {
+test("every option can be given by its variable, and the flag overrides it", async () => {
   const env = {
     SYNCV3_SERVER: "http://env",
     SYNCV3_DB: "user=u dbname=d sslmode=disable",
@@ -135,7 +135,7 @@ test("every option can be given by its variable, and the flag wins", async () =>
   expect(await settingsOf(SERVER, { SYNCV3_LOG_LEVEL: "" })).toMatchObject({ logLevel: "info" });
 });
 
-/** A file of options, and its path. */
+/** Writes a file of options and returns its path. */
 async function configFile(text: string): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "syncv3-config-"));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
@@ -144,7 +144,7 @@ async function configFile(text: string): Promise<string> {
   return path;
 }
 
-test("options stand in a file too: a variable wins over it, and a flag over both", async () => {
+test("options can be in a file; a variable overrides it, and a flag overrides both", async () => {
   const path = await configFile(
     "server: http://file\nport: 127.0.0.1:1234\nworkers: 4\npass-admin: true\ntrusted-proxies: [127.0.0.1, '::1']\nloglevel: debug\nsession-idle: 90s\nbus:\n",
   );
@@ -166,21 +166,21 @@ test("options stand in a file too: a variable wins over it, and a flag over both
 });
 
 test.each([
-  ["serverr: x", /syncv3\.yaml: there is no option "serverr"\. There are: server, db, /],
-  ["config: x", /there is no option "config"/],
-  ["- server", /options are to stand in it/],
-  ["server: {a: 1}", /"server" is to be text/],
+  ["serverr: x", /syncv3\.yaml: unknown option "serverr"\. The options are: server, db, /],
+  ["config: x", /unknown option "config"/],
+  ["- server", /the file must contain options/],
+  ["server: {a: 1}", /"server" must be text/],
   ["workers: many\nserver: x", /workers in the file of -config: "many" is not a number from 1 to 64/],
-  ["secret: 'hush\nserver: x", /^(?!.*hush).*syncv3\.yaml, line \d is not YAML: /s],
+  ["secret: 'hush\nserver: x", /^(?!.*hush).*syncv3\.yaml, line \d is not valid YAML: /s],
 ])("a file that cannot be used: %j", async (text, message) => {
   await expect(settingsOf(["-config", await configFile(text)])).rejects.toThrow(message);
 });
 
-test("a file that is not there", async () => {
+test("a file that does not exist", async () => {
   await expect(settingsOf(["-config", "/nowhere.yaml"])).rejects.toThrow(/\/nowhere\.yaml cannot be read: ENOENT/);
 });
 
-test("a switch is on where it is named, off where nobody says, and its flag turns off what its variable turns on", async () => {
+test("a switch is off by default, on if it is given, and its flag can turn off what its variable turns on", async () => {
   const on = { SYNCV3_PASS_ADMIN: "true" };
   for (const [args, env, expected] of [
     [["-pass-admin"], {}, true],
@@ -201,18 +201,18 @@ test("a switch is on where it is named, off where nobody says, and its flag turn
   expect(await settingsOf(["serve", "-prefer-native", ...SERVER])).toMatchObject({ preferNative: true });
 });
 
-test("the public URL loses the slashes at its end and keeps its path", async () => {
+test("the public URL keeps its path but not its trailing slashes", async () => {
   expect(await settingsOf([...SERVER, "-public-url", "https://example.org/matrix//"])).toMatchObject({ publicUrl: "https://example.org/matrix" });
   const wrong = settingsOf(SERVER, { SYNCV3_PUBLIC_URL: "matrix.example.org" });
   await expect(wrong).rejects.toThrow('SYNCV3_PUBLIC_URL: "matrix.example.org" is not an http or https URL');
 });
 
-test("a pooler in transaction mode needs one more way: to PostgreSQL itself, or to NATS", async () => {
+test("a pooler in transaction mode also needs the address of PostgreSQL itself or of NATS", async () => {
   const pooled = [...SERVER, "-db", "host=pooler user=u", "-db-pool-mode", "transaction"];
-  await expect(settingsOf(pooled)).rejects.toThrow("Name PostgreSQL itself with -db-direct, or NATS with -bus");
+  await expect(settingsOf(pooled)).rejects.toThrow("own address with -db-direct, or NATS with -bus");
   expect((await settingsOf([...pooled, "-db-direct", "host=pg user=u"])).dbDirect).toMatchObject({ host: "pg" });
   expect((await settingsOf([...pooled, "-bus", "nats://n"])).dbDirect).toBeUndefined();
-  await expect(settingsOf([...SERVER, "-db-direct", "host=pg user=u"])).rejects.toThrow("name both");
+  await expect(settingsOf([...SERVER, "-db-direct", "host=pg user=u"])).rejects.toThrow("Give -db as well");
   await expect(settingsOf([...pooled, "-db-direct", "host=pg nonsense=1"])).rejects.toThrow("-db-direct: unknown keyword nonsense");
 });
 
@@ -235,16 +235,16 @@ test.each([
   await expect(settingsOf([...SERVER, ...args])).rejects.toThrow(UsageError);
 });
 
-test("the message names the variable where that was wrong", async () => {
+test("the message names the variable if the variable was wrong", async () => {
   await expect(settingsOf(SERVER, { SYNCV3_BINDADDR: "x" })).rejects.toThrow(/^SYNCV3_BINDADDR: "x" is not an address/);
 });
 
-test("the message says what a switch can be", async () => {
+test("the message lists the values of a switch", async () => {
   await expect(settingsOf([...SERVER, "-pass-admin=maybe"])).rejects.toThrow('-pass-admin: "maybe" is not one of 1, true, 0, false');
   await expect(settingsOf(SERVER, { SYNCV3_PASS_ADMIN: "on" })).rejects.toThrow('SYNCV3_PASS_ADMIN: "on" is not one of 1, true, 0, false');
 });
 
-test("without a server there is nothing to do", async () => {
+test("without -server there is an error", async () => {
   await expect(settingsOf([])).rejects.toThrow("-server");
 });
 
@@ -276,7 +276,7 @@ test("--help names every option and variable; --version shows the version", asyn
   }
 });
 
-test("rotate-secret takes what the database needs, and the new secret", async () => {
+test("rotate-secret accepts the database options and the new secret", async () => {
   const rotate = async (args: string[], env: NodeJS.ProcessEnv = {}) => {
     rotation = undefined;
     await expect(settingsOf(["rotate-secret", ...args], env)).rejects.toThrow("serve was not called");
@@ -290,13 +290,13 @@ test("rotate-secret takes what the database needs, and the new secret", async ()
   await expect(settingsOf(["rotate-secret", "-server", "http://hs"])).rejects.toThrow("unknown option");
 });
 
-test("end-sessions takes what the database needs", async () => {
+test("end-sessions accepts the database options", async () => {
   await expect(settingsOf(["end-sessions", "-data", "/data", "-loglevel", "warn"])).rejects.toThrow("serve was not called");
   expect(ending).toMatchObject({ data: "/data", db: undefined, logLevel: "warn" });
   await expect(settingsOf(["end-sessions", "now"])).rejects.toThrow("too many arguments");
 });
 
-test("status and forget take what the database needs, and forget whom", async () => {
+test("status and forget accept the database options, and forget a user ID", async () => {
   await expect(settingsOf(["status", "-data", "/data"])).rejects.toThrow("serve was not called");
   await expect(settingsOf(["forget", "@alice:test", "-device", "PHONE", "-data", "/data"])).rejects.toThrow("serve was not called");
   expect(ending).toMatchObject({ data: "/data", user: "@alice:test", device: "PHONE" });
@@ -304,7 +304,7 @@ test("status and forget take what the database needs, and forget whom", async ()
   await expect(settingsOf(["forget"])).rejects.toThrow("missing required argument");
 });
 
-test("doctor takes a URL, and a token from the environment alone", async () => {
+test("doctor accepts a URL, and a token only from the environment", async () => {
   await expect(settingsOf(["doctor", "https://matrix.example.org/"], { SYNCV3_TOKEN: "t" })).rejects.toThrow("serve was not called");
   expect(patient).toMatchObject({ url: "https://matrix.example.org", token: "t" });
   await expect(settingsOf(["doctor", "https://matrix.example.org"])).rejects.toThrow("serve was not called");

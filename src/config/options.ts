@@ -1,4 +1,4 @@
-/** The command line and the environment, read and checked. */
+/** Reads and checks the command line and the environment. */
 
 import { Command, Help, Option } from "commander";
 
@@ -15,31 +15,31 @@ import { Reader, ROWS, UsageError } from "./option-reader.ts";
 import { parseSize } from "./size.ts";
 import { DATABASE_FLAGS, NEW_SECRET, OPTION_TABLE, type OptionRow } from "./option-table.ts";
 
-/** What a server does of what several on one database do together: `api` answers clients, `poller` polls the homeserver. */
+/** The part of the work that a server does if several share a database: `api` answers clients, `poller` polls the homeserver, `all` does both. */
 export type Role = (typeof ROLES)[number];
 const ROLES = ["all", "api", "poller"] as const;
 
-/** How a pooler before PostgreSQL gives its clients connections: for as long as they stay, or for one transaction. */
+/** How a pooler in front of PostgreSQL assigns connections: for a client's whole session, or for one transaction. */
 export type PoolMode = (typeof POOL_MODES)[number];
 const POOL_MODES = ["session", "transaction"] as const;
 
-/** Paths of a certificate and its key, PEM. */
+/** Paths of the PEM files of a certificate and its key. */
 export type TlsFiles = { readonly cert: string; readonly key: string };
 
-/** Where the page `/client/` is shown: `public` beside the API. `isDefault`: nobody asked for it there. */
+/** Where the page `/client/` is served; `public`: on the address of the API. `isDefault`: the address was not given. */
 export type PageSettings = "off" | "public" | { readonly listen: ListenAddress; readonly isDefault: boolean };
 
-/** What `serve` is asked to do. */
+/** The settings of `serve`. */
 export type Settings = {
-  /** The homeserver as it was given: a base URL or a server name. */
+  /** The homeserver as given: a base URL or a server name. */
   readonly server: string;
   /** Undefined: start one in `data`. */
   readonly db: DbOptions | undefined;
-  /** Session: `db` is PostgreSQL itself, or as good as. */
+  /** `session`: `db` is PostgreSQL itself or behaves like it. */
   readonly dbPoolMode: PoolMode;
-  /** The same database without a pooler in transaction mode between. Undefined: none is named. */
+  /** The same database without a pooler in transaction mode. Undefined: not given. */
   readonly dbDirect: DbOptions | undefined;
-  /** Connections of a process's pool. */
+  /** The size of each process's connection pool. */
   readonly maxDbConnections: number;
   /** What carries wake-ups between processes. Undefined: the database. */
   readonly bus: BusAddress | undefined;
@@ -48,51 +48,51 @@ export type Settings = {
   readonly tls: TlsFiles | undefined;
   /** Absolute or relative path of the data directory. */
   readonly data: string;
-  /** Undefined: the one kept in `data`. */
+  /** Undefined: the one stored in `data`. */
   readonly secret: string | undefined;
   readonly logLevel: LogLevel;
-  /** Addresses and networks whose X-Forwarded-For is believed. */
+  /** Addresses and networks whose X-Forwarded-For is trusted. */
   readonly trustedProxies: readonly string[];
   readonly sessionIdleMs: number;
-  /** Of one answer of the homeserver, unpacked. */
+  /** The limit for one answer of the homeserver after decompression, bytes. */
   readonly maxSyncBytes: number;
-  /** Processes that serve. */
+  /** The number of processes that serve. */
   readonly workers: number;
   readonly role: Role;
-  /** Commits of sliding sync's connections do not wait for the disk. */
+  /** Commits of sliding sync connections do not wait for the disk. */
   readonly asyncConnections: boolean;
   readonly page: PageSettings;
-  /** Where metrics are told. Undefined: nowhere. */
+  /** Where metrics are served. Undefined: nowhere. */
   readonly prom: ListenAddress | undefined;
-  /** Where traces go. Undefined: nowhere. */
+  /** Where traces are sent. Undefined: nowhere. */
   readonly otlpUrl: string | undefined;
-  /** Where clients reach us: a base URL without a slash at its end. Undefined: nobody is told. */
+  /** Where clients reach this server: a base URL without a trailing slash. Undefined: not advertised to clients. */
   readonly publicUrl: string | undefined;
-  /** `/_synapse/admin` is passed on too. */
+  /** Also pass `/_synapse/admin` on. */
   readonly passAdmin: boolean;
-  /** Simplified sliding sync is left to a homeserver that has it itself. */
+  /** Pass simplified sliding sync on to a homeserver that supports it. */
   readonly preferNative: boolean;
 };
 
-/** Where the database is, and what it is read with. */
+/** Where the database is, and what is needed to read it. */
 export type DatabaseSettings = Pick<Settings, "db" | "dbPoolMode" | "dbDirect" | "data" | "secret" | "bus" | "logLevel">;
-/** What `rotate-secret` is asked to do. `newSecret` undefined: make one, which is kept in `data`. */
+/** The settings of `rotate-secret`. `newSecret` undefined: generate one and store it in `data`. */
 export type RotateSettings = DatabaseSettings & { readonly newSecret: string | undefined };
 
-/** What `forget` is asked to do. `device` undefined: all of the account. */
+/** The settings of `forget`. `device` undefined: the entire account. */
 export type ForgetSettings = DatabaseSettings & { readonly user: string; readonly device: string | undefined };
 
-/** What `doctor` is asked to do. */
+/** The settings of `doctor`. */
 export type DoctorSettings = Pick<DatabaseSettings, "db" | "data"> & {
-  /** A base URL without a slash at its end. */
+  /** A base URL without a trailing slash. */
   readonly url: string;
-  /** A user's access token. Undefined: what needs one is left out. */
+  /** A user's access token. Undefined: checks that need one are skipped. */
   readonly token: string | undefined;
-  /** The homeserver as the server is told it. Undefined: how it is reached is left out. */
+  /** The `-server` of the server. Undefined: the connection to the homeserver is not checked. */
   readonly server: string | undefined;
 };
 
-/** What is done for each command. */
+/** The function that each command calls. */
 export type Commands = {
   readonly serve: (settings: Settings) => Promise<void>;
   readonly rotateSecret: (settings: RotateSettings) => Promise<void>;
@@ -103,8 +103,8 @@ export type Commands = {
 };
 
 /**
- * The program: `serve` is its default command; each is called with what it is asked to do. Commander writes help and version,
- * refuses unknown options, and then ends the process (tests: `exitOverride`).
+ * Builds the program. `serve` is its default command; each command is called with its settings. Commander prints help and version, refuses
+ * unknown options, and then ends the process (tests use `exitOverride`).
  */
 export function createProgram(version: string, env: NodeJS.ProcessEnv, commands: Commands): Command {
   const program = new Command("syncv3")
@@ -112,36 +112,36 @@ export function createProgram(version: string, env: NodeJS.ProcessEnv, commands:
     .version(version, "-V, --version", "Show the version")
     .helpOption("-h, --help", "Show this help")
     .helpCommand(false)
-    .addHelpText("after", "\nOptions may be written with one dash as well. More: README.md");
+    .addHelpText("after", "\nOptions may also be written with one dash. See README.md for more");
   const serve = program
     .command("serve", { isDefault: true })
-    .description("Serve the API in front of a homeserver (the default)")
+    .description("Serve the API in front of a homeserver (the default command)")
     .allowExcessArguments(false)
     .action(async (values: Record<string, string>) => commands.serve(readSettings(values, env)));
   for (const row of OPTION_TABLE) serve.addOption(toOption(row));
   const rotate = program
     .command("rotate-secret")
-    .description("Encrypt the stored access tokens with another secret; all servers on the database must be stopped")
+    .description("Encrypt the stored access tokens with a new secret. Stop all servers on the database first")
     .action(async (values: Record<string, string>) => commands.rotateSecret(readRotateSettings(values, env)));
   const endSessions = program
     .command("end-sessions")
-    .description("End all sessions and connections, after an older backup was restored; all servers on the database must be stopped")
+    .description("End all sessions and connections, after restoring an older backup. Stop all servers on the database first")
     .action(async (values: Record<string, string>) => commands.endSessions(readDatabaseSettings(new Reader(values, env))));
   const status = program
     .command("status")
-    .description("Say how the server does: accounts, pollers, lag, queues, disk")
+    .description("Show the state of the server: accounts, pollers, lag, queues, disk")
     .action(async (values: Record<string, string>) => commands.status(readDatabaseSettings(new Reader(values, env))));
   const forget = program
     .command("forget")
-    .argument("<user>", "whose account, e.g. @alice:example.org")
-    .description("Delete what is stored of an account, or of one device; the homeserver keeps what it has")
-    .option("--device <ID>", "this device alone")
+    .argument("<user>", "the account's user ID, e.g. @alice:example.org")
+    .description("Delete what syncv3 stores of an account or of one device. The homeserver's data is not changed")
+    .option("--device <ID>", "delete only this device")
     .action(async (user: string, values: Record<string, string>) => commands.forget(readForgetSettings(user, values, env)));
   const doctor = program
     .command("doctor")
-    .argument("<url>", "the base URL that clients have, e.g. https://matrix.example.org")
+    .argument("<url>", "the base URL that clients use, e.g. https://matrix.example.org")
     .description(
-      "Look at a server from outside, as a client would, and on its own machine from inside, and say what is wrong; SYNCV3_TOKEN: an access token, to try a long poll",
+      "Check a server from outside, as a client sees it, and on its own machine also from inside. Reports what is wrong and how to fix it. Set SYNCV3_TOKEN to an access token to also try a long poll",
     )
     .addOption(toOption(OPTION_TABLE[0]))
     .action(async (url: string, values: Record<string, string>) => commands.doctor(readDoctorSettings(url, values, env)));
@@ -150,7 +150,7 @@ export function createProgram(version: string, env: NodeJS.ProcessEnv, commands:
     for (const row of OPTION_TABLE.filter(({ flag }) => DATABASE_FLAGS.includes(flag))) command.addOption(toOption(row));
   }
   rotate.addOption(toOption(NEW_SECRET));
-  // `syncv3 --help` is read for the options, and they are those of its default command.
+  // People read `syncv3 --help` for the options, so it also shows those of the default command.
   const plain = new Help();
   program.configureHelp({ visibleOptions: (command) => [...plain.visibleOptions(command), ...(command === program ? serve.options : [])] });
   return program;
@@ -158,7 +158,7 @@ export function createProgram(version: string, env: NodeJS.ProcessEnv, commands:
 
 function toOption(row: OptionRow): Option {
   const fallback = row.fallback === undefined ? "" : ` (default: ${row.fallback})`;
-  // A switch may have a value too, so that a flag can turn off what its variable turns on.
+  // A switch accepts a value, so that a flag can turn off what its variable turns on.
   const value = row.value === undefined ? "[BOOL]" : `<${row.value}>`;
   return new Option(`--${row.flag} ${value}`, `${row.help}${fallback} [${row.variable}]`);
 }
@@ -166,8 +166,8 @@ function toOption(row: OptionRow): Option {
 const SWITCHES: ReadonlySet<string> = new Set(ROWS.filter((row) => row.value === undefined).map((row) => row.flag));
 
 /**
- * The arguments with the known options' single dashes doubled, as Commander wants them: `-server URL`, `-server=URL`. A switch alone
- * means yes: what follows it is not its value.
+ * Doubles the single dash of known options (`-server URL`, `-server=URL`), as Commander requires two. A switch without `=` means true:
+ * the argument after it is not its value.
  */
 export function doubleDashes(args: readonly string[]): string[] {
   const flags = new Set<string>([...ROWS.map((row) => row.flag), "device", "help", "version"]);
@@ -204,15 +204,16 @@ function readRotateSettings(values: Record<string, string>, env: NodeJS.ProcessE
   const reader = new Reader(values, env);
   const settings = { ...readDatabaseSettings(reader), newSecret: reader.readSecret("new-secret") };
   if (settings.secret !== undefined && settings.newSecret === undefined) {
-    throw new UsageError("-secret says the old secret: say the new one with -new-secret (or SYNCV3_NEW_SECRET)");
+    throw new UsageError("-secret is the old secret. Give the new one with -new-secret (or SYNCV3_NEW_SECRET)");
   }
-  if (settings.secret !== undefined && settings.secret === settings.newSecret) throw new UsageError("-new-secret is the old secret");
+  if (settings.secret !== undefined && settings.secret === settings.newSecret)
+    throw new UsageError("-new-secret is the same as the old secret. Give another one");
   return settings;
 }
 
 /** @throws UsageError, BadDsn */
 function readForgetSettings(user: string, values: Record<string, string>, env: NodeJS.ProcessEnv): ForgetSettings {
-  if (!/^@[^:]+:./.test(user)) throw new UsageError(`"${user}" is not a user id such as @alice:example.org`);
+  if (!/^@[^:]+:./.test(user)) throw new UsageError(`"${user}" is not a user ID such as @alice:example.org`);
   return { ...readDatabaseSettings(new Reader(values, env)), user, device: values["device"] };
 }
 
@@ -230,7 +231,7 @@ function readDoctorSettings(url: string, values: Record<string, string>, env: No
   };
 }
 
-/** An answer is held as one string, of which V8 allows a little less than 512 MiB. */
+/** An answer is read into one string, and V8 limits strings to a little less than 512 MiB. */
 const MOST_SYNC_BYTES = 511 * 2 ** 20;
 const LEAST_SYNC_BYTES = 16 * 2 ** 20;
 
@@ -238,11 +239,11 @@ const LEAST_SYNC_BYTES = 16 * 2 ** 20;
 function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): Settings {
   const reader = new Reader(values, env);
   const server = reader.get("server")?.text.trim() ?? "";
-  if (server === "") throw new UsageError("Which homeserver? Name it with -server https://matrix.example.org (or SYNCV3_SERVER)");
+  if (server === "") throw new UsageError("No homeserver is given. Set it with -server https://matrix.example.org (or SYNCV3_SERVER)");
   const database = readDatabaseSettings(reader);
   if (database.dbPoolMode === "transaction" && !database.dbDirect && !database.bus) {
     throw new UsageError(
-      "-db-pool-mode transaction: LISTEN needs a connection of its own. Name PostgreSQL itself with -db-direct, or NATS with -bus",
+      "-db-pool-mode transaction: LISTEN does not work through such a pooler. Give PostgreSQL's own address with -db-direct, or NATS with -bus",
     );
   }
   const publicUrl = reader.get("public-url");
@@ -285,17 +286,17 @@ function readPageSettings(reader: Reader): PageSettings {
   );
 }
 
-/** @throws UsageError where one of the two is missing */
+/** @throws UsageError if one of the two is missing */
 function readTls(reader: Reader): TlsFiles | undefined {
   const [cert, key] = [reader.get("tls-cert")?.text, reader.get("tls-key")?.text];
   if (cert === undefined && key === undefined) return undefined;
-  if (cert === undefined || key === undefined) throw new UsageError("-tls-cert and -tls-key: name both");
+  if (cert === undefined || key === undefined) throw new UsageError("-tls-cert and -tls-key must be given together");
   return { cert, key };
 }
 
-/** "": not named. */
+/** An empty text means that the option was not given. */
 function readDatabase(dsn: string, direct: string, env: NodeJS.ProcessEnv): Pick<Settings, "db" | "dbDirect"> {
-  if (dsn === "" && direct !== "") throw new UsageError("-db-direct says where -db leads behind its pooler: name both");
+  if (dsn === "" && direct !== "") throw new UsageError("-db-direct is the database of -db without its pooler. Give -db as well");
   return { db: dsn === "" ? undefined : parseDsn(dsn, env), dbDirect: direct === "" ? undefined : parseDsn(direct, env, "-db-direct") };
 }
 

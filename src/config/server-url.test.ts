@@ -8,7 +8,7 @@ import { BadServer, resolveServer, type FetchJson } from "./server-url.ts";
 
 const VERSIONS = { status: 200, body: { versions: ["v1.1"] } };
 
-/** A world with these pages; everything else refuses connections. */
+/** Answers with these pages; all other URLs refuse connections. */
 function world(pages: Record<string, Awaited<ReturnType<FetchJson>>>): FetchJson {
   return async (url) => {
     const page = pages[url];
@@ -17,12 +17,12 @@ function world(pages: Record<string, Awaited<ReturnType<FetchJson>>>): FetchJson
   };
 }
 
-test("a base URL stays, without slashes at its end", async () => {
+test("a base URL is used without its trailing slashes", async () => {
   const fetchJson = world({ "https://hs.example.org/base/_matrix/client/versions": VERSIONS });
   expect((await resolveServer("https://hs.example.org/base//", undefined, fetchJson)).href).toBe("https://hs.example.org/base");
 });
 
-test("a server name is resolved by its well-known file, and without one stands for itself", async () => {
+test("a server name is resolved with its well-known file, or used as it is without one", async () => {
   const pages = {
     "https://example.org/.well-known/matrix/client": { status: 200, body: { "m.homeserver": { base_url: "https://matrix.example.org/" } } },
     "https://matrix.example.org/_matrix/client/versions": VERSIONS,
@@ -51,10 +51,10 @@ test.each([
   ["ftp://x", '-o: "ftp://x" is not an http or https URL'],
   ["matrix.example.org", '-o: "matrix.example.org" is not an http or https URL'],
   ["https://user:hunter2@:", '-o: "https://:" is not an http or https URL'],
-  ["http://user:hunter2@x", '-o: "x" must be given without user, query and fragment'],
-  ["http://x/?a=b", '-o: "x" must be given without user, query and fragment'],
-  ["http://x/#a", '-o: "x" must be given without user, query and fragment'],
-  ["http://x/_matrix/client", "-o: the base URL ends before /_matrix: http://x"],
+  ["http://user:hunter2@x", '-o: "x" must not contain a user, a query or a fragment'],
+  ["http://x/?a=b", '-o: "x" must not contain a user, a query or a fragment'],
+  ["http://x/#a", '-o: "x" must not contain a user, a query or a fragment'],
+  ["http://x/_matrix/client", "-o: the base URL must end before /_matrix, for example http://x"],
 ])("%s: no base URL", (text, message) => {
   expect(() => parseBaseUrl(text, "-o")).toThrow(new BadUrl(message));
 });
@@ -73,7 +73,7 @@ test("over real HTTP, through a redirect; and the message of a refused connectio
   await expect(resolveServer(url)).rejects.toThrow("ECONNREFUSED");
 });
 
-test("whoever stops meanwhile is not kept waiting", async () => {
+test("a stop does not wait for the answer", async () => {
   const stopping = new AbortController();
   const never: FetchJson = (_url, signal) =>
     new Promise((_resolve, reject) => {

@@ -1,24 +1,24 @@
-/** The homeserver's base URL, from what `-server` says; and whether a homeserver answers there. */
+/** Finds the homeserver's base URL from `-server`, and checks that a homeserver answers there. */
 
 import { request } from "undici";
 
 import { parseBaseUrl } from "./base-url.ts";
 
-/** `-server` leads nowhere. The message says what was tried and what to do. */
+/** No homeserver was found with `-server`. The message says what was tried and what to do. */
 export class BadServer extends Error {
   override readonly name = "BadServer";
 }
 
-/** GET `url` as JSON. Throws where there is no connection. */
+/** Gets `url` as JSON. Throws if there is no connection. */
 export type FetchJson = (url: string, signal: AbortSignal) => Promise<{ readonly status: number; readonly body: unknown }>;
 
 const TIMEOUT_MS = 10_000;
 const MAX_ANSWER_BYTES = 1_000_000;
 
 /**
- * A base URL stays as it is (without slashes at its end). A bare server name is resolved as clients do (Matrix client-server API,
- * "Well-known URI": https://NAME/.well-known/matrix/client, `m.homeserver.base_url`), and stands for https://NAME where there is no such file.
- * Then `GET /_matrix/client/versions` must answer there.
+ * A base URL is used as it is, without trailing slashes. A server name is resolved as clients do (Matrix client-server API, "Well-known URI":
+ * https://NAME/.well-known/matrix/client, `m.homeserver.base_url`); without such a file it means https://NAME. Either way,
+ * `GET /_matrix/client/versions` must answer there.
  * @throws BadServer, BadUrl
  */
 export async function resolveServer(server: string, signal?: AbortSignal, fetchJson: FetchJson = getJson): Promise<URL> {
@@ -37,7 +37,7 @@ export async function resolveServer(server: string, signal?: AbortSignal, fetchJ
   }
   if (answer.status !== 200 || !isVersions(answer.body)) {
     throw new BadServer(
-      `-server: what answers at ${base.href} is not a Matrix homeserver (GET ${url}: ${answer.status}${isObject(answer.body) ? "" : ", no JSON object"})`,
+      `-server: what answers at ${base.href} is not a Matrix homeserver (GET ${url}: status ${answer.status}${isObject(answer.body) ? "" : ", no JSON object"}). Check the address, and any proxy in front of the homeserver`,
     );
   }
   return base;
@@ -73,7 +73,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** What went wrong, in a few words: the cause that lies deepest and has a text. */
+/** The reason of an error in a few words: the message of its innermost cause. */
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error.name === "TimeoutError") return `no answer within ${TIMEOUT_MS / 1000} seconds`;

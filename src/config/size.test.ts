@@ -13,6 +13,6 @@ test.each([
   expect(parseSize(text, 1, 2 ** 40)).toBe(bytes);
 });
 
-test.each(["", "M", "1.5M", "-1", "1T", "1 M x", "0", "999"])("%j is none of at least 1000 bytes", (text) => {
+test.each(["", "M", "1.5M", "-1", "1T", "1 M x", "0", "999"])("%j is not a size of at least 1000 bytes", (text) => {
   expect(parseSize(text, 1000, 2 ** 40)).toBeUndefined();
 });

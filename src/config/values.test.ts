@@ -1,4 +1,4 @@
-/** The values that options take. */
+/** The values of options. */
 
 import { expect, test } from "vitest";
 
@@ -19,7 +19,7 @@ test.each([
   expect(parseListenAddress(text)).toEqual(expected);
 });
 
-test.each(["", "x", "host", "::1:8008", "127.0.0.1:65536", "127.0.0.1:", ":-1", "unix:", "a:b:1"])("no address: %s", (text) => {
+test.each(["", "x", "host", "::1:8008", "127.0.0.1:65536", "127.0.0.1:", ":-1", "unix:", "a:b:1"])("not an address: %s", (text) => {
   expect(parseListenAddress(text)).toBeUndefined();
 });
 
@@ -33,11 +33,11 @@ test.each([
   expect(parseDuration(text)).toBe(expected);
 });
 
-test.each(["", "7", "-1s", "0s", "1w", "9999999d", "1e3s", "d"])("no duration: %s", (text) => {
+test.each(["", "7", "-1s", "0s", "1w", "9999999d", "1e3s", "d"])("not a duration: %s", (text) => {
   expect(parseDuration(text)).toBeUndefined();
 });
 
-test("the data directory is below the user's data home", () => {
+test("the data directory is in the user's data directory", () => {
   expect(defaultDataDirectory({}, "linux", "/home/me")).toBe("/home/me/.local/share/syncv3");
   expect(defaultDataDirectory({}, "darwin", "/Users/me")).toBe("/Users/me/Library/Application Support/syncv3");
   expect(defaultDataDirectory({ XDG_DATA_HOME: "/data" }, "linux", "/home/me")).toBe("/data/syncv3");

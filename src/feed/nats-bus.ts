@@ -129,7 +129,7 @@ export class NatsBus implements Bus {
       }
       this.#connection = null;
       if (signal.aborted) break;
-      if (!isAway) this.#logger.warn({ ...where, reason }, "NATS is away: wake-ups of other processes are missing until it is back");
+      if (!isAway) this.#logger.warn({ ...where, reason }, "NATS is unavailable: no wake-ups from other processes until it is back");
       isAway = true;
       tried();
       await sleep(AGAIN_MS * (1 + Math.random()), signal).catch(() => {});

@@ -109,7 +109,8 @@ export class SharedFeed implements Feed {
       this.#unsent = this.#failing = false;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      if (!this.#failing && !this.#closed) this.#logger.warn({ reason }, "Wake-ups cannot be sent: other processes tell news later, until they can");
+      if (!this.#failing && !this.#closed)
+        this.#logger.warn({ reason }, "Wake-ups cannot be sent: until they can, other processes answer waiting requests later");
       this.#unsent = this.#failing = true;
     }
     return texts.map(() => undefined);

@@ -1,4 +1,4 @@
-/** What the API asks of the store, bound to a database: the API itself knows no SQL. */
+/** Implements what the API needs of the store on a database, so that the API itself contains no SQL. */
 
 import { Gathered } from "../base/gathered.ts";
 import type { SecretBox } from "../base/secret-box.ts";
@@ -17,7 +17,7 @@ import { findTokens, markDead, markVerified, registerToken, sealToken } from "..
 import type { SessionStore } from "../v3/face/sessions-route.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 
-/** Messages that one passed v2 answer holds at most; the rest comes with the next, at once. */
+/** The most messages in one passed v2 answer. The rest comes with the next answer, which does not wait. */
 const PASS_LIMIT = 1000;
 
 export function tokenStore(sql: Sql, box: SecretBox): TokenStore {
@@ -81,7 +81,7 @@ export function keyUploadStore(sql: Sql): KeyUploadStore {
   return { uploaded: ({ device }, keys) => noteKeyUpload(sql, device, keys) };
 }
 
-/** `stop` ends the pollers of a device (null: all of the account) before its rows go; `feed` wakes the requests that wait, after that (T18). */
+/** `stop` ends the pollers of a device (null: of the entire account) before its rows are deleted; then `feed` wakes the waiting requests (T18). */
 export function forgetting(
   sql: Sql,
   feed: Pick<Feed, "publish">,

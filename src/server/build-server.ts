@@ -1,4 +1,4 @@
-/** The parts put together: what answers HTTP, and what works in the background for it. */
+/** Assembles the server: the HTTP side and its background work. */
 
 import { randomUUID } from "node:crypto";
 
@@ -39,51 +39,52 @@ import type { Need } from "../sync/need.ts";
 import { unknownToken } from "../wire/errors.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { readCertificate, watchCertificate } from "./certificate.ts";
+import { counted } from "./counted.ts";
 import { openBus } from "./open-bus.ts";
 import type { OwnListener } from "./own-listener.ts";
 import { listenForPage, type PageFiles, pageRoutes } from "./page-server.ts";
 import { deviceFinder, forgetting, historyStore, keyUploadStore, passQueue, sentEventStore, sessionStore, tokenStore } from "./api-store.ts";
 
-/** What `/versions` says that this server has, whatever the homeserver has: what the faces conform to. */
+/** The features that `/versions` always lists, because this server provides them itself. */
 const VERSION_FEATURES: readonly string[] = [SIMPLIFIED_SYNC, "org.matrix.msc4508", "org.matrix.msc4538", "org.matrix.msc4543"];
 
-/** An event of its own that a device is being told waits so long for the answer to its sending, which says the transaction id. */
+/** How long an answer with a device's own new event waits for the answer to its sending, which has the transaction ID, ms. */
 const SEND_PATIENCE_MS = 1000;
 
-/** What the server is built from. */
+/** The parts of a server. */
 export type ServerParts = {
   readonly settings: Pick<Settings, "trustedProxies" | "sessionIdleMs"> &
     Partial<Pick<Settings, "maxSyncBytes" | "publicUrl" | "passAdmin" | "preferNative" | "asyncConnections" | "role" | "bus" | "tls">>;
-  /** The homeserver's base URL; it has answered. */
+  /** The homeserver's base URL; the homeserver has answered there. */
   readonly homeserver: URL;
   readonly sql: Sql;
-  /** Where it is: for pools of one's own. */
+  /** The address of the same database, for further pools. */
   readonly db: DbOptions;
-  /** A way there without a pooler in transaction mode, for connections that are kept; null: there is none. Default: `db`. */
+  /** The same database without a pooler in transaction mode, for long-lived connections; null: not available. Default: `db`. */
   readonly direct?: DbOptions | null;
   readonly secretBox: SecretBox;
   readonly version: string;
   readonly logger: Logger;
   /** Default: nothing is measured. */
   readonly metrics?: Metrics;
-  /** The page, to be shown beside the API. Default: it is not. */
+  /** The page, if it is served on the address of the API. */
   readonly publicPage?: PageFiles;
-  /** Bounds of the engine other than the default ones. */
+  /** Limits of the engine that differ from the defaults. */
   readonly engine?: Partial<EngineOptions>;
   readonly sliding?: Partial<SlidingOptions>;
-  /** When typing ends that nobody confirms, and how often that is looked at, other than the default (S1). */
+  /** When unconfirmed typing ends and how often that is checked, if not the defaults (S1). */
   readonly supervision?: Pick<SupervisorOptions, "typingMs" | "typingSweepMs" | "rereadMs">;
-  /** When an answer that cannot be stored is blamed for it, other than by default (N3). */
+  /** When an answer is blamed for not being storable, if not the defaults (N3). */
   readonly suspects?: Partial<SuspectsOptions>;
 };
 
-/** A server, not yet listening. */
+/** A server that is not listening yet. */
 export type BuiltServer = {
-  /** Starts to listen. The base URL or path where it does. */
+  /** Starts to listen. Returns the base URL, or the path of the socket. */
   listen(address: ListenAddress): Promise<string>;
-  /** Shows the page at an address of its own. The page's URL. To be called when it listens. */
+  /** Serves the page on a separate address and returns the page's URL. Call it after `listen`. */
   listenForPage(address: ListenAddress, files: PageFiles): Promise<string>;
-  /** Answers the polls that wait, takes no new requests, and stops the pollers after their commit. */
+  /** Answers waiting requests, refuses new ones, and stops the pollers after their commit. */
   close(): Promise<void>;
 };
 
@@ -135,7 +136,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   const engine = new Engine({ ...engineDeps, options: { ...ENGINE_DEFAULTS, sessionIdleMs: settings.sessionIdleMs, ...parts.engine } });
   const asyncCommits = settings.asyncConnections ?? false;
   const connectionSql = asyncCommits ? connect(parts.db, 2) : sql;
-  // Well before an unused session is taken for idle.
+  // Well before an unused session counts as idle.
   const touchMs = Math.min(SLIDING_DEFAULTS.touchMs, settings.sessionIdleMs / 4);
   const sliding = new SlidingEngine({
     ...engineDeps,
@@ -164,7 +165,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     ready: async () => {
       await checkReady(sql);
       const breaker = await readBreaker(sql);
-      return breaker && `answers of ${breaker.accounts} accounts cannot be stored, and wait: ${breaker.detail}`;
+      return breaker && `answers of ${counted(breaker.accounts, "account")} cannot be stored and are waiting: ${breaker.detail}`;
     },
     trustedProxies: settings.trustedProxies,
     versionFeatures: VERSION_FEATURES,
@@ -212,26 +213,26 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   };
 }
 
-/** What is read when it is asked for. */
+/** Registers the metrics that are read when Prometheus asks for them. */
 function watch(metrics: Metrics, sql: Sql, supervisor: Supervisor): void {
-  metrics.watch("polled_accounts", "Accounts that are polled upstream", () => supervisor.accounts().length);
-  // Both figures of a scrape come from one pass over the accounts.
+  metrics.watch("polled_accounts", "Accounts that are being polled", () => supervisor.accounts().length);
+  // One pass over the accounts gives both figures of a scrape.
   let reading: Promise<Stalls> | null = null;
   const stalls = () => (reading ??= readStalls(sql).finally(() => (reading = null)));
   metrics.watch(
     "oldest_stall_seconds",
-    "Since an answer of the homeserver was last stored, of the account where that is longest",
+    "Seconds since an answer of the homeserver was last stored, for the account with the longest time",
     async () => (await stalls()).oldest,
     "all",
   );
-  metrics.watchEach("stalled_accounts", "Accounts that do not advance", "reason", async () => (await stalls()).accounts);
-  metrics.watch("database_bytes", "The database on disk", () => databaseBytes(sql), "all");
+  metrics.watchEach("stalled_accounts", "Accounts that make no progress, by reason", "reason", async () => (await stalls()).accounts);
+  metrics.watch("database_bytes", "Size of the database on disk", () => databaseBytes(sql), "all");
   for (const [name, help] of [
-    ["to_device", "To-device messages that somebody has not acknowledged"],
-    ["accounts", "Accounts that are known"],
-    ["sessions", "Sessions, v2 clients and connections"],
+    ["to_device", "To-device messages that are not acknowledged by every reader"],
+    ["accounts", "Known accounts"],
+    ["sessions", "Sessions, v2 clients and sliding sync connections"],
     ["poison", "Parts of responses that could not be stored and were set aside"],
   ] as const) {
-    metrics.watch(`${name}_rows`, `${help}: as PostgreSQL has last counted`, () => estimatedRows(sql, name), "all");
+    metrics.watch(`${name}_rows`, `${help}, as PostgreSQL last estimated`, () => estimatedRows(sql, name), "all");
   }
 }

@@ -30,7 +30,7 @@ async function files() {
 }
 
 describe.runIf(hasOpenssl)("TLS", () => {
-  test.each(["1", "2"])("with %s workers: clients are served over it, and the homeserver is told so", async (workers) => {
+  test.each(["1", "2"])("with %s workers: clients are served over TLS, and the homeserver learns that", async (workers) => {
     const { directory, make } = await files();
     const { cert, key } = make("first");
     const [homeserver, database] = [await startFakeHomeserver(), await freshDatabase()];
@@ -61,7 +61,7 @@ describe.runIf(hasOpenssl)("TLS", () => {
     expect(subject).toBe("first");
   });
 
-  test("a renewed one is handed on, a broken one is not", async () => {
+  test("a renewed certificate is loaded, a broken one is not", async () => {
     const { make } = await files();
     const { cert, key } = make("old");
     const used: string[] = [];
@@ -69,13 +69,13 @@ describe.runIf(hasOpenssl)("TLS", () => {
     onTestFinished(stop);
     await writeFile(cert, "nonsense");
     const renewed = make("old");
-    // Whatever the clock of the file system: another time than before.
+    // A different time than before, whatever the resolution of the file system.
     await utimes(renewed.cert, new Date(1), new Date(1));
     await expect.poll(() => used.at(-1)).toContain("BEGIN CERTIFICATE");
     expect(used.every((text) => text.includes("BEGIN CERTIFICATE"))).toBe(true);
   });
 
-  test("what is none, or not of that key, is refused with its reason", async () => {
+  test("a file that is not a certificate, or not of that key, is refused with the reason", async () => {
     const { directory, make } = await files();
     const [one, other] = [make("one"), make("other")];
     await expect(readCertificate({ cert: one.cert, key: other.key })).rejects.toThrow(BadCertificate);
@@ -85,6 +85,6 @@ describe.runIf(hasOpenssl)("TLS", () => {
     const wrong = await runCommand(["-server", homeserver.url, "-data", directory, "-tls-cert", one.cert, "-tls-key", other.key]).ended;
     expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringMatching(/^syncv3: -tls-cert, -tls-key: .+/)]);
     const half = await runCommand(["-server", homeserver.url, "-tls-cert", one.cert]).ended;
-    expect([half.code, half.stderr]).toEqual([2, "syncv3: -tls-cert and -tls-key: name both\n"]);
+    expect([half.code, half.stderr]).toEqual([2, "syncv3: -tls-cert and -tls-key must be given together\n"]);
   });
 });

@@ -1,11 +1,11 @@
-/** The certificate where the server speaks TLS itself: read at the start, and again when it has been renewed. */
+/** The certificate with which the server itself serves TLS: loaded at start-up, and again when it was renewed. */
 
 import { readFile, stat } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import type { Logger } from "../base/logger.ts";
 import type { TlsFiles } from "../config/options.ts";
 
-/** Files that are no certificate and its key. The message is for the operator. */
+/** The files are not a certificate and its key. The message is for the operator. */
 export class BadCertificate extends Error {
   override readonly name = "BadCertificate";
 }
@@ -13,7 +13,7 @@ export class BadCertificate extends Error {
 /** PEM texts. */
 export type Certificate = { readonly cert: Buffer; readonly key: Buffer };
 
-/** Between two looks whether it has been renewed, ms. */
+/** The time between two checks for a renewed certificate, ms. */
 const LOOK_MS = 60_000;
 
 /** @throws BadCertificate */
@@ -27,7 +27,7 @@ export async function readCertificate({ cert, key }: TlsFiles): Promise<Certific
   }
 }
 
-/** Hands on what has been renewed. What cannot be used is told to the log, and the old one stays. Returns how to end it. */
+/** Passes each renewed certificate to `use`. If it cannot be loaded, that is logged and the old one stays in use. Returns a function that stops the watch. */
 export function watchCertificate(files: TlsFiles, use: (certificate: Certificate) => void, logger: Logger, everyMs = LOOK_MS): () => void {
   let seen: string | null = null;
   const look = async (): Promise<void> => {
@@ -37,9 +37,10 @@ export function watchCertificate(files: TlsFiles, use: (certificate: Certificate
     seen = now;
     if (!isNew) return;
     use(await readCertificate(files));
-    logger.info({ path: files.cert }, "The certificate was renewed");
+    logger.info({ path: files.cert }, "Loaded the renewed certificate");
   };
-  const tell = (error: unknown): void => logger.warn({ reason: (error as Error).message }, "The certificate cannot be read anew; the old one stays");
+  const tell = (error: unknown): void =>
+    logger.warn({ reason: (error as Error).message }, "The renewed certificate cannot be loaded; the old one stays in use");
   look().catch(tell);
   const timer = setInterval(() => void look().catch(tell), everyMs);
   timer.unref();

@@ -1,4 +1,4 @@
-/** What carries wake-ups between processes: the database, or NATS. */
+/** Chooses what carries wake-ups between processes: the database or NATS. */
 
 import type { Logger } from "../base/logger.ts";
 import type { SecretBox } from "../base/secret-box.ts";
@@ -14,17 +14,17 @@ export class BusUnusable extends Error {
   override readonly name = "BusUnusable";
 }
 
-/** `direct`: a way to the database on which LISTEN lasts; null: there is none. */
+/** `direct`: the address of the database at which LISTEN works; null: there is none. */
 export async function openBus(
   address: BusAddress | undefined,
   { sql, direct, box, logger }: { readonly sql: Sql; readonly direct: DbOptions | null; readonly box: SecretBox; readonly logger: Logger },
 ): Promise<Bus> {
   if (address) return new NatsBus(address, await subjectOf(sql, box), logger);
-  if (!direct) throw new BusUnusable("-bus: through a pooler in transaction mode wake-ups need NATS, or -db-direct");
+  if (!direct) throw new BusUnusable("-bus: through a pooler in transaction mode, wake-ups need NATS or -db-direct. Give one of them");
   return new PostgresBus(direct);
 }
 
-/** Whether NATS can be used now; its subject. @throws BusUnusable */
+/** Checks that NATS can be used now, and returns the subject. @throws BusUnusable */
 export async function checkNats(address: BusAddress, sql: Sql, box: SecretBox): Promise<string> {
   const subject = await subjectOf(sql, box);
   try {
@@ -33,13 +33,16 @@ export async function checkNats(address: BusAddress, sql: Sql, box: SecretBox): 
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     const where = address.servers.join(", ");
-    throw new BusUnusable(`-bus: cannot use NATS at ${where}: ${reason}. It must be running, and let us publish and subscribe to ${subject}`, {
-      cause: error,
-    });
+    throw new BusUnusable(
+      `-bus: cannot use NATS at ${where}: ${reason}. It must be running, and its user must be allowed to publish and subscribe to ${subject}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
-/** One for all processes of a database and a secret, and for nobody else: two installations on one NATS do not meet. */
+/** One subject per database and secret, so that two installations on one NATS do not receive each other's messages. */
 async function subjectOf(sql: Sql, box: SecretBox): Promise<string> {
   return `syncv3.${box.sign(Buffer.from(`wake-ups of ${await databaseIdentity(sql)}`)).toString("hex")}`;
 }

@@ -1,16 +1,16 @@
-/** A listen address of its own, for what is not for the API's: metrics, the page. */
+/** Listens on an address separate from the API's, for metrics and the page. */
 
 import { createServer, type RequestListener } from "node:http";
 import type { ListenAddress } from "../config/listen-address.ts";
 import { removeStaleSocket } from "./stale-socket.ts";
 
 export type OwnListener = {
-  /** Where it listens: a URL with the path, or a socket's path. */
+  /** The URL with the path, or the path of the socket. */
   readonly url: string;
   close(): Promise<void>;
 };
 
-/** `path`: of what is there, for the URL. @throws the error of `listen` */
+/** `path`: appended to the URL that is returned. @throws the error of `listen` */
 export async function listenAt(address: ListenAddress, path: string, answer: RequestListener): Promise<OwnListener> {
   if ("path" in address) await removeStaleSocket(address.path);
   const server = createServer(answer);

@@ -18,7 +18,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-/** Where the API and the page are, as the server says; null: it shows none. */
+/** The URLs of the API and the page, from the output of the server; null: there is no page. */
 async function start(...args: string[]) {
   const command = runCommand(["-server", homeserver.url, "-db", database.dsn, "-secret", "of the test", "-port", "127.0.0.1:0", ...args], {
     SYNCV3_CLIENT_PORT: "",
@@ -34,14 +34,14 @@ async function start(...args: string[]) {
 
 const title = async (url: string) => /<title>(.*?)<\/title>/.exec(await (await fetch(url)).text())?.[1];
 
-test.each([1, 2])("the page is at its own address, the API beside it, with %i workers", async (workers) => {
+test.each([1, 2])("with %i workers: the page has its own address, which also serves the API", async (workers) => {
   const { api, page } = await start("-client-port", "127.0.0.1:0", "-workers", String(workers));
   expect(await title(page ?? "")).toBe("syncv3");
   expect((await fetch(new URL("/_matrix/client/versions", page ?? ""))).status).toBe(200);
   expect((await fetch(`${api}/client/`)).status).toBe(404);
 });
 
-test("off: nowhere; public: where the API is", async () => {
+test("off: no page; public: on the address of the API", async () => {
   expect((await start("-client-port", "off")).page).toBeNull();
   const { api, page } = await start("-client-port", "public");
   expect(page).toBe(`${api}/client/`);
@@ -50,7 +50,7 @@ test("off: nowhere; public: where the API is", async () => {
   expect(headers.get("content-security-policy")).toContain("default-src 'none'");
 });
 
-/** Has a port of loopback, if nobody else has it. */
+/** Occupies a port on loopback, if it is free. */
 async function hold(port: number): Promise<number> {
   const holder = createServer();
   await new Promise<void>((resolve) => holder.once("error", () => resolve()).listen(port, "127.0.0.1", resolve));
@@ -58,11 +58,11 @@ async function hold(port: number): Promise<number> {
   return (holder.address() as AddressInfo | null)?.port ?? port;
 }
 
-test("an address that is in use: no server where it was asked for, no page where it is the default", async () => {
+test("an address that is in use: the server does not start if it was given, and has no page if it is the default", async () => {
   await hold(8012);
   const { page, command } = await start();
   expect(page).toBeNull();
-  await expect.poll(() => command.log()).toContain("The page /client/ is not shown: its default address is in use");
+  await expect.poll(() => command.log()).toContain("The page /client/ is not served: its default address is in use");
   const taken = `127.0.0.1:${await hold(0)}`;
   const { code, stderr } = await runCommand([
     "-server",

@@ -1,6 +1,6 @@
 /**
- * The page at `/client/`: files that were built (page/), served from memory. On a listen address of its own the API is there beside it,
- * without media: what a user has uploaded must not share the page's origin.
+ * Serves the page at `/client/`: files built from page/, from memory. A separate address also serves the API, but without media, because
+ * files that users have uploaded must not share the page's origin.
  */
 
 import { readdir, readFile } from "node:fs/promises";
@@ -27,14 +27,14 @@ const HEADERS = {
   "x-content-type-options": "nosniff",
   "x-frame-options": "DENY",
 } as const;
-/** Names of files but index.html change with what is in them. */
+/** File names change with their contents, except index.html. */
 const FOR_EVER = "public, max-age=31536000, immutable";
 
 type File = { readonly body: Buffer; readonly type: string };
 /** By path: `/client/index.html`. */
 export type PageFiles = ReadonlyMap<string, File>;
 
-/** The files of a directory that vite has built. @throws ENOENT where there is none */
+/** The files of a directory that vite has built. @throws ENOENT if it does not exist */
 export async function readPage(directory: string): Promise<PageFiles> {
   const names = (await readdir(directory, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
   const files = await Promise.all(
@@ -47,7 +47,7 @@ export async function readPage(directory: string): Promise<PageFiles> {
   return new Map(files);
 }
 
-/** Answers where the path is the page's. */
+/** Answers if the path belongs to the page; false: it does not. */
 function answerPage(files: PageFiles, request: IncomingMessage, response: ServerResponse): boolean {
   const path = request.url?.split("?", 1)[0] ?? "";
   if (path === "/" || path === "/client") {
@@ -57,7 +57,7 @@ function answerPage(files: PageFiles, request: IncomingMessage, response: Server
   if (!path.startsWith(BASE)) return false;
   const file = files.get(path === BASE ? INDEX : path);
   if (!file || (request.method !== "GET" && request.method !== "HEAD")) {
-    response.writeHead(file ? 405 : 404, { ...HEADERS, "content-type": "text/plain" }).end(file ? "GET\n" : "Not here\n");
+    response.writeHead(file ? 405 : 404, { ...HEADERS, "content-type": "text/plain" }).end(file ? "Only GET is supported here\n" : "Not found\n");
     return true;
   }
   const isIndex = path === BASE || path === INDEX;
@@ -71,7 +71,7 @@ function answerPage(files: PageFiles, request: IncomingMessage, response: Server
   return true;
 }
 
-/** The page on the API's own address, for who asks for that. */
+/** Serves the page on the address of the API. */
 export function pageRoutes(files: PageFiles): RoutePlugin {
   return (app) => {
     for (const url of ["/client", "/client/*"]) {
@@ -83,16 +83,16 @@ export function pageRoutes(files: PageFiles): RoutePlugin {
   };
 }
 
-/** Listens for the page, and for the API beside it. @throws the error of `listen` */
+/** Serves the page and, on the same address, the API. @throws the error of `listen` */
 export function listenForPage(address: ListenAddress, files: PageFiles, api: RequestListener): Promise<OwnListener> {
   return listenAt(address, BASE, (request, response) => {
     if (answerPage(files, request, response)) return;
     if (isForPage(request.url ?? "")) api(request, response);
-    else response.writeHead(404, { ...HEADERS, "content-type": "text/plain" }).end("Not here: the page is at /client/\n");
+    else response.writeHead(404, { ...HEADERS, "content-type": "text/plain" }).end("Not found: the page is at /client/\n");
   });
 }
 
-/** What the page asks for. Dots and double slashes are refused: what a path means is not to depend on who reads it. */
+/** Whether the page needs this URL. Dots and double slashes are refused, so that a path cannot be read in two ways. */
 function isForPage(url: string): boolean {
   const path = url.split("?", 1)[0] ?? "";
   if (path === "/openapi.json") return true;

@@ -32,7 +32,7 @@ it("a killed server's socket is removed", async () => {
   expect(existsSync(path)).toBe(false);
 });
 
-it("a live server's socket stays, and so does what is no socket; nothing there is fine", async () => {
+it("a running server's socket stays, and so does any other file; a missing file is no error", async () => {
   const path = join(directory, "s");
   const server = await listening(path);
   await removeStaleSocket(path);

@@ -1,9 +1,9 @@
-/** A Unix socket's file outlives a server that was killed, and nobody can listen there until it is removed. */
+/** Removes the file of a Unix socket that a killed server left behind: until then no other server can listen there. */
 
 import { rm, stat } from "node:fs/promises";
 import { connect } from "node:net";
 
-/** Removes the socket at `path` where nobody answers at it any more. Anything else at `path`, and a live server's socket, stay. */
+/** Removes the socket at `path` if no server answers there. A running server's socket, and anything else at `path`, stay. */
 export async function removeStaleSocket(path: string): Promise<void> {
   const found = await stat(path).catch(() => null);
   if (found?.isSocket() === true && !(await answers(path))) await rm(path, { force: true });

@@ -20,6 +20,6 @@ export async function readServerState(sql: Sql): Promise<ServerState> {
     select current_setting('server_version_num')::int as version, current_setting('server_encoding') as encoding, clock_timestamp() as now,
       (select count(*)::int from pg_stat_activity where backend_type = 'client backend') as used`;
   const settings = await sql<{ name: string; setting: string }[]>`select name, setting from pg_settings where name = any(${NAMES})`;
-  if (!row) throw new Error("it tells nothing");
+  if (!row) throw new Error("PostgreSQL returned no settings");
   return { ...row, settings: Object.fromEntries(settings.map(({ name, setting }) => [name, setting])) };
 }

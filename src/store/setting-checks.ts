@@ -17,18 +17,18 @@ const timeout = (why: string): Check => ({
 /** What must be so, however it came to be; times as pg_settings has them, in ms. */
 const CHECKS: Readonly<Record<string, Check>> = {
   array_nulls: is("on", "missing values would be stored as the text NULL"),
-  default_transaction_isolation: is("read committed", "statements would fail wherever two meet"),
+  default_transaction_isolation: is("read committed", "concurrent transactions would fail"),
   default_transaction_read_only: is("off", "nothing could be stored"),
-  session_replication_role: is("origin", "rows that belong to a deleted one would stay"),
+  session_replication_role: is("origin", "rows that belong to a deleted row would remain"),
   standard_conforming_strings: is("on", "backslashes in statements would be read as escapes"),
   synchronous_commit: {
     wanted: "on",
     why: "a crash of PostgreSQL would lose messages that the homeserver has deleted already",
     isRight: (value) => value !== "off",
   },
-  transform_null_equals: is("off", "comparisons would mean something else"),
+  transform_null_equals: is("off", "comparisons with NULL would give other results"),
   DateStyle: { wanted: "ISO, MDY", why: "times could not be read", isRight: (value) => value.startsWith("ISO") },
-  lock_timeout: timeout("what is stored waits for locks"),
+  lock_timeout: timeout("storing data waits for locks"),
   statement_timeout: timeout("a first sync takes seconds to store"),
   transaction_timeout: timeout("a first sync takes seconds to store"),
 };

@@ -49,10 +49,13 @@ export async function tellEarly(deps: EarlyDeps, job: EarlyJob, token: string, s
     const now = Math.max(...rooms.values().map((room) => room.receivedAt));
     const isStored = await storeEarly(deps.sql, { ...job, joined: joined.length, text: responseOf(rooms, data), now });
     const figures = { account: job.account, rooms: rooms.size, joined: joined.length, ms: Math.round(deps.now() - started) };
-    if (isStored) deps.logger.info(figures, "Single rooms are told before the account's first sync");
+    if (isStored) deps.logger.info(figures, "Some rooms are served before the account's first sync");
     return isStored;
   } catch (error) {
-    deps.logger.info({ account: job.account, reason: error instanceof Error ? error.message : String(error) }, "No rooms are told early");
+    deps.logger.info(
+      { account: job.account, reason: error instanceof Error ? error.message : String(error) },
+      "No rooms can be served before the account's first sync",
+    );
     return false;
   }
 }

@@ -16,7 +16,7 @@ test("a first sync tells how far it is, in the log every ten seconds, until it e
   });
   expect(syncs.received(account)).toBe(1_500_000);
   vi.advanceTimersByTime(10_000);
-  expect(info).toHaveBeenLastCalledWith({ account, seconds: 10, megabytes: 1.5 }, "the account's first sync is under way");
+  expect(info).toHaveBeenLastCalledWith({ account, seconds: 10, megabytes: 1.5 }, "The account's first sync is in progress");
   end("done");
   expect(await running).toBe("done");
   expect(syncs.received(account)).toBeNull();

@@ -17,13 +17,13 @@ export class FirstSyncs {
 
   /** Runs one. `names`: for the log. `work` tells how many bytes have come. */
   async run<T>(account: AccountNo, names: object, work: (received: (bytes: number) => void) => Promise<T>): Promise<T> {
-    this.#logger.info(names, "the account's first sync: a large account takes the homeserver minutes");
+    this.#logger.info(names, "Starting the account's first sync. For a large account the homeserver needs minutes");
     const startedAt = Date.now();
     this.#received.set(account, 0);
     const told = setInterval(() => {
       const bytes = this.received(account) ?? 0;
       const figures = { seconds: Math.round((Date.now() - startedAt) / 1000), megabytes: Math.round(bytes / 1e5) / 10 };
-      this.#logger.info({ ...names, ...figures }, "the account's first sync is under way");
+      this.#logger.info({ ...names, ...figures }, "The account's first sync is in progress");
     }, TELL_MS);
     try {
       return await work((bytes) => void this.#received.set(account, bytes));

@@ -52,7 +52,7 @@ export class MissedLists {
       const isRefused = error instanceof UpstreamError && error.status !== null && REFUSED.has(error.status);
       if (signal.aborted || (passedOver !== null && !isRefused)) throw error;
       const reason = error instanceof Error ? error.message : String(error);
-      this.#deps.logger.debug({ device: this.#job.device, reason }, "Which device lists have changed could not be asked");
+      this.#deps.logger.debug({ device: this.#job.device, reason }, "Could not ask the homeserver which device lists have changed");
       return null;
     }
   }

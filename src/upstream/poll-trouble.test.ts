@@ -21,7 +21,7 @@ test.each([
     throw new Error("no database");
   }) as unknown as Sql;
   const trouble = new PollTrouble(sql, log.logger, () => now);
-  const lines = () => log.text().match(/The account does not advance/g)?.length ?? 0;
+  const lines = () => log.text().match(/The account makes no progress/g)?.length ?? 0;
   for (; now < 10 * MINUTE; now += MINUTE) {
     // oxlint-disable-next-line no-await-in-loop -- one after the other
     await trouble.failed(names, error);

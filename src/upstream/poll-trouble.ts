@@ -1,4 +1,4 @@
-/** An account whose polls fail: what the operator is told, and how often (N7). */
+/** An account whose polls fail: what is logged for the operator, and how often (N7). */
 
 import { needOf } from "../base/database-needs.ts";
 import type { Logger } from "../base/logger.ts";
@@ -9,20 +9,20 @@ import { UpstreamError } from "./upstream-error.ts";
 
 /** By reason, what the operator can do. */
 const REMEDIES: Readonly<Record<string, string>> = {
-  unreachable: "check that the homeserver runs and can be reached at -server",
-  timed_out: "the homeserver takes too long: see its load and its log",
+  unreachable: "check that the homeserver is running and can be reached at -server",
+  timed_out: "the homeserver takes too long: check its load and its log",
   rate_limited: "exempt this server from the homeserver's rate limits, or raise them",
   forbidden: "the homeserver refuses the account: it may be suspended or locked",
   rejected: "the homeserver answers with errors: see its log",
-  bad_answer: "what answers at -server is no Matrix homeserver, or a proxy changes its answers",
+  bad_answer: "the server at -server is not a Matrix homeserver, or a proxy changes its answers",
   too_large: "raise -max-sync-bytes",
-  connection: "check that PostgreSQL runs and takes connections",
-  disk: "PostgreSQL's disk is full or fails",
-  locks: "something holds locks in the database: see pg_locks",
-  rights: "give the database role the rights that OPERATIONS names",
-  read_only: "the database is read-only: name the primary in -db",
+  connection: "check that PostgreSQL is running and accepts connections",
+  disk: "PostgreSQL's disk is full or failing",
+  locks: "another session holds locks in the database: see pg_locks",
+  rights: "the database role must own the tables: grant it the missing privileges",
+  read_only: "the database is read-only: give the primary server in -db",
   shutdown: "PostgreSQL is starting or stopping",
-  unknown: "its answer cannot be stored: see the log, and report it",
+  unknown: "its answer cannot be stored: see the log, and please report it",
 };
 
 /** Written down at most so often, ms. */
@@ -60,7 +60,7 @@ export class PollTrouble {
     if (now - this.#since >= SAY_MS.first && now - this.#saidAt >= SAY_MS.again) {
       this.#saidAt = now;
       const minutes = Math.round((now - this.#since) / 60_000);
-      this.#logger.error({ ...names, reason, minutes }, `The account does not advance: ${REMEDIES[reason] ?? "see the log"}`);
+      this.#logger.error({ ...names, reason, minutes }, `The account makes no progress: ${REMEDIES[reason] ?? "see the log"}`);
     }
     // An answer that cannot be stored is noted by whoever tried (Suspects), with the statement.
     if (reason === "unknown" || now - this.#notedAt < NOTE_MS) return;

@@ -18,20 +18,21 @@ export class PollerLog {
   /** An account's first sync is stored, `ms` after it was asked for. */
   firstSync(news: News, answer: Answer, ms: number): void {
     const figures = { rooms: news.rooms.size, megabytes: Math.round(answer.text.length / 1e5) / 10, ms: Math.round(ms) };
-    this.#logger.info({ ...this.#names, ...figures }, "the account's first sync is stored");
+    this.#logger.info({ ...this.#names, ...figures }, "The account's first sync is stored");
   }
 
   setAside({ error, parts, rooms }: SetAside): void {
     this.#logger.error(
       { ...this.#names, error, parts, rooms: rooms.length },
-      "Parts of a homeserver's answer could not be stored: they are set aside, and will be read again. Please report it",
+      "Parts of an answer of the homeserver could not be stored. They are set aside and will be tried again. Please report this",
     );
   }
 
   /** An answer was too large or too slow: what is asked for now, in `delay` ms. */
   size(size: SyncSize, delay: number, reason: string | undefined): void {
     const figures = { ...this.#names, reason, delay };
-    if (delay > 0) this.#logger.error(figures, "The account's answers are too large or too slow, even without rooms: see -max-sync-bytes");
-    else this.#logger.warn({ ...figures, size }, "An answer of the homeserver is too large or too slow: less is asked for");
+    if (delay > 0)
+      this.#logger.error(figures, "The homeserver's answers for the account are too large or too slow, even without rooms: see -max-sync-bytes");
+    else this.#logger.warn({ ...figures, size }, "An answer of the homeserver is too large or too slow; asking for less");
   }
 }

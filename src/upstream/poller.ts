@@ -134,7 +134,7 @@ export class Poller {
       if (!(error instanceof SealError)) throw error;
       this.#deps.logger.error(
         { ...this.#names() },
-        "the device's token was stored under another secret; it waits for the client to come with its token",
+        "The device's stored token was encrypted with another secret. Polling resumes when the client sends a request with its token",
       );
       return "unusable";
     }
@@ -262,7 +262,7 @@ export class Poller {
       this.#place = null;
       if (!(await isLeaseHeld(this.#deps.sql, this.#deps.leases.owner, { account, epoch }))) return "stale";
       this.#stales += 1;
-      if (this.#stales > 1) throw new Error("what was polled from is not what is stored, again");
+      if (this.#stales > 1) throw new Error("the polled position differs from the stored one, twice in a row");
       return null;
     }
     this.#succeeded(plan);
@@ -298,7 +298,7 @@ export class Poller {
   /** D26. A device that polls without rooms loses its own place only. */
   async #reset(plan: Plan): Promise<null> {
     const { account, device } = this.#job;
-    this.#deps.logger.warn(this.#names(), "the homeserver does not know where the last poll ended; starting anew");
+    this.#deps.logger.warn(this.#names(), "The homeserver does not know the position of the last poll; syncing from scratch");
     if (plan.rooms) await this.#deps.resetAccount(account, device);
     else await resetDevice(this.#deps.sql, device);
     this.#badSinces = 0;
@@ -320,7 +320,7 @@ export class Poller {
     await markDead(this.#deps.sql, this.#dying.hash, this.#dying.softLogout);
     this.#dying = null;
     this.#hurry = true;
-    this.#deps.logger.info(this.#names(), "the homeserver does not take the device's token any more");
+    this.#deps.logger.info(this.#names(), "The homeserver no longer accepts the device's token");
     const { account, device } = this.#job;
     this.#deps.feed.publish({ type: "news", account, device, kinds: new Set(["gone"]), rooms: new Set() });
   }
@@ -337,7 +337,7 @@ export class Poller {
     const { failures } = this.#backOff;
     const level = failures === 1 || failures % 10 === 0 ? "warn" : "debug";
     const what = upstream ? { kind: upstream.kind, reason: upstream.message } : { err: error };
-    this.#deps.logger[level]({ ...this.#names(), ...what, failures, delay: Math.round(delay) }, "a poll failed; it will be tried again");
+    this.#deps.logger[level]({ ...this.#names(), ...what, failures, delay: Math.round(delay) }, "A poll failed; it will be tried again");
     return delay;
   }
 

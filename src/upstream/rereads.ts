@@ -79,17 +79,14 @@ export class Rereads {
       if (left === null) return "not ours";
       await this.#settle(one, left === 0);
       if (await completeAccount(sql, account)) feed.publish({ type: "news", account, kinds: new Set(["complete"]), rooms: new Set() });
-      logger.info({ account, kind, left }, left === 0 ? "What was left open is stored now" : "What was left open is stored now in part");
+      logger.info({ account, kind, left }, left === 0 ? "Postponed data is now stored" : "Part of the postponed data is now stored");
       return "done";
     } catch (error) {
       if (signal.aborted || isTrouble(error)) return "trouble";
       if (error instanceof UpstreamError && error.kind === "unknown_token") return "not ours";
       const isGone = error instanceof UpstreamError && (error.status === 403 || error.status === 404);
       await this.#settle(one, isGone);
-      logger.info(
-        { account, kind, tries, reason: error instanceof Error ? error.message : String(error) },
-        "What was left open could not be read again",
-      );
+      logger.info({ account, kind, tries, reason: error instanceof Error ? error.message : String(error) }, "Postponed data could not be read");
       return "done";
     }
   }

@@ -165,7 +165,7 @@ export class RetentionJob {
       busy = true;
     }
     const told = Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
-    this.#options.logger.debug({ ...told, busy, ms: Math.round(performance.now() - started) }, "Deleted what has grown old");
+    this.#options.logger.debug({ ...told, busy, ms: Math.round(performance.now() - started) }, "Deleted old data (retention)");
     this.#options.metrics?.retained(counts);
     return { busy, counts };
   }
@@ -178,7 +178,7 @@ export class RetentionJob {
         await this.runOnce();
       } catch (error) {
         if (signal.aborted) return;
-        this.#options.logger.warn({ err: error }, "Deleting what has grown old failed; it will be tried again");
+        this.#options.logger.warn({ err: error }, "Deleting old data (retention) failed; it will be tried again");
       }
     }
   }

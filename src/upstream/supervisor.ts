@@ -93,11 +93,11 @@ export class Supervisor {
   start(): void {
     const { sweepMs = 1000, typingSweepMs = 15_000, rereadMs = 5000, polls = true } = this.#options;
     this.#options.feed.observe((wake) => this.#hear(wake));
-    if (!polls) return this.#loop("noting devices", sweepMs, () => this.#touch([...this.#toTouch.keys()]));
-    this.#loop("lease renewal", RENEW_MS, () => this.#renew());
-    this.#loop("sweep", sweepMs, () => this.#sweep());
-    this.#loop("reading again", rereadMs, () => this.#rereads.run(this.#leases.held(), this.#stop.signal));
-    this.#loop("typing expiry", typingSweepMs, () => this.#expireTyping());
+    if (!polls) return this.#loop("Recording devices in use", sweepMs, () => this.#touch([...this.#toTouch.keys()]));
+    this.#loop("Lease renewal", RENEW_MS, () => this.#renew());
+    this.#loop("Looking for accounts to poll", sweepMs, () => this.#sweep());
+    this.#loop("Reading postponed data", rereadMs, () => this.#rereads.run(this.#leases.held(), this.#stop.signal));
+    this.#loop("Typing expiry", typingSweepMs, () => this.#expireTyping());
   }
 
   /**
@@ -217,7 +217,7 @@ export class Supervisor {
   #lose(account: AccountNo): void {
     const pollers = this.#accounts.get(account);
     if (!pollers) return;
-    this.#options.logger.info({ account }, "the account is polled by another process");
+    this.#options.logger.info({ account }, "The account is now polled by another process");
     this.#spawn(
       pollers.stop().then(() => {
         if (this.#accounts.get(account) === pollers) this.#accounts.delete(account);
@@ -300,7 +300,7 @@ export class Supervisor {
   /** Keeps a promise until it settles, for `stop`; what it rejects with is logged. */
   #spawn(work: Promise<void>): void {
     const task = work
-      .catch((error: unknown) => this.#options.logger.warn({ err: error }, "polling could not be arranged; it will be tried again"))
+      .catch((error: unknown) => this.#options.logger.warn({ err: error }, "Polling could not be started or stopped; it will be tried again"))
       .finally(() => this.#tasks.delete(task));
     this.#tasks.add(task);
   }

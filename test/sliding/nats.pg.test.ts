@@ -12,9 +12,9 @@ import { ALL, hangSliding, LONG, newsOf, NOTED } from "../support/sliding-waits.
 import { startV3, V3Fixture } from "../support/v3.ts";
 
 const PASSWORD = "a-password-of-the-test";
-const AWAY = "NATS is away: wake-ups of other processes are missing until it is back";
+const AWAY = "NATS is unavailable: no wake-ups from other processes until it is back";
 const BACK = "NATS is back";
-const UNSENT = "Wake-ups cannot be sent: other processes tell news later, until they can";
+const UNSENT = "Wake-ups cannot be sent: until they can, other processes answer waiting requests later";
 
 describe.runIf(isInstalled("nats-server"))("NATS (skipped where nats-server is not installed)", () => {
   let nats: TestNats;

@@ -6,7 +6,7 @@ import { writeTx } from "../db.ts";
 /** Another process is at it. */
 export class RetentionBusy extends Error {
   constructor() {
-    super("another process is deleting what has grown old");
+    super("another process is running retention");
     this.name = "RetentionBusy";
   }
 }

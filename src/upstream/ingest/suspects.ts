@@ -68,7 +68,7 @@ export class Suspects {
     this.#toldAt = this.#now();
     this.#logger?.error(
       { failure, accounts },
-      "Answers of many accounts cannot be stored for the same reason: the database's schema or this version is at fault. They wait, and nothing is set aside",
+      "Answers of many accounts cannot be stored for the same reason: the database schema or this version is at fault. The answers wait; nothing is set aside",
     );
   }
 }
