@@ -8,7 +8,7 @@ import { checkReady } from "../store/ready.ts";
 import { readHistoryUse } from "../store/history.ts";
 import { readServerState, type ServerState } from "../store/server-state.ts";
 import { runningDatabase } from "./embedded-database.ts";
-import { counted } from "./counted.ts";
+import { counted } from "../base/counted.ts";
 import { bad, type Finding, ok, warn } from "./findings.ts";
 import { OLDEST_VERSION } from "./open-database.ts";
 

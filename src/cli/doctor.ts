@@ -5,7 +5,7 @@
 
 import type { DoctorSettings } from "../config/options.ts";
 import { checkDatabase, checkHomeserver } from "./doctor-inside.ts";
-import { counted } from "./counted.ts";
+import { counted } from "../base/counted.ts";
 import { bad, type Finding, ok, warn } from "./findings.ts";
 
 /** At least one check found an error. */

@@ -1,7 +1,7 @@
 /** `syncv3 end-sessions`: makes clients start from scratch, as they must if the database is older than what was sent to them (D26). */
 
 import { endAllSessions } from "../store/sessions.ts";
-import { counted } from "./counted.ts";
+import { counted } from "../base/counted.ts";
 import type { Maintenance } from "./maintenance.ts";
 import { whileStopped } from "./while-stopped.ts";
 

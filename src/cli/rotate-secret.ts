@@ -4,7 +4,7 @@ import { SecretBox } from "../base/secret-box.ts";
 import type { RotateSettings } from "../config/options.ts";
 import { endAllSessions } from "../store/sessions.ts";
 import { resealTokens } from "../store/tokens.ts";
-import { counted } from "./counted.ts";
+import { counted } from "../base/counted.ts";
 import { keptSecret, NextSecret } from "./secret.ts";
 import type { Maintenance } from "./maintenance.ts";
 import { whileStopped } from "./while-stopped.ts";

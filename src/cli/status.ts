@@ -2,7 +2,7 @@
 
 import { NOT_DUE, type Stalls } from "../store/stalls.ts";
 import { readStatus, type Status } from "../store/status.ts";
-import { counted } from "./counted.ts";
+import { counted } from "../base/counted.ts";
 import { lookIn } from "./look-in.ts";
 import type { Maintenance } from "./maintenance.ts";
 

@@ -39,7 +39,7 @@ import type { Need } from "../sync/need.ts";
 import { unknownToken } from "../wire/errors.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { readCertificate, watchCertificate } from "./certificate.ts";
-import { counted } from "./counted.ts";
+import { counted } from "../base/counted.ts";
 import { openBus } from "./open-bus.ts";
 import type { OwnListener } from "./own-listener.ts";
 import { listenForPage, type PageFiles, pageRoutes } from "./page-server.ts";
