@@ -11,7 +11,7 @@ import { parseArgs } from "node:util";
 import { silentLogger } from "../src/base/logger.ts";
 import { startEmbeddedDatabase } from "../src/cli/embedded-database.ts";
 import { connect } from "../src/store/db.ts";
-import { RetentionJob } from "../src/upstream/retention.ts";
+import { RetentionJob } from "../src/upstream/retention-job.ts";
 import { ev, type MatrixEvent, startFakeHomeserver, v2 } from "../test/support/fake-homeserver.ts";
 import { residentMemory } from "./measure.ts";
 import { generator, roomOf } from "./scripted-account.ts";

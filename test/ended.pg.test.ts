@@ -7,7 +7,7 @@ import { forget } from "../src/cli/forget.ts";
 import type { ForgetSettings } from "../src/config/options.ts";
 import { PostgresBus } from "../src/feed/postgres-bus.ts";
 import { SharedFeed } from "../src/feed/shared-feed.ts";
-import { RetentionJob } from "../src/upstream/retention.ts";
+import { RetentionJob } from "../src/upstream/retention-job.ts";
 import { ev, toDevice, v2 } from "./support/fake-homeserver.ts";
 import { hangRequest, type Scene, scene } from "./support/scene.ts";
 import { DIALECTS, SlidingClient } from "./support/sliding.ts";

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { silentLogger } from "../src/base/logger.ts";
-import { RetentionJob } from "../src/upstream/retention.ts";
+import { RetentionJob } from "../src/upstream/retention-job.ts";
 import { ev, newRoom, receipt, toDevice, v2 } from "./support/fake-homeserver.ts";
 import { HOUR } from "./support/retention-fixture.ts";
 import { type V3Client, v3Server } from "./support/v3.ts";

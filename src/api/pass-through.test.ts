@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import { afterEach, expect, test } from "vitest";
 import { startApi, type TestApi } from "../../test/support/api.ts";
-import type { ServerDeps } from "./server.ts";
+import type { ServerDeps } from "./http-server.ts";
 
 type Listener = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 

@@ -3,7 +3,7 @@ import { request } from "undici";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { startApi, type TestApi } from "../../test/support/api.ts";
 import { startFakeHomeserver, type FakeHomeserver, type FakeReply } from "../../test/support/fake-homeserver.ts";
-import type { ServerDeps } from "./server.ts";
+import type { ServerDeps } from "./http-server.ts";
 import { editVersions, SIMPLIFIED_SYNC } from "./versions.ts";
 
 const VERSIONS = "/_matrix/client/versions";

@@ -3,7 +3,7 @@
  * A wake-up is a hint: what is new can always be read from the store. Where it was stored in this process it comes along, to save that.
  */
 
-import type { StoredBatch } from "../store/ingest/rows.ts";
+import type { StoredBatch } from "../store/ingest/row-types.ts";
 import type { AccountNo, DeviceNo, RoomId, SessionNo } from "../wire/ids.ts";
 
 /**

@@ -9,7 +9,7 @@ import { type AccountRoom, readAccountRooms } from "../store/account-rooms.ts";
 import type { Tx } from "../store/db.ts";
 import { type DataRow, type PartChanges, readPartChanges, type TypingRow } from "../store/ephemeral.ts";
 import type { ConnectionHead } from "../store/connections.ts";
-import type { StoredBatch } from "../store/ingest/rows.ts";
+import type { StoredBatch } from "../store/ingest/row-types.ts";
 import { parseFacts } from "../store/room-facts.ts";
 import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
 import { type Recent, withBatch } from "./recent.ts";

@@ -4,7 +4,7 @@ import { traced } from "../base/tracing.ts";
 import { type ConnectionHead, readConnectionHeads } from "../store/connections.ts";
 import { readTx, type Sql, type Tx } from "../store/db.ts";
 import { roomsWithAllMembers } from "../store/members.ts";
-import { needKey, type Need } from "../sync/need.ts";
+import { needKey, type Need } from "../sync/fetch-need.ts";
 import type { AccountNo, DeviceNo, Position, RoomId } from "../wire/ids.ts";
 import { type AccountView, type AccountViews, changedAfter, type ChangedRooms } from "./account-view.ts";
 import { type ConnectionState, LIVE, StateDraft } from "./connection-state.ts";

@@ -7,7 +7,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { seal, type Signer, unseal } from "../sync/sealed.ts";
+import { seal, type Signer, unseal } from "../sync/sealed-token.ts";
 import type { AccountNo, DeviceNo, Position, SessionNo } from "../wire/ids.ts";
 
 export type Pos = {

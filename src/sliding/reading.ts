@@ -5,7 +5,7 @@ import type { MemberRow } from "../store/members.ts";
 import type { RoomFacts } from "../store/room-facts.ts";
 import type { EndedState, StateRow } from "../store/state.ts";
 import type { PlaceBefore } from "../sync/prev-batch.ts";
-import type { Need } from "../sync/need.ts";
+import type { Need } from "../sync/fetch-need.ts";
 import type { RoomId } from "../wire/ids.ts";
 
 /** Oldest first. */

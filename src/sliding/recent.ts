@@ -3,7 +3,7 @@
  * plainly so: where anything is out of the ordinary the database is asked.
  */
 
-import type { StoredBatch } from "../store/ingest/rows.ts";
+import type { StoredBatch } from "../store/ingest/row-types.ts";
 import type { MemberRow } from "../store/members.ts";
 import type { RoomFacts } from "../store/room-facts.ts";
 import type { StateRow } from "../store/state.ts";

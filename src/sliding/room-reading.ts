@@ -9,7 +9,7 @@ import type { RoomFacts } from "../store/room-facts.ts";
 import { stateAt, stateChanged, stateEnded, type StateRow, type StateSelector } from "../store/state.ts";
 import { withTransactions } from "../store/sent-events.ts";
 import { readTimelines, type Timeline } from "../store/timeline.ts";
-import { needKey, type Need } from "../sync/need.ts";
+import { needKey, type Need } from "../sync/fetch-need.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
 import { requestBounds } from "../wire/request-bounds.ts";
 import type { SlidingContext } from "./context.ts";

@@ -5,7 +5,7 @@ import type { EventRow } from "../store/event-row.ts";
 import type { RoomFacts } from "../store/room-facts.ts";
 import type { StateRow } from "../store/state.ts";
 import { prevBatchOf } from "../sync/prev-batch.ts";
-import type { Need } from "../sync/need.ts";
+import type { Need } from "../sync/fetch-need.ts";
 import type { EventId, RoomId, UserId } from "../wire/ids.ts";
 import { memberTexts } from "../wire/json-scan.ts";
 import { LIVE, type StateDraft, STRIPPED } from "./connection-state.ts";

@@ -30,7 +30,7 @@ import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
 import { Arrivals } from "../sync/arrivals.ts";
 import type { FetchDeps } from "../sync/fetches.ts";
 import { longPoll } from "../sync/long-poll.ts";
-import type { Signer } from "../sync/sealed.ts";
+import type { Signer } from "../sync/sealed-token.ts";
 import { Waiter } from "../sync/waiter.ts";
 import { meaningOf } from "../sync/wakes.ts";
 import { AccountViews } from "./account-view.ts";

@@ -5,7 +5,7 @@
 
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { awaitFetches, type FetchDeps } from "./fetches.ts";
-import { type Need, needKey } from "./need.ts";
+import { type Need, needKey } from "./fetch-need.ts";
 import type { WaitEnd, Waiter } from "./waiter.ts";
 
 export type LongPollDeps = Omit<FetchDeps, "tokenLives"> & {

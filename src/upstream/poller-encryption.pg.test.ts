@@ -7,7 +7,7 @@ import { type Polled, type UpstreamFixture, upstreamFixture } from "../../test/s
 import { sleep } from "../base/abort.ts";
 import type { HomeserverClient } from "./client.ts";
 import { FirstSyncs } from "./first-syncs.ts";
-import { Leases } from "./leases.ts";
+import { Leases } from "./lease-keeper.ts";
 import type { PollerDeps, PollerEnd, PollerJob } from "./poller-types.ts";
 import { Poller } from "./poller.ts";
 import { UpstreamError } from "./upstream-error.ts";

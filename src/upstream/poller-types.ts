@@ -9,7 +9,7 @@ import type { HomeserverClient } from "./client.ts";
 import type { EarlyDeps } from "./early-rooms.ts";
 import type { FirstSyncs } from "./first-syncs.ts";
 import type { IngestInput, IngestResult } from "./ingest/ingest-result.ts";
-import type { Leases } from "./leases.ts";
+import type { Leases } from "./lease-keeper.ts";
 import type { SyncSize } from "./sync-size.ts";
 
 export type PollerDeps = {

@@ -7,7 +7,7 @@ import { SecretBox } from "../base/secret-box.ts";
 import { deleteAccount, pollState } from "../store/devices.ts";
 import { findToken } from "../store/tokens.ts";
 import { FirstSyncs } from "./first-syncs.ts";
-import { Leases } from "./leases.ts";
+import { Leases } from "./lease-keeper.ts";
 import type { PollerDeps, PollerEnd, PollerJob } from "./poller-types.ts";
 import { Poller } from "./poller.ts";
 

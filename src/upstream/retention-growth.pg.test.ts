@@ -3,7 +3,7 @@ import { freshDatabase, type TestDatabase } from "../../test/support/database.ts
 import { ev, newRoom } from "../../test/support/events.ts";
 import { TestAccount } from "../../test/support/test-account.ts";
 import { silentLogger } from "../base/logger.ts";
-import { RetentionJob } from "./retention.ts";
+import { RetentionJob } from "./retention-job.ts";
 import { Hub } from "../feed/hub.ts";
 
 const EVENTS = 100_000;

@@ -10,7 +10,7 @@ import { allMembersAt, memberChanges, memberPage } from "../store/members.ts";
 import { stateAt, stateChanged } from "../store/state.ts";
 import { readTimelines, roomsWithEvents, standingBefore, type Timeline } from "../store/timeline.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
-import { RetentionJob } from "./retention.ts";
+import { RetentionJob } from "./retention-job.ts";
 import { Hub } from "../feed/hub.ts";
 
 const HOUR = 3_600_000;

@@ -16,7 +16,7 @@ import type { DbOptions } from "../store/db.ts";
 import { expireTyping } from "../store/typing-expiry.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { AccountPollers } from "./account-pollers.ts";
-import { Leases, RENEW_MS } from "./leases.ts";
+import { Leases, RENEW_MS } from "./lease-keeper.ts";
 import { FirstSyncs } from "./first-syncs.ts";
 import type { PollerDeps, PollerEnd } from "./poller-types.ts";
 import { Rereads, type RereadsDeps } from "./rereads.ts";

@@ -5,13 +5,13 @@ import { readHead, readSessionPages } from "../store/sessions.ts";
 import { readTx, type Sql, type Tx } from "../store/db.ts";
 import { FOLLOWING_STREAMS, LEADING_STREAMS } from "./streams/registry.ts";
 import type { ListMemory } from "./streams/room-list-answer.ts";
-import { type Need } from "../sync/need.ts";
+import { type Need } from "../sync/fetch-need.ts";
 import { type Context, type Evaluation, NOTHING_TRACKED, type Places, type Stream, type StreamKey } from "./streams/stream.ts";
 import { toDeviceBound } from "./streams/to-device.ts";
 import type { Position } from "../wire/ids.ts";
 import { type Asker, unsealedContext } from "./context.ts";
 import { type MergedRequest, memoryOf, selectionOf, type SessionState, type StreamState } from "./session-state.ts";
-import type { Signer } from "../sync/sealed.ts";
+import type { Signer } from "../sync/sealed-token.ts";
 import { sealPageToken, type SyncToken } from "./token.ts";
 
 export type Question = Asker & {

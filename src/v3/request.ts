@@ -5,7 +5,7 @@ import type { Sql } from "../store/db.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import type { FetchDeps } from "../sync/fetches.ts";
 import type { JsonObject } from "./merge.ts";
-import type { Signer } from "../sync/sealed.ts";
+import type { Signer } from "../sync/sealed-token.ts";
 
 export type EngineOptions = {
   /** A session that was not used for so long is gone (D20), ms. */

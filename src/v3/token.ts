@@ -6,7 +6,7 @@
  * any process, before and after a restart (D10, D22).
  */
 
-import { seal, type Signer, unseal } from "../sync/sealed.ts";
+import { seal, type Signer, unseal } from "../sync/sealed-token.ts";
 import type { PagePlace } from "./streams/stream.ts";
 import type { Position, SessionNo } from "../wire/ids.ts";
 

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { silentLogger } from "../../src/base/logger.ts";
-import { RetentionJob } from "../../src/upstream/retention.ts";
+import { RetentionJob } from "../../src/upstream/retention-job.ts";
 import { HOUR } from "../support/retention-fixture.ts";
 import { RoomRoutes } from "../support/rooms.ts";
 import { type Answer, DIALECTS, type DialectName, SlidingClient } from "../support/sliding.ts";

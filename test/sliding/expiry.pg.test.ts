@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { silentLogger } from "../../src/base/logger.ts";
-import { RetentionJob } from "../../src/upstream/retention.ts";
+import { RetentionJob } from "../../src/upstream/retention-job.ts";
 import { ev, newRoom, v2 } from "../support/fake-homeserver.ts";
 import { HOUR } from "../support/retention-fixture.ts";
 import { scene } from "../support/scene.ts";

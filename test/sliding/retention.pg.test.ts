@@ -2,7 +2,7 @@
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { silentLogger } from "../../src/base/logger.ts";
-import { RetentionJob } from "../../src/upstream/retention.ts";
+import { RetentionJob } from "../../src/upstream/retention-job.ts";
 import { ev, newRoom, v2, type V2Parts } from "../support/fake-homeserver.ts";
 import { listed, newcomer } from "../support/listed.ts";
 import { HOUR } from "../support/retention-fixture.ts";

@@ -5,7 +5,7 @@ import type { FastifyInstance } from "fastify";
 import type { Forgetting, PassQueue, StoredToken, TokenStore } from "../../src/api/ports.ts";
 import { KeyUploads } from "../../src/api/key-uploads.ts";
 import { Sends } from "../../src/api/sends.ts";
-import { buildServer, type ServerDeps } from "../../src/api/server.ts";
+import { buildServer, type ServerDeps } from "../../src/api/http-server.ts";
 import { silentLogger } from "../../src/base/logger.ts";
 import { SecretBox } from "../../src/base/secret-box.ts";
 import { Hub } from "../../src/feed/hub.ts";

@@ -2,7 +2,7 @@
 
 import { silentLogger } from "../../src/base/logger.ts";
 import type { AccountNo, DeviceNo, RoomId, SessionNo } from "../../src/wire/ids.ts";
-import { RetentionJob, type RetentionReport } from "../../src/upstream/retention.ts";
+import { RetentionJob, type RetentionReport } from "../../src/upstream/retention-job.ts";
 import type { TestDatabase } from "./database.ts";
 import { Hub } from "../../src/feed/hub.ts";
 

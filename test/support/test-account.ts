@@ -1,7 +1,7 @@
 /** An account in a database, fed with v2 responses, and what is stored of it. */
 
 import type { Sql } from "../../src/store/db.ts";
-import { OPEN } from "../../src/store/ingest/rows.ts";
+import { OPEN } from "../../src/store/ingest/row-types.ts";
 import type { RoomFacts } from "../../src/store/room-facts.ts";
 import type { IngestInput, IngestResult } from "../../src/upstream/ingest/ingest-result.ts";
 import { Ingester } from "../../src/upstream/ingest/ingest.ts";

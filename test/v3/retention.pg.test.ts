@@ -2,7 +2,7 @@
 
 import { beforeAll, expect, it } from "vitest";
 import { silentLogger } from "../../src/base/logger.ts";
-import { RetentionJob } from "../../src/upstream/retention.ts";
+import { RetentionJob } from "../../src/upstream/retention-job.ts";
 import { HOUR } from "../support/retention-fixture.ts";
 import { ev } from "../support/fake-homeserver.ts";
 import { scene, type Scene } from "../support/scene.ts";

@@ -3,8 +3,8 @@
 import type { AccountNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
 import { byKey, type Tx } from "../db.ts";
 import { type Membership, parseFacts, type RoomFacts } from "../room-facts.ts";
-import type { RoomRow, StandingRow } from "./rows.ts";
-import { OPEN } from "./rows.ts";
+import type { RoomRow, StandingRow } from "./row-types.ts";
+import { OPEN } from "./row-types.ts";
 
 /** The rows that a response may change or that decide how it is read. */
 export type Touched = {

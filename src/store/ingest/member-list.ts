@@ -4,7 +4,7 @@ import type { AccountNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
 import { parseFacts } from "../room-facts.ts";
 import type { RoomNow } from "./known.ts";
-import { OPEN } from "./rows.ts";
+import { OPEN } from "./row-types.ts";
 
 export type OpenMember = { readonly user_id: UserId; readonly event_id: EventId; readonly membership: string; readonly from_ord: number };
 

@@ -5,7 +5,7 @@ import { gzipSync } from "node:zlib";
 import type { AccountNo, DeviceNo, RoomId } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
 import type { Query } from "./statement.ts";
-import { OPEN } from "./rows.ts";
+import { OPEN } from "./row-types.ts";
 import { some } from "./statement.ts";
 
 /** `text`: of a v2 response that holds this part alone. `error` must hold no content. */

@@ -3,8 +3,8 @@
 import type { AccountNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
 import { holdEvents, keepEvents } from "./hold-events.ts";
-import type { EventRow, RoomWrites } from "./rows.ts";
-import { OPEN } from "./rows.ts";
+import type { EventRow, RoomWrites } from "./row-types.ts";
+import { OPEN } from "./row-types.ts";
 import type { Query } from "./statement.ts";
 import { some } from "./statement.ts";
 

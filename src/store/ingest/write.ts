@@ -5,8 +5,8 @@
 
 import type { AccountNo, DeviceNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
-import type { DeviceWrites, RoomWrites } from "./rows.ts";
-import { OPEN } from "./rows.ts";
+import type { DeviceWrites, RoomWrites } from "./row-types.ts";
+import { OPEN } from "./row-types.ts";
 import type { Query } from "./statement.ts";
 import { some } from "./statement.ts";
 import { writeEvents, writeRedactions } from "./write-events.ts";

@@ -5,7 +5,7 @@
 
 import type { AccountNo, EventId, RoomId } from "../../wire/ids.ts";
 import type { Db, Tx } from "../db.ts";
-import { OPEN } from "../ingest/rows.ts";
+import { OPEN } from "../ingest/row-types.ts";
 import { deleteUnreferenced } from "./events.ts";
 import { BATCH_ROWS } from "./step.ts";
 

@@ -5,7 +5,7 @@
 
 import type { EventId, RoomId } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
-import { OPEN } from "../ingest/rows.ts";
+import { OPEN } from "../ingest/row-types.ts";
 import type { Deleted, SweptAccount } from "./account.ts";
 import { deleteUnreferenced } from "./events.ts";
 import { BATCH_ROWS } from "./step.ts";

@@ -5,7 +5,7 @@
  */
 
 import type { KnownDevice } from "../../store/ingest/device.ts";
-import type { DeviceListRow, DeviceWrites } from "../../store/ingest/rows.ts";
+import type { DeviceListRow, DeviceWrites } from "../../store/ingest/row-types.ts";
 import type { UserId } from "../../wire/ids.ts";
 
 /** Users whose devices have changed, and users with whom no room is shared any more. */

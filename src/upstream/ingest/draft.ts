@@ -21,7 +21,7 @@ import type {
   StateRow,
   TimelineRow,
   TypingRow,
-} from "../../store/ingest/rows.ts";
+} from "../../store/ingest/row-types.ts";
 import type { RoomNow } from "../../store/ingest/known.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
 

@@ -1,7 +1,7 @@
 /** What is handed to the ingest, and what comes of it. */
 
 import type { WakeKind } from "../../feed/hub.ts";
-import type { StoredBatch } from "../../store/ingest/rows.ts";
+import type { StoredBatch } from "../../store/ingest/row-types.ts";
 import type { DeviceLists } from "./device-lists.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, UserId } from "../../wire/ids.ts";
 

@@ -6,7 +6,7 @@ import { lockAccount } from "../../store/ingest/device.ts";
 import type { RoomNow } from "../../store/ingest/known.ts";
 import type { OpenMember } from "../../store/ingest/member-list.ts";
 import { readOpenMembers, readRoom, writePosition } from "../../store/ingest/member-list.ts";
-import type { RoomRow } from "../../store/ingest/rows.ts";
+import type { RoomRow } from "../../store/ingest/row-types.ts";
 import { writeEvents } from "../../store/ingest/write-events.ts";
 import { writeMembers, writeRoomRows } from "../../store/ingest/write.ts";
 import type { CutEvent } from "../../wire/event.ts";

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 
 import type { KnownDevice } from "../../store/ingest/device.ts";
-import type { DeviceWrites, ToDeviceRow } from "../../store/ingest/rows.ts";
+import type { DeviceWrites, ToDeviceRow } from "../../store/ingest/row-types.ts";
 import { mergeCounts } from "../../wire/key-counts.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
 import { type ListChange, numberChanges } from "./device-lists.ts";

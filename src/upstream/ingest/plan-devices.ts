@@ -1,7 +1,7 @@
 /** The devices' parts of a response: of the device that was polled, and of those that are given its device lists. */
 
 import type { AskedDevice } from "../../store/ingest/device.ts";
-import type { DeviceWrites } from "../../store/ingest/rows.ts";
+import type { DeviceWrites } from "../../store/ingest/row-types.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
 import { type DeviceLists, ownChanges, planOtherDevice, sharedChanges } from "./device-lists.ts";
 import { planDevice } from "./plan-device.ts";

@@ -1,7 +1,7 @@
 /** One room of the join or leave section. */
 
 import type { KnownRoom } from "../../store/ingest/known.ts";
-import type { MembersKnown } from "../../store/ingest/rows.ts";
+import type { MembersKnown } from "../../store/ingest/row-types.ts";
 import type { Membership } from "../../store/room-facts.ts";
 import type { CutEvent } from "../../wire/event.ts";
 import type { EventId, UserId } from "../../wire/ids.ts";

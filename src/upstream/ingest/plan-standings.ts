@@ -6,7 +6,7 @@
  * room gets a place of its own in it, above all places given before.
  */
 
-import type { EventRow, FactsRow, InviteRow, StandingRow } from "../../store/ingest/rows.ts";
+import type { EventRow, FactsRow, InviteRow, StandingRow } from "../../store/ingest/row-types.ts";
 import type { KnownRoom } from "../../store/ingest/known.ts";
 import type { Membership } from "../../store/room-facts.ts";
 import { isObject } from "../../wire/identifier.ts";

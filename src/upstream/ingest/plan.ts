@@ -2,7 +2,7 @@
 
 import type { WakeKind } from "../../feed/hub.ts";
 import type { KnownRoom } from "../../store/ingest/known.ts";
-import type { RoomWrites } from "../../store/ingest/rows.ts";
+import type { RoomWrites } from "../../store/ingest/row-types.ts";
 import { isObject } from "../../wire/identifier.ts";
 import type { RoomId, UserId } from "../../wire/ids.ts";
 import { indexKey } from "../../wire/index-key.ts";

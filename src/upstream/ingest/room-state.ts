@@ -3,7 +3,7 @@
 import { firstCharacters } from "../../base/first-characters.ts";
 import { memberSortName } from "../../base/case-fold.ts";
 import type { KnownMember, KnownState } from "../../store/ingest/known.ts";
-import type { MemberRow, StateRow, TimelineRow } from "../../store/ingest/rows.ts";
+import type { MemberRow, StateRow, TimelineRow } from "../../store/ingest/row-types.ts";
 import type { CutEvent } from "../../wire/event.ts";
 import { isObject } from "../../wire/identifier.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";

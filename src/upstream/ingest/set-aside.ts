@@ -12,7 +12,7 @@ import type { Failure } from "./failure.ts";
 import { describe } from "./failure.ts";
 import type { IngestResult } from "./ingest-result.ts";
 import { keyOf, type Part, partsOf, roomsIn, textOfPart, withParts } from "./parts.ts";
-import { fits, separate } from "./separate.ts";
+import { fits, separate } from "./isolate-unstorable.ts";
 import { type Job, jobOf } from "./job.ts";
 import { storeJobs } from "./store-jobs.ts";
 

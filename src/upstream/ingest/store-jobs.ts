@@ -10,7 +10,7 @@ import type { Busy, LockedAccount } from "../../store/ingest/device.ts";
 import { heldLeases, lockAccounts, lockDevices } from "../../store/ingest/device.ts";
 import type { Known } from "../../store/ingest/known.ts";
 import { readKnown } from "../../store/ingest/known.ts";
-import type { StoredBatch } from "../../store/ingest/rows.ts";
+import type { StoredBatch } from "../../store/ingest/row-types.ts";
 import { queueAllRooms, queueRereads, type Reread } from "../../store/ingest/set-aside.ts";
 import type { Query } from "../../store/ingest/statement.ts";
 import { type Batch, writeDevices, writeRooms } from "../../store/ingest/write.ts";

@@ -4,7 +4,7 @@ import type { Tx } from "../../store/db.ts";
 import { writeTx } from "../../store/db.ts";
 import { lockAccount } from "../../store/ingest/device.ts";
 import { readOldest, readStoredIds, writeOlder } from "../../store/ingest/older.ts";
-import type { EventRow } from "../../store/ingest/rows.ts";
+import type { EventRow } from "../../store/ingest/row-types.ts";
 import { writeEvents } from "../../store/ingest/write-events.ts";
 import type { CutEvent } from "../../wire/event.ts";
 import { cutEvent } from "../../wire/event.ts";

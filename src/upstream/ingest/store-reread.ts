@@ -10,7 +10,7 @@ import type { JoinedRoom, V2Response } from "../../wire/v2-response.ts";
 import type { News } from "./ingest-result.ts";
 import { roomsIn } from "./parts.ts";
 import { planRooms } from "./plan-rooms.ts";
-import { fits, separate } from "./separate.ts";
+import { fits, separate } from "./isolate-unstorable.ts";
 import type { Finish } from "./store-jobs.ts";
 import { touchedBy } from "./touched.ts";
 

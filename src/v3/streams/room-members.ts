@@ -9,9 +9,9 @@ import { roomVersionOf } from "../../wire/room-versions.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
 import { FORBIDDEN, roomGate } from "./gate.ts";
 import { canonicalJson } from "../../base/canonical-json.ts";
-import type { Need } from "../../sync/need.ts";
+import type { Need } from "../../sync/fetch-need.ts";
 import type { Context, Evaluation, Memory, Stream } from "./stream.ts";
-import { needKey } from "../../sync/need.ts";
+import { needKey } from "../../sync/fetch-need.ts";
 import { clampLimit, NO_NEWS } from "./stream.ts";
 
 export type MembersParams = {

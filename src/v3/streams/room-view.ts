@@ -11,7 +11,7 @@ import type { RoomId } from "../../wire/ids.ts";
 import { readPage } from "./room-members.ts";
 import type { RoomParams, RoomTask } from "./room-params.ts";
 import { roomWindows, type Window } from "./room-window.ts";
-import type { Need } from "../../sync/need.ts";
+import type { Need } from "../../sync/fetch-need.ts";
 import type { Context } from "./stream.ts";
 
 export type RoomViews = {

@@ -8,7 +8,7 @@ import type { EventId, RoomId } from "../../wire/ids.ts";
 import { indexKey } from "../../wire/index-key.ts";
 import { prevBatchOf } from "../../sync/prev-batch.ts";
 import type { RoomParams, RoomTask } from "./room-params.ts";
-import { type Need, needKey } from "../../sync/need.ts";
+import { type Need, needKey } from "../../sync/fetch-need.ts";
 import { type Context } from "./stream.ts";
 
 /** What of one room's history is told. */

@@ -8,7 +8,7 @@ import { FORBIDDEN, gateStep, roomGate } from "./gate.ts";
 import { membersSort, missingList } from "./room-members.ts";
 import { namesAllMembers, roomViews } from "./room-view.ts";
 import type { RoomParams, RoomTask } from "./room-params.ts";
-import type { Need } from "../../sync/need.ts";
+import type { Need } from "../../sync/fetch-need.ts";
 import type { Context, Evaluation, Memory, Stream } from "./stream.ts";
 import { clampLimit, NO_NEWS } from "./stream.ts";
 

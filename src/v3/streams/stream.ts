@@ -15,7 +15,7 @@ import type { JoinedRoomsCache, Moment } from "./joined-rooms.ts";
 import type { RoomCache } from "../../sync/room-cache.ts";
 import type { WholeRoom } from "./whole-room.ts";
 import type { WakeKind } from "../../feed/hub.ts";
-import type { Need } from "../../sync/need.ts";
+import type { Need } from "../../sync/fetch-need.ts";
 import type { Tx } from "../../store/db.ts";
 import type { ListSnapshot } from "../../store/sessions.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../../wire/ids.ts";

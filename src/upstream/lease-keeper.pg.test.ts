@@ -3,7 +3,7 @@ import { freshDatabase, type TestDatabase } from "../../test/support/database.ts
 import type { DbOptions } from "../store/db.ts";
 import { isLeaseHeld } from "../store/leases.ts";
 import type { AccountNo } from "../wire/ids.ts";
-import { Leases } from "./leases.ts";
+import { Leases } from "./lease-keeper.ts";
 
 let db: TestDatabase;
 let accounts: AccountNo[];

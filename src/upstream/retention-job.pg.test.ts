@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
 import { HOUR, RetentionFixture } from "../../test/support/retention-fixture.ts";
 import type { Logger } from "../base/logger.ts";
-import { RetentionJob } from "./retention.ts";
+import { RetentionJob } from "./retention-job.ts";
 import { Hub } from "../feed/hub.ts";
 
 let db: TestDatabase;

@@ -21,7 +21,7 @@ import type { KeyUploads } from "./key-uploads.ts";
 import { InProgress } from "./limits.ts";
 import { NativeSync } from "./native-sync.ts";
 import { Forwarder } from "./pass-through.ts";
-import { Passer } from "./passer.ts";
+import { Passer } from "./pass-through-rules.ts";
 import { givenToken, PolledDevices } from "./polled-devices.ts";
 import type { FindDevice, Forgetting, HistoryStore, PassQueue, TokenStore, UpstreamToken, VersionsClient, WhoamiClient } from "./ports.ts";
 import type { Sends } from "./sends.ts";
