@@ -48,7 +48,7 @@ export type ConnectionState = {
 };
 
 export const NOTHING_TOLD: ConnectionState = { rooms: new Map(), configs: [], global: undefined, e2ee: false, sticky: new Map() };
-const NO_RECORD: RoomRecord = { told: {}, limit: 0, config: STRIPPED, lazy: [] };
+export const NO_RECORD: RoomRecord = { told: {}, limit: 0, config: STRIPPED, lazy: [] };
 
 /** A state with its number, and how it is stored. */
 export type NumberedState = {

@@ -1,11 +1,12 @@
-/** One evaluation's view of the database. Everything is read up to `to`, in one read transaction. */
+/** One evaluation's view of the database. Everything is read up to `to`, in one read transaction or from memory. */
 
 import type { Tx } from "../store/db.ts";
 import type { AccountNo, DeviceNo, Position, UserId } from "../wire/ids.ts";
 import type { Recent } from "./recent.ts";
 
 export type SlidingContext = {
-  readonly tx: Tx;
+  /** null: only memory is read. Whoever needs more answers null, and the request is evaluated again in a transaction. */
+  readonly tx: Tx | null;
   /** Ends at `to`. */
   readonly recent: Recent;
   readonly account: AccountNo;
@@ -26,3 +27,9 @@ export type SlidingContext = {
   /** ms since the epoch. */
   readonly now: number;
 };
+
+export type StoredContext = SlidingContext & { readonly tx: Tx };
+
+export function isStored(context: SlidingContext): context is StoredContext {
+  return context.tx !== null;
+}

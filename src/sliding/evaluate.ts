@@ -1,50 +1,29 @@
 /** One evaluation of a sliding sync request: what there is to tell now, read in one moment of the database. */
 
 import { traced } from "../base/tracing.ts";
-import { type ConnectionHead, readConnectionHeads } from "../store/connections.ts";
+import type { ConnectionHead } from "../store/connections.ts";
 import { readTx, type Sql, type Tx } from "../store/db.ts";
 import { roomsWithAllMembers } from "../store/members.ts";
 import { needKey, type Need } from "../sync/fetch-need.ts";
-import type { AccountNo, DeviceNo, Position, RoomId } from "../wire/ids.ts";
-import { type AccountView, type AccountViews, changedAfter, type ChangedRooms } from "./account-view.ts";
+import type { Position, RoomId } from "../wire/ids.ts";
+import { type AccountViews, changedAfter, type ChangedRooms } from "./account-view.ts";
 import { type ConnectionState, LIVE, StateDraft } from "./connection-state.ts";
 import type { SlidingContext } from "./context.ts";
 import { noteGlobal, type RoomAccountData, tellGlobal, tellRoomAccountData } from "./extensions/account-data.ts";
-import {
-  asFarAsKnown,
-  e2eeResult,
-  type E2eeResult,
-  emptyQueue,
-  readLists,
-  readQueue,
-  type ToDeviceResult,
-  unchangedLists,
-} from "./extensions/device.ts";
+import type { E2eeResult, ToDeviceResult } from "./extensions/device.ts";
 import { readChangedReceipts, type ReceiptsResult, tellReceipts } from "./extensions/receipts.ts";
-import { scopedRooms } from "./extensions/scoped.ts";
+import { noteScoped, type Scoped, scopedRooms } from "./extensions/scoped.ts";
 import { tellTyping, type TypingResult } from "./extensions/typing.ts";
 import type { InitialRoomsCache } from "./initial-rooms.ts";
-import type { Place } from "./pos.ts";
+import { type Overview, overviewFromMemory, readOverview } from "./overview.ts";
+import type { SlidingQuestion } from "./question.ts";
 import { boundSubscriptions, withinBounds } from "./remembered-bounds.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
 import { askingForAllMembers, leaveBehind, type RoomJob, roomJobs } from "./room-jobs.ts";
 import type { RoomResult } from "./room-content.ts";
-import { roomResults } from "./room-results.ts";
-import { type ListResult, type Selection, selectRooms } from "./select.ts";
-import { mergeSticky } from "./sticky.ts";
-
-export type SlidingQuestion = {
-  readonly account: AccountNo;
-  readonly device: DeviceNo;
-  readonly pos: Place;
-  readonly state: ConnectionState;
-  readonly body: SlidingBody;
-  readonly dialect: Dialect;
-  /** Whatever the account, see PagingContext. */
-  readonly ownTokens: boolean;
-  /** Needs that were already fetched, or could not be. */
-  readonly tried: ReadonlySet<string>;
-};
+import { noteRooms, type RoomResults, roomResults } from "./room-results.ts";
+import { type ChosenRoom, type ListResult, type Selection, selectRooms } from "./select.ts";
+import { noteSticky, withSticky } from "./sticky.ts";
 
 /** What an answer says, in no dialect yet. */
 export type SlidingAnswer = {
@@ -106,38 +85,32 @@ async function look(
   now: number,
   head: ConnectionHead | null,
 ): Promise<SlidingOutcome | NoOutcome> {
-  const remembered = head && openFromMemory(caches, question, head);
-  if (remembered) {
-    try {
-      return await evaluate(NO_DATABASE, caches, question, remembered, now);
-    } catch (error) {
-      if (!(error instanceof NotInMemory)) throw error;
-    }
-  }
+  const remembered = head && overviewFromMemory(caches.views, question, head);
+  const outcome = remembered ? await evaluate(null, caches, question, remembered, now) : null;
+  if (outcome !== null) return outcome;
   return readTx(sql, async (tx) => {
-    const opened = await open(tx, caches, question);
-    return opened ? evaluate(tx, caches, question, opened, now) : "gone";
+    const overview = await readOverview(tx, caches.views, question);
+    if (!overview) return "gone";
+    const stored = await evaluate(tx, caches, question, overview, now);
+    if (stored === null) throw new Error("A transaction did not hold what an evaluation needs");
+    return stored;
   });
 }
 
-class NotInMemory extends Error {
-  override name = "NotInMemory";
-}
-
-/** In place of a transaction where memory is tried first. */
-const NO_DATABASE = (() => {
-  throw new NotInMemory();
-}) as unknown as Tx;
-
-async function evaluate(tx: Tx, caches: SlidingCaches, question: SlidingQuestion, opened: Opened, now: number): Promise<SlidingOutcome | NoOutcome> {
+/** @param tx null: only memory is read. @returns null where memory is not enough; never with a transaction */
+async function evaluate(
+  tx: Tx | null,
+  caches: SlidingCaches,
+  question: SlidingQuestion,
+  overview: Overview,
+  now: number,
+): Promise<SlidingOutcome | NoOutcome | null> {
   const { account, device, pos, state, tried } = question;
-  const { head } = opened;
+  const { head } = overview;
   if (head.position < pos.position || head.deviceSeq < pos.e2ee) return "ahead";
-  const draft = new StateDraft(state);
-  const body = mergeSticky(boundSubscriptions(question.body, state), state, draft);
   const context: SlidingContext = {
     tx,
-    recent: opened.view?.recent ?? [],
+    recent: overview.view?.recent ?? [],
     account,
     device,
     userId: head.userId,
@@ -150,96 +123,135 @@ async function evaluate(tx: Tx, caches: SlidingCaches, question: SlidingQuestion
     tried,
     now,
   };
-  return tell(context, caches, opened, { ...question, body }, draft);
+  const bounded = boundSubscriptions(question.body, state);
+  const body = withSticky(bounded, state);
+  const decision = await decide(context, overview, body, state);
+  const contents = decision && (await read(context, caches, overview, decision, question.dialect));
+  if (!contents) return null;
+  return {
+    ...outcomeOf(context, overview, question, decision, contents),
+    state: stateAfter(context, overview, { body: bounded, state }, decision, contents),
+  };
 }
 
-/** What an evaluation knows before it looks at single rooms. */
-type Opened = {
-  readonly head: ConnectionHead;
-  /** null: the request is about the device alone, and costs no look at the rooms. */
-  readonly view: AccountView | null;
-  readonly toDevice: ToDeviceResult | null;
-  readonly e2ee: E2eeResult | null;
+/** What an answer holds: decided before anything of single rooms is read. */
+type Decision = {
+  readonly extensions: SlidingBody["extensions"];
+  readonly lists: Selection["lists"];
+  readonly chosen: Selection["chosen"];
+  readonly jobs: readonly RoomJob[];
+  /** To be fetched first; then no rooms are read. */
+  readonly needs: readonly Need[];
+  readonly scoped: Readonly<Record<ScopedStream, Scoped>>;
+  /** Global account data, as JSON texts. */
+  readonly global: readonly string[];
 };
 
-function isAboutTheAccount({ body: { lists, subscriptions, extensions }, state }: SlidingQuestion): boolean {
-  return lists.size > 0 || subscriptions.size > 0 || state.rooms.size > 0 || extensions.accountData !== undefined;
-}
-
-/** No device lists at first: a client then takes all it knows for outdated. */
-function listsFrom({ body, state, pos }: SlidingQuestion): number | null {
-  return body.extensions.e2ee && state.e2ee ? pos.e2ee : null;
-}
-
-/** undefined: something has to be read. */
-function openFromMemory({ views }: SlidingCaches, question: SlidingQuestion, head: ConnectionHead): Opened | undefined {
-  const { extensions } = question.body;
-  const view = isAboutTheAccount(question) ? views.at(question.account, head) : null;
-  const toDevice = emptyQueue(asFarAsKnown(extensions.toDevice, head), head);
-  const lists = unchangedLists(listsFrom(question), head);
-  if (view === undefined || toDevice === undefined || lists === undefined) return undefined;
-  return { head, view, toDevice, e2ee: e2eeResult(extensions.e2ee === true, lists, head) };
-}
-
-/** All that can be read without knowing what else there is: one round trip. null: the connection is gone. */
-async function open(tx: Tx, { views }: SlidingCaches, question: SlidingQuestion): Promise<Opened | null> {
-  const { account, device, pos } = question;
-  const { extensions } = question.body;
-  const heading = readConnectionHeads(tx, [{ device, at: pos.session === null ? null : { ...pos, session: pos.session } }]).then(
-    ([one]) => one ?? null,
-  );
-  const [head, view, queue, lists] = await Promise.all([
-    heading,
-    isAboutTheAccount(question) ? views.read(tx, account, heading, pos.position) : null,
-    readQueue({ tx, device }, extensions.toDevice),
-    readLists({ tx, device }, listsFrom(question)),
-  ]);
-  if (!head) return null;
-  const known = asFarAsKnown(extensions.toDevice, head);
-  const toDevice = known === extensions.toDevice ? queue : await readQueue({ tx, device }, known);
-  return { head, view, toDevice, e2ee: e2eeResult(extensions.e2ee === true, lists, head) };
-}
+const SCOPED_STREAMS = ["accountData", "receipts", "typing"] as const;
+type ScopedStream = (typeof SCOPED_STREAMS)[number];
 
 const UNCHANGED: ChangedRooms = { typing: new Set(), receipts: new Set(), accountData: new Set() };
+const NOTHING_SELECTED: Selection = { lists: new Map(), chosen: new Map() };
 
-async function tell(
-  context: SlidingContext,
-  { initialRooms }: SlidingCaches,
-  { head, view, toDevice, e2ee }: Opened,
-  { pos, dialect, body, state }: SlidingQuestion,
-  draft: StateDraft,
-): Promise<SlidingOutcome> {
+/** null: memory is not enough. */
+async function decide(context: SlidingContext, { head, view }: Overview, body: SlidingBody, state: ConnectionState): Promise<Decision | null> {
   const { tx, account, ignored, from } = context;
   const { extensions } = body;
   const changed = view && from > 0 ? changedAfter(view, from) : UNCHANGED;
-  if (!changed) throw new NotInMemory();
-  const { lists, chosen } = view
-    ? await selectRooms({ tx, account, rooms: view, ignored, state, from, joinedRooms: head.joinedRooms }, body)
-    : NOTHING_SELECTED;
-  const { jobs, needs: memberNeeds } = await jobsOf(context, chosen, draft, state);
+  if (!changed) return null;
+  const asking = view && { tx, account, rooms: view, ignored, state, from, joinedRooms: head.joinedRooms };
+  const selection = asking ? await selectRooms(asking, body) : NOTHING_SELECTED;
+  if (!selection) return null;
+  const { lists, chosen } = selection;
+  const asked = await jobsOf(context, chosen, state);
+  if (!asked) return null;
   const choices = [...chosen.values()];
   const joined = choices.filter(({ room }) => room.membership === "join");
-  const scoped = {
-    accountData: scopedRooms("accountData", extensions.accountData, choices, draft, changed.accountData, from),
-    receipts: scopedRooms("receipts", extensions.receipts, joined, draft, changed.receipts, from),
-    typing: scopedRooms("typing", extensions.typing, joined, draft, changed.typing, from),
+  const scopedTo = (stream: ScopedStream, of: readonly ChosenRoom[]) =>
+    scopedRooms(stream, { scope: extensions[stream], chosen: of, state, changed: changed[stream], from });
+  return {
+    extensions,
+    lists,
+    chosen,
+    ...asked,
+    scoped: {
+      accountData: scopedTo("accountData", choices),
+      receipts: scopedTo("receipts", joined),
+      typing: scopedTo("typing", joined),
+    },
+    global: tellGlobal(view, from, extensions.accountData, state.global),
   };
-  const global = tellGlobal(view, from, extensions.accountData, state.global);
-  noteGlobal(context, extensions.accountData, draft);
-  if (e2ee) draft.setE2ee(true);
-  const [{ rooms, needs }, changedReceipts] = await Promise.all([
-    memberNeeds.length > 0 ? { rooms: [], needs: memberNeeds } : roomResults(context, initialRooms, dialect, jobs, draft),
+}
+
+/** null: memory is not enough. */
+async function jobsOf(
+  context: SlidingContext,
+  chosen: Selection["chosen"],
+  state: ConnectionState,
+): Promise<{ readonly jobs: RoomJob[]; readonly needs: Need[] } | null> {
+  const { tx, account, tried, from } = context;
+  const asking = askingForAllMembers(chosen);
+  if (asking.length > 0 && !tx) return null;
+  const known = tx ? await roomsWithAllMembers(tx, account, asking) : new Set<RoomId>();
+  const needs = asking.filter((roomId) => !known.has(roomId)).map((roomId): Need => ({ kind: "members", roomId }));
+  return { jobs: await roomJobs(chosen, state, from, known), needs: needs.filter((need) => !tried.has(needKey(need))) };
+}
+
+/** What was decided on, as it is told. */
+type Contents = {
+  readonly results: RoomResults;
+  readonly roomData: RoomAccountData;
+  readonly receipts: ReceiptsResult;
+  readonly typing: TypingResult;
+};
+
+/** null: memory is not enough. */
+async function read(
+  context: SlidingContext,
+  { initialRooms }: SlidingCaches,
+  { view }: Overview,
+  { jobs, needs, scoped }: Decision,
+  dialect: Dialect,
+): Promise<Contents | null> {
+  const [results, changed] = await Promise.all([
+    needs.length > 0 ? { rooms: [], notes: [], needs } : roomResults(context, initialRooms, dialect, jobs),
     readChangedReceipts(context, scoped.receipts),
   ]);
-  const receipts = view
-    ? await tellReceipts(context, view, extensions.receipts, joined, scoped.receipts, rooms, changedReceipts)
-    : new Map<RoomId, string>();
-  const roomData = view ? tellRoomAccountData(view, scoped.accountData) : new Map();
-  const typing = view ? tellTyping(view, scoped.typing) : new Map();
+  if (!results || !changed) return null;
+  if (!view) return { results, roomData: new Map(), receipts: new Map(), typing: new Map() };
+  const receipts = await tellReceipts(context, { view, scoped: scoped.receipts, results: results.rooms, changed });
+  return receipts && { results, roomData: tellRoomAccountData(view, scoped.accountData), receipts, typing: tellTyping(view, scoped.typing) };
+}
+
+/** What the connection knows after the answer: all of it is noted here. `body`: the request without the subscriptions of earlier ones. */
+function stateAfter(
+  { from, to }: SlidingContext,
+  { view, e2ee }: Overview,
+  { body, state }: Pick<SlidingQuestion, "body" | "state">,
+  { extensions, chosen, scoped }: Decision,
+  { results }: Contents,
+): ConnectionState {
+  const draft = new StateDraft(state);
+  noteSticky(body, state, draft);
+  for (const stream of SCOPED_STREAMS) noteScoped(stream, scoped[stream], from, draft);
+  noteGlobal({ from, to }, extensions.accountData, draft);
+  if (e2ee) draft.setE2ee(true);
+  noteRooms(results.notes, draft);
   // Only what was told before can be left behind, and only by what has happened since.
   if (view && from > 0 && from < view.position) leaveBehind(view, chosen, draft, from);
   for (const roomId of chosen.keys()) if (draft.room(roomId).told.events !== undefined) draft.tell(roomId, "events", LIVE);
   const after = draft.done();
+  return after === state ? state : withinBounds(after, chosen);
+}
+
+function outcomeOf(
+  context: SlidingContext,
+  { head, toDevice, e2ee }: Overview,
+  { pos }: SlidingQuestion,
+  { lists, jobs, global }: Decision,
+  { results, roomData, receipts, typing }: Contents,
+): Omit<SlidingOutcome, "state"> {
+  const { rooms, needs } = results;
   const deviceNews = (toDevice?.events.length ?? 0) + (e2ee?.changed.length ?? 0) + (e2ee?.left.length ?? 0);
   const roomNews = rooms.filter(({ content }) => !content.quiet).length + global.length + roomData.size + receipts.size + typing.size;
   return {
@@ -249,26 +261,8 @@ async function tell(
     position: context.to,
     e2ee: e2ee ? head.deviceSeq : pos.e2ee,
     upstream: head.upstreamSince,
-    state: after === state ? state : withinBounds(after, chosen),
     complete: head.complete,
     updated: jobs.filter((job) => job.kind === "delta" && job.changed).length,
     head,
-  };
-}
-
-const NOTHING_SELECTED: Selection = { lists: new Map(), chosen: new Map() };
-
-async function jobsOf(
-  context: SlidingContext,
-  chosen: Selection["chosen"],
-  draft: StateDraft,
-  state: ConnectionState,
-): Promise<{ jobs: RoomJob[]; needs: Need[] }> {
-  const asking = askingForAllMembers(chosen);
-  const known = await roomsWithAllMembers(context.tx, context.account, asking);
-  const needs = asking.filter((roomId) => !known.has(roomId)).map((roomId): Need => ({ kind: "members", roomId }));
-  return {
-    jobs: await roomJobs(chosen, draft, state.configs, context.from, known),
-    needs: needs.filter((need) => !context.tried.has(needKey(need))),
   };
 }

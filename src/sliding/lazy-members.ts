@@ -14,15 +14,15 @@ export type LazyMembers = { readonly rows: readonly MemberRow[]; readonly users:
 const MAX_LAZY = 200;
 const MEMBER = "m.room.member";
 
-export async function lazyMembers(context: SlidingContext, jobs: readonly RoomJob[], reading: Reading): Promise<Map<RoomId, LazyMembers>> {
+/** null: memory does not hold the members. */
+export async function lazyMembers(context: SlidingContext, jobs: readonly RoomJob[], reading: Reading): Promise<Map<RoomId, LazyMembers> | null> {
   const plans = jobs.filter((job) => job.kind !== "stripped").map((job) => planOf(job, reading));
-  const fetched = Map.groupBy(
-    await readMembers(
-      context,
-      plans.flatMap((plan) => plan.wanted),
-    ),
-    (row) => row.room_id,
+  const members = await readMembers(
+    context,
+    plans.flatMap((plan) => plan.wanted),
   );
+  if (!members) return null;
+  const fetched = Map.groupBy(members, (row) => row.room_id);
   return new Map(
     plans.map(({ roomId, before, changes, wanted }) => {
       const rows = [...changes, ...(wanted.length > 0 ? (fetched.get(roomId) ?? []) : [])];

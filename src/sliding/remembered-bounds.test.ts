@@ -8,7 +8,7 @@ import { boundSubscriptions, withinBounds } from "./remembered-bounds.ts";
 import type { SlidingBody } from "./request.ts";
 import { type Atom, matcherOf, NO_STATE, remembered, type RequiredState } from "./required-state.ts";
 import type { ChosenRoom } from "./select.ts";
-import { mergeSticky } from "./sticky.ts";
+import { noteSticky } from "./sticky.ts";
 
 afterEach(() => scaleRequestBounds(1));
 
@@ -60,7 +60,7 @@ describe("N10: subscriptions of the unstable dialect", () => {
     const merge = (rooms: readonly (readonly [RoomId, RequiredState])[], before: ConnectionState) => {
       const draft = new StateDraft(before);
       const subscriptions = new Map(rooms.map(([roomId, requiredState]) => [roomId, { timelineLimit: 1, requiredState }]));
-      mergeSticky(bodyOf([], { subscriptions, sticky }), before, draft);
+      noteSticky(bodyOf([], { subscriptions, sticky }), before, draft);
       return draft.done();
     };
     let state = NOTHING_TOLD;

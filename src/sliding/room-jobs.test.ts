@@ -55,7 +55,7 @@ async function jobOf(
   known: RequiredState = NO_STATE,
   allMembers = false,
 ): Promise<RoomJob | undefined> {
-  const [job] = await roomJobs(chosenOf(parts), draftOf(record, known), [known], AT, new Set(allMembers ? [ROOM] : []));
+  const [job] = await roomJobs(chosenOf(parts), draftOf(record, known).done(), AT, new Set(allMembers ? [ROOM] : []));
   return job;
 }
 

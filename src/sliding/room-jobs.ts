@@ -3,7 +3,7 @@
 import { Slices } from "../base/slices.ts";
 import type { RoomId } from "../wire/ids.ts";
 import type { AccountView } from "./account-view.ts";
-import { LIVE, type RoomRecord, type StateDraft, STRIPPED, toldUpTo } from "./connection-state.ts";
+import { type ConnectionState, LIVE, NO_RECORD, type RoomRecord, type StateDraft, STRIPPED, toldUpTo } from "./connection-state.ts";
 import { matcherOf, NO_STATE, type RequiredState, type StateMatcher } from "./required-state.ts";
 import type { ChosenRoom } from "./select.ts";
 
@@ -35,8 +35,7 @@ export type RoomJob = {
 /** @param allMembers the rooms whose full member list is known: elsewhere it cannot be told yet. */
 export async function roomJobs(
   chosen: ReadonlyMap<RoomId, ChosenRoom>,
-  draft: StateDraft,
-  configs: readonly RequiredState[],
+  { rooms, configs }: Pick<ConnectionState, "rooms" | "configs">,
   from: number,
   allMembers: ReadonlySet<RoomId>,
 ): Promise<RoomJob[]> {
@@ -44,7 +43,7 @@ export async function roomJobs(
   const jobs: RoomJob[] = [];
   for (const [roomId, choice] of chosen) {
     if (slices.isDue) await slices.pause();
-    const record = draft.room(roomId);
+    const record = rooms.get(roomId) ?? NO_RECORD;
     const told = toldUpTo(record, "events", from);
     const { room } = choice;
     const matcher = matcherOf(tellable(choice.config.requiredState, allMembers.has(roomId)));

@@ -12,16 +12,17 @@ import { readTimelines, type Timeline } from "../store/timeline.ts";
 import { needKey, type Need } from "../sync/fetch-need.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
 import { requestBounds } from "../wire/request-bounds.ts";
-import type { SlidingContext } from "./context.ts";
+import { isStored, type SlidingContext, type StoredContext } from "./context.ts";
 import type { Reading, ReadTimeline } from "./reading.ts";
 import { readRecent, recentMembers } from "./recent-reading.ts";
 import type { RoomJob } from "./room-jobs.ts";
 
-export async function readRooms(context: SlidingContext, jobs: readonly RoomJob[], stubs: boolean): Promise<Reading> {
-  return readRecent(context, jobs) ?? readStored(context, jobs, stubs);
+/** null: memory does not hold it. */
+export async function readRooms(context: SlidingContext, jobs: readonly RoomJob[], stubs: boolean): Promise<Reading | null> {
+  return readRecent(context, jobs) ?? (isStored(context) ? readStored(context, jobs, stubs) : null);
 }
 
-async function readStored(context: SlidingContext, jobs: readonly RoomJob[], stubs: boolean): Promise<Reading> {
+async function readStored(context: StoredContext, jobs: readonly RoomJob[], stubs: boolean): Promise<Reading> {
   const { tx, account, to } = context;
   const full = jobs.filter((job) => job.kind !== "stripped");
   const deltas = full.filter((job) => job.kind === "delta" && job.changed);
@@ -57,21 +58,22 @@ async function readStored(context: SlidingContext, jobs: readonly RoomJob[], stu
   };
 }
 
-/** Member events of some users, as they are now. */
-export async function readMembers(
-  context: SlidingContext,
-  wanted: readonly { readonly roomId: RoomId; readonly userId: string }[],
-): Promise<MemberRow[]> {
-  const recent = recentMembers(context, wanted);
-  if (recent) return recent;
-  return await membersAt(
-    context.tx,
-    context.account,
-    wanted.map((one) => ({ ...one, at: context.to })),
+type Wanted = readonly { readonly roomId: RoomId; readonly userId: string }[];
+
+/** Member events of some users, as they are now; null: memory does not hold them. */
+export async function readMembers(context: SlidingContext, wanted: Wanted): Promise<MemberRow[] | null> {
+  return recentMembers(context, wanted) ?? (isStored(context) ? storedMembers(context, wanted) : null);
+}
+
+function storedMembers({ tx, account, to }: StoredContext, wanted: Wanted): Promise<MemberRow[]> {
+  return membersAt(
+    tx,
+    account,
+    wanted.map((one) => ({ ...one, at: to })),
   );
 }
 
-async function timelinesOf(context: SlidingContext, jobs: readonly RoomJob[]): Promise<Map<RoomId, Timeline>> {
+async function timelinesOf(context: StoredContext, jobs: readonly RoomJob[]): Promise<Map<RoomId, Timeline>> {
   const asked = jobs.filter((job) => job.choice.config.timelineLimit > 0 && (job.changed || job.expanded));
   const groups = [...Map.groupBy(asked, (job) => job.choice.config.timelineLimit)].map(([limit, group]) =>
     readTimelines(
@@ -94,7 +96,7 @@ async function timelinesOf(context: SlidingContext, jobs: readonly RoomJob[]): P
  * is missing is a need. Lists are too long for that.
  */
 async function withOlder(
-  context: SlidingContext,
+  context: StoredContext,
   jobs: readonly RoomJob[],
   timelines: ReadonlyMap<RoomId, Timeline>,
 ): Promise<{ timelines: Map<RoomId, ReadTimeline>; needs: Need[] }> {
@@ -122,7 +124,7 @@ async function withOlder(
   return { timelines: extended, needs };
 }
 
-async function factsBeforeOf(context: SlidingContext, deltas: readonly RoomJob[]): Promise<Map<RoomId, RoomFacts | undefined>> {
+async function factsBeforeOf(context: StoredContext, deltas: readonly RoomJob[]): Promise<Map<RoomId, RoomFacts | undefined>> {
   const moved = deltas.filter((job) => job.choice.room.factsOrd > job.told);
   const groups = [...Map.groupBy(moved, (job) => job.told)].map(async ([told, group]) => {
     const ids = group.map((job) => job.roomId);
@@ -136,7 +138,7 @@ async function factsBeforeOf(context: SlidingContext, deltas: readonly RoomJob[]
 const MAX_SELECTORS = 8;
 
 /** Rooms of one config together. */
-async function askedState(context: SlidingContext, jobs: readonly RoomJob[]): Promise<StateRow[]> {
+async function askedState(context: StoredContext, jobs: readonly RoomJob[]): Promise<StateRow[]> {
   const { tx, account, to } = context;
   const groups = [...Map.groupBy(jobs, (job) => job.matcher)];
   const at = (some: readonly RoomJob[]) => some.map((job) => ({ roomId: job.roomId, at: to }));
@@ -161,7 +163,7 @@ function unionOf(selectors: readonly StateSelector[]): StateSelector {
   return [...pairs.values()];
 }
 
-async function namedMembers(context: SlidingContext, jobs: readonly RoomJob[]): Promise<MemberRow[]> {
+async function namedMembers(context: StoredContext, jobs: readonly RoomJob[]): Promise<MemberRow[]> {
   const asked = jobs.filter((job) => job.kind === "initial" || job.grown);
   const all = asked.filter((job) => job.matcher.allMembers).map((job) => ({ roomId: job.roomId, at: context.to }));
   // Those by name also of others: who was not known before is told when he is, though nothing of him changed.
@@ -171,7 +173,7 @@ async function namedMembers(context: SlidingContext, jobs: readonly RoomJob[]): 
   const named = isMany ? [] : naming.flatMap((job) => job.matcher.memberKeys.map((userId) => ({ roomId: job.roomId, userId })));
   const [every, some, ...many] = await Promise.all([
     allMembersAt(context.tx, context.account, all),
-    readMembers(context, [...named, ...left]),
+    recentMembers(context, [...named, ...left]) ?? storedMembers(context, [...named, ...left]),
     ...(isMany ? membersByConfig(context, naming) : []),
   ]);
   return [...every, ...some, ...many.flat()];
@@ -180,7 +182,7 @@ async function namedMembers(context: SlidingContext, jobs: readonly RoomJob[]): 
 /** Above so many pairs of a room and a member, the pairs are left to the database to make. */
 const MANY_MEMBERS = 5000;
 
-function membersByConfig({ tx, account, to }: SlidingContext, jobs: readonly RoomJob[]): Promise<MemberRow[]>[] {
+function membersByConfig({ tx, account, to }: StoredContext, jobs: readonly RoomJob[]): Promise<MemberRow[]>[] {
   return [...Map.groupBy(jobs, (job) => job.matcher)].map(([matcher, group]) =>
     someMembersAt(
       tx,
@@ -191,7 +193,7 @@ function membersByConfig({ tx, account, to }: SlidingContext, jobs: readonly Roo
   );
 }
 
-async function membersChangedOf(context: SlidingContext, deltas: readonly RoomJob[]): Promise<MemberRow[]> {
+async function membersChangedOf(context: StoredContext, deltas: readonly RoomJob[]): Promise<MemberRow[]> {
   const groups = [...Map.groupBy(deltas, (job) => job.told)].map(([told, group]) =>
     membersChanged(
       context.tx,

@@ -13,7 +13,7 @@ import type { SlidingContext } from "./context.ts";
 import { type InitialRoomsCache, isKeepable } from "./initial-rooms.ts";
 import { type LazyMembers, lazyMembers } from "./lazy-members.ts";
 import type { Dialect } from "./request.ts";
-import { matcherOf, remembered } from "./required-state.ts";
+import { matcherOf, remembered, type RequiredState } from "./required-state.ts";
 import type { RoomContent, RoomFields, RoomResult, StateStub } from "./room-content.ts";
 import type { Reading, ReadTimeline } from "./reading.ts";
 import type { RoomJob } from "./room-jobs.ts";
@@ -21,14 +21,25 @@ import { readRooms } from "./room-reading.ts";
 
 const MEMBER = "m.room.member";
 
-/** Tells rooms, and notes in `draft` that they are told. Where something has to be fetched first, `needs` says what. */
+/** What a connection knows of a room after an answer. */
+export type RoomNote = {
+  readonly roomId: RoomId;
+  /** See RoomRecord. */
+  readonly limit: number;
+  readonly config: RequiredState | typeof STRIPPED;
+  readonly lazy: readonly UserId[];
+};
+
+/** Where something has to be fetched first, `needs` says what, and there is nothing else. */
+export type RoomResults = { readonly rooms: readonly RoomResult[]; readonly notes: readonly RoomNote[]; readonly needs: readonly Need[] };
+
+/** Rooms as they are told, and what the connection knows of them then. null: memory does not hold them. */
 export async function roomResults(
   context: SlidingContext,
   initialRooms: InitialRoomsCache,
   dialect: Dialect,
   jobs: readonly RoomJob[],
-  draft: StateDraft,
-): Promise<{ readonly rooms: RoomResult[]; readonly needs: readonly Need[] }> {
+): Promise<RoomResults | null> {
   const kept = new Map(
     jobs.flatMap((job) => {
       const room = initialRooms.get(context, job);
@@ -36,30 +47,48 @@ export async function roomResults(
     }),
   );
   const others = kept.size === jobs.length ? [] : jobs.filter((job) => !kept.has(job.roomId));
-  const read = others.length > 0 ? await readAll(context, dialect, others) : null;
-  if (read && read.reading.needs.length > 0) return { rooms: [], needs: read.reading.needs };
+  const read = others.length > 0 ? await readAll(context, dialect, others) : NOTHING_READ;
+  if (!read) return null;
+  const { reading } = read;
+  if (reading.needs.length > 0) return { rooms: [], notes: [], needs: reading.needs };
   const slices = new Slices();
   const rooms: RoomResult[] = [];
+  const notes: RoomNote[] = [];
   for (const job of jobs) {
     if (slices.isDue) await slices.pause();
     const known = kept.get(job.roomId);
-    const lazy = read?.lazy.get(job.roomId);
-    const content = known ? known.content : read && contentOf(context, dialect, job, read.reading, lazy);
+    const lazy = read.lazy.get(job.roomId);
+    const content = known ? known.content : contentOf(context, dialect, job, reading, lazy);
     if (content) rooms.push(resultOf(context, job, content));
-    if (known) noteWhole(job, known.lazy, draft);
-    else if (read) {
-      note(job, read.reading, lazy, draft);
-      if (content && lazy) initialRooms.keep(context, job, { content, lazy: lazy.users });
-    }
+    notes.push(known ? initialNote(job, known.lazy) : noteOf(job, reading, lazy));
+    if (!known && content && lazy) initialRooms.keep(context, job, { content, lazy: lazy.users });
   }
-  return { rooms, needs: [] };
+  return { rooms, notes, needs: [] };
 }
 
-async function readAll(context: SlidingContext, dialect: Dialect, jobs: readonly RoomJob[]) {
+type ReadAll = { readonly reading: Reading; readonly lazy: ReadonlyMap<RoomId, LazyMembers> };
+
+async function readAll(context: SlidingContext, dialect: Dialect, jobs: readonly RoomJob[]): Promise<ReadAll | null> {
   const reading = await readRooms(context, jobs, dialect.stubs);
-  const lazy = reading.needs.length > 0 ? new Map<RoomId, LazyMembers>() : await lazyMembers(context, jobs, reading);
-  return { reading, lazy };
+  if (!reading) return null;
+  const lazy = reading.needs.length > 0 ? NOTHING_READ.lazy : await lazyMembers(context, jobs, reading);
+  return lazy && { reading, lazy };
 }
+
+const NOTHING_READ: ReadAll = {
+  reading: {
+    stripped: new Map(),
+    timelines: new Map(),
+    factsBefore: new Map(),
+    state: new Map(),
+    changed: new Map(),
+    ended: new Map(),
+    members: new Map(),
+    membersChanged: new Map(),
+    needs: [],
+  },
+  lazy: new Map(),
+};
 
 function resultOf(context: SlidingContext, job: RoomJob, content: RoomContent): RoomResult {
   const { roomId, choice } = job;
@@ -227,11 +256,17 @@ function ownMembership(context: SlidingContext, { choice, roomId }: RoomJob, rea
   return [{ room_id: roomId, event_id, type: MEMBER, state_key: me, sender: me, body, unsigned: null, age_ts: null }];
 }
 
-/** The connection has been told. */
-function note(job: RoomJob, reading: Reading, lazy: LazyMembers | undefined, draft: StateDraft): void {
+/** Notes in `draft` that rooms are told. */
+export function noteRooms(notes: readonly RoomNote[], draft: StateDraft): void {
+  for (const { roomId, limit, config, lazy } of notes) {
+    const told = { ...draft.room(roomId).told, events: LIVE };
+    draft.put(roomId, { told, limit, config: config === STRIPPED ? STRIPPED : draft.config(config), lazy });
+  }
+}
+
+function noteOf(job: RoomJob, reading: Reading, lazy: LazyMembers | undefined): RoomNote {
   const { roomId, record, kind, matcher } = job;
-  const told = { ...draft.room(roomId).told, events: LIVE };
-  if (kind === "stripped") return draft.put(roomId, { told, limit: 0, config: STRIPPED, lazy: [] });
+  if (kind === "stripped") return { roomId, limit: 0, config: STRIPPED, lazy: [] };
   const asked = job.choice.config.timelineLimit;
   const limited = reading.timelines.get(roomId)?.limited === true;
   // Without a timeline it is not told of events that came: it has a hole where the next ones would be joined on.
@@ -242,13 +277,12 @@ function note(job: RoomJob, reading: Reading, lazy: LazyMembers | undefined, dra
     .map((row) => ({ type: row.type, key: row.state_key ?? "" }))
     .filter(({ type, key }) => !matcher.matches(type, key));
   const config = kind === "initial" ? matcher.state : remembered(job.known, matcher.state, missed, limited);
-  return draft.put(roomId, { told, limit, config: draft.config(config), lazy: lazy?.users ?? [] });
+  return { roomId, limit, config, lazy: lazy?.users ?? [] };
 }
 
-/** The connection has been told all of a room. */
-function noteWhole({ roomId, choice, matcher }: RoomJob, lazy: readonly UserId[], draft: StateDraft): void {
-  const told = { ...draft.room(roomId).told, events: LIVE };
-  draft.put(roomId, { told, limit: choice.config.timelineLimit, config: draft.config(matcher.state), lazy });
+/** Of a room that is told in full. */
+function initialNote({ roomId, choice, matcher }: RoomJob, lazy: readonly UserId[]): RoomNote {
+  return { roomId, limit: choice.config.timelineLimit, config: matcher.state, lazy };
 }
 
 const compareText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);

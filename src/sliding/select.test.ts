@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { AccountRoom } from "../store/account-rooms.ts";
-import type { Tx } from "../store/db.ts";
 import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
 import { requestBounds, scaleRequestBounds } from "../wire/request-bounds.ts";
 import { LIVE, NOTHING_TOLD } from "./connection-state.ts";
@@ -46,10 +45,10 @@ async function select(
   told: readonly RoomId[] = [],
 ): Promise<Selection> {
   const record = { told: { events: LIVE }, limit: 1, config: -1, lazy: [] };
-  return selectRooms(
+  const selection = await selectRooms(
     {
       // Spaces alone need the database.
-      tx: null as unknown as Tx,
+      tx: null,
       account: 1 as AccountNo,
       rooms: { position: 9 as Position, byId: new Map(rooms.map((room) => [room.roomId, room])), sorted: rooms },
       ignored: [],
@@ -62,6 +61,8 @@ async function select(
       subscriptions: new Map((asked.subs ?? []).map((roomId) => [roomId as RoomId, CONFIG])),
     },
   );
+  if (!selection) throw new Error("No list names a space");
+  return selection;
 }
 
 const range = fc.tuple(fc.nat(8), fc.nat(8)).map(([a, b]): Range => [Math.min(a, b), Math.max(a, b)]);

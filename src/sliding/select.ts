@@ -32,7 +32,8 @@ export type ChosenRoom = {
 export type Selection = { readonly lists: ReadonlyMap<string, ListResult>; readonly chosen: ReadonlyMap<RoomId, ChosenRoom> };
 
 export type Asking = {
-  readonly tx: Tx;
+  /** null: see SlidingContext. */
+  readonly tx: Tx | null;
   readonly account: AccountNo;
   readonly rooms: Pick<AccountView, "position" | "byId" | "sorted">;
   readonly ignored: readonly UserId[];
@@ -75,15 +76,16 @@ class Choices {
 }
 
 /**
- * Subscriptions to rooms that the user may not see are ignored.
+ * Subscriptions to rooms that the user may not see are ignored. null: memory does not hold the children of the spaces that lists name.
  * @throws MatrixError 400 M_INVALID_PARAM where the windows hold more rooms than one answer may name
  */
-export async function selectRooms(asking: Asking, body: Pick<SlidingBody, "lists" | "subscriptions">): Promise<Selection> {
+export async function selectRooms(asking: Asking, body: Pick<SlidingBody, "lists" | "subscriptions">): Promise<Selection | null> {
   const slices = new Slices();
   const choices = new Choices();
   const lists = new Map<string, ListResult>();
   const listed = body.lists.size > 0 ? listedRooms(asking) : [];
   const children = await childrenOfLists(asking, body.lists.values());
+  if (!children) return null;
   const unseen = unseenRooms(asking);
   let named = 0;
   for (const [name, list] of body.lists) {
@@ -108,10 +110,11 @@ export async function selectRooms(asking: Asking, body: Pick<SlidingBody, "lists
 }
 
 /** Of all spaces that lists name: looked up once a request. */
-async function childrenOfLists(asking: Asking, lists: Iterable<SlidingList>): Promise<ReadonlyMap<RoomId, SpaceChildren>> {
+async function childrenOfLists({ tx, account, rooms }: Asking, lists: Iterable<SlidingList>): Promise<ReadonlyMap<RoomId, SpaceChildren> | null> {
   const spaces = new Set<RoomId>();
   for (const { filters } of lists) for (const space of filters.spaces ?? []) if (isStorable(space)) spaces.add(space);
-  return spaces.size > 0 ? childrenOfSpaces(asking, [...spaces], asking.rooms.position) : new Map();
+  if (spaces.size === 0) return new Map();
+  return tx && childrenOfSpaces({ tx, account }, [...spaces], rooms.position);
 }
 
 async function matchingRooms(

@@ -35,11 +35,12 @@ import { Waiter } from "../sync/waiter.ts";
 import { meaningOf } from "../sync/wakes.ts";
 import { AccountViews } from "./account-view.ts";
 import { type ConnectionState, fromStored, NOTHING_TOLD, type NumberedState, storedForm } from "./connection-state.ts";
-import { evaluateSliding, type SlidingAnswer, type SlidingCaches, type SlidingOutcome, type SlidingQuestion } from "./evaluate.ts";
+import { evaluateSliding, type SlidingAnswer, type SlidingCaches, type SlidingOutcome } from "./evaluate.ts";
 import { InitialRoomsCache } from "./initial-rooms.ts";
 import { kindsOf } from "./interest.ts";
 import { matcherOf } from "./required-state.ts";
 import { digestOf, openPos, type Place, type Pos, sealPos } from "./pos.ts";
+import type { SlidingQuestion } from "./question.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
 
 export type SlidingOptions = {
@@ -100,7 +101,7 @@ export type SlidingReply = { readonly pos: string; readonly answer: SlidingAnswe
 /** `handed`: see handedWith, of all that woke a request since its last look: memory may be enough for the next one. */
 type Wakes = { handed: number };
 
-type Opened = { readonly pos: Place; readonly state: NumberedState };
+type OpenedPos = { readonly pos: Place; readonly state: NumberedState };
 
 const EMPTY_ANSWER: SlidingAnswer = {
   lists: new Map(),
@@ -188,7 +189,7 @@ export class SlidingEngine {
     return state;
   }
 
-  #wait(request: SlidingRequest, opened: Opened, waiter: Waiter, wakes: Wakes): Promise<SlidingReply> {
+  #wait(request: SlidingRequest, opened: OpenedPos, waiter: Waiter, wakes: Wakes): Promise<SlidingReply> {
     const { now, ownTokens = false, options } = this.#deps;
     const { account, device, body, dialect } = request;
     const { pos, state } = opened;
@@ -283,14 +284,14 @@ export class SlidingEngine {
     if (outcome.head.idleMs > options.touchMs) await touchConnection(sql, session, position);
   }
 
-  async #answer(request: SlidingRequest, { pos, state }: Opened, outcome: SlidingOutcome): Promise<SlidingReply> {
+  async #answer(request: SlidingRequest, { pos, state }: OpenedPos, outcome: SlidingOutcome): Promise<SlidingReply> {
     const { position, e2ee, upstream } = outcome;
     const told = await this.#noted(request, { pos, state }, outcome);
     return { pos: sealPos({ ...pos, ...told, position, e2ee, upstream }, this.#deps.sign), answer: outcome.answer };
   }
 
   /** Where the connection stands after an answer. */
-  async #noted({ account, device, connId }: SlidingRequest, { pos, state }: Opened, outcome: SlidingOutcome): Promise<StateRef> {
+  async #noted({ account, device, connId }: SlidingRequest, { pos, state }: OpenedPos, outcome: SlidingOutcome): Promise<StateRef> {
     const { position } = outcome;
     if (pos.session === null) {
       const { base, body } = storedForm(state, outcome.state);
@@ -321,7 +322,7 @@ function handedWith(wake: Wake, device: DeviceNo): number {
 }
 
 /** Where a connection stands that is still to be made. */
-function beginning(account: AccountNo, device: DeviceNo, conn: string): Opened {
+function beginning(account: AccountNo, device: DeviceNo, conn: string): OpenedPos {
   const pos: Place = { account, device, conn, session: null, state: 0, mark: 0, position: 0 as Position, e2ee: 0, upstream: "" };
   return { pos, state: { number: 0, state: NOTHING_TOLD, base: null } };
 }

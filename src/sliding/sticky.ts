@@ -6,23 +6,32 @@ import type { ConnectionState, StateDraft } from "./connection-state.ts";
 import type { RoomConfig, SlidingBody } from "./request.ts";
 import { NO_STATE } from "./required-state.ts";
 
-/** The request with the subscriptions that stay; notes them in `draft`. */
-export function mergeSticky(body: SlidingBody, state: ConnectionState, draft: StateDraft): SlidingBody {
+type StickyEntry = readonly [RoomId, readonly [timelineLimit: number, config: number]];
+
+/** A request with the subscriptions that stay from earlier requests. */
+export function withSticky(body: SlidingBody, state: ConnectionState): SlidingBody {
   if (!body.sticky) return body;
-  const ended = new Set(body.sticky.unsubscribe.filter((roomId) => !body.subscriptions.has(roomId)));
-  const kept = [...state.sticky].filter(([roomId]) => !ended.has(roomId) && !body.subscriptions.has(roomId));
-  if (kept.length < state.sticky.size || body.subscriptions.size > 0) {
-    const fresh = [...body.subscriptions].map(([roomId, config]) => [roomId, [config.timelineLimit, draft.config(config.requiredState)]] as const);
-    draft.setSticky(new Map(newest([...kept, ...fresh], draft)));
-  }
-  const before = kept.map(([roomId, [timelineLimit, config]]): [RoomId, RoomConfig] => [
+  const before = remaining(body, body.sticky.unsubscribe, state).map(([roomId, [timelineLimit, config]]): [RoomId, RoomConfig] => [
     roomId,
     { timelineLimit, requiredState: state.configs[config] ?? NO_STATE },
   ]);
   return { ...body, subscriptions: new Map([...before, ...body.subscriptions]) };
 }
 
-type StickyEntry = readonly [RoomId, readonly [timelineLimit: number, config: number]];
+/** Notes in `draft` which subscriptions stay after a request. @param body the request without those of earlier ones */
+export function noteSticky(body: SlidingBody, state: ConnectionState, draft: StateDraft): void {
+  if (!body.sticky) return;
+  const before = remaining(body, body.sticky.unsubscribe, state);
+  if (before.length === state.sticky.size && body.subscriptions.size === 0) return;
+  const added = [...body.subscriptions].map(([roomId, config]) => [roomId, [config.timelineLimit, draft.config(config.requiredState)]] as const);
+  draft.setSticky(new Map(newest([...before, ...added], draft)));
+}
+
+/** The earlier subscriptions that a request neither ends nor replaces. */
+function remaining({ subscriptions }: SlidingBody, unsubscribe: readonly RoomId[], { sticky }: ConnectionState): StickyEntry[] {
+  const ended = new Set(unsubscribe.filter((roomId) => !subscriptions.has(roomId)));
+  return [...sticky].filter(([roomId]) => !ended.has(roomId) && !subscriptions.has(roomId));
+}
 
 /** As many of the last ones as may be remembered, by their number and by the size of their configs: those asked for longest ago end. */
 function newest(entries: readonly StickyEntry[], draft: StateDraft): readonly StickyEntry[] {

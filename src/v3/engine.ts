@@ -47,7 +47,7 @@ export const ENGINE_DEFAULTS: EngineOptions = {
   fetchMs: 10_000,
 };
 
-type Opened = { readonly token: SyncToken; readonly state: SessionState; readonly request: MergedRequest };
+type OpenedRequest = { readonly token: SyncToken; readonly state: SessionState; readonly request: MergedRequest };
 
 export class Engine {
   readonly #deps: EngineDeps;
@@ -108,7 +108,7 @@ export class Engine {
     }
   }
 
-  async #open(request: SyncRequest, token: SyncToken | null): Promise<Opened> {
+  async #open(request: SyncRequest, token: SyncToken | null): Promise<OpenedRequest> {
     const { sql, feed, options } = this.#deps;
     const { account, device } = request;
     if (!token) {
@@ -147,7 +147,7 @@ export class Engine {
   }
 
   /** Only an accepted request acknowledges (B3), and only what a token that had the stream was told (B1). */
-  async #accept(request: SyncRequest, { token, state, request: merged }: Opened): Promise<void> {
+  async #accept(request: SyncRequest, { token, state, request: merged }: OpenedRequest): Promise<void> {
     const had = "to_device" in state.params;
     const has = "to_device" in merged.params;
     // Where members lag behind, what they lack must not be deleted.
@@ -164,7 +164,7 @@ export class Engine {
     if (freed) await untilThrough(() => purgeToDevice(this.#deps.sql, request.device));
   }
 
-  #wait(request: SyncRequest, opened: Opened, waiter: Waiter): Promise<string> {
+  #wait(request: SyncRequest, opened: OpenedRequest, waiter: Waiter): Promise<string> {
     const { sql, sign, now, ownTokens = false, options } = this.#deps;
     const { account, device } = request;
     const started = now();

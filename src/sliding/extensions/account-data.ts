@@ -17,7 +17,7 @@ export function tellGlobal(view: AccountView | null, from: number, scope: Scope 
 }
 
 /** What came while nobody asked is told when somebody asks again. */
-export function noteGlobal({ from, to }: SlidingContext, scope: Scope | undefined, draft: StateDraft): void {
+export function noteGlobal({ from, to }: Pick<SlidingContext, "from" | "to">, scope: Scope | undefined, draft: StateDraft): void {
   if (scope) draft.setGlobal(LIVE);
   else if (draft.global === LIVE && from < to) draft.setGlobal(from);
 }

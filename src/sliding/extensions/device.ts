@@ -3,7 +3,7 @@
 import type { ConnectionHead } from "../../store/connections.ts";
 import { readDeviceLists } from "../../store/ephemeral.ts";
 import { readToDevice } from "../../store/to-device.ts";
-import type { SlidingContext } from "../context.ts";
+import type { StoredContext } from "../context.ts";
 import type { SlidingExtensions } from "../request.ts";
 
 /** Messages as JSON texts, oldest first; `next`: the seq of the last, to be acknowledged. */
@@ -17,7 +17,7 @@ export type E2eeResult = {
   readonly fallbackKeys: string | null;
 };
 
-type Opening = Pick<SlidingContext, "tx" | "device">;
+type Opening = Pick<StoredContext, "tx" | "device">;
 
 /** Everything that is queued after what the client acknowledged, whatever connection it came on: the place is the device's. */
 export async function readQueue({ tx, device }: Opening, asked: SlidingExtensions["toDevice"]): Promise<ToDeviceResult | null> {

@@ -5,10 +5,8 @@ import { newestEvents } from "../../store/timeline.ts";
 import { receiptContents } from "../../sync/receipt-contents.ts";
 import type { RoomId } from "../../wire/ids.ts";
 import type { SlidingContext } from "../context.ts";
-import type { Scope } from "../request.ts";
 import type { AccountView } from "../account-view.ts";
 import type { RoomContent, RoomResult } from "../room-content.ts";
-import { type ChosenRoom, inScope } from "../select.ts";
 import type { Scoped } from "./scoped.ts";
 
 /** The content of an m.receipt event, as JSON text. */
@@ -17,27 +15,28 @@ export type ReceiptsResult = ReadonlyMap<RoomId, string>;
 /** Of a room whose timeline was told earlier, so many of the newest events may be on a client's screen. */
 const RECENT = 20;
 
-/** What changed in rooms that were told of before. */
-export function readChangedReceipts({ tx, account, userId, to }: SlidingContext, { later }: Scoped): Promise<ReceiptRow[]> {
-  return readReceiptsOf(tx, account, userId, later, to);
+/** What changed in rooms that were told of before; null: memory does not hold it. */
+export async function readChangedReceipts({ tx, account, userId, to }: SlidingContext, { later }: Scoped): Promise<ReceiptRow[] | null> {
+  if (later.length === 0) return [];
+  return tx && readReceiptsOf(tx, account, userId, later, to);
 }
 
 /** Receipts on what a room's content shows, and the user's own, as long as no receipt of the room changes (`ord`). null: there are none. */
 const shownReceipts = new WeakMap<RoomContent, { readonly ord: number; readonly text: string | null }>();
 
-/** @param changed of readChangedReceipts. @param results the rooms of the answer. */
-export async function tellReceipts(
-  { tx, account, userId }: SlidingContext,
-  view: AccountView,
-  scope: Scope | undefined,
-  chosen: readonly ChosenRoom[],
-  { first }: Scoped,
-  results: readonly RoomResult[],
-  changed: readonly ReceiptRow[],
-): Promise<ReceiptsResult> {
-  if (!scope) return new Map();
-  const scoped = new Set(chosen.filter((choice) => inScope(scope, choice)).map(({ room }) => room.roomId));
-  const shown = results.filter(({ content, roomId }) => (content.initial || content.expanded) && scoped.has(roomId));
+export type ReceiptsParts = {
+  readonly view: AccountView;
+  readonly scoped: Scoped;
+  /** The rooms of the answer. */
+  readonly results: readonly RoomResult[];
+  /** Of readChangedReceipts. */
+  readonly changed: readonly ReceiptRow[];
+};
+
+/** null: memory does not hold them. */
+export async function tellReceipts(context: SlidingContext, { view, scoped, results, changed }: ReceiptsParts): Promise<ReceiptsResult | null> {
+  const { first, inScope } = scoped;
+  const shown = results.filter(({ content, roomId }) => (content.initial || content.expanded) && inScope.has(roomId));
   const told = new Set(shown.map((result) => result.roomId));
   const late = first.filter((roomId) => !told.has(roomId));
   const changing = new Set(changed.map((row) => row.room_id));
@@ -47,9 +46,8 @@ export async function tellReceipts(
     return memo?.ord === ordOf(result.roomId) ? memo : undefined;
   };
   const unknown = shown.filter((result) => !known(result));
-  const recent = await newestEvents(tx, account, late, RECENT);
-  const events = [...unknown.flatMap(({ content }) => (content.timeline?.events ?? []).map((row) => row.event_id)), ...recent];
-  const whole = await readReceiptsOn(tx, account, userId, [...unknown.map((result) => result.roomId), ...late], events);
+  const whole = await readReceiptsOnShown(context, unknown, late);
+  if (!whole) return null;
   const contents = receiptContents([...whole, ...changed]);
   for (const result of shown) {
     const memo = known(result);
@@ -59,4 +57,13 @@ export async function tellReceipts(
     }
   }
   return contents;
+}
+
+/** @param late rooms whose timeline was told earlier */
+async function readReceiptsOnShown({ tx, account, userId }: SlidingContext, shown: readonly RoomResult[], late: readonly RoomId[]) {
+  if (shown.length + late.length === 0) return [];
+  if (!tx) return null;
+  const recent = await newestEvents(tx, account, late, RECENT);
+  const events = [...shown.flatMap(({ content }) => (content.timeline?.events ?? []).map((row) => row.event_id)), ...recent];
+  return readReceiptsOn(tx, account, userId, [...shown.map((result) => result.roomId), ...late], events);
 }

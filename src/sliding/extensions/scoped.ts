@@ -5,7 +5,7 @@
 
 import type { RoomSpan } from "../../store/ephemeral.ts";
 import type { RoomId } from "../../wire/ids.ts";
-import { LIVE, type RoomStream, type StateDraft } from "../connection-state.ts";
+import { type ConnectionState, LIVE, type RoomStream, type StateDraft } from "../connection-state.ts";
 import type { Scope } from "../request.ts";
 import { type ChosenRoom, inScope } from "../select.ts";
 
@@ -14,38 +14,43 @@ export type Scoped = {
   readonly first: readonly RoomId[];
   /** Rooms that were told of before, and up to where. Some of them may have no change. */
   readonly later: readonly RoomSpan[];
+  readonly inScope: ReadonlySet<RoomId>;
+  /** Rooms out of scope whose changes after the request's position are not told. */
+  readonly missed: readonly RoomId[];
 };
 
-/**
- * Notes in `draft` what is told now, and what is left behind.
- * @param scope undefined: the extension is not enabled, and no room is in scope.
- * @param changed the rooms with changes after the request's position `from`.
- */
-export function scopedRooms(
-  stream: RoomStream,
-  scope: Scope | undefined,
-  chosen: Iterable<ChosenRoom>,
-  draft: StateDraft,
-  changed: ReadonlySet<RoomId>,
-  from: number,
-): Scoped {
+export type Scoping = {
+  /** undefined: the extension is not enabled, and no room is in scope. */
+  readonly scope: Scope | undefined;
+  readonly chosen: Iterable<ChosenRoom>;
+  readonly state: ConnectionState;
+  /** The rooms with changes after the request's position `from`. */
+  readonly changed: ReadonlySet<RoomId>;
+  readonly from: number;
+};
+
+export function scopedRooms(stream: RoomStream, { scope, chosen, state, changed, from }: Scoping): Scoped {
   const first: RoomId[] = [];
   const later: RoomSpan[] = [];
   const scoped = new Set<RoomId>();
+  const toldOf = (roomId: RoomId) => state.rooms.get(roomId)?.told[stream];
   for (const choice of scope ? chosen : []) {
     const { roomId } = choice.room;
     if (!scope || !inScope(scope, choice)) continue;
     scoped.add(roomId);
-    const told = draft.room(roomId).told[stream];
+    const told = toldOf(roomId);
     if (told === undefined) first.push(roomId);
     else if (told !== LIVE) later.push({ roomId, from: told });
     else if (changed.has(roomId)) later.push({ roomId, from });
-    draft.tell(roomId, stream, LIVE);
   }
-  for (const roomId of changed) {
-    if (!scoped.has(roomId) && draft.room(roomId).told[stream] === LIVE) draft.tell(roomId, stream, from);
-  }
-  return { first, later };
+  const missed = [...changed].filter((roomId) => !scoped.has(roomId) && toldOf(roomId) === LIVE);
+  return { first, later, inScope: scoped, missed };
+}
+
+/** Notes in `draft` what is told now, and from where on the rooms out of scope are told later. */
+export function noteScoped(stream: RoomStream, { inScope: scoped, missed }: Scoped, from: number, draft: StateDraft): void {
+  for (const roomId of scoped) draft.tell(roomId, stream, LIVE);
+  for (const roomId of missed) draft.tell(roomId, stream, from);
 }
 
 /** All of the first ones, and of the later ones what is new. */
