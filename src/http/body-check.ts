@@ -1,7 +1,7 @@
 /** Request bodies against their schemas (D5): one way to say what is wrong with which field, for every face. */
 
 import { Ajv, type ErrorObject } from "ajv";
-import type { TSchema } from "typebox";
+import type { Static, TSchema } from "typebox";
 import { badJson, invalidParam } from "../wire/errors.ts";
 
 const ajv = new Ajv({ coerceTypes: false, removeAdditional: false, useDefaults: false, strict: false });
@@ -10,13 +10,16 @@ const ajv = new Ajv({ coerceTypes: false, removeAdditional: false, useDefaults: 
 const BOUNDS: ReadonlySet<string | undefined> = new Set(["minimum", "maxLength"]);
 
 /**
- * A check of bodies: throws MatrixError 400 M_BAD_JSON that names the field. `bounds`: M_INVALID_PARAM where a value of the right type is
+ * A check of bodies, which gives the body as what it is: throws MatrixError 400 M_BAD_JSON that names the field. `bounds`: M_INVALID_PARAM where a value of the right type is
  * out of its bounds.
  */
-export function bodyCheck(schema: TSchema, { bounds = false }: { readonly bounds?: boolean } = {}): (body: unknown) => void {
+export function bodyCheck<Schema extends TSchema>(
+  schema: Schema,
+  { bounds = false }: { readonly bounds?: boolean } = {},
+): (body: unknown) => Static<Schema> {
   const validate = ajv.compile(schema);
   return (body) => {
-    if (validate(body)) return;
+    if (validate(body)) return body as Static<Schema>;
     const error = mostSpecific(validate.errors ?? []);
     if (bounds && BOUNDS.has(error?.keyword)) throw invalidParam(`${fieldOf(error)} ${error?.message ?? "is out of bounds"}`);
     throw badJson(fieldOf(error), error?.instancePath === "" ? rootText(error) : (error?.message ?? "has the wrong type"));

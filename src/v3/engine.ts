@@ -25,7 +25,7 @@ import { purgeToDevice } from "../store/to-device.ts";
 import { JoinedRoomsCache } from "./streams/joined-rooms.ts";
 import { RoomCache } from "../sync/room-cache.ts";
 import { rowsOfWhole } from "./streams/whole-room.ts";
-import { type ListCaches, type StreamKey } from "./streams/stream.ts";
+import type { ListCaches } from "./streams/stream.ts";
 import { invalidParam, unknownSession } from "../wire/errors.ts";
 import type { Position, SessionNo } from "../wire/ids.ts";
 import { Arrivals } from "../sync/arrivals.ts";
@@ -198,7 +198,7 @@ export class Engine {
     const state = await this.#stateOf(token, before, outcome);
     if (state === null) throw unknownSession();
     const next = sealToken({ ...token, ...outcome.places, state }, sign);
-    const parts = outcome.parts.map(([key, text]: readonly [StreamKey, string]) => `"${key}":${text}`);
+    const parts = outcome.parts.map(([key, text]) => `"${key}":${text}`);
     if (!outcome.complete) parts.push('"initial_sync":"in_progress"');
     return `{${[...parts, `"next":"${next}"`].join(",")}}`;
   }

@@ -4,9 +4,9 @@ import { traced } from "../base/tracing.ts";
 import { readHead, readSessionPages } from "../store/sessions.ts";
 import { readTx, type Sql, type Tx } from "../store/db.ts";
 import { FOLLOWING_STREAMS, LEADING_STREAMS } from "./streams/registry.ts";
-import type { ListMemory } from "./streams/room-list-answer.ts";
 import { type Need } from "../sync/fetch-need.ts";
-import { type Context, type Evaluation, NOTHING_TRACKED, type Places, type Stream, type StreamKey } from "./streams/stream.ts";
+import type { StreamKey } from "./params.ts";
+import { type AnyStream, type Context, type Evaluation, NOTHING_TRACKED, type Places } from "./streams/stream.ts";
 import { toDeviceBound } from "./streams/to-device.ts";
 import type { Position } from "../wire/ids.ts";
 import { type Asker, unsealedContext } from "./context.ts";
@@ -55,7 +55,7 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
       late: question.late,
       sealPage: (place) => sealPageToken({ ...place, session: token.session, position: context.to }, sign),
     };
-    const tell = async (stream: Stream<unknown>): Promise<Told[]> => {
+    const tell = async (stream: AnyStream): Promise<Told[]> => {
       const raw = question.request.params[stream.key];
       if (!raw) return [];
       const params = stream.resolve(raw);
@@ -98,7 +98,7 @@ function outcomeOf(told: readonly Told[], { request }: Question, places: Outcome
 
 /** What the room list of the token tracked: what those that follow it still do, until it says otherwise. */
 function trackedBefore({ state, request }: Question): Context["tracked"] {
-  const memory = state.streams.room_list?.memory as Partial<ListMemory> | undefined;
+  const memory = state.streams.room_list?.memory;
   const active = memory?.children ?? memory?.sent;
   return request.params.room_list && active ? { ...NOTHING_TRACKED, kept: active } : NOTHING_TRACKED;
 }

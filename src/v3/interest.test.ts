@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Wake, WakeKind } from "../feed/hub.ts";
 import { STREAMS } from "./streams/registry.ts";
-import type { StreamKey } from "./streams/stream.ts";
+import type { StreamKey } from "./params.ts";
 import type { AccountNo, DeviceNo, RoomId, SessionNo } from "../wire/ids.ts";
 import { meaningOf } from "../sync/wakes.ts";
 import { kindsOf } from "./interest.ts";

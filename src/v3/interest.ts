@@ -1,10 +1,10 @@
 /** Which wake-ups can bring news to a request (D7). */
 
 import type { WakeKind } from "../feed/hub.ts";
-import type { SessionState } from "./session-state.ts";
+import type { SyncParams } from "./params.ts";
 import { STREAMS } from "./streams/registry.ts";
 
 /** Those of the streams that it asks for. */
-export function kindsOf(params: SessionState["params"]): ReadonlySet<WakeKind> {
+export function kindsOf(params: SyncParams): ReadonlySet<WakeKind> {
   return new Set(STREAMS.flatMap((stream) => (params[stream.key] ? [...stream.kinds] : [])));
 }

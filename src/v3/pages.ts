@@ -8,7 +8,8 @@ import { listAnswer, listLimit, negotiated } from "./streams/room-list-answer.ts
 import { listSelection, roomList, roomsAt, wholeEntries } from "./streams/room-list.ts";
 import { membersLimit, membersSort, readPage, roomMembers } from "./streams/room-members.ts";
 import { spaceChildren } from "../sync/space-children.ts";
-import type { Context, ListCaches, PageRequest, StreamKey } from "./streams/stream.ts";
+import type { StreamKey } from "./params.ts";
+import type { Context, ListCaches, PageRequest } from "./streams/stream.ts";
 import { invalidParam, unknownSession } from "../wire/errors.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
 import type { EngineDeps, SyncRequest } from "./request.ts";
@@ -81,10 +82,10 @@ async function listPage(context: Context, question: PagesQuestion, page: PageReq
 
 async function membersPage(context: Context, question: PagesQuestion, page: PageRequest, place: PageOf<"room_members">): Promise<Page> {
   const sticky = roomMembers.resolve(question.state.params.room_members ?? {});
-  const rooms = [sticky.roomId, question.state.params.room?.["room_id"]];
+  const rooms = [sticky.roomId, question.state.params.room?.room_id];
   // A page of the room stream's members goes on here (S4), for a room that the token follows in either stream.
   if (!rooms.includes(place.roomId) && !rooms.includes("room_list")) throw unusable("room_members");
-  const roomId = place.roomId as RoomId;
+  const { roomId } = place;
   const now = await factsAt(context.tx, context.account, [roomId], context.to);
   if (now.get(roomId)?.membership !== "join") return { key: "room_members", text: `{${FORBIDDEN}}` };
   const limit = page.limit === undefined ? sticky.limit : membersLimit(page.limit);

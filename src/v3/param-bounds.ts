@@ -1,7 +1,7 @@
 /** Bounds of sync v3's parameters, counted on what a session remembers with what the request adds (N10). */
 
 import { atMost, requestBounds } from "../wire/request-bounds.ts";
-import type { SessionState } from "./session-state.ts";
+import type { SyncParams } from "./params.ts";
 
 type Bound = keyof ReturnType<typeof requestBounds>;
 
@@ -24,7 +24,7 @@ const LISTS: readonly (readonly [path: string, Bound])[] = [
 ];
 
 /** @throws MatrixError 400 M_INVALID_PARAM that names the parameter and its bound */
-export function checkParamBounds(params: SessionState["params"]): void {
+export function checkParamBounds(params: SyncParams): void {
   const bounds = requestBounds();
   for (const [path, bound] of LISTS) {
     const value = valueAt(params, path);

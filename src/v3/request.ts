@@ -4,7 +4,7 @@ import type { Feed } from "../feed/hub.ts";
 import type { Sql } from "../store/db.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import type { FetchDeps } from "../sync/fetches.ts";
-import type { JsonObject } from "./merge.ts";
+import type { SyncBody } from "./params.ts";
 import type { Signer } from "../sync/sealed-token.ts";
 
 export type EngineOptions = {
@@ -32,8 +32,7 @@ export type SyncRequest = {
   readonly device: DeviceNo;
   readonly tokenHash: Buffer;
   readonly since: string | null;
-  /** Validated, see v3/face/request-schema.ts. */
-  readonly body: JsonObject;
+  readonly body: SyncBody;
   /** ms, 0 to 300 000 (D6). */
   readonly timeout: number;
   /** Aborted when the client is gone. */

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { mergePatch } from "./merge.ts";
-import { EMPTY_STATE, mergeRequest, parseState, serializeState } from "./session-state.ts";
+import type { RoomId } from "../wire/ids.ts";
+import { EMPTY_STATE, mergeRequest, parseState, serializeState, type SessionState } from "./session-state.ts";
 
 const merged = (...bodies: Record<string, unknown>[]) =>
   bodies.reduce<ReturnType<typeof mergeRequest>>(
@@ -59,7 +60,10 @@ describe("sticky parameters (R6, D9)", () => {
   });
 
   it("states read back as they were", () => {
-    const state = { params: { typing: { room_id: "!a" } }, streams: { typing: { selection: "x", memory: { phase: "live" } } } };
+    const state: SessionState = {
+      params: { typing: { room_id: "!a" as RoomId } },
+      streams: { typing: { selection: "x", memory: { phase: "live" } } },
+    };
     expect(parseState(serializeState(state))).toEqual(state);
     expect(parseState("")).toEqual(EMPTY_STATE);
   });

@@ -6,14 +6,15 @@
 import { createHash } from "node:crypto";
 import { canonicalJson } from "../base/canonical-json.ts";
 import { isStreamKey } from "./streams/registry.ts";
-import type { Memory, PageRequest, Stream, StreamKey } from "./streams/stream.ts";
+import type { StreamKey, SyncParams } from "./params.ts";
+import type { AnyStream, Memory, PageRequest } from "./streams/stream.ts";
 import { isObject } from "../wire/identifier.ts";
 import { type JsonObject, mergePatch } from "./merge.ts";
 
 export type StreamState = { readonly selection: string; readonly memory: Memory };
 
 export type SessionState = {
-  readonly params: Readonly<Partial<Record<StreamKey, JsonObject>>>;
+  readonly params: SyncParams;
   readonly streams: Readonly<Partial<Record<StreamKey, StreamState>>>;
 };
 
@@ -21,7 +22,7 @@ export const EMPTY_STATE: SessionState = { params: {}, streams: {} };
 
 /** A request, told apart: what stays (for the state) and what counts this once (page requests, by stream). */
 export type MergedRequest = {
-  readonly params: SessionState["params"];
+  readonly params: SyncParams;
   readonly pages: ReadonlyMap<StreamKey, PageRequest>;
   /** Streams whose page one was asked for (R21). */
   readonly firstPages: ReadonlySet<StreamKey>;
@@ -61,7 +62,7 @@ export function memoryOf(state: SessionState, key: StreamKey, selection: string)
 }
 
 /** A selection as it is remembered: short whatever the parameters are. */
-export function selectionOf(stream: Stream<unknown>, params: unknown): string {
+export function selectionOf(stream: AnyStream, params: unknown): string {
   return createHash("sha256")
     .update(canonicalJson(stream.selection(params)))
     .digest("base64url")

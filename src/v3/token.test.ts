@@ -1,7 +1,7 @@
 import { createHmac } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Position, SessionNo } from "../wire/ids.ts";
+import type { Position, RoomId, SessionNo } from "../wire/ids.ts";
 import { openPageToken, openToken, type PageToken, sealPageToken, sealToken, type SyncToken } from "./token.ts";
 
 const signWith = (key: string) => (data: Buffer) => createHmac("sha256", key).update(data).digest().subarray(0, 16);
@@ -49,7 +49,7 @@ describe("page tokens (D15)", () => {
       stream: "room_members",
       session: 3 as SessionNo,
       position: 9 as Position,
-      roomId: "!a:test",
+      roomId: "!a:test" as RoomId,
       membership: ["join"],
       sort: "by_pl",
       after: "@z:test",

@@ -7,7 +7,7 @@ import { unstableAnswerSchema, v4AnswerSchema } from "../../../src/sliding/face/
 import { unstableSchema } from "../../../src/sliding/face/unstable-request.ts";
 import { v4Schema } from "../../../src/sliding/face/v4-request.ts";
 import { syncAnswerSchema } from "../../../src/v3/face/answer-schema.ts";
-import { syncRequestSchema } from "../../../src/v3/face/request-schema.ts";
+import { syncRequestSchema } from "../../../src/v3/params.ts";
 import { accountAnswerSchema } from "../../../src/v3/face/account-route.ts";
 import { sessionsAnswerSchema } from "../../../src/v3/face/sessions-route.ts";
 

@@ -5,7 +5,7 @@
  */
 
 import Type, { type Static } from "typebox";
-import type { Range, RoomConfig, SlidingBody, SlidingExtensions, SlidingFilters, SlidingList } from "../request.ts";
+import type { RoomConfig, SlidingBody, SlidingExtensions, SlidingFilters, SlidingList } from "../request.ts";
 import type { Atom, RequiredState } from "../required-state.ts";
 import { invalidParam } from "../../wire/errors.ts";
 import { type DeviceNo, isStorable, type RoomId, type UserId } from "../../wire/ids.ts";
@@ -25,6 +25,7 @@ const MAX_TO_DEVICE = 100;
 const orNull = <Schema extends Type.TSchema>(schema: Schema) => Type.Optional(Type.Union([schema, Type.Null()]));
 const text = Type.String();
 const texts = Type.Array(text);
+const rooms = Type.Array(Type.Unsafe<RoomId>(text));
 const index = Type.Integer({ minimum: 0 });
 const roomTypes = Type.Array(Type.Union([text, Type.Null()]));
 
@@ -37,7 +38,7 @@ const filters = Type.Object({
   is_dm: orNull(Type.Boolean()),
   is_encrypted: orNull(Type.Boolean()),
   is_invite: orNull(Type.Boolean()),
-  spaces: orNull(texts),
+  spaces: orNull(rooms),
   room_types: orNull(roomTypes),
   not_room_types: orNull(roomTypes),
   room_name_like: orNull(text),
@@ -61,7 +62,7 @@ export const unstableSchema = Type.Object({
   timeout: orNull(Type.Integer({ minimum: 0 })),
   lists: orNull(Type.Record(text, list)),
   room_subscriptions: orNull(Type.Record(text, Type.Object(config))),
-  unsubscribe_rooms: orNull(texts),
+  unsubscribe_rooms: orNull(rooms),
   extensions: orNull(
     Type.Object({
       to_device: orNull(Type.Object({ enabled: orNull(Type.Boolean()), limit: orNull(Type.Integer()), since: orNull(text) })),
@@ -92,8 +93,7 @@ export type UnstableRequest = {
 
 /** @throws MatrixError 400: M_BAD_JSON that names a field of the wrong type, M_INVALID_PARAM for one out of its bounds. */
 export function readUnstableRequest(json: unknown, who: { readonly userId: UserId; readonly device: DeviceNo }): UnstableRequest {
-  check(json);
-  const body = json as Body;
+  const body = check(json);
   if (!isStorable(body.conn_id ?? "")) throw invalidParam("conn_id must be text without NUL");
   const lists = Object.entries(body.lists ?? {});
   const subscriptions = Object.entries(body.room_subscriptions ?? {});
@@ -110,7 +110,7 @@ export function readUnstableRequest(json: unknown, who: { readonly userId: UserI
       subscriptions: new Map(subscriptions.map(([roomId, one]) => [roomId as RoomId, configOf(`room_subscriptions.${roomId}`, one, configs)])),
       extensions: extensionsOf(body.extensions ?? {}, who.device),
       // matrix-js-sdk names no connection and subscribes once; clients that name one mean each request to be whole.
-      sticky: body.conn_id === undefined || body.conn_id === null ? { unsubscribe: (body.unsubscribe_rooms ?? []) as RoomId[] } : null,
+      sticky: body.conn_id === undefined || body.conn_id === null ? { unsubscribe: body.unsubscribe_rooms ?? [] } : null,
     },
   };
 }
@@ -118,7 +118,7 @@ export function readUnstableRequest(json: unknown, who: { readonly userId: UserI
 function listOf(name: string, body: ListBody, configs: Configs): SlidingList {
   if (name.length > 64) throw invalidParam("lists: a name has at most 64 characters");
   atMost(`lists.${name}.ranges`, body.ranges?.length ?? 0, requestBounds().ranges);
-  const ranges = body.slow_get_all_rooms === true ? null : ((body.ranges ?? null) as readonly Range[] | null);
+  const ranges = body.slow_get_all_rooms === true ? null : (body.ranges ?? null);
   for (const [from, to] of ranges ?? []) if (from > to) throw invalidParam(`lists.${name}.ranges: ${from} is behind ${to}`);
   const asked = checkFilters(`lists.${name}`, filtersOf(body.filters ?? {}));
   return { ranges, filters: asked, config: configOf(`lists.${name}`, body, configs) };
@@ -152,7 +152,7 @@ function filtersOf(body: Static<typeof filters>): SlidingFilters {
     ...(typeof body.is_dm === "boolean" && { isDm: body.is_dm }),
     ...(typeof body.is_encrypted === "boolean" && { isEncrypted: body.is_encrypted }),
     ...(typeof body.is_invite === "boolean" && { isInvite: body.is_invite }),
-    ...(body.spaces && { spaces: body.spaces as RoomId[] }),
+    ...(body.spaces && { spaces: body.spaces }),
     ...(body.room_types && { roomTypes: body.room_types }),
     ...(body.not_room_types && { notRoomTypes: body.not_room_types }),
     ...(body.tags && { tags: body.tags }),

@@ -4,7 +4,7 @@
  */
 
 import Type, { type Static } from "typebox";
-import type { Range, RoomConfig, SlidingBody, SlidingExtensions, SlidingFilters, SlidingList } from "../request.ts";
+import type { RoomConfig, SlidingBody, SlidingExtensions, SlidingFilters, SlidingList } from "../request.ts";
 import type { Pattern } from "../pattern-set.ts";
 import type { Atom, RequiredState } from "../required-state.ts";
 import { invalidParam } from "../../wire/errors.ts";
@@ -36,7 +36,7 @@ const config = { timeline_limit: Type.Integer({ minimum: 0 }), required_state: r
 
 const filters = Type.Object({
   is_dm: Type.Optional(Type.Boolean()),
-  spaces: Type.Optional(texts),
+  spaces: Type.Optional(Type.Array(Type.Unsafe<RoomId>(text))),
   is_encrypted: Type.Optional(Type.Boolean()),
   is_invited: Type.Optional(Type.Boolean()),
   room_types: Type.Optional(roomTypes),
@@ -83,7 +83,6 @@ export const v4Schema = Type.Object({
   extensions: Type.Optional(extensions),
 });
 
-type Body = Static<typeof v4Schema>;
 type ConfigBody = Pick<Static<typeof list>, "timeline_limit" | "required_state">;
 type Configs = StateConfigs<Static<typeof requiredState>>;
 
@@ -103,8 +102,7 @@ export type V4Request = {
 
 /** @throws MatrixError 400: M_BAD_JSON that names a field of the wrong type or missing, M_INVALID_PARAM for one out of its bounds. */
 export function readV4Request(json: unknown, device: DeviceNo): V4Request {
-  check(json);
-  const body = json as Body;
+  const body = check(json);
   if (!isStorable(body.conn_id ?? "")) throw invalidParam("conn_id must be text without NUL");
   const lists = Object.entries(body.lists ?? {});
   const subscriptions = Object.entries(body.room_subscriptions ?? {});
@@ -134,7 +132,7 @@ export function readV4Request(json: unknown, device: DeviceNo): V4Request {
 
 function listOf(name: string, body: Static<typeof list>, configs: Configs): SlidingList {
   if (!LIST_KEY.test(name)) throw invalidParam("lists: a name is 1 to 255 of the characters 0-9 A-Z a-z . _ ~ -");
-  const range = body.range as Range | undefined;
+  const { range } = body;
   if (range && range[0] > range[1]) throw invalidParam(`lists.${name}.range: ${range[0]} is behind ${range[1]}`);
   const asked = checkFilters(`lists.${name}`, filtersOf(body.filters ?? {}));
   return { ranges: range ? [range] : null, filters: asked, config: configOf(`lists.${name}`, body, configs) };
@@ -169,7 +167,7 @@ function filtersOf(body: Static<typeof filters>): SlidingFilters {
     ...(body.is_dm !== undefined && { isDm: body.is_dm }),
     ...(body.is_encrypted !== undefined && { isEncrypted: body.is_encrypted }),
     ...(body.is_invited !== undefined && { isInvite: body.is_invited }),
-    ...(body.spaces && { spaces: body.spaces as RoomId[] }),
+    ...(body.spaces && { spaces: body.spaces }),
     ...(body.room_types && { roomTypes: body.room_types }),
     ...(body.not_room_types && { notRoomTypes: body.not_room_types }),
     ...(body.tags && { tags: body.tags }),

@@ -2,13 +2,14 @@
 
 import Type from "typebox";
 import type { Engine } from "../engine.ts";
+import { syncRequestSchema } from "../params.ts";
 import { throughOutage } from "../../base/outage.ts";
 import { BODY_ERRORS, type Operation } from "../../http/openapi.ts";
 import type { RoutePlugin } from "../../http/route.ts";
 import { sendJson } from "../../http/send-json.ts";
 import { readTimeout, timeoutSchema } from "../../http/timeout.ts";
 import { syncAnswerSchema } from "./answer-schema.ts";
-import { checkSyncRequest, syncRequestSchema } from "./request-schema.ts";
+import { checkSyncRequest } from "./request-schema.ts";
 
 const PATH = "/_matrix/client/v3/sync";
 

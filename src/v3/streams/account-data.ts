@@ -7,13 +7,10 @@ import { NO_NEWS } from "./stream.ts";
 
 type Params = { readonly global: boolean; readonly rooms: readonly RoomId[] | "*" | "room_list" };
 
-export const accountData: Stream<Params> = {
+export const accountData: Stream<"account_data", Params> = {
   key: "account_data",
   kinds: new Set(["account_data", "facts"]),
-  resolve: (raw) => ({
-    global: raw["global"] !== false,
-    rooms: (raw["rooms"] as readonly RoomId[] | "*" | "room_list" | undefined) ?? [],
-  }),
+  resolve: ({ global, rooms }) => ({ global: global !== false, rooms: rooms ?? [] }),
   selection: (params) => [params.global, params.rooms],
   async evaluate(context, params, memory) {
     const from = memory ? context.from.position : 0;

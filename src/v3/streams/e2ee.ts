@@ -4,7 +4,7 @@ import { readDeviceLists, readKeyCounts } from "../../store/ephemeral.ts";
 import type { Stream } from "./stream.ts";
 import { NO_NEWS } from "./stream.ts";
 
-export const e2ee: Stream<null> = {
+export const e2ee: Stream<"e2ee", null> = {
   key: "e2ee",
   kinds: new Set(["device_lists", "key_counts"]),
   resolve: () => null,

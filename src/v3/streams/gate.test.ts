@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { gateStep, type GatePhase } from "./gate.ts";
+import { gateStep } from "./gate.ts";
+import type { GatePhase } from "./stream.ts";
 
 describe("D18: when a room may be told", () => {
   it("every transition is as drawn", () => {

@@ -13,9 +13,8 @@
 
 import { membershipOver } from "../../store/facts.ts";
 import type { RoomId } from "../../wire/ids.ts";
-import type { Context, Memory } from "./stream.ts";
+import type { Context, GatePhase, Memory } from "./stream.ts";
 
-export type GatePhase = "live" | "forbidden";
 export type GateStep = "start" | "delta" | "lost" | "forbid" | "silent";
 
 export type RoomStanding = { readonly joinedNow: boolean; readonly interrupted: boolean };
@@ -34,8 +33,7 @@ export function gateStep(phase: GatePhase | undefined, standing: RoomStanding): 
 export async function roomGate(context: Context, roomId: RoomId, memory: Memory | undefined): Promise<{ step: GateStep; memory: Memory }> {
   const standings = await membershipOver(context.tx, context.account, [roomId], context.from.position, context.to);
   const standing = standings.get(roomId) ?? { joinedNow: false, interrupted: false };
-  const before = memory?.["phase"];
-  const { step, phase } = gateStep(before === "live" || before === "forbidden" ? before : undefined, standing);
+  const { step, phase } = gateStep(memory?.phase, standing);
   return { step, memory: { ...memory, phase } };
 }
 

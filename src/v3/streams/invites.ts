@@ -4,7 +4,7 @@ import { readInvites } from "../../store/ephemeral.ts";
 import type { Stream } from "./stream.ts";
 import { NO_NEWS } from "./stream.ts";
 
-export const invites: Stream<null> = {
+export const invites: Stream<"invites", null> = {
   key: "invites",
   kinds: new Set(["invites"]),
   resolve: () => null,

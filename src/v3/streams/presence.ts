@@ -4,7 +4,7 @@ import { readPresence } from "../../store/ephemeral.ts";
 import type { Stream } from "./stream.ts";
 import { NO_NEWS } from "./stream.ts";
 
-export const presence: Stream<null> = {
+export const presence: Stream<"presence", null> = {
   key: "presence",
   kinds: new Set(["presence"]),
   resolve: () => null,

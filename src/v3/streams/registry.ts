@@ -8,7 +8,8 @@ import { receipts } from "./receipts.ts";
 import { roomList } from "./room-list.ts";
 import { roomMembers } from "./room-members.ts";
 import { room } from "./room.ts";
-import type { Stream, StreamKey } from "./stream.ts";
+import type { StreamKey } from "../params.ts";
+import type { AnyStream } from "./stream.ts";
 import { toDevice } from "./to-device.ts";
 import { typing } from "./typing.ts";
 
@@ -16,12 +17,12 @@ import { typing } from "./typing.ts";
  * One after the other. to_device first: it bounds how far the others may go (D19). room_list next: its active set is what
  * `"room_list"` means to the rest.
  */
-export const LEADING_STREAMS: readonly Stream<unknown>[] = [toDevice, roomList];
+export const LEADING_STREAMS: readonly AnyStream[] = [toDevice, roomList];
 
 /** In any order, each for itself. */
-export const FOLLOWING_STREAMS: readonly Stream<unknown>[] = [room, roomMembers, typing, accountData, receipts, presence, invites, e2ee];
+export const FOLLOWING_STREAMS: readonly AnyStream[] = [room, roomMembers, typing, accountData, receipts, presence, invites, e2ee];
 
-export const STREAMS: readonly Stream<unknown>[] = [...LEADING_STREAMS, ...FOLLOWING_STREAMS];
+export const STREAMS: readonly AnyStream[] = [...LEADING_STREAMS, ...FOLLOWING_STREAMS];
 
 const KEYS: ReadonlySet<string> = new Set(STREAMS.map((stream) => stream.key));
 

@@ -140,8 +140,9 @@ function compose(context: Context, room: EntryRoom, timeline: Timeline | undefin
   for (const key of changedFacts(room)) parts.push(`"${key}":${JSON.stringify(room.now.facts[key] ?? (key === "heroes" ? [] : null))}`);
   if (!whole && parts.length === 0 && events.length === 0 && state.length === 0 && !timeline?.limited && !room.moved) return null;
   if (!whole) {
+    const changed: ReadonlySet<keyof RoomFacts> = new Set(changedFacts(room));
     for (const key of params.sorts.flatMap((sort) => SORTED_BY[sort])) {
-      if (!changedFacts(room).includes(key as (typeof FACTS)[number])) parts.push(`"${key}":${JSON.stringify(room.now.facts[key] ?? null)}`);
+      if (!changed.has(key)) parts.push(`"${key}":${JSON.stringify(room.now.facts[key] ?? null)}`);
     }
   }
   if (params.sorts.includes("by_space_order")) {

@@ -19,13 +19,7 @@ export type ListParams = {
   readonly rooms: boolean;
 };
 
-/**
- * What a token remembers: the rooms that were sent (sorted ids), the hash of page one where that was the last answer (D16), and
- * with spaces their children that match: those are the active set, sent or not.
- */
-export type ListMemory = { readonly sent: readonly RoomId[]; readonly page?: string; readonly children?: readonly RoomId[] };
-
-export const listLimit = (asked: unknown) => clampLimit(asked, 20, 100);
+export const listLimit = (asked: number | undefined) => clampLimit(asked, 20, 100);
 
 export type ListAnswer = {
   readonly entries: readonly Entry[];

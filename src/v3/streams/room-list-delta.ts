@@ -10,11 +10,11 @@ import { rowText } from "../../store/event-row.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
 import { joinedRooms, UNKNOWN } from "./joined-rooms.ts";
 import { type EntryRoom, roomEntries } from "./room-entry.ts";
-import { type ListMemory, type ListParams, listAnswer, negotiated, trackedAfter } from "./room-list-answer.ts";
+import { type ListParams, listAnswer, negotiated, trackedAfter } from "./room-list-answer.ts";
 import { type ListMatch, listMatch } from "./room-list-match.ts";
 import { sortRooms } from "./room-list-sort.ts";
 import { type SpaceChildren, spaceChildren } from "../../sync/space-children.ts";
-import type { Context, Evaluation } from "./stream.ts";
+import type { Context, Evaluation, Memory } from "./stream.ts";
 import { NO_NEWS } from "./stream.ts";
 
 /** At most so many events of a room outside the active set are told as its notifications. */
@@ -30,11 +30,11 @@ type Base = {
   /** Not joined all the time since. */ readonly interrupted: boolean;
 };
 
-export async function listDelta(context: Context, params: ListParams, memory: ListMemory): Promise<Evaluation> {
+export async function listDelta(context: Context, params: ListParams, memory: Memory): Promise<Evaluation> {
   const from = context.from.position;
   // What a page sent that was fetched with an older token (D14) is told from where that page was.
   const late = new Map(context.pageRooms.filter((room) => room.position < from).map((room) => [room.roomId, room.position]));
-  const sent = new Set([...memory.sent, ...context.pageRooms.map((room) => room.roomId)]);
+  const sent = new Set([...(memory.sent ?? []), ...context.pageRooms.map((room) => room.roomId)]);
   const [childrenBefore, childrenNow] = params.spaces
     ? await Promise.all([spaceChildren(context, params.spaces, from), spaceChildren(context, params.spaces, context.to)])
     : [undefined, undefined];
@@ -87,11 +87,11 @@ export async function listDelta(context: Context, params: ListParams, memory: Li
   for (const [roomId, fate] of fates) if (fate === "enter" && !sent.has(roomId)) after.push(roomId);
   const unchanged = entries.length + removed.length + notifications.length === 0;
   const active = params.spaces ? matching.toSorted() : after;
-  const nextMemory = {
+  const nextMemory: Memory = {
     sent: after.toSorted(),
     ...(params.spaces && { children: active }),
     ...(unchanged && memory.page !== undefined && { page: memory.page }),
-  } satisfies ListMemory;
+  };
   // Rooms that a page sent start now in the streams that follow this one.
   const tracked = trackedAfter(context.tracked.kept, active);
   if (unchanged) return { ...NO_NEWS, memory: nextMemory, tracked };

@@ -2,18 +2,10 @@
 
 import type { RoomFacts, RoomFactsRow } from "../../store/room-facts.ts";
 import { hasTag, lowerName, setOf } from "../../sync/room-filters.ts";
+import type { ParamsOf } from "../params.ts";
 import type { SpaceChildren } from "../../sync/space-children.ts";
 
-export type ListFilters = {
-  readonly is_dm?: boolean;
-  readonly is_encrypted?: boolean;
-  readonly tags?: readonly string[];
-  readonly not_tags?: readonly string[];
-  /** null: rooms without a type. */
-  readonly room_types?: readonly (string | null)[];
-  readonly not_room_types?: readonly (string | null)[];
-  readonly room_name_like?: string;
-};
+export type ListFilters = NonNullable<ParamsOf<"room_list">["filters"]>;
 
 /** Whether a list holds a room that the user is in. */
 export type ListMatch = (row: RoomFactsRow) => boolean;

@@ -8,36 +8,32 @@ import { type JoinedRoom, joinedRooms, UNKNOWN } from "./joined-rooms.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
 import { canonicalJson } from "../../base/canonical-json.ts";
 import { listDelta } from "./room-list-delta.ts";
-import { listAnswer, type ListMemory, listLimit, type ListParams, negotiated, trackedAfter } from "./room-list-answer.ts";
-import { type ListFilters, listMatch } from "./room-list-match.ts";
+import { listAnswer, listLimit, type ListParams, negotiated, trackedAfter } from "./room-list-answer.ts";
+import { listMatch } from "./room-list-match.ts";
 import { listSorts, sortRooms } from "./room-list-sort.ts";
 import { type Entry, type EntryRoom, roomEntries } from "./room-entry.ts";
 import { type SpaceChildren, spaceChildren } from "../../sync/space-children.ts";
 import type { Context, Evaluation, Memory, Stream } from "./stream.ts";
 import { clampLimit, NO_NEWS } from "./stream.ts";
 
-export const roomList: Stream<ListParams> = {
+export const roomList: Stream<"room_list", ListParams> = {
   key: "room_list",
   kinds: new Set(["timeline", "state", "facts", "members"]),
-  resolve(raw) {
-    const p = (raw["p"] ?? {}) as { limit?: unknown; sort?: unknown };
-    return {
-      limit: listLimit(p.limit),
-      sorts: listSorts(p.sort),
-      stateEvents: statePairs((raw["state_events"] as ListParams["stateEvents"] | undefined) ?? []),
-      spaces: (raw["spaces"] as readonly RoomId[] | undefined) ?? null,
-      timelineLimit: clampLimit(raw["timeline_limit"], 1, 20),
-      lazyLoadMembers: raw["lazy_load_members"] !== false,
-      trackNotifications: raw["track_notifications"] !== false,
-      filters: (raw["filters"] as ListFilters | undefined) ?? {},
-      rooms: raw["rooms"] !== false,
-    };
-  },
+  resolve: (asked) => ({
+    limit: listLimit(asked.p?.limit),
+    sorts: listSorts(asked.p?.sort),
+    stateEvents: statePairs(asked.state_events ?? []),
+    spaces: asked.spaces ?? null,
+    timelineLimit: clampLimit(asked.timeline_limit, 1, 20),
+    lazyLoadMembers: asked.lazy_load_members !== false,
+    trackNotifications: asked.track_notifications !== false,
+    filters: asked.filters ?? {},
+    rooms: asked.rooms !== false,
+  }),
   selection: (params) => [params.sorts, params.stateEvents, params.spaces, params.filters, params.rooms],
   async evaluate(context, params, memory, firstPage) {
-    const before = memory as ListMemory | undefined;
-    if (before && !firstPage) return listDelta(context, params, before);
-    return firstRooms(context, params, firstPage ? before : undefined);
+    if (memory && !firstPage) return listDelta(context, params, memory);
+    return firstRooms(context, params, firstPage ? memory : undefined);
   },
 };
 
@@ -50,7 +46,7 @@ export function listSelection(params: ListParams): string {
  * Page one at the context's position: the first answer of the stream, or what `p.since = "1"` asks for. The active set starts
  * anew with it. `before`: what page one was, where it is no news if it still is (D16).
  */
-async function firstRooms(context: Context, params: ListParams, before: ListMemory | undefined): Promise<Evaluation> {
+async function firstRooms(context: Context, params: ListParams, before: Memory | undefined): Promise<Evaluation> {
   const children = params.spaces ? await spaceChildren(context, params.spaces, context.to) : undefined;
   const ordered = params.rooms ? await orderedRooms(context, params, children) : [];
   const listed = ordered.slice(0, params.limit);
@@ -58,7 +54,7 @@ async function firstRooms(context: Context, params: ListParams, before: ListMemo
   const sent = listed.map((row) => row.room_id).sort();
   const page = hashOf([params, ordered.length, entries.map((entry) => entry.identity)]);
   const active = params.spaces ? ordered.map((row) => row.room_id).sort() : sent;
-  const memory = { sent, page, ...(params.spaces && { children: active }) } satisfies ListMemory as Memory;
+  const memory = { sent, page, ...(params.spaces && { children: active }) };
   const tracked = trackedAfter(context.tracked.kept, active);
   if (before?.page === page) return { ...NO_NEWS, memory, tracked };
   const snapshot = ordered.length > listed.length ? snapshotOf(ordered.map((row) => row.room_id)) : undefined;

@@ -23,29 +23,23 @@ export type MembersParams = {
 
 export type MembersSort = "by_pl" | "by_name";
 
-const SORTS: ReadonlySet<unknown> = new Set(["by_pl", "by_name"]);
-
 /** An unknown sort is negotiated to the default (R16); a list of sorts counts by its first known one. */
-export function membersSort(asked: unknown): MembersSort {
-  const known = (Array.isArray(asked) ? asked : [asked]).find((sort) => SORTS.has(sort));
-  return (known as MembersSort | undefined) ?? "by_pl";
+export function membersSort(asked: string | readonly string[] | undefined): MembersSort {
+  return [asked ?? []].flat().find((sort) => sort === "by_pl" || sort === "by_name") ?? "by_pl";
 }
 
-export const membersLimit = (asked: unknown) => clampLimit(asked, 50, 1000);
+export const membersLimit = (asked: number | undefined) => clampLimit(asked, 50, 1000);
 
-export const roomMembers: Stream<MembersParams> = {
+export const roomMembers: Stream<"room_members", MembersParams> = {
   key: "room_members",
   // State: power levels change the order of page one (D16).
   kinds: new Set(["members", "facts", "state"]),
-  resolve(raw) {
-    const p = (raw["p"] ?? {}) as { limit?: unknown; sort?: unknown };
-    return {
-      roomId: (raw["room_id"] as RoomId | undefined) ?? null,
-      membership: (raw["membership"] as readonly string[] | undefined) ?? ["join", "invite"],
-      limit: membersLimit(p.limit),
-      sort: membersSort(p.sort),
-    };
-  },
+  resolve: ({ room_id, membership, p }) => ({
+    roomId: room_id ?? null,
+    membership: membership ?? ["join", "invite"],
+    limit: membersLimit(p?.limit),
+    sort: membersSort(p?.sort),
+  }),
   selection: (params) => [params.roomId, params.membership, params.sort],
   async evaluate(context, params, memory, firstPage) {
     const { roomId } = params;
@@ -101,7 +95,7 @@ async function pageOne(
     .digest("base64url");
   const memory = { ...after, page: hash };
   // D16: the same page one as in this token's last answer is no news.
-  if (asked && before?.["page"] === hash) return { ...NO_NEWS, memory, places };
+  if (asked && before?.page === hash) return { ...NO_NEWS, memory, places };
   return { text: page.text, news: true, memory, places };
 }
 

@@ -1,7 +1,7 @@
 /** S4 Room: the whole state and timeline of a room, often the one on screen; or of every room that the list tracks. */
 
 import { factsAt, membershipOver } from "../../store/facts.ts";
-import { type StateSelector, stateSelector } from "../../store/state.ts";
+import { stateSelector } from "../../store/state.ts";
 import type { RoomId } from "../../wire/ids.ts";
 import { requestBounds } from "../../wire/request-bounds.ts";
 import { FORBIDDEN, gateStep, roomGate } from "./gate.ts";
@@ -12,18 +12,18 @@ import type { Need } from "../../sync/fetch-need.ts";
 import type { Context, Evaluation, Memory, Stream } from "./stream.ts";
 import { clampLimit, NO_NEWS } from "./stream.ts";
 
-export const room: Stream<RoomParams> = {
+export const room: Stream<"room", RoomParams> = {
   key: "room",
   kinds: new Set(["timeline", "state", "facts", "members"]),
-  resolve: (raw) => ({
-    roomId: (raw["room_id"] as RoomParams["roomId"] | undefined) ?? null,
-    timelineLimit: clampLimit(raw["timeline_limit"], 20, 100),
-    types: raw["types"] as readonly string[] | undefined,
-    notTypes: raw["not_types"] as readonly string[] | undefined,
-    state: stateSelector((raw["state"] as StateSelector | undefined) ?? "all"),
-    memberLimit: clampLimit(raw["room_member_limit"], 0, 1000),
-    memberSort: membersSort(raw["room_member_sort"]),
-    earliest: (raw["earliest_timeline_event_ids"] as readonly string[] | undefined) ?? [],
+  resolve: (asked) => ({
+    roomId: asked.room_id ?? null,
+    timelineLimit: clampLimit(asked.timeline_limit, 20, 100),
+    types: asked.types,
+    notTypes: asked.not_types,
+    state: stateSelector(asked.state ?? "all"),
+    memberLimit: clampLimit(asked.room_member_limit, 0, 1000),
+    memberSort: membersSort(asked.room_member_sort),
+    earliest: asked.earliest_timeline_event_ids ?? [],
   }),
   selection: (params) => [params.roomId, params.types, params.notTypes, params.state],
   async evaluate(context, params, memory) {
@@ -41,7 +41,7 @@ export const room: Stream<RoomParams> = {
 async function trackedRooms(context: Context, params: RoomParams, memory: Memory | undefined): Promise<Evaluation> {
   const { kept, added, removed } = context.tracked;
   const standings = await membershipOver(context.tx, context.account, [...kept, ...removed], context.from.position, context.to);
-  const pending = new Set((memory?.["pending"] as readonly RoomId[] | undefined) ?? []);
+  const pending = new Set(memory?.pending);
   const tasks: RoomTask[] = added.map((roomId) => ({ roomId, step: "start" }));
   for (const roomId of kept) {
     const standing = standings.get(roomId) ?? { joinedNow: false, interrupted: false };

@@ -17,20 +17,9 @@ import type { WholeRoom } from "./whole-room.ts";
 import type { WakeKind } from "../../feed/hub.ts";
 import type { Need } from "../../sync/fetch-need.ts";
 import type { Tx } from "../../store/db.ts";
+import type { ParamsOf, StreamKey } from "../params.ts";
 import type { ListSnapshot } from "../../store/sessions.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../../wire/ids.ts";
-
-export type StreamKey =
-  | "to_device"
-  | "room_list"
-  | "room"
-  | "room_members"
-  | "typing"
-  | "receipts"
-  | "account_data"
-  | "presence"
-  | "invites"
-  | "e2ee";
 
 /** Places in a device's and an account's sequences: those of a token. */
 export type Places = {
@@ -56,7 +45,7 @@ export const NOTHING_TRACKED: Tracked = { kept: [], added: [], removed: [] };
 export type PagePlace =
   | {
       readonly stream: "room_members";
-      readonly roomId: string;
+      readonly roomId: RoomId;
       readonly membership: readonly string[];
       readonly sort: string;
       readonly after: string;
@@ -98,8 +87,24 @@ export type Context = {
   sealPage(place: PagePlace): string;
 };
 
-/** JSON-able, and never mutated. */
-export type Memory = { readonly [key: string]: unknown };
+/** How a stream of one room stands to it: see gate.ts. */
+export type GatePhase = "live" | "forbidden";
+
+/** JSON-able, and never mutated: what the streams remember, each its own part of it. */
+export type Memory = {
+  /** Streams of one room: see gate.ts. */
+  readonly phase?: GatePhase;
+  /** room: rooms that start in a later answer. */
+  readonly pending?: readonly RoomId[];
+  /** room_members, room_list: the hash of page one, where that was the last answer (D16). */
+  readonly page?: string;
+  /** room_list: the rooms that were sent, sorted by id. */
+  readonly sent?: readonly RoomId[];
+  /** room_list with spaces: their children that match, sorted by id: the active set, sent or not. */
+  readonly children?: readonly RoomId[];
+  /** to_device: messages up to this seq do not hold up other streams (D19). */
+  readonly since?: number;
+};
 
 export type Evaluation = {
   /** The stream's object in the answer, as JSON text; null: absent. */
@@ -121,11 +126,12 @@ export const NO_NEWS = { text: null, news: false } as const;
 /** The parameters of a paginatable stream's request that are never sticky. */
 export type PageRequest = { readonly since: string; readonly limit?: number | undefined };
 
-export interface Stream<Params> {
-  readonly key: StreamKey;
+export interface Stream<Key extends StreamKey, Params> {
+  readonly key: Key;
   /** Wake-ups of other kinds can bring no news (D7). */
   readonly kinds: ReadonlySet<WakeKind>;
-  resolve(raw: Readonly<Record<string, unknown>>): Params;
+  /** Defaults and bounds (D17). */
+  resolve(asked: ParamsOf<Key>): Params;
   selection(params: Params): unknown;
   /**
    * @param memory what the token remembers; undefined where the stream starts (D13).
@@ -134,7 +140,9 @@ export interface Stream<Params> {
   evaluate(context: Context, params: Params, memory: Memory | undefined, firstPage: boolean): Promise<Evaluation>;
 }
 
+export type AnyStream = Stream<StreamKey, unknown>;
+
 /** D17: absent, zero or negative is the default; more than the maximum is the maximum. */
-export function clampLimit(asked: unknown, fallback: number, maximum: number): number {
-  return typeof asked === "number" && asked > 0 ? Math.min(asked, maximum) : fallback;
+export function clampLimit(asked: number | undefined, fallback: number, maximum: number): number {
+  return asked !== undefined && asked > 0 ? Math.min(asked, maximum) : fallback;
 }

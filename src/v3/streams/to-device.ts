@@ -7,10 +7,10 @@ import { clampLimit, NO_NEWS } from "./stream.ts";
 
 type Params = { readonly limit: number };
 
-export const toDevice: Stream<Params> = {
+export const toDevice: Stream<"to_device", Params> = {
   key: "to_device",
   kinds: new Set(["to_device"]),
-  resolve: (raw) => ({ limit: clampLimit(raw["limit"], 100, 1000) }),
+  resolve: ({ limit }) => ({ limit: clampLimit(limit, 100, 1000) }),
   selection: () => null,
   async evaluate(context, params, memory) {
     const rows = await readToDevice(context.tx, context.device, context.from.toDevice, params.limit);
@@ -30,7 +30,7 @@ export const toDevice: Stream<Params> = {
  */
 export async function toDeviceBound(context: Context, evaluation: Evaluation): Promise<Pick<Context, "to" | "deviceSeq">> {
   const told = evaluation.places?.toDevice ?? context.from.toDevice;
-  const exempt = Number(evaluation.memory?.["since"] ?? 0);
+  const exempt = evaluation.memory?.since ?? 0;
   const { to, deviceSeq } = context;
   const [waiting] = told < deviceSeq ? await readToDevice(context.tx, context.device, Math.max(told, exempt), 1) : [];
   if (!waiting) return { to, deviceSeq };

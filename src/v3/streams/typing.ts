@@ -8,10 +8,10 @@ import { NO_NEWS } from "./stream.ts";
 
 type Params = { readonly roomId: RoomId | "room_list" | null };
 
-export const typing: Stream<Params> = {
+export const typing: Stream<"typing", Params> = {
   key: "typing",
   kinds: new Set(["typing", "facts"]),
-  resolve: (raw) => ({ roomId: (raw["room_id"] as RoomId | undefined) ?? null }),
+  resolve: ({ room_id }) => ({ roomId: room_id ?? null }),
   selection: (params) => params.roomId,
   async evaluate(context, params, memory) {
     if (params.roomId === null) return memory ? { ...NO_NEWS, memory } : { text: answer([]), news: true, memory: {} };
