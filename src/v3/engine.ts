@@ -25,6 +25,7 @@ import { purgeToDevice } from "../store/to-device.ts";
 import { JoinedRoomsCache } from "./streams/joined-rooms.ts";
 import { RoomCache } from "../sync/room-cache.ts";
 import { rowsOfWhole } from "./streams/whole-room.ts";
+import type { SyncAnswer } from "./streams/answers.ts";
 import type { ListCaches } from "./streams/stream.ts";
 import { invalidParam, unknownSession } from "../wire/errors.ts";
 import type { Position, SessionNo } from "../wire/ids.ts";
@@ -66,10 +67,10 @@ export class Engine {
   }
 
   /**
-   * Answers a sync request: the body as JSON text.
+   * Answers a sync request.
    * @throws MatrixError R11 for a token that cannot be used (D3); 400 for page tokens that cannot (D14, D15); 401 (D2).
    */
-  async sync(request: SyncRequest): Promise<string> {
+  async sync(request: SyncRequest): Promise<SyncAnswer> {
     const arrival = this.#arrivals.next();
     const token = request.since === null ? null : openToken(request.since, this.#deps.sign);
     if (request.since !== null && !token) throw unknownSession();
@@ -164,7 +165,7 @@ export class Engine {
     if (freed) await untilThrough(() => purgeToDevice(this.#deps.sql, request.device));
   }
 
-  #wait(request: SyncRequest, opened: OpenedRequest, waiter: Waiter): Promise<string> {
+  #wait(request: SyncRequest, opened: OpenedRequest, waiter: Waiter): Promise<SyncAnswer> {
     const { sql, sign, now, ownTokens = false, options } = this.#deps;
     const { account, device } = request;
     const started = now();
@@ -187,20 +188,19 @@ export class Engine {
         if (outcome.complete && outcome.parts.length === 0 && sameState(state, outcome.state)) token = { ...token, ...outcome.places };
       },
       answer: (outcome) => this.#answer(token, state, outcome),
-      superseded: () => JSON.stringify({ next: request.since ?? sealToken(opened.token, sign) }),
+      superseded: () => ({ parts: [], complete: true, next: request.since ?? sealToken(opened.token, sign), now: started }),
       assertToken: () => this.#assertToken(request),
       assertLives: () => this.#assertLives(request, token.session),
     });
   }
 
-  async #answer(token: SyncToken, before: SessionState, outcome: Outcome): Promise<string> {
+  async #answer(token: SyncToken, before: SessionState, outcome: Outcome): Promise<SyncAnswer> {
     const { sign } = this.#deps;
     const state = await this.#stateOf(token, before, outcome);
     if (state === null) throw unknownSession();
     const next = sealToken({ ...token, ...outcome.places, state }, sign);
-    const parts = outcome.parts.map(([key, text]) => `"${key}":${text}`);
-    if (!outcome.complete) parts.push('"initial_sync":"in_progress"');
-    return `{${[...parts, `"next":"${next}"`].join(",")}}`;
+    const { parts, complete, now } = outcome;
+    return { parts, complete, next, now };
   }
 
   /** What the next token stands for; null: the session is gone. That of a first answer is always kept: with it the session is on the disk. */

@@ -3,6 +3,7 @@
 import { traced } from "../base/tracing.ts";
 import { readHead, readSessionPages } from "../store/sessions.ts";
 import { readTx, type Sql, type Tx } from "../store/db.ts";
+import type { AnswerPart, SyncAnswer } from "./streams/answers.ts";
 import { FOLLOWING_STREAMS, LEADING_STREAMS } from "./streams/registry.ts";
 import { type Need } from "../sync/fetch-need.ts";
 import type { StreamKey } from "./params.ts";
@@ -22,9 +23,7 @@ export type Question = Asker & {
   readonly late: ReadonlySet<string>;
 };
 
-export type Outcome = {
-  /** Stream → JSON text, in the order of the answer. */
-  readonly parts: readonly (readonly [StreamKey, string])[];
+export type Outcome = Omit<SyncAnswer, "next"> & {
   readonly news: boolean;
   /** To be fetched before this question can be answered whole. */
   readonly needs: readonly Need[];
@@ -32,7 +31,6 @@ export type Outcome = {
   readonly places: Places & { readonly page: number };
   readonly state: SessionState;
   readonly snapshot: Evaluation["snapshot"];
-  readonly complete: boolean;
 };
 
 /** Whether what a token asks for is (partly) deleted. The first token of a session asks for nothing old. */
@@ -46,7 +44,7 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
     const { token } = question;
     const [head, pages] = await Promise.all([readHead(tx, token.session), readSessionPages(tx, token.session, token.page, token.position)]);
     if (!head || isBehind(token, head.horizon)) return null;
-    if (!head.complete) return waitingForFirst(question);
+    if (!head.complete) return waitingForFirst(question, now);
     let context: Context = {
       ...unsealedContext(tx, question, head, now),
       tracked: trackedBefore(question),
@@ -74,7 +72,7 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
     }
     // Together: their queries go out without waiting for each other's answers.
     told.push(...(await Promise.all(FOLLOWING_STREAMS.map(tell))).flat());
-    return outcomeOf(told, question, { ...token, position: context.to, members: context.to, page: pages.at(-1)?.page ?? token.page });
+    return outcomeOf(told, question, now, { ...token, position: context.to, members: context.to, page: pages.at(-1)?.page ?? token.page });
   };
   return traced("evaluate", () => readTx(sql, look));
 }
@@ -83,14 +81,15 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
 type Told = { readonly key: StreamKey; readonly selection: string; readonly evaluation: Evaluation };
 
 /** `places`: of the streams that say nothing of their own. */
-function outcomeOf(told: readonly Told[], { request }: Question, places: Outcome["places"]): Outcome {
+function outcomeOf(told: readonly Told[], { request }: Question, now: number, places: Outcome["places"]): Outcome {
   const streams = told.flatMap(({ key, selection, evaluation: { memory } }) => (memory ? [[key, { selection, memory } satisfies StreamState]] : []));
   return {
-    parts: told.flatMap(({ key, evaluation }) => (evaluation.text === null ? [] : [[key, evaluation.text] as const])),
+    parts: told.flatMap(({ key, evaluation: { answer } }) => (answer === null ? [] : [{ key, answer } as AnswerPart])),
     news: told.some(({ evaluation }) => evaluation.news),
     needs: told.flatMap(({ evaluation }) => evaluation.needs ?? []),
     snapshot: told.find(({ evaluation }) => evaluation.snapshot)?.evaluation.snapshot,
     complete: true,
+    now,
     places: Object.assign({}, places, ...told.map(({ evaluation }) => evaluation.places)),
     state: { params: request.params, streams: Object.fromEntries(streams) },
   };
@@ -104,13 +103,14 @@ function trackedBefore({ state, request }: Question): Context["tracked"] {
 }
 
 /** D23: nothing can be told before the first v2 answer is in; what was asked for is remembered. */
-function waitingForFirst({ token, state, request }: Question): Outcome {
+function waitingForFirst({ token, state, request }: Question, now: number): Outcome {
   return {
     parts: [],
     news: false,
     needs: [],
     snapshot: undefined,
     complete: false,
+    now,
     places: token,
     state: { params: request.params, streams: state.streams },
   };

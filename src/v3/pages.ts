@@ -3,8 +3,8 @@
 import { factsAt } from "../store/facts.ts";
 import { readTx } from "../store/db.ts";
 import { addSessionPage, findListSnapshot, readHead } from "../store/sessions.ts";
-import { FORBIDDEN } from "./streams/gate.ts";
-import { listAnswer, listLimit, negotiated } from "./streams/room-list-answer.ts";
+import type { AnswerPart, SyncAnswer } from "./streams/answers.ts";
+import { listLimit, negotiated } from "./streams/room-list-answer.ts";
 import { listSelection, roomList, roomsAt, wholeEntries } from "./streams/room-list.ts";
 import { membersLimit, membersSort, readPage, roomMembers } from "./streams/room-members.ts";
 import { spaceChildren } from "../sync/space-children.ts";
@@ -27,7 +27,8 @@ export type PagesQuestion = SyncRequest & {
   readonly ownTokens: boolean;
 };
 
-type Page = { readonly key: StreamKey; readonly text: string; readonly rooms?: readonly RoomId[] };
+/** `rooms`: those that it sends. */
+type Page = { readonly part: AnswerPart; readonly rooms: readonly RoomId[] };
 /** Pages go on in the snapshot of the page token that each came with. */
 type Unsealed = Omit<Context, "sealPage">;
 type PageOf<Key> = Extract<PageToken, { stream: Key }>;
@@ -37,21 +38,21 @@ type PageOf<Key> = Extract<PageToken, { stream: Key }>;
  * of a list page were sent.
  * @throws MatrixError 400 M_INVALID_PARAM for a token of another stream, room, session or snapshot, or of a snapshot that is gone.
  */
-export async function answerPages(deps: EngineDeps, question: PagesQuestion): Promise<string> {
+export async function answerPages(deps: EngineDeps, question: PagesQuestion): Promise<SyncAnswer> {
   const { token } = question;
+  const now = deps.now();
   const pages = await readTx(deps.sql, async (tx) => {
     const head = await readHead(tx, token.session);
     if (!head || isBehind(token, head.horizon)) throw unknownSession();
-    const context: Unsealed = unsealedContext(tx, question, head, deps.now());
+    const context: Unsealed = unsealedContext(tx, question, head, now);
     const answers: Page[] = [];
     for (const [key, page] of question.request.pages) answers.push(await answerPage(deps, context, question, key, page));
     return answers;
   });
   for (const { rooms } of pages) {
-    if (rooms && rooms.length > 0 && !(await addSessionPage(deps.sql, token.session, token.position, rooms))) throw unknownSession();
+    if (rooms.length > 0 && !(await addSessionPage(deps.sql, token.session, token.position, rooms))) throw unknownSession();
   }
-  const parts = pages.map((page) => `"${page.key}":${page.text}`);
-  return `{${[...parts, `"next":${JSON.stringify(question.since)}`].join(",")}}`;
+  return { parts: pages.map((page) => page.part), complete: true, next: question.since, now };
 }
 
 async function answerPage(deps: EngineDeps, unsealed: Unsealed, question: PagesQuestion, key: StreamKey, page: PageRequest): Promise<Page> {
@@ -77,7 +78,7 @@ async function listPage(context: Context, question: PagesQuestion, page: PageReq
   const entries = await wholeEntries(context, rooms, place.position, params, children);
   const offset = place.offset + listed.length;
   const next = offset < ids.length ? context.sealPage({ stream: "room_list", selection, snapshot: place.snapshot, offset }) : undefined;
-  return { key: "room_list", text: listAnswer({ entries, count: ids.length, p: negotiated(params, next) }), rooms: listed };
+  return { part: { key: "room_list", answer: { entries, count: ids.length, p: negotiated(params, next) } }, rooms: listed };
 }
 
 async function membersPage(context: Context, question: PagesQuestion, page: PageRequest, place: PageOf<"room_members">): Promise<Page> {
@@ -87,10 +88,12 @@ async function membersPage(context: Context, question: PagesQuestion, page: Page
   if (!rooms.includes(place.roomId) && !rooms.includes("room_list")) throw unusable("room_members");
   const { roomId } = place;
   const now = await factsAt(context.tx, context.account, [roomId], context.to);
-  if (now.get(roomId)?.membership !== "join") return { key: "room_members", text: `{${FORBIDDEN}}` };
+  if (now.get(roomId)?.membership !== "join") {
+    return { part: { key: "room_members", answer: { forbidden: true } }, rooms: [] };
+  }
   const limit = page.limit === undefined ? sticky.limit : membersLimit(page.limit);
   const params = { membership: place.membership, limit, sort: membersSort(place.sort) };
-  return { key: "room_members", text: (await readPage(context, params, roomId, place.position, place.after)).text };
+  return { part: { key: "room_members", answer: await readPage(context, params, roomId, place.position, place.after) }, rooms: [] };
 }
 
 /** The positions whose snapshots a stream's pages may walk through. Members lag where a limit split them; the room stream's do not. */

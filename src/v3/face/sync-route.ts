@@ -9,6 +9,7 @@ import type { RoutePlugin } from "../../http/route.ts";
 import { sendJson } from "../../http/send-json.ts";
 import { readTimeout, timeoutSchema } from "../../http/timeout.ts";
 import { syncAnswerSchema } from "./answer-schema.ts";
+import { answerText } from "./answer-text.ts";
 import { checkSyncRequest } from "./request-schema.ts";
 
 const PATH = "/_matrix/client/v3/sync";
@@ -34,7 +35,7 @@ export function syncRoute(engine: Engine): RoutePlugin {
       const asked = { account: auth.account, device: auth.device, tokenHash: auth.tokenHash, since: query.get("since"), body, timeout };
       const signal = context.signalOf(request);
       const answer = await throughOutage(() => engine.sync({ ...asked, signal }), signal);
-      return sendJson(request, reply, answer);
+      return sendJson(request, reply, await answerText(answer, auth.device));
     });
   };
 }

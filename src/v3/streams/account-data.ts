@@ -22,12 +22,11 @@ export const accountData: Stream<"account_data", Params> = {
       else rooms.set(row.room_id, [row.body]);
     }
     if (memory && global.length === 0 && rooms.size === 0) return { ...NO_NEWS, memory };
-    const parts: string[] = [];
-    if (params.global && (!memory || global.length > 0)) parts.push(`"global":[${global.join(",")}]`);
-    if (!memory || rooms.size > 0) {
-      parts.push(`"rooms":{${[...rooms].map(([room, events]) => `${JSON.stringify(room)}:[${events.join(",")}]`).join(",")}}`);
-    }
-    return { text: `{${parts.join(",")}}`, news: true, memory: memory ?? {} };
+    const answer = {
+      ...(params.global && (!memory || global.length > 0) && { global }),
+      ...((!memory || rooms.size > 0) && { rooms }),
+    };
+    return { answer, news: true, memory: memory ?? {} };
   },
 };
 

@@ -36,6 +36,3 @@ export async function roomGate(context: Context, roomId: RoomId, memory: Memory 
   const { step, phase } = gateStep(memory?.phase, standing);
   return { step, memory: { ...memory, phase } };
 }
-
-/** Members of a stream's answer that say a room cannot be had (D18): told once. */
-export const FORBIDDEN = '"errcode":"M_FORBIDDEN","error":"You are not joined to this room"';

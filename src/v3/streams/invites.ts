@@ -15,11 +15,10 @@ export const invites: Stream<"invites", null> = {
     const pending = rows.filter((row) => !row.gone);
     const gone = memory ? rows.filter((row) => row.gone) : [];
     if (memory && pending.length === 0 && gone.length === 0) return { ...NO_NEWS, memory };
-    const parts: string[] = [];
-    if (!memory || pending.length > 0) {
-      parts.push(`"rooms":{${pending.map((row) => `${JSON.stringify(row.room_id)}:{"${row.kind}_state":${row.body}}`).join(",")}}`);
-    }
-    if (gone.length > 0) parts.push(`"gone":${JSON.stringify(gone.map((row) => row.room_id))}`);
-    return { text: `{${parts.join(",")}}`, news: true, memory: memory ?? {} };
+    const answer = {
+      ...((!memory || pending.length > 0) && { pending }),
+      ...(gone.length > 0 && { gone: gone.map((row) => row.room_id) }),
+    };
+    return { answer, news: true, memory: memory ?? {} };
   },
 };

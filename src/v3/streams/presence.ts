@@ -13,6 +13,6 @@ export const presence: Stream<"presence", null> = {
     const from = memory ? context.from.position : 0;
     const events = await readPresence(context.tx, context.account, { from, to: context.to });
     if (memory && events.length === 0) return { ...NO_NEWS, memory };
-    return { text: `{"events":[${events.join(",")}]}`, news: true, memory: memory ?? {} };
+    return { answer: { events }, news: true, memory: memory ?? {} };
   },
 };

@@ -2,7 +2,6 @@
 
 import { createHash } from "node:crypto";
 import { Slices } from "../../base/slices.ts";
-import { rowText } from "../../store/event-row.ts";
 import { allMembersAt, membersAt, type MemberRow, someMembersAt } from "../../store/members.ts";
 import type { RoomNow } from "../../store/facts.ts";
 import type { RoomFacts, RoomFactsRow } from "../../store/room-facts.ts";
@@ -11,9 +10,10 @@ import { stateAt, stateChanged, type StateRow } from "../../store/state.ts";
 import { readTimelines, type Timeline } from "../../store/timeline.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
 import { canonicalJson } from "../../base/canonical-json.ts";
+import type { Entry } from "./answers.ts";
 import { UNKNOWN } from "./joined-rooms.ts";
 import type { RoomAsk } from "../../sync/room-cache.ts";
-import { type PlaceBefore, prevBatchOf } from "../../sync/prev-batch.ts";
+import { prevBatchOf } from "../../sync/prev-batch.ts";
 import type { WholeRoom } from "./whole-room.ts";
 import type { SpacePlace } from "../../sync/space-children.ts";
 import type { ListSort } from "./room-list-sort.ts";
@@ -38,9 +38,6 @@ export type EntryRoom = RoomNow & {
   readonly moved: boolean;
 };
 
-/** An entry's JSON, and what tells it from another one of the same room (D16: ages are not news). */
-export type Entry = { readonly roomId: RoomId; readonly text: string; readonly identity: string };
-
 const FACTS = [
   "name",
   "avatar",
@@ -62,7 +59,8 @@ const SORTED_BY: Readonly<Record<ListSort, readonly (keyof RoomFacts)[]>> = {
   by_notification_count: ["notification_count"],
 };
 
-const NOTHING_READ: PlaceBefore = { events: [], prevBatch: null, exact: false };
+const NOTHING_READ: WholeRoom = { timeline: undefined, state: [] };
+const NO_TIMELINE = { events: [], limited: false, prevBatch: null, exact: false };
 
 /** Entries of some rooms at a position, in their order; a delta entry with nothing in it is left out. */
 export async function roomEntries(context: Context, rooms: readonly EntryRoom[], at: Position, params: EntryParams): Promise<Entry[]> {
@@ -87,8 +85,7 @@ export async function roomEntries(context: Context, rooms: readonly EntryRoom[],
   for (const room of rooms) {
     if (slices.isDue) await slices.pause();
     const roomId = room.now.room_id;
-    const { timeline, state } = kept.get(roomId) ?? read.get(roomId) ?? { timeline: undefined, state: [] };
-    const entry = compose(context, room, timeline, state, params);
+    const entry = compose(context, room, kept.get(roomId) ?? read.get(roomId) ?? NOTHING_READ, params);
     if (entry) entries.push(entry);
   }
   return entries;
@@ -133,30 +130,37 @@ async function readRooms(context: Context, rooms: readonly EntryRoom[], at: Posi
   return readings;
 }
 
-function compose(context: Context, room: EntryRoom, timeline: Timeline | undefined, state: readonly StateRow[], params: EntryParams): Entry | null {
-  const whole = room.before === undefined;
-  const events = timeline?.events ?? [];
-  const parts: string[] = [];
-  for (const key of changedFacts(room)) parts.push(`"${key}":${JSON.stringify(room.now.facts[key] ?? (key === "heroes" ? [] : null))}`);
-  if (!whole && parts.length === 0 && events.length === 0 && state.length === 0 && !timeline?.limited && !room.moved) return null;
-  if (!whole) {
-    const changed: ReadonlySet<keyof RoomFacts> = new Set(changedFacts(room));
-    for (const key of params.sorts.flatMap((sort) => SORTED_BY[sort])) {
-      if (!changed.has(key)) parts.push(`"${key}":${JSON.stringify(room.now.facts[key] ?? null)}`);
-    }
-  }
-  if (params.sorts.includes("by_space_order")) {
-    parts.push(`"space_order":${JSON.stringify({ order: room.place?.order ?? null, origin_server_ts: room.place?.ts ?? 0 })}`);
-  }
-  parts.push(`"recency":${room.recency}`);
-  const identity = `${parts.join()} ${[...state, ...events].map((row) => row.event_id).join()}`;
-  const texts = (rows: readonly StateRow[] | Timeline["events"]) => rows.map((row) => rowText(row, context.device, context.now)).join(",");
-  if (whole || state.length > 0) parts.push(`"state_events":[${texts(state)}]`);
-  if (whole || events.length > 0 || timeline?.limited) {
-    parts.push(`"prev_batch":${JSON.stringify(prevBatchOf(context, room.now.room_id, timeline ?? NOTHING_READ))}`);
-    parts.push(`"timeline":[${texts(events)}]`, `"limited":${timeline?.limited ?? false}`);
-  }
-  return { roomId: room.now.room_id, text: `{"room_id":${JSON.stringify(room.now.room_id)},${parts.join(",")}}`, identity };
+/** null: nothing of it changed. */
+function compose(context: Context, room: EntryRoom, { timeline, state }: WholeRoom, params: EntryParams): Entry | null {
+  const roomId = room.now.room_id;
+  const initial = room.before === undefined;
+  const changed = changedFacts(room);
+  const hasTimeline = initial || timeline?.limited === true || (timeline?.events.length ?? 0) > 0;
+  const hasState = initial || state.length > 0;
+  if (!hasTimeline && !hasState && changed.length === 0 && !room.moved) return null;
+  const known = new Set<keyof RoomFacts>(changed);
+  // What the list is sorted by is told with every entry.
+  const sortedBy = initial ? [] : params.sorts.flatMap((sort) => SORTED_BY[sort]).filter((key) => !known.has(key));
+  const { events, limited } = timeline ?? NO_TIMELINE;
+  return {
+    roomId,
+    facts: [
+      ...changed.map((key) => [key, room.now.facts[key] ?? (key === "heroes" ? [] : null)] as const),
+      ...sortedBy.map((key) => [key, room.now.facts[key] ?? null] as const),
+    ],
+    ...(params.sorts.includes("by_space_order") && {
+      spaceOrder: { order: room.place?.order ?? null, origin_server_ts: room.place?.ts ?? 0 },
+    }),
+    recency: room.recency,
+    ...(hasState && { state }),
+    ...(hasTimeline && { timeline: { events, limited, prevBatch: prevBatchOf(context, roomId, timeline ?? NO_TIMELINE) } }),
+  };
+}
+
+/** Tells an entry from another one of the same room (D16: ages are not news). */
+export function identityOf({ facts, spaceOrder, recency, state, timeline }: Entry): string {
+  const ids = [...(state ?? []), ...(timeline?.events ?? [])].map((row) => row.event_id);
+  return JSON.stringify([facts, spaceOrder, recency, ids]);
 }
 
 /** What of a room's facts is told: all that it has the first time, then what changed; null where something is gone. */

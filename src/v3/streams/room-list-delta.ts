@@ -6,11 +6,11 @@ import type { RoomFactsRow } from "../../store/room-facts.ts";
 import { roomsWithStateChanges } from "../../store/state.ts";
 import { withTransactions } from "../../store/sent-events.ts";
 import { readTimelines, roomsWithEvents, type Timeline } from "../../store/timeline.ts";
-import { rowText } from "../../store/event-row.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
+import type { Notification } from "./answers.ts";
 import { joinedRooms, UNKNOWN } from "./joined-rooms.ts";
 import { type EntryRoom, roomEntries } from "./room-entry.ts";
-import { type ListParams, listAnswer, negotiated, trackedAfter } from "./room-list-answer.ts";
+import { type ListParams, negotiated, trackedAfter } from "./room-list-answer.ts";
 import { type ListMatch, listMatch } from "./room-list-match.ts";
 import { sortRooms } from "./room-list-sort.ts";
 import { type SpaceChildren, spaceChildren } from "../../sync/space-children.ts";
@@ -30,7 +30,7 @@ type Base = {
   /** Not joined all the time since. */ readonly interrupted: boolean;
 };
 
-export async function listDelta(context: Context, params: ListParams, memory: Memory): Promise<Evaluation> {
+export async function listDelta(context: Context, params: ListParams, memory: Memory): Promise<Evaluation<"room_list">> {
   const from = context.from.position;
   // What a page sent that was fetched with an older token (D14) is told from where that page was.
   const late = new Map(context.pageRooms.filter((room) => room.position < from).map((room) => [room.roomId, room.position]));
@@ -95,8 +95,8 @@ export async function listDelta(context: Context, params: ListParams, memory: Me
   // Rooms that a page sent start now in the streams that follow this one.
   const tracked = trackedAfter(context.tracked.kept, active);
   if (unchanged) return { ...NO_NEWS, memory: nextMemory, tracked };
-  const text = listAnswer({ entries, count: matching.length, p: negotiated(params), removed, notifications });
-  return { text, news: true, memory: nextMemory, tracked };
+  const answer = { entries, count: matching.length, p: negotiated(params), removed, notifications };
+  return { answer, news: true, memory: nextMemory, tracked };
 }
 
 /** Rooms that became children or are none any more, and where the order is told those that have another place. */
@@ -163,12 +163,12 @@ async function notificationEntries(
   rooms: readonly RoomId[],
   now: ReadonlyMap<RoomId, RoomFactsRow>,
   bases: ReadonlyMap<RoomId, Base>,
-): Promise<string[]> {
+): Promise<Notification[]> {
   const windows = rooms.map((roomId) => ({ roomId, after: context.from.position }));
   const { tx, account, to, ignored } = context;
   const stored = await readTimelines(tx, account, windows, { to, limit: NOTIFICATION_EVENTS, ignored });
   const timelines = await withTransactions(tx, context, stored);
-  const entries: string[] = [];
+  const entries: Notification[] = [];
   for (const roomId of rooms) {
     const row = now.get(roomId);
     if (!row) continue;
@@ -177,9 +177,7 @@ async function notificationEntries(
     const counted = notification_count !== (was?.notification_count ?? 0) || highlight_count !== (was?.highlight_count ?? 0);
     const events = toldEvents(timelines.get(roomId), encrypted);
     if (!counted && events.length === 0) continue;
-    const texts = events.map((event) => rowText(event, context.device, context.now)).join(",");
-    const list = events.length > 0 ? `,"${encrypted ? "timeline" : "events"}":[${texts}]` : "";
-    entries.push(`{"room_id":${JSON.stringify(roomId)},"notification_count":${notification_count},"highlight_count":${highlight_count}${list}}`);
+    entries.push({ roomId, notifications: notification_count, highlights: highlight_count, encrypted, events });
   }
   return entries;
 }

@@ -8,10 +8,11 @@ import { type JoinedRoom, joinedRooms, UNKNOWN } from "./joined-rooms.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
 import { canonicalJson } from "../../base/canonical-json.ts";
 import { listDelta } from "./room-list-delta.ts";
-import { listAnswer, listLimit, type ListParams, negotiated, trackedAfter } from "./room-list-answer.ts";
+import { listLimit, type ListParams, negotiated, trackedAfter } from "./room-list-answer.ts";
 import { listMatch } from "./room-list-match.ts";
 import { listSorts, sortRooms } from "./room-list-sort.ts";
-import { type Entry, type EntryRoom, roomEntries } from "./room-entry.ts";
+import type { Entry } from "./answers.ts";
+import { type EntryRoom, identityOf, roomEntries } from "./room-entry.ts";
 import { type SpaceChildren, spaceChildren } from "../../sync/space-children.ts";
 import type { Context, Evaluation, Memory, Stream } from "./stream.ts";
 import { clampLimit, NO_NEWS } from "./stream.ts";
@@ -46,21 +47,21 @@ export function listSelection(params: ListParams): string {
  * Page one at the context's position: the first answer of the stream, or what `p.since = "1"` asks for. The active set starts
  * anew with it. `before`: what page one was, where it is no news if it still is (D16).
  */
-async function firstRooms(context: Context, params: ListParams, before: Memory | undefined): Promise<Evaluation> {
+async function firstRooms(context: Context, params: ListParams, before: Memory | undefined): Promise<Evaluation<"room_list">> {
   const children = params.spaces ? await spaceChildren(context, params.spaces, context.to) : undefined;
   const ordered = params.rooms ? await orderedRooms(context, params, children) : [];
   const listed = ordered.slice(0, params.limit);
   const entries = await wholeEntries(context, listed, context.to, params, children);
   const sent = listed.map((row) => row.room_id).sort();
-  const page = hashOf([params, ordered.length, entries.map((entry) => entry.identity)]);
+  const page = hashOf([params, ordered.length, entries.map(identityOf)]);
   const active = params.spaces ? ordered.map((row) => row.room_id).sort() : sent;
   const memory = { sent, page, ...(params.spaces && { children: active }) };
   const tracked = trackedAfter(context.tracked.kept, active);
   if (before?.page === page) return { ...NO_NEWS, memory, tracked };
   const snapshot = ordered.length > listed.length ? snapshotOf(ordered.map((row) => row.room_id)) : undefined;
   const place = snapshot && { stream: "room_list" as const, selection: listSelection(params), snapshot: snapshot.number, offset: listed.length };
-  const text = listAnswer({ entries, count: ordered.length, p: negotiated(params, place && context.sealPage(place)) });
-  return { text, news: true, memory, tracked, ...(snapshot && { snapshot }) };
+  const answer = { entries, count: ordered.length, p: negotiated(params, place && context.sealPage(place)) };
+  return { answer, news: true, memory, tracked, ...(snapshot && { snapshot }) };
 }
 
 /** All rooms that match at the context's position, in order. */

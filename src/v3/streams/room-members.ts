@@ -1,13 +1,13 @@
 /** S3 Room members: pages of a snapshot in a chosen order, or the changes since. */
 
 import { createHash } from "node:crypto";
-import { type EventRow, rowText } from "../../store/event-row.ts";
 import { memberChanges, memberPage, membersAt, membersLearnedAfter, membersState, type MemberOrder, type MemberRow } from "../../store/members.ts";
 import { stateEvent } from "../../store/state.ts";
 import { powerLevels } from "../../wire/power-levels.ts";
 import { roomVersionOf } from "../../wire/room-versions.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
-import { FORBIDDEN, roomGate } from "./gate.ts";
+import type { MembersAnswer } from "./answers.ts";
+import { roomGate } from "./gate.ts";
 import { canonicalJson } from "../../base/canonical-json.ts";
 import type { Need } from "../../sync/fetch-need.ts";
 import type { Context, Evaluation, Memory, Stream } from "./stream.ts";
@@ -43,12 +43,12 @@ export const roomMembers: Stream<"room_members", MembersParams> = {
   selection: (params) => [params.roomId, params.membership, params.sort],
   async evaluate(context, params, memory, firstPage) {
     const { roomId } = params;
-    if (roomId === null) return memory ? { ...NO_NEWS, memory } : { text: emptyPage(params), news: true, memory: {} };
+    if (roomId === null) return memory ? { ...NO_NEWS, memory } : { answer: { events: [], p: negotiated(params) }, news: true, memory: {} };
     const gate = await roomGate(context, roomId, memory);
     const places = { members: context.to };
     switch (gate.step) {
       case "forbid":
-        return { text: `{${FORBIDDEN}}`, news: true, memory: gate.memory, places };
+        return { answer: { forbidden: true }, news: true, memory: gate.memory, places };
       case "silent":
         return { ...NO_NEWS, memory: gate.memory, places };
       case "lost":
@@ -87,16 +87,16 @@ async function pageOne(
   before: Memory | undefined,
   after: Memory,
   asked: boolean,
-): Promise<Evaluation> {
+): Promise<Evaluation<"room_members">> {
   const places = { members: context.to };
   const page = await readPage(context, params, roomId, context.to, null);
   const hash = createHash("sha256")
-    .update(canonicalJson([params, page.ids]))
+    .update(canonicalJson([params, page.events.map((row) => row.event_id)]))
     .digest("base64url");
   const memory = { ...after, page: hash };
   // D16: the same page one as in this token's last answer is no news.
   if (asked && before?.page === hash) return { ...NO_NEWS, memory, places };
-  return { text: page.text, news: true, memory, places };
+  return { answer: page, news: true, memory, places };
 }
 
 function withoutPage({ page: _page, ...memory }: Memory): Memory {
@@ -104,24 +104,28 @@ function withoutPage({ page: _page, ...memory }: Memory): Memory {
 }
 
 /** What happened since, at most `limit`: the rest is told from where this ends. */
-async function delta(context: Context, params: MembersParams, roomId: RoomId, memory: Memory): Promise<Evaluation> {
+async function delta(context: Context, params: MembersParams, roomId: RoomId, memory: Memory): Promise<Evaluation<"room_members">> {
   const { told, members } = await changes(context, params, roomId);
   if (told.length === 0) return { ...NO_NEWS, memory, places: { members } };
-  const text = `{"events":[${texts(context, told)}],"p":${negotiated(params)}}`;
-  return { text, news: true, memory: withoutPage(memory), places: { members } };
+  return { answer: { events: told, p: negotiated(params) }, news: true, memory: withoutPage(memory), places: { members } };
 }
 
 /** The room was left (D18): what happened until then, as far as the limit goes, and with the last of it the user's own leave. */
-async function lastDelta(context: Context, params: MembersParams, roomId: RoomId, before: Memory | undefined, after: Memory): Promise<Evaluation> {
+async function lastDelta(
+  context: Context,
+  params: MembersParams,
+  roomId: RoomId,
+  before: Memory | undefined,
+  after: Memory,
+): Promise<Evaluation<"room_members">> {
   const { told, members } = await changes(context, params, roomId);
   if (members < context.to) {
-    const text = `{"events":[${texts(context, told)}],"p":${negotiated(params)}}`;
-    return { text, news: true, memory: withoutPage(before ?? {}), places: { members } };
+    return { answer: { events: told, p: negotiated(params) }, news: true, memory: withoutPage(before ?? {}), places: { members } };
   }
   const own = await membersAt(context.tx, context.account, [{ roomId, userId: context.userId, at: context.to }]);
   const leave = own.filter((row) => row.membership !== "join" && !told.some((event) => event.event_id === row.event_id));
-  const text = `{"events":[${texts(context, [...told, ...leave])}],"p":${negotiated(params)},${FORBIDDEN}}`;
-  return { text, news: true, memory: withoutPage(after), places: { members } };
+  const answer = { events: [...told, ...leave], p: negotiated(params), forbidden: true as const };
+  return { answer, news: true, memory: withoutPage(after), places: { members } };
 }
 
 /** The events since the token's place, and the place behind them. */
@@ -138,7 +142,7 @@ async function changes(context: Context, params: MembersParams, roomId: RoomId):
 }
 
 /**
- * A page of the members at `at` after the user `after` (null: page one): the stream's object, and the ids of its events.
+ * A page of the members at `at` after the user `after` (null: page one).
  * Used for page requests (D14) and by the room stream for its first page of members.
  */
 export async function readPage(
@@ -147,7 +151,7 @@ export async function readPage(
   roomId: RoomId,
   at: Position,
   after: string | null,
-): Promise<{ text: string; ids: readonly string[] }> {
+): Promise<MembersAnswer> {
   const order = await memberOrder(context, params.sort, roomId, at);
   const rows = await memberPage(context.tx, context.account, roomId, {
     at,
@@ -162,10 +166,7 @@ export async function readPage(
     rows.length > params.limit && last
       ? context.sealPage({ stream: "room_members", roomId, membership: params.membership, sort: params.sort, after: last.user_id })
       : undefined;
-  return {
-    text: `{"events":[${texts(context, listed)}],"p":${negotiated(params, next)}}`,
-    ids: listed.map((row) => row.event_id),
-  };
+  return { events: listed, p: negotiated(params, next) };
 }
 
 async function memberOrder(context: Context, sort: MembersSort, roomId: RoomId, at: Position): Promise<MemberOrder> {
@@ -180,14 +181,6 @@ async function memberOrder(context: Context, sort: MembersSort, roomId: RoomId, 
   return { by: "power", explicit: read.explicit, usersDefault: read.usersDefault };
 }
 
-function negotiated(params: Pick<MembersParams, "limit" | "sort">, next?: string): string {
-  return JSON.stringify({ limit: params.limit, sort: params.sort, next });
-}
-
-function emptyPage(params: MembersParams): string {
-  return `{"events":[],"p":${negotiated(params)}}`;
-}
-
-function texts(context: Context, rows: readonly (MemberRow | EventRow)[]): string {
-  return rows.map((row) => rowText(row, context.device, context.now)).join(",");
+function negotiated({ limit, sort }: Pick<MembersParams, "limit" | "sort">, next?: string) {
+  return { limit, sort, next };
 }

@@ -1,13 +1,13 @@
 /** A room as the room stream tells it (S4): initial, or what is new. */
 
 import { Slices } from "../../base/slices.ts";
-import { type EventRow, rowText } from "../../store/event-row.ts";
 import { factsAt } from "../../store/facts.ts";
 import { allMembersAt, membersAt, membersChanged, type MemberRow, someMembersAt } from "../../store/members.ts";
-import type { RoomFacts, RoomFactsRow } from "../../store/room-facts.ts";
+import type { RoomFacts } from "../../store/room-facts.ts";
 import { withTransactions } from "../../store/sent-events.ts";
 import { stateAt, stateChanged, type StateRow, type StateSelector } from "../../store/state.ts";
 import type { RoomId } from "../../wire/ids.ts";
+import { COUNTS, type MembersAnswer, type RoomAnswer } from "./answers.ts";
 import { readPage } from "./room-members.ts";
 import type { RoomParams, RoomTask } from "./room-params.ts";
 import { roomWindows, type Window } from "./room-window.ts";
@@ -15,19 +15,17 @@ import type { Need } from "../../sync/fetch-need.ts";
 import type { Context } from "./stream.ts";
 
 export type RoomViews = {
-  readonly rooms: readonly { roomId: RoomId; text: string }[];
+  readonly rooms: ReadonlyMap<RoomId, RoomAnswer>;
   readonly needs: readonly Need[];
   /** Rooms that are left out, since what they need is still being fetched (D24). */
   readonly late: readonly RoomId[];
 };
 
-const COUNTS = ["notification_count", "highlight_count", "joined_count", "invited_count"] as const satisfies readonly (keyof RoomFacts)[];
-
 /** Tells rooms. Where the stored history does not reach as far as asked, `needs` says what to fetch, and nothing is told. */
 export async function roomViews(context: Context, params: RoomParams, tasks: readonly RoomTask[]): Promise<RoomViews> {
   const ids = tasks.map((task) => task.roomId);
   const { windows: stored, needs, late } = await roomWindows(context, params, tasks);
-  if (needs.length > 0) return { rooms: [], needs, late };
+  if (needs.length > 0) return { rooms: new Map(), needs, late };
   const windows = [...(await withTransactions(context.tx, context, new Map(stored.map((window) => [window.task.roomId, window])))).values()];
   const [now, before, states, members] = await Promise.all([
     factsAt(context.tx, context.account, ids, context.to),
@@ -36,12 +34,13 @@ export async function roomViews(context: Context, params: RoomParams, tasks: rea
     windowMembers(context, params, windows),
   ]);
   const slices = new Slices();
-  const rooms: { roomId: RoomId; text: string }[] = [];
+  const rooms = new Map<RoomId, RoomAnswer>();
   for (const window of windows) {
     if (slices.isDue) await slices.pause();
     const { roomId } = window.task;
-    const text = compose(context, window, states.get(roomId) ?? [], members.get(roomId) ?? null, now.get(roomId), before.get(roomId));
-    if (text !== null) rooms.push({ roomId, text });
+    const counts = countsOf(window, now.get(roomId)?.facts, before.get(roomId)?.facts);
+    const room = compose(window, states.get(roomId) ?? [], members.get(roomId), counts);
+    if (room) rooms.set(roomId, room);
   }
   return { rooms, needs, late };
 }
@@ -127,12 +126,12 @@ function selectedBy(selector: StateSelector): (row: StateRow) => boolean {
 }
 
 /** The members that each window needs, or with a limit the first page of all. */
-async function windowMembers(context: Context, params: RoomParams, windows: readonly Window[]): Promise<Map<RoomId, string>> {
-  const texts = new Map<RoomId, string>();
+async function windowMembers(context: Context, params: RoomParams, windows: readonly Window[]): Promise<Map<RoomId, MembersAnswer>> {
+  const members = new Map<RoomId, MembersAnswer>();
   const paged = (window: Window) => params.memberLimit > 0 && window.task.step === "start";
   for (const window of windows.filter(paged)) {
     const list = { membership: ["join", "invite"], limit: params.memberLimit, sort: params.memberSort };
-    texts.set(window.task.roomId, (await readPage(context, list, window.task.roomId, context.to, null)).text);
+    members.set(window.task.roomId, await readPage(context, list, window.task.roomId, context.to, null));
   }
   const single = windows.filter((window) => !paged(window));
   const [needed, hidden] = await Promise.all([neededMembers(context, single), hiddenMembers(context, params, single)]);
@@ -140,11 +139,9 @@ async function windowMembers(context: Context, params: RoomParams, windows: read
   for (const window of single) {
     const { roomId } = window.task;
     const rows = new Map((found.get(roomId) ?? []).map((row) => [row.user_id, row]));
-    if (rows.size > 0 || window.task.step === "start") {
-      texts.set(roomId, `{"events":[${[...rows.values()].map((row) => rowText(row, context.device, context.now)).join(",")}]}`);
-    }
+    if (rows.size > 0 || window.task.step === "start") members.set(roomId, { events: [...rows.values()] });
   }
-  return texts;
+  return members;
 }
 
 /** Members as they were before each window: its events' senders; of a room that was left, the user himself as he is now (D18). */
@@ -184,29 +181,29 @@ async function hiddenMembers(context: Context, params: RoomParams, windows: read
   return changed.filter((row) => !shown.has(row.event_id));
 }
 
+/** All of a room that starts, else those that changed. */
+function countsOf({ task }: Window, now: RoomFacts | undefined, before: RoomFacts | undefined): RoomAnswer["counts"] {
+  if (!now) return [];
+  const initial = task.step === "start";
+  return COUNTS.filter((key) => initial || now[key] !== before?.[key]).map((key) => [key, now[key]]);
+}
+
+/** null: there is nothing to tell. */
 function compose(
-  context: Context,
-  window: Window,
+  { task, events, limited, prevBatch, stateBeforeId }: Window,
   state: readonly StateRow[],
-  members: string | null,
-  now: RoomFactsRow | undefined,
-  before: RoomFactsRow | undefined,
-): string | null {
-  const initial = window.task.step === "start";
-  const texts = (rows: readonly EventRow[]) => rows.map((row) => rowText(row, context.device, context.now)).join(",");
-  const parts: string[] = [];
-  if (initial) parts.push('"initial":true');
-  if (initial || state.length > 0) {
-    const named = window.stateBeforeId === undefined ? "" : `,"state_before":${JSON.stringify(window.stateBeforeId)}`;
-    parts.push(`"state":{"events":[${texts(state)}]${named}}`);
-  }
-  if (members !== null) parts.push(`"members":${members}`);
-  if (initial || window.events.length > 0 || window.limited) {
-    const { limited, prevBatch } = window;
-    parts.push(`"timeline":{"events":[${texts(window.events)}],"limited":${limited},"prev_batch":${JSON.stringify(prevBatch)}}`);
-  }
-  for (const key of now ? COUNTS : []) {
-    if (initial || now?.facts[key] !== before?.facts[key]) parts.push(`"${key}":${now?.facts[key] ?? 0}`);
-  }
-  return parts.length > 0 ? `{${parts.join(",")}}` : null;
+  members: MembersAnswer | undefined,
+  counts: RoomAnswer["counts"],
+): RoomAnswer | null {
+  const initial = task.step === "start";
+  const hasTimeline = initial || events.length > 0 || limited;
+  const hasState = initial || state.length > 0;
+  if (!hasTimeline && !hasState && !members && counts.length === 0) return null;
+  return {
+    initial,
+    ...(hasState && { state: { events: state, before: stateBeforeId } }),
+    ...(members && { members }),
+    ...(hasTimeline && { timeline: { events, limited, prevBatch } }),
+    counts,
+  };
 }

@@ -4,7 +4,7 @@ import { factsAt, membershipOver } from "../../store/facts.ts";
 import { stateSelector } from "../../store/state.ts";
 import type { RoomId } from "../../wire/ids.ts";
 import { requestBounds } from "../../wire/request-bounds.ts";
-import { FORBIDDEN, gateStep, roomGate } from "./gate.ts";
+import { gateStep, roomGate } from "./gate.ts";
 import { membersSort, missingList } from "./room-members.ts";
 import { namesAllMembers, roomViews } from "./room-view.ts";
 import type { RoomParams, RoomTask } from "./room-params.ts";
@@ -27,18 +27,18 @@ export const room: Stream<"room", RoomParams> = {
   }),
   selection: (params) => [params.roomId, params.types, params.notTypes, params.state],
   async evaluate(context, params, memory) {
-    if (params.roomId === null) return memory ? { ...NO_NEWS, memory } : { text: '{"rooms":{}}', news: true, memory: {} };
+    if (params.roomId === null) return memory ? { ...NO_NEWS, memory } : { answer: { rooms: new Map() }, news: true, memory: {} };
     if (params.roomId === "room_list") return trackedRooms(context, params, memory);
     const gate = await roomGate(context, params.roomId, memory);
-    if (gate.step === "forbid") return { text: `{${FORBIDDEN}}`, news: true, memory: gate.memory };
+    if (gate.step === "forbid") return { answer: { forbidden: true }, news: true, memory: gate.memory };
     if (gate.step === "silent") return { ...NO_NEWS, memory: gate.memory };
     const told = await views(context, params, [{ roomId: params.roomId, step: gate.step }], memory, gate.memory);
     if (gate.step !== "lost" || told.needs) return told;
-    return { ...told, text: `{"rooms":${told.text ?? "{}"},${FORBIDDEN}}`, news: true };
+    return { ...told, answer: { rooms: told.answer?.rooms ?? new Map(), forbidden: true }, news: true };
   },
 };
 
-async function trackedRooms(context: Context, params: RoomParams, memory: Memory | undefined): Promise<Evaluation> {
+async function trackedRooms(context: Context, params: RoomParams, memory: Memory | undefined): Promise<Evaluation<"room">> {
   const { kept, added, removed } = context.tracked;
   const standings = await membershipOver(context.tx, context.account, [...kept, ...removed], context.from.position, context.to);
   const pending = new Set(memory?.pending);
@@ -74,7 +74,7 @@ async function views(
   before: Memory | undefined,
   after: Memory,
   deferred: readonly RoomId[] = [],
-): Promise<Evaluation> {
+): Promise<Evaluation<"room">> {
   const needs: Need[] = [];
   const pending: RoomId[] = [...deferred];
   const wantsList = params.memberLimit > 0 || namesAllMembers(params.state);
@@ -96,8 +96,7 @@ async function views(
   if (told.late.length > 0 && params.roomId !== "room_list") return { ...NO_NEWS, memory: undefined };
   pending.push(...told.late);
   const memory = pending.length > 0 ? { ...after, pending: pending.toSorted() } : after;
-  const rooms = `{${told.rooms.map(({ roomId, text }) => `${JSON.stringify(roomId)}:${text}`).join(",")}}`;
-  if (tasks.some((task) => task.step === "lost") && params.roomId !== "room_list") return { text: rooms, news: true, memory };
-  if (before && told.rooms.length === 0) return { ...NO_NEWS, memory };
-  return { text: `{"rooms":${rooms}}`, news: true, memory };
+  const isLost = tasks.some((task) => task.step === "lost") && params.roomId !== "room_list";
+  if (before && told.rooms.size === 0 && !isLost) return { ...NO_NEWS, memory };
+  return { answer: { rooms: told.rooms }, news: true, memory };
 }

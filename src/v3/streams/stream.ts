@@ -11,6 +11,7 @@
  *   need        something to be fetched from the homeserver before the stream can be told (D24).
  */
 
+import type { Answers } from "./answers.ts";
 import type { JoinedRoomsCache, Moment } from "./joined-rooms.ts";
 import type { RoomCache } from "../../sync/room-cache.ts";
 import type { WholeRoom } from "./whole-room.ts";
@@ -106,10 +107,10 @@ export type Memory = {
   readonly since?: number;
 };
 
-export type Evaluation = {
-  /** The stream's object in the answer, as JSON text; null: absent. */
-  readonly text: string | null;
-  /** Whether `text` is worth ending a wait for. False with a text: it goes along when there is an answer anyway. */
+export type Evaluation<Key extends StreamKey = StreamKey> = {
+  /** The stream's part of the answer; null: absent. */
+  readonly answer: Answers[Key] | null;
+  /** Whether `answer` is worth ending a wait for. False with an answer: it goes along when there is one anyway. */
   readonly news: boolean;
   /** What the next token remembers; undefined: the stream has not started. */
   readonly memory: Memory | undefined;
@@ -121,7 +122,7 @@ export type Evaluation = {
   readonly snapshot?: ListSnapshot;
 };
 
-export const NO_NEWS = { text: null, news: false } as const;
+export const NO_NEWS = { answer: null, news: false } as const;
 
 /** The parameters of a paginatable stream's request that are never sticky. */
 export type PageRequest = { readonly since: string; readonly limit?: number | undefined };
@@ -137,7 +138,7 @@ export interface Stream<Key extends StreamKey, Params> {
    * @param memory what the token remembers; undefined where the stream starts (D13).
    * @param firstPage the request said `p.since = "1"` (D16).
    */
-  evaluate(context: Context, params: Params, memory: Memory | undefined, firstPage: boolean): Promise<Evaluation>;
+  evaluate(context: Context, params: Params, memory: Memory | undefined, firstPage: boolean): Promise<Evaluation<Key>>;
 }
 
 export type AnyStream = Stream<StreamKey, unknown>;

@@ -18,9 +18,9 @@ export const toDevice: Stream<"to_device", Params> = {
     // Less than the limit: the place goes to the head, so that what other sessions left behind is never looked at again (B9).
     const places = { toDevice: last && rows.length >= params.limit ? last.seq : context.deviceSeq };
     if (memory && rows.length === 0) return { ...NO_NEWS, memory, places };
-    const text = `{"limit":${params.limit},"events":[${rows.map((row) => row.body).join(",")}]}`;
+    const answer = { limit: params.limit, events: rows.map((row) => row.body) };
     // What was stored before the session took part holds nothing up (D19).
-    return { text, news: true, memory: memory ?? { since: context.deviceSeq }, places };
+    return { answer, news: true, memory: memory ?? { since: context.deviceSeq }, places };
   },
 };
 
@@ -28,7 +28,7 @@ export const toDevice: Stream<"to_device", Params> = {
  * D19: how far the other streams may advance: to before the batch of the first message that is still to be told, so that a key is
  * never later than the events it opens. Within a batch the messages have the lower seqs, its device lists follow.
  */
-export async function toDeviceBound(context: Context, evaluation: Evaluation): Promise<Pick<Context, "to" | "deviceSeq">> {
+export async function toDeviceBound(context: Context, evaluation: Pick<Evaluation, "memory" | "places">): Promise<Pick<Context, "to" | "deviceSeq">> {
   const told = evaluation.places?.toDevice ?? context.from.toDevice;
   const exempt = evaluation.memory?.since ?? 0;
   const { to, deviceSeq } = context;

@@ -2,7 +2,8 @@
 
 import { readTyping } from "../../store/ephemeral.ts";
 import type { RoomId } from "../../wire/ids.ts";
-import { FORBIDDEN, roomGate } from "./gate.ts";
+import type { TypingSet } from "./answers.ts";
+import { roomGate } from "./gate.ts";
 import type { Context, Evaluation, Memory, Stream } from "./stream.ts";
 import { NO_NEWS } from "./stream.ts";
 
@@ -14,46 +15,44 @@ export const typing: Stream<"typing", Params> = {
   resolve: ({ room_id }) => ({ roomId: room_id ?? null }),
   selection: (params) => params.roomId,
   async evaluate(context, params, memory) {
-    if (params.roomId === null) return memory ? { ...NO_NEWS, memory } : { text: answer([]), news: true, memory: {} };
+    if (params.roomId === null) return memory ? { ...NO_NEWS, memory } : { answer: { sets: [] }, news: true, memory: {} };
     if (params.roomId === "room_list") return trackedRooms(context, memory);
     const room = params.roomId;
     const gate = await roomGate(context, room, memory);
     switch (gate.step) {
       case "start": {
-        const events = await sets(context, [room], 0);
-        return { text: answer(events.filter(someone).map(edu)), news: true, memory: gate.memory };
+        const sets = await readSets(context, [room], 0);
+        return { answer: { sets: sets.filter(someone) }, news: true, memory: gate.memory };
       }
       case "delta": {
-        const events = await sets(context, [room], context.from.position);
-        return events.length > 0 ? { text: answer(events.map(edu)), news: true, memory: gate.memory } : { ...NO_NEWS, memory: gate.memory };
+        const sets = await readSets(context, [room], context.from.position);
+        return sets.length > 0 ? { answer: { sets }, news: true, memory: gate.memory } : { ...NO_NEWS, memory: gate.memory };
       }
       case "lost":
-        return { text: `{"events":[${edu({ room_id: room, users: "[]" })}],${FORBIDDEN}}`, news: true, memory: gate.memory };
+        return { answer: { sets: [nobody(room)], forbidden: true }, news: true, memory: gate.memory };
       case "forbid":
-        return { text: `{${FORBIDDEN}}`, news: true, memory: gate.memory };
+        return { answer: { forbidden: true }, news: true, memory: gate.memory };
       case "silent":
         return { ...NO_NEWS, memory: gate.memory };
     }
   },
 };
 
-async function trackedRooms(context: Context, memory: Memory | undefined): Promise<Evaluation> {
+async function trackedRooms(context: Context, memory: Memory | undefined): Promise<Evaluation<"typing">> {
   const { kept, added, removed } = context.tracked;
   const starting = memory ? added : [...kept, ...added];
-  const events = [
-    ...(await sets(context, starting, 0)).filter(someone).map(edu),
-    ...(memory ? await sets(context, kept, context.from.position) : []).map(edu),
-    ...(memory ? removed : []).map((roomId) => edu({ room_id: roomId, users: "[]" })),
+  const sets = [
+    ...(await readSets(context, starting, 0)).filter(someone),
+    ...(memory ? await readSets(context, kept, context.from.position) : []),
+    ...(memory ? removed : []).map(nobody),
   ];
-  if (memory && events.length === 0) return { ...NO_NEWS, memory };
-  return { text: answer(events), news: true, memory: memory ?? {} };
+  if (memory && sets.length === 0) return { ...NO_NEWS, memory };
+  return { answer: { sets }, news: true, memory: memory ?? {} };
 }
 
-function sets(context: Context, rooms: readonly RoomId[], from: number) {
+function readSets(context: Context, rooms: readonly RoomId[], from: number): Promise<TypingSet[]> {
   return readTyping(context.tx, context.account, rooms, { from, to: context.to });
 }
 
-const someone = (set: { users: string }) => set.users !== "[]";
-const answer = (events: readonly string[]) => `{"events":[${events.join(",")}]}`;
-const edu = (set: { room_id: RoomId; users: string }) =>
-  `{"type":"m.typing","room_id":${JSON.stringify(set.room_id)},"content":{"user_ids":${set.users}}}`;
+const someone = ({ users }: TypingSet) => users !== "[]";
+const nobody = (room_id: RoomId): TypingSet => ({ room_id, users: "[]" });
