@@ -25,14 +25,14 @@ export type Holding = {
 };
 
 /** `attempt`: takes what is waited for, where that is possible. */
-type Waiting = { readonly attempt: () => boolean; readonly go: () => void };
+type QueuedAttempt = { readonly attempt: () => boolean; readonly go: () => void };
 
 export class AnswerMemory {
   readonly #small: number;
   readonly #budget: number;
   /** Whose large answer is held. */
   readonly #turns = new Map<DeviceNo, Holding>();
-  readonly #waiting = new Set<Waiting>();
+  readonly #waiting = new Set<QueuedAttempt>();
   #used = 0;
   /** The one that may exceed the budget. */
   #exempt: Holding | null = null;
@@ -78,7 +78,7 @@ export class AnswerMemory {
   async #until(attempt: () => boolean, end: Promise<never>): Promise<void> {
     if (attempt()) return;
     const done = Promise.withResolvers<void>();
-    const waiting: Waiting = { attempt, go: done.resolve };
+    const waiting: QueuedAttempt = { attempt, go: done.resolve };
     this.#waiting.add(waiting);
     try {
       await Promise.race([done.promise, end]);

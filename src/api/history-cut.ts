@@ -17,7 +17,7 @@ export type Cutting = {
 };
 
 /** A page as it came: texts of events with their ids, newest first, and the upstream token of the next page; null: there is none. */
-type Page = { readonly chunk: readonly { readonly id: string; readonly text: string }[]; readonly end: string | null };
+type HistoryPage = { readonly chunk: readonly { readonly id: string; readonly text: string }[]; readonly end: string | null };
 
 /** Pages with nothing left that are followed in one request: matrix-js-sdk takes an empty page for the end. What is cut is rarely more than one v2 answer brings. */
 const MOST_PAGES = 100;
@@ -45,12 +45,12 @@ export function cutPages(cutting: Cutting): Edit {
   };
 }
 
-function withPage(text: string, kept: Page["chunk"], { token, key }: Cutting, end: string | null): string {
+function withPage(text: string, kept: HistoryPage["chunk"], { token, key }: Cutting, end: string | null): string {
   const cut = withMember(text, "chunk", () => `[${kept.map((event) => event.text).join(",")}]`);
   return end === null ? cut : withMember(cut, key, () => JSON.stringify(historyToken({ ...token, later: end })));
 }
 
-function pageOf(text: string, key: Cutting["key"]): Page {
+function pageOf(text: string, key: Cutting["key"]): HistoryPage {
   const chunk: { id: string; text: string }[] = [];
   let end: string | null = null;
   eachMember(text, 0, (name, start, stop) => {

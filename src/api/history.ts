@@ -36,7 +36,7 @@ export type HistoryPassing = {
 
 /** What a token is resolved to. `cut`: events from the token's event on must be cut from the page. */
 type Resolved = { readonly upstream: string | null; readonly cut: boolean };
-type Place = { readonly account: AccountNo | null; readonly stored: HistoryPlace | null };
+type LocatedEvent = { readonly account: AccountNo | null; readonly stored: HistoryPlace | null };
 
 /** That an account reads history here is noted so often, ms, of so many access tokens. */
 const NOTE_MS = 24 * 3600 * 1000;
@@ -108,7 +108,7 @@ export class HistoryPages {
     return forwarder.forward(request, reply, { signal, target: asked, edit, editLimits: PAGE_LIMITS });
   }
 
-  async #place({ whose }: HistoryPassing, { room, event }: HistoryToken): Promise<Place> {
+  async #place({ whose }: HistoryPassing, { room, event }: HistoryToken): Promise<LocatedEvent> {
     const ref = await whose();
     return ref ? { account: ref.account, stored: await this.#deps.store.place(ref.account, room, event) } : { account: null, stored: null };
   }

@@ -107,7 +107,7 @@ export function renewCertificate(app: FastifyInstance, certificate: NonNullable<
 }
 
 /** A server that is not listening yet. `close` answers what waits for the homeserver, finishes what is being sent, and ends. */
-export function buildServer(deps: ServerDeps): FastifyInstance {
+export function createApiServer(deps: ServerDeps): FastifyInstance {
   const limits = { ...LIMITS, ...deps.limits };
   const stopping = new AbortController();
   const auth = new Authenticator({ ...deps, signal: stopping.signal });
@@ -145,7 +145,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     await forwarder.forward(request, reply, { signal: context.signalOf(request) });
     return true;
   };
-  const scopeOf = (request: FastifyRequest): Scope => {
+  const scopeOf = (request: FastifyRequest): RequestScope => {
     const scope = scopes.get(request);
     if (!scope) throw new Error("A request without a scope");
     return scope;
@@ -200,7 +200,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
 }
 
 /** `address`: whom it counts against. */
-type Scope = { readonly signal: AbortSignal; readonly address: string | null; onDone(release: () => void): void };
+type RequestScope = { readonly signal: AbortSignal; readonly address: string | null; onDone(release: () => void): void };
 
 /** What belongs to a request until its answer is sent or its client has gone. */
 function requestScopes(
@@ -209,8 +209,8 @@ function requestScopes(
   isTrusted: IsTrusted,
   stopping: AbortSignal,
   metrics: ServerDeps["metrics"],
-): WeakMap<FastifyRequest, Scope> {
-  const scopes = new WeakMap<FastifyRequest, Scope>();
+): WeakMap<FastifyRequest, RequestScope> {
+  const scopes = new WeakMap<FastifyRequest, RequestScope>();
   const total = new InProgress<"all">(limits.total);
   const perAddress = new InProgress<string>(limits.perAddress);
   app.addHook("onRequest", (request, reply, done) => {
@@ -256,7 +256,7 @@ function requestScopes(
 /** What a route can do with the scope of a request. `count`: among those of its device. */
 type Scoping = Pick<RouteContext, "passInstead"> & {
   readonly count: (request: FastifyRequest, device: DeviceNo) => void;
-  readonly scopeOf: (request: FastifyRequest) => Scope;
+  readonly scopeOf: (request: FastifyRequest) => RequestScope;
 };
 
 function routeContext(deps: ServerDeps, auth: Authenticator, { count, scopeOf, passInstead }: Scoping, stopping: AbortSignal): RouteContext {

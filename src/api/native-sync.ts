@@ -23,11 +23,11 @@ const TROUBLE_MS = 5_000;
 /** The longest that a request waits for the homeserver's word. */
 const PATIENCE_MS = 10_000;
 
-type Known = { readonly isNative: boolean; readonly until: number };
+type KnownAnswer = { readonly isNative: boolean; readonly until: number };
 
 export class NativeSync {
   readonly #deps: NativeSyncDeps;
-  readonly #known = new LRUCache<string, Known>({ max: 10_000 });
+  readonly #known = new LRUCache<string, KnownAnswer>({ max: 10_000 });
   readonly #asking = new Map<string, Promise<boolean>>();
 
   constructor(deps: NativeSyncDeps) {
@@ -46,7 +46,7 @@ export class NativeSync {
     return asking;
   }
 
-  async #ask(token: string | null, key: string, known: Known | undefined): Promise<boolean> {
+  async #ask(token: string | null, key: string, known: KnownAnswer | undefined): Promise<boolean> {
     const { client, logger, now } = this.#deps;
     const late = () => new Error(`the homeserver did not answer within ${PATIENCE_MS} ms`);
     try {

@@ -11,7 +11,7 @@ export type V2Answer = {
 };
 
 /** Offsets in bytes; `start === end` where the part is missing and would be put in. */
-type Place = { readonly start: number; readonly end: number; readonly before: string; readonly after: string };
+type EventsSection = { readonly start: number; readonly end: number; readonly before: string; readonly after: string };
 
 /** Cuts an answer; null where it is no JSON object with a `next_batch`, or its to-device section is not as the spec has it. */
 export function cutV2Answer(bytes: Buffer): V2Answer | null {
@@ -53,8 +53,8 @@ function cut(bytes: Buffer, text: string): V2Answer | null {
   };
 }
 
-function readSection(bytes: Buffer, text: string, start: number): { place: Place; messages: string[] } {
-  let events: Place | null = null;
+function readSection(bytes: Buffer, text: string, start: number): { place: EventsSection; messages: string[] } {
+  let events: EventsSection | null = null;
   let isEmpty = true;
   const messages: string[] = [];
   eachMember(text, start, (key, from, to) => {

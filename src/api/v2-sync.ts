@@ -20,7 +20,7 @@ import { badGateway, MatrixError } from "../wire/errors.ts";
 import { AnswerMemory, type Holding } from "./answer-memory.ts";
 import type { Authenticator, Identity } from "./auth.ts";
 import type { Forwarder } from "./pass-through.ts";
-import type { PolledDevices } from "./polled-devices.ts";
+import type { PolledDevice, PolledDevices } from "./polled-devices.ts";
 import type { DeviceRef, PassQueue, PassStart } from "./ports.ts";
 import { BODY_HEADERS, clientHeaders } from "./proxy-headers.ts";
 import { cutV2Answer } from "./v2-answer.ts";
@@ -39,7 +39,7 @@ export type V2SyncDeps = {
   readonly count: (request: FastifyRequest, device: DeviceNo) => void;
 };
 
-type Asked = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly bytes: Buffer };
+type HomeserverAnswer = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly bytes: Buffer };
 
 const zip = promisify(gzip);
 /** Below this, packing costs more than it saves. */
@@ -69,7 +69,7 @@ export class V2Sync {
     }
     // Synapse takes it for a GET, and deletes the messages that its `since` acknowledges: whoever asks gets none of what it would take.
     if (request.method === "HEAD") throw new MatrixError(405, "M_UNRECOGNIZED", "A device that syncs through this server is asked with GET");
-    const { token, identity, ref } = found;
+    const { identity, ref } = found;
     this.#deps.count(request, ref.device);
     const holding = this.#memory.open(ref.device);
     reply.raw.once("close", () => holding.release());
@@ -81,7 +81,7 @@ export class V2Sync {
       return reply;
     }
     const { asked, start } = answered;
-    const bytes = asked.status === 200 ? await this.#exchange(request, token, identity, ref, since, start, asked.bytes) : asked.bytes;
+    const bytes = asked.status === 200 ? await this.#exchange(request, found, { since, start, bytes: asked.bytes }) : asked.bytes;
     if (asked.status === 401) await this.#noteRefusal(identity, asked.bytes);
     return send(request, reply, asked, bytes, this.#deps.stallMs);
   }
@@ -96,7 +96,7 @@ export class V2Sync {
     since: string | null,
     signal: AbortSignal,
     holding: Holding,
-  ): Promise<{ asked: Asked; start: PassStart } | null> {
+  ): Promise<{ asked: HomeserverAnswer; start: PassStart } | null> {
     const { forwarder, queue, feed } = this.#deps;
     const url = request.raw.url ?? "/";
     for (;;) {
@@ -138,12 +138,8 @@ export class V2Sync {
   /** Commits the answer's messages and puts the client's queue in their place. */
   async #exchange(
     request: FastifyRequest,
-    token: string,
-    identity: Identity,
-    ref: DeviceRef,
-    since: string | null,
-    start: PassStart,
-    bytes: Buffer,
+    { token, identity, ref }: PolledDevice,
+    { since, start, bytes }: { readonly since: string | null; readonly start: PassStart; readonly bytes: Buffer },
   ): Promise<Buffer> {
     const { auth, queue, feed } = this.#deps;
     const answer = cutV2Answer(bytes);
@@ -197,7 +193,7 @@ export class V2Sync {
   }
 }
 
-async function send(request: FastifyRequest, reply: FastifyReply, asked: Asked, bytes: Buffer, stallMs: number): Promise<FastifyReply> {
+async function send(request: FastifyRequest, reply: FastifyReply, asked: HomeserverAnswer, bytes: Buffer, stallMs: number): Promise<FastifyReply> {
   reply.code(asked.status).headers(clientHeaders(asked.headers, BODY_HEADERS));
   const isPacked = acceptsGzip(request.headers["accept-encoding"]) && bytes.length >= ZIP_FROM_BYTES;
   if (isPacked) reply.header("content-encoding", "gzip");

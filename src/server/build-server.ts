@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 
 import { KeyUploads } from "../api/key-uploads.ts";
 import { Sends } from "../api/sends.ts";
-import { buildServer as buildHttp, renewCertificate } from "../api/http-server.ts";
+import { createApiServer, renewCertificate } from "../api/http-server.ts";
 import { SIMPLIFIED_SYNC } from "../api/versions.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Metrics } from "../base/metrics.ts";
@@ -145,7 +145,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     asyncCommits,
     options: { ...SLIDING_DEFAULTS, touchMs, ...parts.sliding },
   });
-  const http = buildHttp({
+  const http = createApiServer({
     ...(certificate && { certificate }),
     ...measured,
     baseUrl: parts.homeserver.href,

@@ -24,9 +24,9 @@ export const LIVE = -1;
 export const STRIPPED = -1;
 
 /** LIVE, or the position up to which it was told; undefined: never. */
-export type Told = number | undefined;
+export type SentUpTo = number | undefined;
 
-export type RoomRecord = {
+export type SentRoom = {
   readonly told: Readonly<Partial<Record<RoomStream, number>>>;
   /** The timeline limit with which the newest events were told. */
   readonly limit: number;
@@ -37,10 +37,10 @@ export type RoomRecord = {
 };
 
 export type ConnectionState = {
-  readonly rooms: ReadonlyMap<RoomId, RoomRecord>;
+  readonly rooms: ReadonlyMap<RoomId, SentRoom>;
   readonly configs: readonly RequiredState[];
   /** Global account data. */
-  readonly global: Told;
+  readonly global: SentUpTo;
   /** Device lists were told from some moment on. */
   readonly e2ee: boolean;
   /** Sticky subscriptions (see SlidingBody): timeline limit and index into `configs`. */
@@ -48,7 +48,7 @@ export type ConnectionState = {
 };
 
 export const NOTHING_TOLD: ConnectionState = { rooms: new Map(), configs: [], global: undefined, e2ee: false, sticky: new Map() };
-export const NO_RECORD: RoomRecord = { told: {}, limit: 0, config: STRIPPED, lazy: [] };
+export const NO_RECORD: SentRoom = { told: {}, limit: 0, config: STRIPPED, lazy: [] };
 
 /** A state with its number, and how it is stored. */
 export type NumberedState = {
@@ -59,7 +59,7 @@ export type NumberedState = {
 };
 
 /** Up to where a stream of a room was told, as a position; undefined: never. */
-export function toldUpTo(record: RoomRecord | undefined, stream: RoomStream, position: number): Told {
+export function toldUpTo(record: SentRoom | undefined, stream: RoomStream, position: number): SentUpTo {
   const told = record?.told[stream];
   return told === LIVE ? position : told;
 }
@@ -67,12 +67,12 @@ export function toldUpTo(record: RoomRecord | undefined, stream: RoomStream, pos
 /** A state being changed: copies when the first change comes. */
 export class StateDraft {
   readonly #before: ConnectionState;
-  readonly #rooms: Map<RoomId, RoomRecord>;
+  readonly #rooms: Map<RoomId, SentRoom>;
   readonly #configs: RequiredState[];
   readonly #indices: Map<string, number>;
   #sticky: ConnectionState["sticky"];
   #changed = false;
-  #global: Told;
+  #global: SentUpTo;
   #e2ee: boolean;
 
   constructor(before: ConnectionState) {
@@ -85,15 +85,15 @@ export class StateDraft {
     this.#sticky = before.sticky;
   }
 
-  get global(): Told {
+  get global(): SentUpTo {
     return this.#global;
   }
 
-  room(roomId: RoomId): RoomRecord {
+  room(roomId: RoomId): SentRoom {
     return this.#rooms.get(roomId) ?? NO_RECORD;
   }
 
-  put(roomId: RoomId, change: Partial<RoomRecord>): void {
+  put(roomId: RoomId, change: Partial<SentRoom>): void {
     const before = this.room(roomId);
     const after = { ...before, ...change };
     if (this.#rooms.has(roomId) && sameRecord(before, after)) return;
@@ -123,7 +123,7 @@ export class StateDraft {
     return config ? matcherOf(config).key.length : 0;
   }
 
-  setGlobal(told: Told): void {
+  setGlobal(told: SentUpTo): void {
     this.#changed ||= told !== this.#global;
     this.#global = told;
   }
@@ -162,7 +162,7 @@ function withoutUnused(state: ConnectionState): ConnectionState {
   };
 }
 
-function sameRecord(a: RoomRecord, b: RoomRecord): boolean {
+function sameRecord(a: SentRoom, b: SentRoom): boolean {
   return (
     a.limit === b.limit &&
     a.config === b.config &&
@@ -221,15 +221,15 @@ export function fromStored(
   };
 }
 
-function roomsOf(body: StoredBody): Map<RoomId, RoomRecord> {
+function roomsOf(body: StoredBody): Map<RoomId, SentRoom> {
   return new Map(Object.entries(body.rooms).map(([room, record]) => [room as RoomId, fromStoredRecord(record)]));
 }
 
-function toStored(record: RoomRecord): StoredRecord {
+function toStored(record: SentRoom): StoredRecord {
   return [...STREAMS.map((stream) => record.told[stream] ?? null), record.limit, record.config, record.lazy];
 }
 
-function fromStoredRecord(stored: StoredRecord): RoomRecord {
+function fromStoredRecord(stored: StoredRecord): SentRoom {
   const told = Object.fromEntries(STREAMS.flatMap((stream, index) => (typeof stored[index] === "number" ? [[stream, stored[index]]] : [])));
   const [limit, config, lazy] = stored.slice(STREAMS.length) as [number, number, UserId[]];
   return { told, limit, config, lazy };

@@ -4,7 +4,7 @@ import type { MemberRow } from "../store/members.ts";
 import type { RoomId, UserId } from "../wire/ids.ts";
 import type { SlidingContext } from "./context.ts";
 import type { RoomJob } from "./room-jobs.ts";
-import type { Reading, ReadTimeline } from "./reading.ts";
+import type { RoomRows, ReadTimeline } from "./reading.ts";
 import { readMembers } from "./room-reading.ts";
 
 /** `rows`: to be told. `users`: who is known to the client afterwards, oldest told first. */
@@ -15,7 +15,7 @@ const MAX_LAZY = 200;
 const MEMBER = "m.room.member";
 
 /** null: memory does not hold the members. */
-export async function lazyMembers(context: SlidingContext, jobs: readonly RoomJob[], reading: Reading): Promise<Map<RoomId, LazyMembers> | null> {
+export async function lazyMembers(context: SlidingContext, jobs: readonly RoomJob[], reading: RoomRows): Promise<Map<RoomId, LazyMembers> | null> {
   const plans = jobs.filter((job) => job.kind !== "stripped").map((job) => planOf(job, reading));
   const members = await readMembers(
     context,
@@ -31,7 +31,7 @@ export async function lazyMembers(context: SlidingContext, jobs: readonly RoomJo
   );
 }
 
-type Plan = {
+type MemberPlan = {
   readonly roomId: RoomId;
   /** Who the client knows already. */
   readonly before: readonly UserId[];
@@ -39,7 +39,7 @@ type Plan = {
   readonly wanted: readonly { readonly roomId: RoomId; readonly userId: UserId }[];
 };
 
-function planOf({ roomId, kind, matcher, record }: RoomJob, reading: Reading): Plan {
+function planOf({ roomId, kind, matcher, record }: RoomJob, reading: RoomRows): MemberPlan {
   const timeline = reading.timelines.get(roomId);
   // Who is asked for by name is told by name.
   const changed = (reading.membersChanged.get(roomId) ?? []).filter((row) => !matcher.matches(MEMBER, row.user_id));

@@ -28,7 +28,7 @@ export type Pos = {
 };
 
 /** Where a request stands; a connection that is still to be made has no number yet, and has been told nothing. */
-export type Place = Omit<Pos, "session"> & { readonly session: SessionNo | null };
+export type RequestPos = Omit<Pos, "session"> & { readonly session: SessionNo | null };
 
 /** Every position of ours begins so, and no token of a homeserver does. */
 const PREFIX = "syncv3_";

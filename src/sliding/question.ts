@@ -2,13 +2,13 @@
 
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import type { ConnectionState } from "./connection-state.ts";
-import type { Place } from "./pos.ts";
+import type { RequestPos } from "./pos.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
 
 export type SlidingQuestion = {
   readonly account: AccountNo;
   readonly device: DeviceNo;
-  readonly pos: Place;
+  readonly pos: RequestPos;
   readonly state: ConnectionState;
   readonly body: SlidingBody;
   readonly dialect: Dialect;

@@ -4,7 +4,7 @@ import type { EventRow } from "../store/event-row.ts";
 import type { MemberRow } from "../store/members.ts";
 import type { RoomFacts } from "../store/room-facts.ts";
 import type { EndedState, StateRow } from "../store/state.ts";
-import type { PlaceBefore } from "../sync/prev-batch.ts";
+import type { TimelineStart } from "../sync/prev-batch.ts";
 import type { Need } from "../sync/fetch-need.ts";
 import type { RoomId } from "../wire/ids.ts";
 
@@ -12,9 +12,9 @@ import type { RoomId } from "../wire/ids.ts";
 export type ReadTimeline = {
   readonly events: readonly (EventRow & { readonly ord?: number })[];
   readonly limited: boolean;
-} & PlaceBefore;
+} & TimelineStart;
 
-export type Reading = {
+export type RoomRows = {
   readonly stripped: ReadonlyMap<RoomId, string>;
   readonly timelines: ReadonlyMap<RoomId, ReadTimeline>;
   /** Facts as they were told; undefined: they are not known any more. Only of rooms whose facts changed. */

@@ -5,7 +5,7 @@ import type { RoomFacts } from "../store/room-facts.ts";
 import type { StateRow } from "../store/state.ts";
 import type { RoomId, UserId } from "../wire/ids.ts";
 import type { SlidingContext } from "./context.ts";
-import type { Reading, ReadTimeline } from "./reading.ts";
+import type { RoomRows, ReadTimeline } from "./reading.ts";
 import { keyOf, type Recent, type RoomChange } from "./recent.ts";
 import { matcherOf } from "./required-state.ts";
 import type { RoomJob } from "./room-jobs.ts";
@@ -13,14 +13,14 @@ import type { RoomJob } from "./room-jobs.ts";
 const MEMBER = "m.room.member";
 
 /** What `readRooms` would read; null: that is not known here. */
-export function readRecent(context: SlidingContext, jobs: readonly RoomJob[]): Reading | null {
+export function readRecent(context: SlidingContext, jobs: readonly RoomJob[]): RoomRows | null {
   const read = jobs.map((job) => [job, readRoom(context, job)] as const);
-  const rooms = new Map<RoomId, RoomReading>();
+  const rooms = new Map<RoomId, RecentRows>();
   for (const [{ roomId }, room] of read) {
     if (!room) return null;
     rooms.set(roomId, room);
   }
-  const part = <Part extends keyof RoomReading>(name: Part) => new Map([...rooms].map(([roomId, room]) => [roomId, room[name]]));
+  const part = <Part extends keyof RecentRows>(name: Part) => new Map([...rooms].map(([roomId, room]) => [roomId, room[name]]));
   const moved = read.filter(([job]) => job.choice.room.factsOrd > job.told);
   return {
     stripped: new Map(),
@@ -49,7 +49,7 @@ export function recentMembers(
   return rows;
 }
 
-type RoomReading = {
+type RecentRows = {
   readonly timeline: ReadTimeline;
   readonly factsBefore: RoomFacts | undefined;
   readonly changed: readonly StateRow[];
@@ -57,7 +57,7 @@ type RoomReading = {
   readonly membersChanged: readonly MemberRow[];
 };
 
-function readRoom(context: SlidingContext, job: RoomJob): RoomReading | null {
+function readRoom(context: SlidingContext, job: RoomJob): RecentRows | null {
   const { choice, told, matcher } = job;
   const known = matcherOf(job.known);
   const isPlain = job.kind === "delta" && job.changed && !job.grown && !job.expanded && choice.room.membership === "join" && !choice.room.purged;

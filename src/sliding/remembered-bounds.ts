@@ -2,7 +2,7 @@
 
 import type { RoomId } from "../wire/ids.ts";
 import { requestBounds } from "../wire/request-bounds.ts";
-import { type ConnectionState, type RoomRecord, STRIPPED } from "./connection-state.ts";
+import { type ConnectionState, type SentRoom, STRIPPED } from "./connection-state.ts";
 import type { SlidingBody } from "./request.ts";
 import { matcherOf, NO_STATE, overlap, type RequiredState } from "./required-state.ts";
 import type { ChosenRoom } from "./select.ts";
@@ -37,7 +37,7 @@ export function withinBounds(state: ConnectionState, chosen: ReadonlyMap<RoomId,
     if (index === undefined) indices.set(key, (index = configs.push(config) - 1));
     return index;
   };
-  const shortened = (record: RoomRecord, roomId: RoomId): RoomRecord => {
+  const shortened = (record: SentRoom, roomId: RoomId): SentRoom => {
     const known = state.configs[record.config];
     if (record.config === STRIPPED || !known) return record;
     const asked = chosen.get(roomId)?.config.requiredState;

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { AccountRoom } from "../store/account-rooms.ts";
 import type { Membership } from "../store/room-facts.ts";
 import type { RoomId } from "../wire/ids.ts";
-import { LIVE, NOTHING_TOLD, type RoomRecord, StateDraft } from "./connection-state.ts";
+import { LIVE, NOTHING_TOLD, type SentRoom, StateDraft } from "./connection-state.ts";
 import { NO_STATE, type RequiredState } from "./required-state.ts";
 import { askingForAllMembers, leaveBehind, type RoomJob, roomJobs } from "./room-jobs.ts";
 import type { ChosenRoom } from "./select.ts";
@@ -43,7 +43,7 @@ function chosenOf(parts: Parts): Map<RoomId, ChosenRoom> {
 }
 
 /** What the connection knows of the room. */
-function draftOf(record: Partial<RoomRecord> | null, config: RequiredState = NO_STATE): StateDraft {
+function draftOf(record: Partial<SentRoom> | null, config: RequiredState = NO_STATE): StateDraft {
   const draft = new StateDraft(NOTHING_TOLD);
   if (record) draft.put(ROOM, { told: { events: LIVE }, limit: 5, config: draft.config(config), ...record });
   return draft;
@@ -51,7 +51,7 @@ function draftOf(record: Partial<RoomRecord> | null, config: RequiredState = NO_
 
 async function jobOf(
   parts: Parts,
-  record: Partial<RoomRecord> | null,
+  record: Partial<SentRoom> | null,
   known: RequiredState = NO_STATE,
   allMembers = false,
 ): Promise<RoomJob | undefined> {
@@ -113,7 +113,7 @@ describe("what is told of a room", () => {
 });
 
 describe("rooms that are not asked about", () => {
-  const behind = (changed: number, record: Partial<RoomRecord> | null, isChosen = false) => {
+  const behind = (changed: number, record: Partial<SentRoom> | null, isChosen = false) => {
     const draft = draftOf(record);
     const room = roomOf({ changed });
     leaveBehind({ byId: new Map([[ROOM, room]]), sorted: [room] }, new Map(isChosen ? [[ROOM, true]] : []), draft, AT);

@@ -3,7 +3,7 @@
 import { Slices } from "../base/slices.ts";
 import type { RoomId } from "../wire/ids.ts";
 import type { AccountView } from "./account-view.ts";
-import { type ConnectionState, LIVE, NO_RECORD, type RoomRecord, type StateDraft, STRIPPED, toldUpTo } from "./connection-state.ts";
+import { type ConnectionState, LIVE, NO_RECORD, type SentRoom, type StateDraft, STRIPPED, toldUpTo } from "./connection-state.ts";
 import { matcherOf, NO_STATE, type RequiredState, type StateMatcher } from "./required-state.ts";
 import type { ChosenRoom } from "./select.ts";
 
@@ -20,7 +20,7 @@ export type RoomJob = {
   readonly kind: JobKind;
   /** The position up to which the room was told; 0 for an initial one. */
   readonly told: number;
-  readonly record: RoomRecord;
+  readonly record: SentRoom;
   /** Something of the room changed after `told`. */
   readonly changed: boolean;
   readonly matcher: StateMatcher;

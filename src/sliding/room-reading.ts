@@ -4,25 +4,25 @@ import { filterInSlices, Slices } from "../base/slices.ts";
 import { factsAt } from "../store/facts.ts";
 import { readStripped } from "../store/ephemeral.ts";
 import { allMembersAt, membersAt, membersChanged, type MemberRow, someMembersAt } from "../store/members.ts";
-import { readOlder } from "../store/older.ts";
 import type { RoomFacts } from "../store/room-facts.ts";
 import { stateAt, stateChanged, stateEnded, type StateRow, type StateSelector } from "../store/state.ts";
 import { withTransactions } from "../store/sent-events.ts";
 import { readTimelines, type Timeline } from "../store/timeline.ts";
+import { historyOf, fallsShort } from "../sync/history.ts";
 import { needKey, type Need } from "../sync/fetch-need.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
 import { requestBounds } from "../wire/request-bounds.ts";
 import { isStored, type SlidingContext, type StoredContext } from "./context.ts";
-import type { Reading, ReadTimeline } from "./reading.ts";
+import type { RoomRows, ReadTimeline } from "./reading.ts";
 import { readRecent, recentMembers } from "./recent-reading.ts";
 import type { RoomJob } from "./room-jobs.ts";
 
 /** null: memory does not hold it. */
-export async function readRooms(context: SlidingContext, jobs: readonly RoomJob[], stubs: boolean): Promise<Reading | null> {
+export async function readRooms(context: SlidingContext, jobs: readonly RoomJob[], stubs: boolean): Promise<RoomRows | null> {
   return readRecent(context, jobs) ?? (isStored(context) ? readStored(context, jobs, stubs) : null);
 }
 
-async function readStored(context: StoredContext, jobs: readonly RoomJob[], stubs: boolean): Promise<Reading> {
+async function readStored(context: StoredContext, jobs: readonly RoomJob[], stubs: boolean): Promise<RoomRows> {
   const { tx, account, to } = context;
   const full = jobs.filter((job) => job.kind !== "stripped");
   const deltas = full.filter((job) => job.kind === "delta" && job.changed);
@@ -105,21 +105,15 @@ async function withOlder(
   let looked = 0;
   for (const { roomId, kind, expanded, choice } of jobs) {
     const timeline = timelines.get(roomId);
-    const missing = choice.config.timelineLimit - (timeline?.events.length ?? 0);
     if (!choice.subscribed || choice.room.membership !== "join" || !(kind === "initial" || expanded)) continue;
-    if (!timeline?.limited || !timeline.reachesStart || missing <= 0) continue;
+    const limit = choice.config.timelineLimit;
+    if (!timeline || !fallsShort(timeline, limit)) continue;
     looked += 1;
     if (looked > requestBounds().olderRooms) break;
     // oxlint-disable-next-line no-await-in-loop -- one or two rooms are open at a time
-    const older = await readOlder(context.tx, context.account, roomId, { limit: missing, ignored: context.ignored });
-    const need: Need = { kind: "older", roomId, count: missing - older.events.length };
-    if (need.count > 0 && older.complete && older.end !== null && !context.tried.has(needKey(need))) needs.push(need);
-    const limited = !older.complete || older.end !== null;
-    if (older.events.length === 0) extended.set(roomId, { ...timeline, limited });
-    else {
-      const events = [...older.events, ...timeline.events];
-      extended.set(roomId, { events, limited, prevBatch: older.prevBatch ?? timeline.prevBatch, exact: older.exact });
-    }
+    const { history, need } = await historyOf(context.tx, context.account, roomId, timeline, { limit, ignored: context.ignored });
+    if (need && !context.tried.has(needKey(need))) needs.push(need);
+    extended.set(roomId, history);
   }
   return { timelines: extended, needs };
 }

@@ -15,7 +15,7 @@ import { type LazyMembers, lazyMembers } from "./lazy-members.ts";
 import type { Dialect } from "./request.ts";
 import { matcherOf, remembered, type RequiredState } from "./required-state.ts";
 import type { RoomContent, RoomFields, RoomResult, StateStub } from "./room-content.ts";
-import type { Reading, ReadTimeline } from "./reading.ts";
+import type { RoomRows, ReadTimeline } from "./reading.ts";
 import type { RoomJob } from "./room-jobs.ts";
 import { readRooms } from "./room-reading.ts";
 
@@ -24,7 +24,7 @@ const MEMBER = "m.room.member";
 /** What a connection knows of a room after an answer. */
 export type RoomNote = {
   readonly roomId: RoomId;
-  /** See RoomRecord. */
+  /** See SentRoom. */
   readonly limit: number;
   readonly config: RequiredState | typeof STRIPPED;
   readonly lazy: readonly UserId[];
@@ -66,7 +66,7 @@ export async function roomResults(
   return { rooms, notes, needs: [] };
 }
 
-type ReadAll = { readonly reading: Reading; readonly lazy: ReadonlyMap<RoomId, LazyMembers> };
+type ReadAll = { readonly reading: RoomRows; readonly lazy: ReadonlyMap<RoomId, LazyMembers> };
 
 async function readAll(context: SlidingContext, dialect: Dialect, jobs: readonly RoomJob[]): Promise<ReadAll | null> {
   const reading = await readRooms(context, jobs, dialect.stubs);
@@ -103,11 +103,11 @@ function resultOf(context: SlidingContext, job: RoomJob, content: RoomContent): 
 }
 
 /** null: nothing of it is new. */
-function contentOf(context: SlidingContext, dialect: Dialect, job: RoomJob, reading: Reading, lazy: LazyMembers | undefined): RoomContent | null {
+function contentOf(context: SlidingContext, dialect: Dialect, job: RoomJob, reading: RoomRows, lazy: LazyMembers | undefined): RoomContent | null {
   return lazy ? fullContent(context, dialect, job, reading, lazy) : strippedContent(job, reading);
 }
 
-function strippedContent(job: RoomJob, reading: Reading): RoomContent {
+function strippedContent(job: RoomJob, reading: RoomRows): RoomContent {
   const body = reading.stripped.get(job.roomId);
   // As text: how deep a homeserver's JSON nests is not bounded (N5).
   const events = body === undefined ? undefined : memberTexts(body).get("events");
@@ -122,7 +122,7 @@ function strippedContent(job: RoomJob, reading: Reading): RoomContent {
   };
 }
 
-function fullContent(context: SlidingContext, dialect: Dialect, job: RoomJob, reading: Reading, lazy: LazyMembers): RoomContent | null {
+function fullContent(context: SlidingContext, dialect: Dialect, job: RoomJob, reading: RoomRows, lazy: LazyMembers): RoomContent | null {
   const { roomId } = job;
   const { room, config } = job.choice;
   const timeline = reading.timelines.get(roomId) ?? NO_EVENTS;
@@ -147,7 +147,7 @@ function fullContent(context: SlidingContext, dialect: Dialect, job: RoomJob, re
 const NO_EVENTS: ReadTimeline = { events: [], limited: false, prevBatch: null, exact: false };
 
 /** Of what is asked for, and of members that were loaded lazily. */
-function stubsOf({ roomId, matcher, record }: RoomJob, reading: Reading): StateStub[] {
+function stubsOf({ roomId, matcher, record }: RoomJob, reading: RoomRows): StateStub[] {
   const isLazy = (type: string, key: string) => matcher.state.lazy && type === MEMBER && record.lazy.includes(key as UserId);
   return (reading.ended.get(roomId) ?? [])
     .filter(({ type, state_key }) => matcher.matches(type, state_key) || isLazy(type, state_key))
@@ -187,7 +187,7 @@ function initialFields({ sources, heroes, is_dm, joined_count, invited_count }: 
 }
 
 /** null: none of them changed. */
-function changedFields(dialect: Dialect, job: RoomJob, reading: Reading): RoomFields | null {
+function changedFields(dialect: Dialect, job: RoomJob, reading: RoomRows): RoomFields | null {
   if (!reading.factsBefore.has(job.roomId)) return null;
   const { facts } = job.choice.room;
   // What is not known any more counts as changed.
@@ -217,7 +217,7 @@ function countsOf(facts: RoomFacts) {
 }
 
 /** The state to tell, without doubles: by type, then key; lazy members last. */
-function stateRows(context: SlidingContext, job: RoomJob, reading: Reading, lazy: LazyMembers): StateRow[] {
+function stateRows(context: SlidingContext, job: RoomJob, reading: RoomRows, lazy: LazyMembers): StateRow[] {
   const { roomId, matcher, kind } = job;
   const known = matcherOf(job.known);
   const rows = new Map<string, StateRow>();
@@ -245,7 +245,7 @@ function hasJustLeft({ choice, kind, told }: RoomJob): boolean {
  * A client takes a room for joined unless it is told the own member event that says otherwise, whenever it is told anything of it.
  * Where the homeserver did not tell how the user left, an event in its place: with an id that no homeserver gives.
  */
-function ownMembership(context: SlidingContext, { choice, roomId }: RoomJob, reading: Reading): EventRow[] {
+function ownMembership(context: SlidingContext, { choice, roomId }: RoomJob, reading: RoomRows): EventRow[] {
   const { membership, membershipOrd } = choice.room;
   if (membership === "join") return [];
   const me = context.userId;
@@ -264,7 +264,7 @@ export function noteRooms(notes: readonly RoomNote[], draft: StateDraft): void {
   }
 }
 
-function noteOf(job: RoomJob, reading: Reading, lazy: LazyMembers | undefined): RoomNote {
+function noteOf(job: RoomJob, reading: RoomRows, lazy: LazyMembers | undefined): RoomNote {
   const { roomId, record, kind, matcher } = job;
   if (kind === "stripped") return { roomId, limit: 0, config: STRIPPED, lazy: [] };
   const asked = job.choice.config.timelineLimit;

@@ -31,7 +31,7 @@ export type ChosenRoom = {
 
 export type Selection = { readonly lists: ReadonlyMap<string, ListResult>; readonly chosen: ReadonlyMap<RoomId, ChosenRoom> };
 
-export type Asking = {
+export type SelectionContext = {
   /** null: see SlidingContext. */
   readonly tx: Tx | null;
   readonly account: AccountNo;
@@ -79,7 +79,7 @@ class Choices {
  * Subscriptions to rooms that the user may not see are ignored. null: memory does not hold the children of the spaces that lists name.
  * @throws MatrixError 400 M_INVALID_PARAM where the windows hold more rooms than one answer may name
  */
-export async function selectRooms(asking: Asking, body: Pick<SlidingBody, "lists" | "subscriptions">): Promise<Selection | null> {
+export async function selectRooms(asking: SelectionContext, body: Pick<SlidingBody, "lists" | "subscriptions">): Promise<Selection | null> {
   const slices = new Slices();
   const choices = new Choices();
   const lists = new Map<string, ListResult>();
@@ -110,7 +110,10 @@ export async function selectRooms(asking: Asking, body: Pick<SlidingBody, "lists
 }
 
 /** Of all spaces that lists name: looked up once a request. */
-async function childrenOfLists({ tx, account, rooms }: Asking, lists: Iterable<SlidingList>): Promise<ReadonlyMap<RoomId, SpaceChildren> | null> {
+async function childrenOfLists(
+  { tx, account, rooms }: SelectionContext,
+  lists: Iterable<SlidingList>,
+): Promise<ReadonlyMap<RoomId, SpaceChildren> | null> {
   const spaces = new Set<RoomId>();
   for (const { filters } of lists) for (const space of filters.spaces ?? []) if (isStorable(space)) spaces.add(space);
   if (spaces.size === 0) return new Map();
@@ -136,7 +139,7 @@ export function inScope(scope: Scope, { lists, subscribed, room }: ChosenRoom): 
 }
 
 /** By filters how many rooms that are not stored yet may be taken to match. Of most filters nobody can say. */
-function unseenRooms({ rooms, joinedRooms }: Asking): (filters: SlidingFilters) => number {
+function unseenRooms({ rooms, joinedRooms }: SelectionContext): (filters: SlidingFilters) => number {
   if (joinedRooms === null) return () => 0;
   const unseen = Math.max(0, joinedRooms - rooms.sorted.filter((room) => room.membership === "join").length);
   return (filters) => (Object.keys(filters).every((name) => NARROWING_LITTLE.has(name)) ? unseen : 0);
@@ -148,7 +151,7 @@ const NARROWING_LITTLE: ReadonlySet<string> = new Set(["notRoomTypes"]);
 /** What is listed for who was told nothing yet: the same for all that begin a connection while the rooms are as they are. */
 const listedAnew = new WeakMap<readonly AccountRoom[], { readonly ignored: string; readonly listed: readonly AccountRoom[] }>();
 
-function listedRooms(asking: Asking): readonly AccountRoom[] {
+function listedRooms(asking: SelectionContext): readonly AccountRoom[] {
   const { sorted } = asking.rooms;
   const list = () => sorted.filter((room) => isListed(asking, room));
   if (asking.state.rooms.size > 0) return list();
@@ -159,7 +162,7 @@ function listedRooms(asking: Asking): readonly AccountRoom[] {
 }
 
 /** Part of the list that the server keeps: a room that the user left is only there to say so to who was told of it. */
-function isListed(asking: Asking, room: AccountRoom): boolean {
+function isListed(asking: SelectionContext, room: AccountRoom): boolean {
   switch (room.membership) {
     case "join":
       return true;
@@ -174,25 +177,25 @@ function isListed(asking: Asking, room: AccountRoom): boolean {
 }
 
 /** What a subscription may name: a room that the user is or was in, or was invited to. */
-function isAccessible(asking: Asking, room: AccountRoom): boolean {
+function isAccessible(asking: SelectionContext, room: AccountRoom): boolean {
   if (room.membership === "leave" || room.membership === "ban") return room.everJoined || wasKicked(asking, room) || wasTold(asking, room);
   return room.membership === "join" || !isIgnored(asking, room);
 }
 
-function isIgnored(asking: Asking, room: AccountRoom): boolean {
+function isIgnored(asking: SelectionContext, room: AccountRoom): boolean {
   return room.inviter !== null && asking.ignored.includes(room.inviter);
 }
 
 /** Nobody is told of an invite by an ignored user by its being withdrawn. */
-function wasKicked(asking: Asking, room: AccountRoom): boolean {
+function wasKicked(asking: SelectionContext, room: AccountRoom): boolean {
   return room.kicked && (room.everJoined || !isIgnored(asking, room));
 }
 
-function wasTold({ state }: Asking, room: AccountRoom): boolean {
+function wasTold({ state }: SelectionContext, room: AccountRoom): boolean {
   return state.rooms.get(room.roomId)?.told.events !== undefined;
 }
 
-function isNewlyLeft({ state, from }: Asking, room: AccountRoom): boolean {
+function isNewlyLeft({ state, from }: SelectionContext, room: AccountRoom): boolean {
   const told = toldUpTo(state.rooms.get(room.roomId), "events", from);
   return told !== undefined && told < room.membershipOrd;
 }

@@ -39,7 +39,7 @@ import { evaluateSliding, type SlidingAnswer, type SlidingCaches, type SlidingOu
 import { InitialRoomsCache } from "./initial-rooms.ts";
 import { kindsOf } from "./interest.ts";
 import { matcherOf } from "./required-state.ts";
-import { digestOf, openPos, type Place, type Pos, sealPos } from "./pos.ts";
+import { digestOf, openPos, type RequestPos, type Pos, sealPos } from "./pos.ts";
 import type { SlidingQuestion } from "./question.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
 
@@ -101,7 +101,7 @@ export type SlidingReply = { readonly pos: string; readonly answer: SlidingAnswe
 /** `handed`: see handedWith, of all that woke a request since its last look: memory may be enough for the next one. */
 type Wakes = { handed: number };
 
-type OpenedPos = { readonly pos: Place; readonly state: NumberedState };
+type OpenedPos = { readonly pos: RequestPos; readonly state: NumberedState };
 
 const EMPTY_ANSWER: SlidingAnswer = {
   lists: new Map(),
@@ -253,13 +253,13 @@ export class SlidingEngine {
   }
 
   /** @throws MatrixError as #assertToken, and M_UNKNOWN_POS where the connection is gone */
-  async #assertLives(request: SlidingRequest, { session }: Place): Promise<void> {
+  async #assertLives(request: SlidingRequest, { session }: RequestPos): Promise<void> {
     await this.#assertToken(request);
     if (session !== null && !(await sessionExists(this.#deps.sql, session))) throw unknownPos();
   }
 
   /** What the first look begins with. Acknowledges what the client has received. */
-  async #accept(request: SlidingRequest, { session, state, mark }: Place): Promise<ConnectionHead> {
+  async #accept(request: SlidingRequest, { session, state, mark }: RequestPos): Promise<ConnectionHead> {
     const { sql, options } = this.#deps;
     const { device } = request;
     const at = session === null ? null : { session, state, mark };
@@ -274,7 +274,7 @@ export class SlidingEngine {
   }
 
   /** MSC4186: a server may expire a connection where it "thinks it would be faster for the client to start from scratch". */
-  async #expireOrTouch({ session, position }: Place, outcome: SlidingOutcome): Promise<void> {
+  async #expireOrTouch({ session, position }: RequestPos, outcome: SlidingOutcome): Promise<void> {
     const { sql, options } = this.#deps;
     if (session === null) return;
     if (outcome.head.idleMs > options.expireIdleMs && outcome.updated > options.expireRooms) {
@@ -323,7 +323,7 @@ function handedWith(wake: Wake, device: DeviceNo): number {
 
 /** Where a connection stands that is still to be made. */
 function beginning(account: AccountNo, device: DeviceNo, conn: string): OpenedPos {
-  const pos: Place = { account, device, conn, session: null, state: 0, mark: 0, position: 0 as Position, e2ee: 0, upstream: "" };
+  const pos: RequestPos = { account, device, conn, session: null, state: 0, mark: 0, position: 0 as Position, e2ee: 0, upstream: "" };
   return { pos, state: { number: 0, state: NOTHING_TOLD, base: null } };
 }
 

@@ -32,10 +32,8 @@ export type Fetching = {
 export async function awaitFetches(
   { fetch, now }: Pick<FetchDeps, "fetch" | "now">,
   request: Fetching,
-  needs: readonly Need[],
-  late: Set<string>,
-  deadline: number,
   waiter: Waiter,
+  { needs, late, deadline }: { readonly needs: readonly Need[]; readonly late: Set<string>; readonly deadline: number },
 ): Promise<WaitEnd> {
   for (const need of needs) {
     late.add(needKey(need));

@@ -48,7 +48,7 @@ export async function longPoll<Outcome extends { readonly needs: readonly Need[]
     if (outcome.needs.length > 0) {
       for (const need of outcome.needs) tried.add(needKey(need));
       fetchDeadline ??= now() + fetchMs;
-      const end = await awaitFetches(deps, poll, outcome.needs, late, fetchDeadline, waiter);
+      const end = await awaitFetches(deps, poll, waiter, { needs: outcome.needs, late, deadline: fetchDeadline });
       if (end === "superseded") return poll.superseded();
       continue;
     }

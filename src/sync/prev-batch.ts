@@ -12,7 +12,7 @@ export type PagingContext = {
 };
 
 /** What is known of the place before the first of `events`. */
-export type PlaceBefore = {
+export type TimelineStart = {
   readonly events: readonly { readonly event_id: EventId; readonly type?: string }[];
   /** The nearest upstream token at or after that place; null: the newest one is. */
   readonly prevBatch: string | null;
@@ -24,7 +24,7 @@ export type PlaceBefore = {
  * An upstream token where one stands at that very place; else one of ours, or where that cannot be used the next upstream token after it.
  * Where a timeline begins with the room itself, Synapse's token stands after the timeline: a page back from there would repeat it.
  */
-export function prevBatchOf({ ownTokens, upstreamSince }: PagingContext, room: RoomId, { events: [first], prevBatch, exact }: PlaceBefore): string {
+export function prevBatchOf({ ownTokens, upstreamSince }: PagingContext, room: RoomId, { events: [first], prevBatch, exact }: TimelineStart): string {
   const later = prevBatch ?? upstreamSince;
   const isExact = exact && first?.type !== "m.room.create";
   return isExact || !first || !ownTokens ? later : historyToken({ room, event: first.event_id, later });

@@ -26,7 +26,7 @@ export type RoomAsk = {
 export type RowsOf<T> = (reading: T) => { readonly timeline: readonly EventRow[]; readonly others: readonly EventRow[] };
 
 /** `device`: whose transaction ids the timeline has; null: it has no event that could have one. */
-type Kept<T> = { readonly reading: T; readonly changedOrd: number; readonly device: DeviceNo | null; readonly size: number };
+type CachedRoom<T> = { readonly reading: T; readonly changedOrd: number; readonly device: DeviceNo | null; readonly size: number };
 
 /** Characters of all kept texts together. */
 const MAX_SIZE = 128 * 1024 * 1024;
@@ -36,7 +36,7 @@ const ROW_SIZE = 400;
 const SENDING_MS = 60_000;
 
 export class RoomCache<T extends object> {
-  readonly #rooms: LRUCache<string, Kept<T>>;
+  readonly #rooms: LRUCache<string, CachedRoom<T>>;
   readonly #rowsOf: RowsOf<T>;
 
   /** @param copies how often the texts of a reading's events are kept: once, and for everything that is written of them and kept beside */

@@ -7,16 +7,16 @@ import { stateAt } from "../store/state.ts";
 import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
 
 /** Where a room stands in its space: m.space.child's `order` (null: none) and timestamp, ms. */
-export type SpacePlace = { readonly order: string | null; readonly ts: number };
+export type SpaceOrder = { readonly order: string | null; readonly ts: number };
 
 /** Child room → its place. */
-export type SpaceChildren = ReadonlyMap<RoomId, SpacePlace>;
+export type SpaceChildren = ReadonlyMap<RoomId, SpaceOrder>;
 
-type Asking = { readonly tx: Tx; readonly account: AccountNo };
+type AccountTx = { readonly tx: Tx; readonly account: AccountNo };
 
 /** Children of the spaces that the user is joined to, with their places; a child of several has its place of the first. */
-export async function spaceChildren(context: Asking, spaces: readonly RoomId[], at: Position): Promise<SpaceChildren> {
-  const children = new Map<RoomId, SpacePlace>();
+export async function spaceChildren(context: AccountTx, spaces: readonly RoomId[], at: Position): Promise<SpaceChildren> {
+  const children = new Map<RoomId, SpaceOrder>();
   const ofSpaces = await childrenOfSpaces(context, spaces, at);
   for (const space of spaces) for (const [roomId, place] of ofSpaces.get(space) ?? []) if (!children.has(roomId)) children.set(roomId, place);
   return children;
@@ -26,7 +26,7 @@ export async function spaceChildren(context: Asking, spaces: readonly RoomId[], 
  * By space its children with their places. Of spaces that the user is not joined to there are none.
  * Spec, m.space.child: a child counts where `via` is a list with an entry; `order` counts where it is up to 50 characters of 0x20-0x7E.
  */
-export async function childrenOfSpaces(context: Asking, spaces: readonly RoomId[], at: Position): Promise<ReadonlyMap<RoomId, SpaceChildren>> {
+export async function childrenOfSpaces(context: AccountTx, spaces: readonly RoomId[], at: Position): Promise<ReadonlyMap<RoomId, SpaceChildren>> {
   const facts = await factsAt(context.tx, context.account, spaces, at);
   const joined = spaces.filter((space) => facts.get(space)?.membership === "join");
   const rows = await stateAt(
@@ -36,7 +36,7 @@ export async function childrenOfSpaces(context: Asking, spaces: readonly RoomId[
     [["m.space.child", "*"]],
   );
   const slices = new Slices();
-  const ofSpaces = new Map<RoomId, Map<RoomId, SpacePlace>>(joined.map((space) => [space, new Map()]));
+  const ofSpaces = new Map<RoomId, Map<RoomId, SpaceOrder>>(joined.map((space) => [space, new Map()]));
   for (const row of rows) {
     if (slices.isDue) await slices.pause();
     const place = placeOf(row.body);
@@ -46,7 +46,7 @@ export async function childrenOfSpaces(context: Asking, spaces: readonly RoomId[
 }
 
 /** null: the event makes its room no child. */
-function placeOf(body: string): SpacePlace | null {
+function placeOf(body: string): SpaceOrder | null {
   const { content, origin_server_ts: ts } = JSON.parse(body) as { content?: { via?: unknown; order?: unknown }; origin_server_ts?: unknown };
   if (!Array.isArray(content?.via) || content.via.length === 0) return null;
   const { order } = content;

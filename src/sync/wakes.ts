@@ -4,7 +4,7 @@ import type { Wake, WakeKind } from "../feed/hub.ts";
 import type { DeviceNo } from "../wire/ids.ts";
 import type { WaitEnd } from "./waiter.ts";
 
-export type Listening = {
+export type WakeFilter = {
   readonly device: DeviceNo;
   /** See Arrivals. */
   readonly arrival: string;
@@ -18,14 +18,14 @@ export type Listening = {
 const OF_DEVICES: ReadonlySet<WakeKind> = new Set(["to_device", "key_counts"]);
 
 /** A newer request of the same session or connection ends the older one (D11); news that the request asks about has it evaluate again; null: nothing. */
-export function meaningOf(wake: Wake, listening: Listening): Exclude<WaitEnd, "over"> | null {
+export function meaningOf(wake: Wake, listening: WakeFilter): Exclude<WaitEnd, "over"> | null {
   if (wake.type !== "news") return listening.isOfSame(wake) && wake.request > listening.arrival ? "superseded" : null;
   if (wake.kinds?.has("gone")) return "gone";
   return concerns(wake, listening) ? "look" : null;
 }
 
 /** False only where nothing that the wake-up names can bring news to the request. */
-function concerns({ kinds, device }: Wake & { type: "news" }, asking: Pick<Listening, "device" | "kinds">): boolean {
+function concerns({ kinds, device }: Wake & { type: "news" }, asking: Pick<WakeFilter, "device" | "kinds">): boolean {
   if (!kinds || !asking.kinds || kinds.has("complete")) return true;
   for (const kind of kinds) {
     const isOther = OF_DEVICES.has(kind) && device !== undefined && device !== asking.device;

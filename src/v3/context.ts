@@ -6,7 +6,7 @@ import { type Context, type ListCaches, NOTHING_TRACKED } from "./streams/stream
 import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
 import type { SyncToken } from "./token.ts";
 
-export type Asker = {
+export type Requester = {
   readonly account: AccountNo;
   readonly device: DeviceNo;
   readonly token: SyncToken;
@@ -15,7 +15,7 @@ export type Asker = {
 };
 
 /** A context without a seal for page tokens, which depends on the snapshot that they walk through. `now`: ms since the epoch. */
-export function unsealedContext(tx: Tx, { account, device, token, lists, ownTokens }: Asker, head: Head, now: number): Omit<Context, "sealPage"> {
+export function unsealedContext(tx: Tx, { account, device, token, lists, ownTokens }: Requester, head: Head, now: number): Omit<Context, "sealPage"> {
   return {
     tx,
     account,

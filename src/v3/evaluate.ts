@@ -7,15 +7,15 @@ import type { AnswerPart, SyncAnswer } from "./streams/answers.ts";
 import { FOLLOWING_STREAMS, LEADING_STREAMS } from "./streams/registry.ts";
 import { type Need } from "../sync/fetch-need.ts";
 import type { StreamKey } from "./params.ts";
-import { type AnyStream, type Context, type Evaluation, NOTHING_TRACKED, type Places } from "./streams/stream.ts";
+import { type AnyStream, type Context, type Evaluation, NOTHING_TRACKED, type Cursors } from "./streams/stream.ts";
 import { toDeviceBound } from "./streams/to-device.ts";
 import type { Position } from "../wire/ids.ts";
-import { type Asker, unsealedContext } from "./context.ts";
+import { type Requester, unsealedContext } from "./context.ts";
 import { type MergedRequest, memoryOf, selectionOf, type SessionState, type StreamState } from "./session-state.ts";
 import type { Signer } from "../sync/sealed-token.ts";
 import { sealPageToken, type SyncToken } from "./token.ts";
 
-export type Question = Asker & {
+export type Question = Requester & {
   readonly state: SessionState;
   readonly request: MergedRequest;
   /** See Context. */
@@ -28,7 +28,7 @@ export type Outcome = Omit<SyncAnswer, "next"> & {
   /** To be fetched before this question can be answered whole. */
   readonly needs: readonly Need[];
   /** The places of the next token; its state is still to be numbered. */
-  readonly places: Places & { readonly page: number };
+  readonly places: Cursors & { readonly page: number };
   readonly state: SessionState;
   readonly snapshot: Evaluation["snapshot"];
 };
@@ -53,7 +53,7 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
       late: question.late,
       sealPage: (place) => sealPageToken({ ...place, session: token.session, position: context.to }, sign),
     };
-    const tell = async (stream: AnyStream): Promise<Told[]> => {
+    const tell = async (stream: AnyStream): Promise<StreamResult[]> => {
       const raw = question.request.params[stream.key];
       if (!raw) return [];
       const params = stream.resolve(raw);
@@ -62,7 +62,7 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
       const evaluation = await stream.evaluate(context, params, memory, question.request.firstPages.has(stream.key));
       return [{ key: stream.key, selection, evaluation }];
     };
-    const told: Told[] = [];
+    const told: StreamResult[] = [];
     for (const stream of LEADING_STREAMS) {
       for (const one of await tell(stream)) {
         if (stream.key === "to_device") context = { ...context, ...(await toDeviceBound(context, one.evaluation)) };
@@ -78,10 +78,10 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
 }
 
 /** What a stream had to tell. */
-type Told = { readonly key: StreamKey; readonly selection: string; readonly evaluation: Evaluation };
+type StreamResult = { readonly key: StreamKey; readonly selection: string; readonly evaluation: Evaluation };
 
 /** `places`: of the streams that say nothing of their own. */
-function outcomeOf(told: readonly Told[], { request }: Question, now: number, places: Outcome["places"]): Outcome {
+function outcomeOf(told: readonly StreamResult[], { request }: Question, now: number, places: Outcome["places"]): Outcome {
   const streams = told.flatMap(({ key, selection, evaluation: { memory } }) => (memory ? [[key, { selection, memory } satisfies StreamState]] : []));
   return {
     parts: told.flatMap(({ key, evaluation: { answer } }) => (answer === null ? [] : [{ key, answer } as AnswerPart])),

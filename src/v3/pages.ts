@@ -1,4 +1,4 @@
-/** Page requests (D14, D15, R18, R19): the next page of a snapshot, and nothing else. */
+/** PageAnswer requests (D14, D15, R18, R19): the next page of a snapshot, and nothing else. */
 
 import { factsAt } from "../store/facts.ts";
 import { readTx } from "../store/db.ts";
@@ -28,7 +28,7 @@ export type PagesQuestion = SyncRequest & {
 };
 
 /** `rooms`: those that it sends. */
-type Page = { readonly part: AnswerPart; readonly rooms: readonly RoomId[] };
+type PageAnswer = { readonly part: AnswerPart; readonly rooms: readonly RoomId[] };
 /** Pages go on in the snapshot of the page token that each came with. */
 type Unsealed = Omit<Context, "sealPage">;
 type PageOf<Key> = Extract<PageToken, { stream: Key }>;
@@ -45,7 +45,7 @@ export async function answerPages(deps: EngineDeps, question: PagesQuestion): Pr
     const head = await readHead(tx, token.session);
     if (!head || isBehind(token, head.horizon)) throw unknownSession();
     const context: Unsealed = unsealedContext(tx, question, head, now);
-    const answers: Page[] = [];
+    const answers: PageAnswer[] = [];
     for (const [key, page] of question.request.pages) answers.push(await answerPage(deps, context, question, key, page));
     return answers;
   });
@@ -55,7 +55,7 @@ export async function answerPages(deps: EngineDeps, question: PagesQuestion): Pr
   return { parts: pages.map((page) => page.part), complete: true, next: question.since, now };
 }
 
-async function answerPage(deps: EngineDeps, unsealed: Unsealed, question: PagesQuestion, key: StreamKey, page: PageRequest): Promise<Page> {
+async function answerPage(deps: EngineDeps, unsealed: Unsealed, question: PagesQuestion, key: StreamKey, page: PageRequest): Promise<PageAnswer> {
   const place = openPageToken(page.since, deps.sign);
   if (!place || place.stream !== key || place.session !== question.token.session) throw unusable(key);
   if (!positionsOf(question.token, key).includes(place.position)) {
@@ -66,7 +66,7 @@ async function answerPage(deps: EngineDeps, unsealed: Unsealed, question: PagesQ
   return place.stream === "room_list" ? listPage(context, question, page, place) : membersPage(context, question, page, place);
 }
 
-async function listPage(context: Context, question: PagesQuestion, page: PageRequest, place: PageOf<"room_list">): Promise<Page> {
+async function listPage(context: Context, question: PagesQuestion, page: PageRequest, place: PageOf<"room_list">): Promise<PageAnswer> {
   const sticky = roomList.resolve(question.state.params.room_list ?? {});
   const params = page.limit === undefined ? sticky : { ...sticky, limit: listLimit(page.limit) };
   const selection = listSelection(sticky);
@@ -81,7 +81,7 @@ async function listPage(context: Context, question: PagesQuestion, page: PageReq
   return { part: { key: "room_list", answer: { entries, count: ids.length, p: negotiated(params, next) } }, rooms: listed };
 }
 
-async function membersPage(context: Context, question: PagesQuestion, page: PageRequest, place: PageOf<"room_members">): Promise<Page> {
+async function membersPage(context: Context, question: PagesQuestion, page: PageRequest, place: PageOf<"room_members">): Promise<PageAnswer> {
   const sticky = roomMembers.resolve(question.state.params.room_members ?? {});
   const rooms = [sticky.roomId, question.state.params.room?.room_id];
   // A page of the room stream's members goes on here (S4), for a room that the token follows in either stream.

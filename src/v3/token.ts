@@ -7,7 +7,7 @@
  */
 
 import { seal, type Signer, unseal } from "../sync/sealed-token.ts";
-import type { PagePlace } from "./streams/stream.ts";
+import type { PageCursor } from "./streams/stream.ts";
 import type { Position, SessionNo } from "../wire/ids.ts";
 
 export type SyncToken = {
@@ -77,7 +77,7 @@ export function openToken(text: string, sign: Signer): SyncToken | null {
  * A page token (`p.next`, `p.since`): where the next page of a stream begins in a snapshot (D15).
  * `room_members`: the last user of the page before; `room_list`: how many rooms of the kept list came before.
  */
-export type PageToken = PagePlace & { readonly session: SessionNo; readonly position: Position };
+export type PageToken = PageCursor & { readonly session: SessionNo; readonly position: Position };
 
 export function sealPageToken(token: PageToken, sign: Signer): string {
   return seal("page", Buffer.from(JSON.stringify(token)), sign);

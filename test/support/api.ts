@@ -5,7 +5,7 @@ import type { FastifyInstance } from "fastify";
 import type { Forgetting, PassQueue, StoredToken, TokenStore } from "../../src/api/ports.ts";
 import { KeyUploads } from "../../src/api/key-uploads.ts";
 import { Sends } from "../../src/api/sends.ts";
-import { buildServer, type ServerDeps } from "../../src/api/http-server.ts";
+import { createApiServer, type ServerDeps } from "../../src/api/http-server.ts";
 import { silentLogger } from "../../src/base/logger.ts";
 import { SecretBox } from "../../src/base/secret-box.ts";
 import { Hub } from "../../src/feed/hub.ts";
@@ -91,7 +91,7 @@ export async function startApi(baseUrl: string, over: Partial<ServerDeps> = {}):
   const client = new HomeserverClient({ baseUrl });
   const polled: [AccountNo, DeviceNo][] = [];
   const feed = new Hub();
-  const app = buildServer({
+  const app = createApiServer({
     baseUrl,
     client,
     secretBox: new SecretBox("test"),

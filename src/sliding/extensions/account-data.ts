@@ -2,7 +2,7 @@
 
 import type { RoomId } from "../../wire/ids.ts";
 import type { AccountView } from "../account-view.ts";
-import { LIVE, type StateDraft, type Told } from "../connection-state.ts";
+import { LIVE, type StateDraft, type SentUpTo } from "../connection-state.ts";
 import type { SlidingContext } from "../context.ts";
 import type { Scope } from "../request.ts";
 import { type Scoped, spansOf } from "./scoped.ts";
@@ -11,7 +11,7 @@ import { type Scoped, spansOf } from "./scoped.ts";
 export type RoomAccountData = ReadonlyMap<RoomId, readonly string[]>;
 
 /** The global events that were not told yet, as JSON texts; none where they are not asked for. */
-export function tellGlobal(view: AccountView | null, from: number, scope: Scope | undefined, told: Told): string[] {
+export function tellGlobal(view: AccountView | null, from: number, scope: Scope | undefined, told: SentUpTo): string[] {
   const after = told === LIVE ? from : (told ?? 0);
   return scope && view ? newer(view, "", after) : [];
 }

@@ -27,7 +27,7 @@ export async function readQueue({ tx, device }: Opening, asked: SlidingExtension
 }
 
 /** Device lists after `from` of devices.seq; none for null. */
-export async function readLists({ tx, device }: Opening, from: number | null): Promise<DeviceLists> {
+export async function readLists({ tx, device }: Opening, from: number | null): Promise<ListChanges> {
   return from === null ? NO_LISTS : readDeviceLists(tx, device, from, Number.MAX_SAFE_INTEGER);
 }
 
@@ -43,14 +43,14 @@ export function emptyQueue(asked: SlidingExtensions["toDevice"], head: Connectio
 }
 
 /** Device lists where nothing changed after `from`; undefined: they have to be read. */
-export function unchangedLists(from: number | null, head: ConnectionHead): DeviceLists | undefined {
+export function unchangedLists(from: number | null, head: ConnectionHead): ListChanges | undefined {
   return from === null || from >= head.deviceSeq ? NO_LISTS : undefined;
 }
 
 /** Key counts always, so that a retry has them too. */
-export function e2eeResult(enabled: boolean, lists: DeviceLists, { keyCounts }: ConnectionHead): E2eeResult | null {
+export function e2eeResult(enabled: boolean, lists: ListChanges, { keyCounts }: ConnectionHead): E2eeResult | null {
   return enabled ? { ...lists, oneTimeKeys: keyCounts?.oneTimeKeys ?? null, fallbackKeys: keyCounts?.fallbackKeys ?? null } : null;
 }
 
-type DeviceLists = Pick<E2eeResult, "changed" | "left">;
-const NO_LISTS: DeviceLists = { changed: [], left: [] };
+type ListChanges = Pick<E2eeResult, "changed" | "left">;
+const NO_LISTS: ListChanges = { changed: [], left: [] };

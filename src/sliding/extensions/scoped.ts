@@ -19,7 +19,7 @@ export type Scoped = {
   readonly missed: readonly RoomId[];
 };
 
-export type Scoping = {
+export type ScopeQuestion = {
   /** undefined: the extension is not enabled, and no room is in scope. */
   readonly scope: Scope | undefined;
   readonly chosen: Iterable<ChosenRoom>;
@@ -29,7 +29,7 @@ export type Scoping = {
   readonly from: number;
 };
 
-export function scopedRooms(stream: RoomStream, { scope, chosen, state, changed, from }: Scoping): Scoped {
+export function scopedRooms(stream: RoomStream, { scope, chosen, state, changed, from }: ScopeQuestion): Scoped {
   const first: RoomId[] = [];
   const later: RoomSpan[] = [];
   const scoped = new Set<RoomId>();

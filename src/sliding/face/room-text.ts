@@ -17,11 +17,11 @@ export type RoomDialect = {
   readonly members: (content: RoomContent, event: EventWriter) => Members;
   /** What is the answer's own: it follows. */
   readonly tail: (room: RoomResult) => Members;
-  readonly kept: RoomCache;
+  readonly kept: FragmentCache;
 };
 
 /** What contents are written as, while they are there. A content that a device's own events are in is that device's alone. */
-export type RoomCache = WeakMap<RoomContent, Fragment>;
+export type FragmentCache = WeakMap<RoomContent, Fragment>;
 
 /** @param head an object, to which the rooms are added. */
 export async function answerBytes(head: string, { rooms, now }: SlidingAnswer, device: DeviceNo, dialect: RoomDialect): Promise<Buffer> {

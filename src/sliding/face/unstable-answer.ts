@@ -6,7 +6,7 @@ import type { RoomContent } from "../room-content.ts";
 import type { SlidingReply } from "../sliding-engine.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
 import { type Member, object, record } from "../../sync/json-text.ts";
-import { answerBytes, type EventWriter, type RoomCache, timelineMembers, timelinePlace } from "./room-text.ts";
+import { answerBytes, type EventWriter, type FragmentCache, timelineMembers, timelinePlace } from "./room-text.ts";
 import { sealSince } from "./to-device-since.ts";
 import type { UnstableRequest } from "./unstable-request.ts";
 
@@ -23,7 +23,7 @@ export function unstableAnswer({ pos, answer }: SlidingReply, { body, txnId }: U
   return answerBytes(head, answer, device, { members, tail: timelinePlace, kept: isJsSdk ? keptForJsSdk : kept });
 }
 
-const [kept, keptForJsSdk]: [RoomCache, RoomCache] = [new WeakMap(), new WeakMap()];
+const [kept, keptForJsSdk]: [FragmentCache, FragmentCache] = [new WeakMap(), new WeakMap()];
 
 function listsText({ lists }: SlidingAnswer): string {
   const ops = (windows: Iterable<{ readonly range: readonly [number, number]; readonly rooms: readonly string[] }>) =>

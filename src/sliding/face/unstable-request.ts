@@ -74,11 +74,11 @@ export const unstableSchema = Type.Object({
   ),
 });
 
-type Body = Static<typeof unstableSchema>;
-type ListBody = Static<typeof list>;
-type ConfigBody = Pick<ListBody, "required_state" | "timeline_limit">;
+type UnstableBody = Static<typeof unstableSchema>;
+type UnstableList = Static<typeof list>;
+type UnstableConfig = Pick<UnstableList, "required_state" | "timeline_limit">;
 type Tuples = readonly (readonly [string, string])[];
-type Configs = StateConfigs<Tuples>;
+type UnstableConfigs = StateConfigs<Tuples>;
 
 const check = bodyCheck(unstableSchema, { bounds: true });
 
@@ -99,7 +99,7 @@ export function readUnstableRequest(json: unknown, who: { readonly userId: UserI
   const subscriptions = Object.entries(body.room_subscriptions ?? {});
   atMost("lists", lists.length, requestBounds().lists);
   atMost("unsubscribe_rooms", body.unsubscribe_rooms?.length ?? 0, requestBounds().namedRooms);
-  const configs: Configs = new StateConfigs({ size: (tuples) => tuples.length, read: (tuples) => requiredStateOf(tuples, who.userId) });
+  const configs: UnstableConfigs = new StateConfigs({ size: (tuples) => tuples.length, read: (tuples) => requiredStateOf(tuples, who.userId) });
   return {
     connId: body.conn_id ?? "",
     txnId: body.txn_id ?? null,
@@ -115,7 +115,7 @@ export function readUnstableRequest(json: unknown, who: { readonly userId: UserI
   };
 }
 
-function listOf(name: string, body: ListBody, configs: Configs): SlidingList {
+function listOf(name: string, body: UnstableList, configs: UnstableConfigs): SlidingList {
   if (name.length > 64) throw invalidParam("lists: a name has at most 64 characters");
   atMost(`lists.${name}.ranges`, body.ranges?.length ?? 0, requestBounds().ranges);
   const ranges = body.slow_get_all_rooms === true ? null : (body.ranges ?? null);
@@ -124,7 +124,7 @@ function listOf(name: string, body: ListBody, configs: Configs): SlidingList {
   return { ranges, filters: asked, config: configOf(`lists.${name}`, body, configs) };
 }
 
-function configOf(where: string, body: ConfigBody, configs: Configs): RoomConfig {
+function configOf(where: string, body: UnstableConfig, configs: UnstableConfigs): RoomConfig {
   const limit = body.timeline_limit ?? DEFAULT_TIMELINE;
   if (limit > REFUSED_TIMELINE) throw invalidParam(`${where}.timeline_limit: at most ${REFUSED_TIMELINE}`);
   return { timelineLimit: Math.min(limit, MAX_TIMELINE), requiredState: configs.read(where, body.required_state ?? []) };
@@ -161,7 +161,7 @@ function filtersOf(body: Static<typeof filters>): SlidingFilters {
   };
 }
 
-function extensionsOf(body: NonNullable<Body["extensions"]>, device: DeviceNo): SlidingExtensions {
+function extensionsOf(body: NonNullable<UnstableBody["extensions"]>, device: DeviceNo): SlidingExtensions {
   const { to_device, e2ee, account_data, receipts, typing } = body;
   return {
     ...(to_device?.enabled === true && {

@@ -6,7 +6,7 @@ import type { SlidingReply } from "../sliding-engine.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
 import { memberTexts } from "../../wire/json-scan.ts";
 import { type Member, object, record } from "../../sync/json-text.ts";
-import { answerBytes, type EventWriter, type RoomCache, timelineMembers, timelinePlace } from "./room-text.ts";
+import { answerBytes, type EventWriter, type FragmentCache, timelineMembers, timelinePlace } from "./room-text.ts";
 import { accountDataText, e2eeText, toDeviceText } from "./unstable-answer.ts";
 import type { ExtensionNames } from "./v4-request.ts";
 
@@ -20,7 +20,7 @@ export function v4Answer({ pos, answer }: SlidingReply, names: ExtensionNames, d
   return answerBytes(head, answer, device, { members: roomMembers, tail, kept });
 }
 
-const kept: RoomCache = new WeakMap();
+const kept: FragmentCache = new WeakMap();
 
 function roomMembers(room: RoomContent, event: EventWriter): (Member | false | undefined)[] {
   return [

@@ -83,8 +83,8 @@ export const v4Schema = Type.Object({
   extensions: Type.Optional(extensions),
 });
 
-type ConfigBody = Pick<Static<typeof list>, "timeline_limit" | "required_state">;
-type Configs = StateConfigs<Static<typeof requiredState>>;
+type V4Config = Pick<Static<typeof list>, "timeline_limit" | "required_state">;
+type V4Configs = StateConfigs<Static<typeof requiredState>>;
 
 const check = bodyCheck(v4Schema, { bounds: true });
 
@@ -112,7 +112,7 @@ export function readV4Request(json: unknown, device: DeviceNo): V4Request {
     throw invalidParam("set_presence must be online, offline or unavailable");
   }
   const names = namesOf(body.extensions ?? {});
-  const configs: Configs = new StateConfigs({
+  const configs: V4Configs = new StateConfigs({
     size: ({ include = [], exclude = [] }) => Math.max(include.length, exclude.length),
     read: requiredStateOf,
   });
@@ -130,7 +130,7 @@ export function readV4Request(json: unknown, device: DeviceNo): V4Request {
   };
 }
 
-function listOf(name: string, body: Static<typeof list>, configs: Configs): SlidingList {
+function listOf(name: string, body: Static<typeof list>, configs: V4Configs): SlidingList {
   if (!LIST_KEY.test(name)) throw invalidParam("lists: a name is 1 to 255 of the characters 0-9 A-Z a-z . _ ~ -");
   const { range } = body;
   if (range && range[0] > range[1]) throw invalidParam(`lists.${name}.range: ${range[0]} is behind ${range[1]}`);
@@ -138,7 +138,7 @@ function listOf(name: string, body: Static<typeof list>, configs: Configs): Slid
   return { ranges: range ? [range] : null, filters: asked, config: configOf(`lists.${name}`, body, configs) };
 }
 
-function configOf(where: string, body: ConfigBody, configs: Configs): RoomConfig {
+function configOf(where: string, body: V4Config, configs: V4Configs): RoomConfig {
   return { timelineLimit: Math.min(body.timeline_limit, MAX_TIMELINE), requiredState: configs.read(where, body.required_state) };
 }
 

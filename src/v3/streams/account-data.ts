@@ -5,9 +5,9 @@ import type { RoomId } from "../../wire/ids.ts";
 import type { Context, Stream } from "./stream.ts";
 import { NO_NEWS } from "./stream.ts";
 
-type Params = { readonly global: boolean; readonly rooms: readonly RoomId[] | "*" | "room_list" };
+type AccountDataParams = { readonly global: boolean; readonly rooms: readonly RoomId[] | "*" | "room_list" };
 
-export const accountData: Stream<"account_data", Params> = {
+export const accountData: Stream<"account_data", AccountDataParams> = {
   key: "account_data",
   kinds: new Set(["account_data", "facts"]),
   resolve: ({ global, rooms }) => ({ global: global !== false, rooms: rooms ?? [] }),
@@ -30,7 +30,7 @@ export const accountData: Stream<"account_data", Params> = {
   },
 };
 
-async function roomRows(context: Context, rooms: Params["rooms"], from: number, started: boolean) {
+async function roomRows(context: Context, rooms: AccountDataParams["rooms"], from: number, started: boolean) {
   const read = (ids: readonly RoomId[] | "*", after: number) =>
     readRoomAccountData(context.tx, context.account, ids, { from: after, to: context.to });
   if (rooms !== "room_list") return read(rooms, from);

@@ -10,12 +10,12 @@ import type { RoomFactsRow } from "../../store/room-facts.ts";
 import type { AccountNo, Position, RoomId } from "../../wire/ids.ts";
 
 /** Its facts as they are at a position, and what is told as it is now, whatever the position. */
-export type JoinedRoom = RoomFactsRow & RoomNow;
+export type ListedRoom = RoomFactsRow & RoomNow;
 
-export type JoinedRooms = {
-  readonly rooms: ReadonlyMap<RoomId, JoinedRoom>;
+export type ListedRooms = {
+  readonly rooms: ReadonlyMap<RoomId, ListedRoom>;
   /** In what order lists told them, by filters and sorts. */
-  readonly orders: LRUCache<string, readonly JoinedRoom[]>;
+  readonly orders: LRUCache<string, readonly ListedRoom[]>;
 };
 
 /** The newest moment of an account: its position, and how often a room of it was forgotten. */
@@ -27,10 +27,10 @@ const MAX_ROOMS = 100_000;
 const MAX_ORDERS = 8;
 
 export class JoinedRoomsCache {
-  readonly #kept = new LRUCache<AccountNo, JoinedRooms & Moment>({ maxSize: MAX_ROOMS, sizeCalculation: ({ rooms }) => rooms.size + 1 });
+  readonly #kept = new LRUCache<AccountNo, ListedRooms & Moment>({ maxSize: MAX_ROOMS, sizeCalculation: ({ rooms }) => rooms.size + 1 });
 
   /** @param now the moment that `tx` sees */
-  async read(tx: Tx, account: AccountNo, { position, forgotten }: Moment): Promise<JoinedRooms> {
+  async read(tx: Tx, account: AccountNo, { position, forgotten }: Moment): Promise<ListedRooms> {
     const known = this.#kept.get(account);
     const before = known?.forgotten === forgotten && known.position <= position ? known : null;
     if (before?.position === position) return before;
@@ -53,11 +53,11 @@ type Looking = {
 };
 
 /** At `to`. */
-export function joinedRooms({ tx, account, to, kept }: Looking): Promise<JoinedRooms> {
+export function joinedRooms({ tx, account, to, kept }: Looking): Promise<ListedRooms> {
   return kept.now.position === to ? kept.joined.read(tx, account, kept.now) : readJoinedRooms(tx, account, to);
 }
 
-async function readJoinedRooms(tx: Tx, account: AccountNo, at: Position): Promise<JoinedRooms> {
+async function readJoinedRooms(tx: Tx, account: AccountNo, at: Position): Promise<ListedRooms> {
   const [rows, now] = await Promise.all([joinedFactsAt(tx, account, at), roomsNow(tx, account, "all")]);
   return joined(new Map(rows.map((row) => [row.room_id, { ...row, ...(now.get(row.room_id) ?? UNKNOWN) }])));
 }
@@ -65,6 +65,6 @@ async function readJoinedRooms(tx: Tx, account: AccountNo, at: Position): Promis
 /** Of a room that nothing is known of now. */
 export const UNKNOWN: RoomNow = { recency: 0, changedOrd: Infinity };
 
-function joined(rooms: ReadonlyMap<RoomId, JoinedRoom>): JoinedRooms {
+function joined(rooms: ReadonlyMap<RoomId, ListedRoom>): ListedRooms {
   return { rooms, orders: new LRUCache({ max: MAX_ORDERS }) };
 }

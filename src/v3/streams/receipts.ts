@@ -6,9 +6,9 @@ import { roomGate } from "./gate.ts";
 import type { Context, Evaluation, Memory, Stream } from "./stream.ts";
 import { NO_NEWS } from "./stream.ts";
 
-type Params = { readonly roomId: RoomId | "room_list" | null };
+type ReceiptsParams = { readonly roomId: RoomId | "room_list" | null };
 
-export const receipts: Stream<"receipts", Params> = {
+export const receipts: Stream<"receipts", ReceiptsParams> = {
   key: "receipts",
   kinds: new Set(["receipts", "facts"]),
   resolve: ({ room_id }) => ({ roomId: room_id ?? null }),

@@ -15,7 +15,7 @@ import { UNKNOWN } from "./joined-rooms.ts";
 import type { RoomAsk } from "../../sync/room-cache.ts";
 import { prevBatchOf } from "../../sync/prev-batch.ts";
 import type { WholeRoom } from "./whole-room.ts";
-import type { SpacePlace } from "../../sync/space-children.ts";
+import type { SpaceOrder } from "../../sync/space-children.ts";
 import type { ListSort } from "./room-list-sort.ts";
 import type { Context } from "./stream.ts";
 
@@ -33,7 +33,7 @@ export type EntryRoom = RoomNow & {
   /** Exclusive: 0 for a whole one. */
   readonly from: Position;
   /** Where it stands in its space. */
-  readonly place: SpacePlace | undefined;
+  readonly place: SpaceOrder | undefined;
   /** The place is another one than before. */
   readonly moved: boolean;
 };

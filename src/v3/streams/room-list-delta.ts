@@ -131,7 +131,7 @@ async function inOrder(rooms: readonly EntryRoom[], params: ListParams): Promise
     params.sorts,
     {
       lastTs: (roomId) => byId.get(roomId)?.recency ?? 0,
-      spacePlace: (roomId) => byId.get(roomId)?.place,
+      spaceOrder: (roomId) => byId.get(roomId)?.place,
     },
   );
   return sorted.flatMap((row) => byId.get(row.room_id) ?? []);

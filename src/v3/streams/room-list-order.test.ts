@@ -26,7 +26,7 @@ const order = (
   last: Record<string, number> = {},
   places: Record<string, { order: string | null; ts: number }> = {},
 ) =>
-  sortRooms(rows, listSorts(sorts), { lastTs: (id) => last[id] ?? 0, spacePlace: (id) => places[id] }).then((sorted) => sorted.map((r) => r.room_id));
+  sortRooms(rows, listSorts(sorts), { lastTs: (id) => last[id] ?? 0, spaceOrder: (id) => places[id] }).then((sorted) => sorted.map((r) => r.room_id));
 
 describe("S5: sorting", () => {
   it("R16: unknown sorts are dropped, none left is by_recency", async () => {

@@ -2,7 +2,7 @@
 
 import { Slices, sortInSlices } from "../../base/slices.ts";
 import type { RoomFactsRow } from "../../store/room-facts.ts";
-import type { SpacePlace } from "../../sync/space-children.ts";
+import type { SpaceOrder } from "../../sync/space-children.ts";
 import type { RoomId } from "../../wire/ids.ts";
 
 export type ListSort = "by_recency" | "by_name" | "by_space_order" | "by_highlight_count" | "by_notification_count";
@@ -18,7 +18,7 @@ export function listSorts(asked: unknown): readonly ListSort[] {
 export type SortContext = {
   /** Recency of a room, ms. */
   readonly lastTs: (roomId: RoomId) => number;
-  readonly spacePlace: (roomId: RoomId) => SpacePlace | undefined;
+  readonly spaceOrder: (roomId: RoomId) => SpaceOrder | undefined;
 };
 
 const byName = new Intl.Collator("und").compare;
@@ -49,12 +49,12 @@ function comparison(sort: ListSort, context: SortContext): (a: RoomFactsRow, b: 
     case "by_notification_count":
       return (a, b) => b.facts.notification_count - a.facts.notification_count;
     case "by_space_order":
-      return (a, b) => compareSpacePlaces(context.spacePlace(a.room_id), context.spacePlace(b.room_id));
+      return (a, b) => compareSpaceOrders(context.spaceOrder(a.room_id), context.spaceOrder(b.room_id));
   }
 }
 
 /** Spec, "Ordering of children within a space": those with an `order` first, by it; then by timestamp. */
-function compareSpacePlaces(a: SpacePlace | undefined, b: SpacePlace | undefined): number {
+function compareSpaceOrders(a: SpaceOrder | undefined, b: SpaceOrder | undefined): number {
   if (!a || !b) return Number(!a) - Number(!b);
   if (a.order !== null && b.order !== null) return byText(a.order, b.order) || a.ts - b.ts;
   if (a.order !== null || b.order !== null) return a.order === null ? 1 : -1;

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { filterInSlices, Slices } from "../../base/slices.ts";
 import { factsAt, roomsNow } from "../../store/facts.ts";
 import { statePairs } from "../../store/state.ts";
-import { type JoinedRoom, joinedRooms, UNKNOWN } from "./joined-rooms.ts";
+import { type ListedRoom, joinedRooms, UNKNOWN } from "./joined-rooms.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
 import { canonicalJson } from "../../base/canonical-json.ts";
 import { listDelta } from "./room-list-delta.ts";
@@ -65,13 +65,13 @@ async function firstRooms(context: Context, params: ListParams, before: Memory |
 }
 
 /** All rooms that match at the context's position, in order. */
-async function orderedRooms(context: Context, params: ListParams, children: SpaceChildren | undefined): Promise<readonly JoinedRoom[]> {
+async function orderedRooms(context: Context, params: ListParams, children: SpaceChildren | undefined): Promise<readonly ListedRoom[]> {
   const { rooms, orders } = await joinedRooms(context);
   const inOrder = async () => {
     const matching = await filterInSlices(rooms.values(), listMatch(params.filters, children), new Slices());
     return sortRooms(matching, params.sorts, {
       lastTs: (roomId) => rooms.get(roomId)?.recency ?? 0,
-      spacePlace: (roomId) => children?.get(roomId),
+      spaceOrder: (roomId) => children?.get(roomId),
     });
   };
   if (children) return inOrder();
@@ -82,7 +82,7 @@ async function orderedRooms(context: Context, params: ListParams, children: Spac
 }
 
 /** Joined rooms as they were at a position that is not after the context's; one that is not known any more is left out. */
-export async function roomsAt(context: Context, roomIds: readonly RoomId[], at: Position): Promise<JoinedRoom[]> {
+export async function roomsAt(context: Context, roomIds: readonly RoomId[], at: Position): Promise<ListedRoom[]> {
   if (at === context.to) {
     const { rooms } = await joinedRooms(context);
     return roomIds.flatMap((roomId) => rooms.get(roomId) ?? []);
@@ -97,7 +97,7 @@ export async function roomsAt(context: Context, roomIds: readonly RoomId[], at: 
 /** Whole entries of rooms at a position, in the given order. */
 export async function wholeEntries(
   context: Context,
-  rooms: readonly JoinedRoom[],
+  rooms: readonly ListedRoom[],
   at: Position,
   params: ListParams,
   children: SpaceChildren | undefined,

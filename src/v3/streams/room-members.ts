@@ -10,7 +10,7 @@ import type { MembersAnswer } from "./answers.ts";
 import { roomGate } from "./gate.ts";
 import { canonicalJson } from "../../base/canonical-json.ts";
 import type { Need } from "../../sync/fetch-need.ts";
-import type { Context, Evaluation, Memory, Stream } from "./stream.ts";
+import type { Context, Evaluation, Memory, MemoryChange, Stream } from "./stream.ts";
 import { needKey } from "../../sync/fetch-need.ts";
 import { clampLimit, NO_NEWS } from "./stream.ts";
 
@@ -52,7 +52,7 @@ export const roomMembers: Stream<"room_members", MembersParams> = {
       case "silent":
         return { ...NO_NEWS, memory: gate.memory, places };
       case "lost":
-        return lastDelta(context, params, roomId, memory, gate.memory);
+        return lastDelta(context, params, roomId, { before: memory, after: gate.memory });
       case "start":
       case "delta": {
         const paged = gate.step === "start" || firstPage;
@@ -61,7 +61,7 @@ export const roomMembers: Stream<"room_members", MembersParams> = {
         const kept = gate.step === "start" ? undefined : memory;
         if (need === "wait") return { ...NO_NEWS, memory: kept, places: { members: context.from.members } };
         if (need) return { ...NO_NEWS, memory: kept, places: { members: context.from.members }, needs: [need] };
-        if (paged) return pageOne(context, params, roomId, memory, gate.memory, firstPage);
+        if (paged) return pageOne(context, params, roomId, { before: memory, after: gate.memory }, firstPage);
         return delta(context, params, roomId, gate.memory);
       }
     }
@@ -80,12 +80,12 @@ export async function missingList(context: Context, roomId: RoomId, pages: boole
   return pages && (await membersLearnedAfter(context.tx, context.account, roomId, context.to)) ? "wait" : null;
 }
 
+/** @param asked the client asked for page one */
 async function pageOne(
   context: Context,
   params: MembersParams,
   roomId: RoomId,
-  before: Memory | undefined,
-  after: Memory,
+  { before, after }: MemoryChange,
   asked: boolean,
 ): Promise<Evaluation<"room_members">> {
   const places = { members: context.to };
@@ -115,8 +115,7 @@ async function lastDelta(
   context: Context,
   params: MembersParams,
   roomId: RoomId,
-  before: Memory | undefined,
-  after: Memory,
+  { before, after }: MemoryChange,
 ): Promise<Evaluation<"room_members">> {
   const { told, members } = await changes(context, params, roomId);
   if (members < context.to) {

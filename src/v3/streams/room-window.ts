@@ -6,6 +6,7 @@ import type { StateRow } from "../../store/state.ts";
 import { findOrdinals, readTimelines, standingBefore, type Timeline, type TimelineRow } from "../../store/timeline.ts";
 import type { EventId, RoomId } from "../../wire/ids.ts";
 import { indexKey } from "../../wire/index-key.ts";
+import { historyOf, fallsShort } from "../../sync/history.ts";
 import { prevBatchOf } from "../../sync/prev-batch.ts";
 import type { RoomParams, RoomTask } from "./room-params.ts";
 import { type Need, needKey } from "../../sync/fetch-need.ts";
@@ -84,26 +85,16 @@ function read(context: Context, params: RoomParams, windows: Parameters<typeof r
 }
 
 async function initialWindow(context: Context, params: RoomParams, task: RoomTask, timeline: Timeline): Promise<Window | Need> {
-  const missing = params.timelineLimit - timeline.events.length;
   const plain = plainWindow(context, task, timeline);
-  if (!timeline.reachesStart || !timeline.limited || missing <= 0) return plain;
-  const older = await readOlder(context.tx, context.account, task.roomId, {
-    limit: missing,
+  if (!fallsShort(timeline, params.timelineLimit)) return plain;
+  const { history, need } = await historyOf(context.tx, context.account, task.roomId, timeline, {
+    limit: params.timelineLimit,
     ignored: context.ignored,
     filter: { types: params.types, notTypes: params.notTypes },
   });
-  const need: Need = { kind: "older", roomId: task.roomId, count: missing - older.events.length };
-  const more = older.complete && older.end !== null;
-  if (need.count > 0 && more && (context.late.has(needKey(need)) || !context.tried.has(needKey(need)))) return need;
-  const limited = !older.complete || older.end !== null;
-  if (older.events.length === 0) return { ...plain, limited };
-  return {
-    ...plain,
-    events: [...older.events, ...timeline.events],
-    limited,
-    prevBatch: prevBatchOf(context, task.roomId, { ...older, prevBatch: older.prevBatch ?? timeline.prevBatch }),
-    stateBefore: older.stateBefore,
-  };
+  if (need && (context.late.has(needKey(need)) || !context.tried.has(needKey(need)))) return need;
+  const { events, limited, stateBefore } = history;
+  return { ...plain, events, limited, prevBatch: prevBatchOf(context, task.roomId, history), stateBefore };
 }
 
 /** The client already has the events from `known` up to its `since`: they are not sent again, and state is the one before them. */

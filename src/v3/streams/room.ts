@@ -9,7 +9,7 @@ import { membersSort, missingList } from "./room-members.ts";
 import { namesAllMembers, roomViews } from "./room-view.ts";
 import type { RoomParams, RoomTask } from "./room-params.ts";
 import type { Need } from "../../sync/fetch-need.ts";
-import type { Context, Evaluation, Memory, Stream } from "./stream.ts";
+import type { Context, Evaluation, Memory, MemoryChange, Stream } from "./stream.ts";
 import { clampLimit, NO_NEWS } from "./stream.ts";
 
 export const room: Stream<"room", RoomParams> = {
@@ -32,7 +32,7 @@ export const room: Stream<"room", RoomParams> = {
     const gate = await roomGate(context, params.roomId, memory);
     if (gate.step === "forbid") return { answer: { forbidden: true }, news: true, memory: gate.memory };
     if (gate.step === "silent") return { ...NO_NEWS, memory: gate.memory };
-    const told = await views(context, params, [{ roomId: params.roomId, step: gate.step }], memory, gate.memory);
+    const told = await views(context, params, [{ roomId: params.roomId, step: gate.step }], { before: memory, after: gate.memory });
     if (gate.step !== "lost" || told.needs) return told;
     return { ...told, answer: { rooms: told.answer?.rooms ?? new Map(), forbidden: true }, news: true };
   },
@@ -60,19 +60,17 @@ async function trackedRooms(context: Context, params: RoomParams, memory: Memory
     context,
     params,
     told,
-    memory,
-    {},
+    { before: memory, after: {} },
     [...deferred].map((task) => task.roomId),
   );
 }
 
-/** Tells rooms; where something must be fetched first, tells only what it needs (D24). `deferred`: rooms that start in a later answer. */
+/** Rooms of an answer; only what they need, where something must be fetched first (D24). @param deferred rooms that start in a later answer */
 async function views(
   context: Context,
   params: RoomParams,
   tasks: readonly RoomTask[],
-  before: Memory | undefined,
-  after: Memory,
+  { before, after }: MemoryChange,
   deferred: readonly RoomId[] = [],
 ): Promise<Evaluation<"room">> {
   const needs: Need[] = [];

@@ -22,8 +22,8 @@ import type { ParamsOf, StreamKey } from "../params.ts";
 import type { ListSnapshot } from "../../store/sessions.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../../wire/ids.ts";
 
-/** Places in a device's and an account's sequences: those of a token. */
-export type Places = {
+/** Cursors in a device's and an account's sequences: those of a token. */
+export type Cursors = {
   readonly position: Position;
   readonly toDevice: number;
   readonly e2ee: number;
@@ -43,7 +43,7 @@ export type Tracked = {
 export const NOTHING_TRACKED: Tracked = { kept: [], added: [], removed: [] };
 
 /** A page token without what binds it to its session and snapshot, which the engine adds. */
-export type PagePlace =
+export type PageCursor =
   | {
       readonly stream: "room_members";
       readonly roomId: RoomId;
@@ -64,7 +64,7 @@ export type Context = {
   readonly session: SessionNo;
   readonly userId: UserId;
   /** Where the token stands; zeros on a session's first request. */
-  readonly from: Places;
+  readonly from: Cursors;
   /** The account's position that this evaluation tells up to. */
   readonly to: Position;
   /** devices.seq now. */
@@ -85,7 +85,7 @@ export type Context = {
   readonly late: ReadonlySet<string>;
   /** ms since the epoch. */
   readonly now: number;
-  sealPage(place: PagePlace): string;
+  sealPage(place: PageCursor): string;
 };
 
 /** How a stream of one room stands to it: see gate.ts. */
@@ -107,6 +107,9 @@ export type Memory = {
   readonly since?: number;
 };
 
+/** What a stream remembers before an answer, and after it if nothing has to wait. */
+export type MemoryChange = { readonly before: Memory | undefined; readonly after: Memory };
+
 export type Evaluation<Key extends StreamKey = StreamKey> = {
   /** The stream's part of the answer; null: absent. */
   readonly answer: Answers[Key] | null;
@@ -114,7 +117,7 @@ export type Evaluation<Key extends StreamKey = StreamKey> = {
   readonly news: boolean;
   /** What the next token remembers; undefined: the stream has not started. */
   readonly memory: Memory | undefined;
-  readonly places?: Partial<Places>;
+  readonly places?: Partial<Cursors>;
   readonly needs?: readonly Need[];
   /** room_list only. */
   readonly tracked?: Tracked;

@@ -5,9 +5,9 @@ import type { Position } from "../../wire/ids.ts";
 import type { Context, Evaluation, Stream } from "./stream.ts";
 import { clampLimit, NO_NEWS } from "./stream.ts";
 
-type Params = { readonly limit: number };
+type ToDeviceParams = { readonly limit: number };
 
-export const toDevice: Stream<"to_device", Params> = {
+export const toDevice: Stream<"to_device", ToDeviceParams> = {
   key: "to_device",
   kinds: new Set(["to_device"]),
   resolve: ({ limit }) => ({ limit: clampLimit(limit, 100, 1000) }),

@@ -7,9 +7,9 @@ import { roomGate } from "./gate.ts";
 import type { Context, Evaluation, Memory, Stream } from "./stream.ts";
 import { NO_NEWS } from "./stream.ts";
 
-type Params = { readonly roomId: RoomId | "room_list" | null };
+type TypingParams = { readonly roomId: RoomId | "room_list" | null };
 
-export const typing: Stream<"typing", Params> = {
+export const typing: Stream<"typing", TypingParams> = {
   key: "typing",
   kinds: new Set(["typing", "facts"]),
   resolve: ({ room_id }) => ({ roomId: room_id ?? null }),
