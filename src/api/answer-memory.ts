@@ -1,13 +1,13 @@
 /**
- * How much memory answers may take that are read in full before they are sent (N12). Small ones always may. Of a device one large answer at
- * a time is held, and all large ones of the process share a budget; beyond either, the homeserver's answer is not read on until another one
- * is sent or its client has gone. One answer at a time may exceed the budget, so that every answer comes through.
+ * Bounds the memory of answers that are read in full before they are sent (N12). Small answers are not counted. A device may hold one large answer
+ * at a time, and all large answers of the process share a budget. Beyond either limit, the homeserver's answer is not read further until another
+ * one is sent or its client disconnects. One answer at a time may exceed the budget, so that every answer gets through.
  */
 
 import type { DeviceNo } from "../wire/ids.ts";
 
 export type AnswerMemoryOptions = {
-  /** Up to here an answer is small, bytes. */
+  /** Answers up to this size are small, bytes. */
   readonly small?: number;
   /** All large answers together, bytes. */
   readonly budget?: number;
@@ -18,23 +18,23 @@ const BUDGET = 64 * 1024 * 1024;
 
 /** One answer's share, from its first byte until it is sent. */
 export type Holding = {
-  /** Resolves when there is room for so many bytes more. @throws where the holding is released meanwhile */
+  /** Resolves when there is room for this many more bytes. @throws if the holding is released in the meantime */
   grow(bytes: number): Promise<void>;
-  /** Once the answer is sent or given up. To be called once or more. */
+  /** Call when the answer is sent or given up. Calling it again does nothing. */
   release(): void;
 };
 
-/** `attempt`: takes what is waited for, where that is possible. */
+/** `attempt`: takes what is waited for, if that is possible now. */
 type QueuedAttempt = { readonly attempt: () => boolean; readonly go: () => void };
 
 export class AnswerMemory {
   readonly #small: number;
   readonly #budget: number;
-  /** Whose large answer is held. */
+  /** The large answer that each device holds. */
   readonly #turns = new Map<DeviceNo, Holding>();
   readonly #waiting = new Set<QueuedAttempt>();
   #used = 0;
-  /** The one that may exceed the budget. */
+  /** The holding that may exceed the budget. */
   #exempt: Holding | null = null;
 
   constructor({ small = SMALL, budget = BUDGET }: AnswerMemoryOptions = {}) {
@@ -74,7 +74,7 @@ export class AnswerMemory {
     return holding;
   }
 
-  /** Resolves when `attempt` has succeeded: at once, or in turn. */
+  /** Resolves when `attempt` has succeeded, at once or later. */
   async #until(attempt: () => boolean, end: Promise<never>): Promise<void> {
     if (attempt()) return;
     const done = Promise.withResolvers<void>();

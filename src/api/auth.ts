@@ -1,4 +1,4 @@
-/** Who a request comes from (R2, D2, D4): access tokens, proven by the homeserver's whoami. */
+/** The owner of a request (R2, D2, D4): access tokens, proven by the homeserver's whoami. */
 
 import { LRUCache } from "lru-cache";
 import { withDeadline } from "../base/abort.ts";
@@ -17,24 +17,24 @@ export type AuthenticatorDeps = {
   readonly logger: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  /** Ends verifications as the process ends. */
+  /** Ends verifications when the process ends. */
   readonly signal: AbortSignal;
 };
 
-/** Whose a token is, whether or not we hold anything of the device. `deviceId` is an index key (index-key.ts), as wherever it is stored. */
+/** The owner of a token, whether or not anything is stored of the device. `deviceId` is an index key (index-key.ts), as it is stored. */
 export type Identity = { readonly userId: UserId; readonly deviceId: string; readonly tokenHash: Buffer };
 
 /** A proof is good for this long (D2). */
 const PROOF_MS = 60_000;
-/** A refused token is not asked about again for this long, so that a client that insists does not hammer the homeserver. */
+/** A refused token is not verified again for this long, so that an insistent client does not overload the homeserver. */
 const REFUSED_MS = 30_000;
-/** After a failed verification of a token that was good, requests go on without asking for this long. */
+/** If a token that was good cannot be verified, its requests are served without asking for this long. */
 const TROUBLE_MS = 5_000;
-/** How long the owner of a token that we do not keep is remembered. */
+/** How long the owner of a token that is not stored is remembered. */
 const IDENTITY_MS = 600_000;
 /** The longest that a request waits for whoami. */
 const WHOAMI_MS = 10_000;
-/** Tokens that the homeserver turns out not to know, of one client address: so many at once, and so many a second. */
+/** Tokens of one client address that turn out to be unknown to the homeserver: this many at once, and this many per second. */
 const UNKNOWN = { most: 30, perSecond: 0.5 };
 
 export class Authenticator {
@@ -55,8 +55,8 @@ export class Authenticator {
   }
 
   /**
-   * The owner of a live token, with the rows that stand for it. Throws MatrixError: 401, 429, 502, or as the homeserver refused it.
-   * `address`: who asks; null: nobody to count. One that brought many tokens which nobody knows has the homeserver asked about no more for a while.
+   * The owner of a live token, with the account and device stored for it. Throws MatrixError: 401, 429, 502, or as the homeserver refused it.
+   * `address`: the client's; null: not counted. An address that sent many unknown tokens causes no more questions to the homeserver for a while.
    */
   async verify(token: string, address: string | null = null): Promise<Auth> {
     const tokenHash = this.#deps.secretBox.hashToken(token);
@@ -75,7 +75,7 @@ export class Authenticator {
 
   async #counted<T>(address: string | null, prove: () => Promise<T>): Promise<T> {
     if (address === null) return prove();
-    // Before it is known, so that many at the same time do not pass together.
+    // Spent before the outcome is known, so that many concurrent requests do not pass together.
     this.#unknown.spend(address);
     let isUnknown = false;
     try {
@@ -88,7 +88,7 @@ export class Authenticator {
     }
   }
 
-  /** The owner of a token, or null where nobody says so now. Writes nothing, and does not ask again about a token that we keep. */
+  /** The owner of a token, or null if that cannot be said now. Writes nothing, and does not ask the homeserver about stored tokens. */
   async identify(token: string): Promise<Identity | null> {
     const tokenHash = this.#deps.secretBox.hashToken(token);
     const key = tokenHash.toString("base64");
@@ -111,7 +111,7 @@ export class Authenticator {
     }
   }
 
-  /** The homeserver has answered a request made with this token: as good as a whoami (D2). */
+  /** The homeserver has answered a request with this token, which proves it as well as a whoami (D2). */
   async noteProof(token: string, identity: Identity): Promise<DeviceRef> {
     const stored = await this.#deps.tokens.find(identity.tokenHash);
     if (stored && !stored.dead) {
@@ -128,7 +128,7 @@ export class Authenticator {
     await this.#deps.tokens.dead(tokenHash, softLogout);
   }
 
-  /** Drops what is remembered of a token, e.g. as it was logged out. */
+  /** Drops what is remembered of a token, e.g. because it was logged out. */
   forgetToken(tokenHash: Buffer): void {
     const key = tokenHash.toString("base64");
     this.#identities.delete(key);
@@ -154,13 +154,13 @@ export class Authenticator {
     return { ...ref, userId, deviceId, verifiedAt: this.#deps.now(), dead: null };
   }
 
-  /** What a failed whoami means: a refusal is final; trouble is the client's only where the token was never proven (D4). */
+  /** What a failed whoami means. A refusal is final; other trouble is the client's only if the token was never proven (D4). */
   async #judge(failure: WhoamiFailure, tokenHash: Buffer, key: string, stored: StoredToken | null): Promise<StoredToken> {
     if (failure.kind === "unknown_token") {
       if (stored) await this.#deps.tokens.dead(tokenHash, failure.softLogout);
       throw this.#refuse(key, unknownToken(failure.softLogout));
     }
-    // E.g. M_USER_LOCKED: the homeserver knows the token and will not serve it.
+    // E.g. M_USER_LOCKED: the homeserver knows the token but does not serve it.
     if (failure.status === 401 || failure.status === 403) {
       const extra = failure.softLogout ? { soft_logout: true } : {};
       throw this.#refuse(key, new MatrixError(failure.status, failure.errcode ?? "M_FORBIDDEN", "The homeserver refuses this access token", extra));
@@ -186,12 +186,12 @@ export class Authenticator {
   async #whoami(token: string, tokenHash: Buffer): Promise<Identity> {
     const late = () => Object.assign(new Error(`the homeserver did not answer within ${WHOAMI_MS} ms`), { kind: "unreachable" });
     const who = await withDeadline(this.#deps.signal, WHOAMI_MS, late, (signal) => this.#deps.client.whoami(token, signal));
-    // A homeserver from before device ids in whoami: each token is a device of its own.
+    // An old homeserver without device ids in whoami: each token counts as a device.
     const deviceId = who.deviceId ?? `syncv3_${tokenHash.toString("hex").slice(0, 16)}`;
     return { userId: who.userId, deviceId: indexKey(deviceId), tokenHash };
   }
 
-  /** Of several requests with one token, one asks and the others wait for it. */
+  /** Of concurrent requests with one token, one asks and the others wait for its result. */
   #coalesce(key: string, prove: () => Promise<StoredToken>): Promise<StoredToken> {
     const running = this.#verifying.get(key);
     if (running) return running;

@@ -1,12 +1,13 @@
-/** Which address a request counts against. */
+/** The address that a request counts against. */
 
 import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
 import type { IsTrusted } from "./trusted-proxies.ts";
 
 /**
- * The client's address, of IPv6 its network (/64: what one customer has); null: there is none to count, as a proxy on this machine, or one
- * that is trusted, did not say who asks. Of X-Forwarded-For the last entry that no trusted proxy is: what stands before it anybody can write.
+ * The client's address, for IPv6 its network (/64, which is what one customer has). null: there is none to count, since a proxy on this machine or
+ * a trusted one did not say who asks. Of X-Forwarded-For, the last entry that is not a trusted proxy counts, since anybody can write what is before
+ * it.
  */
 export function clientAddress(
   { socket, headers }: Pick<IncomingMessage, "headers"> & { readonly socket: { readonly remoteAddress?: string | undefined } },
@@ -23,7 +24,7 @@ export function clientAddress(
   return null;
 }
 
-/** Without the form of an IPv4 address on an IPv6 socket. */
+/** An IPv4 address on an IPv6 socket is written as plain IPv4. */
 function plain(address: string | undefined): string | undefined {
   return address?.replace(/^::ffff:(?=\d+\.)/i, "");
 }

@@ -1,4 +1,4 @@
-/** Pages of history without the events that the client was sent already (T20). */
+/** Pages of history without the events that the client already has (T20). */
 
 import { historyToken, type HistoryToken } from "../wire/history-token.ts";
 import { withMember } from "../wire/json-edit.ts";
@@ -6,25 +6,28 @@ import { eachElement, eachMember } from "../wire/json-scan.ts";
 import type { Edit } from "./json-answer.ts";
 
 export type Cutting = {
-  /** Events from its event on are cut. */
+  /** This token's event and newer ones are cut. */
   readonly token: HistoryToken;
-  /** What the page calls the token of the next page. */
+  /** The page's name for the token of the next page. */
   readonly key: "end" | "next_batch";
-  /** Which of the events are to be cut. */
+  /** Which of the events must be cut. */
   readonly sent: (ids: readonly string[]) => Promise<ReadonlySet<string>>;
-  /** The page that begins at an upstream token; null: it cannot be had now. */
+  /** The page that begins at an upstream token; null: it is not available now. */
   readonly next: (token: string) => Promise<string | null>;
 };
 
-/** A page as it came: texts of events with their ids, newest first, and the upstream token of the next page; null: there is none. */
+/** A page as received: the texts of events with their ids, newest first, and the upstream token of the next page (null: none). */
 type HistoryPage = { readonly chunk: readonly { readonly id: string; readonly text: string }[]; readonly end: string | null };
 
-/** Pages with nothing left that are followed in one request: matrix-js-sdk takes an empty page for the end. What is cut is rarely more than one v2 answer brings. */
+/**
+ * The most empty pages that are followed in one request, because matrix-js-sdk takes an empty page for the end. Rarely more is cut than one v2
+ * response contains.
+ */
 const MOST_PAGES = 100;
 
 /**
- * Cuts pages, and follows those with nothing left until an older event comes. As the homeserver may order events otherwise than they came, what
- * follows a page that something was cut from is cut too: its token is one of ours.
+ * Cuts pages, and follows empty ones until an older event comes. The homeserver may order events differently from how they arrived, so pages after
+ * one that was cut are cut too: their token is one of ours.
  */
 export function cutPages(cutting: Cutting): Edit {
   return async (first) => {
@@ -34,10 +37,10 @@ export function cutPages(cutting: Cutting): Edit {
       const page = pageOf(text, cutting.key);
       // oxlint-disable-next-line no-await-in-loop -- each page begins where the one before ended
       const sent = await cutting.sent(page.chunk.map(({ id }) => id));
-      const kept = page.chunk.filter(({ id }) => !sent.has(id));
-      const isCut = kept.length < page.chunk.length;
-      answer = isCut ? withPage(text, kept, cutting, page.end) : text;
-      if (!isCut || kept.length > 0 || page.end === null) break;
+      const remaining = page.chunk.filter(({ id }) => !sent.has(id));
+      const isCut = remaining.length < page.chunk.length;
+      answer = isCut ? withPage(text, remaining, cutting, page.end) : text;
+      if (!isCut || remaining.length > 0 || page.end === null) break;
       // oxlint-disable-next-line no-await-in-loop -- as above
       text = await cutting.next(page.end);
     }
@@ -45,8 +48,8 @@ export function cutPages(cutting: Cutting): Edit {
   };
 }
 
-function withPage(text: string, kept: HistoryPage["chunk"], { token, key }: Cutting, end: string | null): string {
-  const cut = withMember(text, "chunk", () => `[${kept.map((event) => event.text).join(",")}]`);
+function withPage(text: string, remaining: HistoryPage["chunk"], { token, key }: Cutting, end: string | null): string {
+  const cut = withMember(text, "chunk", () => `[${remaining.map((event) => event.text).join(",")}]`);
   return end === null ? cut : withMember(cut, key, () => JSON.stringify(historyToken({ ...token, later: end })));
 }
 
@@ -67,7 +70,7 @@ function pageOf(text: string, key: Cutting["key"]): HistoryPage {
   return { chunk, end };
 }
 
-/** "" for what is no event: it stays in the page. */
+/** "" if it is not an event; it then stays in the page. */
 function idOf(text: string): string {
   const event = JSON.parse(text) as { readonly event_id?: unknown } | null;
   return typeof event?.event_id === "string" ? event.event_id : "";

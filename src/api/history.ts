@@ -25,7 +25,7 @@ export type HistoryDeps = { readonly store: HistoryStore; readonly forwarder: Fo
 
 type HistoryRequest = PagingRequest & { readonly room: RoomId };
 
-/** `whose`: the device that asks; null: none that is known here. */
+/** `whose`: the device that asks; null: it is not known here. */
 export type HistoryPassing = {
   readonly request: FastifyRequest;
   readonly reply: FastifyReply;
@@ -34,23 +34,23 @@ export type HistoryPassing = {
   readonly whose: () => Promise<DeviceRef | null>;
 };
 
-/** What a token is resolved to. `cut`: events from the token's event on must be cut from the page. */
+/** What a token resolves to. `cut`: the token's event and newer ones must be cut from the page. */
 type Resolved = { readonly upstream: string | null; readonly cut: boolean };
 type LocatedEvent = { readonly account: AccountNo | null; readonly stored: HistoryPlace | null };
 
-/** That an account reads history here is noted so often, ms, of so many access tokens. */
+/** How often it is noted that an account reads history here, ms, and for how many access tokens that is remembered. */
 const NOTE_MS = 24 * 3600 * 1000;
 const MAX_NOTED = 100_000;
-/** The longest that a request waits for our database to note it, ms. */
+/** The longest that a request waits for the note to be stored, ms. */
 const NOTE_PATIENCE_MS = 2000;
-/** A page of large events. A larger one is passed uncut: it repeats events, but leaves none out. */
+/** Enough for a page of large events. A larger page is passed uncut: it repeats events, but omits none. */
 const PAGE_LIMITS: ReadLimits = { bytes: 32 * 1024 * 1024, unpacked: 64 * 1024 * 1024 };
-/** What any token of Synapse's begins with; others may, too. */
+/** The beginning of all of Synapse's tokens; other homeservers' may look the same. */
 const SYNAPSE_TOKEN = /^[stm]-?\d/;
-/** Synapse's token of a place in the room's graph: depth, stream number, and the parts that are not about rooms. */
+/** Synapse's token of a position in the room's graph: depth, stream number, and parts that are not about rooms. */
 const SYNAPSE_PLACE = /^t-?\d+-(-?\d+)((?:_.*)?)$/;
 
-/** Whether a room's history is asked for. */
+/** Whether a request is for a room's history. */
 export function isHistory(paging: PagingRequest): paging is HistoryRequest {
   return paging.room !== null;
 }
@@ -63,7 +63,7 @@ export class HistoryPages {
     this.#deps = deps;
   }
 
-  /** Notes that the account reads history through this server. Never rejects: the page does not depend on it. */
+  /** Notes that the account reads history through this server. Never rejects, since the page does not depend on it. */
   async note(request: FastifyRequest, whose: HistoryPassing["whose"]): Promise<void> {
     const given = request.headers.authorization ?? queryValue(request.raw.url ?? "", "access_token");
     if (given === null) return;
@@ -82,7 +82,9 @@ export class HistoryPages {
     }
   }
 
-  /** Asks the homeserver with its own tokens in place of ours, and hands on the page. Throws MatrixError 400 for a token that is not of this room. */
+  /**
+   * Asks the homeserver with its own tokens in place of ours, and passes the page on. Throws MatrixError 400 for a token that is not of this room.
+   */
   async pass(passing: HistoryPassing, target: string): Promise<void> {
     const { request, reply, signal } = passing;
     const { forwarder } = this.#deps;
@@ -113,17 +115,17 @@ export class HistoryPages {
     return ref ? { account: ref.account, stored: await this.#deps.store.place(ref.account, room, event) } : { account: null, stored: null };
   }
 
-  /** @param later a token after the place does no harm, one before it would leave events out; else the other way round */
+  /** @param later whether a token after the position is acceptable and one before it would omit events; false: the other way round */
   async #resolve(passing: HistoryPassing, token: HistoryToken, stored: HistoryPlace | null, later: boolean): Promise<Resolved> {
     const isSynapse = token.later === "" || SYNAPSE_TOKEN.test(token.later);
-    // Of a timeline that may be ordered otherwise, what is before the event in the stream need not be what came before it.
+    // In a timeline that may be ordered differently, what is before the event in the stream need not be what was sent before it.
     const exact = isSynapse && (!later || !stored || stored.streamed) ? await this.#exact(passing, token) : null;
     if (exact !== null) return { upstream: exact, cut: false };
     if (!later) return { upstream: stored?.earlier ?? null, cut: false };
     return { upstream: token.later === "" ? null : token.later, cut: true };
   }
 
-  /** Synapse's token right before the event; null: this is another homeserver, or it does not give the event to this user. */
+  /** Synapse's token right before the event; null: another homeserver, or the user may not see the event. */
   async #exact({ request, signal }: HistoryPassing, { room, event }: HistoryToken): Promise<string | null> {
     const query = new URLSearchParams({ limit: "0", filter: JSON.stringify({ lazy_load_members: true, types: [] }) });
     for (const name of ["access_token", "user_id"]) {
@@ -137,7 +139,7 @@ export class HistoryPages {
     return stream === undefined ? null : `s${Number(stream) - 1}${rest}`;
   }
 
-  /** The JSON text of an answer; null: there is none of status 200. Throws MatrixError 429 where the homeserver asks to wait. */
+  /** The JSON text of an answer; null: its status is not 200. Throws MatrixError 429 if the homeserver asks to wait. */
   async #text(request: FastifyRequest, signal: AbortSignal, target: string): Promise<string | null> {
     const answer = await this.#deps.forwarder.open(request.raw, { signal, target, ...editableRequest(request.raw) });
     if (answer.statusCode === 200) return readText(answer, PAGE_LIMITS);
@@ -147,7 +149,7 @@ export class HistoryPages {
   }
 }
 
-/** Our token in a parameter. Throws MatrixError 400 where it looks like one and is none of this room. */
+/** Our token in a query parameter. Throws MatrixError 400 if it looks like one but is not of this room. */
 function tokenIn({ room }: HistoryRequest, target: string, name: "from" | "to"): HistoryToken | null {
   const text = queryValue(target, name);
   if (text === null || !isHistoryToken(text)) return null;

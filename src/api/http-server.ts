@@ -1,4 +1,4 @@
-/** The HTTP server: our own routes, and all the rest of the homeserver's API passed through. */
+/** The HTTP server: our own routes, and the rest of the homeserver's API passed through. */
 
 import { randomUUID } from "node:crypto";
 import type { RequestListener, Server } from "node:http";
@@ -30,7 +30,7 @@ import { type IsTrusted, trustedProxies } from "./trusted-proxies.ts";
 import { V2Sync } from "./v2-sync.ts";
 
 export type ServerDeps = {
-  /** Base URL of the homeserver, where everything that is not ours goes. */
+  /** Base URL of the homeserver, which gets everything that is not ours. */
   readonly baseUrl: string;
   readonly client: WhoamiClient & VersionsClient;
   readonly secretBox: { hashToken(token: string): Buffer };
@@ -40,73 +40,73 @@ export type ServerDeps = {
   readonly findDevice: FindDevice;
   readonly sends: Sends;
   readonly keyUploads: KeyUploads;
-  /** Default: none of our pagination tokens is in use. */
+  /** Default: no pagination tokens of ours are in use. */
   readonly history?: HistoryStore;
   readonly feed: Feed;
-  /** A client of the device has just proven itself: it is to be polled from now on. Called for each request of ours. */
+  /** A client of the device has just proven itself, so the device must be polled from now on. Called for each request of ours. */
   readonly ensurePolling: (account: AccountNo, device: DeviceNo) => void;
-  /** Resolves when requests can be served: migrated, database reachable. */
+  /** Resolves when requests can be served: the schema is migrated, and the database reachable. */
   readonly ready: () => Promise<string | null>;
   readonly logger: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  /** Addresses and networks whose X-Forwarded-… headers are believed. */
+  /** Addresses and networks whose X-Forwarded-… headers are trusted. */
   readonly trustedProxies?: readonly string[];
   /** Speak TLS with this certificate and key (PEM); see renewCertificate. Default: plain HTTP. */
   readonly certificate?: { readonly cert: Buffer; readonly key: Buffer };
-  /** Nothing is answered but `/health`: this process is for nobody's requests. */
+  /** Only `/health` is answered: this process serves no clients. */
   readonly healthOnly?: boolean;
-  /** The faces. */
+  /** Of the faces. */
   readonly routes?: readonly RoutePlugin[];
   readonly limits?: Partial<ServerLimits>;
-  /** What `/versions` says of us, as flags of `unstable_features`. Default: nothing, and the homeserver's answer is left as it is. */
+  /** The flags that `/versions` adds to `unstable_features`. Default: none, and the homeserver's answer is unchanged. */
   readonly versionFeatures?: readonly string[];
-  /** Where clients reach us, without a slash at the end; they are told so. Default: nobody is told. */
+  /** The address at which clients reach us, without a trailing slash, for clients to be told. Default: they are not told. */
   readonly publicUrl?: string | undefined;
-  /** `/_synapse/admin` passes too. Default: it does not. */
+  /** `/_synapse/admin` is passed too. Default: false. */
   readonly passAdmin?: boolean;
-  /** A homeserver with simplified sliding sync of its own is left to it. Default: ours is served. */
+  /** If the homeserver has simplified sliding sync itself, requests for it are passed there. Default: ours is served. */
   readonly preferNative?: boolean;
   /** Default: nothing is measured. */
   readonly metrics?: Pick<Metrics, "request">;
-  /** Positions of ours in requests that are passed. Default: there are none. */
+  /** Resolves positions of ours in passed requests. Default: there are none. */
   readonly upstreamToken?: UpstreamToken;
 };
 
 /**
- * Requests in progress at once (D21): of a device, of a client's address, of all. `stallMs`: a client that has not read on for so long, of an
- * answer that we hold for it, is cut off (N12).
+ * The most requests in progress (D21): per device, per client address, and in total. `stallMs`: a client that stops reading an answer that we hold
+ * for it is disconnected after this time (N12).
  */
 export type ServerLimits = { readonly perDevice: number; readonly perAddress: number; readonly total: number; readonly stallMs: number };
 
 const LIMITS: ServerLimits = { perDevice: 64, perAddress: 2000, total: 20_000, stallMs: 60_000 };
 
-/** Of the client-server spec, "Web browser clients". */
+/** From the client-server spec, "Web browser clients". */
 const CORS_HEADERS = {
   "access-control-allow-origin": "*",
   "access-control-allow-methods": "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS",
   "access-control-allow-headers": "X-Requested-With, Content-Type, Authorization, Date",
 } as const;
 
-/** How long a stopping server waits for answers that are being sent. */
+/** How long a stopping server waits for answers to be sent. */
 const STOP_MS = 8_000;
 
 const V3_SYNC = "/_matrix/client/v3/sync";
 
-/** v2 filters stand in the query. */
+/** v2 filters may be in the query. */
 const SERVER_OPTIONS = { maxHeaderSize: 65_536 };
 
-/** To fastify one is as good as the other. */
+/** Fastify accepts an https server here although its type says http. */
 function tlsServer(certificate: NonNullable<ServerDeps["certificate"]>): (handler: RequestListener) => Server {
   return (handler) => createTlsServer({ ...SERVER_OPTIONS, ...certificate }, handler);
 }
 
-/** New connections get this certificate. */
+/** New connections use this certificate. */
 export function renewCertificate(app: FastifyInstance, certificate: NonNullable<ServerDeps["certificate"]>): void {
   (app.server as unknown as TlsServer).setSecureContext(certificate);
 }
 
-/** A server that is not listening yet. `close` answers what waits for the homeserver, finishes what is being sent, and ends. */
+/** A server that is not listening yet. `close` answers requests that wait for the homeserver, finishes answers being sent, and ends. */
 export function createApiServer(deps: ServerDeps): FastifyInstance {
   const limits = { ...LIMITS, ...deps.limits };
   const stopping = new AbortController();
@@ -127,9 +127,9 @@ export function createApiServer(deps: ServerDeps): FastifyInstance {
   const logger: FastifyBaseLogger = deps.logger;
   const app: FastifyInstance = fastify({
     loggerInstance: logger,
-    // Its own request log has query strings, which may hold access tokens.
+    // Its own request log has query strings, which may contain access tokens.
     logController: new LogController({ disableRequestLogging: true }),
-    return503OnClosing: false, // said by requestScopes, as a Matrix error
+    return503OnClosing: false, // answered by requestScopes, as a Matrix error
     genReqId: () => randomUUID(),
     exposeHeadRoutes: false,
     forceCloseConnections: "idle",
@@ -140,7 +140,7 @@ export function createApiServer(deps: ServerDeps): FastifyInstance {
   const native = new NativeSync({ ...deps, signal: stopping.signal });
   const passInstead = async (request: FastifyRequest, reply: FastifyReply): Promise<boolean> => {
     if (!deps.preferNative || !(await native.isThere(givenToken(request, queryOf(request))))) return false;
-    // A device that is polled already stays here: two readers would take its to-device messages from each other.
+    // A device that is polled already is not passed: two readers would take its to-device messages from each other.
     if (await polled.find(request)) return false;
     await forwarder.forward(request, reply, { signal: context.signalOf(request) });
     return true;
@@ -167,7 +167,7 @@ export function createApiServer(deps: ServerDeps): FastifyInstance {
     ownPath: V3_SYNC,
   });
 
-  // Bodies are read by the routes themselves, or streamed: whatever their Content-Type says (D5).
+  // Routes read their bodies themselves, or stream them, whatever the Content-Type says (D5).
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, _payload, done) => done(null));
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply));
@@ -199,10 +199,10 @@ export function createApiServer(deps: ServerDeps): FastifyInstance {
   return app;
 }
 
-/** `address`: whom it counts against. */
+/** `address`: the address it counts against. */
 type RequestScope = { readonly signal: AbortSignal; readonly address: string | null; onDone(release: () => void): void };
 
-/** What belongs to a request until its answer is sent or its client has gone. */
+/** What belongs to a request until its answer is sent or its client disconnects. */
 function requestScopes(
   app: FastifyInstance,
   limits: ServerLimits,
@@ -215,7 +215,7 @@ function requestScopes(
   const perAddress = new InProgress<string>(limits.perAddress);
   app.addHook("onRequest", (request, reply, done) => {
     reply.headers({ ...CORS_HEADERS, "x-request-id": request.id });
-    // Otherwise a Content-Type that is not one is refused before a route sees it. rawHeaders still have it for the homeserver.
+    // Otherwise fastify refuses a malformed Content-Type before a route sees the request. rawHeaders still have it for the homeserver.
     delete request.raw.headers["content-type"];
     const gone = new AbortController();
     const releases: (() => void)[] = [];
@@ -233,13 +233,13 @@ function requestScopes(
     scopes.set(request, { signal: gone.signal, address, onDone: (release) => void releases.push(release) });
     reply.raw.once("close", () => {
       for (const release of releases) release();
-      // A connection that has become idle only now would keep a stopping server alive.
+      // A connection that became idle only now would keep a stopping server alive.
       if (stopping.aborted) setImmediate(() => app.server.closeIdleConnections());
       if (!reply.raw.writableFinished) gone.abort(new DOMException("The client has gone", "AbortError"));
     });
     try {
       if (stopping.aborted) throw stopping.reason;
-      // Whether we live must be told under load too.
+      // Liveness must be answered under load too.
       if (!pathOf(request).startsWith("/health/")) {
         if (address !== null) releases.push(perAddress.enter(address));
         releases.push(total.enter("all"));
@@ -253,7 +253,7 @@ function requestScopes(
   return scopes;
 }
 
-/** What a route can do with the scope of a request. `count`: among those of its device. */
+/** What a route can do with a request's scope. `count`: counts it against its device. */
 type Scoping = Pick<RouteContext, "passInstead"> & {
   readonly count: (request: FastifyRequest, device: DeviceNo) => void;
   readonly scopeOf: (request: FastifyRequest) => RequestScope;
@@ -277,7 +277,7 @@ function routeContext(deps: ServerDeps, auth: Authenticator, { count, scopeOf, p
   };
 }
 
-/** Degraded is a 200: what is stored is served, and another process would be no better. */
+/** Degraded is a 200: what is stored is served, and another process would do no better. */
 async function readiness(deps: ServerDeps, request: FastifyRequest): Promise<{ status: string; reason?: string }> {
   try {
     const reason = await deps.ready();
@@ -288,7 +288,7 @@ async function readiness(deps: ServerDeps, request: FastifyRequest): Promise<{ s
   }
 }
 
-/** The one place where what was thrown becomes an answer. What is unexpected is told to the log alone (B22). */
+/** The one place that turns errors into answers. Details of unexpected ones go only to the log (B22). */
 function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const database = error instanceof MatrixError ? null : databaseAnswer(error);
   if (database) {
@@ -307,7 +307,7 @@ function answerError(error: unknown, request: FastifyRequest, reply: FastifyRepl
     .send(answer.toBody());
 }
 
-/** What the framework itself refuses, e.g. a path with broken escapes. */
+/** Errors of the framework itself, e.g. for a path with broken escapes. */
 function requestError(error: unknown): MatrixError | null {
   if (!(error instanceof Error) || !("statusCode" in error) || typeof error.statusCode !== "number") return null;
   if (error.statusCode < 400 || error.statusCode > 499) return null;
@@ -318,10 +318,10 @@ function queryOf(request: FastifyRequest): URLSearchParams {
   return new URLSearchParams(request.raw.url?.split("?").slice(1).join("?"));
 }
 
-/** In metrics, of a request whose client did not wait for its answer. */
+/** The status in metrics if the client did not wait for its answer. */
 const CLIENT_GONE = 499;
 
-/** Which API a request is of, for metrics. */
+/** The API that a request belongs to, for metrics. */
 function faceOf(method: string, path: string): string {
   if (path === V3_SYNC && method === "POST") return "v3";
   if (path.endsWith("/v4/sync")) return "v4";
@@ -330,7 +330,7 @@ function faceOf(method: string, path: string): string {
   return path.startsWith("/health/") ? "health" : "passed";
 }
 
-/** Without the query: it may hold an access token. */
+/** Without the query, which may contain an access token. */
 function pathOf(request: FastifyRequest): string {
   return request.raw.url?.split("?", 1)[0] ?? "";
 }

@@ -1,4 +1,4 @@
-/** A JSON answer of the homeserver read whole, and handed on with its text edited. */
+/** Reads a JSON answer of the homeserver in full, and passes it on with its text edited. */
 
 import type { IncomingMessage, OutgoingHttpHeaders } from "node:http";
 import { Readable } from "node:stream";
@@ -11,18 +11,18 @@ import { JsonSyntaxError } from "../wire/json-scan.ts";
 import { BODY_HEADERS, clientHeaders } from "./proxy-headers.ts";
 
 /**
- * Edits the text of an answer that was read whole; null or the same text: the client gets the bytes that came. So it does where the edit
- * throws that the text is not JSON: then it is not ours to mend.
+ * Edits the text of a complete answer. null or the same text: the client gets the original bytes. So it does if the edit throws because the text is
+ * not JSON, which is not ours to repair.
  */
 export type Edit = (text: string) => string | null | Promise<string | null>;
 
 /** An answer as the client gets it. */
 export type EditedAnswer = { readonly headers: OutgoingHttpHeaders; readonly body: Readable };
 
-/** The most that is read of an answer, as it comes and unpacked, in bytes. A larger answer is passed as it is. */
+/** The largest answer that is edited, in bytes before and after unpacking. Larger ones are passed unchanged. */
 export type ReadLimits = { readonly bytes: number; readonly unpacked: number };
 
-/** What is edited is small by nature: more than this is not what we are looking for. */
+/** Edited answers are small by nature: anything larger is something else. */
 const SMALL: ReadLimits = { bytes: 1024 * 1024, unpacked: 8 * 1024 * 1024 };
 
 const zip = promisify(gzip);
@@ -30,8 +30,8 @@ const unzip = promisify(gunzip);
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * How a request asks for an answer that is to be edited: whole, whatever its client has of it already, and in an encoding that we can
- * read. HEAD becomes GET, as the length is told too.
+ * How to request an answer that is to be edited: in full, whatever the client has cached, and in an encoding that we can read. HEAD becomes GET,
+ * because the length changes too.
  */
 export function editableRequest(request: IncomingMessage): { readonly method?: "GET"; readonly headers: Readonly<Record<string, string | null>> } {
   const headers = {
@@ -44,10 +44,10 @@ export function editableRequest(request: IncomingMessage): { readonly method?: "
   return { headers, ...(request.method === "HEAD" && { method: "GET" as const }) };
 }
 
-/** Reads an answer and edits it. Throws MatrixError 502 where it breaks off. */
+/** Reads an answer and edits it. Throws MatrixError 502 if it breaks off. */
 export async function editAnswer(answer: Dispatcher.ResponseData, edit: Edit, limits: ReadLimits = SMALL): Promise<EditedAnswer> {
-  const body = await readWhole(answer.body, limits);
-  const untouched = (whole: Readable) => ({ headers: clientHeaders(answer.headers), body: whole });
+  const body = await readAll(answer.body, limits);
+  const untouched = (stream: Readable) => ({ headers: clientHeaders(answer.headers), body: stream });
   if (!Buffer.isBuffer(body)) return untouched(body);
   const text = await textOf(body, encodingOf(answer), limits);
   const edited = text === null ? null : await applied(text, edit);
@@ -58,9 +58,9 @@ export async function editAnswer(answer: Dispatcher.ResponseData, edit: Edit, li
   return { headers, body: Readable.from([bytes]) };
 }
 
-/** The text of an answer's body; null where it is too large, or not a text that we can read. Throws MatrixError 502 where it breaks off. */
+/** The text of an answer's body; null: it is too large, or not text that we can read. Throws MatrixError 502 if it breaks off. */
 export async function readText(answer: Dispatcher.ResponseData, limits: ReadLimits = SMALL): Promise<string | null> {
-  const body = await readWhole(answer.body, limits);
+  const body = await readAll(answer.body, limits);
   if (Buffer.isBuffer(body)) return textOf(body, encodingOf(answer), limits);
   body.on("error", () => {}).destroy();
   return null;
@@ -81,7 +81,7 @@ function encodingOf(answer: Dispatcher.ResponseData): string {
 }
 
 async function textOf(bytes: Buffer, encoding: string, { unpacked }: ReadLimits): Promise<string | null> {
-  if (encoding !== "gzip" && encoding !== "identity") return null; // we did not ask for it
+  if (encoding !== "gzip" && encoding !== "identity") return null; // not asked for
   try {
     return utf8.decode(encoding === "gzip" ? await unzip(bytes, { maxOutputLength: unpacked }) : bytes);
   } catch {
@@ -89,8 +89,8 @@ async function textOf(bytes: Buffer, encoding: string, { unpacked }: ReadLimits)
   }
 }
 
-/** The whole body, or all of it as a stream again where it is larger than that. */
-async function readWhole(body: Readable, { bytes }: ReadLimits): Promise<Buffer | Readable> {
+/** The complete body; if it is larger than the limit, a stream of all of it. */
+async function readAll(body: Readable, { bytes }: ReadLimits): Promise<Buffer | Readable> {
   const parts = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   const chunks: Buffer[] = [];
   let size = 0;

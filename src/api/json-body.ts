@@ -6,12 +6,12 @@ import { MatrixError, notJson, tooLarge } from "../wire/errors.ts";
 
 /** 1 MiB. */
 const MAX_BODY_BYTES = 1024 * 1024;
-/** All of a body is there after so long, ms: who sends it drop by drop holds a request that counts against everybody's limit. */
+/** The whole body must arrive within this time, ms: a client that sends it slowly holds a request that counts against everybody's limit. */
 const BODY_MS = 30_000;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** The body as JSON whatever its Content-Type; `{}` where there is none. */
+/** The body as JSON whatever its Content-Type; `{}` if it is empty. */
 export async function readJsonBody(request: IncomingMessage, maxBytes = MAX_BODY_BYTES, limitMs = BODY_MS): Promise<unknown> {
   const bytes = await readBody(request, maxBytes, limitMs);
   let text: string;
@@ -22,7 +22,7 @@ export async function readJsonBody(request: IncomingMessage, maxBytes = MAX_BODY
   }
   if (text.trim() === "") return {};
   if (bytes.length < LARGE_BYTES) return parsed(text);
-  // Of several large bodies that come together one is read in a turn of the event loop, and what becomes of it is another turn's.
+  // Large bodies are parsed one per turn of the event loop, and processed in a later turn.
   const slices = new Slices();
   await slices.pause();
   const body = parsed(text);
@@ -30,7 +30,7 @@ export async function readJsonBody(request: IncomingMessage, maxBytes = MAX_BODY
   return body;
 }
 
-/** Bodies of this size take milliseconds to read. Those of well-behaved clients are far below. */
+/** Bodies of this size take milliseconds to parse. Those of well-behaved clients are far smaller. */
 const LARGE_BYTES = 64 * 1024;
 
 function parsed(text: string): unknown {
@@ -41,9 +41,9 @@ function parsed(text: string): unknown {
   }
 }
 
-/** All bytes of the body, at most `maxBytes` and within `limitMs`; what comes beyond is not read. */
+/** All bytes of the body, at most `maxBytes` and within `limitMs`; more is not read. */
 async function readBody(request: IncomingMessage, maxBytes: number, limitMs: number): Promise<Buffer> {
-  // The connection is of no more use: the rest of the body is still coming.
+  // The connection cannot be reused, since the rest of the body is still coming.
   const refusal = () => new MatrixError(413, "M_TOO_LARGE", tooLarge().message, {}, { connection: "close" });
   if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw refusal();
   const chunks: Buffer[] = [];

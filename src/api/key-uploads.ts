@@ -1,6 +1,6 @@
 /**
- * Uploads of one-time and fallback keys that pass through here (T11). The homeserver's answer says how many keys there are now; the
- * device's poll would say so up to half a minute later, and until then clients would upload keys again and again.
+ * Passed uploads of one-time and fallback keys (T11). The homeserver's answer says how many keys there are now. The device's poll would say so up
+ * to half a minute later, and until then clients would upload keys again and again.
  */
 
 import { atMost } from "../base/at-most.ts";
@@ -14,17 +14,17 @@ export type KeyUploadsOptions = {
   readonly store: KeyUploadStore;
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Logger;
-  /** The longest that an answer waits until what it says is stored, ms. Default 5 s. */
+  /** The longest that an answer waits for its counts to be stored, ms. Default 5 s. */
   readonly patienceMs?: number;
 };
 
-/** A body of 100 keys has some 30 kB. A longer one than this is passed, but nothing is learned from it. */
+/** A body with 100 keys has about 30 kB. A larger one than this is passed, but its keys are not counted. */
 export const UPLOAD_BODY_BYTES = 1024 * 1024;
-/** Algorithms in one upload: there are three in the specification. */
+/** The most algorithms in one upload; the specification has three. */
 const MOST_ALGORITHMS = 20;
 const FALLBACK_KEYS = ["fallback_keys", "org.matrix.msc2732.fallback_keys"] as const;
 
-/** Whether a request is `POST …/keys/upload` or, as it once was, `…/keys/upload/{deviceId}`; null: it is not. `deviceId` null: the token's. */
+/** Whether a request is `POST …/keys/upload`, or the former `…/keys/upload/{deviceId}`; null: it is not. `deviceId` null: the token's. */
 export function uploadOf(method: string, target: string): { readonly deviceId: string | null } | null {
   if (method !== "POST") return null;
   const path = clientSegments(target);
@@ -39,15 +39,15 @@ export class KeyUploads {
     this.#options = options;
   }
 
-  /** What `find` gives; null where it fails or takes too long: an upload is not to fail because our database does. */
+  /** The result of `find`; null if it fails or takes too long: an upload must not fail because of our database. */
   async find<T>(find: () => Promise<T | null>): Promise<T | null> {
     const found = await this.#patiently(find, "The device that uploads keys could not be determined; the key counts come with the next poll");
     return found ?? null;
   }
 
   /**
-   * Stores what an upload and the homeserver's answer to it say, and has the device's poll sent again. `findDevice` null: nothing is
-   * stored of that device. Failures are logged and not the client's: its keys are uploaded.
+   * Stores what an upload and the homeserver's answer say, and has the device's poll sent again. `findDevice` null: nothing is stored of that
+   * device. Failures are only logged: the client's keys are uploaded.
    */
   async learn(findDevice: () => Promise<DeviceRef | null>, body: Buffer, answer: string): Promise<void> {
     const keys = keysOf(body, answer);
@@ -74,7 +74,7 @@ export class KeyUploads {
   }
 }
 
-/** null: the upload had neither one-time nor fallback keys, or the answer has no counts. */
+/** null: the upload had no keys, or the answer has no counts. */
 function keysOf(body: Buffer, answer: string): UploadedKeys | null {
   const counts = objectIn(parse(answer), "one_time_key_counts");
   const uploaded = parse(body.toString("utf8"));
@@ -85,7 +85,7 @@ function keysOf(body: Buffer, answer: string): UploadedKeys | null {
   return { counts: Object.fromEntries(valid.slice(0, MOST_ALGORITHMS)), fallbackTypes: [...fallbackTypes].slice(0, MOST_ALGORITHMS) };
 }
 
-/** Of a key's id, `<algorithm>:<id>`. */
+/** The algorithm of a key id, `<algorithm>:<id>`. */
 function algorithmOf(keyId: string): string {
   return keyId.split(":", 1)[0] ?? "";
 }

@@ -3,19 +3,19 @@
 import { LRUCache } from "lru-cache";
 import { limitExceeded } from "../wire/errors.ts";
 
-/** Counts what is in progress by key; `enter` refuses beyond `max` of a key. */
+/** Counts what is in progress per key, and refuses more than `max`. */
 export class InProgress<Key> {
   readonly #counts = new Map<Key, number>();
   readonly #max: number;
   readonly #retryAfterMs: number;
 
-  /** `retryAfterMs` is what a refused client is told to wait. */
+  /** `retryAfterMs`: when a refused client may retry. */
   constructor(max: number, retryAfterMs = 1000) {
     this.#max = max;
     this.#retryAfterMs = retryAfterMs;
   }
 
-  /** Counts one more of `key`; the returned function, called once or more, takes it back. Throws 429 M_LIMIT_EXCEEDED. */
+  /** Counts one more for `key`, until the returned function is called (again calls do nothing). Throws 429 M_LIMIT_EXCEEDED. */
   enter(key: Key): () => void {
     const count = this.#counts.get(key) ?? 0;
     if (count >= this.#max) throw limitExceeded(this.#retryAfterMs, "Too many requests at the same time");
@@ -32,16 +32,16 @@ export class InProgress<Key> {
 }
 
 export type AllowanceOptions = {
-  /** What may be spent at once, and what comes back a second. */
+  /** What may be spent at once, and what is restored per second. */
   readonly most: number;
   readonly perSecond: number;
-  /** Keys that are remembered; the longest unused one is forgotten first. */
+  /** The most keys that are remembered; the least recently used ones are forgotten. */
   readonly keys?: number;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 };
 
-/** An allowance for each key that is spent, and comes back with time. */
+/** An allowance per key, restored over time. */
 export class Allowance<Key extends string> {
   readonly #options: AllowanceOptions;
   readonly #spent: LRUCache<Key, { readonly amount: number; readonly at: number }>;
@@ -51,7 +51,7 @@ export class Allowance<Key extends string> {
     this.#spent = new LRUCache({ max: options.keys ?? 10_000 });
   }
 
-  /** Spends one of `key`. @throws MatrixError 429 M_LIMIT_EXCEEDED, with when there is one again, where nothing is left */
+  /** Spends one of `key`. @throws MatrixError 429 M_LIMIT_EXCEEDED, with the time until the next one, if nothing is left */
   spend(key: Key): void {
     const spent = this.#spentOf(key) + 1;
     const missing = spent - this.#options.most;
@@ -59,7 +59,7 @@ export class Allowance<Key extends string> {
     this.#spent.set(key, { amount: spent, at: this.#options.now() });
   }
 
-  /** What was spent of `key` was spent for nothing. */
+  /** Undoes one `spend`. */
   giveBack(key: Key): void {
     this.#spent.set(key, { amount: Math.max(0, this.#spentOf(key) - 1), at: this.#options.now() });
   }

@@ -1,4 +1,4 @@
-/** Answers to log-ins, whose `well_known` clients follow from then on. */
+/** Answers to log-ins, which tell clients a homeserver address in `well_known`. */
 
 import { withMember } from "../wire/json-edit.ts";
 import type { Edit } from "./json-answer.ts";
@@ -13,8 +13,8 @@ export function logsIn(method: string, target: string): boolean {
 }
 
 /**
- * The edit of the answer: our address in place of the homeserver's, or no `well_known` where we do not know ours. Otherwise the
- * client would leave us for the homeserver as it logs in.
+ * The edit of the answer: our address in place of the homeserver's, or no `well_known` if ours is unknown. Otherwise the client would use the
+ * homeserver directly from the log-in on.
  */
 export function editLogin(publicUrl: string | null): Edit {
   return (text) => withMember(text, "well_known", (file) => (file === undefined || publicUrl === null ? undefined : withOwnAddress(file, publicUrl)));

@@ -1,6 +1,6 @@
 /**
- * What passes through and ends something that we hold: log-outs, deleted devices, deactivation, forgotten rooms (D2).
- * As the homeserver says yes, our data goes at once, before the client hears it.
+ * Passed requests that end something stored here: log-outs, deleted devices, deactivation, forgotten rooms (D2).
+ * Once the homeserver confirms, our data is deleted before the client gets the answer.
  */
 
 import type { Logger } from "../base/logger.ts";
@@ -10,16 +10,16 @@ import type { Authenticator, Identity } from "./auth.ts";
 import type { Forgetting } from "./ports.ts";
 import { clientSegments } from "./proxy-path.ts";
 
-/** What a request ends when it succeeds. */
+/** What a request ends if it succeeds. */
 export type Ending =
   | { readonly kind: "logout" | "account" | "devices" }
   | { readonly kind: "device"; readonly deviceId: string }
   | { readonly kind: "room"; readonly roomId: string };
 
-/** The bytes of a request body that are looked at: `delete_devices` names its devices there. */
+/** The largest request body that is read: `delete_devices` names its devices there. */
 export const ENDING_BODY_BYTES = 1024 * 1024;
 
-/** What a request would end, or null for all the others. */
+/** What a request would end; null: nothing. */
 export function endingOf(method: string, target: string): Ending | null {
   const rest = clientSegments(target);
   if (!rest) return null;
@@ -37,8 +37,8 @@ export function endingOf(method: string, target: string): Ending | null {
 export type EndingDeps = { readonly auth: Authenticator; readonly forgetting: Forgetting; readonly logger: Logger };
 
 /**
- * Carries out what a request of `identity` ended. `body` is the request's. Failures are logged and not the client's: the
- * homeserver has done its part, and the poller finds the dead token by itself.
+ * Carries out what a request of `identity` with that `body` ended. Failures are only logged: the homeserver has done its part, and the poller will
+ * find that the token is dead.
  */
 export async function carryOut(deps: EndingDeps, ending: Ending, identity: Identity, body: Buffer): Promise<void> {
   const { forgetting, auth } = deps;

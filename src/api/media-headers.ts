@@ -1,8 +1,8 @@
-/** Headers that media are to be told with: what users have uploaded is not to act as a page of the homeserver's address, which is ours now. */
+/** Headers for media: files that users uploaded must not act as a page of the homeserver's address, which is ours now. */
 
 import { segmentsOf } from "./proxy-path.ts";
 
-/** As the client-server spec recommends them, "Content repository": the homeserver's own go before. */
+/** As the client-server spec recommends, "Content repository". The homeserver's own headers take precedence. */
 export const MEDIA_HEADERS: Readonly<Record<string, string>> = {
   "content-security-policy":
     "sandbox; default-src 'none'; script-src 'none'; plugin-types application/pdf; style-src 'unsafe-inline'; object-src 'self';",

@@ -1,4 +1,4 @@
-/** Whether the homeserver has simplified sliding sync itself (`-prefer-native`): it may have it for some of its users alone. */
+/** Whether the homeserver has simplified sliding sync itself (`-prefer-native`), which it may offer to only some of its users. */
 
 import { LRUCache } from "lru-cache";
 import { withDeadline } from "../base/abort.ts";
@@ -12,15 +12,15 @@ export type NativeSyncDeps = {
   readonly logger: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  /** Ends questions as the process ends. */
+  /** Ends questions when the process ends. */
   readonly signal: AbortSignal;
 };
 
-/** What the homeserver has said about a token is good for this long. */
+/** What the homeserver said about a token is valid for this long. */
 const GOOD_MS = 60_000;
-/** After a question without an answer it is not asked again for this long. */
+/** After a question without an answer, it is not asked again for this long. */
 const TROUBLE_MS = 5_000;
-/** The longest that a request waits for the homeserver's word. */
+/** The longest that a request waits for the homeserver's answer. */
 const PATIENCE_MS = 10_000;
 
 type KnownAnswer = { readonly isNative: boolean; readonly until: number };
@@ -34,7 +34,7 @@ export class NativeSync {
     this.#deps = deps;
   }
 
-  /** Whether the homeserver says so in its versions to whoever has this token. Never rejects. */
+  /** Whether the homeserver lists it in its versions for this token. Never rejects. */
   async isThere(token: string | null): Promise<boolean> {
     const key = token === null ? "" : this.#deps.secretBox.hashToken(token).toString("base64");
     const known = this.#known.get(key);
@@ -58,7 +58,7 @@ export class NativeSync {
       return isNative;
     } catch (error) {
       logger.debug({ reason: error instanceof Error ? error.message : String(error) }, "The homeserver's /versions could not be read");
-      // As it was: a homeserver that is away for a moment is not to cost its clients their place.
+      // The last answer stays valid: a homeserver that is away for a moment must not cost its clients their positions.
       const isNative = known?.isNative ?? false;
       this.#known.set(key, { isNative, until: now() + TROUBLE_MS });
       return isNative;

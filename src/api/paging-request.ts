@@ -5,7 +5,7 @@ import { clientSegments } from "./proxy-path.ts";
 
 export type PagingRequest = {
   readonly kind: "messages" | "relations" | "threads" | "key-changes";
-  /** Whose history is asked for; null for `key-changes`, which is of no room. */
+  /** The room whose history is asked for; null for `key-changes`, which concerns no room. */
   readonly room: RoomId | null;
 };
 
@@ -20,12 +20,12 @@ export function pagingRequest(method: string, target: string): PagingRequest | n
   return third === "relations" && path.length >= 4 ? { kind: third, room } : null;
 }
 
-/** The decoded value of a query parameter, of several the first; null: there is none. */
+/** The decoded value of the first query parameter with that name; null: there is none. */
 export function queryValue(target: string, name: string): string | null {
   return new URLSearchParams(target.split("?").slice(1).join("?")).get(name);
 }
 
-/** The target with that parameter set, or left out (null); every other byte stays as it is. */
+/** The target with that parameter set or removed (null); all other bytes stay the same. */
 export function withQuery(target: string, name: string, value: string | null): string {
   const [path = "", ...query] = target.split("?");
   const others = query

@@ -1,4 +1,4 @@
-/** Everything that is not ours goes on to the homeserver, with what is to be changed or learned on its way. */
+/** Passes everything that is not ours to the homeserver, with what is changed or learned on the way. */
 
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "../base/logger.ts";
@@ -32,18 +32,18 @@ export type PasserDeps = {
   readonly keyUploads: KeyUploads;
   readonly logger: Logger;
   readonly versions: VersionsOptions;
-  /** Null: clients are not told any address. */
+  /** Null: clients are not told an address. */
   readonly publicUrl: string | null;
   readonly passAdmin: boolean;
   /** Null: there are no positions to translate. */
   readonly upstreamToken: UpstreamToken | null;
-  /** Null: none of our pagination tokens is in use. */
+  /** Null: no pagination tokens of ours are in use. */
   readonly history: HistoryPages | null;
-  /** A path whose GET alone may be the homeserver's: other methods end here. */
+  /** On this path only GET may be the homeserver's: other methods are refused. */
   readonly ownPath: string;
 };
 
-/** A request as all ways of passing it need it; `signal` aborts when the client has gone. */
+/** A request in the form that all ways of passing it need; `signal` aborts when the client disconnects. */
 type Passing = { readonly request: FastifyRequest; readonly reply: FastifyReply; readonly signal: AbortSignal };
 
 export class Passer {
@@ -89,10 +89,10 @@ export class Passer {
     return forwarder.forward(request, reply, { signal, ...(asksMedia(method, target) && { added: MEDIA_HEADERS }) });
   }
 
-  /** What ends something that we hold (D2). */
+  /** Requests that end something stored here (D2). */
   async #passEnding({ request, reply, signal }: Passing, ending: Ending): Promise<void> {
     const { auth, forwarder, forgetting, logger } = this.#deps;
-    // Before the request: afterwards nobody can say whose token it was.
+    // Asked before the request is passed, because afterwards nobody knows whose token it was.
     const identity = await this.#identify(request);
     if (!identity) return forwarder.forward(request, reply, { signal });
     const onAnswer = async (status: number, body: Buffer): Promise<void> => {
@@ -101,7 +101,7 @@ export class Passer {
     return forwarder.forward(request, reply, { signal, capture: ENDING_BODY_BYTES, onAnswer });
   }
 
-  /** A send of a device that we hold: its event's id is stored before the client hears it. */
+  /** A send of a device that is stored here: its event's id is stored before the client gets the answer. */
   async #passSend({ request, reply, signal }: Passing, txnId: string): Promise<void> {
     const { forwarder, sends } = this.#deps;
     const ref = await sends.find(() => this.#findDevice(request));
@@ -119,7 +119,7 @@ export class Passer {
     }
   }
 
-  /** T11: what the answer to an upload of keys says is stored before the client gets it. `pathDevice`: whose keys; null: the token's. */
+  /** T11: what the answer to an upload of keys says is stored before the client gets it. `pathDevice`: the device in the path; null: the token's. */
   async #passKeyUpload({ request, reply, signal }: Passing, pathDevice: string | null): Promise<void> {
     const { forwarder, keyUploads, findDevice } = this.#deps;
     const identity = await keyUploads.find(() => this.#identify(request));
@@ -133,7 +133,7 @@ export class Passer {
     return forwarder.forward(request, reply, { signal, capture: UPLOAD_BODY_BYTES, onAnswer, edit });
   }
 
-  /** Tokens of ours in the query become the homeserver's. Throws MatrixError 400. */
+  /** Replaces our tokens in the query by the homeserver's. Throws MatrixError 400. */
   async #passPaging(passing: Passing, target: string, paging: PagingRequest): Promise<void> {
     const { request, reply, signal } = passing;
     const { forwarder, history } = this.#deps;
@@ -148,7 +148,7 @@ export class Passer {
   async #withoutPositions(request: FastifyRequest, target: string): Promise<string> {
     const { upstreamToken } = this.#deps;
     const identity = upstreamToken && (await this.#identify(request));
-    // Of a stranger's token the homeserver knows what to say.
+    // The homeserver decides about tokens that are unknown here.
     if (!upstreamToken || !identity) return target;
     const ref = await this.#deps.findDevice(identity.userId, identity.deviceId);
     return withTokens(target, async (token) => {
@@ -163,7 +163,10 @@ export class Passer {
     return identity && this.#deps.findDevice(identity.userId, identity.deviceId);
   }
 
-  /** Whose token a request has; null where nobody says so now. With user_id an application service speaks for somebody: then nobody does. */
+  /**
+   * The owner of a request's token; null if that cannot be said now. With user_id an application service acts for somebody, so the token does not
+   * say whose request it is.
+   */
   async #identify(request: FastifyRequest): Promise<Identity | null> {
     const query = new URLSearchParams(request.raw.url?.split("?").slice(1).join("?"));
     const token = givenToken(request, query);

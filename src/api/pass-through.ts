@@ -1,9 +1,9 @@
 /**
- * Everything that is not ours goes to the homeserver and back, streaming both ways, without a limit of size.
+ * Passes requests that are not ours to the homeserver and back, streaming both ways, without a size limit.
  *
- * By undici directly and not by @fastify/http-proxy, which streams as well: v2-sync.ts sends the same request in another form
- * and reads its answer, logout-hooks.ts needs the status before the client gets it and a copy of the request body, a stopping
- * server answers what waits, and that package hands on any client's X-Forwarded-For. Little of it would be used as it is.
+ * Uses undici directly, not @fastify/http-proxy, which streams as well: v2-sync.ts sends a changed request and reads its answer, logout-hooks.ts
+ * needs the status before the client gets it and a copy of the request body, a stopping server answers waiting requests, and that package passes on
+ * any client's X-Forwarded-For. Little of it would be used as it is.
  */
 
 import type { IncomingMessage, OutgoingHttpHeaders } from "node:http";
@@ -16,7 +16,7 @@ import { editableRequest, editAnswer, type Edit, type ReadLimits } from "./json-
 import { clientHeaders, upstreamHeaders } from "./proxy-headers.ts";
 import type { IsTrusted } from "./trusted-proxies.ts";
 
-/** Longer than any long poll or a large first sync; the client gives up when it wants to. */
+/** Longer than any long poll or large first sync; the client decides when to give up. */
 const SILENCE_MS = 900_000;
 
 export type ForwarderOptions = {
@@ -25,29 +25,29 @@ export type ForwarderOptions = {
   readonly isTrusted: IsTrusted;
 };
 
-/** What differs from the client's own request. */
+/** Differences from the client's own request. */
 export type OpenOptions = {
   readonly signal: AbortSignal;
   readonly method?: "GET";
   /** Path and query; default: the client's, byte for byte. */
   readonly target?: string;
-  /** Replaced or added headers, null: dropped ones; names in lower case. */
+  /** Headers to replace or add; null: to drop. Names in lower case. */
   readonly headers?: Readonly<Record<string, string | null>>;
 };
 
-/** What differs from handing request and answer on as they come. */
+/** Differences from passing request and answer on unchanged. */
 export type ForwardOptions = {
   readonly signal: AbortSignal;
   /** Path and query; default: the client's, byte for byte. */
   readonly target?: string;
-  /** `onAnswer` runs when the status is known and before the client gets it; `capture` bytes of the request body are kept for it. */
+  /** `onAnswer` is called when the status is known, before the client gets it, with up to `capture` bytes of the request body. */
   readonly capture?: number;
   readonly onAnswer?: (status: number, body: Buffer) => Promise<void>;
-  /** An answer of status 200 is read whole and edited. All others stream. */
+  /** An answer of status 200 is read in full and edited. All others are streamed. */
   readonly edit?: Edit;
   /** Larger answers are not edited. Default: those of json-answer.ts. */
   readonly editLimits?: ReadLimits;
-  /** Headers that the client gets where the answer has none of the name; names in lower case. */
+  /** Headers to add if the answer has none with that name; names in lower case. */
   readonly added?: Readonly<Record<string, string>>;
 };
 
@@ -56,7 +56,7 @@ export class Forwarder {
   readonly #basePath: string;
   readonly #isTrusted: IsTrusted;
   readonly #closing = new AbortController();
-  // As many connections as there are requests: each may be a long poll.
+  // No limit of connections, since each request may be a long poll.
   readonly #agent = new Agent({ connect: { timeout: 10_000 }, headersTimeout: SILENCE_MS, bodyTimeout: SILENCE_MS, keepAliveTimeout: 4000 });
 
   constructor(options: ForwarderOptions) {
@@ -66,7 +66,7 @@ export class Forwarder {
     this.#isTrusted = options.isTrusted;
   }
 
-  /** Sends the request on and hands the answer back as it comes. Throws MatrixError 502 while nothing has been answered. */
+  /** Sends the request on and streams the answer back. Throws MatrixError 502 as long as nothing has been answered. */
   async forward(request: FastifyRequest, reply: FastifyReply, options: ForwardOptions): Promise<void> {
     const upload = uploadOf(request.raw, options.capture ?? 0);
     const { signal, target } = options;
@@ -85,12 +85,12 @@ export class Forwarder {
     }
   }
 
-  /** Sends a request without a body on; the caller reads the answer's body, or destroys it. Throws MatrixError 502. */
+  /** Sends a request without a body on. The caller must read or destroy the answer's body. Throws MatrixError 502. */
   open(request: IncomingMessage, options: OpenOptions): Promise<Dispatcher.ResponseData> {
     return this.#open(request, options, null);
   }
 
-  /** Ends what still waits for the homeserver; answers that have begun are finished. */
+  /** Ends requests that wait for the homeserver. Answers that have begun are finished. */
   stopWaiting(): void {
     this.#closing.abort(badGateway("The server is stopping"));
   }
@@ -105,7 +105,7 @@ export class Forwarder {
     const drop = new Set([...Object.keys(changed), ...(body ? [] : ["content-length"])]);
     const own = Object.entries(changed).flatMap(([name, value]) => (value === null ? [] : [name, value]));
     const headers = [...upstreamHeaders(request, this.#isTrusted(request.socket.remoteAddress), drop), ...own];
-    // Until the head of the answer is here, the end of the process ends the request too; then only the client does.
+    // Until the answer's head arrives, the end of the process ends the request too; afterwards only the client does.
     const controller = new AbortController();
     const onGone = () => controller.abort(options.signal.reason);
     const onClosing = () => controller.abort(this.#closing.signal.reason);
@@ -136,7 +136,7 @@ export class Forwarder {
       reply.raw.writeHead(status, headers);
       await pipeline(body, reply.raw);
     } catch (error) {
-      // The head is out: a broken connection is the only way left to say that the rest is missing.
+      // The head is sent already, so breaking the connection is the only way to say that the rest is missing.
       reply.raw.destroy();
       reply.log.debug({ reason: String(error) }, "An answer that was passed on was cut short");
     }
@@ -145,7 +145,7 @@ export class Forwarder {
 
 type Upload = { readonly stream: Readable; captured(): Buffer };
 
-/** The client's body; null where it has none. Behind a PassThrough: when undici drops it early, the client's connection lives on. */
+/** The client's body; null: it has none. A PassThrough protects the client's connection from undici dropping the body early. */
 function uploadOf(request: IncomingMessage, capture: number): Upload | null {
   const hasBody = request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0;
   if (!hasBody || request.method === "GET" || request.method === "HEAD") return null;

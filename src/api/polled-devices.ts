@@ -1,4 +1,7 @@
-/** Whether a passed request is of a device that we poll: then it must not read to-device messages behind our back (D1, T19). */
+/**
+ * Whether a passed request belongs to a device that is polled here. Such a device must not read to-device messages from the homeserver directly
+ * (D1, T19).
+ */
 
 import type { FastifyRequest } from "fastify";
 import { MatrixError } from "../wire/errors.ts";
@@ -16,19 +19,19 @@ export class PolledDevices {
     this.#queue = queue;
   }
 
-  /** The polled device that a request is of. Null: another's, or nobody says whose now. */
+  /** The polled device that a request belongs to. Null: it is another device, or that cannot be said now. */
   async find(request: FastifyRequest): Promise<PolledDevice | null> {
     const query = new URLSearchParams(request.raw.url?.split("?").slice(1).join("?"));
     const token = givenToken(request, query);
-    // With user_id an application service speaks for somebody: the token does not say for which device.
+    // With user_id an application service acts for somebody, so the token does not say for which device.
     const identity = token === null || query.has("user_id") ? null : await this.#auth.identify(token);
     const ref = identity && (await this.#queue.polledDevice(identity.userId, identity.deviceId));
     return token !== null && identity && ref ? { token, identity, ref } : null;
   }
 
   /**
-   * Lets a sliding sync request pass to the homeserver, unless its device is polled here: both would read the device's messages, and each
-   * would cost the other some. @throws MatrixError 404 M_UNRECOGNIZED, as clients take an endpoint that a server does not have
+   * Lets a sliding sync request pass to the homeserver, unless its device is polled here: two readers would take the device's messages from each
+   * other. @throws MatrixError 404 M_UNRECOGNIZED, which clients take for an endpoint that the server does not have
    */
   async refuse(request: FastifyRequest): Promise<void> {
     if (!(await this.find(request))) return;
@@ -40,7 +43,7 @@ export class PolledDevices {
   }
 }
 
-/** The access token of a passed request, which may stand in its query (the homeserver decides whether it takes that). */
+/** The access token of a passed request. It may be in the query; the homeserver decides whether it accepts that. */
 export function givenToken(request: FastifyRequest, query: URLSearchParams): string | null {
   return bearerToken(request.headers.authorization) ?? query.get("access_token");
 }

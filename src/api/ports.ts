@@ -1,4 +1,4 @@
-/** What the API asks of the rest of the program, as functions: it knows neither SQL nor the homeserver's client. */
+/** What the API needs from the rest of the program, as functions: it knows neither SQL nor the homeserver's client. */
 
 import type { Auth } from "../http/route.ts";
 import type { AccountNo, DeviceNo, EventId, RoomId, UserId } from "../wire/ids.ts";
@@ -12,13 +12,13 @@ export type StoredToken = DeviceRef & {
   readonly deviceId: string;
   /** Last proof, ms since 1970. */
   readonly verifiedAt: number;
-  /** Set where the homeserver has said that it does not know the token. */
+  /** Set if the homeserver has said that it does not know the token. */
   readonly dead: { readonly at: number; readonly softLogout: boolean } | null;
   /** See Auth. */
   readonly head?: Auth["head"];
 };
 
-/** `token` is sealed by the store. Account and device are made where they are new; a dead token becomes live again. */
+/** `token` is sealed by the store. A new account or device is created; a dead token becomes live again. */
 export type NewToken = { readonly token: string; readonly hash: Buffer; readonly userId: UserId; readonly deviceId: string };
 
 export type TokenStore = {
@@ -32,12 +32,12 @@ export type TokenStore = {
 
 /** See startPass and passAnswer of the store. */
 export type PassQueue = {
-  /** The device, where we have polled it (D1); else null. */
+  /** The device, if it was ever polled here (D1); otherwise null. */
   polledDevice(userId: UserId, deviceId: string): Promise<DeviceRef | null>;
   /** Null: the device is gone. */
   start(ref: DeviceRef, since: string | null): Promise<PassStart | null>;
   isWaiting(ref: DeviceRef, after: number): Promise<boolean>;
-  /** One transaction. Null: the device is gone. */
+  /** Runs in one transaction. Null: the device is gone. */
   pass(ref: DeviceRef, answer: PassInput): Promise<PassOutput | null>;
 };
 export type PassStart = { readonly acknowledged: number; readonly upTo: number; readonly waiting: boolean };
@@ -49,49 +49,49 @@ export type PassInput = {
 };
 export type PassOutput = { readonly bodies: readonly string[]; readonly told: number; readonly added: number };
 
-/** Deletes what the homeserver no longer has, pollers first (D2). */
+/** Deletes what the homeserver no longer has, and stops pollers first (D2). */
 export type Forgetting = {
-  /** Which of them we hold; `deviceIds` null: all. Null: not even the account. */
+  /** Which devices are stored; `deviceIds` null: all of them. Null: not even the account is. */
   find(userId: UserId, deviceIds: readonly string[] | null): Promise<{ readonly account: AccountNo; readonly devices: readonly DeviceNo[] } | null>;
   forgetDevice(account: AccountNo, device: DeviceNo): Promise<void>;
   forgetAccount(account: AccountNo): Promise<void>;
   forgetRoom(account: AccountNo, roomId: RoomId): Promise<void>;
 };
 
-/** The device of a user, where we hold anything of it; else null. */
+/** The device of a user, if anything is stored of it; otherwise null. */
 export type FindDevice = (userId: UserId, deviceId: string) => Promise<DeviceRef | null>;
 
-/** Keeps which events a device has sent. */
+/** Stores which events a device has sent. */
 export type SentEventStore = {
-  /** The same again changes nothing. */
+  /** Storing the same event again changes nothing. */
   learned(sent: SentEvent): Promise<void>;
 };
 export type SentEvent = DeviceRef & { readonly eventId: string; readonly txnId: string };
 
 /** The one-time keys of a device after an upload (T11). */
 export type UploadedKeys = {
-  /** How many there are by algorithm, as the homeserver counted them. */
+  /** Counts by algorithm, as the homeserver reported them. */
   readonly counts: Readonly<Record<string, number>>;
   /** Algorithms of the fallback keys in the upload. */
   readonly fallbackTypes: readonly string[];
 };
 
-/** Keeps what is known of a device's keys. Resolves when it is stored; nothing is stored for a device that is gone. */
+/** Stores what is known of a device's keys, and resolves when that is done; a device that is gone is ignored. */
 export type KeyUploadStore = { uploaded(ref: DeviceRef, keys: UploadedKeys): Promise<void> };
 
 /**
- * The upstream token that a position of ours stands for. Null: the text is no position of ours, though it looks like one. "unknown":
- * it is none of this account, or not any more.
+ * The upstream token that a position of ours stands for. Null: the text only looks like a position. "unknown": the position is not this account's,
+ * or no longer valid.
  */
 export type UpstreamToken = (token: string, account: AccountNo) => string | null | Promise<string | null>;
 
-/** Where events stand in what an account has of a room's history (T20). `Place` is opaque here but for what is named. */
+/** Positions of events in an account's stored history of a room (T20). `HistoryPlace` is opaque except for its named members. */
 export type HistoryStore = {
   /** A client of the account has just read a room's history through this server. */
   noted(account: AccountNo): Promise<void>;
   /** null: the event is not stored for the account. */
   place(account: AccountNo, room: RoomId, event: EventId): Promise<HistoryPlace | null>;
-  /** Which of the events are the one at `place` or newer; null: it is older than all that is stored. */
+  /** Which of the events are the one at `place` or newer. null: that is older than everything stored. */
   atOrAfter(account: AccountNo, room: RoomId, place: HistoryPlace | null, ids: readonly string[]): Promise<ReadonlySet<string>>;
 };
 /** See StoredPlace of the store. */
@@ -102,7 +102,7 @@ export type HistoryPlace = {
   readonly earlier: string | null;
 };
 
-/** The part of the homeserver's client that asks what it can. Rejects where there is no answer of status 200 that is JSON. */
+/** The part of the homeserver's client that asks for its versions. Rejects if the answer is not a 200 with JSON. */
 export type VersionsClient = {
   get(token: string | null, path: string, query: Readonly<Record<string, never>>, signal: AbortSignal): Promise<{ readonly text: string }>;
 };
@@ -122,7 +122,7 @@ export type WhoamiFailure = {
   readonly retryAfterMs: number | null;
 };
 
-/** The failure that a homeserver client's error stands for; anything else that was thrown is no answer of a homeserver. */
+/** The failure that a homeserver client's error stands for; null for any other error. */
 export function failureOf(error: unknown): WhoamiFailure | null {
   if (!(error instanceof Error) || !("kind" in error) || typeof error.kind !== "string") return null;
   const { status, errcode, softLogout, retryAfterMs } = error as Partial<WhoamiFailure>;

@@ -1,6 +1,6 @@
 /**
- * Positions of sliding sync as tokens of the homeserver's own API: MSC4186 has `/messages`, `/relations` and `/keys/changes` take a
- * `pos`; here `/threads` does as well. In their queries ours is replaced by the upstream token that it stands for.
+ * Positions of sliding sync as tokens of the homeserver's own API: `/messages`, `/relations` and `/keys/changes` accept a `pos` (MSC4186), and here
+ * `/threads` does too. In queries it is replaced by the upstream token that it stands for.
  */
 
 import { isOurs } from "../sliding/pos.ts";
@@ -8,13 +8,13 @@ import { pagingRequest } from "./paging-request.ts";
 
 const PARAMETERS: ReadonlySet<string> = new Set(["from", "to"]);
 
-/** The tokens in a request's query that look like ours; none for requests that take no such token. */
+/** Tokens in a request's query that look like ours; none for requests that take no such token. */
 export function ourTokens(method: string, target: string): string[] {
   if (!pagingRequest(method, target)) return [];
   return pairsOf(target).flatMap((pair) => tokenOf(pair) ?? []);
 }
 
-/** The target with our tokens replaced; every other byte stays as it is. `replace` gives null for a token that is none of ours. */
+/** The target with our tokens replaced; all other bytes stay the same. `replace` returns null for a token that is not ours. */
 export async function withTokens(target: string, replace: (token: string) => Promise<string | null> | string | null): Promise<string> {
   const pairs = pairsOf(target);
   for (const [index, pair] of pairs.entries()) {
@@ -30,7 +30,7 @@ function pairsOf(target: string): string[] {
   return at < 0 ? [] : target.slice(at + 1).split("&");
 }
 
-/** The value of `from` or `to` where it looks like ours. */
+/** The value of `from` or `to` if it looks like ours. */
 function tokenOf(pair: string): string | null {
   const [[name, value] = []] = new URLSearchParams(pair);
   return name !== undefined && value !== undefined && PARAMETERS.has(name) && isOurs(value) ? value : null;

@@ -1,4 +1,4 @@
-/** Headers on their way through us: hop-by-hop ones end here (RFC 9110, 7.6.1), and the homeserver is told who the client is. */
+/** Headers of passed requests: hop-by-hop ones are removed (RFC 9110, 7.6.1), and the homeserver learns who the client is. */
 
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from "node:http";
 
@@ -14,7 +14,7 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "upgrade",
 ]);
 
-/** What we say ourselves, or what only a trusted proxy may say. `expect` was answered by our own server. */
+/** Headers that we set ourselves, or that only a trusted proxy may set. `expect` was answered by our own server. */
 const REPLACED: ReadonlySet<string> = new Set([
   "host",
   "expect",
@@ -26,7 +26,7 @@ const REPLACED: ReadonlySet<string> = new Set([
   "x-forwarded-port",
 ]);
 
-/** What is ours to say where the body is another one than the homeserver's. */
+/** Headers that are ours to set if the body is not the homeserver's. */
 export const BODY_HEADERS: ReadonlySet<string> = new Set([
   "content-length",
   "content-encoding",
@@ -38,8 +38,8 @@ export const BODY_HEADERS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The headers for the upstream request as a flat list of names and values, in the client's order and spelling, with
- * X-Forwarded-For, -Host and -Proto. Incoming ones of these count only from a trusted peer. `drop`: further names, in lower case.
+ * The headers of the upstream request as a flat list of names and values, in the client's order and spelling, with X-Forwarded-For, -Host and
+ * -Proto. Incoming ones of those count only from a trusted peer. `drop`: more names to remove, in lower case.
  */
 export function upstreamHeaders(request: IncomingMessage, isTrusted: boolean, drop: ReadonlySet<string> = new Set()): string[] {
   const { rawHeaders, headers } = request;
@@ -59,14 +59,14 @@ export function upstreamHeaders(request: IncomingMessage, isTrusted: boolean, dr
   return flat;
 }
 
-/** The upstream's response headers as we hand them on. `drop`: further names, in lower case. */
+/** The upstream's response headers for the client. `drop`: more names to remove, in lower case. */
 export function clientHeaders(headers: IncomingHttpHeaders, drop: ReadonlySet<string> = new Set()): OutgoingHttpHeaders {
   const ended = connectionOptions(headers.connection);
-  const kept = Object.entries(headers).filter(([name]) => !HOP_BY_HOP.has(name) && !ended.has(name) && !drop.has(name));
-  return Object.fromEntries(kept);
+  const passed = Object.entries(headers).filter(([name]) => !HOP_BY_HOP.has(name) && !ended.has(name) && !drop.has(name));
+  return Object.fromEntries(passed);
 }
 
-/** The names that a Connection header lists: those headers are hop-by-hop too. */
+/** Names listed in a Connection header: those headers are hop-by-hop too. */
 function connectionOptions(connection: string | string[] | undefined): ReadonlySet<string> {
   return new Set(
     [connection ?? []]

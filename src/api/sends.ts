@@ -1,7 +1,7 @@
 /**
- * Which events a device has sent, by the transaction ids it gave them. The homeserver tells a transaction id to the sending
- * device alone, but a room's events come by the poller of any device of the account: whoever puts `transaction_id` into an event
- * needs what is learned here, from the answers to sends as they pass.
+ * Which events a device has sent, by their transaction ids. The homeserver tells a transaction id only to the sending device, but a room's events
+ * may arrive through the poller of any device of the account. So ids are learned here, from the answers to passed sends, for whoever adds
+ * `transaction_id` to an event.
  */
 
 import { atMost } from "../base/at-most.ts";
@@ -14,11 +14,11 @@ import { clientSegments } from "./proxy-path.ts";
 export type SendsOptions = {
   readonly store: SentEventStore;
   readonly logger: Logger;
-  /** The longest that the answer to a send waits until it is stored, ms. Default 5 s. */
+  /** The longest that the answer to a send waits for its id to be stored, ms. Default 5 s. */
   readonly patienceMs?: number;
 };
 
-/** The transaction id of a request that sends an event, `PUT …/send/{type}/{txnId}` or `PUT …/redact/{eventId}/{txnId}`; else null. */
+/** The transaction id of a request that sends an event, `PUT …/send/{type}/{txnId}` or `PUT …/redact/{eventId}/{txnId}`; otherwise null. */
 export function transactionOf(method: string, target: string): string | null {
   if (method !== "PUT") return null;
   const path = clientSegments(target);
@@ -26,7 +26,7 @@ export function transactionOf(method: string, target: string): string | null {
   return path?.length === 5 && rooms === "rooms" && (action === "send" || action === "redact") && txnId !== undefined && txnId !== "" ? txnId : null;
 }
 
-/** The sends that pass through this process. */
+/** The sends in progress in this process. */
 export class Sends {
   readonly #store: SentEventStore;
   readonly #logger: Logger;
@@ -39,7 +39,9 @@ export class Sends {
     this.#patienceMs = options.patienceMs ?? 5000;
   }
 
-  /** A send of the device begins; the returned function, called once or more, says that what there was to learn of it is learned. */
+  /**
+   * A send of the device begins. It ends when the returned function is called (again calls do nothing): by then its id is learned, or will not be.
+   */
   begin(device: DeviceNo): () => void {
     const { promise, resolve } = Promise.withResolvers<void>();
     const sends = this.#underWay.get(device) ?? new Set();
@@ -51,16 +53,16 @@ export class Sends {
     };
   }
 
-  /** Resolves when no send of this device that has begun by now is under way any more, and at the latest after `maxMs`. Never rejects. */
+  /** Resolves when all sends of the device that have begun by now have ended, after `maxMs` at the latest. Never rejects. */
   async settled(device: DeviceNo, maxMs: number): Promise<void> {
     const sends = this.#underWay.get(device);
     if (sends) await atMost(Promise.all(sends), maxMs);
   }
 
-  /** `answer` is the homeserver's to a send of the device. Failures are logged and not the client's: its event is sent. */
+  /** Learns from the homeserver's answer to a send. Failures are only logged: the client's event is sent. */
   async learn({ account, device }: DeviceRef, txnId: string, answer: string): Promise<void> {
     const eventId = eventIdOf(answer);
-    // A transaction id with NUL cannot be stored: the event is sent without it.
+    // A transaction id with NUL cannot be stored, so the event stays without it.
     if (eventId === null || !isStorable(txnId)) return;
     try {
       const stored = await atMost(this.#store.learned({ account, device, eventId, txnId }), this.#patienceMs);
@@ -74,7 +76,7 @@ export class Sends {
     }
   }
 
-  /** `find`, but what fails or takes too long is nothing: a send is not to fail because our database does. */
+  /** Runs `find`; null if it fails or takes too long: a send must not fail because of our database. */
   async find<T>(find: () => Promise<T | null>): Promise<T | null> {
     try {
       const found = await atMost(find(), this.#patienceMs);

@@ -10,23 +10,23 @@
 /** `v2`: GET /sync. `sliding`: any sliding sync of the homeserver. */
 export type SyncKind = "v2" | "sliding";
 
-/** What a request reads; null: no sync. `target` as in the request line. */
+/** What a request reads; null: it is not a sync. `target` as in the request line. */
 export function syncKindOf(method: string, target: string): SyncKind | null {
   const segments = spelledOut(target);
   if (segments[0] !== "_matrix" || segments[1] !== "client") return null;
   const rest = segments.slice(segments[2] === "api" ? 4 : 3);
   const [first, second] = rest;
   const isPlain = first === "sync" && rest.length === 1;
-  // An unstable endpoint's name has dots in it; no other endpoint's first segment has.
+  // Only the names of unstable endpoints contain dots.
   const isNamed = first?.includes(".") === true && second === "sync" && (rest.length === 2 || (rest.length === 3 && rest[2] === "e2ee"));
   if (isPlain && (method === "GET" || method === "HEAD")) return "v2";
   return (isPlain && method === "POST") || (isNamed && ["GET", "HEAD", "POST", "PUT"].includes(method)) ? "sliding" : null;
 }
 
-/** Something between us and the homeserver may decode a path once more. */
+/** A proxy between us and the homeserver may decode a path once more. */
 const MOST_DECODINGS = 4;
 
-/** The segments of a path, without empty ones, in lower case, with all escapes undone, slashes too. */
+/** The segments of a path, without empty ones, in lower case, with all escapes decoded, slashes too. */
 function spelledOut(target: string): string[] {
   let path = target.split(/[?#]/, 1)[0] ?? "";
   for (let i = 0; i < MOST_DECODINGS && path.includes("%"); i += 1) path = decoded(path);
@@ -36,7 +36,7 @@ function spelledOut(target: string): string[] {
     .filter((segment) => segment !== "");
 }
 
-/** Escapes that stand for ASCII characters; others have no place in a path of these. */
+/** Escapes of ASCII characters; others do not occur in these paths. */
 function decoded(path: string): string {
   return path.replace(/%([0-7][0-9a-f])/gi, (_escape, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }

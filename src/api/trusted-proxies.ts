@@ -1,11 +1,11 @@
-/** Whose X-Forwarded-… headers are believed. */
+/** Which peers' X-Forwarded-… headers are trusted. */
 
 import { BlockList, isIP } from "node:net";
 
-/** Tells whether the peer at an address is a proxy of ours; undefined: the peer came over a unix socket. */
+/** Whether the peer at an address is a proxy of ours; undefined: the peer came over a unix socket. */
 export type IsTrusted = (address: string | undefined) => boolean;
 
-/** `list`: addresses and networks in CIDR notation, e.g. `10.0.0.0/8`, `::1`. Throws RangeError where one is neither. */
+/** `list`: addresses and networks in CIDR notation, e.g. `10.0.0.0/8`, `::1`. Throws RangeError for anything else. */
 export function trustedProxies(list: readonly string[]): IsTrusted {
   const blocks = new BlockList();
   for (const entry of list) {
@@ -17,6 +17,6 @@ export function trustedProxies(list: readonly string[]): IsTrusted {
     if (!isNetwork) throw new RangeError(`Not an address or network: ${entry}`);
     blocks.addSubnet(address, length, family);
   }
-  // Who may write to a unix socket is decided by the permissions of its file: that is a proxy on this machine.
+  // The permissions of a unix socket's file decide who may use it, so its peer is a proxy on this machine.
   return (address) => address === undefined || blocks.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
 }

@@ -1,21 +1,21 @@
-/** A v2 /sync answer as bytes: its to-device messages are read and exchanged, every other byte stays as it is. */
+/** A v2 /sync response as bytes: its to-device messages are read and replaced, all other bytes stay the same. */
 
 import { decodeString, eachElement, eachMember, expectEnd, skipSpace } from "../wire/json-scan.ts";
 
 export type V2Answer = {
   readonly nextBatch: string;
-  /** Texts of `to_device.events`, as received. */
+  /** The texts of `to_device.events`, as received. */
   readonly messages: readonly string[];
-  /** The answer with other messages in place of its own. */
+  /** The response with other messages in place of its own. */
   withMessages(bodies: readonly string[]): Buffer;
 };
 
-/** Offsets in bytes; `start === end` where the part is missing and would be put in. */
+/** Offsets in bytes. `start === end` if the part is missing; it is inserted there. */
 type EventsSection = { readonly start: number; readonly end: number; readonly before: string; readonly after: string };
 
-/** Cuts an answer; null where it is no JSON object with a `next_batch`, or its to-device section is not as the spec has it. */
+/** Reads a response; null: it is not a JSON object with a `next_batch`, or its to-device section is not as the spec has it. */
 export function cutV2Answer(bytes: Buffer): V2Answer | null {
-  // One character a byte: JSON's structure is ASCII, so offsets are bytes and nothing is decoded that need not be.
+  // One character per byte: JSON's structure is ASCII, so offsets are bytes, and nothing is decoded unnecessarily.
   const text = bytes.toString("latin1");
   try {
     return cut(bytes, text);
@@ -61,7 +61,7 @@ function readSection(bytes: Buffer, text: string, start: number): { place: Event
     isEmpty = false;
     if (key !== "events") return;
     events = { start: from, end: to, before: "", after: "" };
-    messages.length = 0; // of two members of one name the last counts
+    messages.length = 0; // the last of two members with the same name counts
     eachElement(text, from, (first, last) => void messages.push(bytes.toString("utf8", first, last)));
   });
   return { place: events ?? { start: start + 1, end: start + 1, before: '"events":', after: isEmpty ? "" : "," }, messages };

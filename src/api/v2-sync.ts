@@ -1,8 +1,8 @@
 /**
- * GET /sync (v2) of a device that we poll too (D1). Upstream, whoever advances `since` deletes the device's to-device messages, so
- * there are two readers and each would cost the other messages. Here they meet: what the passed answer brings is queued before
- * it is forwarded, and what our poller has brought is in the answer. Every other device's answer streams through untouched.
- * The path's spelling makes no difference: it goes to the homeserver as it is (sync-path.ts).
+ * GET /sync (v2) of a device that is also polled here (D1). At the homeserver, whoever advances `since` deletes the device's to-device messages, so
+ * two readers would cost each other messages. Here they are joined: messages in the passed response are queued before it is forwarded, and messages
+ * that our poller received are added to it. Responses for all other devices are streamed unchanged. The spelling of the path makes no difference:
+ * it is passed on as it is (sync-path.ts).
  */
 
 import { createHash } from "node:crypto";
@@ -31,18 +31,18 @@ export type V2SyncDeps = {
   readonly queue: PassQueue;
   readonly polled: PolledDevices;
   readonly feed: Feed;
-  /** Bytes of an answer, unpacked. Default 256 MiB. */
+  /** The largest response, bytes after unpacking. Default 256 MiB. */
   readonly maxBytes?: number;
-  /** A client that has not read on for so long is cut off, ms. */
+  /** A client that stops reading is disconnected after this time, ms. */
   readonly stallMs: number;
-  /** Counts a request among its device's until it is answered. Throws MatrixError 429. */
+  /** Counts a request against its device until it is answered. Throws MatrixError 429. */
   readonly count: (request: FastifyRequest, device: DeviceNo) => void;
 };
 
 type HomeserverAnswer = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly bytes: Buffer };
 
 const zip = promisify(gzip);
-/** Below this, packing costs more than it saves. */
+/** Below this size, compressing costs more than it saves. */
 const ZIP_FROM_BYTES = 1024;
 
 export class V2Sync {
@@ -50,10 +50,10 @@ export class V2Sync {
   readonly #maxBytes: number;
   readonly #memory = new AnswerMemory();
   /**
-   * By device and `since`: the seq that was told together with a next_batch equal to that `since`. Such an answer cannot be told
-   * from its retry, so it stays unacknowledged; the next request waits as usual instead of getting the same at once for ever.
+   * By device and `since`: the seq that was sent with a next_batch equal to that `since`. Such a response cannot be distinguished from its retry,
+   * so its messages stay unacknowledged; the next request waits as usual instead of getting them again at once, over and over.
    */
-  readonly #retold = new LRUCache<string, number>({ max: 10_000 });
+  readonly #repeatable = new LRUCache<string, number>({ max: 10_000 });
 
   constructor(deps: V2SyncDeps) {
     this.#deps = deps;
@@ -67,7 +67,7 @@ export class V2Sync {
       await forwarder.forward(request, reply, { signal });
       return reply;
     }
-    // Synapse takes it for a GET, and deletes the messages that its `since` acknowledges: whoever asks gets none of what it would take.
+    // Synapse takes it for a GET, and deletes the messages that its `since` acknowledges, although the client gets none.
     if (request.method === "HEAD") throw new MatrixError(405, "M_UNRECOGNIZED", "A device that syncs through this server is asked with GET");
     const { identity, ref } = found;
     this.#deps.count(request, ref.device);
@@ -76,7 +76,7 @@ export class V2Sync {
     const since = queryOf(request.raw.url).get("since");
     const answered = await this.#ask(request, ref, since, signal, holding);
     if (!answered) {
-      // It has logged out meanwhile: there is nothing here any more that the homeserver's answer could cost it.
+      // It has logged out in the meantime: nothing is stored here that the homeserver's response could delete.
       await forwarder.forward(request, reply, { signal });
       return reply;
     }
@@ -87,8 +87,8 @@ export class V2Sync {
   }
 
   /**
-   * Asks the homeserver, as long as the client wants to wait; at once where something is queued, or as soon as something is. Null: the
-   * device is gone.
+   * Asks the homeserver for as long as the client wants to wait; if messages are queued, or as soon as some are, without waiting. Null: the device
+   * is gone.
    */
   async #ask(
     request: FastifyRequest,
@@ -108,8 +108,8 @@ export class V2Sync {
       try {
         const start = await queue.start(ref, since);
         if (!start) return null;
-        const retold = this.#retold.get(keyOf(ref, since));
-        const hurry = start.waiting && (retold === undefined || (await queue.isWaiting(ref, retold)));
+        const repeatable = this.#repeatable.get(keyOf(ref, since));
+        const hurry = start.waiting && (repeatable === undefined || (await queue.isWaiting(ref, repeatable)));
         if (!hurry) {
           check = () => {
             queue.isWaiting(ref, Math.max(start.acknowledged, start.upTo)).then(
@@ -119,7 +119,7 @@ export class V2Sync {
               (error: unknown) => request.log.warn({ reason: String(error) }, "A waiting v2 sync could not be woken"),
             );
           };
-          // What came between the first look and this one.
+          // Messages may have come between the first check and the subscription.
           check();
         }
         const target = hurry ? withHardlyATimeout(url) : url;
@@ -135,7 +135,7 @@ export class V2Sync {
     }
   }
 
-  /** Commits the answer's messages and puts the client's queue in their place. */
+  /** Stores the response's messages, and puts the client's queue in their place. */
   async #exchange(
     request: FastifyRequest,
     { token, identity, ref }: PolledDevice,
@@ -147,12 +147,12 @@ export class V2Sync {
       request.log.warn({ device: ref.device }, "A v2 sync answer could not be parsed and is passed on unchanged");
       return bytes;
     }
-    // Where this fails the client gets an error, asks again with the same since, and nothing is lost.
+    // If this fails, the client gets an error and asks again with the same since, so nothing is lost.
     const passed = await queue.pass(ref, { start, since, nextBatch: answer.nextBatch, messages: answer.messages });
-    // The device has logged out while the homeserver answered: no poller of ours competes, and to note a proof would register it again.
+    // The device logged out while the homeserver answered. No poller of ours competes, and noting a proof would register it again.
     if (!passed) return bytes;
     await auth.noteProof(token, identity);
-    if (since === answer.nextBatch && passed.bodies.length > 0) this.#retold.set(keyOf(ref, since), passed.told);
+    if (since === answer.nextBatch && passed.bodies.length > 0) this.#repeatable.set(keyOf(ref, since), passed.told);
     if (passed.added > 0) feed.publish({ type: "news", account: ref.account, device: ref.device, kinds: new Set(["to_device"]) });
     return answer.withMessages(passed.bodies);
   }
@@ -168,7 +168,7 @@ export class V2Sync {
     if (body?.errcode === "M_UNKNOWN_TOKEN") await this.#deps.auth.noteRefusal(identity.tokenHash, body.soft_logout === true);
   }
 
-  /** The whole body, unpacked. */
+  /** The complete body, unpacked. */
   async #read(response: Dispatcher.ResponseData, holding: Holding): Promise<Buffer> {
     const { body } = response;
     const packed = [response.headers["content-encoding"]].flat()[0]?.toLowerCase() === "gzip";
@@ -203,11 +203,11 @@ async function send(request: FastifyRequest, reply: FastifyReply, asked: Homeser
   return reply.header("content-length", bytes.length).send(paced);
 }
 
-/** From here on an answer is sent piece by piece, as its client reads it. */
+/** Responses from this size on are sent in pieces, as fast as their client reads. */
 const STREAM_FROM_BYTES = 256 * 1024;
 const PIECE_BYTES = 64 * 1024;
 
-/** Each piece as it can be sent; where none can for long, the client is cut off: it holds memory that others wait for. */
+/** Each piece when it can be sent. A client that does not read for long is disconnected, since it holds memory that others wait for. */
 async function* piecesOf(bytes: Buffer, reply: FastifyReply, stallMs: number): AsyncGenerator<Buffer> {
   const cut = () => {
     reply.log.info({ bytes: bytes.length }, "A client does not read its v2 sync answer; its connection is closed");
@@ -231,22 +231,22 @@ function queryOf(url: string | undefined): URLSearchParams {
   return new URLSearchParams(/\?(.*)$/s.exec(url ?? "")?.[1] ?? "");
 }
 
-/** ms: the longest wait that counts as none. */
+/** The longest timeout that counts as no wait, ms. */
 const HARDLY_MS = 50;
 let hurries = 0;
 
 /**
- * The same request, answered at once, or nearly; its other parameters keep their bytes. Not with the same few milliseconds each time: Synapse
- * answers what is asked in the same words from a cache for two minutes, with a next_batch from before the messages that we add.
+ * The same request with hardly any timeout; its other parameters keep their bytes. The timeout varies, because for two minutes Synapse answers the
+ * same request from a cache, with a next_batch from before the messages that we add.
  */
 function withHardlyATimeout(url: string): string {
   hurries = (hurries % HARDLY_MS) + 1;
   const [path = "", ...rest] = url.split("?");
-  const kept = rest
+  const others = rest
     .join("?")
     .split("&")
     .filter((pair) => pair !== "" && !new URLSearchParams(pair).has("timeout"));
-  return `${path}?${[...kept, `timeout=${hurries}`].join("&")}`;
+  return `${path}?${[...others, `timeout=${hurries}`].join("&")}`;
 }
 
 function keyOf(ref: DeviceRef, since: string | null): string {

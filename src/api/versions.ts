@@ -1,6 +1,6 @@
 /**
- * `GET /_matrix/client/versions`: where clients of today look whether there is simplified sliding sync. The homeserver's answer with
- * what this server has put in, and what it cannot give in its place put out.
+ * `GET /_matrix/client/versions`, where today's clients look for simplified sliding sync: the homeserver's answer with what this server adds, and
+ * without what it cannot replace.
  */
 
 import { withMember, withObject } from "../wire/json-edit.ts";
@@ -10,15 +10,15 @@ import type { Edit } from "./json-answer.ts";
 export const SIMPLIFIED_SYNC = "org.matrix.simplified_msc3575";
 
 /**
- * Features of a homeserver's own sliding sync that ours cannot give, as v2 does not tell them: a client that believed in them would wait
- * for what never comes. Thread subscriptions, sticky events, threads, profiles.
+ * Features of a homeserver's own sliding sync that ours lacks, because v2 does not have them. A client that relied on them would wait for what
+ * never comes. Thread subscriptions, sticky events, threads, profiles.
  */
 const WITHHELD = ["org.matrix.msc4306", "org.matrix.msc4308", "org.matrix.msc4354", "org.matrix.msc4360", "org.matrix.msc4262"] as const;
 
 export type VersionsOptions = {
-  /** The flags that are true of this server. None: the homeserver's answer is left as it is. */
+  /** The flags that this server supports. None: the homeserver's answer is unchanged. */
   readonly features: readonly string[];
-  /** A homeserver with sliding sync of its own is left to speak for itself. */
+  /** The answer of a homeserver with sliding sync of its own is unchanged. */
   readonly preferNative: boolean;
 };
 
@@ -40,7 +40,7 @@ export function editVersions({ features, preferNative }: VersionsOptions): Edit 
   };
 }
 
-/** Whether a homeserver that answers so has simplified sliding sync itself. Throws SyntaxError where it is not JSON. */
+/** Whether a homeserver with this answer has simplified sliding sync itself. Throws SyntaxError if it is not JSON. */
 export function hasNativeSync(versions: string): boolean {
   const answer = JSON.parse(versions) as { readonly unstable_features?: Readonly<Record<string, unknown>> | null } | null;
   return answer?.unstable_features?.[SIMPLIFIED_SYNC] === true;

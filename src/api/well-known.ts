@@ -1,4 +1,4 @@
-/** `/.well-known/matrix/client`: which address clients are told. */
+/** `/.well-known/matrix/client`: the address that clients are told. */
 
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { withMember, withObject } from "../wire/json-edit.ts";
@@ -6,7 +6,7 @@ import { editableRequest, readText } from "./json-answer.ts";
 import type { Forwarder } from "./pass-through.ts";
 import { BODY_HEADERS, clientHeaders } from "./proxy-headers.ts";
 
-/** Names the proxy of MSC3575: clients that still read it would look for that there. */
+/** The member for the proxy of MSC3575, which some clients still use. */
 const OLD_PROXY = "org.matrix.msc3575.proxy";
 
 /** Whether a request is for the client's well-known file. */
@@ -14,7 +14,7 @@ export function asksWellKnown(method: string, segments: readonly string[]): bool
   return (method === "GET" || method === "HEAD" || method === "OPTIONS") && segments.join("/") === ".well-known/matrix/client";
 }
 
-/** A well-known file with our address in place of the homeserver's. @throws JsonSyntaxError where it is no object. */
+/** A well-known file with our address in place of the homeserver's. @throws JsonSyntaxError if it is not an object */
 export function withOwnAddress(text: string, publicUrl: string): string {
   const rest = withMember(text, OLD_PROXY, () => undefined);
   return withObject(rest, "m.homeserver", (homeserver) => withMember(homeserver, "base_url", () => JSON.stringify(publicUrl)));
@@ -22,12 +22,12 @@ export function withOwnAddress(text: string, publicUrl: string): string {
 
 export type WellKnownDeps = { readonly forwarder: Forwarder; readonly publicUrl: string; readonly signal: AbortSignal };
 
-/** Serves the file: the homeserver's with our address in it, or where it has none one that says nothing else. */
+/** Serves the homeserver's file with our address in it; if it has none, a file with only our address. */
 export async function serveWellKnown(request: FastifyRequest, reply: FastifyReply, deps: WellKnownDeps): Promise<unknown> {
   if (request.method === "OPTIONS") return reply.code(204).send();
   const file = await homeserversFile(request, deps);
   const body = file?.text ?? withOwnAddress("{}", deps.publicUrl);
-  // Clients in browsers come from anywhere, whatever the homeserver says.
+  // Browsers' clients come from any origin, whatever the homeserver says.
   const headers = { ...file?.headers, "access-control-allow-origin": "*", "content-type": "application/json" };
   return reply.code(200).headers(headers).send(body);
 }
@@ -39,7 +39,7 @@ async function homeserversFile(request: FastifyRequest, { forwarder, publicUrl, 
     if (answer.statusCode !== 200 || text === null) return null;
     return { text: withOwnAddress(text, publicUrl), headers: clientHeaders(answer.headers, BODY_HEADERS) };
   } catch (error) {
-    // Unreachable, or no JSON: our own address is known all the same.
+    // Unreachable, or not JSON: our own address is known nevertheless.
     request.log.debug({ reason: String(error) }, "The homeserver has no well-known file");
     return null;
   }

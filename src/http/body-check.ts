@@ -1,4 +1,4 @@
-/** Request bodies against their schemas (D5): one way to say what is wrong with which field, for every face. */
+/** Checks request bodies against their schemas (D5), so that every face names the wrong field in the same way. */
 
 import { Ajv, type ErrorObject } from "ajv";
 import type { Static, TSchema } from "typebox";
@@ -6,12 +6,12 @@ import { badJson, invalidParam } from "../wire/errors.ts";
 
 const ajv = new Ajv({ coerceTypes: false, removeAdditional: false, useDefaults: false, strict: false });
 
-/** What is wrong with a value of the right type. */
+/** Errors about a value of the right type. */
 const BOUNDS: ReadonlySet<string | undefined> = new Set(["minimum", "maxLength"]);
 
 /**
- * A check of bodies, which gives the body as what it is: throws MatrixError 400 M_BAD_JSON that names the field. `bounds`: M_INVALID_PARAM where a value of the right type is
- * out of its bounds.
+ * A check that returns the body with the type of its schema. It throws MatrixError 400 M_BAD_JSON that names the field; with `bounds`,
+ * M_INVALID_PARAM for a value of the right type that is out of its bounds.
  */
 export function bodyCheck<Schema extends TSchema>(
   schema: Schema,
@@ -30,10 +30,10 @@ function rootText(error: ErrorObject): string {
   return error.keyword === "required" ? (error.message ?? "has the wrong type") : "The body must be a JSON object";
 }
 
-/** Of the alternatives' errors the deepest names the field; "must be null" is the alternative that nobody meant. */
+/** The deepest error of the alternatives names the field. "must be null" is skipped: no client meant that alternative. */
 function mostSpecific(errors: readonly ErrorObject[]): ErrorObject | undefined {
-  const told = errors.filter((error) => error.keyword !== "anyOf" && error.params["type"] !== "null");
-  return told.toSorted((a, b) => b.instancePath.split("/").length - a.instancePath.split("/").length)[0] ?? errors[0];
+  const sent = errors.filter((error) => error.keyword !== "anyOf" && error.params["type"] !== "null");
+  return sent.toSorted((a, b) => b.instancePath.split("/").length - a.instancePath.split("/").length)[0] ?? errors[0];
 }
 
 function fieldOf(error: ErrorObject | undefined): string {

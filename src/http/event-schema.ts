@@ -1,11 +1,11 @@
-/** Events as answers hold them. What the homeserver says beside this is kept; where it tells what is no event, that passes as it is. */
+/** Schemas of events in answers. Other members that the homeserver adds are kept, and what it sends that is not an event is passed on unchanged. */
 
 import Type, { type TSchema } from "typebox";
 
-/** Members beside those that are named are possible: the homeserver's own. */
+/** Further members are allowed: the homeserver may add its own. */
 const open = { additionalProperties: true } as const;
 
-/** Ids as the loosest of strict clients accept them (N6). Those inside events are not ours to vouch for. */
+/** Ids as the most tolerant of the strict clients accept them (N6). Ids inside events are not checked by syncv3. */
 const [USER_ID, ROOM_ID, EVENT_ID] = ["^@[^:]*:[^:]", "^!", "^\\$"] as const;
 export const userIdSchema = Type.String({ pattern: USER_ID });
 export const roomIdSchema = Type.String({ pattern: ROOM_ID });
@@ -13,7 +13,7 @@ export const roomIdSchema = Type.String({ pattern: ROOM_ID });
 /** A count, 0 or more. */
 export const countSchema = Type.Integer({ minimum: 0 });
 
-/** Any content: an event's type says what is in it. */
+/** Any content: what is in it depends on the event's type. */
 export const contentSchema = Type.Record(Type.String(), Type.Unknown());
 
 export const eventSchema = Type.Object(
@@ -30,10 +30,10 @@ export const eventSchema = Type.Object(
   { title: "MatrixEvent", description: "A room's event", ...open },
 );
 
-/** Type, sender and content as whoever sent it says. */
+/** Type, sender and content are what the sender sent. */
 export const toDeviceSchema = Type.Object(
   { type: Type.String(), sender: Type.String(), content: contentSchema },
-  { title: "ToDeviceMessage", description: "Byte for byte as the homeserver told it", ...open },
+  { title: "ToDeviceMessage", description: "Byte for byte as the homeserver sent it", ...open },
 );
 
 export const accountDataSchema = Type.Object(
@@ -48,10 +48,10 @@ export const strippedSchema = Type.Object(
 
 export const typingSchema = Type.Object(
   { type: Type.Literal("m.typing"), room_id: Type.Optional(roomIdSchema), content: Type.Object({ user_ids: Type.Array(userIdSchema) }) },
-  { title: "TypingEvent", description: "Who is typing: the whole set" },
+  { title: "TypingEvent", description: "Who is typing: the full set" },
 );
 
-/** By event, kind and user. */
+/** Keyed by event, kind and user. */
 const receipt = Type.Object(
   { ts: Type.Optional(Type.Integer({ minimum: 0, description: "ms since 1970" })), thread_id: Type.Optional(Type.String()) },
   { title: "Receipt", description: "When, and of which thread", ...open },
@@ -87,7 +87,7 @@ export const e2eeSchema = Type.Object(
   { title: "E2ee", description: "What encryption needs" },
 );
 
-/** By room. */
+/** Keyed by room. */
 export function byRoom<Schema extends TSchema>(schema: Schema) {
   return keyed(ROOM_ID, schema);
 }

@@ -1,4 +1,4 @@
-/** `GET /openapi.json`: what we answer ourselves, said in OpenAPI 3.1, from the schemas that check requests. */
+/** `GET /openapi.json`: what this server answers itself, as OpenAPI 3.1 from the schemas that check requests. */
 
 import Type, { type TSchema } from "typebox";
 import type { RoutePlugin } from "./route.ts";
@@ -6,22 +6,22 @@ import type { RoutePlugin } from "./route.ts";
 /** One endpoint. Times in queries and bodies are ms. */
 export type Operation = {
   readonly method: "get" | "post" | "delete";
-  /** With `{name}` for what stands in the path. */
+  /** May contain `{name}` for a part of the path. */
   readonly path: string;
   readonly summary: string;
-  /** Parameters of the query; each may be left out. */
+  /** Query parameters; all are optional. */
   readonly query?: Readonly<Record<string, TSchema>>;
-  /** The body: JSON whatever its Content-Type, `{}` where there is none. */
+  /** The body is read as JSON whatever its Content-Type; an empty one is `{}`. */
   readonly body?: TSchema;
-  /** Of 200. */
+  /** The schema of a 200 answer. */
   readonly answer: TSchema;
-  /** Statuses besides 200, each with an error's body. */
+  /** Statuses other than 200; each has an error body. */
   readonly errors: readonly number[];
-  /** Answered without an access token. Default: not. */
+  /** Answered without an access token. Default: false. */
   readonly isPublic?: boolean;
 };
 
-/** What a request with an access token can be answered (D2, D4, D21), and one with a body besides (D5). */
+/** Statuses of any request with an access token (D2, D4, D21), and those that a body adds (D5). */
 export const AUTH_ERRORS = [401, 403, 429, 502, 503] as const;
 export const BODY_ERRORS = [400, 408, 413, ...AUTH_ERRORS] as const;
 
@@ -74,7 +74,7 @@ export function openApiRoute(version: string, operations: readonly Operation[]):
 
 function openApi(version: string, operations: readonly Operation[]): object {
   const paths: Record<string, Record<string, object>> = {};
-  for (const operation of operations) (paths[operation.path] ??= {})[operation.method] = told(operation);
+  for (const operation of operations) (paths[operation.path] ??= {})[operation.method] = sent(operation);
   return {
     openapi: "3.1.0",
     info: {
@@ -101,7 +101,7 @@ function openApi(version: string, operations: readonly Operation[]): object {
   };
 }
 
-function told({ path, summary, query = {}, body, answer, errors, isPublic = false }: Operation): object {
+function sent({ path, summary, query = {}, body, answer, errors, isPublic = false }: Operation): object {
   const inPath = [...path.matchAll(/\{(\w+)\}/g)].map((match) => ({
     name: match[1],
     in: "path",
@@ -122,7 +122,7 @@ function told({ path, summary, query = {}, body, answer, errors, isPublic = fals
   };
 }
 
-/** As JSON, with pairs of one kind said in the way that all drafts of JSON Schema have. */
+/** Plain JSON, in which tuples are written in the way that all drafts of JSON Schema understand. */
 function jsonSchema(schema: TSchema): unknown {
   return JSON.parse(JSON.stringify(schema), (_, value: unknown) => {
     if (typeof value !== "object" || value === null || !("items" in value) || !Array.isArray(value.items)) return value;

@@ -1,4 +1,4 @@
-/** Answers that are JSON already. */
+/** Sends answers that are JSON text already. */
 
 import { promisify } from "node:util";
 import { constants, gzip } from "node:zlib";
@@ -7,12 +7,12 @@ import { acceptsGzip } from "../base/accepts-gzip.ts";
 
 const zip = promisify(gzip);
 
-/** Below this an answer fits into a few packets as it is, bytes. */
+/** Bytes. A smaller answer fits into a few packets without compression. */
 const ZIP_FROM_BYTES = 4096;
 
 /**
- * Sends an answer, packed where the client takes that and it is large: a list of 20 rooms becomes an eighth, in less than a millisecond. The
- * quickest level: the next ones take twice the time for a tenth off.
+ * Sends an answer, compressed if it is large and the client accepts gzip: a list of 20 rooms shrinks to an eighth in less than a millisecond. The
+ * fastest level is used, since the next ones take twice the time to save another tenth.
  */
 export async function sendJson(request: FastifyRequest, reply: FastifyReply, body: string | Buffer): Promise<FastifyReply> {
   const bytes = typeof body === "string" ? Buffer.from(body) : body;

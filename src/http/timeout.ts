@@ -1,4 +1,4 @@
-/** How long a client wants to wait (D6), the same on every face. */
+/** How long a client wants to wait (D6). The rules are the same for every face. */
 
 import Type from "typebox";
 import { invalidParam } from "../wire/errors.ts";
@@ -17,5 +17,5 @@ export function clampTimeout(ms: number): number {
   return Math.min(ms, MAX_TIMEOUT);
 }
 
-/** Of the query's parameter. */
+/** The schema of the query parameter. */
 export const timeoutSchema = Type.Integer({ minimum: 0, description: "How long to wait for news, ms, at most 300 000. 0 and absent: not at all" });

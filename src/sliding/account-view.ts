@@ -1,7 +1,6 @@
 /**
- * What an answer needs of all of an account's rooms, and of its account data and typing, kept in memory from one evaluation to the next
- * and brought up to date by what changed. A cache: it is bounded, may vanish at any time, and each version of it is for one position and
- * never changes.
+ * What an answer needs of all rooms of an account, and of its account data and typing, cached from one evaluation to the next and updated by what
+ * changed. The cache is bounded and may be emptied at any time. Each version of a view belongs to one position and never changes.
  */
 
 import { LRUCache } from "lru-cache";
@@ -19,27 +18,27 @@ export type AccountView = {
   readonly byId: ReadonlyMap<RoomId, AccountRoom>;
   /** Newest activity first (MSC4186, "Activity ordering"). */
   readonly sorted: readonly AccountRoom[];
-  /** By room ("": global), by type. */
+  /** By room ("": global), sorted by type. */
   readonly data: ReadonlyMap<RoomId | "", readonly DataRow[]>;
   readonly typing: ReadonlyMap<RoomId, TypingRow>;
-  /** When a receipt of a room last changed, as far as that was after `receiptsSince`. */
+  /** When a receipt of a room last changed; only rooms where that was after `receiptsSince`. */
   readonly receipts: ReadonlyMap<RoomId, number>;
   readonly receiptsSince: number;
-  /** What led here, as far as it is kept. */
+  /** The batches that led here, as far as they are cached. */
   readonly recent: Recent;
 };
 
 /** Rooms in which something changed. */
 export type ChangedRooms = Readonly<Record<"typing" | "receipts" | "accountData", ReadonlySet<RoomId>>>;
 
-/** What a view is of: see ConnectionHead. */
+/** What identifies a view: see ConnectionHead. */
 export type ViewHead = { readonly position: Position; readonly forgotten: number };
 
-/** `since`: the upstream token of the batch that led here; null: the view was read. */
+/** `since`: the upstream token of the batch that led here; null: the view was read from the database. */
 type Version = AccountView & { readonly forgotten: number; readonly since: string | null };
 type Parts = PartChanges & { readonly rooms: readonly AccountRoom[] };
 
-/** Rooms of all accounts together. A room takes about a kilobyte, and so much account data is counted as one. */
+/** Rooms of all accounts together. A room takes about a kilobyte, and a kilobyte of account data counts as a room. */
 const MAX_ROOMS = 200_000;
 const DATA_PER_ROOM = 1000;
 const NONE = new Set<never>();
@@ -47,13 +46,13 @@ const NONE = new Set<never>();
 export class AccountViews {
   readonly #versions = new LRUCache<AccountNo, Version>({ maxSize: MAX_ROOMS, sizeCalculation: sizeOf });
 
-  /** The view for that very moment, where it is in memory. */
+  /** The view for exactly that moment, if it is cached. */
   at(account: AccountNo, { position, forgotten }: ViewHead): AccountView | undefined {
     const known = this.#versions.get(account);
     return known?.position === position && known.forgotten === forgotten ? known : undefined;
   }
 
-  /** Of a view that is kept, the next one: after a batch that has just been stored and begins where it ends. */
+  /** Advances the cached view by a batch that has just been stored and begins where the view ends. */
   advance(batch: StoredBatch): void {
     const known = this.#versions.get(batch.account);
     if (known?.position !== batch.from || known.forgotten !== batch.forgotten) return;
@@ -69,10 +68,7 @@ export class AccountViews {
     });
   }
 
-  /**
-   * A request's head as it is after what was handed to `advance` since, up to `position` at least; null: it was not handed, or it did not
-   * follow what is kept.
-   */
+  /** The head advanced to the cached view, if in-memory batches alone reached `position`; otherwise null, and the caller reads the database. */
   ahead(account: AccountNo, head: ConnectionHead, position: number): ConnectionHead | null {
     const known = this.#versions.get(account);
     if (!known || known.since === null || known.position < Math.max(head.position, position)) return null;
@@ -80,9 +76,9 @@ export class AccountViews {
   }
 
   /**
-   * The view of the moment that `tx` sees. What changed is asked for at once, together with `head`, which says which moment that is; null:
-   * there is no such account.
-   * @param from the view knows in which rooms receipts changed after it; 0: that is not asked.
+   * The view of the moment that `tx` sees. Changes are queried together with `head`, which says which moment that is. null: there is no such
+   * account.
+   * @param from the view knows the rooms whose receipts changed after it; 0: receipts are not needed
    */
   async read(tx: Tx, account: AccountNo, head: Promise<ViewHead | null>, from: Position | 0): Promise<AccountView | null> {
     const known = this.#versions.get(account);
@@ -101,7 +97,7 @@ export class AccountViews {
           ...moment,
           receiptsSince: covers(position),
         };
-    // Another evaluation may have been quicker, or a batch was handed over: with a later moment, or with more that is remembered of it.
+    // Meanwhile another evaluation or a batch may have cached a later moment, or more receipts of the same one.
     const newest = this.#versions.get(account);
     if (newest?.position === position && newest.forgotten === forgotten && newest.receiptsSince <= version.receiptsSince) return newest;
     if (!newest || newest.forgotten !== at.forgotten || newest.position <= at.position) this.#versions.set(account, version);
@@ -109,7 +105,7 @@ export class AccountViews {
   }
 }
 
-/** What changed after `from`, a position; null: of receipts that is not known. */
+/** What changed after a position; null: it is unknown which receipts did. */
 export function changedAfter(view: AccountView, from: number): ChangedRooms | null {
   if (from >= view.position) return { typing: NONE, receipts: NONE, accountData: NONE };
   if (from < view.receiptsSince) return null;
@@ -120,7 +116,7 @@ export function changedAfter(view: AccountView, from: number): ChangedRooms | nu
   };
 }
 
-/** `receiptsAfter`: null where nothing is asked of receipts. */
+/** @param receiptsAfter null: receipts are not needed */
 async function readParts(tx: Tx, account: AccountNo, after: Position | 0, receiptsAfter: number | null): Promise<Parts> {
   const [rooms, parts] = await Promise.all([
     readAccountRooms(tx, account, after),
@@ -129,19 +125,19 @@ async function readParts(tx: Tx, account: AccountNo, after: Position | 0, receip
   return { rooms, ...parts };
 }
 
-/** What a batch changes of a view; null: it tells of a room that is not known. */
+/** What a batch changes in a view; null: it concerns a room that is not known. */
 function partsOf({ byId }: AccountView, { writes }: StoredBatch): Parts | null {
   const facts = new Map(writes.facts.map((row) => [row.room_id, row]));
   const rooms: AccountRoom[] = [];
   for (const standing of writes.standings) {
     const [known, changed] = [byId.get(standing.room_id), facts.get(standing.room_id)];
-    const told = changed ? { membership: changed.membership, facts: parseFacts(changed.facts), factsOrd: changed.from_ord } : known;
-    if (!told || (known?.purged && !changed)) return null;
+    const sent = changed ? { membership: changed.membership, facts: parseFacts(changed.facts), factsOrd: changed.from_ord } : known;
+    if (!sent || (known?.purged && !changed)) return null;
     rooms.push({
       roomId: standing.room_id,
-      membership: told.membership,
-      facts: told.facts,
-      factsOrd: told.factsOrd,
+      membership: sent.membership,
+      facts: sent.facts,
+      factsOrd: sent.factsOrd,
       changedOrd: standing.changed_ord,
       membershipOrd: standing.membership_ord,
       activeOrd: standing.active_ord,
@@ -173,7 +169,7 @@ function merged(known: Merged, { rooms, data, typing, receipts }: Parts): Merged
   };
 }
 
-/** Few of many move: they are put in their places. */
+/** Only the rooms that moved are inserted again, since they are few. */
 function resorted(sorted: readonly AccountRoom[], changed: readonly AccountRoom[]): AccountRoom[] {
   const moved = new Set(changed.map((room) => room.roomId));
   const fresh = changed.toSorted((a, b) => b.activeOrd - a.activeOrd);
@@ -194,10 +190,10 @@ function mergedData(known: AccountView["data"], changed: readonly DataRow[]): Ac
   const all = new Map(known);
   for (const [roomId, rows] of Map.groupBy(changed, (row) => row.room_id)) {
     const types = new Set(rows.map((row) => row.type));
-    const kept = (all.get(roomId) ?? []).filter((row) => !types.has(row.type));
+    const unchanged = (all.get(roomId) ?? []).filter((row) => !types.has(row.type));
     all.set(
       roomId,
-      [...kept, ...rows].sort((a, b) => (a.type < b.type ? -1 : 1)),
+      [...unchanged, ...rows].sort((a, b) => (a.type < b.type ? -1 : 1)),
     );
   }
   return all;

@@ -1,17 +1,15 @@
-/**
- * The configs of rooms that are in several lists: each different combination is put together once, and shared by all rooms that have it.
- */
+/** The configs of rooms that are in several lists. Each combination is merged once and shared by all rooms that have it. */
 
 import { requestBounds } from "../wire/request-bounds.ts";
 import { combine, matcherOf, type RequiredState } from "./required-state.ts";
 
-/** By the set of configs that apply to a room their superset. */
+/** The superset of a set of configs that apply to a room. */
 export type Combinations = (parts: ReadonlySet<RequiredState>) => RequiredState;
 
 /**
- * Where there are more combinations than the bounds allow, every room with several configs is told what any of them asks for: more than was
- * asked, but one config.
- * @param all of each room the set of its configs
+ * If there are more combinations than the bounds allow, all rooms with several configs share the superset of everything asked for: it is more than
+ * each asked for, but a single config.
+ * @param all the set of configs of each room
  */
 export function combinationsOf(all: Iterable<ReadonlySet<RequiredState>>): Combinations {
   const ids = new Map<RequiredState, number>();

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { RoomId, UserId } from "../wire/ids.ts";
-import { type ConnectionState, fromStored, LIVE, NOTHING_TOLD, type NumberedState, StateDraft, storedForm, toldUpTo } from "./connection-state.ts";
+import { type ConnectionState, fromStored, LIVE, NOTHING_SENT, type NumberedState, StateDraft, storedForm, sentUpTo } from "./connection-state.ts";
 import { NO_STATE, type RequiredState } from "./required-state.ts";
 
 const STREAMS = ["events", "receipts", "accountData", "typing"] as const;
@@ -10,20 +10,20 @@ const roomOf = (n: number) => `!${n}:test` as RoomId;
 
 type Change =
   | { readonly what: "room"; readonly room: number; readonly limit: number; readonly config: number; readonly lazy: readonly string[] }
-  | { readonly what: "tell"; readonly room: number; readonly stream: (typeof STREAMS)[number]; readonly told: number }
-  | { readonly what: "global"; readonly told: number | undefined }
+  | { readonly what: "tell"; readonly room: number; readonly stream: (typeof STREAMS)[number]; readonly sent: number }
+  | { readonly what: "global"; readonly sent: number | undefined }
   | { readonly what: "e2ee"; readonly on: boolean }
   | { readonly what: "sticky"; readonly rooms: readonly number[]; readonly config: number };
 
 const room = fc.nat(60);
-const told = fc.oneof(fc.constant(LIVE), fc.nat(1000));
+const sent = fc.oneof(fc.constant(LIVE), fc.nat(1000));
 const change: fc.Arbitrary<Change> = fc.oneof(
   {
     weight: 4,
     arbitrary: fc.record({ what: fc.constant("room" as const), room, limit: fc.nat(20), config: fc.nat(90), lazy: fc.uniqueArray(fc.string()) }),
   },
-  { weight: 4, arbitrary: fc.record({ what: fc.constant("tell" as const), room, stream: fc.constantFrom(...STREAMS), told }) },
-  fc.record({ what: fc.constant("global" as const), told: fc.option(told, { nil: undefined }) }),
+  { weight: 4, arbitrary: fc.record({ what: fc.constant("tell" as const), room, stream: fc.constantFrom(...STREAMS), sent }) },
+  fc.record({ what: fc.constant("global" as const), sent: fc.option(sent, { nil: undefined }) }),
   fc.record({ what: fc.constant("e2ee" as const), on: fc.boolean() }),
   fc.record({ what: fc.constant("sticky" as const), rooms: fc.uniqueArray(room, { maxLength: 5 }), config: fc.nat(90) }),
 );
@@ -33,9 +33,9 @@ function apply(draft: StateDraft, one: Change): void {
     case "room":
       return draft.put(roomOf(one.room), { limit: one.limit, config: draft.config(named(one.config)), lazy: one.lazy as UserId[] });
     case "tell":
-      return draft.tell(roomOf(one.room), one.stream, one.told);
+      return draft.setSent(roomOf(one.room), one.stream, one.sent);
     case "global":
-      return draft.setGlobal(one.told);
+      return draft.setGlobal(one.sent);
     case "e2ee":
       return draft.setE2ee(one.on);
     case "sticky":
@@ -59,7 +59,7 @@ describe("how a state is stored", () => {
     fc.assert(
       fc.property(fc.array(fc.array(change, { maxLength: 40 }), { maxLength: 12 }), (answers) => {
         const bodies = new Map<number, string>();
-        let now: NumberedState = { number: 0, state: NOTHING_TOLD, base: null };
+        let now: NumberedState = { number: 0, state: NOTHING_SENT, base: null };
         for (const [index, changes] of answers.entries()) {
           const draft = new StateDraft(now.state);
           for (const one of changes) apply(draft, one);
@@ -80,9 +80,9 @@ describe("how a state is stored", () => {
   });
 
   it("M5: a small change of many rooms is stored as such, a large one whole", () => {
-    const many = new StateDraft(NOTHING_TOLD);
+    const many = new StateDraft(NOTHING_SENT);
     for (let n = 0; n < 400; n += 1) many.put(roomOf(n), { limit: 1, config: many.config(NO_STATE) });
-    const whole = storedForm({ number: 0, state: NOTHING_TOLD, base: null }, many.done());
+    const whole = storedForm({ number: 0, state: NOTHING_SENT, base: null }, many.done());
     expect(whole.base).toBeNull();
     const first: NumberedState = { number: 1, state: many.done(), base: null };
     const changed = (count: number) => {
@@ -96,7 +96,7 @@ describe("how a state is stored", () => {
   });
 
   it("M5: changes of changes are stored against the same whole state", () => {
-    const draft = new StateDraft(NOTHING_TOLD);
+    const draft = new StateDraft(NOTHING_SENT);
     for (let n = 0; n < 100; n += 1) draft.put(roomOf(n), { limit: 1 });
     const first: NumberedState = { number: 5, state: draft.done(), base: null };
     const second = new StateDraft(first.state);
@@ -114,7 +114,7 @@ describe("a state being changed", () => {
   it("M3: is the very state where nothing changed, and leaves the one before as it was", () => {
     fc.assert(
       fc.property(fc.array(change, { maxLength: 30 }), fc.array(change, { maxLength: 10 }), (before, changes) => {
-        const first = new StateDraft(NOTHING_TOLD);
+        const first = new StateDraft(NOTHING_SENT);
         for (const one of before) apply(first, one);
         const state = first.done();
         const copy = structuredClone(state);
@@ -132,7 +132,7 @@ describe("a state being changed", () => {
   });
 
   it("M40: configs that nothing refers to are dropped once they are many, and the rest means the same", () => {
-    let state = NOTHING_TOLD;
+    let state = NOTHING_SENT;
     for (let n = 0; n < 200; n += 1) {
       const draft = new StateDraft(state);
       draft.put(roomOf(n % 3), { config: draft.config(named(n)), limit: n });
@@ -145,12 +145,12 @@ describe("a state being changed", () => {
     expect(meaning(state).sticky).toEqual([[roomOf(9), 1, named(1000)]]);
   });
 
-  it("M23: told up to the position while it is live, else up to where it was left, never by default", () => {
-    const draft = new StateDraft(NOTHING_TOLD);
-    draft.tell(roomOf(1), "events", LIVE);
-    draft.tell(roomOf(1), "typing", 7);
+  it("M23: sent up to the position while it is live, else up to where it was left, never by default", () => {
+    const draft = new StateDraft(NOTHING_SENT);
+    draft.setSent(roomOf(1), "events", LIVE);
+    draft.setSent(roomOf(1), "typing", 7);
     const record = draft.done().rooms.get(roomOf(1));
-    expect(STREAMS.map((stream) => toldUpTo(record, stream, 99))).toEqual([99, undefined, undefined, 7]);
-    expect(toldUpTo(undefined, "events", 99)).toBeUndefined();
+    expect(STREAMS.map((stream) => sentUpTo(record, stream, 99))).toEqual([99, undefined, undefined, 7]);
+    expect(sentUpTo(undefined, "events", 99)).toBeUndefined();
   });
 });

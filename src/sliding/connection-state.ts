@@ -1,38 +1,38 @@
 /**
- * What a position of a connection stands for: what the client has been told of each room, and with which config (MSC4186,
- * "Connections"). Immutable: an answer that changes it makes another one, so that a retry of the same position starts from the same.
+ * What a position of a connection stands for: what the client has been sent of each room, and with which config (MSC4186,
+ * "Connections"). Immutable: an answer makes another state, so that a retry of the same position starts from the same one.
  *
- *   told, for each (room, stream):
- *                 told                 changed, but out of scope
+ *   sent, for each (room, stream):
+ *                 sent                 changed, but out of scope
  *     NEVER ---------------> LIVE ------------------------------> PREVIOUSLY(position)
  *   (undefined)               ^                                          |
  *                             +------------------------------------------+
- *                                      in scope again: told since then
+ *                                      in scope again: sent since then
  */
 
 import type { RoomId, UserId } from "../wire/ids.ts";
 import { matcherOf, type RequiredState } from "./required-state.ts";
 
-/** What is told of rooms independently of each other. */
+/** Parts of a room that are sent independently of each other. */
 const STREAMS = ["events", "receipts", "accountData", "typing"] as const;
 export type RoomStream = (typeof STREAMS)[number];
 
-/** Told up to the position that the state belongs to. */
+/** Sent up to the position that the state belongs to. */
 export const LIVE = -1;
 
-/** In place of a config: the room was last told as an invite or a knock, so that there is nothing that could grow. */
+/** In place of a config: the room was last sent as an invite or a knock, so no config can grow. */
 export const STRIPPED = -1;
 
-/** LIVE, or the position up to which it was told; undefined: never. */
+/** LIVE, or the position up to which something was sent; undefined: never sent. */
 export type SentUpTo = number | undefined;
 
 export type SentRoom = {
-  readonly told: Readonly<Partial<Record<RoomStream, number>>>;
-  /** The timeline limit with which the newest events were told. */
+  readonly sent: Readonly<Partial<Record<RoomStream, number>>>;
+  /** The timeline limit that applied when the newest events were sent. */
   readonly limit: number;
   /** Index into `configs`: see `remembered`. Or STRIPPED. */
   readonly config: number;
-  /** Whose member events were told lazily and are still the present ones, oldest told first. */
+  /** Users whose member events were sent lazily and are still current, in the order in which they were sent. */
   readonly lazy: readonly UserId[];
 };
 
@@ -41,30 +41,30 @@ export type ConnectionState = {
   readonly configs: readonly RequiredState[];
   /** Global account data. */
   readonly global: SentUpTo;
-  /** Device lists were told from some moment on. */
+  /** Device lists are sent from some moment on. */
   readonly e2ee: boolean;
   /** Sticky subscriptions (see SlidingBody): timeline limit and index into `configs`. */
   readonly sticky: ReadonlyMap<RoomId, readonly [number, number]>;
 };
 
-export const NOTHING_TOLD: ConnectionState = { rooms: new Map(), configs: [], global: undefined, e2ee: false, sticky: new Map() };
-export const NO_RECORD: SentRoom = { told: {}, limit: 0, config: STRIPPED, lazy: [] };
+export const NOTHING_SENT: ConnectionState = { rooms: new Map(), configs: [], global: undefined, e2ee: false, sticky: new Map() };
+export const NO_RECORD: SentRoom = { sent: {}, limit: 0, config: STRIPPED, lazy: [] };
 
 /** A state with its number, and how it is stored. */
 export type NumberedState = {
   readonly number: number;
   readonly state: ConnectionState;
-  /** The whole state that it is stored as a change of; null: it is whole itself. */
+  /** The full state that it is stored as a change of; null: it is stored in full itself. */
   readonly base: { readonly number: number; readonly rooms: ConnectionState["rooms"] } | null;
 };
 
-/** Up to where a stream of a room was told, as a position; undefined: never. */
-export function toldUpTo(record: SentRoom | undefined, stream: RoomStream, position: number): SentUpTo {
-  const told = record?.told[stream];
-  return told === LIVE ? position : told;
+/** The position up to which a part of a room was sent; undefined: never. */
+export function sentUpTo(record: SentRoom | undefined, stream: RoomStream, position: number): SentUpTo {
+  const sent = record?.sent[stream];
+  return sent === LIVE ? position : sent;
 }
 
-/** A state being changed: copies when the first change comes. */
+/** A state being changed. */
 export class StateDraft {
   readonly #before: ConnectionState;
   readonly #rooms: Map<RoomId, SentRoom>;
@@ -101,9 +101,9 @@ export class StateDraft {
     this.#changed = true;
   }
 
-  tell(roomId: RoomId, stream: RoomStream, told: number): void {
+  setSent(roomId: RoomId, stream: RoomStream, sent: number): void {
     const record = this.room(roomId);
-    if (record.told[stream] !== told) this.put(roomId, { told: { ...record.told, [stream]: told } });
+    if (record.sent[stream] !== sent) this.put(roomId, { sent: { ...record.sent, [stream]: sent } });
   }
 
   /** The config's index. */
@@ -123,9 +123,9 @@ export class StateDraft {
     return config ? matcherOf(config).key.length : 0;
   }
 
-  setGlobal(told: SentUpTo): void {
-    this.#changed ||= told !== this.#global;
-    this.#global = told;
+  setGlobal(sent: SentUpTo): void {
+    this.#changed ||= sent !== this.#global;
+    this.#global = sent;
   }
 
   setE2ee(on: boolean): void {
@@ -139,24 +139,24 @@ export class StateDraft {
     this.#sticky = sticky;
   }
 
-  /** The state as it was, the very object, where nothing changed. */
+  /** The same object as before if nothing changed. */
   done(): ConnectionState {
     if (!this.#changed) return this.#before;
     return withoutUnused({ rooms: this.#rooms, configs: this.#configs, global: this.#global, e2ee: this.#e2ee, sticky: this.#sticky });
   }
 }
 
-/** Configs that no room has are dropped once they are many. */
+/** Unused configs are dropped once there are many. */
 function withoutUnused(state: ConnectionState): ConnectionState {
   if (state.configs.length <= 64) return state;
   const used = new Set([...[...state.rooms.values()].map((record) => record.config), ...[...state.sticky.values()].map(([, config]) => config)]);
-  const kept = state.configs.map((_, index) => index).filter((index) => used.has(index));
-  if (kept.length === state.configs.length) return state;
-  const moved = new Map(kept.map((index, place) => [index, place]));
+  const remaining = state.configs.map((_, index) => index).filter((index) => used.has(index));
+  if (remaining.length === state.configs.length) return state;
+  const moved = new Map(remaining.map((index, newIndex) => [index, newIndex]));
   const at = (index: number) => moved.get(index) ?? -1;
   return {
     ...state,
-    configs: kept.flatMap((index) => state.configs[index] ?? []),
+    configs: remaining.flatMap((index) => state.configs[index] ?? []),
     rooms: new Map([...state.rooms].map(([room, record]) => [room, { ...record, config: at(record.config) }])),
     sticky: new Map([...state.sticky].map(([room, [limit, config]]) => [room, [limit, at(config)] as const])),
   };
@@ -166,13 +166,13 @@ function sameRecord(a: SentRoom, b: SentRoom): boolean {
   return (
     a.limit === b.limit &&
     a.config === b.config &&
-    STREAMS.every((stream) => a.told[stream] === b.told[stream]) &&
+    STREAMS.every((stream) => a.sent[stream] === b.sent[stream]) &&
     a.lazy.length === b.lazy.length &&
     a.lazy.every((user, index) => user === b.lazy[index])
   );
 }
 
-type StoredRecord = [...told: (number | null)[], limit: number, config: number, lazy: readonly UserId[]];
+type StoredRecord = [...sent: (number | null)[], limit: number, config: number, lazy: readonly UserId[]];
 type StoredBody = {
   readonly configs: readonly RequiredState[];
   readonly global: number | null;
@@ -181,14 +181,14 @@ type StoredBody = {
   readonly rooms: Readonly<Record<string, StoredRecord>>;
 };
 
-/** Above this share of a state's rooms a change is stored whole. */
+/** A change of more than this share of the rooms is stored in full. */
 const WHOLE_FROM = 0.25;
 const SMALL = 32;
 
-/** How a state that follows `before` is stored: as a change of a whole one where that is shorter. */
+/** How a state that follows `before` is stored: in full, or if that is shorter, as a change of a full state. */
 export function storedForm(before: NumberedState, state: ConnectionState): { readonly base: NumberedState["base"]; readonly body: string } {
   const base = before.base ?? { number: before.number, rooms: before.state.rooms };
-  // Rooms are never taken out of a state, and configs only rarely: then it is another list.
+  // Rooms are never removed from a state, and configs only rarely.
   const changed = [...state.rooms].filter(([room, record]) => base.rooms.get(room) !== record);
   const isSmall = base.number > 0 && changed.length <= Math.max(SMALL, state.rooms.size * WHOLE_FROM);
   const body: StoredBody = {
@@ -226,11 +226,11 @@ function roomsOf(body: StoredBody): Map<RoomId, SentRoom> {
 }
 
 function toStored(record: SentRoom): StoredRecord {
-  return [...STREAMS.map((stream) => record.told[stream] ?? null), record.limit, record.config, record.lazy];
+  return [...STREAMS.map((stream) => record.sent[stream] ?? null), record.limit, record.config, record.lazy];
 }
 
 function fromStoredRecord(stored: StoredRecord): SentRoom {
-  const told = Object.fromEntries(STREAMS.flatMap((stream, index) => (typeof stored[index] === "number" ? [[stream, stored[index]]] : [])));
+  const sent = Object.fromEntries(STREAMS.flatMap((stream, index) => (typeof stored[index] === "number" ? [[stream, stored[index]]] : [])));
   const [limit, config, lazy] = stored.slice(STREAMS.length) as [number, number, UserId[]];
-  return { told, limit, config, lazy };
+  return { sent, limit, config, lazy };
 }

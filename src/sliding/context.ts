@@ -1,28 +1,28 @@
-/** One evaluation's view of the database. Everything is read up to `to`, in one read transaction or from memory. */
+/** One evaluation's view of the database. Everything is read up to `to`, from memory or in one read transaction. */
 
 import type { Tx } from "../store/db.ts";
 import type { AccountNo, DeviceNo, Position, UserId } from "../wire/ids.ts";
 import type { Recent } from "./recent.ts";
 
 export type SlidingContext = {
-  /** null: only memory is read. Whoever needs more answers null, and the request is evaluated again in a transaction. */
+  /** null: only memory is read. A reader that needs the database returns null then, and the request is evaluated again in a transaction. */
   readonly tx: Tx | null;
   /** Ends at `to`. */
   readonly recent: Recent;
   readonly account: AccountNo;
   readonly device: DeviceNo;
   readonly userId: UserId;
-  /** The position of the request; 0: it has none. */
+  /** The request's position; 0: it has none. */
   readonly from: Position;
   readonly to: Position;
-  /** The request's position stands behind the homeserver's first answer: what came after it has just occurred. */
+  /** The request's position is after the homeserver's first response, so that what came later is live. */
   readonly live: boolean;
-  /** The newest upstream token: a `prev_batch` that stands behind every event. */
+  /** The newest upstream token: a `prev_batch` after every event. */
   readonly upstreamSince: string;
   /** See PagingContext. */
   readonly ownTokens: boolean;
   readonly ignored: readonly UserId[];
-  /** Needs that were already fetched, or could not be: never asked for again in this request. */
+  /** Needs that were fetched, or could not be, in this request: they are not asked for again. */
   readonly tried: ReadonlySet<string>;
   /** ms since the epoch. */
   readonly now: number;

@@ -1,4 +1,7 @@
-/** One evaluation of a sliding sync request: what there is to tell now, read in one moment of the database. */
+/**
+ * One evaluation of a sliding sync request, at one moment of the database: decide what the answer holds, read it, and note what the connection
+ * knows afterwards.
+ */
 
 import { traced } from "../base/tracing.ts";
 import type { ConnectionHead } from "../store/connections.ts";
@@ -9,11 +12,11 @@ import type { Position, RoomId } from "../wire/ids.ts";
 import { type AccountViews, changedAfter, type ChangedRooms } from "./account-view.ts";
 import { type ConnectionState, LIVE, StateDraft } from "./connection-state.ts";
 import type { SlidingContext } from "./context.ts";
-import { noteGlobal, type RoomAccountData, tellGlobal, tellRoomAccountData } from "./extensions/account-data.ts";
+import { noteGlobal, type RoomAccountData, newGlobalData, newRoomData } from "./extensions/account-data.ts";
 import type { E2eeResult, ToDeviceResult } from "./extensions/device.ts";
-import { readChangedReceipts, type ReceiptsResult, tellReceipts } from "./extensions/receipts.ts";
+import { readChangedReceipts, type ReceiptsResult, receiptsOf } from "./extensions/receipts.ts";
 import { noteScoped, type Scoped, scopedRooms } from "./extensions/scoped.ts";
-import { tellTyping, type TypingResult } from "./extensions/typing.ts";
+import { typingOf, type TypingResult } from "./extensions/typing.ts";
 import type { InitialRoomsCache } from "./initial-rooms.ts";
 import { type Overview, overviewFromMemory, readOverview } from "./overview.ts";
 import type { SlidingQuestion } from "./question.ts";
@@ -25,49 +28,49 @@ import { noteRooms, type RoomResults, roomResults } from "./room-results.ts";
 import { type ChosenRoom, type ListResult, type Selection, selectRooms } from "./select.ts";
 import { noteSticky, withSticky } from "./sticky.ts";
 
-/** What an answer says, in no dialect yet. */
+/** The content of an answer, independent of the dialect. */
 export type SlidingAnswer = {
   readonly lists: ReadonlyMap<string, ListResult>;
   readonly rooms: readonly RoomResult[];
-  /** null or empty where the extension is not enabled or has nothing to tell. */
+  /** null or empty if the extension is not enabled or has nothing to send. */
   readonly toDevice: ToDeviceResult | null;
   readonly e2ee: E2eeResult | null;
   readonly accountData: { readonly global: readonly string[]; readonly rooms: RoomAccountData };
   readonly receipts: ReceiptsResult;
   readonly typing: TypingResult;
-  /** Of which events' ages are counted, ms since the epoch. */
+  /** The time that ages of events refer to, ms since the epoch. */
   readonly now: number;
 };
 
 export type SlidingOutcome = {
   readonly answer: SlidingAnswer;
-  /** Worth ending a wait for. */
+  /** Ends a wait. */
   readonly news: boolean;
-  /** To be fetched before the question can be answered whole. */
+  /** To be fetched before the question can be answered in full. */
   readonly needs: readonly Need[];
-  /** Where the next position stands; its state is still to be numbered. */
+  /** The next position. Its state has no number yet. */
   readonly position: Position;
   readonly e2ee: number;
   readonly upstream: string;
   readonly state: ConnectionState;
-  /** False: the account's first v2 answer is still awaited. */
+  /** False: the account's first v2 response is not stored yet. */
   readonly complete: boolean;
-  /** Rooms that have news and were told before. */
+  /** Rooms that were sent before and have changed. */
   readonly updated: number;
-  /** Where everything stood. */
+  /** The head that the evaluation saw. */
   readonly head: ConnectionHead;
 };
 
 /**
  * - gone: the device has no such connection.
- * - ahead: the position stands for more than is stored: our database was restored (D26).
+ * - ahead: the position is ahead of what is stored, because our database was restored (D26).
  */
 export type NoOutcome = "gone" | "ahead";
 
-/** What is remembered from one evaluation to the next. */
+/** Caches that outlive an evaluation. */
 export type SlidingCaches = { readonly views: AccountViews; readonly initialRooms: InitialRoomsCache };
 
-/** @param head of just now, where it is known: then what is in memory may be enough. */
+/** @param head the current head, if it is known: memory may then be enough */
 export function evaluateSliding(
   sql: Sql,
   caches: SlidingCaches,
@@ -75,10 +78,10 @@ export function evaluateSliding(
   now: number,
   head: ConnectionHead | null = null,
 ): Promise<SlidingOutcome | NoOutcome> {
-  return traced("evaluate", () => look(sql, caches, question, now, head));
+  return traced("evaluate", () => evaluateOnce(sql, caches, question, now, head));
 }
 
-async function look(
+async function evaluateOnce(
   sql: Sql,
   caches: SlidingCaches,
   question: SlidingQuestion,
@@ -97,7 +100,7 @@ async function look(
   });
 }
 
-/** @param tx null: only memory is read. @returns null where memory is not enough; never with a transaction */
+/** @param tx null: only memory is read. @returns null if memory is not enough; never with a transaction */
 async function evaluate(
   tx: Tx | null,
   caches: SlidingCaches,
@@ -134,13 +137,13 @@ async function evaluate(
   };
 }
 
-/** What an answer holds: decided before anything of single rooms is read. */
+/** What the answer will hold, decided before rows of single rooms are read. */
 type Decision = {
   readonly extensions: SlidingBody["extensions"];
   readonly lists: Selection["lists"];
   readonly chosen: Selection["chosen"];
   readonly jobs: readonly RoomJob[];
-  /** To be fetched first; then no rooms are read. */
+  /** To be fetched first: no rooms are read then. */
   readonly needs: readonly Need[];
   readonly scoped: Readonly<Record<ScopedStream, Scoped>>;
   /** Global account data, as JSON texts. */
@@ -179,7 +182,7 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
       receipts: scopedTo("receipts", joined),
       typing: scopedTo("typing", joined),
     },
-    global: tellGlobal(view, from, extensions.accountData, state.global),
+    global: newGlobalData(view, from, extensions.accountData, state.global),
   };
 }
 
@@ -197,7 +200,7 @@ async function jobsOf(
   return { jobs: await roomJobs(chosen, state, from, known), needs: needs.filter((need) => !tried.has(needKey(need))) };
 }
 
-/** What was decided on, as it is told. */
+/** The rows of what was decided, as they are sent. */
 type Contents = {
   readonly results: RoomResults;
   readonly roomData: RoomAccountData;
@@ -219,11 +222,11 @@ async function read(
   ]);
   if (!results || !changed) return null;
   if (!view) return { results, roomData: new Map(), receipts: new Map(), typing: new Map() };
-  const receipts = await tellReceipts(context, { view, scoped: scoped.receipts, results: results.rooms, changed });
-  return receipts && { results, roomData: tellRoomAccountData(view, scoped.accountData), receipts, typing: tellTyping(view, scoped.typing) };
+  const receipts = await receiptsOf(context, { view, scoped: scoped.receipts, results: results.rooms, changed });
+  return receipts && { results, roomData: newRoomData(view, scoped.accountData), receipts, typing: typingOf(view, scoped.typing) };
 }
 
-/** What the connection knows after the answer: all of it is noted here. `body`: the request without the subscriptions of earlier ones. */
+/** What the connection knows after the answer; the state is changed here only. `body`: the request without subscriptions of earlier ones. */
 function stateAfter(
   { from, to }: SlidingContext,
   { view, e2ee }: Overview,
@@ -237,9 +240,9 @@ function stateAfter(
   noteGlobal({ from, to }, extensions.accountData, draft);
   if (e2ee) draft.setE2ee(true);
   noteRooms(results.notes, draft);
-  // Only what was told before can be left behind, and only by what has happened since.
+  // Only rooms that were sent before can fall behind, and only if something has changed since.
   if (view && from > 0 && from < view.position) leaveBehind(view, chosen, draft, from);
-  for (const roomId of chosen.keys()) if (draft.room(roomId).told.events !== undefined) draft.tell(roomId, "events", LIVE);
+  for (const roomId of chosen.keys()) if (draft.room(roomId).sent.events !== undefined) draft.setSent(roomId, "events", LIVE);
   const after = draft.done();
   return after === state ? state : withinBounds(after, chosen);
 }

@@ -1,4 +1,4 @@
-/** What was read of rooms to tell them whole, kept until something of them changes. */
+/** Rooms that are sent in full, cached until something in them changes. */
 
 import { RoomCache, type RoomAsk } from "../sync/room-cache.ts";
 import type { UserId } from "../wire/ids.ts";
@@ -6,38 +6,38 @@ import type { SlidingContext } from "./context.ts";
 import type { RoomJob } from "./room-jobs.ts";
 import type { RoomContent } from "./room-content.ts";
 
-/** A room told whole. */
+/** A room sent in full. */
 export type InitialRoom = {
-  /** One object as long as the room is told so. */
+  /** The same object for as long as the room is cached. */
   readonly content: RoomContent;
-  /** Whose member events are in it because the timeline needs them. */
+  /** Users whose member events are included because the timeline needs them. */
   readonly lazy: readonly UserId[];
 };
 
 export class InitialRoomsCache {
-  // Texts twice: whoever writes answers keeps the content as text too.
+  // Two copies of the texts: whoever writes answers caches the content's JSON as well.
   readonly #rooms = new RoomCache<InitialRoom>(({ content }) => ({ timeline: content.timeline?.events ?? [], others: content.requiredState }), 2);
   readonly #asked: ((isThere: boolean) => void) | undefined;
 
-  /** @param asked told of each room that is asked for, and may be there */
+  /** @param asked called for each cacheable room that is asked for, with whether it was cached */
   constructor(asked?: (isThere: boolean) => void) {
     this.#asked = asked;
   }
 
   get(context: SlidingContext, job: RoomJob): InitialRoom | undefined {
-    if (!isKeepable(job)) return undefined;
-    const kept = this.#rooms.get(askOf(context, job));
-    this.#asked?.(kept !== undefined);
-    return kept;
+    if (!isCacheable(job)) return undefined;
+    const cached = this.#rooms.get(askOf(context, job));
+    this.#asked?.(cached !== undefined);
+    return cached;
   }
 
-  keep(context: SlidingContext, job: RoomJob, room: InitialRoom): void {
-    if (isKeepable(job)) this.#rooms.keep(askOf(context, job), room);
+  set(context: SlidingContext, job: RoomJob, room: InitialRoom): void {
+    if (isCacheable(job)) this.#rooms.set(askOf(context, job), room);
   }
 }
 
-/** Of rooms that were left retention deletes, and of subscribed ones history is fetched: both without a change of the room. */
-export function isKeepable({ kind, choice }: RoomJob): boolean {
+/** Rooms that were left are trimmed by retention, and subscribed ones get fetched history, both without a change of the room. */
+export function isCacheable({ kind, choice }: RoomJob): boolean {
   return kind === "initial" && choice.room.membership === "join" && !choice.subscribed;
 }
 

@@ -5,7 +5,7 @@ import type { SlidingBody } from "./request.ts";
 
 const OF_ROOMS: readonly WakeKind[] = ["timeline", "state", "members", "facts", "invites"];
 
-/** Those of what its body asks for. */
+/** The kinds of what its body asks for. */
 export function kindsOf({ lists, subscriptions, extensions, sticky }: SlidingBody): ReadonlySet<WakeKind> {
   const rooms = lists.size > 0 || subscriptions.size > 0 || sticky !== null;
   return new Set<WakeKind>([

@@ -1,4 +1,4 @@
-/** Lazily loaded members (MSC4186, "Lazy loaded memberships"): those that a client needs to show what it is told, each once. */
+/** Lazily loaded members (MSC4186, "Lazy loaded memberships"): those that a client needs to show what it is sent, each of them once. */
 
 import type { MemberRow } from "../store/members.ts";
 import type { RoomId, UserId } from "../wire/ids.ts";
@@ -7,14 +7,14 @@ import type { RoomJob } from "./room-jobs.ts";
 import type { RoomRows, ReadTimeline } from "./reading.ts";
 import { readMembers } from "./room-reading.ts";
 
-/** `rows`: to be told. `users`: who is known to the client afterwards, oldest told first. */
+/** `rows`: to be sent. `users`: those that the client knows afterwards, in the order in which they were sent. */
 export type LazyMembers = { readonly rows: readonly MemberRow[]; readonly users: readonly UserId[] };
 
-/** How many users are remembered a room: of more, those told longest ago are told again. */
+/** How many users are remembered per room. Those sent longest ago are forgotten, and sent again. */
 const MAX_LAZY = 200;
 const MEMBER = "m.room.member";
 
-/** null: memory does not hold the members. */
+/** null: memory is not enough. */
 export async function lazyMembers(context: SlidingContext, jobs: readonly RoomJob[], reading: RoomRows): Promise<Map<RoomId, LazyMembers> | null> {
   const plans = jobs.filter((job) => job.kind !== "stripped").map((job) => planOf(job, reading));
   const members = await readMembers(
@@ -33,7 +33,7 @@ export async function lazyMembers(context: SlidingContext, jobs: readonly RoomJo
 
 type MemberPlan = {
   readonly roomId: RoomId;
-  /** Who the client knows already. */
+  /** Users that the client knows already. */
   readonly before: readonly UserId[];
   readonly changes: readonly MemberRow[];
   readonly wanted: readonly { readonly roomId: RoomId; readonly userId: UserId }[];
@@ -41,9 +41,9 @@ type MemberPlan = {
 
 function planOf({ roomId, kind, matcher, record }: RoomJob, reading: RoomRows): MemberPlan {
   const timeline = reading.timelines.get(roomId);
-  // Who is asked for by name is told by name.
+  // Members that are asked for by name are sent anyway.
   const changed = (reading.membersChanged.get(roomId) ?? []).filter((row) => !matcher.matches(MEMBER, row.user_id));
-  // After a gap changes were missed: the client forgets its members, and so do we.
+  // Changes were missed in a gap: the client forgets its members, and so do we.
   const flushed = kind === "initial" || timeline?.limited === true;
   const before = flushed ? [] : record.lazy;
   if (!matcher.state.lazy) {
@@ -56,7 +56,7 @@ function planOf({ roomId, kind, matcher, record }: RoomJob, reading: RoomRows): 
   return { roomId, before, changes, wanted: wanted.map((userId) => ({ roomId, userId })) };
 }
 
-/** Senders, and those whose membership an event is about. */
+/** Senders, and users whose membership an event is about. */
 function neededBy(timeline: ReadTimeline | undefined): UserId[] {
   const events = timeline?.events ?? [];
   const targets = events.flatMap((row) => (row.type === MEMBER && row.state_key !== null ? [row.state_key as UserId] : []));

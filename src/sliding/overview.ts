@@ -15,10 +15,10 @@ import {
 } from "./extensions/device.ts";
 import type { SlidingQuestion } from "./question.ts";
 
-/** What an evaluation knows before it looks at single rooms. */
+/** What is known before rows of single rooms are read. */
 export type Overview = {
   readonly head: ConnectionHead;
-  /** null: the request is about the device alone, and costs no look at the rooms. */
+  /** null: the request is about the device alone, so rooms need not be read. */
   readonly view: AccountView | null;
   readonly toDevice: ToDeviceResult | null;
   readonly e2ee: E2eeResult | null;
@@ -28,12 +28,12 @@ function isAboutTheAccount({ body: { lists, subscriptions, extensions }, state }
   return lists.size > 0 || subscriptions.size > 0 || state.rooms.size > 0 || extensions.accountData !== undefined;
 }
 
-/** No device lists at first: a client then takes all it knows for outdated. */
+/** A first answer has no device lists, since the client takes all of them for outdated then. */
 function listsFrom({ body, state, pos }: SlidingQuestion): number | null {
   return body.extensions.e2ee && state.e2ee ? pos.e2ee : null;
 }
 
-/** undefined: something has to be read. */
+/** undefined: the database must be read. */
 export function overviewFromMemory(views: AccountViews, question: SlidingQuestion, head: ConnectionHead): Overview | undefined {
   const { extensions } = question.body;
   const view = isAboutTheAccount(question) ? views.at(question.account, head) : null;
@@ -43,7 +43,7 @@ export function overviewFromMemory(views: AccountViews, question: SlidingQuestio
   return { head, view, toDevice, e2ee: e2eeResult(extensions.e2ee === true, lists, head) };
 }
 
-/** All that can be read without knowing what else there is: one round trip. null: the connection is gone. */
+/** Everything that can be read in one round trip, before it is known what else is needed. null: the connection is gone. */
 export async function readOverview(tx: Tx, views: AccountViews, question: SlidingQuestion): Promise<Overview | null> {
   const { account, device, pos } = question;
   const { extensions } = question.body;

@@ -1,6 +1,6 @@
-/** Patterns as one look-up: how many there are does not matter to the event that is looked up. */
+/** Many patterns that are matched by a few look-ups, whatever their number. */
 
-/** Matches events of a type and a state key, both index keys (wire/index-key.ts); absent: any. */
+/** Matches events with a type and a state key, both index keys (wire/index-key.ts); absent: any. */
 export type Pattern = { readonly type?: string; readonly key?: string };
 
 export class PatternSet {

@@ -1,9 +1,9 @@
 /**
- * Positions of sliding sync connections (`pos`): opaque, authenticated, bound to a connection. All that a position says is in it or in rows
- * that never change, so that it means the same in every process, before and after a restart.
+ * Positions of sliding sync connections (`pos`): opaque, authenticated, bound to a connection. Everything that a position stands for is in it, or
+ * in rows that never change, so that it means the same in every process, before and after a restart.
  *
- * The upstream token of the moment is in it too: a `pos` is a token of `/messages`, `/relations` and `/keys/changes` (MSC4186),
- * where it is exchanged for that one, also when the connection is long gone.
+ * A position contains the upstream token of its moment: `/messages`, `/relations` and `/keys/changes` accept a `pos` (MSC4186), which is replaced
+ * by that token, even if the connection is long gone.
  */
 
 import { createHash } from "node:crypto";
@@ -13,24 +13,24 @@ import type { AccountNo, DeviceNo, Position, SessionNo } from "../wire/ids.ts";
 export type Pos = {
   readonly account: AccountNo;
   readonly device: DeviceNo;
-  /** Of the connection's name: see `digestOf`. */
+  /** Derived from the connection's name: see `digestOf`. */
   readonly conn: string;
   readonly session: SessionNo;
   /** connection_states.state, and its mark. */
   readonly state: number;
   readonly mark: number;
-  /** The account's position up to which rooms and their extensions were told. */
+  /** The account's position up to which rooms and their extensions were sent. */
   readonly position: Position;
-  /** devices.seq up to which device lists were told. */
+  /** devices.seq up to which device lists were sent. */
   readonly e2ee: number;
   /** The homeserver's token for `position`; "" before the first. */
   readonly upstream: string;
 };
 
-/** Where a request stands; a connection that is still to be made has no number yet, and has been told nothing. */
+/** A request's position. The number and the state of a connection that does not exist yet are null and 0. */
 export type RequestPos = Omit<Pos, "session"> & { readonly session: SessionNo | null };
 
-/** Every position of ours begins so, and no token of a homeserver does. */
+/** The prefix of our positions. No homeserver's tokens begin with it. */
 const PREFIX = "syncv3_";
 const VERSION = 2;
 const MAX_LENGTH = 4096;
@@ -47,7 +47,7 @@ export function openPos(text: string, sign: Signer): Pos | null {
   if (!isOurs(text) || text.length > MAX_LENGTH) return null;
   const data = unseal("pos", text.slice(PREFIX.length), sign);
   if (!data) return null;
-  // Only sealPos wrote what passes the check, so its shape is known.
+  // Only what sealPos wrote passes the check, so its shape is known.
   const [version, account, device, conn, session, state, mark, position, e2ee, upstream] = JSON.parse(data.toString()) as [
     number,
     AccountNo,
@@ -63,7 +63,7 @@ export function openPos(text: string, sign: Signer): Pos | null {
   return version === VERSION ? { account, device, conn, session, state, mark, position, e2ee, upstream } : null;
 }
 
-/** Stands for a connection's name in its positions, which are short whatever it is. */
+/** Identifies a connection's name in positions, so that they are short whatever the name is. */
 export function digestOf(connId: string): string {
   return createHash("sha256").update(connId).digest("base64url").slice(0, 16);
 }
@@ -73,7 +73,7 @@ export function isOurs(text: string): boolean {
   return text.startsWith(PREFIX);
 }
 
-/** The homeserver's token that a position stands for; "unknown": it is none of this account's. */
+/** The homeserver's token that a position stands for; "unknown": the position is not this account's. */
 export function upstreamTokenOf(text: string, account: AccountNo, sign: Signer): string {
   const pos = openPos(text, sign);
   return pos && pos.account === account && pos.upstream !== "" ? pos.upstream : "unknown";

@@ -1,4 +1,4 @@
-/** What one evaluation is asked. */
+/** The input of one evaluation. */
 
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import type { ConnectionState } from "./connection-state.ts";
@@ -12,8 +12,8 @@ export type SlidingQuestion = {
   readonly state: ConnectionState;
   readonly body: SlidingBody;
   readonly dialect: Dialect;
-  /** Whatever the account, see PagingContext. */
+  /** History of every account is read through this server: see PagingContext. */
   readonly ownTokens: boolean;
-  /** Needs that were already fetched, or could not be. */
+  /** Needs that were fetched already, or could not be. */
   readonly tried: ReadonlySet<string>;
 };

@@ -1,4 +1,4 @@
-/** What was read of rooms for an answer, from the database or from memory. */
+/** Rows of rooms for an answer, read from the database or from memory. */
 
 import type { EventRow } from "../store/event-row.ts";
 import type { MemberRow } from "../store/members.ts";
@@ -17,16 +17,16 @@ export type ReadTimeline = {
 export type RoomRows = {
   readonly stripped: ReadonlyMap<RoomId, string>;
   readonly timelines: ReadonlyMap<RoomId, ReadTimeline>;
-  /** Facts as they were told; undefined: they are not known any more. Only of rooms whose facts changed. */
+  /** Facts as they were last sent; undefined: they are not known any more. Only rooms whose facts changed. */
   readonly factsBefore: ReadonlyMap<RoomId, RoomFacts | undefined>;
-  /** State that is asked for: of initial rooms all, of grown ones what they have more, of others nothing. No members. */
+  /** State that is asked for: all of it in initial rooms, in grown ones what was added, none in others. Without members. */
   readonly state: ReadonlyMap<RoomId, readonly StateRow[]>;
-  /** State that changed after `told`, whether it is asked for or not. No members. */
+  /** State that changed after `sent`, asked for or not. Without members. */
   readonly changed: ReadonlyMap<RoomId, readonly StateRow[]>;
   readonly ended: ReadonlyMap<RoomId, readonly EndedState[]>;
-  /** Members that are asked for: by name, and of initial and grown rooms all. The user's own where the user has left. */
+  /** Members that are asked for by name; in initial and grown rooms all that are asked for; in rooms that were left the user's own. */
   readonly members: ReadonlyMap<RoomId, readonly MemberRow[]>;
-  /** Members that changed after `told`. */
+  /** Members that changed after `sent`. */
   readonly membersChanged: ReadonlyMap<RoomId, readonly MemberRow[]>;
   readonly needs: readonly Need[];
 };

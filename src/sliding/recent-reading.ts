@@ -1,4 +1,4 @@
-/** Reads jobs from what the last batches brought, in place of the database: see recent.ts. */
+/** Reads jobs from the last batches instead of the database: see recent.ts. */
 
 import type { MemberRow } from "../store/members.ts";
 import type { RoomFacts } from "../store/room-facts.ts";
@@ -12,7 +12,7 @@ import type { RoomJob } from "./room-jobs.ts";
 
 const MEMBER = "m.room.member";
 
-/** What `readRooms` would read; null: that is not known here. */
+/** What `readRooms` would read; null: memory is not enough. */
 export function readRecent(context: SlidingContext, jobs: readonly RoomJob[]): RoomRows | null {
   const read = jobs.map((job) => [job, readRoom(context, job)] as const);
   const rooms = new Map<RoomId, RecentRows>();
@@ -21,7 +21,7 @@ export function readRecent(context: SlidingContext, jobs: readonly RoomJob[]): R
     rooms.set(roomId, room);
   }
   const part = <Part extends keyof RecentRows>(name: Part) => new Map([...rooms].map(([roomId, room]) => [roomId, room[name]]));
-  const moved = read.filter(([job]) => job.choice.room.factsOrd > job.told);
+  const moved = read.filter(([job]) => job.choice.room.factsOrd > job.sent);
   return {
     stripped: new Map(),
     timelines: part("timeline"),
@@ -35,7 +35,7 @@ export function readRecent(context: SlidingContext, jobs: readonly RoomJob[]): R
   };
 }
 
-/** Members as they are now, of whom a batch has told; null: of somebody none has. */
+/** Current members, as far as the last batches contain them; null: they lack one. */
 export function recentMembers(
   { recent }: Pick<SlidingContext, "recent">,
   wanted: readonly { readonly roomId: RoomId; readonly userId: string }[],
@@ -58,11 +58,11 @@ type RecentRows = {
 };
 
 function readRoom(context: SlidingContext, job: RoomJob): RecentRows | null {
-  const { choice, told, matcher } = job;
+  const { choice, sent, matcher } = job;
   const known = matcherOf(job.known);
   const isPlain = job.kind === "delta" && job.changed && !job.grown && !job.expanded && choice.room.membership === "join" && !choice.room.purged;
   if (!isPlain || !matcher.memberKeys.every((user) => known.matches(MEMBER, user))) return null;
-  const changes = changesAfter(context.recent, told, job.roomId);
+  const changes = changesAfter(context.recent, sent, job.roomId);
   if (!changes) return null;
   const timeline = timelineOf(context, job, changes);
   const state = new Map(changes.flatMap((change) => change.state.map((row) => [keyOf(row.type, row.state_key ?? ""), row])));
@@ -70,7 +70,7 @@ function readRoom(context: SlidingContext, job: RoomJob): RecentRows | null {
   const isReplaced = (key: string) => state.has(key) || members.has(key.slice(MEMBER.length + 1) as UserId);
   if (!timeline || !changes.every((change) => change.ends.every(isReplaced))) return null;
   const factsBefore = changes.find((change) => change.factsBefore)?.factsBefore;
-  if (!factsBefore && choice.room.factsOrd > told) return null;
+  if (!factsBefore && choice.room.factsOrd > sent) return null;
   return {
     timeline,
     factsBefore,
@@ -80,13 +80,13 @@ function readRoom(context: SlidingContext, job: RoomJob): RecentRows | null {
   };
 }
 
-/** What happened in a room after a position; null: not all of that is kept. */
-function changesAfter(recent: Recent, told: number, roomId: RoomId): RoomChange[] | null {
-  const first = recent.findIndex((batch) => batch.from === told);
+/** What happened in a room after a position; null: not all of that is cached. */
+function changesAfter(recent: Recent, sent: number, roomId: RoomId): RoomChange[] | null {
+  const first = recent.findIndex((batch) => batch.from === sent);
   return first < 0 ? null : recent.slice(first).flatMap((batch) => batch.rooms.get(roomId) ?? []);
 }
 
-/** null: there is more to it than events that follow those before. */
+/** null: the timeline is more than events that follow those sent before. */
 function timelineOf(context: SlidingContext, { choice }: RoomJob, changes: readonly RoomChange[]): ReadTimeline | null {
   const limit = choice.config.timelineLimit;
   if (limit === 0) return { events: [], limited: false, prevBatch: null, exact: false };

@@ -1,6 +1,6 @@
 /**
- * What the last batches of an account brought, kept in memory as it was stored: who waits is told of it without a query. Only what is
- * plainly so: where anything is out of the ordinary the database is asked.
+ * The last batches of an account, cached as they were stored, so that waiting requests are answered without a query. Only the plain cases are
+ * covered; for everything unusual the database is read.
  */
 
 import type { StoredBatch } from "../store/ingest/row-types.ts";
@@ -10,28 +10,28 @@ import type { StateRow } from "../store/state.ts";
 import type { EventId, RoomId, UserId } from "../wire/ids.ts";
 import type { ReadTimeline } from "./reading.ts";
 
-/** One after the other, the last one ending at a view's position. */
+/** Consecutive batches; the last one ends at a view's position. */
 export type Recent = readonly RecentBatch[];
 
 type RecentBatch = { readonly from: number; readonly rooms: ReadonlyMap<RoomId, RoomChange> };
 
 export type RoomChange = {
   readonly timeline: readonly (ReadTimeline["events"][number] & { readonly gap: boolean; readonly prev_batch: string | null })[];
-  /** With those that the batch itself ended, in their order. */
+  /** In order, and including rows that the batch itself ended. */
   readonly state: readonly StateRow[];
   readonly members: readonly MemberRow[];
-  /** `type key` of what was ended. */
+  /** `type key` of the rows that ended. */
   readonly ends: readonly string[];
-  /** Only where they changed. */
+  /** Only if they changed. */
   readonly factsBefore: RoomFacts | undefined;
 };
 
-/** Batches of an account, and events of one, that are kept. */
+/** Cached batches of an account, and the most events that a cached batch may have. */
 const MAX_BATCHES = 16;
 const MAX_EVENTS = 100;
 const MEMBER = "m.room.member";
 
-/** `recent` with one batch more, which began where it ends. Of a batch that changed what was told before, or is large, nothing is kept. */
+/** Appends a batch that began where `recent` ends. A batch that is large, or that changes what was sent before, empties it. */
 export function withBatch(recent: Recent, batch: StoredBatch): Recent {
   const { writes } = batch;
   if (writes.position === batch.from) return recent;
@@ -41,7 +41,7 @@ export function withBatch(recent: Recent, batch: StoredBatch): Recent {
   return rooms ? [...recent, { from: batch.from, rooms }].slice(-MAX_BATCHES) : [];
 }
 
-/** null: a row is of an event that the batch does not hold. */
+/** null: a row belongs to an event that is not in the batch. */
 function changesOf({ device, writes, factsBefore }: StoredBatch): Map<RoomId, RoomChange> | null {
   const events = new Map(writes.events.map((event) => [event.event_id, event]));
   const ids = [...writes.timeline, ...writes.state, ...writes.members].map((row) => row.event_id);

@@ -3,7 +3,7 @@ import type { AccountRoom } from "../store/account-rooms.ts";
 import type { RoomId } from "../wire/ids.ts";
 import { requestBounds, scaleRequestBounds } from "../wire/request-bounds.ts";
 import { combinationsOf } from "./combinations.ts";
-import { type ConnectionState, LIVE, NOTHING_TOLD, StateDraft, STRIPPED } from "./connection-state.ts";
+import { type ConnectionState, LIVE, NOTHING_SENT, StateDraft, STRIPPED } from "./connection-state.ts";
 import { boundSubscriptions, withinBounds } from "./remembered-bounds.ts";
 import type { SlidingBody } from "./request.ts";
 import { type Atom, matcherOf, NO_STATE, remembered, type RequiredState } from "./required-state.ts";
@@ -32,23 +32,23 @@ function chosenOf(rooms: readonly (readonly [RoomId, RequiredState])[]): Map<Roo
   return new Map(choices);
 }
 
-/** A connection that was told of rooms, the first longest ago. */
-function toldOf(rooms: readonly (readonly [RoomId, RequiredState])[]): ConnectionState {
-  const draft = new StateDraft(NOTHING_TOLD);
-  for (const [roomId, config] of rooms) draft.put(roomId, { told: { events: LIVE }, limit: 1, config: draft.config(config), lazy: [] });
+/** A connection that was sent rooms, the first longest ago. */
+function sentOf(rooms: readonly (readonly [RoomId, RequiredState])[]): ConnectionState {
+  const draft = new StateDraft(NOTHING_SENT);
+  for (const [roomId, config] of rooms) draft.put(roomId, { sent: { events: LIVE }, limit: 1, config: draft.config(config), lazy: [] });
   return draft.done();
 }
 
 describe("N10: subscriptions of the unstable dialect", () => {
-  it("N10: at the bound all of them count; beyond it those told longest ago end, whatever their order in the request", () => {
+  it("N10: at the bound all of them count; beyond it those sent longest ago end, whatever their order in the request", () => {
     const most = requestBounds().unstableSubscriptions;
     const all = bodyOf(times(most, id));
-    expect(boundSubscriptions(all, NOTHING_TOLD)).toBe(all);
-    const state = toldOf([id(5), id(3), id(7)].map((roomId) => [roomId, NO_STATE]));
+    expect(boundSubscriptions(all, NOTHING_SENT)).toBe(all);
+    const state = sentOf([id(5), id(3), id(7)].map((roomId) => [roomId, NO_STATE]));
     const kept = boundSubscriptions(bodyOf(times(most + 2, id)), state).subscriptions;
     expect(kept.size).toBe(most);
     expect([id(5), id(3), id(7), id(0)].map((roomId) => kept.has(roomId))).toEqual([false, false, true, true]);
-    // Of rooms that were never told the first of the request go.
+    // Of rooms that were never sent the first of the request go.
     const fresh = boundSubscriptions(bodyOf(times(most + 4, id)), state).subscriptions;
     expect([fresh.size, fresh.has(id(7)), fresh.has(id(0)), fresh.has(id(1))]).toEqual([most, false, false, true]);
   });
@@ -63,7 +63,7 @@ describe("N10: subscriptions of the unstable dialect", () => {
       noteSticky(bodyOf([], { subscriptions, sticky }), before, draft);
       return draft.done();
     };
-    let state = NOTHING_TOLD;
+    let state = NOTHING_SENT;
     for (let n = 0; n <= stickySubscriptions; n += 1) state = merge([[id(n), NO_STATE]], state);
     expect([...state.sticky.keys()]).toEqual(times(stickySubscriptions, (n) => id(n + 1)));
     const large = (n: number) => stateOf({ type: `${n}`.padEnd(stateCharacters * 0.4, "x"), key: "" });
@@ -89,20 +89,20 @@ describe("N10: what a connection remembers", () => {
 
   it("N10: configs within their bound stay, the very state; beyond it only what is asked for now does", () => {
     const most = requestBounds().rememberedCharacters;
-    const small = toldOf([[id(0), stateOf(...atoms(3, "a"))]]);
+    const small = sentOf([[id(0), stateOf(...atoms(3, "a"))]]);
     expect(withinBounds(small, new Map())).toBe(small);
     const rooms = times(40, (n) => [id(n), stateOf(...atoms(1000, `${n}.`))] as const);
-    const state = toldOf(rooms);
+    const state = sentOf(rooms);
     expect(charactersOf(state)).toBeGreaterThan(most);
     const asked = stateOf(...atoms(5, "7."), { type: "new", key: "" });
     const bounded = withinBounds(state, chosenOf([[id(7), asked]]));
     expect(charactersOf(bounded)).toBeLessThan(most / 100);
     const configOf = (roomId: RoomId) => bounded.configs[bounded.rooms.get(roomId)?.config ?? STRIPPED];
-    // What is asked for and was told is not told again; what was never told is not taken for told.
+    // What is asked for and was sent is not sent again; what was never sent is not taken for sent.
     expect(configOf(id(7))?.atoms).toEqual(atoms(5, "7."));
     expect(configOf(id(8))).toEqual(NO_STATE);
     expect([...bounded.rooms.keys()]).toEqual([...state.rooms.keys()]);
-    expect(bounded.rooms.get(id(8))?.told).toEqual({ events: LIVE });
+    expect(bounded.rooms.get(id(8))?.sent).toEqual({ events: LIVE });
   });
 });
 
@@ -117,7 +117,7 @@ describe("N10: combinations of the lists' configs", () => {
     expect(stateFor(again).atoms.map(({ type }) => type)).toEqual(expect.arrayContaining(["a0", "b0"]));
   });
 
-  it("N10: at the bound each room is told its own; one more, and rooms of several lists are told what any list asks for", () => {
+  it("N10: at the bound each room is sent its own; one more, and rooms of several lists are sent what any list asks for", () => {
     const most = requestBounds().combinations;
     const alone = new Set([stateOf({ type: "alone", key: "" })]);
     for (const [count, isOwn] of [

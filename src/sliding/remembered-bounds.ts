@@ -1,4 +1,4 @@
-/** What a connection may be asked to remember, however its requests differ (N10). */
+/** Bounds of what a connection remembers, however its requests differ (N10). */
 
 import type { RoomId } from "../wire/ids.ts";
 import { requestBounds } from "../wire/request-bounds.ts";
@@ -8,8 +8,8 @@ import { matcherOf, NO_STATE, overlap, type RequiredState } from "./required-sta
 import type { ChosenRoom } from "./select.ts";
 
 /**
- * Of more subscriptions than the bounds allow the newest: those that the connection was told of longest ago end. Clients of the unstable
- * dialect only ever add some, and would take a 400 for the end of the connection.
+ * If there are more subscriptions than the bounds allow, those whose rooms were sent longest ago end. Clients of the unstable dialect only ever add
+ * some, and would take a 400 for the end of the connection.
  */
 export function boundSubscriptions(body: SlidingBody, state: ConnectionState): SlidingBody {
   const surplus = body.subscriptions.size - requestBounds().unstableSubscriptions;
@@ -17,13 +17,13 @@ export function boundSubscriptions(body: SlidingBody, state: ConnectionState): S
   const oldest: RoomId[] = [];
   for (const roomId of state.rooms.keys()) if (oldest.length < surplus && body.subscriptions.has(roomId)) oldest.push(roomId);
   const ended = new Set(oldest);
-  const kept = [...body.subscriptions].filter(([roomId]) => !ended.has(roomId));
-  return { ...body, subscriptions: new Map(kept.slice(surplus - oldest.length)) };
+  const remaining = [...body.subscriptions].filter(([roomId]) => !ended.has(roomId));
+  return { ...body, subscriptions: new Map(remaining.slice(surplus - oldest.length)) };
 }
 
 /**
- * The state, less configs where all of them together are too large to be remembered: of rooms that are asked about now, what is not asked
- * for any more; of others all. What is forgotten is told again when it is asked for again.
+ * The state, without some of its configs if all of them together are too large: for rooms that are asked about now, only what is still asked for
+ * remains; for others nothing. What is forgotten is sent again when it is asked for again.
  * @param chosen the rooms that the request asks about
  */
 export function withinBounds(state: ConnectionState, chosen: ReadonlyMap<RoomId, ChosenRoom>): ConnectionState {

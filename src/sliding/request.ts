@@ -1,9 +1,9 @@
-/** A sliding sync request (MSC4186) as the engine knows it, whichever dialect it came in: the faces translate. */
+/** A sliding sync request (MSC4186), independent of the dialect that it came in. */
 
 import type { RoomId } from "../wire/ids.ts";
 import type { RequiredState } from "./required-state.ts";
 
-/** What to tell of a room. */
+/** What to send of a room. */
 export type RoomConfig = {
   /** Events; 0: no timeline at all. */
   readonly timelineLimit: number;
@@ -36,12 +36,12 @@ export type SlidingList = {
   readonly config: RoomConfig;
 };
 
-/** Which rooms an extension tells of: those in the window of a named list, and named subscriptions. */
+/** The rooms that an extension covers: those in the window of a named list, and named subscriptions. */
 export type Scope = { readonly lists: ReadonlySet<string> | "all"; readonly rooms: ReadonlySet<string> | "all" };
 
-/** Those that are enabled. */
+/** Only the enabled ones. */
 export type SlidingExtensions = {
-  /** `since`: the seq that is acknowledged, 0: nothing. */
+  /** `since`: the acknowledged seq; 0: nothing. */
   readonly toDevice?: { readonly limit: number; readonly since: number };
   readonly e2ee?: true;
   readonly accountData?: Scope;
@@ -49,22 +49,22 @@ export type SlidingExtensions = {
   readonly typing?: Scope;
 };
 
-/** Every request is whole: nothing is remembered of the one before, but for `sticky`. */
+/** Every request is complete in itself: nothing of an earlier one is remembered, except for `sticky`. */
 export type SlidingBody = {
   readonly lists: ReadonlyMap<string, SlidingList>;
   readonly subscriptions: ReadonlyMap<RoomId, RoomConfig>;
   readonly extensions: SlidingExtensions;
   /**
-   * A client of the old kind (matrix-js-sdk): subscriptions stay until they are named here, and `subscriptions` holds new ones only.
+   * For old-style clients (matrix-js-sdk): subscriptions stay until they are named here, and `subscriptions` contains only new ones.
    * null: as MSC4186 has it.
    */
   readonly sticky: { readonly unsubscribe: readonly RoomId[] } | null;
 };
 
-/** What a dialect can say, as far as it decides what is read and what is news. */
+/** What a dialect can express, as far as it affects what is read and what is news. */
 export type Dialect = {
-  /** Notification counts are told: their change is news. */
+  /** Notification counts are sent, so a change of them is news. */
   readonly counts: boolean;
-  /** Deleted state is told. */
+  /** Deleted state is sent. */
   readonly stubs: boolean;
 };

@@ -82,7 +82,7 @@ describe("what is asked for of state", () => {
 describe("what a connection remembers", () => {
   const [name, topic, children] = [{ type: "m.room.name", key: "" }, { type: "m.room.topic", key: "" }, { type: "m.space.child" }] as const;
 
-  it("M40: what was asked for once is not told again, unless it changed meanwhile", () => {
+  it("M40: what was asked for once is not sent again, unless it changed meanwhile", () => {
     const before = of(name, topic, children);
     expect(remembered(before, of(name), [], false)).toEqual(of(topic, children, name));
     expect(remembered(before, of(name), [{ type: "m.room.topic", key: "" }], false)).toEqual(of(children, name));

@@ -1,6 +1,6 @@
 /**
- * required_state (MSC4186, in both dialects): which state of a room is told. A normal form of atoms that are joined by "or", so that
- * configs of several lists are combined by putting their atoms together, and a connection can remember each atom by itself.
+ * required_state (MSC4186, in both dialects): which state of a room is sent. In the normal form, atoms are joined by "or", so that configs of
+ * several lists are combined by joining their atoms, and a connection can remember each atom by itself.
  */
 
 import { LRUCache } from "lru-cache";
@@ -10,15 +10,15 @@ import { requestBounds } from "../wire/request-bounds.ts";
 import { type Pattern, PatternSet } from "./pattern-set.ts";
 
 export type Atom = Pattern & {
-  /** What it does not match after all. */
+  /** Exceptions: what the atom does not match. */
   readonly not?: readonly Pattern[];
-  /** An atom without a type does not reach members: those come one by one, or lazily. */
+  /** The atom has no type, but does not match members: those are sent one by one, or lazily. */
   readonly noMembers?: true;
 };
 
 export type RequiredState = {
   readonly atoms: readonly Atom[];
-  /** Members are told as the timeline needs them. */
+  /** Members are sent as the timeline needs them. */
   readonly lazy: boolean;
 };
 
@@ -26,10 +26,10 @@ export const NO_STATE: RequiredState = { atoms: [], lazy: false };
 
 const MEMBER = "m.room.member";
 
-/** Atoms with a concrete key that are remembered a type, the newest: more are told again when they are asked for again. */
+/** The most atoms with a concrete key that are remembered per type. The oldest are forgotten, and sent again when they are asked for again. */
 const MAX_KEYS = 100;
 
-/** The superset of some configs, without doubles. */
+/** The superset of some configs, without duplicates. */
 export function combine(configs: readonly RequiredState[]): RequiredState {
   const [only] = configs;
   if (only && configs.length === 1) return only;
@@ -37,30 +37,30 @@ export function combine(configs: readonly RequiredState[]): RequiredState {
   return { atoms: [...atoms.values()], lazy: configs.some((config) => config.lazy) };
 }
 
-/** A config made ready to be used. */
+/** A compiled config. */
 export type StateMatcher = {
   readonly state: RequiredState;
   /** Equal configs have equal keys. */
   readonly key: string;
-  /** Another matcher, also one of an equal config, has another one: short enough to be a part of other keys. */
+  /** Unique to the matcher, even among equal configs, and short enough to be part of cache keys. */
   readonly id: number;
-  /** Whether an event of that type and key is asked for by name or wildcard; lazy members are not. */
+  /** Whether an event with that type and key is asked for by name or wildcard; lazy members are not. */
   matches(type: string, key: string): boolean;
-  /** For reading: matches no less than `matches`, members left out. */
+  /** For reading: matches at least what `matches` does, except members. */
   readonly selector: StateSelector;
-  /** Members that are named one by one. */
+  /** Members that are named individually. */
   readonly memberKeys: readonly string[];
   /** Every member is asked for. */
   readonly allMembers: boolean;
 };
 
-/** Characters of the keys of each of the two caches. What is made of a config takes some ten times as much. */
+/** Characters of the keys in each of the two caches. A compiled config takes about ten times as much. */
 const MAX_CHARACTERS = 4_000_000;
 const cacheOptions = { maxSize: MAX_CHARACTERS, sizeCalculation: (_: StateMatcher, key: string) => key.length + 1 };
 const matchers = new LRUCache<string, StateMatcher>(cacheOptions);
-/** As clients write them, again and again in the same order. */
+/** By the text that a client wrote, since clients repeat it in the same order. */
 const written = new LRUCache<string, StateMatcher>(cacheOptions);
-/** A request has one config for many rooms, and a connection's rooms share theirs: its key is made once. */
+/** Many rooms share one config object, so its key is computed once. */
 const known = new WeakMap<RequiredState, StateMatcher>();
 
 export function matcherOf(state: RequiredState): StateMatcher {
@@ -99,9 +99,9 @@ function matchesAtom(atom: Atom, type: string, key: string): boolean {
 }
 
 /**
- * What a connection remembers of a room's config after an answer: what is asked for now, and what was asked for once and did not
- * change since, so that it need not be told again when it is asked for again. `changed`: what changed and was not told. `flushed`:
- * after a gap a client forgets the members that it does not ask for (MSC4186, "Lazy loaded memberships").
+ * What a connection remembers of a room's config after an answer: what is asked for now, and what was asked for once and has not changed since, so
+ * that it need not be sent when it is asked for again. `changed`: what changed and was not sent. `flushed`: after a gap a client forgets members
+ * that it does not ask for (MSC4186, "Lazy loaded memberships").
  */
 export function remembered(
   before: RequiredState,
@@ -117,7 +117,7 @@ export function remembered(
   return result;
 }
 
-/** By what was asked for before and what is now: what is remembered where nothing changed. Most rooms of a connection share both. */
+/** What is remembered if nothing changed, by the config before and the one now. Most rooms of a connection share both. */
 const untouched = new WeakMap<RequiredState, WeakMap<RequiredState, RequiredState>>();
 
 function rememberedOf(
@@ -129,24 +129,24 @@ function rememberedOf(
   const asked = new Set(now.atoms.map(keyOf));
   const others = before.atoms.filter((atom) => !asked.has(keyOf(atom)));
   const held = flushed ? others.flatMap(withoutMembers) : others;
-  const kept = held.filter((atom) => !changed.some(({ type, key }) => matchesAtom(atom, type, key)));
+  const unchanged = held.filter((atom) => !changed.some(({ type, key }) => matchesAtom(atom, type, key)));
   const most = requestBounds().rememberedEntries;
   const perType = new Map<string, number>();
   let entries = 0;
-  const bounded = kept.toReversed().filter((atom) => {
+  const bounded = unchanged.toReversed().filter((atom) => {
     const count = (perType.get(atom.type ?? "*") ?? 0) + 1;
     perType.set(atom.type ?? "*", count);
     entries += 1 + (atom.not?.length ?? 0);
     return count <= MAX_KEYS && entries <= most;
   });
-  // What is asked for now comes last: it is the newest when the next one is remembered.
+  // What is asked for now comes last, since it is the newest when the next config is remembered.
   return bounded.length === 0 ? now : { atoms: [...bounded.toReversed(), ...now.atoms], lazy: now.lazy };
 }
 
-/** By two configs what both ask for. */
+/** What two configs both ask for. */
 const overlaps = new WeakMap<RequiredState, WeakMap<RequiredState, RequiredState>>();
 
-/** What of an earlier config is still asked for. */
+/** The part of an earlier config that is still asked for. */
 export function overlap(before: RequiredState, asked: RequiredState): RequiredState {
   let ofBefore = overlaps.get(before);
   if (!ofBefore) overlaps.set(before, (ofBefore = new WeakMap()));
@@ -190,7 +190,7 @@ function compile(state: RequiredState, key: string): StateMatcher {
   };
 }
 
-/** Whether any atom matches, at a cost that does not grow with how many there are. */
+/** Whether any atom matches, at a cost that does not depend on their number. */
 function matching(atoms: readonly Atom[]): StateMatcher["matches"] {
   const isPlain = (atom: Atom) => !atom.not && !atom.noMembers;
   const plain = new PatternSet(atoms.filter(isPlain));

@@ -1,4 +1,4 @@
-/** A list's filters (MSC4186, "Filters"), made ready once and asked of every room. */
+/** A list's filters (MSC4186, "Filters"), compiled once and applied to every room. */
 
 import type { AccountRoom } from "../store/account-rooms.ts";
 import { hasTag, lowerName, setOf } from "../sync/room-filters.ts";
@@ -8,7 +8,7 @@ import type { SlidingFilters } from "./request.ts";
 export type RoomFilter = (room: AccountRoom) => boolean;
 
 /**
- * What nobody told us of (an invite's type, say) matches no explicit value.
+ * What is unknown (the type of an invite's room, for example) matches no explicit value.
  * @param children of the spaces that the filters name; null: they name none
  */
 export function roomFilter(filters: SlidingFilters, children: ReadonlyMap<RoomId, unknown> | null): RoomFilter {

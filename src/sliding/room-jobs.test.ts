@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { AccountRoom } from "../store/account-rooms.ts";
 import type { Membership } from "../store/room-facts.ts";
 import type { RoomId } from "../wire/ids.ts";
-import { LIVE, NOTHING_TOLD, type SentRoom, StateDraft } from "./connection-state.ts";
+import { LIVE, NOTHING_SENT, type SentRoom, StateDraft } from "./connection-state.ts";
 import { NO_STATE, type RequiredState } from "./required-state.ts";
 import { askingForAllMembers, leaveBehind, type RoomJob, roomJobs } from "./room-jobs.ts";
 import type { ChosenRoom } from "./select.ts";
@@ -44,8 +44,8 @@ function chosenOf(parts: Parts): Map<RoomId, ChosenRoom> {
 
 /** What the connection knows of the room. */
 function draftOf(record: Partial<SentRoom> | null, config: RequiredState = NO_STATE): StateDraft {
-  const draft = new StateDraft(NOTHING_TOLD);
-  if (record) draft.put(ROOM, { told: { events: LIVE }, limit: 5, config: draft.config(config), ...record });
+  const draft = new StateDraft(NOTHING_SENT);
+  if (record) draft.put(ROOM, { sent: { events: LIVE }, limit: 5, config: draft.config(config), ...record });
   return draft;
 }
 
@@ -59,23 +59,23 @@ async function jobOf(
   return job;
 }
 
-describe("what is told of a room", () => {
-  it("M22: never told: all of it; told and unchanged: nothing; changed: what is new since", async () => {
-    expect(await jobOf({}, null)).toMatchObject({ kind: "initial", told: 0, changed: true });
+describe("what is sent a room", () => {
+  it("M22: never sent: all of it; sent and unchanged: nothing; changed: what is new since", async () => {
+    expect(await jobOf({}, null)).toMatchObject({ kind: "initial", sent: 0, changed: true });
     expect(await jobOf({ changed: AT }, {})).toBeUndefined();
-    expect(await jobOf({ changed: AT + 1 }, {})).toMatchObject({ kind: "delta", told: AT, changed: true, grown: false, expanded: false });
+    expect(await jobOf({ changed: AT + 1 }, {})).toMatchObject({ kind: "delta", sent: AT, changed: true, grown: false, expanded: false });
   });
 
-  it("M23: told up to some position: what is new since then", async () => {
-    expect(await jobOf({ changed: 20 }, { told: { events: 10 } })).toMatchObject({ kind: "delta", told: 10, changed: true });
-    expect(await jobOf({ changed: 10 }, { told: { events: 10 } })).toBeUndefined();
+  it("M23: sent up to some position: what is new since then", async () => {
+    expect(await jobOf({ changed: 20 }, { sent: { events: 10 } })).toMatchObject({ kind: "delta", sent: 10, changed: true });
+    expect(await jobOf({ changed: 10 }, { sent: { events: 10 } })).toBeUndefined();
   });
 
-  it("M33: joined anew since it was told: all of it; left since: what is new", async () => {
-    expect(await jobOf({ changed: AT + 2, moved: AT + 2 }, {})).toMatchObject({ kind: "initial", told: 0 });
-    expect(await jobOf({ changed: 20, moved: 20 }, { told: { events: 10 } })).toMatchObject({ kind: "initial" });
-    expect(await jobOf({ changed: 20, moved: 20 }, { told: { events: 20 } })).toBeUndefined();
-    expect(await jobOf({ changed: AT + 2, moved: AT + 2, membership: "leave" }, {})).toMatchObject({ kind: "delta", told: AT });
+  it("M33: joined again since it was sent: all of it; left since: what is new", async () => {
+    expect(await jobOf({ changed: AT + 2, moved: AT + 2 }, {})).toMatchObject({ kind: "initial", sent: 0 });
+    expect(await jobOf({ changed: 20, moved: 20 }, { sent: { events: 10 } })).toMatchObject({ kind: "initial" });
+    expect(await jobOf({ changed: 20, moved: 20 }, { sent: { events: 20 } })).toBeUndefined();
+    expect(await jobOf({ changed: AT + 2, moved: AT + 2, membership: "leave" }, {})).toMatchObject({ kind: "delta", sent: AT });
   });
 
   it("M31: invites and knocks: stripped, when they are new or change, whatever is asked for", async () => {
@@ -99,7 +99,7 @@ describe("what is told of a room", () => {
     expect(await jobOf({ state: { ...NO_STATE, lazy: true } }, {})).toBeUndefined();
   });
 
-  it("M43: all members are asked for once they are known: until then the rest is told", async () => {
+  it("M43: all members are asked for once they are known: until then the rest is sent", async () => {
     const early = await jobOf({ state: EVERYBODY }, null);
     expect([early?.matcher.allMembers, early?.matcher.matches("m.room.name", "")]).toEqual([false, true]);
     expect(await jobOf({ state: EVERYBODY }, {}, NAME)).toBeUndefined();
@@ -117,14 +117,14 @@ describe("rooms that are not asked about", () => {
     const draft = draftOf(record);
     const room = roomOf({ changed });
     leaveBehind({ byId: new Map([[ROOM, room]]), sorted: [room] }, new Map(isChosen ? [[ROOM, true]] : []), draft, AT);
-    return draft.room(ROOM).told.events;
+    return draft.room(ROOM).sent.events;
   };
 
-  it("M23: are told from here on, where they were told until now and changed", () => {
+  it("M23: are sent from here on, where they were sent until now and changed", () => {
     expect(behind(AT + 1, {})).toBe(AT);
     expect(behind(AT, {})).toBe(LIVE);
     expect(behind(AT + 1, {}, true)).toBe(LIVE);
-    expect(behind(AT + 1, { told: { events: 10 } })).toBe(10);
+    expect(behind(AT + 1, { sent: { events: 10 } })).toBe(10);
     expect(behind(AT + 1, null)).toBeUndefined();
   });
 });

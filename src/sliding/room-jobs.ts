@@ -1,16 +1,16 @@
-/** What is to be told of each room that a request asks about: decided before anything of the room is read (MSC4186, "Room results"). */
+/** What is to be sent of each room that a request asks about, decided before rows of the room are read (MSC4186, "Room results"). */
 
 import { Slices } from "../base/slices.ts";
 import type { RoomId } from "../wire/ids.ts";
 import type { AccountView } from "./account-view.ts";
-import { type ConnectionState, LIVE, NO_RECORD, type SentRoom, type StateDraft, STRIPPED, toldUpTo } from "./connection-state.ts";
+import { type ConnectionState, LIVE, NO_RECORD, type SentRoom, type StateDraft, STRIPPED, sentUpTo } from "./connection-state.ts";
 import { matcherOf, NO_STATE, type RequiredState, type StateMatcher } from "./required-state.ts";
 import type { ChosenRoom } from "./select.ts";
 
 /**
- * - stripped: an invite or a knock, of which there is stripped state alone.
- * - initial: all of it: never told, or joined anew since.
- * - delta: what is new since `told`.
+ * - stripped: an invite or a knock, which only has stripped state.
+ * - initial: everything, as the room was never sent or was joined again since.
+ * - delta: what is new since `sent`.
  */
 export type JobKind = "stripped" | "initial" | "delta";
 
@@ -18,21 +18,21 @@ export type RoomJob = {
   readonly choice: ChosenRoom;
   readonly roomId: RoomId;
   readonly kind: JobKind;
-  /** The position up to which the room was told; 0 for an initial one. */
-  readonly told: number;
+  /** The position up to which the room was sent; 0 for an initial one. */
+  readonly sent: number;
   readonly record: SentRoom;
-  /** Something of the room changed after `told`. */
+  /** Something of the room changed after `sent`. */
   readonly changed: boolean;
   readonly matcher: StateMatcher;
-  /** What the connection was told of the room's state: see `remembered`. */
+  /** The state config that the connection has received: see `remembered`. */
   readonly known: RequiredState;
   /** More state is asked for than before. */
   readonly grown: boolean;
-  /** More of the timeline is asked for than before: the newest events are told again with it. */
+  /** More of the timeline is asked for than before, so that the newest events are sent again with it. */
   readonly expanded: boolean;
 };
 
-/** @param allMembers the rooms whose full member list is known: elsewhere it cannot be told yet. */
+/** @param allMembers the rooms whose full member list is known; elsewhere it cannot be sent yet */
 export async function roomJobs(
   chosen: ReadonlyMap<RoomId, ChosenRoom>,
   { rooms, configs }: Pick<ConnectionState, "rooms" | "configs">,
@@ -44,24 +44,24 @@ export async function roomJobs(
   for (const [roomId, choice] of chosen) {
     if (slices.isDue) await slices.pause();
     const record = rooms.get(roomId) ?? NO_RECORD;
-    const told = toldUpTo(record, "events", from);
+    const sent = sentUpTo(record, "events", from);
     const { room } = choice;
-    const matcher = matcherOf(tellable(choice.config.requiredState, allMembers.has(roomId)));
+    const matcher = matcherOf(sendable(choice.config.requiredState, allMembers.has(roomId)));
     const known = configs[record.config] ?? NO_STATE;
     const isStripped = room.membership === "invite" || room.membership === "knock";
-    const anew = room.membership === "join" && told !== undefined && room.membershipOrd > told;
-    const isInitial = told === undefined || anew;
-    const changed = told === undefined || room.changedOrd > told;
+    const rejoined = room.membership === "join" && sent !== undefined && room.membershipOrd > sent;
+    const isInitial = sent === undefined || rejoined;
+    const changed = sent === undefined || room.changedOrd > sent;
     const grown = !isStripped && !isInitial && matcher.key !== matcherOf(known).key && grows(matcher, known);
     const expanded = !isStripped && !isInitial && record.config !== STRIPPED && choice.config.timelineLimit > record.limit;
     if (isStripped ? !changed : !isInitial && !changed && !grown && !expanded) continue;
     const kind: JobKind = isStripped ? "stripped" : isInitial ? "initial" : "delta";
-    jobs.push({ choice, roomId, kind, told: isInitial ? 0 : told, record, changed, matcher, known, grown, expanded });
+    jobs.push({ choice, roomId, kind, sent: isInitial ? 0 : sent, record, changed, matcher, known, grown, expanded });
   }
   return jobs;
 }
 
-/** Rooms that changed and are not asked about are told from here on when they are asked about again: LIVE becomes PREVIOUSLY. */
+/** Rooms that changed while not asked about are sent from this position on once they are asked about again: LIVE becomes PREVIOUSLY. */
 export function leaveBehind(
   rooms: Pick<AccountView, "sorted" | "byId">,
   chosen: ReadonlyMap<RoomId, unknown>,
@@ -70,7 +70,7 @@ export function leaveBehind(
 ): void {
   for (const room of rooms.byId.values()) {
     if (room.changedOrd <= from || chosen.has(room.roomId)) continue;
-    if (draft.room(room.roomId).told.events === LIVE) draft.tell(room.roomId, "events", from);
+    if (draft.room(room.roomId).sent.events === LIVE) draft.setSent(room.roomId, "events", from);
   }
 }
 
@@ -81,11 +81,11 @@ export function askingForAllMembers(chosen: ReadonlyMap<RoomId, ChosenRoom>): Ro
     .map(({ room }) => room.roomId);
 }
 
-/** By config what of it can be told where not every member is known. */
+/** By config, what can be sent of it while not every member is known. */
 const withoutMembers = new WeakMap<RequiredState, RequiredState>();
 
-/** What of a config can be told: every member only where they are known. They come, as a config that has grown, once they are. */
-function tellable(state: RequiredState, allMembers: boolean): RequiredState {
+/** What can be sent of a config: all members only if they are known. Once they are, the config has grown, and they are sent. */
+function sendable(state: RequiredState, allMembers: boolean): RequiredState {
   if (allMembers || !matcherOf(state).allMembers) return state;
   let rest = withoutMembers.get(state);
   if (!rest) withoutMembers.set(state, (rest = withoutAllMembers(state)));
@@ -100,7 +100,7 @@ function withoutAllMembers(state: RequiredState): RequiredState {
   return { ...state, atoms };
 }
 
-/** By what is asked for and what is known whether it has grown: the rooms of a connection share both. */
+/** Whether a config has grown, by what is asked for and what is known. Most rooms of a connection share both. */
 const grown = new WeakMap<RequiredState, WeakMap<RequiredState, boolean>>();
 
 /** Whether a config may match anything that the known one does not. */

@@ -1,4 +1,4 @@
-/** All that jobs need of the store, in few queries that go out together. */
+/** Everything that jobs read from the store, in few pipelined queries. */
 
 import { filterInSlices, Slices } from "../base/slices.ts";
 import { factsAt } from "../store/facts.ts";
@@ -17,7 +17,7 @@ import type { RoomRows, ReadTimeline } from "./reading.ts";
 import { readRecent, recentMembers } from "./recent-reading.ts";
 import type { RoomJob } from "./room-jobs.ts";
 
-/** null: memory does not hold it. */
+/** null: memory is not enough. */
 export async function readRooms(context: SlidingContext, jobs: readonly RoomJob[], stubs: boolean): Promise<RoomRows | null> {
   return readRecent(context, jobs) ?? (isStored(context) ? readStored(context, jobs, stubs) : null);
 }
@@ -26,7 +26,7 @@ async function readStored(context: StoredContext, jobs: readonly RoomJob[], stub
   const { tx, account, to } = context;
   const full = jobs.filter((job) => job.kind !== "stripped");
   const deltas = full.filter((job) => job.kind === "delta" && job.changed);
-  const spans = deltas.map((job) => ({ roomId: job.roomId, from: job.told, to }));
+  const spans = deltas.map((job) => ({ roomId: job.roomId, from: job.sent, to }));
   const [stripped, timelines, factsBefore, state, changed, ended, members, changedMembers] = await Promise.all([
     readStripped(
       tx,
@@ -60,7 +60,7 @@ async function readStored(context: StoredContext, jobs: readonly RoomJob[], stub
 
 type Wanted = readonly { readonly roomId: RoomId; readonly userId: string }[];
 
-/** Member events of some users, as they are now; null: memory does not hold them. */
+/** Current member events of some users; null: memory is not enough. */
 export async function readMembers(context: SlidingContext, wanted: Wanted): Promise<MemberRow[] | null> {
   return recentMembers(context, wanted) ?? (isStored(context) ? storedMembers(context, wanted) : null);
 }
@@ -79,7 +79,7 @@ async function timelinesOf(context: StoredContext, jobs: readonly RoomJob[]): Pr
     readTimelines(
       context.tx,
       context.account,
-      group.map((job) => ({ roomId: job.roomId, after: job.expanded ? 0 : job.told })),
+      group.map((job) => ({ roomId: job.roomId, after: job.expanded ? 0 : job.sent })),
       { to: context.to, limit, ignored: context.ignored },
     ),
   );
@@ -92,8 +92,8 @@ async function timelinesOf(context: StoredContext, jobs: readonly RoomJob[]): Pr
 }
 
 /**
- * Of subscribed rooms, where the stored timeline does not reach as far as asked, history that was fetched is put before it, and what
- * is missing is a need. Lists are too long for that.
+ * Subscribed rooms whose stored timeline falls short get fetched history in front of it, and what is missing becomes a need. Lists have too many
+ * rooms for that.
  */
 async function withOlder(
   context: StoredContext,
@@ -102,14 +102,14 @@ async function withOlder(
 ): Promise<{ timelines: Map<RoomId, ReadTimeline>; needs: Need[] }> {
   const extended = new Map<RoomId, ReadTimeline>(timelines);
   const needs: Need[] = [];
-  let looked = 0;
+  let extendedRooms = 0;
   for (const { roomId, kind, expanded, choice } of jobs) {
     const timeline = timelines.get(roomId);
     if (!choice.subscribed || choice.room.membership !== "join" || !(kind === "initial" || expanded)) continue;
     const limit = choice.config.timelineLimit;
     if (!timeline || !fallsShort(timeline, limit)) continue;
-    looked += 1;
-    if (looked > requestBounds().olderRooms) break;
+    extendedRooms += 1;
+    if (extendedRooms > requestBounds().olderRooms) break;
     // oxlint-disable-next-line no-await-in-loop -- one or two rooms are open at a time
     const { history, need } = await historyOf(context.tx, context.account, roomId, timeline, { limit, ignored: context.ignored });
     if (need && !context.tried.has(needKey(need))) needs.push(need);
@@ -119,19 +119,19 @@ async function withOlder(
 }
 
 async function factsBeforeOf(context: StoredContext, deltas: readonly RoomJob[]): Promise<Map<RoomId, RoomFacts | undefined>> {
-  const moved = deltas.filter((job) => job.choice.room.factsOrd > job.told);
-  const groups = [...Map.groupBy(moved, (job) => job.told)].map(async ([told, group]) => {
+  const moved = deltas.filter((job) => job.choice.room.factsOrd > job.sent);
+  const groups = [...Map.groupBy(moved, (job) => job.sent)].map(async ([sent, group]) => {
     const ids = group.map((job) => job.roomId);
-    const found = await factsAt(context.tx, context.account, ids, told as Position);
+    const found = await factsAt(context.tx, context.account, ids, sent as Position);
     return ids.map((roomId) => [roomId, found.get(roomId)?.facts] as const);
   });
   return new Map((await Promise.all(groups)).flat());
 }
 
-/** Configs that are asked for apart; of more, all rooms are asked for what any of them asks. */
+/** The most configs that are queried separately. If there are more, all rooms are queried with the union of them. */
 const MAX_SELECTORS = 8;
 
-/** Rooms of one config together. */
+/** Rooms with the same config are read together. */
 async function askedState(context: StoredContext, jobs: readonly RoomJob[]): Promise<StateRow[]> {
   const { tx, account, to } = context;
   const groups = [...Map.groupBy(jobs, (job) => job.matcher)];
@@ -160,7 +160,7 @@ function unionOf(selectors: readonly StateSelector[]): StateSelector {
 async function namedMembers(context: StoredContext, jobs: readonly RoomJob[]): Promise<MemberRow[]> {
   const asked = jobs.filter((job) => job.kind === "initial" || job.grown);
   const all = asked.filter((job) => job.matcher.allMembers).map((job) => ({ roomId: job.roomId, at: context.to }));
-  // Those by name also of others: who was not known before is told when he is, though nothing of him changed.
+  // Named members also of rooms that have not changed otherwise: a member learned late is sent then, although it has not changed.
   const naming = jobs.filter((job) => !job.matcher.allMembers && job.matcher.memberKeys.length > 0);
   const left = jobs.filter((job) => job.choice.room.membership !== "join").map((job) => ({ roomId: job.roomId, userId: context.userId }));
   const isMany = naming.reduce((sum, job) => sum + job.matcher.memberKeys.length, 0) > MANY_MEMBERS;
@@ -173,7 +173,7 @@ async function namedMembers(context: StoredContext, jobs: readonly RoomJob[]): P
   return [...every, ...some, ...many.flat()];
 }
 
-/** Above so many pairs of a room and a member, the pairs are left to the database to make. */
+/** With more than this many pairs of a room and a member, the database makes the pairs. */
 const MANY_MEMBERS = 5000;
 
 function membersByConfig({ tx, account, to }: StoredContext, jobs: readonly RoomJob[]): Promise<MemberRow[]>[] {
@@ -188,12 +188,12 @@ function membersByConfig({ tx, account, to }: StoredContext, jobs: readonly Room
 }
 
 async function membersChangedOf(context: StoredContext, deltas: readonly RoomJob[]): Promise<MemberRow[]> {
-  const groups = [...Map.groupBy(deltas, (job) => job.told)].map(([told, group]) =>
+  const groups = [...Map.groupBy(deltas, (job) => job.sent)].map(([sent, group]) =>
     membersChanged(
       context.tx,
       context.account,
       group.map((job) => job.roomId),
-      told as Position,
+      sent as Position,
       context.to,
     ),
   );

@@ -1,4 +1,4 @@
-/** Rooms as an answer tells them, in no dialect yet (MSC4186, "RoomResult"). */
+/** Rooms as an answer sends them, independent of the dialect (MSC4186, "RoomResult"). */
 
 import { Slices } from "../base/slices.ts";
 import type { EventRow } from "../store/event-row.ts";
@@ -10,7 +10,7 @@ import type { EventId, RoomId, UserId } from "../wire/ids.ts";
 import { memberTexts } from "../wire/json-scan.ts";
 import { LIVE, type StateDraft, STRIPPED } from "./connection-state.ts";
 import type { SlidingContext } from "./context.ts";
-import { type InitialRoomsCache, isKeepable } from "./initial-rooms.ts";
+import { type InitialRoomsCache, isCacheable } from "./initial-rooms.ts";
 import { type LazyMembers, lazyMembers } from "./lazy-members.ts";
 import type { Dialect } from "./request.ts";
 import { matcherOf, remembered, type RequiredState } from "./required-state.ts";
@@ -30,23 +30,23 @@ export type RoomNote = {
   readonly lazy: readonly UserId[];
 };
 
-/** Where something has to be fetched first, `needs` says what, and there is nothing else. */
+/** If something must be fetched first, `needs` says what, and there is nothing else. */
 export type RoomResults = { readonly rooms: readonly RoomResult[]; readonly notes: readonly RoomNote[]; readonly needs: readonly Need[] };
 
-/** Rooms as they are told, and what the connection knows of them then. null: memory does not hold them. */
+/** The rooms to send, and what the connection knows of them afterwards. null: memory is not enough. */
 export async function roomResults(
   context: SlidingContext,
   initialRooms: InitialRoomsCache,
   dialect: Dialect,
   jobs: readonly RoomJob[],
 ): Promise<RoomResults | null> {
-  const kept = new Map(
+  const cached = new Map(
     jobs.flatMap((job) => {
       const room = initialRooms.get(context, job);
       return room ? [[job.roomId, room] as const] : [];
     }),
   );
-  const others = kept.size === jobs.length ? [] : jobs.filter((job) => !kept.has(job.roomId));
+  const others = cached.size === jobs.length ? [] : jobs.filter((job) => !cached.has(job.roomId));
   const read = others.length > 0 ? await readAll(context, dialect, others) : NOTHING_READ;
   if (!read) return null;
   const { reading } = read;
@@ -56,12 +56,12 @@ export async function roomResults(
   const notes: RoomNote[] = [];
   for (const job of jobs) {
     if (slices.isDue) await slices.pause();
-    const known = kept.get(job.roomId);
+    const known = cached.get(job.roomId);
     const lazy = read.lazy.get(job.roomId);
     const content = known ? known.content : contentOf(context, dialect, job, reading, lazy);
     if (content) rooms.push(resultOf(context, job, content));
     notes.push(known ? initialNote(job, known.lazy) : noteOf(job, reading, lazy));
-    if (!known && content && lazy) initialRooms.keep(context, job, { content, lazy: lazy.users });
+    if (!known && content && lazy) initialRooms.set(context, job, { content, lazy: lazy.users });
   }
   return { rooms, notes, needs: [] };
 }
@@ -96,25 +96,25 @@ function resultOf(context: SlidingContext, job: RoomJob, content: RoomContent): 
   return {
     roomId,
     content,
-    shared: isKeepable(job),
+    shared: isCacheable(job),
     lists: choice.lists,
-    ...(timeline && { place: { prevBatch: prevBatchOf(context, roomId, timeline), live: liveOf(context, job, timeline.events) } }),
+    ...(timeline && { paging: { prevBatch: prevBatchOf(context, roomId, timeline), live: liveOf(context, job, timeline.events) } }),
   };
 }
 
-/** null: nothing of it is new. */
+/** null: there is nothing new. */
 function contentOf(context: SlidingContext, dialect: Dialect, job: RoomJob, reading: RoomRows, lazy: LazyMembers | undefined): RoomContent | null {
   return lazy ? fullContent(context, dialect, job, reading, lazy) : strippedContent(job, reading);
 }
 
 function strippedContent(job: RoomJob, reading: RoomRows): RoomContent {
   const body = reading.stripped.get(job.roomId);
-  // As text: how deep a homeserver's JSON nests is not bounded (N5).
+  // As text, because the nesting of a homeserver's JSON is not bounded (N5).
   const events = body === undefined ? undefined : memberTexts(body).get("events");
   return {
     ...common(job),
-    // matrix-js-sdk passes over a room that it does not know and that is not initial.
-    initial: job.record.told.events === undefined,
+    // matrix-js-sdk skips unknown rooms that are not initial.
+    initial: job.record.sent.events === undefined,
     bumpStamp: job.choice.room.bumpOrd,
     stripped: events?.startsWith("[") === true ? events : "[]",
     requiredState: [],
@@ -129,9 +129,9 @@ function fullContent(context: SlidingContext, dialect: Dialect, job: RoomJob, re
   const state = stateRows(context, job, reading, lazy);
   const stubs = stubsOf(job, reading);
   const fields = job.kind === "initial" ? initialFields(room.facts) : changedFields(dialect, job, reading);
-  const bumped = room.bumpOrd > job.told;
-  const told = timeline.events.length + state.length + stubs.length;
-  const quiet = job.kind === "delta" && fields === null && told === 0 && !timeline.limited && !hasJustLeft(job);
+  const bumped = room.bumpOrd > job.sent;
+  const sent = timeline.events.length + state.length + stubs.length;
+  const quiet = job.kind === "delta" && fields === null && sent === 0 && !timeline.limited && !hasJustLeft(job);
   if (quiet && !bumped) return null;
   return {
     ...common(job),
@@ -146,7 +146,7 @@ function fullContent(context: SlidingContext, dialect: Dialect, job: RoomJob, re
 
 const NO_EVENTS: ReadTimeline = { events: [], limited: false, prevBatch: null, exact: false };
 
-/** Of what is asked for, and of members that were loaded lazily. */
+/** Deleted state that is asked for, and deleted members that were loaded lazily. */
 function stubsOf({ roomId, matcher, record }: RoomJob, reading: RoomRows): StateStub[] {
   const isLazy = (type: string, key: string) => matcher.state.lazy && type === MEMBER && record.lazy.includes(key as UserId);
   return (reading.ended.get(roomId) ?? [])
@@ -154,7 +154,7 @@ function stubsOf({ roomId, matcher, record }: RoomJob, reading: RoomRows): State
     .map(({ stub }) => stub);
 }
 
-/** How many of the events have just occurred. In a room that was joined meanwhile, those from before it have not. */
+/** How many of the events have just happened. In a room that was joined meanwhile, events from before that have not. */
 function liveOf(context: SlidingContext, { choice, kind }: RoomJob, events: ReadTimeline["events"]): number {
   if (!context.live) return 0;
   const fresh = events.filter((row) => (row.ord ?? 0) > context.from);
@@ -190,7 +190,7 @@ function initialFields({ sources, heroes, is_dm, joined_count, invited_count }: 
 function changedFields(dialect: Dialect, job: RoomJob, reading: RoomRows): RoomFields | null {
   if (!reading.factsBefore.has(job.roomId)) return null;
   const { facts } = job.choice.room;
-  // What is not known any more counts as changed.
+  // If it is unknown what was sent, it counts as changed.
   const before = reading.factsBefore.get(job.roomId);
   const differs = (pick: (facts: RoomFacts) => unknown) => !before || JSON.stringify(pick(before)) !== JSON.stringify(pick(facts));
   const named = differs((of) => of.sources.name);
@@ -206,7 +206,7 @@ function changedFields(dialect: Dialect, job: RoomJob, reading: RoomRows): RoomF
   return noted || Object.keys(changed).length > 0 ? changed : null;
 }
 
-/** Of a room that the user is not in, nobody tells how many are. */
+/** Member counts of a room that the user is not in are unknown. */
 function withoutCounts(fields: RoomFields | null): RoomFields {
   const { joinedCount: _joined, invitedCount: _invited, ...rest } = fields ?? {};
   return rest;
@@ -216,17 +216,17 @@ function countsOf(facts: RoomFacts) {
   return { notifications: facts.notification_count, highlights: facts.highlight_count };
 }
 
-/** The state to tell, without doubles: by type, then key; lazy members last. */
+/** The state to send, without duplicates: by type, then key, with lazy members last. */
 function stateRows(context: SlidingContext, job: RoomJob, reading: RoomRows, lazy: LazyMembers): StateRow[] {
   const { roomId, matcher, kind } = job;
   const known = matcherOf(job.known);
   const rows = new Map<string, StateRow>();
   const add = (row: StateRow) => void rows.set(`${row.type} ${row.state_key}`, row);
-  // Of a room that the user is not in, the own membership is told by ownMembership.
+  // The user's membership in a room that was left is sent by ownMembership.
   const isOwn = (row: StateRow) => job.choice.room.membership !== "join" && row.type === MEMBER && row.state_key === context.userId;
   for (const row of [...(reading.state.get(roomId) ?? []), ...(reading.members.get(roomId) ?? [])]) {
     const [type, key] = [row.type, row.state_key ?? ""];
-    if (matcher.matches(type, key) && (kind === "initial" || !known.matches(type, key) || row.from_ord > job.told)) add(row);
+    if (matcher.matches(type, key) && (kind === "initial" || !known.matches(type, key) || row.from_ord > job.sent)) add(row);
   }
   for (const row of [...(reading.changed.get(roomId) ?? []), ...(reading.membersChanged.get(roomId) ?? [])]) {
     if (matcher.matches(row.type, row.state_key ?? "")) add(row);
@@ -237,13 +237,13 @@ function stateRows(context: SlidingContext, job: RoomJob, reading: RoomRows, laz
   return [...named, ...lazy.rows.filter((row) => !isOwn(row) && !rows.has(`${row.type} ${row.state_key}`))];
 }
 
-function hasJustLeft({ choice, kind, told }: RoomJob): boolean {
-  return choice.room.membership !== "join" && (kind === "initial" || choice.room.membershipOrd > told);
+function hasJustLeft({ choice, kind, sent }: RoomJob): boolean {
+  return choice.room.membership !== "join" && (kind === "initial" || choice.room.membershipOrd > sent);
 }
 
 /**
- * A client takes a room for joined unless it is told the own member event that says otherwise, whenever it is told anything of it.
- * Where the homeserver did not tell how the user left, an event in its place: with an id that no homeserver gives.
+ * A client takes a room for joined unless it is sent the user's own member event that says otherwise, with every update of the room. If the
+ * homeserver did not send how the user left, an event is made up, with an id that no homeserver uses.
  */
 function ownMembership(context: SlidingContext, { choice, roomId }: RoomJob, reading: RoomRows): EventRow[] {
   const { membership, membershipOrd } = choice.room;
@@ -256,11 +256,11 @@ function ownMembership(context: SlidingContext, { choice, roomId }: RoomJob, rea
   return [{ room_id: roomId, event_id, type: MEMBER, state_key: me, sender: me, body, unsigned: null, age_ts: null }];
 }
 
-/** Notes in `draft` that rooms are told. */
+/** Notes in `draft` that rooms are sent. */
 export function noteRooms(notes: readonly RoomNote[], draft: StateDraft): void {
   for (const { roomId, limit, config, lazy } of notes) {
-    const told = { ...draft.room(roomId).told, events: LIVE };
-    draft.put(roomId, { told, limit, config: config === STRIPPED ? STRIPPED : draft.config(config), lazy });
+    const sent = { ...draft.room(roomId).sent, events: LIVE };
+    draft.put(roomId, { sent, limit, config: config === STRIPPED ? STRIPPED : draft.config(config), lazy });
   }
 }
 
@@ -269,9 +269,9 @@ function noteOf(job: RoomJob, reading: RoomRows, lazy: LazyMembers | undefined):
   if (kind === "stripped") return { roomId, limit: 0, config: STRIPPED, lazy: [] };
   const asked = job.choice.config.timelineLimit;
   const limited = reading.timelines.get(roomId)?.limited === true;
-  // Without a timeline it is not told of events that came: it has a hole where the next ones would be joined on.
-  const lacks = limited || (asked === 0 && job.choice.room.activeOrd > job.told);
-  // Lower only where the client lacks something: else it still has what it had.
+  // Without a timeline the client misses events, so that later ones would not join up with what it has.
+  const lacks = limited || (asked === 0 && job.choice.room.activeOrd > job.sent);
+  // The limit is lowered only if the client lacks something; otherwise it still has what it had.
   const limit = kind === "initial" || record.config === STRIPPED || job.expanded || (lacks && asked < record.limit) ? asked : record.limit;
   const missed = [...(reading.changed.get(roomId) ?? []), ...(reading.membersChanged.get(roomId) ?? [])]
     .map((row) => ({ type: row.type, key: row.state_key ?? "" }))
@@ -280,7 +280,7 @@ function noteOf(job: RoomJob, reading: RoomRows, lazy: LazyMembers | undefined):
   return { roomId, limit, config, lazy: lazy?.users ?? [] };
 }
 
-/** Of a room that is told in full. */
+/** For a room that is sent in full. */
 function initialNote({ roomId, choice, matcher }: RoomJob, lazy: readonly UserId[]): RoomNote {
   return { roomId, limit: choice.config.timelineLimit, config: matcher.state, lazy };
 }

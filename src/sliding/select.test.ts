@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { AccountRoom } from "../store/account-rooms.ts";
 import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
 import { requestBounds, scaleRequestBounds } from "../wire/request-bounds.ts";
-import { LIVE, NOTHING_TOLD } from "./connection-state.ts";
+import { LIVE, NOTHING_SENT } from "./connection-state.ts";
 import type { Range, RoomConfig, SlidingFilters } from "./request.ts";
 import { NO_STATE } from "./required-state.ts";
 import { inScope, selectRooms, type Selection } from "./select.ts";
@@ -42,9 +42,9 @@ function roomOf(index: number, { dm = false, tag = "u.x", ...over }: Parts): Acc
 async function select(
   rooms: readonly AccountRoom[],
   asked: { readonly ranges: readonly Range[] | null; readonly filters?: SlidingFilters; readonly subs?: readonly string[] },
-  told: readonly RoomId[] = [],
+  sent: readonly RoomId[] = [],
 ): Promise<Selection> {
-  const record = { told: { events: LIVE }, limit: 1, config: -1, lazy: [] };
+  const record = { sent: { events: LIVE }, limit: 1, config: -1, lazy: [] };
   const selection = await selectRooms(
     {
       // Spaces alone need the database.
@@ -52,7 +52,7 @@ async function select(
       account: 1 as AccountNo,
       rooms: { position: 9 as Position, byId: new Map(rooms.map((room) => [room.roomId, room])), sorted: rooms },
       ignored: [],
-      state: { ...NOTHING_TOLD, rooms: new Map(told.map((roomId) => [roomId, record])) },
+      state: { ...NOTHING_SENT, rooms: new Map(sent.map((roomId) => [roomId, record])) },
       from: 5,
       joinedRooms: null,
     },
@@ -90,10 +90,10 @@ describe("windows", () => {
     );
   });
 
-  it("M9: hold what the user is in, asked into or thrown out of; what was left only until that is told", async () => {
-    const isListed = async (over: Parts, told = false) => {
+  it("M9: hold what the user is in, asked into or thrown out of; what was left only until that is sent", async () => {
+    const isListed = async (over: Parts, sent = false) => {
       const room = roomOf(1, over);
-      return (await select([room], { ranges: null }, told ? [room.roomId] : [])).chosen.size === 1;
+      return (await select([room], { ranges: null }, sent ? [room.roomId] : [])).chosen.size === 1;
     };
     for (const membership of ["join", "invite", "knock"] as const) expect(await isListed({ membership, everJoined: false })).toBe(true);
     expect(await isListed({ membership: "ban" })).toBe(true);
@@ -106,7 +106,7 @@ describe("windows", () => {
 });
 
 describe("N10: rooms in all windows together", () => {
-  it("N10: at the bound they are told, one above is a 400 that names it", async () => {
+  it("N10: at the bound they are sent, one above is a 400 that names it", async () => {
     scaleRequestBounds(1 / 50_000);
     const rooms = [0, 1, 2].map((index) => roomOf(index, {}));
     const most = requestBounds().listedRooms;

@@ -8,22 +8,22 @@ import { type AccountNo, isStorable, type RoomId, type UserId } from "../wire/id
 import { atMost, requestBounds } from "../wire/request-bounds.ts";
 import type { AccountView } from "./account-view.ts";
 import { combinationsOf } from "./combinations.ts";
-import { toldUpTo, type ConnectionState } from "./connection-state.ts";
+import { sentUpTo, type ConnectionState } from "./connection-state.ts";
 import type { RoomConfig, Scope, SlidingBody, SlidingFilters, SlidingList } from "./request.ts";
 import type { RequiredState } from "./required-state.ts";
 import { roomFilter } from "./room-filter.ts";
 
 /** A list's answer. */
 export type ListResult = {
-  /** All rooms that match, whatever the window. */
+  /** All rooms that match, in the window or not. */
   readonly count: number;
-  /** The rooms of each window, in their order. */
+  /** The rooms of each window, in order. */
   readonly windows: readonly { readonly range: readonly [number, number]; readonly rooms: readonly RoomId[] }[];
 };
 
 export type ChosenRoom = {
   readonly room: AccountRoom;
-  /** The lists in whose windows it is. */
+  /** The lists whose windows contain it. */
   readonly lists: readonly string[];
   readonly subscribed: boolean;
   readonly config: RoomConfig;
@@ -52,7 +52,7 @@ type Choice = {
   readonly states: Set<RequiredState>;
 };
 
-/** The rooms that are chosen so far. */
+/** The rooms chosen so far. */
 class Choices {
   readonly #found = new Map<RoomId, Choice>();
 
@@ -77,7 +77,7 @@ class Choices {
 
 /**
  * Subscriptions to rooms that the user may not see are ignored. null: memory does not hold the children of the spaces that lists name.
- * @throws MatrixError 400 M_INVALID_PARAM where the windows hold more rooms than one answer may name
+ * @throws MatrixError 400 M_INVALID_PARAM if the windows hold more rooms than one answer may name
  */
 export async function selectRooms(asking: SelectionContext, body: Pick<SlidingBody, "lists" | "subscriptions">): Promise<Selection | null> {
   const slices = new Slices();
@@ -109,7 +109,7 @@ export async function selectRooms(asking: SelectionContext, body: Pick<SlidingBo
   return { lists, chosen: await choices.done(slices) };
 }
 
-/** Of all spaces that lists name: looked up once a request. */
+/** The children of all spaces that lists name, read once per request. */
 async function childrenOfLists(
   { tx, account, rooms }: SelectionContext,
   lists: Iterable<SlidingList>,
@@ -131,37 +131,39 @@ async function matchingRooms(
   return filterInSlices(listed, roomFilter(filters, children), slices);
 }
 
-/** Whether an extension tells of a room. */
+/** Whether an extension covers a room. */
 export function inScope(scope: Scope, { lists, subscribed, room }: ChosenRoom): boolean {
   if (subscribed && (scope.rooms === "all" || scope.rooms.has(room.roomId))) return true;
   const named = scope.lists;
   return named === "all" ? lists.length > 0 : lists.some((name) => named.has(name));
 }
 
-/** By filters how many rooms that are not stored yet may be taken to match. Of most filters nobody can say. */
+/** How many rooms that are not stored yet may be assumed to match filters. For most filters this is unknown, and 0. */
 function unseenRooms({ rooms, joinedRooms }: SelectionContext): (filters: SlidingFilters) => number {
   if (joinedRooms === null) return () => 0;
   const unseen = Math.max(0, joinedRooms - rooms.sorted.filter((room) => room.membership === "join").length);
   return (filters) => (Object.keys(filters).every((name) => NARROWING_LITTLE.has(name)) ? unseen : 0);
 }
 
-/** Filters that leave out few of the joined rooms: spaces, say. */
+/** Filters that leave out few of the joined rooms, for example spaces. */
 const NARROWING_LITTLE: ReadonlySet<string> = new Set(["notRoomTypes"]);
 
-/** What is listed for who was told nothing yet: the same for all that begin a connection while the rooms are as they are. */
-const listedAnew = new WeakMap<readonly AccountRoom[], { readonly ignored: string; readonly listed: readonly AccountRoom[] }>();
+/** What is listed for connections that were sent no rooms yet: the same for all of them while the rooms do not change. */
+const listedFromScratch = new WeakMap<readonly AccountRoom[], { readonly ignored: string; readonly listed: readonly AccountRoom[] }>();
 
 function listedRooms(asking: SelectionContext): readonly AccountRoom[] {
   const { sorted } = asking.rooms;
   const list = () => sorted.filter((room) => isListed(asking, room));
   if (asking.state.rooms.size > 0) return list();
   const ignored = asking.ignored.join(" ");
-  let known = listedAnew.get(sorted);
-  if (known?.ignored !== ignored) listedAnew.set(sorted, (known = { ignored, listed: list() }));
+  let known = listedFromScratch.get(sorted);
+  if (known?.ignored !== ignored) listedFromScratch.set(sorted, (known = { ignored, listed: list() }));
   return known.listed;
 }
 
-/** Part of the list that the server keeps: a room that the user left is only there to say so to who was told of it. */
+/**
+ * Whether the room is part of the server's list. A room that the user left stays only until connections that were sent it have been sent the leave.
+ */
 function isListed(asking: SelectionContext, room: AccountRoom): boolean {
   switch (room.membership) {
     case "join":
@@ -170,15 +172,15 @@ function isListed(asking: SelectionContext, room: AccountRoom): boolean {
     case "knock":
       return !isIgnored(asking, room);
     case "ban":
-      return room.everJoined || wasTold(asking, room);
+      return room.everJoined || wasSent(asking, room);
     case "leave":
       return wasKicked(asking, room) || isNewlyLeft(asking, room);
   }
 }
 
-/** What a subscription may name: a room that the user is or was in, or was invited to. */
+/** Whether a subscription may name the room: the user is or was in it, or was invited. */
 function isAccessible(asking: SelectionContext, room: AccountRoom): boolean {
-  if (room.membership === "leave" || room.membership === "ban") return room.everJoined || wasKicked(asking, room) || wasTold(asking, room);
+  if (room.membership === "leave" || room.membership === "ban") return room.everJoined || wasKicked(asking, room) || wasSent(asking, room);
   return room.membership === "join" || !isIgnored(asking, room);
 }
 
@@ -186,18 +188,18 @@ function isIgnored(asking: SelectionContext, room: AccountRoom): boolean {
   return room.inviter !== null && asking.ignored.includes(room.inviter);
 }
 
-/** Nobody is told of an invite by an ignored user by its being withdrawn. */
+/** Don't reveal an ignored user's invite through its withdrawal. */
 function wasKicked(asking: SelectionContext, room: AccountRoom): boolean {
   return room.kicked && (room.everJoined || !isIgnored(asking, room));
 }
 
-function wasTold({ state }: SelectionContext, room: AccountRoom): boolean {
-  return state.rooms.get(room.roomId)?.told.events !== undefined;
+function wasSent({ state }: SelectionContext, room: AccountRoom): boolean {
+  return state.rooms.get(room.roomId)?.sent.events !== undefined;
 }
 
 function isNewlyLeft({ state, from }: SelectionContext, room: AccountRoom): boolean {
-  const told = toldUpTo(state.rooms.get(room.roomId), "events", from);
-  return told !== undefined && told < room.membershipOrd;
+  const sent = sentUpTo(state.rooms.get(room.roomId), "events", from);
+  return sent !== undefined && sent < room.membershipOrd;
 }
 
 function windowsOf(list: SlidingList, matching: readonly AccountRoom[]) {

@@ -1,10 +1,10 @@
 /**
- * Sliding sync (MSC4186), from a request to an answer that no dialect has written yet:
+ * Sliding sync (MSC4186), from a request to an answer that is independent of the dialect:
  *
- *   open      the position's state; without a position nothing was told yet
+ *   open      the position's state; without a position nothing was sent yet
  *   accept    to-device messages are acknowledged, an older request of the connection is ended
  *   wait      evaluate until there is news, the time is over, or a newer request comes
- *   answer    what there is to tell, and a position for what was told: of the first answer, a new connection in place of the old one of
+ *   answer    what there is to send, and a position for what was sent. A first answer creates a connection, which replaces the old one of
  *             that name
  */
 
@@ -34,7 +34,7 @@ import type { Signer } from "../sync/sealed-token.ts";
 import { Waiter } from "../sync/waiter.ts";
 import { meaningOf } from "../sync/wakes.ts";
 import { AccountViews } from "./account-view.ts";
-import { type ConnectionState, fromStored, NOTHING_TOLD, type NumberedState, storedForm } from "./connection-state.ts";
+import { type ConnectionState, fromStored, NOTHING_SENT, type NumberedState, storedForm } from "./connection-state.ts";
 import { evaluateSliding, type SlidingAnswer, type SlidingCaches, type SlidingOutcome } from "./evaluate.ts";
 import { InitialRoomsCache } from "./initial-rooms.ts";
 import { kindsOf } from "./interest.ts";
@@ -45,13 +45,13 @@ import type { Dialect, SlidingBody } from "./request.ts";
 
 export type SlidingOptions = {
   readonly connectionsPerDevice: number;
-  /** How long an account's first request waits for the first v2 answer, ms: shorter than a client's own patience. */
+  /** How long an account's first request waits for the first v2 response, ms; less than clients are willing to wait. */
   readonly firstContactMs: number;
   /** How long an answer waits for what must be fetched, ms. */
   readonly fetchMs: number;
-  /** That a connection is in use is noted so often, ms. */
+  /** How often the use of a connection is noted, ms. */
   readonly touchMs: number;
-  /** A connection that was idle for so long, ms, and has more rooms to be told of than so many, is quicker begun anew. */
+  /** A connection that was idle for this long, ms, and has more than this many rooms to update, is ended, since starting from scratch is faster. */
   readonly expireIdleMs: number;
   readonly expireRooms: number;
 };
@@ -67,9 +67,9 @@ export const SLIDING_DEFAULTS: SlidingOptions = {
 
 export type SlidingDeps = FetchDeps & {
   readonly sql: Sql;
-  /** What connections are written with. */
+  /** For writing connections. */
   readonly connectionSql: Sql;
-  /** Their commits do not wait for the disk: what a crash of the database takes back of them, clients begin anew. */
+  /** Their commits do not wait for the disk. If a crash of the database undoes one, the client starts from scratch. */
   readonly asyncCommits?: boolean;
   readonly feed: Feed;
   readonly sign: Signer;
@@ -83,23 +83,23 @@ export type SlidingRequest = {
   readonly account: AccountNo;
   readonly device: DeviceNo;
   readonly tokenHash: Buffer;
-  /** Where account and device stood, not long after the request came; null: not known. */
+  /** The account's and device's head shortly after the request arrived; null: not known. */
   readonly head: ConnectionHead | null;
-  /** "" where the client names none. */
+  /** "" if the client names none. */
   readonly connId: string;
   readonly pos: string | null;
-  /** ms; without a position there is nothing to wait for. */
+  /** ms; a request without a position does not wait. */
   readonly timeout: number;
   readonly body: SlidingBody;
   readonly dialect: Dialect;
-  /** Aborted when the client is gone. */
+  /** Aborted when the client disconnects. */
   readonly signal: AbortSignal;
 };
 
 export type SlidingReply = { readonly pos: string; readonly answer: SlidingAnswer };
 
-/** `handed`: see handedWith, of all that woke a request since its last look: memory may be enough for the next one. */
-type Wakes = { handed: number };
+/** `handedUpTo`: the highest position delivered in memory since the last evaluation; Infinity if a wake-up came without its batch. */
+type Wakes = { handedUpTo: number };
 
 type OpenedPos = { readonly pos: RequestPos; readonly state: NumberedState };
 
@@ -114,10 +114,10 @@ const EMPTY_ANSWER: SlidingAnswer = {
   now: 0,
 };
 
-/** Rooms in all remembered states together. A record takes about 200 bytes. */
+/** Rooms in all cached states together. A record takes about 200 bytes. */
 const MAX_RECORDS = 500_000;
 
-/** A state's size in records. Of its configs, so many characters as JSON count as one. */
+/** A state's size in records. This many characters of its configs' JSON count as one. */
 const CHARACTERS_A_RECORD = 50;
 
 function recordsOf({ rooms, configs }: ConnectionState): number {
@@ -132,7 +132,7 @@ export class SlidingEngine {
   readonly #caches: SlidingCaches;
   readonly #heads: Gathered<HeadAsk, ConnectionHead | null>;
   readonly #writer: ConnectionWriter;
-  /** States never change, so what is remembered of one is right for as long as it is there. */
+  /** States never change, so a cached one never becomes outdated. */
   readonly #states = new LRUCache<string, NumberedState>({ maxSize: MAX_RECORDS, sizeCalculation: ({ state }) => recordsOf(state) });
 
   constructor(deps: SlidingDeps) {
@@ -147,7 +147,7 @@ export class SlidingEngine {
     this.#writer = new ConnectionWriter(deps.connectionSql, { ...deps.options, asyncCommits: deps.asyncCommits });
   }
 
-  /** Ends all waits: each is answered with what there is. For a clean shutdown. */
+  /** Ends all waits: each request is answered with what there is. For a clean shutdown. */
   drain(): void {
     this.#draining.abort();
   }
@@ -160,13 +160,13 @@ export class SlidingEngine {
     const pos = request.pos === null ? null : openPos(request.pos, sign);
     if (request.pos !== null && !isOf(pos, request)) throw unknownPos();
     const name = digestOf(request.connId);
-    // Listens from its arrival on: nothing is missed between the first look and the wait.
-    const wakes: Wakes = { handed: 0 };
+    // The waiter subscribes first, so that nothing is missed between the first evaluation and the wait.
+    const wakes: Wakes = { handedUpTo: 0 };
     const isOfSame = (wake: Wake): boolean => wake.type === "connection" && wake.device === device && wake.name === name;
     const listening = { device, arrival, isOfSame, kinds: kindsOf(request.body) };
     const heard = (wake: Wake) => {
       const meaning = meaningOf(wake, listening);
-      if (meaning === "look") wakes.handed = Math.max(wakes.handed, handedWith(wake, device));
+      if (meaning === "evaluate") wakes.handedUpTo = Math.max(wakes.handedUpTo, handedUpToBy(wake, device));
       return meaning;
     };
     const waiter = new Waiter(feed, account, heard, [request.signal, this.#draining.signal]);
@@ -198,7 +198,7 @@ export class SlidingEngine {
     const answerAt = (outcome: SlidingOutcome): number =>
       isFirst ? started + patienceFor(outcome, options) : outcome.news ? 0 : started + request.timeout;
     const superseded = (): SlidingReply => {
-      // Nobody waits for this answer any more; where somebody reads it, it says that nothing happened.
+      // The client has moved on. If it reads this answer nevertheless, it says that nothing happened.
       if (request.pos === null) throw unknownPos();
       return { pos: request.pos, answer: EMPTY_ANSWER };
     };
@@ -218,16 +218,16 @@ export class SlidingEngine {
         head = await this.#accept(request, pos);
         const outcome = await evaluate(tried);
         await this.#expireOrTouch(pos, outcome);
-        // The head that came with a first request may be older than the waiter: before the request waits it is read anew.
+        // The head that came with a first request may be older than the waiter, so it is read again before the request waits.
         const mustWait = isFirst && outcome.needs.length === 0 && now() < answerAt(outcome);
         return mustWait ? evaluate(tried) : outcome;
       },
       answerAt,
       beforeNext: (outcome, end) => {
-        head = end === "look" && wakes.handed > 0 ? this.#caches.views.ahead(account, outcome.head, wakes.handed) : null;
-        wakes.handed = 0;
+        head = end === "evaluate" && wakes.handedUpTo > 0 ? this.#caches.views.ahead(account, outcome.head, wakes.handedUpTo) : null;
+        wakes.handedUpTo = 0;
       },
-      // A first request begins a connection, in place of that of a newer one: not after that one came.
+      // A first request creates a connection that replaces an older one. If a newer request came, its connection must not be replaced.
       answer: async (outcome) => (isFirst && waiter.pending === "superseded" ? superseded() : this.#answer(request, opened, outcome)),
       superseded,
       assertToken: () => this.#assertToken(request),
@@ -235,7 +235,7 @@ export class SlidingEngine {
     });
   }
 
-  /** @throws MatrixError 400 M_UNKNOWN_POS where the connection is gone, or what it was told */
+  /** @throws MatrixError 400 M_UNKNOWN_POS if the connection or its state is gone */
   async #evaluate(question: SlidingQuestion, head: ConnectionHead | null): Promise<SlidingOutcome> {
     const { sql, feed, now } = this.#deps;
     const outcome = await evaluateSliding(sql, this.#caches, question, now(), head);
@@ -247,7 +247,7 @@ export class SlidingEngine {
     return outcome;
   }
 
-  /** @throws MatrixError 401 where the homeserver has refused the token (D2), M_UNKNOWN_POS where nothing is stored of it any more (T18) */
+  /** @throws MatrixError 401 if the homeserver has refused the token (D2), M_UNKNOWN_POS if nothing is stored for it any more (T18) */
   async #assertToken({ tokenHash }: SlidingRequest): Promise<void> {
     if (!(await this.#deps.tokenLives(tokenHash))) throw unknownPos();
   }
@@ -258,7 +258,7 @@ export class SlidingEngine {
     if (session !== null && !(await sessionExists(this.#deps.sql, session))) throw unknownPos();
   }
 
-  /** What the first look begins with. Acknowledges what the client has received. */
+  /** Reads the head for the first evaluation, and acknowledges what the client has received. */
   async #accept(request: SlidingRequest, { session, state, mark }: RequestPos): Promise<ConnectionHead> {
     const { sql, options } = this.#deps;
     const { device } = request;
@@ -286,11 +286,11 @@ export class SlidingEngine {
 
   async #answer(request: SlidingRequest, { pos, state }: OpenedPos, outcome: SlidingOutcome): Promise<SlidingReply> {
     const { position, e2ee, upstream } = outcome;
-    const told = await this.#noted(request, { pos, state }, outcome);
-    return { pos: sealPos({ ...pos, ...told, position, e2ee, upstream }, this.#deps.sign), answer: outcome.answer };
+    const sent = await this.#noted(request, { pos, state }, outcome);
+    return { pos: sealPos({ ...pos, ...sent, position, e2ee, upstream }, this.#deps.sign), answer: outcome.answer };
   }
 
-  /** Where the connection stands after an answer. */
+  /** Stores the connection's state after an answer. */
   async #noted({ account, device, connId }: SlidingRequest, { pos, state }: OpenedPos, outcome: SlidingOutcome): Promise<StateRef> {
     const { position } = outcome;
     if (pos.session === null) {
@@ -314,33 +314,33 @@ export class SlidingEngine {
   }
 }
 
-/** The position up to which all that a wake-up means to a device was handed over with it; Infinity: it was not. */
-function handedWith(wake: Wake, device: DeviceNo): number {
+/** The position up to which a wake-up delivered in memory everything that concerns a device; Infinity: it did not. */
+function handedUpToBy(wake: Wake, device: DeviceNo): number {
   if (wake.type !== "news" || !wake.batch || !wake.kinds) return Infinity;
   const isOfDevice = wake.device === device && (wake.kinds.has("to_device") || wake.kinds.has("key_counts"));
   return isOfDevice || wake.kinds.has("device_lists") ? Infinity : wake.batch.writes.position;
 }
 
-/** Where a connection stands that is still to be made. */
+/** The position of a connection that does not exist yet. */
 function beginning(account: AccountNo, device: DeviceNo, conn: string): OpenedPos {
   const pos: RequestPos = { account, device, conn, session: null, state: 0, mark: 0, position: 0 as Position, e2ee: 0, upstream: "" };
-  return { pos, state: { number: 0, state: NOTHING_TOLD, base: null } };
+  return { pos, state: { number: 0, state: NOTHING_SENT, base: null } };
 }
 
 function keyOf({ session, state, mark }: StateRef): string {
   return `${session} ${state} ${mark}`;
 }
 
-/** Whether a position is one of the very connection that is asked: nobody else's is touched by it. */
+/** Whether a position belongs to the requested connection of this device. */
 function isOf(pos: Pos | null, { account, device, connId }: SlidingRequest): boolean {
   return pos?.account === account && pos.device === device && pos.conn === digestOf(connId);
 }
 
 /** How long a connection's first answer waits for more, ms. */
 function patienceFor({ head, answer, complete }: SlidingOutcome, options: SlidingOptions): number {
-  // Rooms that were told early are worth an answer without the others.
+  // Rooms that were read early are worth an answer without the others.
   if (head.joinedRooms !== null && answer.rooms.length > 0) return 0;
   if (!complete) return options.firstContactMs;
-  // Of a device that was never polled nobody knows the key counts yet, and without them clients make no keys.
+  // The key counts of a device that was never polled are unknown, and without them clients make no keys.
   return answer.e2ee?.oneTimeKeys === null ? options.fetchMs : 0;
 }

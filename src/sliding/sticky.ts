@@ -1,4 +1,4 @@
-/** Sticky subscriptions, for clients of the old kind (SlidingBody.sticky): what a connection was asked for once stays. */
+/** Sticky subscriptions for old-style clients (SlidingBody.sticky): they last until the client ends them. */
 
 import type { RoomId } from "../wire/ids.ts";
 import { requestBounds } from "../wire/request-bounds.ts";
@@ -33,7 +33,7 @@ function remaining({ subscriptions }: SlidingBody, unsubscribe: readonly RoomId[
   return [...sticky].filter(([roomId]) => !ended.has(roomId) && !subscriptions.has(roomId));
 }
 
-/** As many of the last ones as may be remembered, by their number and by the size of their configs: those asked for longest ago end. */
+/** The newest entries that may be remembered, by their number and by the size of their configs. */
 function newest(entries: readonly StickyEntry[], draft: StateDraft): readonly StickyEntry[] {
   const { stickySubscriptions, stateCharacters } = requestBounds();
   const last = entries.slice(-stickySubscriptions);

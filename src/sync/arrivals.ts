@@ -1,8 +1,8 @@
-/** The order of requests: of two of one session or connection, the newer one ends the older (D11). */
+/** The order in which requests arrived: the newer of two requests of a session or connection ends the older (D11). */
 
 import { randomUUID } from "node:crypto";
 
-/** Gives names to requests as they arrive, in this process; they compare across processes as far as their clocks agree. */
+/** Gives each request of this process a name that sorts by arrival. Names of several processes compare as well as their clocks agree. */
 export class Arrivals {
   readonly #now: () => number;
   #count = 0;
@@ -12,7 +12,7 @@ export class Arrivals {
     this.#now = now;
   }
 
-  /** Sorts after those of all earlier requests. */
+  /** A name that sorts after those of all earlier requests. */
   next(): string {
     this.#count += 1;
     const digits = (value: number, length: number) => value.toString(36).padStart(length, "0");

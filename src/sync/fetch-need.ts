@@ -1,8 +1,8 @@
-/** What an answer lacks, and the homeserver has. */
+/** What an answer lacks and the homeserver has. */
 
 import type { RoomId } from "../wire/ids.ts";
 
-/** Something that the homeserver must be asked for. */
+/** Something that must be fetched from the homeserver. */
 export type Need =
   | { readonly kind: "members"; readonly roomId: RoomId }
   | { readonly kind: "older"; readonly roomId: RoomId; readonly count: number };

@@ -7,27 +7,28 @@ import type { WaitEnd, Waiter } from "./waiter.ts";
 export type FetchDeps = {
   /** ms since the epoch. */
   readonly now: () => number;
-  /** Fetches and stores what an answer needs; settles when that is done or has failed. Several calls for one thing share it. */
+  /** Fetches and stores what an answer needs; settles when that is done or has failed. Concurrent calls for the same need share one fetch. */
   readonly fetch: (account: AccountNo, need: Need) => Promise<void>;
   /**
-   * Throws the 401 of D2 where the homeserver has refused the token meanwhile. False: nothing is stored of the token any more (it has logged
-   * out, or the account was forgotten here). It may still be good, and a 401 would log a client out: what waits with it begins anew.
+   * Throws the 401 of D2 if the homeserver has refused the token in the meantime. False: nothing is stored for the token any more, because it was
+   * logged out or the account was forgotten here. It may still be good and a 401 would log the client out, so waiting requests start from scratch
+   * instead.
    */
   readonly tokenLives: (tokenHash: Buffer) => Promise<boolean>;
-  /** Resolves when what the device is sending now is sent, or it takes too long: its transaction ids are known then (T15). */
+  /** Resolves when the device's sends in progress are finished, or when that takes too long. Their transaction ids are known then (T15). */
   readonly sendsSettled: (device: DeviceNo) => Promise<void>;
 };
 
-/** A request that waits. */
+/** A waiting request. */
 export type Fetching = {
   readonly account: AccountNo;
-  /** Throws where the request's token, or its session or connection, has ended meanwhile (T18). */
+  /** Throws if the request's token, session or connection has ended in the meantime (T18). */
   readonly assertLives: () => Promise<void>;
 };
 
 /**
- * Has `needs` fetched and waits for them, at most until `deadline`. What comes later is in `late` until then, left out of the
- * answer (D24), and has the request look again.
+ * Starts fetching `needs` and waits for them, until `deadline` at the latest. A need that takes longer stays in `late`, is left out of the answer
+ * (D24), and has the request evaluated again once it is there.
  */
 export async function awaitFetches(
   { fetch, now }: Pick<FetchDeps, "fetch" | "now">,
@@ -37,7 +38,7 @@ export async function awaitFetches(
 ): Promise<WaitEnd> {
   for (const need of needs) {
     late.add(needKey(need));
-    // The fetcher has told why, if it fails.
+    // The fetcher has logged the reason.
     void fetch(request.account, need)
       .catch(() => undefined)
       .finally(() => {
@@ -45,7 +46,7 @@ export async function awaitFetches(
         waiter.nudge();
       });
   }
-  let end: WaitEnd = "look";
+  let end: WaitEnd = "evaluate";
   while (end !== "superseded" && needs.some((need) => late.has(needKey(need))) && now() < deadline && !waiter.isStopped) {
     end = await waiter.next(deadline - now());
     if (end === "gone") await request.assertLives();

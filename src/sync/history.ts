@@ -1,4 +1,4 @@
-/** A room's history as one stretch: its stored timeline, and before it what was fetched of the homeserver. */
+/** A room's stored timeline, continued backwards by history that was fetched from the homeserver. */
 
 import type { Db } from "../store/db.ts";
 import type { EventRow } from "../store/event-row.ts";
@@ -13,18 +13,18 @@ export type History = {
   /** Oldest first. */
   readonly events: readonly (EventRow & { readonly ord?: number })[];
   readonly limited: boolean;
-  /** The state before `events`, where they begin with fetched ones; null: see the timeline. */
+  /** The state before `events` if they begin with fetched ones; null: it is that of the timeline. */
   readonly stateBefore: readonly StateRow[] | null;
 } & TimelineStart;
 
-/** Whether fewer events are stored than `limit` although the room has older ones. */
+/** Whether fewer than `limit` events are stored although the room has older ones. */
 export function fallsShort(timeline: Timeline, limit: number): boolean {
   return timeline.limited && timeline.reachesStart && timeline.events.length < limit;
 }
 
 /**
- * A timeline that is short, with fetched history before it, up to `options.limit` events. `need`: what must be fetched to have as many; null:
- * there are as many, or the room has no more.
+ * A timeline that falls short, with fetched history in front of it, up to `options.limit` events. `need`: what must be fetched to reach the limit;
+ * null: it is reached, or the room has no more events.
  */
 export async function historyOf(
   db: Db,

@@ -1,9 +1,9 @@
-/** JSON objects joined from texts: what is in them is never parsed and printed again. */
+/** JSON objects built from JSON texts, so that what the homeserver sent is never parsed and serialized again. */
 
-/** A key and a value that is JSON text already. */
+/** A key, and a value that is already JSON text. */
 export type Member = readonly [key: string, text: string];
 
-/** An object of the members that are there. */
+/** An object of those members that are present. */
 export function object(members: Iterable<Member | false | null | undefined>): string {
   let text = "{";
   for (const member of members) if (member) text += `${text.length > 1 ? "," : ""}${JSON.stringify(member[0])}:${member[1]}`;

@@ -1,6 +1,6 @@
 /**
- * The life of a request that may wait, in either API: evaluate; fetch what the answer lacks, and evaluate again; answer where there is news or
- * the time is up; else wait for a wake-up, and evaluate again.
+ * The life of a request that may wait, the same for both APIs: evaluate; if the answer lacks something, fetch it and evaluate again; answer if
+ * there is news or the time is up; otherwise wait for a wake-up and evaluate again.
  */
 
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
@@ -13,22 +13,22 @@ export type LongPollDeps = Omit<FetchDeps, "tokenLives"> & {
   readonly fetchMs: number;
 };
 
-/** What one API does in each step. */
+/** What an API does at each step. */
 export type LongPoll<Outcome extends { readonly needs: readonly Need[] }, Reply> = {
   readonly account: AccountNo;
   readonly device: DeviceNo;
-  /** @param tried needs that were fetched for this request, or could not be; `late`: those of them that may still come (D24) */
+  /** @param tried needs that were fetched for this request, or could not be; `late`: those of them that are still being fetched (D24) */
   evaluate(tried: ReadonlySet<string>, late: ReadonlySet<string>): Promise<Outcome>;
-  /** When an outcome is answered if nothing happens before, ms since the epoch; 0 for one with news: at once. */
+  /** When an outcome is answered if nothing else happens, ms since the epoch; 0: at once, because there is news. */
   answerAt(outcome: Outcome): number;
-  /** Called before the request evaluates again, after an outcome without news. */
+  /** Called before the request is evaluated again, after an outcome without news. */
   beforeNext(outcome: Outcome, end: WaitEnd): void;
   answer(outcome: Outcome): Promise<Reply>;
-  /** What a request that a newer one replaced is answered (D11). */
+  /** The answer to a request that a newer one superseded (D11). */
   superseded(): Reply;
-  /** Throws where the request's token is no longer good (T18). */
+  /** Throws if the request's token is no longer good (T18). */
   assertToken(): Promise<void>;
-  /** Throws where the token is no longer good, or the session or connection has ended (T18). */
+  /** Throws if the token is no longer good, or if the session or connection has ended (T18). */
   assertLives(): Promise<void>;
 };
 
@@ -55,12 +55,12 @@ export async function longPoll<Outcome extends { readonly needs: readonly Need[]
     fetchDeadline = null;
     const answerAt = poll.answerAt(outcome);
     if (now() >= answerAt || waiter.isStopped) return await poll.answer(outcome);
-    // The token may have been logged out before the waiter listened.
+    // The token may have been logged out before the waiter subscribed.
     if (waits === 0) await poll.assertToken();
     waits += 1;
     const end = await waiter.next(answerAt - now());
     if (end === "superseded") return poll.superseded();
-    // Everything that changes an answer, or ends a session, publishes a wake-up: without one, another evaluation would find nothing.
+    // Everything that changes an answer or ends a session publishes a wake-up, so without one another evaluation would find nothing.
     if (end === "over") return await poll.answer(outcome);
     if (end === "gone") await poll.assertToken();
     poll.beforeNext(outcome, end);

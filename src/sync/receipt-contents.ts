@@ -1,4 +1,4 @@
-/** Receipts as `m.receipt` has them. */
+/** Receipts in the form of `m.receipt`. */
 
 import type { ReceiptRow } from "../store/ephemeral.ts";
 import type { RoomId } from "../wire/ids.ts";
@@ -6,8 +6,8 @@ import { isEventId, isUserId } from "../wire/matrix-id.ts";
 import { isUsualReceiptData, readReceiptData } from "../wire/receipt.ts";
 
 /**
- * By room the content of its `m.receipt`, as JSON text: `{event: {kind: {user: data}}}`. Of two threads' receipts on one event the newest is told.
- * Rows that an older version stored are told as far as strict clients accept them (N6).
+ * The content of each room's `m.receipt` as JSON text: `{event: {kind: {user: data}}}`. If a user has receipts in two threads on one event, the
+ * newer one is used. Rows that an older version stored are included as far as strict clients accept them (N6).
  */
 export function receiptContents(list: readonly ReceiptRow[]): Map<RoomId, string> {
   const contents = [...Map.groupBy(list.every(isUsual) ? list : list.flatMap(sound), (row) => row.room_id)].map(([roomId, ofRoom]) => {
@@ -35,7 +35,7 @@ function usersText(list: readonly ReceiptRow[]): string {
   return `{${[...users].map(([user, data]) => `${JSON.stringify(user)}:${data}`).join(",")}}`;
 }
 
-/** An object with a member a group, in the order of the rows. */
+/** An object with one member per group, in the order of the rows. */
 function grouped(list: readonly ReceiptRow[], key: (row: ReceiptRow) => string, text: (group: readonly ReceiptRow[]) => string): string {
   return `{${[...Map.groupBy(list, key)].map(([name, group]) => `${JSON.stringify(name)}:${text(group)}`).join(",")}}`;
 }

@@ -1,4 +1,4 @@
-/** What filters of lists ask of a room, in either API. */
+/** Parts of list filters that both APIs use. */
 
 import type { RoomFacts } from "../store/room-facts.ts";
 
@@ -7,7 +7,7 @@ export function setOf<Value>(values: readonly Value[] | undefined): ReadonlySet<
   return values && new Set(values);
 }
 
-/** Goes through the fewer: of a room's tags and those that are asked for. */
+/** Iterates over the smaller of the room's tags and the tags asked for. */
 export function hasTag({ tags }: RoomFacts, asked: ReadonlySet<string>): boolean {
   const own = Object.keys(tags);
   if (own.length <= asked.size) return own.some((tag) => asked.has(tag));
@@ -17,7 +17,7 @@ export function hasTag({ tags }: RoomFacts, asked: ReadonlySet<string>): boolean
 
 const lowerNames = new WeakMap<RoomFacts, string>();
 
-/** A room's name in lower case, made once for as long as its facts are kept. */
+/** A room's name in lower case, computed once per facts object. */
 export function lowerName(facts: RoomFacts): string {
   let name = lowerNames.get(facts);
   if (name === undefined) lowerNames.set(facts, (name = (facts.name ?? "").toLowerCase()));

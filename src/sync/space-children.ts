@@ -6,15 +6,15 @@ import type { Tx } from "../store/db.ts";
 import { stateAt } from "../store/state.ts";
 import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
 
-/** Where a room stands in its space: m.space.child's `order` (null: none) and timestamp, ms. */
+/** How a space orders a child: the `order` of m.space.child (null: none), and its timestamp, ms. */
 export type SpaceOrder = { readonly order: string | null; readonly ts: number };
 
-/** Child room → its place. */
+/** By child room. */
 export type SpaceChildren = ReadonlyMap<RoomId, SpaceOrder>;
 
 type AccountTx = { readonly tx: Tx; readonly account: AccountNo };
 
-/** Children of the spaces that the user is joined to, with their places; a child of several has its place of the first. */
+/** Children of the spaces that the user is joined to. A child of several spaces has the order of the first. */
 export async function spaceChildren(context: AccountTx, spaces: readonly RoomId[], at: Position): Promise<SpaceChildren> {
   const children = new Map<RoomId, SpaceOrder>();
   const ofSpaces = await childrenOfSpaces(context, spaces, at);
@@ -23,8 +23,8 @@ export async function spaceChildren(context: AccountTx, spaces: readonly RoomId[
 }
 
 /**
- * By space its children with their places. Of spaces that the user is not joined to there are none.
- * Spec, m.space.child: a child counts where `via` is a list with an entry; `order` counts where it is up to 50 characters of 0x20-0x7E.
+ * The children of each space. Spaces that the user is not joined to have none.
+ * Spec, m.space.child: a child counts if `via` is a non-empty list; `order` counts if it is up to 50 characters of 0x20-0x7E.
  */
 export async function childrenOfSpaces(context: AccountTx, spaces: readonly RoomId[], at: Position): Promise<ReadonlyMap<RoomId, SpaceChildren>> {
   const facts = await factsAt(context.tx, context.account, spaces, at);
@@ -45,7 +45,7 @@ export async function childrenOfSpaces(context: AccountTx, spaces: readonly Room
   return ofSpaces;
 }
 
-/** null: the event makes its room no child. */
+/** null: the event does not make its room a child. */
 function placeOf(body: string): SpaceOrder | null {
   const { content, origin_server_ts: ts } = JSON.parse(body) as { content?: { via?: unknown; order?: unknown }; origin_server_ts?: unknown };
   if (!Array.isArray(content?.via) || content.via.length === 0) return null;

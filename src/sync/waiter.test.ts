@@ -11,7 +11,7 @@ const other: Wake = { type: "news", account: ACCOUNT, kinds: new Set(["receipts"
 function waiter(stops: AbortSignal[] = []) {
   const hub = new Hub();
   const meaning = (wake: Wake) =>
-    wake.type === "news" && wake.kinds?.has("typing") ? ("look" as const) : wake.type === "session" ? ("superseded" as const) : null;
+    wake.type === "news" && wake.kinds?.has("typing") ? ("evaluate" as const) : wake.type === "session" ? ("superseded" as const) : null;
   return { hub, waiter: new Waiter(hub, ACCOUNT, meaning, stops) };
 }
 
@@ -21,7 +21,7 @@ describe("waiting (D7)", () => {
     const end = w.next(10_000);
     hub.publish(other);
     hub.publish(news);
-    expect(await end).toBe("look");
+    expect(await end).toBe("evaluate");
   });
 
   it("leaves nothing behind on what outlives it", async () => {
@@ -41,7 +41,7 @@ describe("waiting (D7)", () => {
   it("keeps a wake-up that came while nobody waited", async () => {
     const { hub, waiter: w } = waiter();
     hub.publish(news);
-    expect(await w.next(10_000)).toBe("look");
+    expect(await w.next(10_000)).toBe("evaluate");
     expect(await w.next(0)).toBe("over");
   });
 

@@ -1,16 +1,16 @@
 /**
- * One request's wait. It listens from its creation on, so that what happens while an evaluation runs is not missed: such a
- * wake-up is kept and given at once by the next `next`.
+ * One request's wait. It subscribes when it is created, so that nothing is missed while an evaluation runs: a wake-up that comes in the meantime
+ * ends the following `next` at once.
  */
 
 import { traced } from "../base/tracing.ts";
 import type { Feed, Wake } from "../feed/hub.ts";
 import type { AccountNo } from "../wire/ids.ts";
 
-/** `look`: evaluate again. `superseded`: a newer request took over. `gone`: a token or session died. `over`: the time is up. */
-export type WaitEnd = "look" | "superseded" | "gone" | "over";
+/** `evaluate`: evaluate again. `superseded`: a newer request took over. `gone`: a token or session ended. `over`: the time is up. */
+export type WaitEnd = "evaluate" | "superseded" | "gone" | "over";
 
-const STRENGTH: Readonly<Record<Exclude<WaitEnd, "over">, number>> = { look: 1, gone: 2, superseded: 3 };
+const STRENGTH: Readonly<Record<Exclude<WaitEnd, "over">, number>> = { evaluate: 1, gone: 2, superseded: 3 };
 
 export class Waiter {
   readonly #stops: readonly AbortSignal[];
@@ -18,7 +18,7 @@ export class Waiter {
   #pending: Exclude<WaitEnd, "over"> | null = null;
   #resolve: (() => void) | null = null;
 
-  /** @param meaning what a wake-up means to this request; null: nothing. */
+  /** @param meaning what a wake-up means to this request; null: nothing */
   constructor(feed: Feed, account: AccountNo, meaning: (wake: Wake) => Exclude<WaitEnd, "over"> | null, stops: readonly AbortSignal[]) {
     this.#stops = stops;
     this.#unsubscribe = feed.subscribe(account, (wake) => {
@@ -29,12 +29,12 @@ export class Waiter {
     });
   }
 
-  /** One of the signals that stop it has aborted. */
+  /** One of the signals that stop it was aborted. */
   get isStopped(): boolean {
     return this.#stops.some((signal) => signal.aborted);
   }
 
-  /** Waits for a wake-up that means something, at most `ms`, or until stopped. */
+  /** Waits for a wake-up that concerns the request, for at most `ms`, or until stopped. */
   async next(ms: number): Promise<WaitEnd> {
     if (!this.#pending && !this.isStopped) await traced("wait", () => this.#wait(ms));
     const end = this.#pending ?? "over";
@@ -49,20 +49,20 @@ export class Waiter {
     const stop = (): void => resolve();
     for (const signal of this.#stops) signal.addEventListener("abort", stop);
     await promise;
-    // Nothing is left on those that live as long as the process: AbortSignal.any would leave itself there.
+    // Listeners are removed, because some signals live as long as the process. AbortSignal.any would leave a listener on them.
     for (const signal of this.#stops) signal.removeEventListener("abort", stop);
     clearTimeout(timer);
     this.#resolve = null;
   }
 
-  /** What has come and was not waited for yet; null: nothing. */
+  /** The wake-up that came and that no `next` has returned yet; null: none. */
   get pending(): Exclude<WaitEnd, "over"> | null {
     return this.#pending;
   }
 
-  /** Has the request look again. */
+  /** Has the request evaluated again. */
   nudge(): void {
-    this.#pending ??= "look";
+    this.#pending ??= "evaluate";
     this.#resolve?.();
   }
 

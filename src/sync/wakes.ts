@@ -1,4 +1,4 @@
-/** What a wake-up means to a request that waits: decided before any query (D7). */
+/** What a wake-up means to a waiting request, decided without a query (D7). */
 
 import type { Wake, WakeKind } from "../feed/hub.ts";
 import type { DeviceNo } from "../wire/ids.ts";
@@ -8,23 +8,26 @@ export type WakeFilter = {
   readonly device: DeviceNo;
   /** See Arrivals. */
   readonly arrival: string;
-  /** Whether a wake-up is of a request of the same session or connection. */
+  /** Whether a wake-up is about a request of the same session or connection. */
   readonly isOfSame: (wake: Wake & { type: "session" | "connection" }) => boolean;
-  /** What can bring news to the request; null: not known yet, so anything may. */
+  /** The kinds that can bring news to the request; null: not known yet, so any may. */
   readonly kinds: ReadonlySet<WakeKind> | null;
 };
 
-/** Concern the wake-up's device alone. */
+/** Kinds that concern only the device of the wake-up. */
 const OF_DEVICES: ReadonlySet<WakeKind> = new Set(["to_device", "key_counts"]);
 
-/** A newer request of the same session or connection ends the older one (D11); news that the request asks about has it evaluate again; null: nothing. */
+/**
+ * A newer request of the same session or connection supersedes this one (D11); news that the request asks about has it evaluated again; null: the
+ * wake-up does not concern it.
+ */
 export function meaningOf(wake: Wake, listening: WakeFilter): Exclude<WaitEnd, "over"> | null {
   if (wake.type !== "news") return listening.isOfSame(wake) && wake.request > listening.arrival ? "superseded" : null;
   if (wake.kinds?.has("gone")) return "gone";
-  return concerns(wake, listening) ? "look" : null;
+  return concerns(wake, listening) ? "evaluate" : null;
 }
 
-/** False only where nothing that the wake-up names can bring news to the request. */
+/** False only if nothing that the wake-up names can bring news to the request. */
 function concerns({ kinds, device }: Wake & { type: "news" }, asking: Pick<WakeFilter, "device" | "kinds">): boolean {
   if (!kinds || !asking.kinds || kinds.has("complete")) return true;
   for (const kind of kinds) {

@@ -1,4 +1,4 @@
-/** What every evaluation of a request begins with, page or not. */
+/** What every evaluation of a request begins with, of page requests too. */
 
 import type { Tx } from "../store/db.ts";
 import type { Head } from "../store/sessions.ts";
@@ -11,10 +11,10 @@ export type Requester = {
   readonly device: DeviceNo;
   readonly token: SyncToken;
   readonly lists: ListCaches;
-  /** Of every account. */ readonly ownTokens: boolean;
+  /** History of every account is read through this server. */ readonly ownTokens: boolean;
 };
 
-/** A context without a seal for page tokens, which depends on the snapshot that they walk through. `now`: ms since the epoch. */
+/** A context that cannot seal page tokens yet, since those depend on the snapshot that is paged through. `now`: ms since the epoch. */
 export function unsealedContext(tx: Tx, { account, device, token, lists, ownTokens }: Requester, head: Head, now: number): Omit<Context, "sealPage"> {
   return {
     tx,
@@ -28,7 +28,7 @@ export function unsealedContext(tx: Tx, { account, device, token, lists, ownToke
     upstreamSince: head.upstreamSince,
     ownTokens: ownTokens || head.pagesHere,
     ignored: head.ignored,
-    kept: { ...lists, now: head },
+    cache: { ...lists, now: head },
     tracked: NOTHING_TRACKED,
     pageRooms: [],
     tried: new Set(),

@@ -6,7 +6,7 @@
  *   page       page requests are answered from their snapshot, and that is all        D14
  *   accept     what the token acknowledges is noted, older requests are ended         R9, D11
  *   wait       evaluate until there is news, the time is over, or a newer request     D7
- *   answer     the parts, and a token for what was told                               R13
+ *   answer     the parts, and a token for what was sent                               R13
  */
 
 import { goneWake, type WakeKind } from "../feed/hub.ts";
@@ -24,7 +24,7 @@ import {
 import { purgeToDevice } from "../store/to-device.ts";
 import { JoinedRoomsCache } from "./streams/joined-rooms.ts";
 import { RoomCache } from "../sync/room-cache.ts";
-import { rowsOfWhole } from "./streams/whole-room.ts";
+import { rowsOfFullRoom } from "./streams/full-room.ts";
 import type { SyncAnswer } from "./streams/answers.ts";
 import type { ListCaches } from "./streams/stream.ts";
 import { invalidParam, unknownSession } from "../wire/errors.ts";
@@ -54,14 +54,14 @@ export class Engine {
   readonly #deps: EngineDeps;
   readonly #draining = new AbortController();
   readonly #arrivals: Arrivals;
-  readonly #lists: ListCaches = { joined: new JoinedRoomsCache(), whole: new RoomCache(rowsOfWhole, 1) };
+  readonly #lists: ListCaches = { joined: new JoinedRoomsCache(), full: new RoomCache(rowsOfFullRoom, 1) };
 
   constructor(deps: EngineDeps) {
     this.#deps = deps;
     this.#arrivals = new Arrivals(deps.now);
   }
 
-  /** Ends all waits: each is answered with what there is. For a clean shutdown. */
+  /** Ends all waits: each request is answered with what there is. For a clean shutdown. */
   drain(): void {
     this.#draining.abort();
   }
@@ -74,7 +74,7 @@ export class Engine {
     const arrival = this.#arrivals.next();
     const token = request.since === null ? null : openToken(request.since, this.#deps.sign);
     if (request.since !== null && !token) throw unknownSession();
-    // Listens from its arrival on, so that of two requests that arrive together it is sure which one ends the other.
+    // The waiter subscribes first, so that of two requests that arrive together exactly one ends the other.
     let kinds: ReadonlySet<WakeKind> | null = null;
     const waiter = new Waiter(
       this.#deps.feed,
@@ -125,7 +125,7 @@ export class Engine {
     }
     const found = await findSessionState(sql, device, token, options.sessionIdleMs);
     if (found.kind === "ahead") {
-      // Our database was restored: tokens that are not ahead of it any more would skip what came in between (D26).
+      // Our database was restored. Once it has caught up, such tokens would look valid but skip what came in between (D26).
       await untilThrough(() => endSessions(sql, account));
       feed.publish(goneWake(account));
     }
@@ -136,22 +136,22 @@ export class Engine {
     return { token, state, request: merged };
   }
 
-  /** @throws MatrixError 401 where the homeserver has refused the token (D2), R11 where nothing is stored of it any more (T18) */
+  /** @throws MatrixError 401 if the homeserver has refused the token (D2), R11 if nothing is stored for it any more (T18) */
   async #assertToken({ tokenHash }: SyncRequest): Promise<void> {
     if (!(await this.#deps.tokenLives(tokenHash))) throw unknownSession();
   }
 
-  /** @throws MatrixError as #assertToken, and R11 where the session is gone */
+  /** @throws MatrixError as #assertToken, and R11 if the session is gone */
   async #assertLives(request: SyncRequest, session: SessionNo): Promise<void> {
     await this.#assertToken(request);
     if (!(await sessionExists(this.#deps.sql, session))) throw unknownSession();
   }
 
-  /** Only an accepted request acknowledges (B3), and only what a token that had the stream was told (B1). */
+  /** Only an accepted request acknowledges (B3), and only what was sent with a token that had the stream (B1). */
   async #accept(request: SyncRequest, { token, state, request: merged }: OpenedRequest): Promise<void> {
     const had = "to_device" in state.params;
     const has = "to_device" in merged.params;
-    // Where members lag behind, what they lack must not be deleted.
+    // If members lag behind, what they still need must not be deleted.
     const position = state.streams.room_members ? (Math.min(token.position, token.members) as Position) : token.position;
     const freed = await useSession(this.#deps.sql, {
       account: request.account,
@@ -184,8 +184,8 @@ export class Engine {
       },
       answerAt: ({ news, complete }) => (news ? 0 : complete ? deadline : Math.max(deadline, firstDeadline)),
       beforeNext: (outcome) => {
-        // The wait goes on from here, so that the next evaluation is a short one.
-        if (outcome.complete && outcome.parts.length === 0 && sameState(state, outcome.state)) token = { ...token, ...outcome.places };
+        // Nothing was found up to here: the next evaluation starts from here and is shorter.
+        if (outcome.complete && outcome.parts.length === 0 && sameState(state, outcome.state)) token = { ...token, ...outcome.cursors };
       },
       answer: (outcome) => this.#answer(token, state, outcome),
       superseded: () => ({ parts: [], complete: true, next: request.since ?? sealToken(opened.token, sign), now: started }),
@@ -198,12 +198,15 @@ export class Engine {
     const { sign } = this.#deps;
     const state = await this.#stateOf(token, before, outcome);
     if (state === null) throw unknownSession();
-    const next = sealToken({ ...token, ...outcome.places, state }, sign);
+    const next = sealToken({ ...token, ...outcome.cursors, state }, sign);
     const { parts, complete, now } = outcome;
     return { parts, complete, next, now };
   }
 
-  /** What the next token stands for; null: the session is gone. That of a first answer is always kept: with it the session is on the disk. */
+  /**
+   * The number of the state for the next token; null: the session is gone. The state of a first answer is always saved, because that commit also
+   * puts the session on the disk.
+   */
   async #stateOf({ session, state }: SyncToken, before: SessionState, outcome: Outcome): Promise<number | null> {
     const { sql } = this.#deps;
     if (state === 0 || !sameState(before, outcome.state)) {

@@ -1,4 +1,4 @@
-/** One evaluation of a request: what each stream has to tell now, read in one moment of the database (D19). */
+/** One evaluation of a request: what each stream has to send, read at one moment of the database (D19). */
 
 import { traced } from "../base/tracing.ts";
 import { readHead, readSessionPages } from "../store/sessions.ts";
@@ -25,22 +25,22 @@ export type Question = Requester & {
 
 export type Outcome = Omit<SyncAnswer, "next"> & {
   readonly news: boolean;
-  /** To be fetched before this question can be answered whole. */
+  /** To be fetched before the question can be answered in full. */
   readonly needs: readonly Need[];
-  /** The places of the next token; its state is still to be numbered. */
-  readonly places: Cursors & { readonly page: number };
+  /** The cursors of the next token. Its state has no number yet. */
+  readonly cursors: Cursors & { readonly page: number };
   readonly state: SessionState;
   readonly snapshot: Evaluation["snapshot"];
 };
 
-/** Whether what a token asks for is (partly) deleted. The first token of a session asks for nothing old. */
+/** Whether some of what a token asks for is deleted already. The first token of a session asks for nothing old. */
 export function isBehind(token: SyncToken, horizon: Position): boolean {
   return token.position > 0 && token.position < horizon;
 }
 
-/** @returns null where the session is gone, or its snapshot (R10, D10). */
+/** @returns null if the session or its snapshot is gone (R10, D10) */
 export function evaluate(sql: Sql, sign: Signer, question: Question, now: number): Promise<Outcome | null> {
-  const look = async (tx: Tx): Promise<Outcome | null> => {
+  const evaluateAt = async (tx: Tx): Promise<Outcome | null> => {
     const { token } = question;
     const [head, pages] = await Promise.all([readHead(tx, token.session), readSessionPages(tx, token.session, token.page, token.position)]);
     if (!head || isBehind(token, head.horizon)) return null;
@@ -51,9 +51,9 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
       pageRooms: pages.flatMap((page) => page.rooms.map((roomId) => ({ roomId, position: page.position }))),
       tried: question.tried,
       late: question.late,
-      sealPage: (place) => sealPageToken({ ...place, session: token.session, position: context.to }, sign),
+      sealPage: (cursor) => sealPageToken({ ...cursor, session: token.session, position: context.to }, sign),
     };
-    const tell = async (stream: AnyStream): Promise<StreamResult[]> => {
+    const evaluateStream = async (stream: AnyStream): Promise<StreamResult[]> => {
       const raw = question.request.params[stream.key];
       if (!raw) return [];
       const params = stream.resolve(raw);
@@ -62,47 +62,47 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
       const evaluation = await stream.evaluate(context, params, memory, question.request.firstPages.has(stream.key));
       return [{ key: stream.key, selection, evaluation }];
     };
-    const told: StreamResult[] = [];
+    const sent: StreamResult[] = [];
     for (const stream of LEADING_STREAMS) {
-      for (const one of await tell(stream)) {
+      for (const one of await evaluateStream(stream)) {
         if (stream.key === "to_device") context = { ...context, ...(await toDeviceBound(context, one.evaluation)) };
         if (one.evaluation.tracked) context = { ...context, tracked: one.evaluation.tracked };
-        told.push(one);
+        sent.push(one);
       }
     }
-    // Together: their queries go out without waiting for each other's answers.
-    told.push(...(await Promise.all(FOLLOWING_STREAMS.map(tell))).flat());
-    return outcomeOf(told, question, now, { ...token, position: context.to, members: context.to, page: pages.at(-1)?.page ?? token.page });
+    // Concurrently, so that their queries are pipelined.
+    sent.push(...(await Promise.all(FOLLOWING_STREAMS.map(evaluateStream))).flat());
+    return outcomeOf(sent, question, now, { ...token, position: context.to, members: context.to, page: pages.at(-1)?.page ?? token.page });
   };
-  return traced("evaluate", () => readTx(sql, look));
+  return traced("evaluate", () => readTx(sql, evaluateAt));
 }
 
-/** What a stream had to tell. */
+/** What one stream has to send. */
 type StreamResult = { readonly key: StreamKey; readonly selection: string; readonly evaluation: Evaluation };
 
-/** `places`: of the streams that say nothing of their own. */
-function outcomeOf(told: readonly StreamResult[], { request }: Question, now: number, places: Outcome["places"]): Outcome {
-  const streams = told.flatMap(({ key, selection, evaluation: { memory } }) => (memory ? [[key, { selection, memory } satisfies StreamState]] : []));
+/** @param cursors of the streams that set none themselves */
+function outcomeOf(sent: readonly StreamResult[], { request }: Question, now: number, cursors: Outcome["cursors"]): Outcome {
+  const streams = sent.flatMap(({ key, selection, evaluation: { memory } }) => (memory ? [[key, { selection, memory } satisfies StreamState]] : []));
   return {
-    parts: told.flatMap(({ key, evaluation: { answer } }) => (answer === null ? [] : [{ key, answer } as AnswerPart])),
-    news: told.some(({ evaluation }) => evaluation.news),
-    needs: told.flatMap(({ evaluation }) => evaluation.needs ?? []),
-    snapshot: told.find(({ evaluation }) => evaluation.snapshot)?.evaluation.snapshot,
+    parts: sent.flatMap(({ key, evaluation: { answer } }) => (answer === null ? [] : [{ key, answer } as AnswerPart])),
+    news: sent.some(({ evaluation }) => evaluation.news),
+    needs: sent.flatMap(({ evaluation }) => evaluation.needs ?? []),
+    snapshot: sent.find(({ evaluation }) => evaluation.snapshot)?.evaluation.snapshot,
     complete: true,
     now,
-    places: Object.assign({}, places, ...told.map(({ evaluation }) => evaluation.places)),
+    cursors: Object.assign({}, cursors, ...sent.map(({ evaluation }) => evaluation.cursors)),
     state: { params: request.params, streams: Object.fromEntries(streams) },
   };
 }
 
-/** What the room list of the token tracked: what those that follow it still do, until it says otherwise. */
+/** What the room list of the token tracked. Streams that follow the list still do, until it says otherwise. */
 function trackedBefore({ state, request }: Question): Context["tracked"] {
   const memory = state.streams.room_list?.memory;
   const active = memory?.children ?? memory?.sent;
-  return request.params.room_list && active ? { ...NOTHING_TRACKED, kept: active } : NOTHING_TRACKED;
+  return request.params.room_list && active ? { ...NOTHING_TRACKED, staying: active } : NOTHING_TRACKED;
 }
 
-/** D23: nothing can be told before the first v2 answer is in; what was asked for is remembered. */
+/** D23: nothing can be sent before the first v2 response is stored; the parameters are remembered. */
 function waitingForFirst({ token, state, request }: Question, now: number): Outcome {
   return {
     parts: [],
@@ -111,7 +111,7 @@ function waitingForFirst({ token, state, request }: Question, now: number): Outc
     snapshot: undefined,
     complete: false,
     now,
-    places: token,
+    cursors: token,
     state: { params: request.params, streams: state.streams },
   };
 }

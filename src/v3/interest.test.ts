@@ -89,8 +89,8 @@ describe("which wake-ups concern a request (D7)", () => {
     expect(["a", "b", "c", "other c"].map((request) => meaning(of(request), {}))).toEqual([null, null, "superseded", null]);
   });
 
-  it("T18: the end of a token, session or device is told apart from news", () => {
+  it("T18: the end of a token, session or device is distinguished from news", () => {
     expect(meaning(news(["gone"]), asking("typing"))).toBe("gone");
-    expect(meaning(news(["typing"]), asking("typing"))).toBe("look");
+    expect(meaning(news(["typing"]), asking("typing"))).toBe("evaluate");
   });
 });

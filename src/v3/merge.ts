@@ -4,7 +4,7 @@ import { isObject } from "../wire/identifier.ts";
 
 export type JsonObject = { readonly [key: string]: unknown };
 
-/** `target` with `patch` applied: objects member by member, `null` removes, anything else replaces. Neither is changed. */
+/** `target` with `patch` applied: objects are merged by member, `null` removes, anything else replaces. Neither argument is changed. */
 export function mergePatch(target: JsonObject | undefined, patch: JsonObject): JsonObject {
   const merged: [string, unknown][] = Object.entries(target ?? {}).filter(([key]) => !Object.hasOwn(patch, key));
   for (const [key, value] of Object.entries(patch)) {
@@ -12,6 +12,6 @@ export function mergePatch(target: JsonObject | undefined, patch: JsonObject): J
     const before = target && Object.hasOwn(target, key) ? target[key] : undefined;
     merged.push([key, isObject(value) ? mergePatch(isObject(before) ? before : undefined, value) : value]);
   }
-  // fromEntries defines own properties, so a key named __proto__ stays a key.
+  // fromEntries defines own properties, so a key named __proto__ is an ordinary key.
   return Object.fromEntries(merged);
 }

@@ -1,11 +1,11 @@
-/** Bounds of sync v3's parameters, counted on what a session remembers with what the request adds (N10). */
+/** Bounds of sync v3's parameters, checked on what the session would remember after the request (N10). */
 
 import { atMost, requestBounds } from "../wire/request-bounds.ts";
 import type { SyncParams } from "./params.ts";
 
 type Bound = keyof ReturnType<typeof requestBounds>;
 
-/** By parameter the bound of the list that it may be. */
+/** The bound of each parameter that may be a list. */
 const LISTS: readonly (readonly [path: string, Bound])[] = [
   ["room_list.state_events", "statePairs"],
   ["room_list.spaces", "filterValues"],

@@ -1,6 +1,6 @@
 /**
- * What `POST /_matrix/client/v3/sync` may ask for (R4, part 3): one schema is the type, the check and the documentation.
- * Every parameter may be null: its default again (D9).
+ * What `POST /_matrix/client/v3/sync` may ask for (R4, part 3). One schema is the type, the check and the documentation.
+ * Every parameter may be null, which restores its default (D9).
  */
 
 import Type, { type Static, type TSchema } from "typebox";
@@ -12,7 +12,7 @@ const texts = Type.Array(text);
 const limit = Type.Integer();
 const pairs = Type.Array(Type.Tuple([text, text]));
 const roomId = Type.Unsafe<RoomId>(text);
-/** A room, or the rooms that the room list tracks. */
+/** A room, or all rooms that the room list tracks. */
 const roomOrList = Type.Unsafe<RoomId | "room_list">(text);
 const page = Type.Object({ limit: orNull(limit), sort: orNull(Type.Union([text, texts])), since: orNull(text) });
 
@@ -26,7 +26,7 @@ const filters = Type.Object({
   room_name_like: orNull(text),
 });
 
-/** One member a stream; null ends it. */
+/** One member per stream; null ends the stream. */
 export const syncRequestSchema = Type.Object({
   typing: orNull(Type.Object({ room_id: orNull(roomOrList) })),
   to_device: orNull(Type.Object({ limit: orNull(limit) })),
@@ -64,12 +64,12 @@ export const syncRequestSchema = Type.Object({
   e2ee: orNull(Type.Object({})),
 });
 
-/** A request's body after its check. */
+/** A checked request body. */
 export type SyncBody = Static<typeof syncRequestSchema>;
 
 export type StreamKey = keyof SyncBody;
 
-/** Merging a request into what is remembered removes every null outside of lists (D9). */
+/** Merging a request into the remembered parameters removes all nulls, except those in lists (D9). */
 type WithoutNulls<T> = T extends readonly unknown[] | string
   ? T
   : T extends object
@@ -79,5 +79,5 @@ type WithoutNulls<T> = T extends readonly unknown[] | string
 /** The sticky parameters of a session, by stream. */
 export type SyncParams = WithoutNulls<SyncBody>;
 
-/** Those of one stream that is asked for. */
+/** The parameters of one requested stream. */
 export type ParamsOf<Key extends StreamKey> = NonNullable<SyncParams[Key]>;

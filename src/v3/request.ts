@@ -8,11 +8,11 @@ import type { SyncBody } from "./params.ts";
 import type { Signer } from "../sync/sealed-token.ts";
 
 export type EngineOptions = {
-  /** A session that was not used for so long is gone (D20), ms. */
+  /** A session that was not used for this long is gone (D20), ms. */
   readonly sessionIdleMs: number;
   /** D20. */
   readonly sessionsPerDevice: number;
-  /** How long an account's first request waits for the first v2 answer (D23), ms. */
+  /** How long an account's first request waits for the first v2 response (D23), ms. */
   readonly firstContactMs: number;
   /** How long an answer waits for what must be fetched (D24), ms. */
   readonly fetchMs: number;
@@ -22,7 +22,7 @@ export type EngineDeps = FetchDeps & {
   readonly sql: Sql;
   readonly feed: Feed;
   readonly sign: Signer;
-  /** History of every account is read through this server (see PagingContext). Default: of those that were seen to. */
+  /** History of every account is read through this server (see PagingContext). Default: only that of accounts seen doing so. */
   readonly ownTokens?: boolean;
   readonly options: EngineOptions;
 };
@@ -35,6 +35,6 @@ export type SyncRequest = {
   readonly body: SyncBody;
   /** ms, 0 to 300 000 (D6). */
   readonly timeout: number;
-  /** Aborted when the client is gone. */
+  /** Aborted when the client disconnects. */
   readonly signal: AbortSignal;
 };

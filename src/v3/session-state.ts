@@ -1,6 +1,6 @@
 /**
- * What a token stands for besides its places: the sticky parameters (R6, D9) and each started stream's memory.
- * Immutable: a change makes another state, so that an old token replays with what it had (D10).
+ * What a token stands for besides its cursors: the sticky parameters (R6, D9), and the memory of each stream that has started.
+ * Immutable: a change makes a new state, so that an old token is answered from the state that it had (D10).
  */
 
 import { createHash } from "node:crypto";
@@ -20,7 +20,7 @@ export type SessionState = {
 
 export const EMPTY_STATE: SessionState = { params: {}, streams: {} };
 
-/** A request, told apart: what stays (for the state) and what counts this once (page requests, by stream). */
+/** A request, split into what is sticky (part of the state) and what counts only once (page requests, by stream). */
 export type MergedRequest = {
   readonly params: SyncParams;
   readonly pages: ReadonlyMap<StreamKey, PageRequest>;
@@ -29,7 +29,7 @@ export type MergedRequest = {
 };
 
 const FIRST_PAGE = "1";
-/** Streams with pages (part 3); elsewhere `p` means nothing. */
+/** Streams with pages (part 3); `p` means nothing in others. */
 const PAGINATED: ReadonlySet<StreamKey> = new Set(["room_members", "room_list"]);
 
 /**
@@ -55,13 +55,13 @@ export function mergeRequest(state: SessionState, body: JsonObject): MergedReque
   return { params: mergePatch(state.params, patch), pages, firstPages };
 }
 
-/** The memory with which a stream goes on; undefined where it starts: first named, or another selection (D13). */
+/** The memory with which a stream continues; undefined if it starts, because it is new or its selection changed (D13). */
 export function memoryOf(state: SessionState, key: StreamKey, selection: string): Memory | undefined {
   const before = state.streams[key];
   return before && before.selection === selection ? before.memory : undefined;
 }
 
-/** A selection as it is remembered: short whatever the parameters are. */
+/** The hash of a selection, which is short whatever the parameters are. */
 export function selectionOf(stream: AnyStream, params: unknown): string {
   return createHash("sha256")
     .update(canonicalJson(stream.selection(params)))
@@ -74,6 +74,6 @@ export function serializeState(state: SessionState): string {
 }
 
 export function parseState(text: string): SessionState {
-  // Only serializeState writes it.
+  // Only serializeState writes it, so its shape is known.
   return text === "" ? EMPTY_STATE : (JSON.parse(text) as SessionState);
 }

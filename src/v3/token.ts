@@ -1,9 +1,8 @@
 /**
  * Sync tokens (`since`, `next`): opaque, URL-safe, at most 255 characters, authenticated (D12, D3).
  *
- * A token says where a session is in every sequence that it follows, and which remembered state (sticky parameters, what was
- * sent) belongs to it. All of it is in the token or in rows that never change, so the same token asks for the same answer in
- * any process, before and after a restart (D10, D22).
+ * A token holds the session's cursors in every sequence that it follows, and the number of its state (sticky parameters, what was sent). Everything
+ * is in the token or in rows that never change, so the same token asks for the same answer in any process, before and after a restart (D10, D22).
  */
 
 import { seal, type Signer, unseal } from "../sync/sealed-token.ts";
@@ -14,15 +13,15 @@ export type SyncToken = {
   readonly session: SessionNo;
   /** session_states.state: parameters and memory. */
   readonly state: number;
-  /** The account's position: everything up to it was told, for all streams but those below. */
+  /** The account's position up to which everything was sent, except for the streams with a cursor below. */
   readonly position: Position;
-  /** The device's seq up to which to-device messages were told. As `since` it acknowledges them (S2). */
+  /** The device's seq up to which to-device messages were sent. As `since` it acknowledges them (S2). */
   readonly toDevice: number;
-  /** The device's seq up to which device lists were told. */
+  /** The device's seq up to which device lists were sent. */
   readonly e2ee: number;
-  /** The position up to which members were told; behind `position` where a limit split a delta (D19). */
+  /** The position up to which members were sent. It lags behind `position` if a limit split a delta (D19). */
   readonly members: Position;
-  /** session_pages.page up to which page answers were folded into the state. */
+  /** session_pages.page up to which page answers are part of the state. */
   readonly page: number;
 };
 
@@ -43,7 +42,7 @@ export function sealToken(token: SyncToken, sign: Signer): string {
   return seal("sync", Buffer.from(bytes), sign);
 }
 
-/** The token that a text stands for, or null where we never issued it: malformed, altered, of another installation. */
+/** Decodes a token; null: we never issued it, since it is malformed, altered or from another installation. */
 export function openToken(text: string, sign: Signer): SyncToken | null {
   const data = unseal("sync", text, sign);
   if (!data || data[0] !== VERSION) return null;
@@ -75,7 +74,7 @@ export function openToken(text: string, sign: Signer): SyncToken | null {
 
 /**
  * A page token (`p.next`, `p.since`): where the next page of a stream begins in a snapshot (D15).
- * `room_members`: the last user of the page before; `room_list`: how many rooms of the kept list came before.
+ * `room_members`: the last user of the page before; `room_list`: how many rooms of the stored list came before.
  */
 export type PageToken = PageCursor & { readonly session: SessionNo; readonly position: Position };
 
@@ -83,9 +82,9 @@ export function sealPageToken(token: PageToken, sign: Signer): string {
   return seal("page", Buffer.from(JSON.stringify(token)), sign);
 }
 
-/** The page token that a text stands for, or null where we never issued it. */
+/** Decodes a page token; null: we never issued it. */
 export function openPageToken(text: string, sign: Signer): PageToken | null {
   const data = unseal("page", text, sign);
-  // Only what sealPageToken wrote passes the check, so its shape is known.
+  // Only what sealPageToken wrote passes the check, so the shape is known.
   return data && (JSON.parse(data.toString()) as PageToken);
 }

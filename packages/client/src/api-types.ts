@@ -129,7 +129,7 @@ export interface V3Answer {
   e2ee?: E2Ee;
 }
 /**
- * Who is typing: the whole set
+ * Who is typing: the full set
  */
 export interface TypingEvent {
   type: "m.typing";
@@ -139,7 +139,7 @@ export interface TypingEvent {
   };
 }
 /**
- * Byte for byte as the homeserver told it
+ * Byte for byte as the homeserver sent it
  */
 export interface ToDeviceMessage {
   type: string;
@@ -188,7 +188,7 @@ export interface V3MembersPage {
   sort: string;
 }
 /**
- * A room: whole, or what is new (S4)
+ * A room: in full, or what is new (S4)
  */
 export interface V3Room {
   initial?: true;
@@ -214,7 +214,7 @@ export interface V3Room {
   invited_count?: number;
 }
 /**
- * A room as a list shows it: whole, or what changed (S5)
+ * A room as a list shows it: in full, or what changed (S5)
  */
 export interface V3ListEntry {
   room_id: string;
@@ -450,7 +450,7 @@ export interface SlidingAnswer {
   };
 }
 /**
- * A room: whole where `initial`, else what is new
+ * A room: in full if `initial`, otherwise what is new
  */
 export interface SlidingRoom {
   /**
@@ -470,7 +470,7 @@ export interface SlidingRoom {
    */
   timeline?: MatrixEvent[];
   /**
-   * There are events between these and those told before
+   * There are events between these and those sent before
    */
   limited?: boolean;
   /**
@@ -649,7 +649,7 @@ export interface V4Answer {
   };
 }
 /**
- * A room: whole where `initial`, else what is new
+ * A room: in full if `initial`, otherwise what is new
  */
 export interface V4Room {
   /**
@@ -669,7 +669,7 @@ export interface V4Room {
    */
   timeline?: MatrixEvent[];
   /**
-   * There are events between these and those told before
+   * There are events between these and those sent before
    */
   limited?: boolean;
   /**

@@ -1,4 +1,4 @@
-/** The account_data extension (MSC3959): the latest of each type, global and of rooms. */
+/** The account_data extension (MSC3959): the latest event of each type, global and per room. */
 
 import type { RoomId } from "../../wire/ids.ts";
 import type { AccountView } from "../account-view.ts";
@@ -10,21 +10,21 @@ import { type Scoped, spansOf } from "./scoped.ts";
 /** Events as JSON texts, by room. */
 export type RoomAccountData = ReadonlyMap<RoomId, readonly string[]>;
 
-/** The global events that were not told yet, as JSON texts; none where they are not asked for. */
-export function tellGlobal(view: AccountView | null, from: number, scope: Scope | undefined, told: SentUpTo): string[] {
-  const after = told === LIVE ? from : (told ?? 0);
+/** Global events that were not sent yet, as JSON texts; none if they are not asked for. */
+export function newGlobalData(view: AccountView | null, from: number, scope: Scope | undefined, sent: SentUpTo): string[] {
+  const after = sent === LIVE ? from : (sent ?? 0);
   return scope && view ? newer(view, "", after) : [];
 }
 
-/** What came while nobody asked is told when somebody asks again. */
+/** Changes that come while the extension is disabled are sent once it is enabled again. */
 export function noteGlobal({ from, to }: Pick<SlidingContext, "from" | "to">, scope: Scope | undefined, draft: StateDraft): void {
   if (scope) draft.setGlobal(LIVE);
   else if (draft.global === LIVE && from < to) draft.setGlobal(from);
 }
 
-export function tellRoomAccountData(view: AccountView, scoped: Scoped): RoomAccountData {
-  const told = spansOf(scoped).map(({ roomId, from }) => [roomId, newer(view, roomId, from)] as const);
-  return new Map(told.filter(([, events]) => events.length > 0));
+export function newRoomData(view: AccountView, scoped: Scoped): RoomAccountData {
+  const sent = spansOf(scoped).map(({ roomId, from }) => [roomId, newer(view, roomId, from)] as const);
+  return new Map(sent.filter(([, events]) => events.length > 0));
 }
 
 function newer(view: AccountView, roomId: RoomId | "", after: number): string[] {

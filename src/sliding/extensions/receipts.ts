@@ -1,4 +1,4 @@
-/** The receipts extension: of a room that is told whole those on the events that were told and the user's own; then what changes. */
+/** The receipts extension. Of a room that is sent in full: receipts on the events that are sent, and the user's own; afterwards, what changes. */
 
 import { type ReceiptRow, readReceiptsOf, readReceiptsOn } from "../../store/ephemeral.ts";
 import { newestEvents } from "../../store/timeline.ts";
@@ -12,16 +12,16 @@ import type { Scoped } from "./scoped.ts";
 /** The content of an m.receipt event, as JSON text. */
 export type ReceiptsResult = ReadonlyMap<RoomId, string>;
 
-/** Of a room whose timeline was told earlier, so many of the newest events may be on a client's screen. */
+/** If a room's timeline was sent earlier, about this many of its newest events may be on a client's screen. */
 const RECENT = 20;
 
-/** What changed in rooms that were told of before; null: memory does not hold it. */
+/** Changes in rooms whose receipts were sent before; null: memory is not enough. */
 export async function readChangedReceipts({ tx, account, userId, to }: SlidingContext, { later }: Scoped): Promise<ReceiptRow[] | null> {
   if (later.length === 0) return [];
   return tx && readReceiptsOf(tx, account, userId, later, to);
 }
 
-/** Receipts on what a room's content shows, and the user's own, as long as no receipt of the room changes (`ord`). null: there are none. */
+/** Receipts on the events of a room's content, and the user's own. Valid while no receipt of the room changes (`ord`). Text null: there are none. */
 const shownReceipts = new WeakMap<RoomContent, { readonly ord: number; readonly text: string | null }>();
 
 export type ReceiptsParts = {
@@ -29,16 +29,16 @@ export type ReceiptsParts = {
   readonly scoped: Scoped;
   /** The rooms of the answer. */
   readonly results: readonly RoomResult[];
-  /** Of readChangedReceipts. */
+  /** From readChangedReceipts. */
   readonly changed: readonly ReceiptRow[];
 };
 
-/** null: memory does not hold them. */
-export async function tellReceipts(context: SlidingContext, { view, scoped, results, changed }: ReceiptsParts): Promise<ReceiptsResult | null> {
+/** null: memory is not enough. */
+export async function receiptsOf(context: SlidingContext, { view, scoped, results, changed }: ReceiptsParts): Promise<ReceiptsResult | null> {
   const { first, inScope } = scoped;
   const shown = results.filter(({ content, roomId }) => (content.initial || content.expanded) && inScope.has(roomId));
-  const told = new Set(shown.map((result) => result.roomId));
-  const late = first.filter((roomId) => !told.has(roomId));
+  const sent = new Set(shown.map((result) => result.roomId));
+  const late = first.filter((roomId) => !sent.has(roomId));
   const changing = new Set(changed.map((row) => row.room_id));
   const ordOf = (roomId: RoomId) => view.receipts.get(roomId) ?? view.receiptsSince;
   const known = (result: RoomResult) => {
@@ -46,9 +46,9 @@ export async function tellReceipts(context: SlidingContext, { view, scoped, resu
     return memo?.ord === ordOf(result.roomId) ? memo : undefined;
   };
   const unknown = shown.filter((result) => !known(result));
-  const whole = await readReceiptsOnShown(context, unknown, late);
-  if (!whole) return null;
-  const contents = receiptContents([...whole, ...changed]);
+  const onShown = await readReceiptsOnShown(context, unknown, late);
+  if (!onShown) return null;
+  const contents = receiptContents([...onShown, ...changed]);
   for (const result of shown) {
     const memo = known(result);
     if (memo?.text) contents.set(result.roomId, memo.text);
@@ -59,7 +59,7 @@ export async function tellReceipts(context: SlidingContext, { view, scoped, resu
   return contents;
 }
 
-/** @param late rooms whose timeline was told earlier */
+/** @param late rooms whose timeline was sent earlier */
 async function readReceiptsOnShown({ tx, account, userId }: SlidingContext, shown: readonly RoomResult[], late: readonly RoomId[]) {
   if (shown.length + late.length === 0) return [];
   if (!tx) return null;

@@ -1,6 +1,6 @@
 /**
- * Which rooms an extension tells of (MSC4508, "lists" and "rooms"), and from where on. Each room has its place in the stream: what
- * changes out of scope is told when the room is in scope again.
+ * Which rooms an extension covers (MSC4508, "lists" and "rooms"), and from which position on. Each room has its own position in the extension: what
+ * changes out of scope is sent once the room is in scope again.
  */
 
 import type { RoomSpan } from "../../store/ephemeral.ts";
@@ -10,12 +10,12 @@ import type { Scope } from "../request.ts";
 import { type ChosenRoom, inScope } from "../select.ts";
 
 export type Scoped = {
-  /** Rooms that are told of for the first time. */
+  /** Rooms that are sent for the first time. */
   readonly first: readonly RoomId[];
-  /** Rooms that were told of before, and up to where. Some of them may have no change. */
+  /** Rooms that were sent before, each with the position up to which they were. Some may not have changed. */
   readonly later: readonly RoomSpan[];
   readonly inScope: ReadonlySet<RoomId>;
-  /** Rooms out of scope whose changes after the request's position are not told. */
+  /** Rooms out of scope with changes after the request's position. */
   readonly missed: readonly RoomId[];
 };
 
@@ -33,27 +33,27 @@ export function scopedRooms(stream: RoomStream, { scope, chosen, state, changed,
   const first: RoomId[] = [];
   const later: RoomSpan[] = [];
   const scoped = new Set<RoomId>();
-  const toldOf = (roomId: RoomId) => state.rooms.get(roomId)?.told[stream];
+  const sentOf = (roomId: RoomId) => state.rooms.get(roomId)?.sent[stream];
   for (const choice of scope ? chosen : []) {
     const { roomId } = choice.room;
     if (!scope || !inScope(scope, choice)) continue;
     scoped.add(roomId);
-    const told = toldOf(roomId);
-    if (told === undefined) first.push(roomId);
-    else if (told !== LIVE) later.push({ roomId, from: told });
+    const sent = sentOf(roomId);
+    if (sent === undefined) first.push(roomId);
+    else if (sent !== LIVE) later.push({ roomId, from: sent });
     else if (changed.has(roomId)) later.push({ roomId, from });
   }
-  const missed = [...changed].filter((roomId) => !scoped.has(roomId) && toldOf(roomId) === LIVE);
+  const missed = [...changed].filter((roomId) => !scoped.has(roomId) && sentOf(roomId) === LIVE);
   return { first, later, inScope: scoped, missed };
 }
 
-/** Notes in `draft` what is told now, and from where on the rooms out of scope are told later. */
+/** Notes in `draft` what is sent now, and from which position rooms out of scope continue later. */
 export function noteScoped(stream: RoomStream, { inScope: scoped, missed }: Scoped, from: number, draft: StateDraft): void {
-  for (const roomId of scoped) draft.tell(roomId, stream, LIVE);
-  for (const roomId of missed) draft.tell(roomId, stream, from);
+  for (const roomId of scoped) draft.setSent(roomId, stream, LIVE);
+  for (const roomId of missed) draft.setSent(roomId, stream, from);
 }
 
-/** All of the first ones, and of the later ones what is new. */
+/** All of the first rooms' data, and of the later ones what is new. */
 export function spansOf({ first, later }: Scoped): RoomSpan[] {
   return [...first.map((roomId) => ({ roomId, from: 0 })), ...later];
 }

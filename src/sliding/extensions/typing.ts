@@ -1,4 +1,4 @@
-/** The typing extension (MSC4508): whole sets of joined rooms, whenever they change. */
+/** The typing extension (MSC4508): full sets of joined rooms, whenever they change. */
 
 import type { RoomId } from "../../wire/ids.ts";
 import type { AccountView } from "../account-view.ts";
@@ -7,11 +7,11 @@ import { type Scoped, spansOf } from "./scoped.ts";
 /** Lists of user ids as JSON texts. */
 export type TypingResult = ReadonlyMap<RoomId, string>;
 
-export function tellTyping({ typing }: AccountView, scoped: Scoped): TypingResult {
+export function typingOf({ typing }: AccountView, scoped: Scoped): TypingResult {
   const starting = new Set(scoped.first);
-  const told = spansOf(scoped).flatMap(({ roomId, from }) => {
+  const sent = spansOf(scoped).flatMap(({ roomId, from }) => {
     const set = typing.get(roomId);
     return set && set.ord > from && (set.users !== "[]" || !starting.has(roomId)) ? [[roomId, set.users] as const] : [];
   });
-  return new Map(told);
+  return new Map(sent);
 }

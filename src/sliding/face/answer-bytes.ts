@@ -1,14 +1,14 @@
 /**
- * An answer put together from pieces: texts, and rooms that were written before and differ only in how old their events are by now. What
- * is in them is never parsed, nor written again.
+ * An answer assembled from pieces: texts, and rooms that were written earlier and differ only in the ages of their events. Their JSON is neither
+ * parsed nor serialized again.
  */
 
 import { AGE_GAP } from "../../wire/event.ts";
 
-/** Bytes with room for the ages of events. */
+/** Bytes with gaps for the ages of events. */
 export type Fragment = {
   readonly bytes: Buffer;
-  /** Where an age goes, and from when it counts, ms since the epoch; two numbers each. */
+  /** Pairs of numbers: where an age goes, and the time it counts from, ms since the epoch. */
   readonly ages: readonly number[];
 };
 
@@ -18,11 +18,11 @@ const WIDTH = AGE_GAP.length;
 const MAX_AGE = 10 ** WIDTH - 1;
 const SPACE = 0x20;
 const ZERO = 0x30;
-/** Digits are written in groups that are small integers. */
+/** Numbers are written in groups of digits that fit small integers. */
 const GROUP = 10_000_000;
 const GROUP_WIDTH = 7;
 
-/** @param text in which the ages of events are left open, of those that were made at `agesFrom`, in their order. */
+/** @param text with gaps for the ages of events, which were made at `agesFrom`, in the same order */
 export function fragment(text: string, agesFrom: readonly number[]): Fragment {
   const bytes = Buffer.from(text);
   const ages: number[] = [];
@@ -35,7 +35,7 @@ export function fragment(text: string, agesFrom: readonly number[]): Fragment {
   return { bytes, ages };
 }
 
-/** @param now ms since the epoch, of which ages are counted */
+/** @param now the time that ages refer to, ms since the epoch */
 export function joinPieces(pieces: readonly Piece[], now: number): Buffer {
   let length = 0;
   for (const piece of pieces) length += typeof piece === "string" ? Buffer.byteLength(piece) : piece.bytes.length;
@@ -54,15 +54,15 @@ export function joinPieces(pieces: readonly Piece[], now: number): Buffer {
   return all;
 }
 
-/** Writes a number so that it ends before `end`. */
+/** Writes a number so that it ends just before `end`. */
 function writeAge(bytes: Buffer, end: number, age: number): void {
-  const whole = Math.min(MAX_AGE, Math.max(0, age));
-  const high = Math.floor(whole / GROUP);
+  const bounded = Math.min(MAX_AGE, Math.max(0, age));
+  const high = Math.floor(bounded / GROUP);
   if (high > 0) {
-    writeDigits(bytes, writePadded(bytes, end, whole - high * GROUP), high);
+    writeDigits(bytes, writePadded(bytes, end, bounded - high * GROUP), high);
     return;
   }
-  writeDigits(bytes, end, whole);
+  writeDigits(bytes, end, bounded);
 }
 
 function writeDigits(bytes: Buffer, end: number, value: number): void {
@@ -75,7 +75,7 @@ function writeDigits(bytes: Buffer, end: number, value: number): void {
   } while (left > 0);
 }
 
-/** GROUP_WIDTH digits, with zeros before. Where they begin. */
+/** Writes GROUP_WIDTH digits, padded with zeros. @returns where they begin */
 function writePadded(bytes: Buffer, end: number, value: number): number {
   let left = value | 0;
   for (let at = end - 1; at >= end - GROUP_WIDTH; at -= 1) {

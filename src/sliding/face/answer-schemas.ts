@@ -1,4 +1,4 @@
-/** The bodies of answers of simplified sliding sync, in both dialects (MSC4186): documentation, and what clients are typed by. */
+/** The bodies of answers of simplified sliding sync, in both dialects (MSC4186), for documentation and for the types of clients. */
 
 import Type, { type TSchema } from "typebox";
 import {
@@ -31,11 +31,11 @@ const room = {
   invited_count: optional(countSchema),
   bump_stamp: optional(Type.Integer({ description: "Rooms are sorted by it, the highest first" })),
   timeline: optional(Type.Array(eventSchema, { description: "The last one is the newest" })),
-  limited: optional(Type.Boolean({ description: "There are events between these and those told before" })),
+  limited: optional(Type.Boolean({ description: "There are events between these and those sent before" })),
   prev_batch: optional(Type.Union([text, Type.Null()], { description: "For /messages, where older events are" })),
   num_live: optional(Type.Integer({ minimum: 0, description: "So many events at the timeline's end are new" })),
 };
-/** null: the room has none any more. */
+/** null: the room does not have it any more. */
 const gone = optional(Type.Union([text, Type.Null()]));
 
 const toDevice = Type.Object(
@@ -81,7 +81,7 @@ export const unstableAnswerSchema = Type.Object({
         required_state: optional(events),
         unstable_expanded_timeline: optional(Type.Literal(true)),
       },
-      { title: "SlidingRoom", description: "A room: whole where `initial`, else what is new" },
+      { title: "SlidingRoom", description: "A room: in full if `initial`, otherwise what is new" },
     ),
   ),
   extensions: Type.Object({
@@ -112,7 +112,7 @@ export const v4AnswerSchema = Type.Object({
         required_state: optional(Type.Array(Type.Union([eventSchema, stub]))),
         expanded_timeline: optional(Type.Literal(true)),
       },
-      { title: "V4Room", description: "A room: whole where `initial`, else what is new" },
+      { title: "V4Room", description: "A room: in full if `initial`, otherwise what is new" },
     ),
   ),
   extensions: Type.Object({

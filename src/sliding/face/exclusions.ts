@@ -1,9 +1,9 @@
-/** Which exclusions of a v4 required_state narrow which inclusion: found by type and key, not by comparing each with each. */
+/** Which exclusions of a v4 required_state narrow which inclusions. They are looked up by type and key, so that not every pair is compared. */
 
 import type { Pattern } from "../pattern-set.ts";
 
 export type Exclusions = {
-  /** Those that take something from what a pattern matches; "all": nothing is left of it. */
+  /** The exclusions that narrow a pattern; "all": nothing of it remains. */
   narrowing(pattern: Pattern): readonly Pattern[] | "all";
 };
 
@@ -13,7 +13,7 @@ export function exclusionsOf(excluded: readonly Pattern[]): Exclusions {
   const names = new Set(excluded.map(({ type, key }) => nameOf(type, key)));
   return {
     narrowing({ type, key }) {
-      // Whatever matches no less than the pattern: itself, or with a wildcard in place of its type, its key or both.
+      // Exclusions that match everything that the pattern does: the same pattern, or one with a wildcard for its type, its key or both.
       const wider = [nameOf(type, key), nameOf(type, undefined), nameOf(undefined, key), nameOf(undefined, undefined)];
       if (wider.some((name) => names.has(name))) return "all";
       if (type !== undefined && key !== undefined) return [];
@@ -24,7 +24,7 @@ export function exclusionsOf(excluded: readonly Pattern[]): Exclusions {
   };
 }
 
-/** JSON leaves out what is undefined, and keeps the two apart. */
+/** JSON omits undefined members, so absent and present ones have different names. */
 function nameOf(type: string | undefined, key: string | undefined): string {
   return JSON.stringify({ type, key });
 }

@@ -1,4 +1,4 @@
-/** What both dialects read alike, within the bounds of N10. */
+/** Parts of a request that both dialects read in the same way, within the bounds of N10. */
 
 import type { Scope, SlidingFilters } from "../request.ts";
 import type { RequiredState } from "../required-state.ts";
@@ -6,14 +6,14 @@ import { atMost, requestBounds } from "../../wire/request-bounds.ts";
 
 /** How a dialect writes required_state. */
 export type StateDialect<Body> = {
-  /** How many parts the client wrote: checked before anything is done with them. */
+  /** How many parts the client wrote, which is checked before they are processed. */
   readonly size: (body: Body) => number;
   readonly read: (body: Body) => RequiredState;
 };
 
 /**
- * The required_state of one request: equal ones become one object, so that whatever is done with one is done once a config and not once a
- * list or subscription.
+ * The required_state configs of one request. Equal ones become one object, so that later work on a config is done once and not per list or
+ * subscription.
  */
 export class StateConfigs<Body> {
   readonly #dialect: StateDialect<Body>;
@@ -25,7 +25,7 @@ export class StateConfigs<Body> {
     this.#dialect = dialect;
   }
 
-  /** @param where names the list or subscription. @throws MatrixError 400 M_INVALID_PARAM where it is too large, or all together are */
+  /** @param where names the list or subscription. @throws MatrixError 400 M_INVALID_PARAM if it is too large, or all of them together are */
   read(where: string, body: Body): RequiredState {
     const text = JSON.stringify(body);
     const known = this.#known.get(text);
@@ -61,7 +61,7 @@ export function checkFilters(where: string, filters: SlidingFilters): SlidingFil
 
 type ScopeBody = { readonly lists?: readonly string[] | null; readonly rooms?: readonly string[] | null };
 
-/** @param isAll what stands for all lists or rooms where some are named. @throws MatrixError 400 M_INVALID_PARAM that names the field */
+/** @param isAll whether names stand for all lists or rooms. @throws MatrixError 400 M_INVALID_PARAM that names the field */
 export function scopeOf(where: string, { lists, rooms }: ScopeBody, isAll: (names: readonly string[]) => boolean): Scope {
   const { scopeLists, namedRooms } = requestBounds();
   atMost(`extensions.${where}.lists`, lists?.length ?? 0, scopeLists);

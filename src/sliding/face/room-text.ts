@@ -1,4 +1,4 @@
-/** Rooms of an answer, in either dialect: those that other answers have too are written once. */
+/** Rooms of an answer, in either dialect. A room that other answers contain too is written once and cached. */
 
 import { Slices } from "../../base/slices.ts";
 import type { SlidingAnswer } from "../evaluate.ts";
@@ -13,24 +13,24 @@ type Members = readonly (Member | false | null | undefined)[];
 
 /** How a dialect writes rooms. */
 export type RoomDialect = {
-  /** What is the same in all answers that have the content. */
+  /** Members that are the same in all answers with that content. */
   readonly members: (content: RoomContent, event: EventWriter) => Members;
-  /** What is the answer's own: it follows. */
+  /** Members of this answer alone, which follow. */
   readonly tail: (room: RoomResult) => Members;
-  readonly kept: FragmentCache;
+  readonly fragments: FragmentCache;
 };
 
-/** What contents are written as, while they are there. A content that a device's own events are in is that device's alone. */
+/** The JSON of contents, for as long as they exist. A content with events of a device's own belongs to that device alone. */
 export type FragmentCache = WeakMap<RoomContent, Fragment>;
 
-/** @param head an object, to which the rooms are added. */
+/** @param head an object, to which the rooms are added */
 export async function answerBytes(head: string, { rooms, now }: SlidingAnswer, device: DeviceNo, dialect: RoomDialect): Promise<Buffer> {
   const slices = new Slices();
   const pieces: Piece[] = [`${head.slice(0, -1)},"rooms":{`];
   for (const [index, room] of rooms.entries()) {
     if (slices.isDue) await slices.pause();
     const content = room.shared
-      ? keptText(room.content, device, dialect)
+      ? cachedText(room.content, device, dialect)
       : openText(dialect.members(room.content, (row) => rowTextInRoom(row, device, now)));
     const tail = object(dialect.tail(room));
     pieces.push(`${index === 0 ? "" : ","}${JSON.stringify(room.roomId)}:`, content, tail === "{}" ? "}" : `,${tail.slice(1)}`);
@@ -39,8 +39,8 @@ export async function answerBytes(head: string, { rooms, now }: SlidingAnswer, d
   return joinPieces(pieces, now);
 }
 
-function keptText(content: RoomContent, device: DeviceNo, { members, kept }: RoomDialect): Fragment {
-  let text = kept.get(content);
+function cachedText(content: RoomContent, device: DeviceNo, { members, fragments }: RoomDialect): Fragment {
+  let text = fragments.get(content);
   if (text) return text;
   const ages: number[] = [];
   const writer = (row: EventRow) => {
@@ -48,11 +48,11 @@ function keptText(content: RoomContent, device: DeviceNo, { members, kept }: Roo
     return rowTextInRoom(row, device, null);
   };
   text = fragment(openText(members(content, writer)), ages);
-  kept.set(content, text);
+  fragments.set(content, text);
   return text;
 }
 
-/** An object that is still open. */
+/** An object without its closing brace. */
 function openText(members: Members): string {
   return object(members).slice(0, -1);
 }
@@ -65,6 +65,6 @@ export function timelineMembers(timeline: RoomContent["timeline"], limited: bool
   ];
 }
 
-export function timelinePlace({ place }: RoomResult): (Member | undefined)[] {
-  return [place && ["prev_batch", JSON.stringify(place.prevBatch)], place && ["num_live", String(place.live)]];
+export function pagingMembers({ paging }: RoomResult): (Member | undefined)[] {
+  return [paging && ["prev_batch", JSON.stringify(paging.prevBatch)], paging && ["num_live", String(paging.live)]];
 }

@@ -18,7 +18,7 @@ import { readV4Request, v4Schema } from "./v4-request.ts";
 const UNSTABLE_PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
 const V4_PATH = "/_matrix/client/v4/sync";
 
-/** While the homeserver cannot say who a new token belongs to, a client is asked to come again after so long, ms. */
+/** While the homeserver cannot say who owns a new token, the client is asked to retry after this long, ms. */
 const RETRY_MS = 2000;
 
 export const SLIDING_OPERATIONS: readonly Operation[] = [
@@ -26,7 +26,7 @@ export const SLIDING_OPERATIONS: readonly Operation[] = [
     method: "post",
     path: UNSTABLE_PATH,
     summary: "Simplified sliding sync as clients speak it today",
-    query: { pos: Type.String({ description: "`pos` of the last answer; absent: a connection begins anew" }), timeout: timeoutSchema },
+    query: { pos: Type.String({ description: "`pos` of the last answer; absent: a connection begins from scratch" }), timeout: timeoutSchema },
     body: unstableSchema,
     answer: unstableAnswerSchema,
     errors: BODY_ERRORS,
@@ -50,9 +50,9 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
       const query = new URLSearchParams(request.raw.url?.split("?").slice(1).join("?"));
       const asked = readUnstableRequest(await context.readJsonBody(request), auth);
       const answer = await sync({
-        ...who(auth),
+        ...requester(auth),
         connId: asked.connId,
-        // Some clients send them in the body, as the merged MSC has it.
+        // Some clients send these in the body, as the merged MSC has it.
         pos: query.get("pos") ?? asked.pos,
         timeout: query.has("timeout") ? readTimeout(query.get("timeout")) : clampTimeout(asked.timeout ?? 0),
         body: asked.body,
@@ -65,7 +65,7 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
       const auth = await authenticate(context, request);
       const asked = readV4Request(await context.readJsonBody(request), auth.device);
       const answer = await sync({
-        ...who(auth),
+        ...requester(auth),
         connId: asked.connId,
         pos: asked.pos,
         timeout: clampTimeout(asked.timeout),
@@ -78,11 +78,11 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
   };
 }
 
-function who({ account, device, tokenHash, head }: Auth) {
+function requester({ account, device, tokenHash, head }: Auth) {
   return { account, device, tokenHash, head };
 }
 
-/** Clients take a 5xx of a sync for being offline: trouble of the homeserver is "come again" instead. */
+/** Clients take a 5xx of a sync for being offline, so trouble with the homeserver becomes a request to retry. */
 async function authenticate(context: RouteContext, request: FastifyRequest): Promise<Auth> {
   try {
     return await context.authenticate(request);

@@ -6,11 +6,11 @@ import type { RoomContent } from "../room-content.ts";
 import type { SlidingReply } from "../sliding-engine.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
 import { type Member, object, record } from "../../sync/json-text.ts";
-import { answerBytes, type EventWriter, type FragmentCache, timelineMembers, timelinePlace } from "./room-text.ts";
+import { answerBytes, type EventWriter, type FragmentCache, timelineMembers, pagingMembers } from "./room-text.ts";
 import { sealSince } from "./to-device-since.ts";
 import type { UnstableRequest } from "./unstable-request.ts";
 
-/** As JSON. Each extension that was asked for has its section. */
+/** As JSON. Each extension that was asked for has a section. */
 export function unstableAnswer({ pos, answer }: SlidingReply, { body, txnId }: UnstableRequest, device: DeviceNo): Promise<Buffer> {
   const head = object([
     ["pos", JSON.stringify(pos)],
@@ -20,10 +20,10 @@ export function unstableAnswer({ pos, answer }: SlidingReply, { body, txnId }: U
   ]);
   const isJsSdk = body.sticky !== null;
   const members = (content: RoomContent, event: EventWriter) => roomMembers(content, isJsSdk, event);
-  return answerBytes(head, answer, device, { members, tail: timelinePlace, kept: isJsSdk ? keptForJsSdk : kept });
+  return answerBytes(head, answer, device, { members, tail: pagingMembers, fragments: isJsSdk ? fragmentsForJsSdk : fragments });
 }
 
-const [kept, keptForJsSdk]: [FragmentCache, FragmentCache] = [new WeakMap(), new WeakMap()];
+const [fragments, fragmentsForJsSdk]: [FragmentCache, FragmentCache] = [new WeakMap(), new WeakMap()];
 
 function listsText({ lists }: SlidingAnswer): string {
   const ops = (windows: Iterable<{ readonly range: readonly [number, number]; readonly rooms: readonly string[] }>) =>
@@ -31,10 +31,7 @@ function listsText({ lists }: SlidingAnswer): string {
   return object([...lists].map(([name, { count, windows }]) => [name.toWellFormed(), JSON.stringify({ count, ops: ops(windows) })]));
 }
 
-/**
- * `isJsSdk`: matrix-js-sdk takes the older events of an expanded timeline for new ones, and what it has already for more of them, unless the
- * timeline is limited as well.
- */
+/** @param isJsSdk matrix-js-sdk takes an expanded timeline for new events unless it is also `limited` */
 function roomMembers(room: RoomContent, isJsSdk: boolean, event: EventWriter): (Member | false | undefined)[] {
   const { counts, timeline } = room;
   return [

@@ -1,7 +1,7 @@
 /**
- * The body of `POST …/unstable/org.matrix.simplified_msc3575/sync`, the dialect that clients speak today (Element X, the Rust SDK,
- * matrix-js-sdk), as the engine knows it. Every request is whole; unknown keys and extensions are ignored. Tolerant where
- * clients leave things out: required_state is then empty, and timeline_limit 20.
+ * Reads the body of `POST …/unstable/org.matrix.simplified_msc3575/sync`, the dialect of today's clients (Element X, the Rust SDK, matrix-js-sdk).
+ * Every request is complete in itself. Unknown keys and extensions are ignored, and what clients leave out has a default: required_state is empty,
+ * and timeline_limit 20.
  */
 
 import Type, { type Static } from "typebox";
@@ -15,10 +15,10 @@ import { bodyCheck } from "../../http/body-check.ts";
 import { checkFilters, scopeOf, StateConfigs } from "./request-parts.ts";
 import { openSince } from "./to-device-since.ts";
 
-/** What a list's or subscription's timeline holds where it does not say; and at most. */
+/** A timeline's default limit, and its maximum. */
 const DEFAULT_TIMELINE = 20;
 const MAX_TIMELINE = 100;
-/** Above this, a limit is refused rather than lowered. */
+/** A limit above this is refused instead of lowered. */
 const REFUSED_TIMELINE = 1000;
 const MAX_TO_DEVICE = 100;
 
@@ -86,12 +86,12 @@ export type UnstableRequest = {
   readonly connId: string;
   readonly txnId: string | null;
   readonly pos: string | null;
-  /** ms, null: not said. */
+  /** ms; null: not given. */
   readonly timeout: number | null;
   readonly body: SlidingBody;
 };
 
-/** @throws MatrixError 400: M_BAD_JSON that names a field of the wrong type, M_INVALID_PARAM for one out of its bounds. */
+/** @throws MatrixError 400: M_BAD_JSON that names a field of the wrong type, M_INVALID_PARAM for one out of bounds */
 export function readUnstableRequest(json: unknown, who: { readonly userId: UserId; readonly device: DeviceNo }): UnstableRequest {
   const body = check(json);
   if (!isStorable(body.conn_id ?? "")) throw invalidParam("conn_id must be text without NUL");
@@ -109,7 +109,7 @@ export function readUnstableRequest(json: unknown, who: { readonly userId: UserI
       lists: new Map(lists.map(([name, one]) => [name, listOf(name, one, configs)])),
       subscriptions: new Map(subscriptions.map(([roomId, one]) => [roomId as RoomId, configOf(`room_subscriptions.${roomId}`, one, configs)])),
       extensions: extensionsOf(body.extensions ?? {}, who.device),
-      // matrix-js-sdk names no connection and subscribes once; clients that name one mean each request to be whole.
+      // matrix-js-sdk names no connection and subscribes once. Clients that name one send complete requests.
       sticky: body.conn_id === undefined || body.conn_id === null ? { unsubscribe: body.unsubscribe_rooms ?? [] } : null,
     },
   };
@@ -131,8 +131,8 @@ function configOf(where: string, body: UnstableConfig, configs: UnstableConfigs)
 }
 
 /**
- * `*` is any type or key, `$ME` the user, `$LAZY` the members that the timeline needs. Beside a wildcard for types, a tuple for
- * members narrows what is told of them: all state, but of the members only those.
+ * `*` is any type or key, `$ME` the user, `$LAZY` the members that the timeline needs. If there is both a full wildcard and a tuple for members,
+ * all state is sent, but only those members.
  */
 function requiredStateOf(tuples: Tuples, me: UserId): RequiredState {
   const narrowed = tuples.some(([type]) => type === "m.room.member");
@@ -167,7 +167,7 @@ function extensionsOf(body: NonNullable<UnstableBody["extensions"]>, device: Dev
     ...(to_device?.enabled === true && {
       toDevice: {
         limit: Math.min(Math.max(1, to_device.limit ?? MAX_TO_DEVICE), MAX_TO_DEVICE),
-        // A token that is not ours is one of a native server, from before we came: nothing of ours was received.
+        // A token that is not ours is from a native server used before, so nothing of ours was received.
         since: typeof to_device.since === "string" ? (openSince(to_device.since, device) ?? 0) : 0,
       },
     }),

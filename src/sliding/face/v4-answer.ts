@@ -6,21 +6,21 @@ import type { SlidingReply } from "../sliding-engine.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
 import { memberTexts } from "../../wire/json-scan.ts";
 import { type Member, object, record } from "../../sync/json-text.ts";
-import { answerBytes, type EventWriter, type FragmentCache, timelineMembers, timelinePlace } from "./room-text.ts";
+import { answerBytes, type EventWriter, type FragmentCache, timelineMembers, pagingMembers } from "./room-text.ts";
 import { accountDataText, e2eeText, toDeviceText } from "./unstable-answer.ts";
 import type { ExtensionNames } from "./v4-request.ts";
 
-/** As JSON. `names`: by enabled extension the name that it was asked with. */
+/** As JSON. `names`: the name that each enabled extension was asked with. */
 export function v4Answer({ pos, answer }: SlidingReply, names: ExtensionNames, device: DeviceNo): Promise<Buffer> {
   const head = object([
     ["pos", JSON.stringify(pos)],
     answer.lists.size > 0 && ["lists", object([...answer.lists].map(([name, { count }]) => [name, `{"count":${count}}`]))],
     ["extensions", extensionsText(answer, names, device)],
   ]);
-  return answerBytes(head, answer, device, { members: roomMembers, tail, kept });
+  return answerBytes(head, answer, device, { members: roomMembers, tail, fragments });
 }
 
-const kept: FragmentCache = new WeakMap();
+const fragments: FragmentCache = new WeakMap();
 
 function roomMembers(room: RoomContent, event: EventWriter): (Member | false | undefined)[] {
   return [
@@ -31,10 +31,10 @@ function roomMembers(room: RoomContent, event: EventWriter): (Member | false | u
 }
 
 function tail(room: RoomResult): (Member | false | undefined)[] {
-  return [room.lists.length > 0 && ["lists", JSON.stringify(room.lists)], ...(isStripped(room.content) ? [] : timelinePlace(room))];
+  return [room.lists.length > 0 && ["lists", JSON.stringify(room.lists)], ...(isStripped(room.content) ? [] : pagingMembers(room))];
 }
 
-/** Of a room that the user has never been in there is stripped state alone, also where the invite was rejected. */
+/** Of a room that the user was never in, only stripped state is known, also after the invite was rejected. */
 function isStripped(room: RoomContent): boolean {
   return room.stripped !== undefined || (!room.everJoined && room.membership !== "join");
 }
@@ -44,7 +44,7 @@ function strippedText(room: RoomContent): string {
   return `[${room.requiredState.map(({ body }) => strippedEvent(body)).join(",")}]`;
 }
 
-/** As text: how deep a homeserver's JSON nests is not bounded (N5). */
+/** As text, because the nesting of a homeserver's JSON is not bounded (N5). */
 function strippedEvent(body: string): string {
   const members = memberTexts(body);
   return object(["type", "state_key", "sender", "content"].map((key) => members.has(key) && [key, members.get(key) ?? "null"]));

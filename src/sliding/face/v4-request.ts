@@ -1,6 +1,6 @@
 /**
- * The body of `POST /_matrix/client/v4/sync` (MSC4186 as merged, with the extensions of MSC4508, MSC4538, MSC4543 and the drafts beside
- * them), as the engine knows it. Everything is in the body, and every request is whole.
+ * Reads the body of `POST /_matrix/client/v4/sync` (MSC4186 as merged, with the extensions of MSC4508, MSC4538, MSC4543 and the drafts beside
+ * them). Everything is in the body, and every request is complete in itself.
  */
 
 import Type, { type Static } from "typebox";
@@ -18,7 +18,7 @@ import { openSince } from "./to-device-since.ts";
 
 const MAX_TIMELINE = 100;
 const MAX_TO_DEVICE = 100;
-/** Of the spec's "Opaque Identifiers". */
+/** From the spec's "Opaque Identifiers". */
 const LIST_KEY = /^[0-9A-Za-z._~-]{1,255}$/;
 
 const text = Type.String();
@@ -51,7 +51,7 @@ const scoped = Type.Object({ enabled, lists: Type.Optional(texts), rooms: Type.O
 const toDevice = Type.Object({ enabled, limit: Type.Optional(Type.Integer()), since: Type.Optional(text) });
 const plain = Type.Object({ enabled });
 
-/** Each extension's names: the stable one, and the one from before its acceptance. Answers use the name that was asked with. */
+/** The names of each extension: the stable one, and the one from before it was accepted. Answers use the name that was asked with. */
 const EXTENSION_KEYS = {
   toDevice: ["to_device", "org.matrix.msc4538.to_device"],
   e2ee: ["e2ee", "org.matrix.msc4543.e2ee"],
@@ -88,7 +88,7 @@ type V4Configs = StateConfigs<Static<typeof requiredState>>;
 
 const check = bodyCheck(v4Schema, { bounds: true });
 
-/** By extension the name that it was asked with. */
+/** The name that each extension was asked with. */
 export type ExtensionNames = Readonly<Partial<Record<keyof typeof EXTENSION_KEYS, string>>>;
 
 export type V4Request = {
@@ -100,7 +100,7 @@ export type V4Request = {
   readonly body: SlidingBody;
 };
 
-/** @throws MatrixError 400: M_BAD_JSON that names a field of the wrong type or missing, M_INVALID_PARAM for one out of its bounds. */
+/** @throws MatrixError 400: M_BAD_JSON that names a missing field or one of the wrong type, M_INVALID_PARAM for one out of bounds */
 export function readV4Request(json: unknown, device: DeviceNo): V4Request {
   const body = check(json);
   if (!isStorable(body.conn_id ?? "")) throw invalidParam("conn_id must be text without NUL");
@@ -143,8 +143,8 @@ function configOf(where: string, body: V4Config, configs: V4Configs): RoomConfig
 }
 
 /**
- * What is included, less what is excluded. With `lazy_members` a match for every type does not bring every member; one that names
- * members still does.
+ * What is included, minus what is excluded. With `lazy_members`, an inclusion of every type does not include every member; one that names members
+ * does.
  */
 function requiredStateOf({ include = [], exclude = [], lazy_members = false }: Static<typeof requiredState>): RequiredState {
   const exclusions = exclusionsOf(exclude.map(patternOf));

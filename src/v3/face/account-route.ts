@@ -1,4 +1,4 @@
-/** How far the server is with an account: `GET …/syncv3/account`. A large one's first sync takes its homeserver minutes. */
+/** How far the server is with an account: `GET …/syncv3/account`. The first sync of a large account takes a homeserver minutes. */
 
 import Type from "typebox";
 import type { AccountStatus } from "../../store/account-status.ts";
@@ -48,7 +48,7 @@ export const ACCOUNT_OPERATION: Operation = {
 
 /**
  * @param statusOf null: the account is not stored any more
- * @param receivedOf bytes of an account's first answer; null: this process does not ask for it
+ * @param receivedOf bytes received of an account's first response; null: this process does not request it
  */
 export function accountRoute(
   statusOf: (account: AccountNo) => Promise<AccountStatus | null>,

@@ -1,4 +1,4 @@
-/** The body of an answer of sync v3 (R13, part 3 of docs/PROTOCOL.md): documentation, and what clients are typed by. */
+/** The body of an answer of sync v3 (R13, part 3 of docs/PROTOCOL.md), for documentation and for the types of clients. */
 
 import Type, { type TSchema } from "typebox";
 import {
@@ -23,7 +23,7 @@ const optional = Type.Optional;
 const orNull = <Schema extends TSchema>(schema: Schema) => optional(Type.Union([schema, Type.Null()]));
 const events = Type.Array(eventSchema);
 
-/** D18: beside what the stream still has to tell, or alone. */
+/** D18: after the last of what the stream has to send, or alone. */
 const refusal = { errcode: optional(text), error: optional(text) };
 
 const page = { limit: Type.Integer(), next: optional(Type.String({ description: "Token of the next page (R17)" })) };
@@ -41,7 +41,7 @@ const room = Type.Object(
     joined_count: optional(countSchema),
     invited_count: optional(countSchema),
   },
-  { title: "V3Room", description: "A room: whole, or what is new (S4)" },
+  { title: "V3Room", description: "A room: in full, or what is new (S4)" },
 );
 
 const entry = Type.Object(
@@ -64,7 +64,7 @@ const entry = Type.Object(
     timeline: optional(Type.Array(eventSchema, { description: "The last one is the newest" })),
     limited: optional(Type.Boolean()),
   },
-  { title: "V3ListEntry", description: "A room as a list shows it: whole, or what changed (S5)" },
+  { title: "V3ListEntry", description: "A room as a list shows it: in full, or what changed (S5)" },
 );
 
 const notification = Type.Object(

@@ -1,4 +1,4 @@
-/** Answers of sync v3 as JSON text (R13). Events stay the text that they are stored as. */
+/** Writes answers of sync v3 as JSON text (R13). Events stay the text that they are stored as. */
 
 import { Slices } from "../../base/slices.ts";
 import { type EventRow, rowText } from "../../store/event-row.ts";
@@ -12,7 +12,7 @@ type Optional = Member | false | undefined;
 /** Writes an event, with its age. */
 type EventText = (row: EventRow) => string;
 
-/** @param device whose answer it is: it alone gets its transaction ids */
+/** @param device the device that gets the answer: only its own transaction ids are in it */
 export async function answerText({ parts, complete, next, now }: SyncAnswer, device: DeviceNo): Promise<string> {
   const event: EventText = (row) => rowText(row, device, now);
   const members: Optional[] = [];
@@ -53,7 +53,7 @@ function list(texts: readonly string[]): string {
   return `[${texts.join(",")}]`;
 }
 
-/** D18. */
+/** The user may not see the room (D18). */
 function refusal(forbidden: true | undefined): Optional[] {
   if (!forbidden) return [];
   return [

@@ -1,4 +1,4 @@
-/** The check of the body of `POST /_matrix/client/v3/sync`. Unknown keys are ignored (D5). */
+/** Checks the body of `POST /_matrix/client/v3/sync`. Unknown keys are ignored (D5). */
 
 import Type, { type TSchema } from "typebox";
 import { badJson } from "../../wire/errors.ts";
@@ -9,7 +9,7 @@ import { bodyCheck } from "../../http/body-check.ts";
 
 const check = bodyCheck(syncRequestSchema);
 
-/** The body, checked, without what the schema does not know. @throws MatrixError 400 M_BAD_JSON that names the field. */
+/** The checked body, without members that the schema does not know. @throws MatrixError 400 M_BAD_JSON that names the field */
 export function checkSyncRequest(body: unknown): SyncBody {
   const request = known(syncRequestSchema, check(body)) as SyncBody;
   const field = unstorableField(request, "");
@@ -17,7 +17,7 @@ export function checkSyncRequest(body: unknown): SyncBody {
   return request;
 }
 
-/** Where in a value a text is that no id, type or key is stored under, and that PostgreSQL refuses to look for; null: nowhere. */
+/** Where in a value there is a text that cannot be an id, type or key, because PostgreSQL refuses to store or compare it; null: nowhere. */
 function unstorableField(value: unknown, where: string): string | null {
   if (typeof value === "string") return isStorable(value) ? null : where;
   if (typeof value !== "object" || value === null) return null;
@@ -30,7 +30,7 @@ function unstorableField(value: unknown, where: string): string | null {
 
 type ObjectSchema = TSchema & { readonly properties: Readonly<Record<string, TSchema>> };
 
-/** A value that fits the schema, without unknown members of its objects: parameters are kept, and nobody needs those. */
+/** A value that fits the schema, without unknown members of its objects: parameters are remembered, and unknown ones would only take space. */
 function known(schema: TSchema, value: unknown): unknown {
   const shape = Type.IsUnion(schema) ? schema.anyOf.find(hasProperties) : schema;
   if (!isObject(value) || shape === undefined || !hasProperties(shape)) return value;

@@ -51,7 +51,7 @@ export const SESSIONS_OPERATIONS: readonly Operation[] = [
 export type SessionStore = {
   /** Oldest first. */
   list(device: DeviceNo): Promise<readonly SessionRow[]>;
-  /** Ends one; requests that wait with it, in any process, are answered at once (T18). False: it is none of the device's. */
+  /** Ends one; requests that wait with it, in any process, are answered at once (T18). False: it is not the device's. */
   end(account: AccountNo, device: DeviceNo, session: SessionNo): Promise<boolean>;
 };
 
@@ -65,7 +65,7 @@ export function sessionsRoute(sessions: SessionStore): RoutePlugin {
       const { account, device } = await context.authenticate(request);
       const session = Number(request.params.id);
       const isId = /^\d+$/.test(request.params.id) && Number.isSafeInteger(session);
-      // Another device's session is as unknown as none: nothing leaks.
+      // Another device's session gets the same answer as an unknown one, so that nothing leaks.
       const ended = isId && (await sessions.end(account, device, session as SessionNo));
       if (!ended) throw notFound("Session unknown");
       return {};

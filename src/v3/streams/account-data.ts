@@ -1,4 +1,4 @@
-/** Account data: the latest of each type, global and of rooms. */
+/** Account data: the latest event of each type, global and per room. */
 
 import { readGlobalAccountData, readRoomAccountData } from "../../store/ephemeral.ts";
 import type { RoomId } from "../../wire/ids.ts";
@@ -34,7 +34,7 @@ async function roomRows(context: Context, rooms: AccountDataParams["rooms"], fro
   const read = (ids: readonly RoomId[] | "*", after: number) =>
     readRoomAccountData(context.tx, context.account, ids, { from: after, to: context.to });
   if (rooms !== "room_list") return read(rooms, from);
-  const { kept, added } = context.tracked;
-  if (!started) return read([...kept, ...added], 0);
-  return [...(await read(added, 0)), ...(await read(kept, from))];
+  const { staying, added } = context.tracked;
+  if (!started) return read([...staying, ...added], 0);
+  return [...(await read(added, 0)), ...(await read(staying, from))];
 }

@@ -1,4 +1,4 @@
-/** What each stream answers, as values: v3/face writes them. What the homeserver said stays the text that it was. */
+/** What each stream answers, as values: v3/face writes them as JSON. What the homeserver sent stays text. */
 
 import type { InviteRow, ReceiptRow } from "../../store/ephemeral.ts";
 import type { EventRow } from "../../store/event-row.ts";
@@ -6,7 +6,7 @@ import type { RoomFacts } from "../../store/room-facts.ts";
 import type { RoomId } from "../../wire/ids.ts";
 import type { StreamKey } from "../params.ts";
 
-/** The user is not in the room (D18): beside what the stream still has to say, or alone. */
+/** The user may not see the room (D18): after the last of what the stream has to send, or alone. */
 type Refusable = { readonly forbidden?: true };
 
 export type TypingSet = {
@@ -15,7 +15,7 @@ export type TypingSet = {
   readonly users: string;
 };
 
-/** `p`: what was negotiated (R16), and the token of the next page. */
+/** `p`: the negotiated parameters (R16), and the token of the next page. */
 export type MembersAnswer = {
   readonly events: readonly EventRow[];
   readonly p?: { readonly limit: number; readonly sort: string; readonly next?: string | undefined };
@@ -26,7 +26,7 @@ export const COUNTS = ["notification_count", "highlight_count", "joined_count", 
 /** A room of the room stream (S4). Absent: nothing new. */
 export type RoomAnswer = {
   readonly initial: boolean;
-  /** `before`: the event that it is the state before, where the client named it. */
+  /** `before`: the event that the state precedes, if the client named it. */
   readonly state?: { readonly events: readonly EventRow[]; readonly before: string | undefined };
   readonly members?: MembersAnswer;
   readonly timeline?: { readonly events: readonly EventRow[]; readonly limited: boolean; readonly prevBatch: string };
@@ -36,16 +36,16 @@ export type RoomAnswer = {
 /** A room as the room list shows it (S5). */
 export type Entry = {
   readonly roomId: RoomId;
-  /** By name of the member; null: there is none any more. */
+  /** By member name; null: the room has it no more. */
   readonly facts: readonly (readonly [string, unknown])[];
-  /** Of lists that are sorted by it. */
+  /** Only in lists that are sorted by it. */
   readonly spaceOrder?: { readonly order: string | null; readonly origin_server_ts: number };
   readonly recency: number;
   readonly state?: readonly EventRow[];
   readonly timeline?: { readonly events: readonly EventRow[]; readonly limited: boolean; readonly prevBatch: string };
 };
 
-/** Of a room that was not sent: how many events notify, and which. */
+/** A room outside the active set: how many events notify, and which ones. */
 export type Notification = {
   readonly roomId: RoomId;
   readonly notifications: number;
@@ -84,13 +84,13 @@ export type Answers = {
 /** A stream's part of an answer. */
 export type AnswerPart = { readonly [Key in StreamKey]: { readonly key: Key; readonly answer: Answers[Key] } }[StreamKey];
 
-/** What a request is answered. */
+/** The answer to a request. */
 export type SyncAnswer = {
   /** In the order of the answer. */
   readonly parts: readonly AnswerPart[];
-  /** False: the account's first v2 answer is still awaited (D23). */
+  /** False: the account's first v2 response is not stored yet (D23). */
   readonly complete: boolean;
   readonly next: string;
-  /** From when ages of events are counted, ms since the epoch. */
+  /** The time that ages of events refer to, ms since the epoch. */
   readonly now: number;
 };

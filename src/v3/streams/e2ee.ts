@@ -10,15 +10,15 @@ export const e2ee: Stream<"e2ee", null> = {
   resolve: () => null,
   selection: () => null,
   async evaluate(context, _params, memory) {
-    const places = { e2ee: context.deviceSeq };
+    const cursors = { e2ee: context.deviceSeq };
     const counts = await readKeyCounts(context.tx, context.device);
-    // A first answer has no device lists: the client treats all as outdated (S5).
+    // A first answer has no device lists, since the client takes all of them for outdated then (S5).
     const lists = memory ? await readDeviceLists(context.tx, context.device, context.from.e2ee, context.deviceSeq) : { changed: [], left: [] };
     const changed = lists.changed.length + lists.left.length > 0;
     const counted = counts && counts.counts_seq > context.from.e2ee && counts.counts_seq <= context.deviceSeq;
     const keys = counts && (!memory || counted) ? { oneTime: counts.one_time_keys, fallback: counts.fallback_keys } : null;
-    if (memory && !changed && !keys) return { ...NO_NEWS, memory, places };
-    // Counts alone do not wake, but go along with the next answer.
-    return { answer: { ...(changed && { lists }), ...(keys && { keys }) }, news: !memory || changed, memory: memory ?? {}, places };
+    if (memory && !changed && !keys) return { ...NO_NEWS, memory, cursors };
+    // Counts alone do not end a wait; they are sent with the next answer.
+    return { answer: { ...(changed && { lists }), ...(keys && { keys }) }, news: !memory || changed, memory: memory ?? {}, cursors };
   },
 };

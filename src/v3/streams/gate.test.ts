@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { gateStep } from "./gate.ts";
 import type { GatePhase } from "./stream.ts";
 
-describe("D18: when a room may be told", () => {
+describe("D18: when a room may be sent", () => {
   it("every transition is as drawn", () => {
     const phases: (GatePhase | undefined)[] = [undefined, "live", "forbidden"];
     const table = phases.flatMap((phase) =>
@@ -30,7 +30,7 @@ describe("D18: when a room may be told", () => {
     ]);
   });
 
-  it("whatever happens, nothing is told while not joined but one refusal or one last update", () => {
+  it("whatever happens, nothing is sent while not joined but one refusal or one last update", () => {
     fc.assert(
       fc.property(fc.array(fc.record({ joinedNow: fc.boolean(), interrupted: fc.boolean() }), { maxLength: 30 }), (standings) => {
         let phase: GatePhase | undefined;

@@ -1,11 +1,11 @@
 /**
- * Whether a room may be told to a session now (D18): a pure decision, so that every stream makes the same one.
+ * Whether a room may be sent to a session now (D18): a pure decision, so that every stream makes the same one.
  *
  *                joined: start                      still joined: delta
  *   (nothing) ------------------> live <----------------------------------+
  *       |                         |  ^ joined again in between: start      |
  *       | not joined: forbid      |  +-------------------------------------+
- *       v                         | not joined any more: lost (told once)
+ *       v                         | not joined any more: lost (sent once)
  *    forbidden <------------------+
  *       |  ^ still not joined: silent
  *       +--+-- joined: start (by itself) --> live
@@ -29,7 +29,7 @@ export function gateStep(phase: GatePhase | undefined, standing: RoomStanding): 
   return { step: "start", phase: "live" };
 }
 
-/** Reads how the user stands to a room over the context's span, and decides. */
+/** Reads the user's membership over the context's span, and decides. */
 export async function roomGate(context: Context, roomId: RoomId, memory: Memory | undefined): Promise<{ step: GateStep; memory: Memory }> {
   const standings = await membershipOver(context.tx, context.account, [roomId], context.from.position, context.to);
   const standing = standings.get(roomId) ?? { joinedNow: false, interrupted: false };

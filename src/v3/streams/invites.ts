@@ -1,4 +1,4 @@
-/** Invites and knocks that wait for an answer. */
+/** Pending invites and knocks. */
 
 import { readInvites } from "../../store/ephemeral.ts";
 import type { Stream } from "./stream.ts";

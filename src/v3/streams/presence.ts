@@ -1,4 +1,4 @@
-/** Presence, as far as the homeserver tells it: asked of it only while a session wants it. */
+/** Presence, as far as the homeserver sends it: it is asked for presence only while a session wants it. */
 
 import { readPresence } from "../../store/ephemeral.ts";
 import type { Stream } from "./stream.ts";

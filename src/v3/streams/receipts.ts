@@ -1,4 +1,4 @@
-/** Receipts: one m.receipt EDU a room with what changed; other users' private receipts never. */
+/** Receipts: one m.receipt EDU per room with what changed. Other users' private receipts are never sent. */
 
 import { readReceipts, type ReceiptRow } from "../../store/ephemeral.ts";
 import type { RoomId } from "../../wire/ids.ts";
@@ -34,10 +34,10 @@ export const receipts: Stream<"receipts", ReceiptsParams> = {
 };
 
 async function trackedRooms(context: Context, memory: Memory | undefined): Promise<Evaluation<"receipts">> {
-  const { kept, added } = context.tracked;
+  const { staying, added } = context.tracked;
   const found = [
-    ...(await readRows(context, memory ? added : [...kept, ...added], 0)),
-    ...(memory ? await readRows(context, kept, context.from.position) : []),
+    ...(await readRows(context, memory ? added : [...staying, ...added], 0)),
+    ...(memory ? await readRows(context, staying, context.from.position) : []),
   ];
   if (memory && found.length === 0) return { ...NO_NEWS, memory };
   return { answer: { rows: found }, news: true, memory: memory ?? {} };

@@ -1,4 +1,4 @@
-/** All streams, in the order in which an answer is made: what others lean on comes first. */
+/** All streams, in the order in which an answer is made: streams come after those that they depend on. */
 
 import { accountData } from "./account-data.ts";
 import { e2ee } from "./e2ee.ts";
@@ -14,12 +14,12 @@ import { toDevice } from "./to-device.ts";
 import { typing } from "./typing.ts";
 
 /**
- * One after the other. to_device first: it bounds how far the others may go (D19). room_list next: its active set is what
- * `"room_list"` means to the rest.
+ * Evaluated one after the other. to_device is first, since it limits how far the others may advance (D19); then room_list, whose active set is what
+ * `"room_list"` means in the other streams.
  */
 export const LEADING_STREAMS: readonly AnyStream[] = [toDevice, roomList];
 
-/** In any order, each for itself. */
+/** Independent of each other. */
 export const FOLLOWING_STREAMS: readonly AnyStream[] = [room, roomMembers, typing, accountData, receipts, presence, invites, e2ee];
 
 export const STREAMS: readonly AnyStream[] = [...LEADING_STREAMS, ...FOLLOWING_STREAMS];

@@ -1,4 +1,4 @@
-/** Entries of the room list (S5): a room as a list shows it, whole or what changed of it. */
+/** Entries of the room list (S5): a room as a list shows it, in full or only what changed. */
 
 import { createHash } from "node:crypto";
 import { Slices } from "../../base/slices.ts";
@@ -14,7 +14,7 @@ import type { Entry } from "./answers.ts";
 import { UNKNOWN } from "./joined-rooms.ts";
 import type { RoomAsk } from "../../sync/room-cache.ts";
 import { prevBatchOf } from "../../sync/prev-batch.ts";
-import type { WholeRoom } from "./whole-room.ts";
+import type { FullRoom } from "./full-room.ts";
 import type { SpaceOrder } from "../../sync/space-children.ts";
 import type { ListSort } from "./room-list-sort.ts";
 import type { Context } from "./stream.ts";
@@ -26,15 +26,15 @@ export type EntryParams = {
   readonly sorts: readonly ListSort[];
 };
 
-/** A room to tell: whole where `before` is undefined, else what changed since `from`. */
+/** A room to send: in full if `before` is undefined, otherwise what changed since `from`. */
 export type EntryRoom = RoomNow & {
   readonly now: RoomFactsRow;
   readonly before: RoomFactsRow | undefined;
-  /** Exclusive: 0 for a whole one. */
+  /** Exclusive; 0 for a room that is sent in full. */
   readonly from: Position;
-  /** Where it stands in its space. */
-  readonly place: SpaceOrder | undefined;
-  /** The place is another one than before. */
+  /** How its space orders it. */
+  readonly spaceOrder: SpaceOrder | undefined;
+  /** The space orders it differently than before. */
   readonly moved: boolean;
 };
 
@@ -59,52 +59,52 @@ const SORTED_BY: Readonly<Record<ListSort, readonly (keyof RoomFacts)[]>> = {
   by_notification_count: ["notification_count"],
 };
 
-const NOTHING_READ: WholeRoom = { timeline: undefined, state: [] };
+const NOTHING_READ: FullRoom = { timeline: undefined, state: [] };
 const NO_TIMELINE = { events: [], limited: false, prevBatch: null, exact: false };
 
-/** Entries of some rooms at a position, in their order; a delta entry with nothing in it is left out. */
+/** Entries of some rooms at a position, in the same order; empty deltas are left out. */
 export async function roomEntries(context: Context, rooms: readonly EntryRoom[], at: Position, params: EntryParams): Promise<Entry[]> {
-  const kept = new Map<RoomId, WholeRoom>();
-  const asks = at === context.kept.now.position ? asksOf(context, rooms, params) : [];
+  const cached = new Map<RoomId, FullRoom>();
+  const asks = at === context.cache.now.position ? asksOf(context, rooms, params) : [];
   for (const ask of asks) {
-    const whole = context.kept.whole.get(ask);
-    if (whole) kept.set(ask.roomId, whole);
+    const room = context.cache.full.get(ask);
+    if (room) cached.set(ask.roomId, room);
   }
   const read = await readRooms(
     context,
-    rooms.filter((room) => !kept.has(room.now.room_id)),
+    rooms.filter((room) => !cached.has(room.now.room_id)),
     at,
     params,
   );
   for (const ask of asks) {
-    const whole = read.get(ask.roomId);
-    if (whole) context.kept.whole.keep(ask, whole);
+    const room = read.get(ask.roomId);
+    if (room) context.cache.full.set(ask, room);
   }
   const slices = new Slices();
   const entries: Entry[] = [];
   for (const room of rooms) {
     if (slices.isDue) await slices.pause();
     const roomId = room.now.room_id;
-    const entry = compose(context, room, kept.get(roomId) ?? read.get(roomId) ?? NOTHING_READ, params);
+    const entry = compose(context, room, cached.get(roomId) ?? read.get(roomId) ?? NOTHING_READ, params);
     if (entry) entries.push(entry);
   }
   return entries;
 }
 
-/** Of the rooms that are told whole, what may be in memory. */
+/** The rooms that are sent in full and may be cached. */
 function asksOf({ account, device, userId, ignored, now }: Context, rooms: readonly EntryRoom[], params: EntryParams): RoomAsk[] {
   const config = shortened(JSON.stringify([params.timelineLimit, params.lazyLoadMembers, params.stateEvents]));
-  const whole = rooms.filter((room) => !room.before && room.now.membership === "join" && room.changedOrd !== UNKNOWN.changedOrd);
-  return whole.map((room) => ({ account, device, userId, ignored, now, roomId: room.now.room_id, changedOrd: room.changedOrd, config }));
+  const full = rooms.filter((room) => !room.before && room.now.membership === "join" && room.changedOrd !== UNKNOWN.changedOrd);
+  return full.map((room) => ({ account, device, userId, ignored, now, roomId: room.now.room_id, changedOrd: room.changedOrd, config }));
 }
 
-/** A part of the keys of many rooms: a long one is replaced by its hash. */
+/** Part of many cache keys, so a long config is replaced by its hash. */
 function shortened(config: string): string {
   return config.length <= 1000 ? config : createHash("sha256").update(config).digest("base64url");
 }
 
-async function readRooms(context: Context, rooms: readonly EntryRoom[], at: Position, params: EntryParams): Promise<Map<RoomId, WholeRoom>> {
-  const readings = new Map<RoomId, WholeRoom>();
+async function readRooms(context: Context, rooms: readonly EntryRoom[], at: Position, params: EntryParams): Promise<Map<RoomId, FullRoom>> {
+  const readings = new Map<RoomId, FullRoom>();
   if (rooms.length === 0) return readings;
   const [stored, states] = await Promise.all([
     readTimelines(
@@ -130,8 +130,8 @@ async function readRooms(context: Context, rooms: readonly EntryRoom[], at: Posi
   return readings;
 }
 
-/** null: nothing of it changed. */
-function compose(context: Context, room: EntryRoom, { timeline, state }: WholeRoom, params: EntryParams): Entry | null {
+/** null: nothing changed. */
+function compose(context: Context, room: EntryRoom, { timeline, state }: FullRoom, params: EntryParams): Entry | null {
   const roomId = room.now.room_id;
   const initial = room.before === undefined;
   const changed = changedFacts(room);
@@ -139,7 +139,7 @@ function compose(context: Context, room: EntryRoom, { timeline, state }: WholeRo
   const hasState = initial || state.length > 0;
   if (!hasTimeline && !hasState && changed.length === 0 && !room.moved) return null;
   const known = new Set<keyof RoomFacts>(changed);
-  // What the list is sorted by is told with every entry.
+  // Facts that the list is sorted by are sent with every entry.
   const sortedBy = initial ? [] : params.sorts.flatMap((sort) => SORTED_BY[sort]).filter((key) => !known.has(key));
   const { events, limited } = timeline ?? NO_TIMELINE;
   return {
@@ -149,7 +149,7 @@ function compose(context: Context, room: EntryRoom, { timeline, state }: WholeRo
       ...sortedBy.map((key) => [key, room.now.facts[key] ?? null] as const),
     ],
     ...(params.sorts.includes("by_space_order") && {
-      spaceOrder: { order: room.place?.order ?? null, origin_server_ts: room.place?.ts ?? 0 },
+      spaceOrder: { order: room.spaceOrder?.order ?? null, origin_server_ts: room.spaceOrder?.ts ?? 0 },
     }),
     recency: room.recency,
     ...(hasState && { state }),
@@ -157,13 +157,13 @@ function compose(context: Context, room: EntryRoom, { timeline, state }: WholeRo
   };
 }
 
-/** Tells an entry from another one of the same room (D16: ages are not news). */
+/** Distinguishes an entry from another one of the same room (D16: ages are not news). */
 export function identityOf({ facts, spaceOrder, recency, state, timeline }: Entry): string {
   const ids = [...(state ?? []), ...(timeline?.events ?? [])].map((row) => row.event_id);
   return JSON.stringify([facts, spaceOrder, recency, ids]);
 }
 
-/** What of a room's facts is told: all that it has the first time, then what changed; null where something is gone. */
+/** The facts to send: in full the first time, later those that changed; null if something is gone. */
 function changedFacts(room: EntryRoom): (typeof FACTS)[number][] {
   const { before, now } = room;
   if (!before) return FACTS.filter((key) => now.facts[key] !== undefined);
@@ -178,18 +178,18 @@ async function requiredState(
 ): Promise<Map<RoomId, StateRow[]>> {
   const groups = new Map<RoomId, StateRow[]>();
   if (pairs.length === 0) return groups;
-  const whole = rooms.filter((room) => !room.before).map((room) => ({ roomId: room.now.room_id, at }));
+  const full = rooms.filter((room) => !room.before).map((room) => ({ roomId: room.now.room_id, at }));
   const deltas = rooms.filter((room) => room.before).map((room) => ({ roomId: room.now.room_id, from: room.from, to: at }));
   const memberKeys = pairs.filter(([type]) => type === "m.room.member" || type === "*").map(([, key]) => key);
   const targets = rooms.map((room) => ({ roomId: room.now.room_id, at }));
   const [present, changed, members] = await Promise.all([
-    stateAt(context.tx, context.account, whole, pairs),
+    stateAt(context.tx, context.account, full, pairs),
     stateChanged(context.tx, context.account, deltas, pairs),
     memberKeys.includes("*") ? allMembersAt(context.tx, context.account, targets) : someMembersAt(context.tx, context.account, targets, memberKeys),
   ]);
   const from = new Map(rooms.map((room) => [room.now.room_id, room.before ? room.from : -1]));
-  const told = members.filter((row) => row.from_ord > (from.get(row.room_id) ?? -1));
-  for (const row of [...present, ...changed, ...told]) {
+  const sent = members.filter((row) => row.from_ord > (from.get(row.room_id) ?? -1));
+  for (const row of [...present, ...changed, ...sent]) {
     const group = groups.get(row.room_id);
     if (group) group.push(row);
     else groups.set(row.room_id, [row]);
@@ -198,7 +198,7 @@ async function requiredState(
   return groups;
 }
 
-/** The members that the timelines' senders need and, where they are told, those that the name is made of. */
+/** Members that the timelines' senders need, and if heroes are sent, those too. */
 async function lazyMembers(
   context: Context,
   rooms: readonly EntryRoom[],

@@ -1,4 +1,4 @@
-/** The parameters and the answer of the room list (S5), as its parts share them. */
+/** The parameters and the negotiated part of the room list (S5), which its parts share. */
 
 import type { RoomId } from "../../wire/ids.ts";
 import type { ListAnswer } from "./answers.ts";
@@ -25,12 +25,12 @@ export function negotiated({ limit, sorts }: Pick<ListParams, "limit" | "sorts">
   return { limit, sort: sorts, next };
 }
 
-/** How the active set changed. */
+/** How the active set has changed. */
 export function trackedAfter(before: readonly RoomId[], after: readonly RoomId[]): Tracked {
   const was = new Set(before);
   const is = new Set(after);
   return {
-    kept: after.filter((roomId) => was.has(roomId)),
+    staying: after.filter((roomId) => was.has(roomId)),
     added: after.filter((roomId) => !was.has(roomId)),
     removed: before.filter((roomId) => !is.has(roomId)),
   };

@@ -1,7 +1,7 @@
-/** What changed in a room list since a token: entries, rooms that enter or leave, notifications of the rest (S5). */
+/** What changed in a room list since a token: entries, rooms that enter or leave, notifications of other rooms (S5). */
 
 import { filterInSlices, Slices } from "../../base/slices.ts";
-import { factsAt, membershipOver, roomsNow, roomsWithNewFacts } from "../../store/facts.ts";
+import { factsAt, membershipOver, type RoomNow, roomsNow, roomsWithNewFacts } from "../../store/facts.ts";
 import type { RoomFactsRow } from "../../store/room-facts.ts";
 import { roomsWithStateChanges } from "../../store/state.ts";
 import { withTransactions } from "../../store/sent-events.ts";
@@ -17,24 +17,62 @@ import { type SpaceChildren, spaceChildren } from "../../sync/space-children.ts"
 import type { Context, Evaluation, Memory } from "./stream.ts";
 import { NO_NEWS } from "./stream.ts";
 
-/** At most so many events of a room outside the active set are told as its notifications. */
+/** The most events that are sent as notifications of one room outside the active set. */
 const NOTIFICATION_EVENTS = 100;
 
-/** What happens to one changed room. */
+/** What happens to a changed room. */
 type Fate = "entry" | "enter" | "leave" | "notify";
 
-/** How a changed room was when it was told last. */
+/** A changed room as it was when it was last sent. */
 type Base = {
   readonly from: Position;
   readonly facts: RoomFactsRow | undefined;
-  /** Not joined all the time since. */ readonly interrupted: boolean;
+  /** The user was not joined all the time since. */ readonly interrupted: boolean;
+};
+
+/** What was read of the rooms that may have changed. */
+type Changes = {
+  readonly ids: readonly RoomId[];
+  readonly now: ReadonlyMap<RoomId, RoomFactsRow>;
+  readonly bases: ReadonlyMap<RoomId, Base>;
+  readonly last: ReadonlyMap<RoomId, RoomNow>;
+  readonly childrenBefore: SpaceChildren | undefined;
+  readonly childrenNow: SpaceChildren | undefined;
+  readonly moved: ReadonlySet<RoomId>;
 };
 
 export async function listDelta(context: Context, params: ListParams, memory: Memory): Promise<Evaluation<"room_list">> {
-  const from = context.from.position;
-  // What a page sent that was fetched with an older token (D14) is told from where that page was.
-  const late = new Map(context.pageRooms.filter((room) => room.position < from).map((room) => [room.roomId, room.position]));
   const sent = new Set([...(memory.sent ?? []), ...context.pageRooms.map((room) => room.roomId)]);
+  const changes = await readChanges(context, params);
+  const fates = fatesOf(params, sent, changes);
+  const roomsWith = (asked: Fate) => [...fates].filter(([, fate]) => fate === asked).map(([roomId]) => roomId);
+  const removed = roomsWith("leave");
+  const [entries, notifications, matching] = await Promise.all([
+    roomEntries(context, await inOrder(changedEntries(fates, changes), params), context.to, params),
+    notificationEntries(context, roomsWith("notify"), changes.now, changes.bases),
+    matchingRooms(context, params, changes.childrenNow),
+  ]);
+
+  const after = [...sent].filter((roomId) => fates.get(roomId) !== "leave");
+  after.push(...roomsWith("enter").filter((roomId) => !sent.has(roomId)));
+  const unchanged = entries.length + removed.length + notifications.length === 0;
+  const active = params.spaces ? matching.toSorted() : after;
+  const nextMemory: Memory = {
+    sent: after.toSorted(),
+    ...(params.spaces && { children: active }),
+    ...(unchanged && memory.page !== undefined && { page: memory.page }),
+  };
+  // Rooms that a page sent start now in the streams that follow this one.
+  const tracked = trackedAfter(context.tracked.staying, active);
+  if (unchanged) return { ...NO_NEWS, memory: nextMemory, tracked };
+  const answer = { entries, count: matching.length, p: negotiated(params), removed, notifications };
+  return { answer, news: true, memory: nextMemory, tracked };
+}
+
+async function readChanges(context: Context, params: ListParams): Promise<Changes> {
+  const from = context.from.position;
+  // A room that was sent in a page of an older token (D14) has changed since that page.
+  const late = new Map(context.pageRooms.filter((room) => room.position < from).map((room) => [room.roomId, room.position]));
   const [childrenBefore, childrenNow] = params.spaces
     ? await Promise.all([spaceChildren(context, params.spaces, from), spaceChildren(context, params.spaces, context.to)])
     : [undefined, undefined];
@@ -45,61 +83,47 @@ export async function listDelta(context: Context, params: ListParams, memory: Me
     readBases(context, ids, late),
     roomsNow(context.tx, context.account, ids),
   ]);
+  return { ids, now, bases, last, childrenBefore, childrenNow, moved };
+}
+
+/** @param sent the rooms that were sent before */
+function fatesOf(params: ListParams, sent: ReadonlySet<RoomId>, { ids, now, bases, childrenBefore, childrenNow }: Changes): Map<RoomId, Fate> {
   const [isListedNow, wasListed] = [listMatch(params.filters, childrenNow), listMatch(params.filters, childrenBefore)];
   const matched = (row: RoomFactsRow | undefined, isListed: ListMatch) => row?.membership === "join" && params.rooms && isListed(row);
-
   const fates = new Map<RoomId, Fate>();
   for (const roomId of ids) {
     const matchesNow = matched(now.get(roomId), isListedNow);
     const base = bases.get(roomId);
     const again = base?.interrupted !== false;
     if (sent.has(roomId)) fates.set(roomId, !matchesNow ? "leave" : again ? "enter" : "entry");
-    // With spaces the active set is all their children, whether a page sent them yet or not.
+    // With spaces the active set is all their children, whether a page has sent them yet or not.
     else if (matchesNow && (params.spaces !== null || again || !matched(base?.facts, wasListed))) fates.set(roomId, "enter");
     else if (params.trackNotifications && now.get(roomId)?.membership === "join") fates.set(roomId, "notify");
   }
+  return fates;
+}
 
-  const told: EntryRoom[] = [];
+function changedEntries(fates: ReadonlyMap<RoomId, Fate>, { now, bases, last, childrenNow, moved }: Changes): EntryRoom[] {
+  const rooms: EntryRoom[] = [];
   for (const [roomId, fate] of fates) {
     const row = now.get(roomId);
     const base = bases.get(roomId);
-    const whole = fate === "enter" || base?.facts === undefined;
+    const full = fate === "enter" || base?.facts === undefined;
     // A room that only stopped matching is named in `removed`; one that the user left ends with the leave event.
-    if (!row || fate === "notify" || (fate === "leave" && (whole || row.membership === "join"))) continue;
-    told.push({
+    if (!row || fate === "notify" || (fate === "leave" && (full || row.membership === "join"))) continue;
+    rooms.push({
       now: row,
-      before: whole ? undefined : base.facts,
-      from: whole ? (0 as Position) : base.from,
+      before: full ? undefined : base.facts,
+      from: full ? (0 as Position) : base.from,
       ...(last.get(roomId) ?? UNKNOWN),
-      place: childrenNow?.get(roomId),
+      spaceOrder: childrenNow?.get(roomId),
       moved: moved.has(roomId),
     });
   }
-  const removed = [...fates].filter(([, fate]) => fate === "leave").map(([roomId]) => roomId);
-  const quiet = [...fates].filter(([, fate]) => fate === "notify").map(([roomId]) => roomId);
-  const [entries, notifications, matching] = await Promise.all([
-    roomEntries(context, await inOrder(told, params), context.to, params),
-    notificationEntries(context, quiet, now, bases),
-    matchingRooms(context, params, childrenNow),
-  ]);
-
-  const after = [...sent].filter((roomId) => fates.get(roomId) !== "leave");
-  for (const [roomId, fate] of fates) if (fate === "enter" && !sent.has(roomId)) after.push(roomId);
-  const unchanged = entries.length + removed.length + notifications.length === 0;
-  const active = params.spaces ? matching.toSorted() : after;
-  const nextMemory: Memory = {
-    sent: after.toSorted(),
-    ...(params.spaces && { children: active }),
-    ...(unchanged && memory.page !== undefined && { page: memory.page }),
-  };
-  // Rooms that a page sent start now in the streams that follow this one.
-  const tracked = trackedAfter(context.tracked.kept, active);
-  if (unchanged) return { ...NO_NEWS, memory: nextMemory, tracked };
-  const answer = { entries, count: matching.length, p: negotiated(params), removed, notifications };
-  return { answer, news: true, memory: nextMemory, tracked };
+  return rooms;
 }
 
-/** Rooms that became children or are none any more, and where the order is told those that have another place. */
+/** Rooms that became or ceased to be children, and in lists sorted by space order those that moved. */
 function movedChildren(params: ListParams, before: SpaceChildren | undefined, now: SpaceChildren | undefined): Set<RoomId> {
   const ordered = params.sorts.includes("by_space_order");
   const moved = new Set<RoomId>();
@@ -110,7 +134,7 @@ function movedChildren(params: ListParams, before: SpaceChildren | undefined, no
   return moved;
 }
 
-/** `late`: rooms that were told at another position than the token's. */
+/** @param late rooms that were sent at another position than the token's */
 async function readBases(context: Context, ids: readonly RoomId[], late: ReadonlyMap<RoomId, Position>): Promise<Map<RoomId, Base>> {
   const bases = new Map<RoomId, Base>();
   for (const [from, rooms] of Map.groupBy(ids, (roomId) => late.get(roomId) ?? context.from.position)) {
@@ -123,7 +147,7 @@ async function readBases(context: Context, ids: readonly RoomId[], late: Readonl
   return bases;
 }
 
-/** Entries come in the order of the list (S5: `rooms` is ordered). */
+/** Entries are in the order of the list (S5: `rooms` is ordered). */
 async function inOrder(rooms: readonly EntryRoom[], params: ListParams): Promise<EntryRoom[]> {
   const byId = new Map(rooms.map((room) => [room.now.room_id, room]));
   const sorted = await sortRooms(
@@ -131,7 +155,7 @@ async function inOrder(rooms: readonly EntryRoom[], params: ListParams): Promise
     params.sorts,
     {
       lastTs: (roomId) => byId.get(roomId)?.recency ?? 0,
-      spaceOrder: (roomId) => byId.get(roomId)?.place,
+      spaceOrder: (roomId) => byId.get(roomId)?.spaceOrder,
     },
   );
   return sorted.flatMap((row) => byId.get(row.room_id) ?? []);
@@ -155,8 +179,8 @@ async function matchingRooms(context: Context, params: ListParams, children: Spa
 }
 
 /**
- * Rooms outside the active set: changed counts, the events that notified, and all events of encrypted rooms, since only the
- * client can tell what they are.
+ * Rooms outside the active set: changed counts, events that notify, and all events of encrypted rooms, since only the client can tell which of
+ * those notify.
  */
 async function notificationEntries(
   context: Context,

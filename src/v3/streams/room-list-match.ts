@@ -1,4 +1,4 @@
-/** Which rooms a room list holds (S5): filters over facts. Pure. */
+/** Which rooms a room list contains (S5): filters over facts. Pure. */
 
 import type { RoomFacts, RoomFactsRow } from "../../store/room-facts.ts";
 import { hasTag, lowerName, setOf } from "../../sync/room-filters.ts";
@@ -7,10 +7,10 @@ import type { SpaceChildren } from "../../sync/space-children.ts";
 
 export type ListFilters = NonNullable<ParamsOf<"room_list">["filters"]>;
 
-/** Whether a list holds a room that the user is in. */
+/** Whether a list contains a room that the user is in. */
 export type ListMatch = (row: RoomFactsRow) => boolean;
 
-/** A list's filters, made ready once. `children`: those of the spaces that the list is of. */
+/** A list's filters, compiled once. `children`: those of the list's spaces. */
 export function listMatch(filters: ListFilters, children: SpaceChildren | undefined): ListMatch {
   const passes = factsMatch(filters);
   return ({ room_id, facts }) => passes(facts) && (!children || children.has(room_id));

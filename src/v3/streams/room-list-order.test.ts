@@ -24,9 +24,11 @@ const order = (
   rows: RoomFactsRow[],
   sorts: unknown,
   last: Record<string, number> = {},
-  places: Record<string, { order: string | null; ts: number }> = {},
+  spaceOrders: Record<string, { order: string | null; ts: number }> = {},
 ) =>
-  sortRooms(rows, listSorts(sorts), { lastTs: (id) => last[id] ?? 0, spaceOrder: (id) => places[id] }).then((sorted) => sorted.map((r) => r.room_id));
+  sortRooms(rows, listSorts(sorts), { lastTs: (id) => last[id] ?? 0, spaceOrder: (id) => spaceOrders[id] }).then((sorted) =>
+    sorted.map((r) => r.room_id),
+  );
 
 describe("S5: sorting", () => {
   it("R16: unknown sorts are dropped, none left is by_recency", async () => {
@@ -62,7 +64,7 @@ describe("S5: sorting", () => {
   });
 
   it("by_space_order: order, then timestamp, then id", async () => {
-    const places = {
+    const spaceOrders = {
       "!a": { order: null, ts: 2 },
       "!b": { order: "b", ts: 9 },
       "!c": { order: "a", ts: 9 },
@@ -71,10 +73,10 @@ describe("S5: sorting", () => {
     };
     expect(
       await order(
-        Object.keys(places).map((id) => row(id)),
+        Object.keys(spaceOrders).map((id) => row(id)),
         "by_space_order",
         {},
-        places,
+        spaceOrders,
       ),
     ).toEqual(["!c", "!b", "!d", "!e", "!a"]);
   });

@@ -1,4 +1,4 @@
-/** The orders of a room list (S5). Pure. */
+/** The sort orders of a room list (S5). Pure. */
 
 import { Slices, sortInSlices } from "../../base/slices.ts";
 import type { RoomFactsRow } from "../../store/room-facts.ts";
@@ -9,7 +9,7 @@ export type ListSort = "by_recency" | "by_name" | "by_space_order" | "by_highlig
 
 const SORTS: ReadonlySet<string> = new Set(["by_recency", "by_name", "by_space_order", "by_highlight_count", "by_notification_count"]);
 
-/** The known ones of what was asked for, in its order; none left: by recency (R16, S5). */
+/** The known sorts that were asked for, in that order; by recency if there are none (R16, S5). */
 export function listSorts(asked: unknown): readonly ListSort[] {
   const known = (Array.isArray(asked) ? asked : [asked]).filter((sort): sort is ListSort => SORTS.has(String(sort)));
   return known.length > 0 ? [...new Set(known)] : ["by_recency"];
@@ -24,7 +24,7 @@ export type SortContext = {
 const byName = new Intl.Collator("und").compare;
 const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 
-/** The rooms in order: the first sort counts most, the room id breaks ties. */
+/** The rooms in order: the first sort counts most, and the room id breaks ties. */
 export function sortRooms<Room extends RoomFactsRow>(rooms: readonly Room[], sorts: readonly ListSort[], context: SortContext): Promise<Room[]> {
   const compares = sorts.map((sort) => comparison(sort, context));
   const inOrder = (a: Room, b: Room) => {

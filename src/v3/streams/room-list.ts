@@ -1,4 +1,4 @@
-/** S5 Room list: the rooms of an account in a chosen order, page by page, and what changes of the ones that were sent. */
+/** S5 Room list: the rooms of an account in a chosen order, page by page, and changes of the rooms that were sent. */
 
 import { createHash } from "node:crypto";
 import { filterInSlices, Slices } from "../../base/slices.ts";
@@ -38,29 +38,29 @@ export const roomList: Stream<"room_list", ListParams> = {
   },
 };
 
-/** Tells the parameters that a kept list of rooms answers: its pages are for no others. */
+/** Identifies the parameters that a stored snapshot of the list belongs to: its pages are valid for no others. */
 export function listSelection(params: ListParams): string {
   return hashOf(roomList.selection(params)).slice(0, 12);
 }
 
 /**
- * Page one at the context's position: the first answer of the stream, or what `p.since = "1"` asks for. The active set starts
- * anew with it. `before`: what page one was, where it is no news if it still is (D16).
+ * Page one at the context's position: the first answer of the stream, or what `p.since = "1"` asks for. The active set is replaced by it. `before`:
+ * the memory of an earlier page one; the same page again is no news (D16).
  */
 async function firstRooms(context: Context, params: ListParams, before: Memory | undefined): Promise<Evaluation<"room_list">> {
   const children = params.spaces ? await spaceChildren(context, params.spaces, context.to) : undefined;
   const ordered = params.rooms ? await orderedRooms(context, params, children) : [];
   const listed = ordered.slice(0, params.limit);
-  const entries = await wholeEntries(context, listed, context.to, params, children);
+  const entries = await fullEntries(context, listed, context.to, params, children);
   const sent = listed.map((row) => row.room_id).sort();
   const page = hashOf([params, ordered.length, entries.map(identityOf)]);
   const active = params.spaces ? ordered.map((row) => row.room_id).sort() : sent;
   const memory = { sent, page, ...(params.spaces && { children: active }) };
-  const tracked = trackedAfter(context.tracked.kept, active);
+  const tracked = trackedAfter(context.tracked.staying, active);
   if (before?.page === page) return { ...NO_NEWS, memory, tracked };
   const snapshot = ordered.length > listed.length ? snapshotOf(ordered.map((row) => row.room_id)) : undefined;
-  const place = snapshot && { stream: "room_list" as const, selection: listSelection(params), snapshot: snapshot.number, offset: listed.length };
-  const answer = { entries, count: ordered.length, p: negotiated(params, place && context.sealPage(place)) };
+  const cursor = snapshot && { stream: "room_list" as const, selection: listSelection(params), snapshot: snapshot.number, offset: listed.length };
+  const answer = { entries, count: ordered.length, p: negotiated(params, cursor && context.sealPage(cursor)) };
   return { answer, news: true, memory, tracked, ...(snapshot && { snapshot }) };
 }
 
@@ -81,7 +81,7 @@ async function orderedRooms(context: Context, params: ListParams, children: Spac
   return ordered;
 }
 
-/** Joined rooms as they were at a position that is not after the context's; one that is not known any more is left out. */
+/** Joined rooms as they were at a position not after the context's. Rooms that are unknown by now are left out. */
 export async function roomsAt(context: Context, roomIds: readonly RoomId[], at: Position): Promise<ListedRoom[]> {
   if (at === context.to) {
     const { rooms } = await joinedRooms(context);
@@ -94,27 +94,27 @@ export async function roomsAt(context: Context, roomIds: readonly RoomId[], at: 
   });
 }
 
-/** Whole entries of rooms at a position, in the given order. */
-export async function wholeEntries(
+/** Full entries of rooms at a position, in the given order. */
+export async function fullEntries(
   context: Context,
   rooms: readonly ListedRoom[],
   at: Position,
   params: ListParams,
   children: SpaceChildren | undefined,
 ): Promise<Entry[]> {
-  const whole = rooms.map((row): EntryRoom => ({
+  const full = rooms.map((row): EntryRoom => ({
     now: row,
     before: undefined,
     from: 0 as Position,
     recency: row.recency,
     changedOrd: row.changedOrd,
-    place: children?.get(row.room_id),
+    spaceOrder: children?.get(row.room_id),
     moved: false,
   }));
-  return roomEntries(context, whole, at, params);
+  return roomEntries(context, full, at, params);
 }
 
-/** A snapshot is told apart by its content: a retry finds its own. */
+/** The number comes from the content, so that a retry finds the same snapshot. */
 function snapshotOf(rooms: readonly RoomId[]) {
   const hash = createHash("sha256").update(JSON.stringify(rooms)).digest();
   return { number: hash.readUInt32BE(0) & 0x7fff_ffff, hash, rooms };

@@ -23,7 +23,7 @@ export type MembersParams = {
 
 export type MembersSort = "by_pl" | "by_name";
 
-/** An unknown sort is negotiated to the default (R16); a list of sorts counts by its first known one. */
+/** An unknown sort is negotiated to the default (R16); of a list, the first known sort counts. */
 export function membersSort(asked: string | readonly string[] | undefined): MembersSort {
   return [asked ?? []].flat().find((sort) => sort === "by_pl" || sort === "by_name") ?? "by_pl";
 }
@@ -32,7 +32,7 @@ export const membersLimit = (asked: number | undefined) => clampLimit(asked, 50,
 
 export const roomMembers: Stream<"room_members", MembersParams> = {
   key: "room_members",
-  // State: power levels change the order of page one (D16).
+  // State is included because power levels change the order of page one (D16).
   kinds: new Set(["members", "facts", "state"]),
   resolve: ({ room_id, membership, p }) => ({
     roomId: room_id ?? null,
@@ -45,22 +45,22 @@ export const roomMembers: Stream<"room_members", MembersParams> = {
     const { roomId } = params;
     if (roomId === null) return memory ? { ...NO_NEWS, memory } : { answer: { events: [], p: negotiated(params) }, news: true, memory: {} };
     const gate = await roomGate(context, roomId, memory);
-    const places = { members: context.to };
+    const cursors = { members: context.to };
     switch (gate.step) {
       case "forbid":
-        return { answer: { forbidden: true }, news: true, memory: gate.memory, places };
+        return { answer: { forbidden: true }, news: true, memory: gate.memory, cursors };
       case "silent":
-        return { ...NO_NEWS, memory: gate.memory, places };
+        return { ...NO_NEWS, memory: gate.memory, cursors };
       case "lost":
         return lastDelta(context, params, roomId, { before: memory, after: gate.memory });
       case "start":
       case "delta": {
         const paged = gate.step === "start" || firstPage;
         const need = await missingList(context, roomId, paged);
-        // Not told until the list is known: a delta's place stays, so that nothing of it is skipped, a start is put off (D24).
-        const kept = gate.step === "start" ? undefined : memory;
-        if (need === "wait") return { ...NO_NEWS, memory: kept, places: { members: context.from.members } };
-        if (need) return { ...NO_NEWS, memory: kept, places: { members: context.from.members }, needs: [need] };
+        // Nothing is sent until the list is known. A delta keeps its cursor, so that nothing is skipped; a start is postponed (D24).
+        const unchanged = gate.step === "start" ? undefined : memory;
+        if (need === "wait") return { ...NO_NEWS, memory: unchanged, cursors: { members: context.from.members } };
+        if (need) return { ...NO_NEWS, memory: unchanged, cursors: { members: context.from.members }, needs: [need] };
         if (paged) return pageOne(context, params, roomId, { before: memory, after: gate.memory }, firstPage);
         return delta(context, params, roomId, gate.memory);
       }
@@ -69,8 +69,8 @@ export const roomMembers: Stream<"room_members", MembersParams> = {
 };
 
 /**
- * The need for a full list that is not known; "wait": it was tried in this request and is not there yet, or the streams are held
- * back to where it was not (D19), and `pages` of it are asked for.
+ * The need for a full list that is unknown. "wait": it was tried in this request and has not arrived, or it arrived after the position that the
+ * streams are held back to (D19) and `pages` of it are asked for.
  */
 export async function missingList(context: Context, roomId: RoomId, pages: boolean): Promise<Need | "wait" | null> {
   if ((await membersState(context.tx, context.account, roomId)) !== "complete") {
@@ -88,61 +88,61 @@ async function pageOne(
   { before, after }: MemoryChange,
   asked: boolean,
 ): Promise<Evaluation<"room_members">> {
-  const places = { members: context.to };
+  const cursors = { members: context.to };
   const page = await readPage(context, params, roomId, context.to, null);
   const hash = createHash("sha256")
     .update(canonicalJson([params, page.events.map((row) => row.event_id)]))
     .digest("base64url");
   const memory = { ...after, page: hash };
   // D16: the same page one as in this token's last answer is no news.
-  if (asked && before?.page === hash) return { ...NO_NEWS, memory, places };
-  return { answer: page, news: true, memory, places };
+  if (asked && before?.page === hash) return { ...NO_NEWS, memory, cursors };
+  return { answer: page, news: true, memory, cursors };
 }
 
 function withoutPage({ page: _page, ...memory }: Memory): Memory {
   return memory;
 }
 
-/** What happened since, at most `limit`: the rest is told from where this ends. */
+/** Changes since the token, at most `limit`; the next answer continues where these end. */
 async function delta(context: Context, params: MembersParams, roomId: RoomId, memory: Memory): Promise<Evaluation<"room_members">> {
-  const { told, members } = await changes(context, params, roomId);
-  if (told.length === 0) return { ...NO_NEWS, memory, places: { members } };
-  return { answer: { events: told, p: negotiated(params) }, news: true, memory: withoutPage(memory), places: { members } };
+  const { sent, members } = await changes(context, params, roomId);
+  if (sent.length === 0) return { ...NO_NEWS, memory, cursors: { members } };
+  return { answer: { events: sent, p: negotiated(params) }, news: true, memory: withoutPage(memory), cursors: { members } };
 }
 
-/** The room was left (D18): what happened until then, as far as the limit goes, and with the last of it the user's own leave. */
+/** The room was left (D18): changes up to then, limited as usual, and with the last of them the user's own leave. */
 async function lastDelta(
   context: Context,
   params: MembersParams,
   roomId: RoomId,
   { before, after }: MemoryChange,
 ): Promise<Evaluation<"room_members">> {
-  const { told, members } = await changes(context, params, roomId);
+  const { sent, members } = await changes(context, params, roomId);
   if (members < context.to) {
-    return { answer: { events: told, p: negotiated(params) }, news: true, memory: withoutPage(before ?? {}), places: { members } };
+    return { answer: { events: sent, p: negotiated(params) }, news: true, memory: withoutPage(before ?? {}), cursors: { members } };
   }
   const own = await membersAt(context.tx, context.account, [{ roomId, userId: context.userId, at: context.to }]);
-  const leave = own.filter((row) => row.membership !== "join" && !told.some((event) => event.event_id === row.event_id));
-  const answer = { events: [...told, ...leave], p: negotiated(params), forbidden: true as const };
-  return { answer, news: true, memory: withoutPage(after), places: { members } };
+  const leave = own.filter((row) => row.membership !== "join" && !sent.some((event) => event.event_id === row.event_id));
+  const answer = { events: [...sent, ...leave], p: negotiated(params), forbidden: true as const };
+  return { answer, news: true, memory: withoutPage(after), cursors: { members } };
 }
 
-/** The events since the token's place, and the place behind them. */
-async function changes(context: Context, params: MembersParams, roomId: RoomId): Promise<{ told: readonly MemberRow[]; members: Position }> {
+/** Events since the token's cursor, and the cursor after them. */
+async function changes(context: Context, params: MembersParams, roomId: RoomId): Promise<{ sent: readonly MemberRow[]; members: Position }> {
   const rows = await memberChanges(context.tx, context.account, roomId, {
     from: context.from.members,
     to: context.to,
     membership: params.membership,
     limit: params.limit + 1,
   });
-  const told = rows.slice(0, params.limit);
-  const last = told.at(-1);
-  return { told, members: rows.length > params.limit && last ? (last.from_ord as Position) : context.to };
+  const sent = rows.slice(0, params.limit);
+  const last = sent.at(-1);
+  return { sent, members: rows.length > params.limit && last ? (last.from_ord as Position) : context.to };
 }
 
 /**
- * A page of the members at `at` after the user `after` (null: page one).
- * Used for page requests (D14) and by the room stream for its first page of members.
+ * A page of the members at position `at`, after the user `after` (null: page one).
+ * Used by page requests (D14), and by the room stream for its first page of members.
  */
 export async function readPage(
   context: Context,

@@ -1,4 +1,4 @@
-/** What the room stream is asked for, and what it does of each room. */
+/** What the room stream is asked for, and what it does with each room. */
 
 import type { StateSelector } from "../../store/state.ts";
 import type { RoomId } from "../../wire/ids.ts";
@@ -10,7 +10,7 @@ export type RoomParams = {
   readonly types: readonly string[] | undefined;
   readonly notTypes: readonly string[] | undefined;
   readonly state: StateSelector;
-  /** 0: only the members that the timeline's senders need. */
+  /** 0: only members that are senders in the timeline. */
   readonly memberLimit: number;
   readonly memberSort: MembersSort;
   readonly earliest: readonly string[];

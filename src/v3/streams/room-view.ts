@@ -1,4 +1,4 @@
-/** A room as the room stream tells it (S4): initial, or what is new. */
+/** A room as the room stream sends it (S4): in full, or only what is new. */
 
 import { Slices } from "../../base/slices.ts";
 import { factsAt } from "../../store/facts.ts";
@@ -21,7 +21,7 @@ export type RoomViews = {
   readonly late: readonly RoomId[];
 };
 
-/** Tells rooms. Where the stored history does not reach as far as asked, `needs` says what to fetch, and nothing is told. */
+/** The rooms to send. If the stored history falls short, `needs` says what to fetch, and no room is sent. */
 export async function roomViews(context: Context, params: RoomParams, tasks: readonly RoomTask[]): Promise<RoomViews> {
   const ids = tasks.map((task) => task.roomId);
   const { windows: stored, needs, late } = await roomWindows(context, params, tasks);
@@ -46,8 +46,8 @@ export async function roomViews(context: Context, params: RoomParams, tasks: rea
 }
 
 /**
- * State before each window's events (initial), or what changed of it (later), overlaid with state events of the window that
- * the timeline does not show (filtered out by type, or told by the homeserver as state only).
+ * State before each window's events (initial) or what changed of it (later), overlaid with state events of the window that the timeline does not
+ * show, because they were filtered out or sent by the homeserver as state only.
  */
 async function windowStates(context: Context, windows: readonly Window[], selector: StateSelector): Promise<Map<RoomId, StateRow[]>> {
   const { tx, account, to } = context;
@@ -93,7 +93,7 @@ async function windowStates(context: Context, windows: readonly Window[], select
   return states;
 }
 
-/** Whether the `state` parameter names every member of a room: then its full list must be known. */
+/** Whether the `state` parameter names every member of a room; then its full member list must be known. */
 export function namesAllMembers(selector: StateSelector): boolean {
   return memberKeys(selector).includes("*");
 }
@@ -102,7 +102,7 @@ function memberKeys(selector: StateSelector): string[] {
   return selector === "all" ? [] : selector.filter(([type]) => type === "m.room.member" || type === "*").map(([, key]) => key);
 }
 
-/** `m.room.member` events that the `state` parameter names: as they were before each window, or what changed of them. */
+/** `m.room.member` events that the `state` parameter names: as they were before each window, or those that changed. */
 async function namedMembers(context: Context, windows: readonly Window[], selector: StateSelector): Promise<MemberRow[]> {
   const keys = memberKeys(selector);
   if (keys.length === 0) return [];
@@ -113,7 +113,7 @@ async function namedMembers(context: Context, windows: readonly Window[], select
   const [atStart, atEnd] = await Promise.all([membersOf((window) => window.startsAt), membersOf(() => context.to)]);
   const initial = new Set(windows.filter((window) => window.task.step === "start").map((window) => window.task.roomId));
   const known = new Set(atStart.map((row) => `${row.room_id} ${row.user_id}`));
-  // Who was learned late was a member before.
+  // Members that were learned late had joined earlier.
   const late = atEnd.filter((row) => row.learned && initial.has(row.room_id) && !known.has(`${row.room_id} ${row.user_id}`));
   return [...atStart.filter((row) => initial.has(row.room_id) || row.from_ord > context.from.position), ...late];
 }
@@ -125,7 +125,7 @@ function selectedBy(selector: StateSelector): (row: StateRow) => boolean {
   return ({ type, state_key }) => has(type, state_key) || has(type, "*") || has("*", state_key) || has("*", "*");
 }
 
-/** The members that each window needs, or with a limit the first page of all. */
+/** The members that each window needs, or if there is a limit, the first page of all members. */
 async function windowMembers(context: Context, params: RoomParams, windows: readonly Window[]): Promise<Map<RoomId, MembersAnswer>> {
   const members = new Map<RoomId, MembersAnswer>();
   const paged = (window: Window) => params.memberLimit > 0 && window.task.step === "start";
@@ -144,7 +144,7 @@ async function windowMembers(context: Context, params: RoomParams, windows: read
   return members;
 }
 
-/** Members as they were before each window: its events' senders; of a room that was left, the user himself as he is now (D18). */
+/** Members as they were before each window: the senders of its events. If the room was left, also the user as of now (D18). */
 async function neededMembers(context: Context, windows: readonly Window[]): Promise<MemberRow[]> {
   const senders = (at: (window: Window) => number) =>
     windows.flatMap((window) =>
@@ -168,11 +168,11 @@ async function neededMembers(context: Context, windows: readonly Window[]): Prom
   ]);
   const shown = new Set(windows.flatMap((window) => window.events.map((event) => event.event_id)));
   const unseen = (row: MemberRow) => !shown.has(row.event_id);
-  // A member whose first event we know is in the timeline has none before it.
+  // A member whose first known event is in the timeline has none before it.
   return [...atEnd.filter(unseen), ...atStart, ...own.filter((row) => unseen(row) && row.membership !== "join")];
 }
 
-/** Members that changed, where a filter takes them out of the timeline: they come beside it, as other state comes in `state`. */
+/** Members that changed, if a filter removes their events from the timeline: they are sent beside it, as other state is sent in `state`. */
 async function hiddenMembers(context: Context, params: RoomParams, windows: readonly Window[]): Promise<MemberRow[]> {
   if (params.types === undefined && params.notTypes === undefined) return [];
   const later = windows.filter((window) => window.task.step !== "start").map((window) => window.task.roomId);
@@ -181,14 +181,14 @@ async function hiddenMembers(context: Context, params: RoomParams, windows: read
   return changed.filter((row) => !shown.has(row.event_id));
 }
 
-/** All of a room that starts, else those that changed. */
+/** All counts of a room that starts, otherwise those that changed. */
 function countsOf({ task }: Window, now: RoomFacts | undefined, before: RoomFacts | undefined): RoomAnswer["counts"] {
   if (!now) return [];
   const initial = task.step === "start";
   return COUNTS.filter((key) => initial || now[key] !== before?.[key]).map((key) => [key, now[key]]);
 }
 
-/** null: there is nothing to tell. */
+/** null: there is nothing to send. */
 function compose(
   { task, events, limited, prevBatch, stateBeforeId }: Window,
   state: readonly StateRow[],

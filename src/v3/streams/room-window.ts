@@ -1,4 +1,4 @@
-/** Which stretch of a room's history the room stream tells, and what state it begins with (S4). */
+/** Which part of a room's history the room stream sends, and the state before it (S4). */
 
 import type { EventRow } from "../../store/event-row.ts";
 import { findOlder, readOlder } from "../../store/older.ts";
@@ -12,29 +12,26 @@ import type { RoomParams, RoomTask } from "./room-params.ts";
 import { type Need, needKey } from "../../sync/fetch-need.ts";
 import { type Context } from "./stream.ts";
 
-/** What of one room's history is told. */
+/** The part of one room's history that is sent. */
 export type Window = {
   readonly task: RoomTask;
   readonly events: readonly EventRow[];
   readonly limited: boolean;
   readonly prevBatch: string;
-  /** The state before `events` is the state at this ordinal, or `stateBefore` where that is there. */
+  /** The state before `events` is the state at this ordinal, unless `stateBefore` is present. */
   readonly startsAt: number;
   /** From fetched history. */
   readonly stateBefore: readonly StateRow[] | null;
-  /** State that began after this ordinal and that the timeline does not show is told on top. */
+  /** State that began after this ordinal and that the timeline does not show is sent as well. */
   readonly overlayFrom: number;
-  /** The id that the state stands before, where the client named it. */
+  /** The event that the state precedes, if the client named it. */
   readonly stateBeforeId: string | undefined;
 };
 
-/** An event that the client has already: in the timeline (`ord`), or in fetched history (`idx`). */
+/** An event that the client already has: in the timeline (`ord`), or in fetched history (`idx`). */
 type Earliest = { readonly eventId: EventId; readonly place: { readonly ord: number } | { readonly idx: number } };
 
-/**
- * Windows of rooms. Where the stored history does not reach as far as asked, `needs` says what to fetch; `late` are the rooms
- * for which that is still under way.
- */
+/** Windows of rooms. If the stored history falls short, `needs` says what to fetch; `late` are rooms for which a fetch is still running. */
 export async function roomWindows(
   context: Context,
   params: RoomParams,
@@ -62,11 +59,11 @@ export async function roomWindows(
   for (const task of tasks) {
     const fresh = since.get(task.roomId);
     const known = earliest.get(task.roomId);
-    const whole = initial.get(task.roomId);
-    // Where more is new than the limit holds, what the client has does not adjoin, and the answer is like any other.
+    const full = initial.get(task.roomId);
+    // If there are more new events than the limit, they don't join up with what the client has; answer as if it had nothing.
     if (task.step === "start" && known && fresh && !fresh.limited) windows.push(await windowSince(context, task, fresh, known));
-    else if (task.step === "start" && whole) {
-      const window = await initialWindow(context, params, task, whole);
+    else if (task.step === "start" && full) {
+      const window = await initialWindow(context, params, task, full);
       if (!("kind" in window)) windows.push(window);
       else if (context.late.has(needKey(window))) late.push(task.roomId);
       else needs.push(window);
@@ -97,7 +94,7 @@ async function initialWindow(context: Context, params: RoomParams, task: RoomTas
   return { ...plain, events, limited, prevBatch: prevBatchOf(context, task.roomId, history), stateBefore };
 }
 
-/** The client already has the events from `known` up to its `since`: they are not sent again, and state is the one before them. */
+/** The client already has the events from `known` up to its `since`. They are not sent again, and the state is the one before them. */
 async function windowSince(context: Context, task: RoomTask, fresh: Timeline, known: Earliest): Promise<Window> {
   const plain = plainWindow(context, task, fresh);
   const window = { ...plain, overlayFrom: context.from.position, stateBeforeId: known.eventId };
@@ -138,7 +135,7 @@ function startOf(events: readonly TimelineRow[], to: number): number {
   return first ? first.ord - 1 : to;
 }
 
-/** Of the ids that the client named, the earliest of each room that was told before its token. */
+/** For each room, the earliest of the events that the client named and that were sent before its token. */
 async function findEarliest(context: Context, ids: readonly string[]): Promise<Map<RoomId, Earliest>> {
   const earliest = new Map<RoomId, Earliest>();
   if (ids.length === 0 || context.from.position === 0) return earliest;

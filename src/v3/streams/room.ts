@@ -1,4 +1,4 @@
-/** S4 Room: the whole state and timeline of a room, often the one on screen; or of every room that the list tracks. */
+/** S4 Room: full state and timeline of one room, often the one on screen, or of every room that the list tracks. */
 
 import { factsAt, membershipOver } from "../../store/facts.ts";
 import { stateSelector } from "../../store/state.ts";
@@ -32,18 +32,18 @@ export const room: Stream<"room", RoomParams> = {
     const gate = await roomGate(context, params.roomId, memory);
     if (gate.step === "forbid") return { answer: { forbidden: true }, news: true, memory: gate.memory };
     if (gate.step === "silent") return { ...NO_NEWS, memory: gate.memory };
-    const told = await views(context, params, [{ roomId: params.roomId, step: gate.step }], { before: memory, after: gate.memory });
-    if (gate.step !== "lost" || told.needs) return told;
-    return { ...told, answer: { rooms: told.answer?.rooms ?? new Map(), forbidden: true }, news: true };
+    const sent = await views(context, params, [{ roomId: params.roomId, step: gate.step }], { before: memory, after: gate.memory });
+    if (gate.step !== "lost" || sent.needs) return sent;
+    return { ...sent, answer: { rooms: sent.answer?.rooms ?? new Map(), forbidden: true }, news: true };
   },
 };
 
 async function trackedRooms(context: Context, params: RoomParams, memory: Memory | undefined): Promise<Evaluation<"room">> {
-  const { kept, added, removed } = context.tracked;
-  const standings = await membershipOver(context.tx, context.account, [...kept, ...removed], context.from.position, context.to);
+  const { staying, added, removed } = context.tracked;
+  const standings = await membershipOver(context.tx, context.account, [...staying, ...removed], context.from.position, context.to);
   const pending = new Set(memory?.pending);
   const tasks: RoomTask[] = added.map((roomId) => ({ roomId, step: "start" }));
-  for (const roomId of kept) {
+  for (const roomId of staying) {
     const standing = standings.get(roomId) ?? { joinedNow: false, interrupted: false };
     const { step } = gateStep(memory && !pending.has(roomId) ? "live" : undefined, standing);
     if (step === "start" || step === "delta") tasks.push({ roomId, step });
@@ -52,20 +52,20 @@ async function trackedRooms(context: Context, params: RoomParams, memory: Memory
   for (const roomId of memory ? removed : []) {
     if (!pending.has(roomId) && gone.get(roomId)?.membership !== "join") tasks.push({ roomId, step: "lost" });
   }
-  // Rooms that start are the dear ones: the next answers have the others.
+  // Rooms that start are expensive, so the rest of them is left to the next answers.
   const starting = tasks.filter((task) => task.step === "start").slice(requestBounds().startingRooms);
   const deferred = new Set(starting);
-  const told = tasks.filter((task) => !deferred.has(task));
+  const sent = tasks.filter((task) => !deferred.has(task));
   return views(
     context,
     params,
-    told,
+    sent,
     { before: memory, after: {} },
     [...deferred].map((task) => task.roomId),
   );
 }
 
-/** Rooms of an answer; only what they need, where something must be fetched first (D24). @param deferred rooms that start in a later answer */
+/** The rooms to send; if something must be fetched first, only what is needed (D24). @param deferred rooms that start in a later answer */
 async function views(
   context: Context,
   params: RoomParams,
@@ -83,18 +83,18 @@ async function views(
     else if (need) needs.push(need);
   }
   if (needs.length > 0) return { ...NO_NEWS, memory: before, needs };
-  // A room whose members cannot be had yet is left out, and starts when they are there (D24).
+  // A room whose members are not available yet is left out, and starts once they are (D24).
   if (pending.length > 0 && params.roomId !== "room_list") return { ...NO_NEWS, memory: undefined };
-  const told = await roomViews(
+  const sent = await roomViews(
     context,
     params,
     tasks.filter((task) => !pending.includes(task.roomId)),
   );
-  if (told.needs.length > 0) return { ...NO_NEWS, memory: before, needs: told.needs };
-  if (told.late.length > 0 && params.roomId !== "room_list") return { ...NO_NEWS, memory: undefined };
-  pending.push(...told.late);
+  if (sent.needs.length > 0) return { ...NO_NEWS, memory: before, needs: sent.needs };
+  if (sent.late.length > 0 && params.roomId !== "room_list") return { ...NO_NEWS, memory: undefined };
+  pending.push(...sent.late);
   const memory = pending.length > 0 ? { ...after, pending: pending.toSorted() } : after;
   const isLost = tasks.some((task) => task.step === "lost") && params.roomId !== "room_list";
-  if (before && told.rooms.size === 0 && !isLost) return { ...NO_NEWS, memory };
-  return { answer: { rooms: told.rooms }, news: true, memory };
+  if (before && sent.rooms.size === 0 && !isLost) return { ...NO_NEWS, memory };
+  return { answer: { rooms: sent.rooms }, news: true, memory };
 }

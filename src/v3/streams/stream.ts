@@ -3,18 +3,18 @@
  *
  * Terminology
  *   parameters  what the client asked for, merged and validated; `resolve` gives them their defaults and bounds (D17).
- *   selection   the parameters whose change starts the stream anew (D13).
+ *   selection   the parameters whose change starts the stream from scratch (D13).
  *   memory      what a session's token remembers of the stream besides parameters: JSON, immutable, small.
- *   start       the first evaluation of a stream, or of a room in it: the whole of what is there now.
- *   delta       what came after the token's places, up to `to`.
- *   news        something that answers a waiting request (D7).
- *   need        something to be fetched from the homeserver before the stream can be told (D24).
+ *   start       the first evaluation of a stream, or of a room in it: everything that is there now.
+ *   delta       what came after the token's cursors, up to `to`.
+ *   news        something that ends a waiting request (D7).
+ *   need        something to be fetched from the homeserver before the stream can be sent (D24).
  */
 
 import type { Answers } from "./answers.ts";
 import type { JoinedRoomsCache, Moment } from "./joined-rooms.ts";
 import type { RoomCache } from "../../sync/room-cache.ts";
-import type { WholeRoom } from "./whole-room.ts";
+import type { FullRoom } from "./full-room.ts";
 import type { WakeKind } from "../../feed/hub.ts";
 import type { Need } from "../../sync/fetch-need.ts";
 import type { Tx } from "../../store/db.ts";
@@ -22,7 +22,7 @@ import type { ParamsOf, StreamKey } from "../params.ts";
 import type { ListSnapshot } from "../../store/sessions.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../../wire/ids.ts";
 
-/** Cursors in a device's and an account's sequences: those of a token. */
+/** A token's cursors in the sequences of a device and an account. */
 export type Cursors = {
   readonly position: Position;
   readonly toDevice: number;
@@ -30,19 +30,19 @@ export type Cursors = {
   readonly members: Position;
 };
 
-/** The rooms that the session's room_list stream tracks, after this evaluation: its active set (S5). */
+/** The rooms that the session's room_list stream tracks after this evaluation: its active set (S5). */
 export type Tracked = {
-  /** The ones that were tracked before and still are. */
-  readonly kept: readonly RoomId[];
-  /** The ones that join with this answer: they start in every stream that follows `"room_list"`. */
+  /** Rooms that were tracked before and still are. */
+  readonly staying: readonly RoomId[];
+  /** Rooms that join with this answer: they start in every stream that follows `"room_list"`. */
   readonly added: readonly RoomId[];
-  /** The ones that leave with it. */
+  /** Rooms that leave with this answer. */
   readonly removed: readonly RoomId[];
 };
 
-export const NOTHING_TRACKED: Tracked = { kept: [], added: [], removed: [] };
+export const NOTHING_TRACKED: Tracked = { staying: [], added: [], removed: [] };
 
-/** A page token without what binds it to its session and snapshot, which the engine adds. */
+/** A page token without what binds it to its session and snapshot; the engine adds that. */
 export type PageCursor =
   | {
       readonly stream: "room_members";
@@ -53,8 +53,8 @@ export type PageCursor =
     }
   | { readonly stream: "room_list"; readonly selection: string; readonly snapshot: number; readonly offset: number };
 
-/** What is kept in memory from one evaluation to the next: all rooms that users are in, and how lists tell them. */
-export type ListCaches = { readonly joined: JoinedRoomsCache; readonly whole: RoomCache<WholeRoom> };
+/** Caches that outlive an evaluation: all rooms that users are in, and rooms as lists send them. */
+export type ListCaches = { readonly joined: JoinedRoomsCache; readonly full: RoomCache<FullRoom> };
 
 /** One evaluation's view of the database and the session. Everything is read up to `to`, in one read transaction. */
 export type Context = {
@@ -63,83 +63,83 @@ export type Context = {
   readonly device: DeviceNo;
   readonly session: SessionNo;
   readonly userId: UserId;
-  /** Where the token stands; zeros on a session's first request. */
+  /** The token's cursors; zeros on a session's first request. */
   readonly from: Cursors;
-  /** The account's position that this evaluation tells up to. */
+  /** The account's position up to which this evaluation sends. */
   readonly to: Position;
   /** devices.seq now. */
   readonly deviceSeq: number;
-  /** The newest upstream token: a `prev_batch` that stands behind every event. */
+  /** The newest upstream token: a `prev_batch` after every event. */
   readonly upstreamSince: string;
   /** See PagingContext. */
   readonly ownTokens: boolean;
   readonly ignored: readonly UserId[];
-  /** What is kept in memory of rooms, and the moment that counts as now. */
-  readonly kept: ListCaches & { readonly now: Moment };
+  /** The caches, and the moment that counts as now. */
+  readonly cache: ListCaches & { readonly now: Moment };
   readonly tracked: Tracked;
-  /** Rooms that page answers sent since the token's state, each as it was at a position (D14). */
+  /** Rooms that page answers sent since the token's state, each as of a position (D14). */
   readonly pageRooms: readonly { readonly roomId: RoomId; readonly position: Position }[];
-  /** Needs that were already fetched, or could not be: never asked for again in this request. */
+  /** Needs that were fetched, or could not be, in this request: they are not asked for again. */
   readonly tried: ReadonlySet<string>;
-  /** Those of them that are still being fetched: what waits for one is left out (D24). */
+  /** Those of them that are still being fetched: rooms that need one are left out (D24). */
   readonly late: ReadonlySet<string>;
   /** ms since the epoch. */
   readonly now: number;
-  sealPage(place: PageCursor): string;
+  sealPage(cursor: PageCursor): string;
 };
 
-/** How a stream of one room stands to it: see gate.ts. */
+/** The state of a stream that follows one room: see gate.ts. */
 export type GatePhase = "live" | "forbidden";
 
-/** JSON-able, and never mutated: what the streams remember, each its own part of it. */
+/** What the streams remember; each uses its own members. Serializable as JSON, and never mutated. */
 export type Memory = {
-  /** Streams of one room: see gate.ts. */
+  /** Streams that follow one room: see gate.ts. */
   readonly phase?: GatePhase;
   /** room: rooms that start in a later answer. */
   readonly pending?: readonly RoomId[];
-  /** room_members, room_list: the hash of page one, where that was the last answer (D16). */
+  /** room_members, room_list: the hash of page one, if that was the last answer (D16). */
   readonly page?: string;
   /** room_list: the rooms that were sent, sorted by id. */
   readonly sent?: readonly RoomId[];
-  /** room_list with spaces: their children that match, sorted by id: the active set, sent or not. */
+  /** room_list with spaces: the children that match, sorted by id. They are the active set, whether sent or not. */
   readonly children?: readonly RoomId[];
-  /** to_device: messages up to this seq do not hold up other streams (D19). */
+  /** to_device: messages up to this seq do not hold back other streams (D19). */
   readonly since?: number;
 };
 
-/** What a stream remembers before an answer, and after it if nothing has to wait. */
+/** A stream's memory before an answer, and the one after it unless something has to wait. */
 export type MemoryChange = { readonly before: Memory | undefined; readonly after: Memory };
 
 export type Evaluation<Key extends StreamKey = StreamKey> = {
   /** The stream's part of the answer; null: absent. */
   readonly answer: Answers[Key] | null;
-  /** Whether `answer` is worth ending a wait for. False with an answer: it goes along when there is one anyway. */
+  /** Whether `answer` ends a wait. If false, it is sent along with the next answer. */
   readonly news: boolean;
   /** What the next token remembers; undefined: the stream has not started. */
   readonly memory: Memory | undefined;
-  readonly places?: Partial<Cursors>;
+  readonly cursors?: Partial<Cursors>;
   readonly needs?: readonly Need[];
   /** room_list only. */
   readonly tracked?: Tracked;
-  /** room_list only: a new list snapshot to be kept under this number. */
+  /** room_list only: a new list snapshot to be stored under this number. */
   readonly snapshot?: ListSnapshot;
 };
 
 export const NO_NEWS = { answer: null, news: false } as const;
 
-/** The parameters of a paginatable stream's request that are never sticky. */
+/** The parameters of a page request, which are never sticky. */
 export type PageRequest = { readonly since: string; readonly limit?: number | undefined };
 
 export interface Stream<Key extends StreamKey, Params> {
   readonly key: Key;
-  /** Wake-ups of other kinds can bring no news (D7). */
+  /** Wake-ups of other kinds bring no news (D7). */
   readonly kinds: ReadonlySet<WakeKind>;
   /** Defaults and bounds (D17). */
   resolve(asked: ParamsOf<Key>): Params;
   selection(params: Params): unknown;
   /**
-   * @param memory what the token remembers; undefined where the stream starts (D13).
-   * @param firstPage the request said `p.since = "1"` (D16).
+   * @param memory what the token remembers; undefined if the stream starts (D13)
+   * @param firstPage the request said `p.since = "1"` (D16)
    */
   evaluate(context: Context, params: Params, memory: Memory | undefined, firstPage: boolean): Promise<Evaluation<Key>>;
 }

@@ -1,4 +1,4 @@
-/** S2 To device: every message, whole, in order, once acknowledged never again. */
+/** S2 To-device: every message, unchanged, in order, and never again once acknowledged. */
 
 import { readToDevice } from "../../store/to-device.ts";
 import type { Position } from "../../wire/ids.ts";
@@ -15,24 +15,27 @@ export const toDevice: Stream<"to_device", ToDeviceParams> = {
   async evaluate(context, params, memory) {
     const rows = await readToDevice(context.tx, context.device, context.from.toDevice, params.limit);
     const last = rows.at(-1);
-    // Less than the limit: the place goes to the head, so that what other sessions left behind is never looked at again (B9).
-    const places = { toDevice: last && rows.length >= params.limit ? last.seq : context.deviceSeq };
-    if (memory && rows.length === 0) return { ...NO_NEWS, memory, places };
+    // If there were fewer than the limit, the cursor moves to the head, so that messages left behind by other sessions are not read again (B9).
+    const cursors = { toDevice: last && rows.length >= params.limit ? last.seq : context.deviceSeq };
+    if (memory && rows.length === 0) return { ...NO_NEWS, memory, cursors };
     const answer = { limit: params.limit, events: rows.map((row) => row.body) };
-    // What was stored before the session took part holds nothing up (D19).
-    return { answer, news: true, memory: memory ?? { since: context.deviceSeq }, places };
+    // What was stored before the session took part holds nothing back (D19).
+    return { answer, news: true, memory: memory ?? { since: context.deviceSeq }, cursors };
   },
 };
 
 /**
- * D19: how far the other streams may advance: to before the batch of the first message that is still to be told, so that a key is
- * never later than the events it opens. Within a batch the messages have the lower seqs, its device lists follow.
+ * D19: how far the other streams may advance: to before the batch of the first message that is still to be sent, so that a key never comes later
+ * than the events it decrypts. Within a batch, messages have lower seqs than device lists.
  */
-export async function toDeviceBound(context: Context, evaluation: Pick<Evaluation, "memory" | "places">): Promise<Pick<Context, "to" | "deviceSeq">> {
-  const told = evaluation.places?.toDevice ?? context.from.toDevice;
+export async function toDeviceBound(
+  context: Context,
+  evaluation: Pick<Evaluation, "memory" | "cursors">,
+): Promise<Pick<Context, "to" | "deviceSeq">> {
+  const sent = evaluation.cursors?.toDevice ?? context.from.toDevice;
   const exempt = evaluation.memory?.since ?? 0;
   const { to, deviceSeq } = context;
-  const [waiting] = told < deviceSeq ? await readToDevice(context.tx, context.device, Math.max(told, exempt), 1) : [];
+  const [waiting] = sent < deviceSeq ? await readToDevice(context.tx, context.device, Math.max(sent, exempt), 1) : [];
   if (!waiting) return { to, deviceSeq };
   return {
     to: Math.max(Math.min(waiting.before_pos, to), context.from.position) as Position,

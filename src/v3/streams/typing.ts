@@ -1,4 +1,4 @@
-/** S1 Typing (R22): who is typing in a room, whole sets, whenever a set changed. */
+/** S1 Typing (R22): who is typing in a room, as full sets, whenever a set changed. */
 
 import { readTyping } from "../../store/ephemeral.ts";
 import type { RoomId } from "../../wire/ids.ts";
@@ -39,11 +39,11 @@ export const typing: Stream<"typing", TypingParams> = {
 };
 
 async function trackedRooms(context: Context, memory: Memory | undefined): Promise<Evaluation<"typing">> {
-  const { kept, added, removed } = context.tracked;
-  const starting = memory ? added : [...kept, ...added];
+  const { staying, added, removed } = context.tracked;
+  const starting = memory ? added : [...staying, ...added];
   const sets = [
     ...(await readSets(context, starting, 0)).filter(someone),
-    ...(memory ? await readSets(context, kept, context.from.position) : []),
+    ...(memory ? await readSets(context, staying, context.from.position) : []),
     ...(memory ? removed : []).map(nobody),
   ];
   if (memory && sets.length === 0) return { ...NO_NEWS, memory };
