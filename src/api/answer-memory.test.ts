@@ -19,7 +19,7 @@ describe("N12: memory of answers that are read in full", () => {
     expect(await Promise.all(all)).toHaveLength(100);
   });
 
-  it("N12: of a device one large answer is held; the next goes on when it is released", async () => {
+  it("N12: one large answer per device is held; the next is read on when it is released", async () => {
     const memory = new AnswerMemory({ small: 10, budget: 1000 });
     const [first, second, other] = [memory.open(device(1)), memory.open(device(1)), memory.open(device(2))];
     await first.grow(100);

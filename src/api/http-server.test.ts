@@ -156,7 +156,7 @@ test("-pass-admin: the homeserver's admin API passes, and nothing beside it", as
   expect(hs.requests).toHaveLength(1);
 });
 
-test("B22: what is unexpected is told to the log alone", async () => {
+test("B22: what is unexpected is written to the log alone", async () => {
   expect(await errorOf(api.fetch("/_matrix/client/unstable/syncv3/fail"))).toEqual({
     status: 500,
     errcode: "M_UNKNOWN",

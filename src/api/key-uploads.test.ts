@@ -42,7 +42,7 @@ describe("what is learned", () => {
     return stored;
   }
 
-  it("T11: counts of the answer, fallback key types of the body; who waits and who polls is told of the device", async () => {
+  it("T11: counts of the answer, fallback key types of the body; waiting requests and the poller are notified of the device", async () => {
     const { uploads, wakes } = learner(async () => {});
     await uploads.learn(() => Promise.resolve(REF), BODY, ANSWER);
     expect(wakes).toEqual([{ type: "news", ...REF, kinds: new Set(["key_counts", "keys_uploaded"]), rooms: new Set() }]);
@@ -51,7 +51,7 @@ describe("what is learned", () => {
     expect(await learned({ fallback_keys: { "": {}, ":x": {} } })).toEqual([]);
   });
 
-  it("T11: however many algorithms there are, few are kept", async () => {
+  it("T11: however many algorithms there are, few are stored", async () => {
     const many = Object.fromEntries(Array.from({ length: 500 }, (_, n) => [`a${n}:1`, {}]));
     const counts = Object.fromEntries(Array.from({ length: 500 }, (_, n) => [`a${n}`, 1]));
     const [keys] = await learned({ fallback_keys: many }, JSON.stringify({ one_time_key_counts: counts }));
@@ -62,7 +62,7 @@ describe("what is learned", () => {
   it.each<[string, KeyUploadStore["uploaded"]]>([
     ["a database that fails", () => Promise.reject(new Error("down"))],
     ["a database that does not answer", () => new Promise(() => {})],
-  ])("T11: %s fails no upload, and nobody is told anything", async (_, store) => {
+  ])("T11: %s fails no upload, and notifies nobody", async (_, store) => {
     const { uploads, wakes } = learner(store);
     await uploads.learn(() => Promise.resolve(REF), BODY, ANSWER);
     expect(wakes).toEqual([]);

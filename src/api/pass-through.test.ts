@@ -18,7 +18,7 @@ afterEach(async () => {
   upstream?.close();
 });
 
-/** Our server in front of one that does as told. */
+/** Our server in front of one that does as it is told. */
 async function front(listener: Listener, over: Partial<ServerDeps> = {}, basePath = ""): Promise<TestApi> {
   upstream = createServer((request, response) => void listener(request, response)).listen(0, "127.0.0.1");
   await once(upstream, "listening");
@@ -214,7 +214,7 @@ test("as the client breaks its upload off, so does the upload upstream", async (
   expect(await broken.promise).toMatchObject({ code: "ECONNRESET" });
 });
 
-test("an answer that breaks off upstream is not taken for a whole one", async () => {
+test("an answer that breaks off upstream is not taken for a complete one", async () => {
   const { fetch } = await front((_request, response) => {
     response.writeHead(200, { "transfer-encoding": "chunked" });
     response.write("half", () => response.destroy());
@@ -231,7 +231,7 @@ test("D4: a homeserver that is down is 502 with CORS headers", async () => {
   expect(await answer.json()).toMatchObject({ errcode: "M_UNKNOWN", error: expect.stringMatching(/^The homeserver cannot be reached: /) });
 });
 
-test("a stopping server answers what waits, and ends", async () => {
+test("a stopping server answers waiting requests, and ends", async () => {
   const arrived = Promise.withResolvers<void>();
   const { fetch, app } = await front(() => arrived.resolve());
   const answer = fetch("/_matrix/client/v3/sync?timeout=30000");

@@ -6,7 +6,7 @@ const t = v3Server();
 
 const SEND = "/_matrix/client/v3/rooms/!a:test/send/m.room.message";
 
-test("the sends of devices that we hold are kept, each once", async () => {
+test("the sends of devices that we hold are stored, each once", async () => {
   t.hs.on("PUT", `${SEND}/:txn`, ({ params }) => ({ body: { event_id: `$${params["txn"]}` } }));
   const alice = t.login("@alice:test", "PHONE", v2());
   await alice.sync();

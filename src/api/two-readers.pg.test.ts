@@ -36,7 +36,7 @@ class World {
   readonly #user: UserId;
   readonly #account: AccountNo;
   readonly #device: DeviceNo;
-  /** The homeserver is idle but for our messages: a token may come twice. Not for ever: then only the first `limit` are told, again and again. */
+  /** The homeserver is idle but for our messages: a token may come twice. Not for ever: then only the first `limit` are sent, again and again. */
   #idle: boolean;
 
   constructor(user: UserId, account: AccountNo, device: DeviceNo, idle: boolean) {

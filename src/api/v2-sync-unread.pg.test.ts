@@ -1,4 +1,4 @@
-/** Clients of a polled device that do not read the v2 answer that they asked for (N12). */
+/** Clients of a polled device that do not read the v2 response that they asked for (N12). */
 
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
@@ -64,7 +64,7 @@ it("N12: a client that does not read is cut off, and the device's next large ans
   hs.queueSync(token, LARGE);
   const socket = await unread();
   const order: string[] = [];
-  // Whether a connection is broken is told to who writes to it.
+  // Only a write shows that a connection is broken.
   const prodding = setInterval(() => socket.write("x"), 50);
   socket.on("close", () => order.push("cut off"));
   const answer = await (await api.fetch("/_matrix/client/v3/sync", { token })).text();
@@ -86,7 +86,7 @@ it("N12: passed answers of a polled device count among its requests", async () =
   expect((await (await waiting).text()).length).toBe(LARGE.length);
 });
 
-it("N12: a large answer that is read comes whole, packed or not", async () => {
+it("N12: a large answer that is read comes in full, packed or not", async () => {
   await start({});
   const text = JSON.stringify({ next_batch: "s1", filler: "ü".repeat(1024 * 1024) });
   hs.queueSync(token, text);

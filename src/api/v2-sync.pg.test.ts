@@ -75,7 +75,7 @@ test("D1: a device that was never polled gets its answer untouched", async () =>
   expect(await stored()).toEqual([]);
 });
 
-test("D1: messages of a passed answer are in our queue before the client has it, and wake those who wait", async () => {
+test("D1: messages of a passed answer are in our queue before the client has it, and wake waiting requests", async () => {
   const wakes: Wake[] = [];
   feed.subscribe(ref.account, (wake) => wakes.push(wake));
   hs.queueSync(token, v2({ to_device: [messages[0] ?? {}], join: { "!a:test": {} } }));
@@ -122,7 +122,7 @@ test("D1: the older path of v2 is the same", async () => {
   expect(((await answer.json()) as V2).to_device?.events).toEqual([messages[0]]);
 });
 
-test("D1: a message that both read at once is told once", async () => {
+test("D1: a message that both read at once is sent once", async () => {
   await queue(messages[0] ?? {});
   hs.queueSync(token, v2({ to_device: [messages[0] ?? {}, messages[1] ?? {}] }));
   expect((await sync()).to_device?.events).toEqual([messages[0], messages[1]]);
@@ -138,7 +138,7 @@ test("D1: a waiting client is woken by what the poller takes away from it", asyn
   expect(timeouts).toEqual([30_000, expect.closeTo(25, -2)]);
 });
 
-test("D1: an answer that cannot be told from its retry is told again, but only after the wait", async () => {
+test("D1: an answer that cannot be distinguished from its retry is sent again, but only after the wait", async () => {
   await queue(messages[0] ?? {});
   expect((await sync("?since=s0&timeout=30000")).to_device?.events).toEqual([messages[0]]);
   const again = sync("?since=s0&timeout=30000");
@@ -150,7 +150,7 @@ test("D1: an answer that cannot be told from its retry is told again, but only a
   expect((await sync("?since=s1")).to_device).toBeUndefined();
 });
 
-test("D1: another token of a polled device, in the query as v2 allows, is the same device, and is kept for the poller", async () => {
+test("D1: another token of a polled device, in the query as v2 allows, is the same device, and is stored for the poller", async () => {
   const refreshed = hs.login(alice, "PHONE", "refreshed");
   await queue(messages[0] ?? {});
   hs.queueSync(refreshed, v2());
@@ -177,7 +177,7 @@ test.each(['{"next_batch":"s1","to_device":[]}', '{"next_batch":', "not json"])(
   expect(await stored()).toEqual([messages[0]]);
 });
 
-test("an answer that breaks off is an error, and nothing of it is kept", async () => {
+test("a response that breaks off is an error, and nothing of it is stored", async () => {
   hs.queueSync(token, v2({ to_device: [messages[0] ?? {}] }));
   hs.fail({ path: /\/sync$/ }, { body: '{"next_batch":"s1","to_device":{"events":[{}]}}', cut: 20 });
   expect((await api.fetch("/_matrix/client/v3/sync", { token })).status).toBe(502);

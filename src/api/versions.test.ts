@@ -67,7 +67,7 @@ test.each([
   expect(JSON.parse((await edit(text)) ?? "null")).toEqual(expected);
 });
 
-test("M53: it is packed where it came packed, and plain for who does not take that", async () => {
+test("M53: it is packed where it came packed, and plain for clients that do not accept it", async () => {
   const padding = "x".repeat(5000);
   says({ body: { versions: [padding] } });
   const zipped = await request(api.url + VERSIONS, { headers: { "accept-encoding": "br, gzip" } });
@@ -81,7 +81,7 @@ test("M53: it is packed where it came packed, and plain for who does not take th
   expect(hs.seen({ path: VERSIONS }).map((one) => one.headers["accept-encoding"])).toEqual(["gzip", "identity"]);
 });
 
-test("M53: a client's copy from another time is no reason not to tell it", async () => {
+test("M53: a client's copy from another time is no reason to omit it", async () => {
   const headers = { "if-none-match": '"1"', "if-modified-since": "Thu, 01 Jan 2026 00:00:00 GMT", range: "bytes=0-1" };
   expect((await api.fetch(VERSIONS, { headers })).status).toBe(200);
   const [asked] = hs.seen({ path: VERSIONS });

@@ -11,7 +11,7 @@ async function answered(body: string | Buffer, acceptEncoding?: string) {
   return app.inject({ url: "/", headers: acceptEncoding === undefined ? {} : { "accept-encoding": acceptEncoding } });
 }
 
-test("a large answer is packed for who takes that, and the same in the end", async () => {
+test("a large answer is packed for clients that take it, and the same in the end", async () => {
   for (const body of [LARGE, Buffer.from(LARGE)]) {
     const packed = await answered(body, "br, gzip;q=0.8");
     expect(packed.headers).toMatchObject({ "content-encoding": "gzip", vary: "Accept-Encoding" });

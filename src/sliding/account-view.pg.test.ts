@@ -58,7 +58,7 @@ describe("an account's rooms in memory", () => {
     expect(now.position).toBe(fresh.position);
   });
 
-  it("M5: a version never changes, and is the same one while nothing happens", async () => {
+  it("M5: a version never changes, and stays the same object while nothing happens", async () => {
     await a.step({ join: { "!a:test": room(1000) } });
     const first = await read();
     expect(await read()).toBe(first);
@@ -92,7 +92,7 @@ describe("an account's rooms in memory", () => {
     expect(order(await read())).toEqual(["!a:test", "!b:test"]);
   });
 
-  it("M5: nor does one from before a room was forgotten bring it back", async () => {
+  it("M5: an evaluation from before a room was forgotten does not bring it back", async () => {
     await a.step({ join: { "!a:test": room(1000), "!b:test": room(2000) } });
     await readTx(db.sql, async (tx) => {
       const at = await headOf(tx);
@@ -132,7 +132,7 @@ describe("an account's rooms in memory", () => {
     expect(changedAfter(await read(later), first.position)).toEqual(changed);
   });
 
-  it("M5: is in memory for its own moment alone", async () => {
+  it("M5: is cached for exactly one moment", async () => {
     await a.step({ join: { "!a:test": room(1000) } });
     const view = await read();
     const head = await headOf(db.sql);
@@ -142,7 +142,7 @@ describe("an account's rooms in memory", () => {
     expect(cache.at(a.account, { ...head, forgotten: head.forgotten + 1 })).toBeUndefined();
   });
 
-  it("M62: of one account none are another's", async () => {
+  it("M62: an account's rooms are no other account's", async () => {
     await a.step({ join: { "!a:test": room(1000) } });
     await read();
     const first = a;

@@ -55,7 +55,7 @@ function meaning({ rooms, configs, global, e2ee, sticky }: ConnectionState) {
 }
 
 describe("how a state is stored", () => {
-  it("M5: whatever changes came, as a change of a whole state or whole: what is read is what was there", () => {
+  it("M5: whatever changes came, as a change of a full state or in full: what is read is what was stored", () => {
     fc.assert(
       fc.property(fc.array(fc.array(change, { maxLength: 40 }), { maxLength: 12 }), (answers) => {
         const bodies = new Map<number, string>();
@@ -71,7 +71,7 @@ describe("how a state is stored", () => {
           const read = fromStored(index + 1, { base: stored, body });
           expect(read.state).toEqual(state);
           expect(read.number).toBe(index + 1);
-          // Another process goes on from what it reads, this one from what it has.
+          // Another process continues from what it reads, this one from what it has.
           now = index % 2 === 0 ? read : { number: index + 1, state, base };
         }
       }),
@@ -79,7 +79,7 @@ describe("how a state is stored", () => {
     );
   });
 
-  it("M5: a small change of many rooms is stored as such, a large one whole", () => {
+  it("M5: a small change of many rooms is stored as a change, a large one in full", () => {
     const many = new StateDraft(NOTHING_SENT);
     for (let n = 0; n < 400; n += 1) many.put(roomOf(n), { limit: 1, config: many.config(NO_STATE) });
     const whole = storedForm({ number: 0, state: NOTHING_SENT, base: null }, many.done());
@@ -95,7 +95,7 @@ describe("how a state is stored", () => {
     expect(changed(300).base).toBeNull();
   });
 
-  it("M5: changes of changes are stored against the same whole state", () => {
+  it("M5: changes of changes are stored against the same full state", () => {
     const draft = new StateDraft(NOTHING_SENT);
     for (let n = 0; n < 100; n += 1) draft.put(roomOf(n), { limit: 1 });
     const first: NumberedState = { number: 5, state: draft.done(), base: null };
@@ -111,7 +111,7 @@ describe("how a state is stored", () => {
 });
 
 describe("a state being changed", () => {
-  it("M3: is the very state where nothing changed, and leaves the one before as it was", () => {
+  it("M3: returns the same state if nothing changed, and never changes the one before", () => {
     fc.assert(
       fc.property(fc.array(change, { maxLength: 30 }), fc.array(change, { maxLength: 10 }), (before, changes) => {
         const first = new StateDraft(NOTHING_SENT);
@@ -131,7 +131,7 @@ describe("a state being changed", () => {
     );
   });
 
-  it("M40: configs that nothing refers to are dropped once they are many, and the rest means the same", () => {
+  it("M40: unused configs are dropped once there are many, and the rest keeps its meaning", () => {
     let state = NOTHING_SENT;
     for (let n = 0; n < 200; n += 1) {
       const draft = new StateDraft(state);
@@ -145,7 +145,7 @@ describe("a state being changed", () => {
     expect(meaning(state).sticky).toEqual([[roomOf(9), 1, named(1000)]]);
   });
 
-  it("M23: sent up to the position while it is live, else up to where it was left, never by default", () => {
+  it("M23: sent up to the position while live, otherwise up to where it was left behind, and by default never", () => {
     const draft = new StateDraft(NOTHING_SENT);
     draft.setSent(roomOf(1), "events", LIVE);
     draft.setSent(roomOf(1), "typing", 7);

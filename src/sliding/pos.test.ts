@@ -31,7 +31,7 @@ const ONE: Pos = {
 };
 
 describe("positions", () => {
-  it("M1: say again what they were made of, in at most 4096 characters that need no escaping", () => {
+  it("M1: return what they were made of, in at most 4096 characters that need no escaping", () => {
     fc.assert(
       fc.property(poses, (pos) => {
         const text = sealPos(pos, sign);
@@ -42,7 +42,7 @@ describe("positions", () => {
     );
   });
 
-  it("M1: altered, cut, padded or under another key they are none of ours", () => {
+  it("M1: altered, cut, padded or under another key they are not ours", () => {
     fc.assert(
       fc.property(poses, fc.nat(), fc.constantFrom(..."aB0_-"), (pos, at, letter) => {
         const text = sealPos(pos, sign);
@@ -63,14 +63,14 @@ describe("positions", () => {
     expect(upstreamTokenOf(text, ONE.account, sign)).toBe("unknown");
   });
 
-  it("M1: other texts are none of ours", () => {
+  it("M1: other texts are not ours", () => {
     for (const text of ["", "syncv3_", "syncv3_AAAA", "s123_4", "5/s58_224_0", "0", "null", `syncv3_${"A".repeat(5000)}`]) {
       expect(openPos(text, sign), text).toBeNull();
     }
     fc.assert(fc.property(fc.string(), (text) => openPos(text, sign) === null));
   });
 
-  it("M1: what was signed for another purpose is no position", () => {
+  it("M1: what was signed for another purpose is not a position", () => {
     const data = Buffer.from(JSON.stringify([1, 7, 1, 2, 3, 4, "s1_2"]));
     expect(openPos(`syncv3_${Buffer.concat([data, sign(data)]).toString("base64url")}`, sign)).toBeNull();
   });

@@ -59,7 +59,7 @@ async function jobOf(
   return job;
 }
 
-describe("what is sent a room", () => {
+describe("what is sent of a room", () => {
   it("M22: never sent: all of it; sent and unchanged: nothing; changed: what is new since", async () => {
     expect(await jobOf({}, null)).toMatchObject({ kind: "initial", sent: 0, changed: true });
     expect(await jobOf({ changed: AT }, {})).toBeUndefined();

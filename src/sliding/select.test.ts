@@ -68,7 +68,7 @@ async function select(
 const range = fc.tuple(fc.nat(8), fc.nat(8)).map(([a, b]): Range => [Math.min(a, b), Math.max(a, b)]);
 
 describe("windows", () => {
-  it("M11: are slices of the filtered list, counted whole, in its order; what is in none is not chosen", async () => {
+  it("M11: are slices of the filtered list, counted in full, in its order; what is in none is not chosen", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(parts, { maxLength: 8 }),
@@ -90,7 +90,7 @@ describe("windows", () => {
     );
   });
 
-  it("M9: hold what the user is in, asked into or thrown out of; what was left only until that is sent", async () => {
+  it("M9: contain rooms that the user is in, invited to or thrown out of, and those that were left until the leave is sent", async () => {
     const isListed = async (over: Parts, sent = false) => {
       const room = roomOf(1, over);
       return (await select([room], { ranges: null }, sent ? [room.roomId] : [])).chosen.size === 1;

@@ -16,7 +16,7 @@ function waiter(stops: AbortSignal[] = []) {
 }
 
 describe("waiting (D7)", () => {
-  it("is ended by a wake-up that means something, not by others", async () => {
+  it("is ended by a wake-up that concerns it, not by others", async () => {
     const { hub, waiter: w } = waiter();
     const end = w.next(10_000);
     hub.publish(other);
@@ -24,7 +24,7 @@ describe("waiting (D7)", () => {
     expect(await end).toBe("evaluate");
   });
 
-  it("leaves nothing behind on what outlives it", async () => {
+  it("leaves no listener on signals that outlive it", async () => {
     const [client, server] = [new AbortController(), new AbortController()];
     const { hub, waiter: w } = waiter([client.signal, server.signal]);
     for (let i = 0; i < 3; i += 1) {
@@ -38,7 +38,7 @@ describe("waiting (D7)", () => {
     expect([client, server].flatMap(({ signal }) => getEventListeners(signal, "abort"))).toEqual([]);
   });
 
-  it("keeps a wake-up that came while nobody waited", async () => {
+  it("remembers a wake-up that came between waits", async () => {
     const { hub, waiter: w } = waiter();
     hub.publish(news);
     expect(await w.next(10_000)).toBe("evaluate");
@@ -61,7 +61,7 @@ describe("waiting (D7)", () => {
     expect(await end).toBe("over");
   });
 
-  it("hears nothing after close", async () => {
+  it("receives nothing after close", async () => {
     const { hub, waiter: w } = waiter();
     w.close();
     hub.publish(news);

@@ -53,7 +53,7 @@ const KINDS: readonly WakeKind[] = [
 ];
 
 describe("which wake-ups concern a request (D7)", () => {
-  it("every stream has its row here", () => {
+  it("every stream has a row here", () => {
     expect(Object.keys(CHANGES).sort()).toEqual(STREAMS.map((stream) => stream.key).sort());
   });
 
@@ -62,17 +62,17 @@ describe("which wake-ups concern a request (D7)", () => {
     expect(KINDS.filter((kind) => interestedIn(news([kind]), params))).toEqual(KINDS.filter((kind) => changes.includes(kind)));
   });
 
-  it("D7: a request for nothing is concerned by nothing but the end of a token, the first answer, and what is not known", () => {
+  it("D7: a request for nothing is only concerned by the end of a token, the first response, and wake-ups of unknown kinds", () => {
     expect(KINDS.filter((kind) => interestedIn(news([kind]), {}))).toEqual([]);
     expect([interestedIn(news(["complete"]), {}), interestedIn(news(["gone"]), {}), interestedIn(news(null), {})]).toEqual([true, true, true]);
   });
 
-  it("D7: of several kinds and several streams one that fits is enough", () => {
+  it("D7: of several kinds and streams, one match is enough", () => {
     expect(interestedIn(news(["presence", "typing"]), asking("invites", "typing"))).toBe(true);
     expect(interestedIn(news(["presence", "receipts"]), asking("invites", "typing"))).toBe(false);
   });
 
-  it("I9: to-device messages and key counts of another device do not concern it, what they came with does", () => {
+  it("I9: to-device messages and key counts of another device do not concern it; other kinds in the same wake-up do", () => {
     for (const [kind, key] of [
       ["to_device", "to_device"],
       ["key_counts", "e2ee"],
@@ -89,7 +89,7 @@ describe("which wake-ups concern a request (D7)", () => {
     expect(["a", "b", "c", "other c"].map((request) => meaning(of(request), {}))).toEqual([null, null, "superseded", null]);
   });
 
-  it("T18: the end of a token, session or device is distinguished from news", () => {
+  it("T18: the end of a token, session or device is not taken for news", () => {
     expect(meaning(news(["gone"]), asking("typing"))).toBe("gone");
     expect(meaning(news(["typing"]), asking("typing"))).toBe("evaluate");
   });

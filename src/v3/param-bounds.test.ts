@@ -57,7 +57,7 @@ describe("N10: bounds of sync v3's parameters", () => {
     }
   });
 
-  it("N10: what several requests make a session remember is counted together", () => {
+  it("N10: what several requests make a session remember is added up", () => {
     const long = (length: number) => "x".repeat(length);
     const most = requestBounds().parameterCharacters;
     const first = { room: { types: [long(100_000)] } };

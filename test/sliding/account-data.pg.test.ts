@@ -30,14 +30,14 @@ describe.each(DIALECTS)("account_data (%s)", (dialect) => {
     return { ...one, phone, near, far, window, give };
   }
 
-  it("M49: with nothing to tell there is an empty section", async () => {
+  it("M49: with nothing to send there is an empty section", async () => {
     const phone = new SlidingClient(scene(t).client, dialect);
     const { extensions, pos } = await phone.sync(ONLY);
     expect(extensions["account_data"]).toEqual({ global: [], rooms: {} });
     expect((await phone.sync(ONLY, { pos })).extensions["account_data"]).toEqual({ global: [], rooms: {} });
   });
 
-  it("M49: all that is global first, then what changes, of each type the latest", async () => {
+  it("M49: all global data first, then what changes, the latest of each type", async () => {
     const { client } = scene(t);
     const phone = new SlidingClient(client, dialect);
     await phone.sync();
@@ -51,7 +51,7 @@ describe.each(DIALECTS)("account_data (%s)", (dialect) => {
     expect(sectionOf(await phone.sync(ONLY, { pos: first.pos })).global, "a retry has it again").toEqual([item("b", 2)]);
   });
 
-  it("M49: of rooms in scope all, tags and read markers, whether the room has other news or not", async () => {
+  it("M49: tags and read markers of all rooms in scope, whether the room has other news or not", async () => {
     const { phone, near, far, window, give } = await twoRooms();
     await give(near, tag("m.favourite"), item("m.fully_read", 1));
     const first = await phone.sync(window(1));
@@ -63,7 +63,7 @@ describe.each(DIALECTS)("account_data (%s)", (dialect) => {
     expect(sectionOf(await phone.sync(window(1), { pos: then.pos })).rooms).toEqual({ [near]: [tag("u.x")] });
   });
 
-  it("M49: a removed tag is told, as what is left", async () => {
+  it("M49: when a tag is removed, the remaining ones are sent", async () => {
     const { phone, near, window, give } = await twoRooms();
     await give(near, tag("m.favourite"));
     const first = await phone.sync(window(1));
@@ -71,7 +71,7 @@ describe.each(DIALECTS)("account_data (%s)", (dialect) => {
     expect(sectionOf(await phone.sync(window(1), { pos: first.pos })).rooms).toEqual({ [near]: [{ type: "m.tag", content: { tags: {} } }] });
   });
 
-  it("M49 M23: a room that was never in the window is told with all it has as it comes", async () => {
+  it("M49 M23: a room that enters the window for the first time is sent with all its data", async () => {
     const { phone, near, far, window, give, deliver } = await twoRooms();
     await give(far, tag("m.favourite"), item("m.fully_read", 1));
     const first = await phone.sync(window(0));
@@ -84,7 +84,7 @@ describe.each(DIALECTS)("account_data (%s)", (dialect) => {
     expect(sectionOf(moved).rooms).toEqual({ [far]: [item("m.fully_read", 2), tag("m.favourite")] });
   });
 
-  it("M49 M23: one that was in the window before is told what changed meanwhile, once", async () => {
+  it("M49 M23: a room that was in the window before is sent with what changed meanwhile, once", async () => {
     const { phone, client, near, far, window, give, deliver } = await twoRooms();
     await give(near, tag("m.favourite"), item("m.fully_read", 1));
     const first = await phone.sync(window(0));
@@ -103,7 +103,7 @@ describe.each(DIALECTS)("account_data (%s)", (dialect) => {
     expect(sectionOf(await phone.sync(window(0), { pos: quiet.pos })).rooms).toEqual({ [near]: [item("m.fully_read", 2)] });
   });
 
-  it("M49: a room that merely moves in the list is not told its data again", async () => {
+  it("M49: the data of a room that merely moves in the list is not sent again", async () => {
     const { phone, near, far, window, give, deliver } = await twoRooms();
     await give(near, tag("m.favourite"));
     await give(far, tag("m.lowpriority"));
@@ -133,7 +133,7 @@ describe.each(DIALECTS)("account_data (%s)", (dialect) => {
     expect(newsOf(await phone.sync(window(1), { pos, timeout: SHORT }))).toEqual({});
   });
 
-  it("M49 M45: global data that changed while the extension was off comes when it is on again", async () => {
+  it("M49 M45: global data that changed while the extension was disabled is sent once it is enabled again", async () => {
     const { phone, client, window } = await twoRooms();
     await t.deliver(client, v2({ account_data: [item("a", 1), item("b", 1)] }));
     const first = await phone.sync(window(1));
@@ -145,7 +145,7 @@ describe.each(DIALECTS)("account_data (%s)", (dialect) => {
     expect(sectionOf(on).global).toEqual([item("b", 2)]);
   });
 
-  it("M49 M5: a restart shows nowhere", async () => {
+  it("M49 M5: a restart is not noticeable", async () => {
     const { phone, client, near, window, give } = await twoRooms();
     const first = await phone.sync(window(1));
     await give(near, tag("u.x"));

@@ -75,7 +75,7 @@ type Run = {
   readonly world: SlidingWorld;
   readonly view: SlidingView;
   readonly client: SlidingClient;
-  /** When the connection was last told of each room, as a count of responses. */
+  /** When each room was last sent to the connection, as a count of responses. */
   readonly toldAt: Map<string, number>;
   pos: string | undefined;
 };
@@ -167,7 +167,7 @@ function checkFields(world: SlidingWorld, dialect: DialectName, truth: WorldRoom
 }
 
 function checkExtensions({ world, view }: Run, { extensions }: Plan, ids: readonly string[]): void {
-  // What was told before a room was purged, clients may have or not.
+  // What was sent before a room was purged, clients may have or not.
   const dataOf = (room: string, of: ReadonlyMap<string, string>, wasPurged = false) => {
     const seen = [...view.accountData]
       .filter(([key]) => key.startsWith(`${room} `))
@@ -186,7 +186,7 @@ function checkExtensions({ world, view }: Run, { extensions }: Plan, ids: readon
   }
 }
 
-/** The user's own, those on events that the client has, and what it was told of any others. */
+/** The user's own, those on events that the client has, and what it was sent of any others. */
 function checkReceipts(world: SlidingWorld, view: SlidingView, truth: WorldRoom): void {
   const shown = new Set(view.rooms.get(truth.id)?.timeline);
   for (const [key, eventId] of truth.receipts) {
@@ -214,7 +214,7 @@ async function follow(dialect: DialectName, before: readonly Happening[], plans:
 }
 
 describe.each(DIALECTS)("%s: M61 M5 M3", (dialect) => {
-  it("M61: what a client has put together is what is true of every room that it asks about", async () => {
+  it("M61: what a client assembles is the actual state of every room that it asks about", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(happening, { maxLength: 8 }),

@@ -27,7 +27,7 @@ describe.each(DIALECTS)("e2ee (%s)", (dialect) => {
     return { client, me, room, phone, first: await phone.sync(E2EE) };
   }
 
-  it("M48: it is not told unless it is enabled", async () => {
+  it("M48: it is not sent unless it is enabled", async () => {
     const { phone, client, first } = await withKeys();
     await t.deliver(client, changed("@bob:test"));
     expect((await phone.sync({}, { pos: first.pos })).extensions).toEqual({});
@@ -62,7 +62,7 @@ describe.each(DIALECTS)("e2ee (%s)", (dialect) => {
     expect(sectionOf(await phone.sync(E2EE, { pos: then.pos }))).toEqual(COUNTS);
   });
 
-  it("M48: of a user who left and came, or changed twice, the latest counts", async () => {
+  it("M48: if a user left and came back, or changed twice, the latest counts", async () => {
     const { phone, client, first } = await withKeys();
     await t.deliver(client, keys({ device_lists: { changed: ["@bob:test"], left: ["@carol:test"] } }));
     await t.deliver(client, keys({ device_lists: { changed: ["@bob:test", "@carol:test"] } }));
@@ -80,7 +80,7 @@ describe.each(DIALECTS)("e2ee (%s)", (dialect) => {
     expect(listsOf(await phone.sync(E2EE, { pos: lost.pos }))).toEqual({ changed: ["@carol:test"], left: [] });
   });
 
-  it("M48: each connection has its own place", async () => {
+  it("M48: each connection has its own position", async () => {
     const { phone, client, first } = await withKeys();
     const other = await phone.sync({ ...E2EE, connId: "other" });
     await t.deliver(client, changed("@bob:test"));
@@ -91,7 +91,7 @@ describe.each(DIALECTS)("e2ee (%s)", (dialect) => {
     ]);
   });
 
-  it("M48 M45: what changed while it was off comes when it is on again", async () => {
+  it("M48 M45: changes while it was disabled are sent once it is enabled again", async () => {
     const { phone, client, first } = await withKeys();
     const off = await phone.sync(ALL, { pos: first.pos });
     await t.deliver(client, changed("@bob:test"));
@@ -107,7 +107,7 @@ describe.each(DIALECTS)("e2ee (%s)", (dialect) => {
     expect(listsOf(await answer)).toEqual({ changed: ["@bob:test"], left: [] });
   });
 
-  it("M48 M7: one-time and fallback keys end none, and are told after the timeout", async () => {
+  it("M48 M7: one-time and fallback keys end none, and are sent after the timeout", async () => {
     const { phone, client, first } = await withKeys();
     const waiting = phone.sync(E2EE, { pos: first.pos, timeout: SHORT });
     await t.deliver(client, v2({ one_time_keys: { signed_curve25519: 3 }, fallback_keys: [] }));
@@ -115,7 +115,7 @@ describe.each(DIALECTS)("e2ee (%s)", (dialect) => {
     expect(sectionOf(answer)).toEqual({ device_one_time_keys_count: { signed_curve25519: 3 }, device_unused_fallback_key_types: [] });
   });
 
-  it("M48: used-up keys are told as none: the section is always whole", async () => {
+  it("M48: used-up keys are sent as 0: the section is always complete", async () => {
     const { phone, client, first } = await withKeys();
     await t.deliver(client, v2({ one_time_keys: { signed_curve25519: 0 }, fallback_keys: [] }));
     for (const options of [{ pos: first.pos }, {}]) {
@@ -126,7 +126,7 @@ describe.each(DIALECTS)("e2ee (%s)", (dialect) => {
     }
   });
 
-  it("M48: what the homeserver does not say is not invented", async () => {
+  it("M48: counts that the homeserver does not send are not made up", async () => {
     const { client } = scene(t);
     const phone = new SlidingClient(client, dialect);
     await phone.sync();
@@ -167,7 +167,7 @@ describe.each(DIALECTS)("e2ee (%s)", (dialect) => {
     expect(listsOf(await phone.sync(E2EE, { pos: first.pos }))).toEqual({ changed: ["@bob:test", "@carol:test"], left: [] });
   });
 
-  it("T10: the second device goes on without a hole when it takes the rooms over", async () => {
+  it("T10: the second device misses nothing when its poller takes the rooms over", async () => {
     const { client, tablet, begun } = await withTablet();
     await t.deliver(client, changed("@bob:test"));
     t.hs.revoke(client.token);
@@ -180,7 +180,7 @@ describe.each(DIALECTS)("e2ee (%s)", (dialect) => {
     expect(listsOf(await tablet.sync(E2EE, { pos: begun.pos }))).toEqual({ changed: ["@bob:test", "@carol:test"], left: [] });
   });
 
-  it("T10: a device that comes later is not told what was before it, and a device without a connection gets no rows", async () => {
+  it("T10: a new device is not sent earlier changes, and nothing is stored for a device without a connection", async () => {
     const { me, client } = await withKeys();
     const tablet = new SlidingClient(t.login(me, "TABLET", keys()), dialect);
     await tablet.sync();
@@ -202,7 +202,7 @@ describe.each(DIALECTS)("e2ee (%s)", (dialect) => {
     expect(sectionOf(await phone.sync(E2EE, { pos: first.pos }))).toEqual({ ...COUNTS, device_one_time_keys_count: { signed_curve25519: 0 } });
   });
 
-  it("M48 M5: a restart shows nowhere", async () => {
+  it("M48 M5: a restart is not noticeable", async () => {
     const { phone, client, first } = await withKeys();
     await t.deliver(client, changed("@bob:test"));
     await t.restart();

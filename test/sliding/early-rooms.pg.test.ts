@@ -1,4 +1,4 @@
-/** A large account that nobody asked for before: single rooms are told while its homeserver makes the first v2 answer. */
+/** A large account that nobody asked for before: single rooms are sent while its homeserver makes the first v2 response. */
 
 import { describe, expect, it } from "vitest";
 import { ev, type Json, type MatrixEvent, newRoom, v2 } from "../support/fake-homeserver.ts";
@@ -14,7 +14,7 @@ let count = 0;
 
 type Room = { readonly state: MatrixEvent[]; readonly timeline: MatrixEvent[] };
 
-/** A user in many rooms, the later ones more active, whose homeserver holds the first v2 answer back until `answer` is called. */
+/** A user in many rooms, the later ones more active, whose homeserver holds the first v2 response back until `answer` is called. */
 class LargeAccount {
   readonly me = `@large${(count += 1)}:test`;
   readonly token = t.hs.login(this.me, "PHONE");
@@ -61,18 +61,18 @@ class LargeAccount {
   }
 }
 
-describe.each(DIALECTS)("rooms told early (%s)", (dialect) => {
+describe.each(DIALECTS)("rooms sent early (%s)", (dialect) => {
   const RECENT = "im.vector.setting.breadcrumbs";
-  /** All its rooms are told with it. */
+  /** All its rooms are sent with it. */
   const window = (to: number): Ask => ({ lists: { all: { ranges: [[0, to]], limit: 5, state: [["m.room.name", ""]] } } });
 
-  /** Those that were asked for when the twentieth came are told as well. */
+  /** Those that were asked for when the twentieth came are sent as well. */
   const expectAbout20 = ({ length }: readonly string[]): void => {
     expect(length).toBeGreaterThanOrEqual(20);
     expect(length).toBeLessThan(25);
   };
 
-  it("M58 M3: the first answer has the rooms that were visited last, and counts all; the others come with the first v2 answer", async () => {
+  it("M58 M3: the first answer has the rooms that were visited last, and counts all; the others come with the first v2 response", async () => {
     const direct = (id: string) => ({ [BOB]: [id] });
     const visited = [7, 250, 3];
     const prefix = count + 1;
@@ -106,7 +106,7 @@ describe.each(DIALECTS)("rooms told early (%s)", (dialect) => {
     expect(new Set([...Object.keys(second.rooms), ...told])).toEqual(new Set([...account.ids.slice(-49), seven, ...told]));
   });
 
-  it("M58: what is told early and what comes then is what a connection is told that begins afterwards", async () => {
+  it("M58: rooms sent early, with what follows, are what a later connection is sent", async () => {
     const account = new LargeAccount({});
     const phone = new SlidingClient(account.client, dialect);
     const all = window(JOINED - 1);
@@ -128,14 +128,14 @@ describe.each(DIALECTS)("rooms told early (%s)", (dialect) => {
     }
   });
 
-  it("M62: nothing of an ignored user is told early", async () => {
+  it("M62: nothing of an ignored user is sent early", async () => {
     const account = new LargeAccount({ "m.ignored_user_list": { ignored_users: { [SPAMMER]: {} } } });
     const first = await new SlidingClient(account.client, dialect).sync(ALL);
     expect(Object.keys(first.rooms).length).toBeGreaterThan(6);
     expect(JSON.stringify(first.rooms)).not.toContain(SPAMMER);
   });
 
-  it("M58: rooms that cannot be had are passed over, and without any the first v2 answer is awaited", async () => {
+  it("M58: rooms that cannot be fetched are skipped, and if there are none the first v2 response is awaited", async () => {
     const account = new LargeAccount({});
     const phone = new SlidingClient(account.client, dialect);
     t.hs.fail({ path: /\/state$/ }, { status: 500, body: {} }, 10);

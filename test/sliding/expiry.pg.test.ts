@@ -29,7 +29,7 @@ async function retain(inMs = 0): Promise<void> {
 }
 
 describe.each(DIALECTS)("expiry (%s)", (dialect) => {
-  /** A user in the scene's room and three more, and what tells something of all of them. */
+  /** A user in the scene's room and three more, and what sends something of all of them. */
   async function busyScene() {
     const one = scene(t);
     const rooms = [one.room, ...["a", "b", "c"].map((name) => `${one.room}${name}`)];
@@ -54,7 +54,7 @@ describe.each(DIALECTS)("expiry (%s)", (dialect) => {
     expect((await phone.sync(ALL)).rooms[one.room]?.["initial"]).toBe(true);
   });
 
-  it("M6: use keeps a connection alive, also where there is never anything to tell", async () => {
+  it("M6: use keeps a connection alive, also where there is never anything to send", async () => {
     const one = scene(t);
     const phone = new SlidingClient(one.client, dialect);
     const { pos } = await phone.sync(ALL);
@@ -66,7 +66,7 @@ describe.each(DIALECTS)("expiry (%s)", (dialect) => {
     expect((await phone.request(ALL, { pos })).status).toBe(200);
   });
 
-  it("M6: one that was idle for more than an hour and has much to tell begins anew", async () => {
+  it("M6: a connection that was idle for more than an hour and has much to send starts from scratch", async () => {
     const { one, phone, tell, rooms } = await busyScene();
     const { pos } = await phone.sync(ALL);
     await tell(4);
@@ -76,7 +76,7 @@ describe.each(DIALECTS)("expiry (%s)", (dialect) => {
     expect(Object.keys((await phone.sync(ALL)).rooms).sort()).toEqual(rooms.toSorted());
   });
 
-  it("M6: one with much to tell that was in use, or an idle one with little to tell, goes on", async () => {
+  it("M6: a connection that was in use, or is idle with little to send, continues", async () => {
     const { one, phone, tell } = await busyScene();
     const { pos } = await phone.sync(ALL);
     await tell(4);
@@ -88,7 +88,7 @@ describe.each(DIALECTS)("expiry (%s)", (dialect) => {
     expect(Object.keys((await phone.sync(ALL, { pos: busy.pos })).rooms)).toHaveLength(3);
   });
 
-  it("M6: rooms that were never told do not count as much to tell", async () => {
+  it("M6: rooms that were never sent do not count as much to send", async () => {
     const { one, phone } = await busyScene();
     const small = { lists: { all: { ranges: [[0, 0]] as const } } };
     const { pos } = await phone.sync(small);
@@ -112,14 +112,14 @@ describe.each(DIALECTS)("expiry (%s)", (dialect) => {
     expect((await phone.request({ ...ALL, connId: "b" }, { pos: firsts.get("b") })).status).toBe(200);
   });
 
-  it("M6: to begin one connection again and again costs the others nothing", async () => {
+  it("M6: starting one connection again and again does not affect the others", async () => {
     const phone = new SlidingClient(scene(t).client, dialect);
     const kept = await phone.sync({ ...ALL, connId: "kept" });
     for (let i = 0; i < 2 * MOST; i += 1) await phone.sync(ALL);
     expect((await phone.request({ ...ALL, connId: "kept" }, { pos: kept.pos })).status).toBe(200);
   });
 
-  it("M6 M22 M34: what retention deletes meanwhile costs a connection that lives no news", async () => {
+  it("M6 M22 M34: retention costs a live connection no news", async () => {
     const one = scene(t, { state: [ev.topic("@x:test", "tea")] });
     const phone = new SlidingClient(one.client, dialect);
     const ask = { lists: { all: { ranges: [[0, 9]] as const, limit: 5, state: [["m.room.topic", ""]] as const } } };

@@ -67,7 +67,7 @@ class Run {
   readonly #rooms: readonly string[];
   readonly #truth = new Map<string, unknown>();
   readonly #heard = new Map<string, unknown>();
-  /** Receipts that came before anything of their room's was told: of those it may lack some. */
+  /** Receipts that came before anything of their room's was sent: of those it may lack some. */
   readonly #early = new Set<string>();
   readonly #told = new Set<string>();
   readonly #listed = { due: new Set<string>(), heard: new Set<string>(), on: false };
@@ -169,8 +169,8 @@ class Run {
   }
 }
 
-describe.each(DIALECTS)("extensions as a whole (%s)", (dialect) => {
-  it("M49 M50 M51 M48 M3 M23 M45: what was out of the window, of scope or off, and what got lost, is told in the end", async () => {
+describe.each(DIALECTS)("extensions together (%s)", (dialect) => {
+  it("M49 M50 M51 M48 M3 M23 M45: what was out of the window, out of scope or disabled, and what was lost, is sent in the end", async () => {
     let count = 0;
     await fc.assert(
       fc.asyncProperty(steps, async (all) => {

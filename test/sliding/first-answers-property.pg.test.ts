@@ -12,7 +12,7 @@ const ASKS: readonly Ask[] = [
 ];
 
 describe.each(DIALECTS)("first answers (%s)", (dialect) => {
-  it("M5 M22: are the same whether the server has told these rooms before or has just started", () =>
+  it("M5 M22: are the same whether the server has sent these rooms before or has just started", () =>
     expectAnswersAsIfJustStarted(t, (account) => {
       const client = new SlidingClient(account, dialect);
       return () => Promise.all(ASKS.map((ask, i) => client.sync({ ...ask, connId: `c${i}` })));

@@ -1,4 +1,4 @@
-/** An account that nobody asked for before, in front of a homeserver that takes long for its first v2 answer. */
+/** An account that nobody asked for before, in front of a homeserver that takes long for its first v2 response. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ev, newRoom, toDevice, typing, v2 } from "../support/fake-homeserver.ts";
@@ -48,7 +48,7 @@ describe.each(DIALECTS)("first contact (%s)", (dialect) => {
     return { me, room, token, client, answer, phone: new SlidingClient(client, dialect) };
   }
 
-  it("M58: the first answer waits for the first v2 answer, though it has no position and whatever its timeout says", async () => {
+  it("M58: the first answer waits for the first v2 response, though it has no position and whatever its timeout says", async () => {
     const { phone, room, token, answer } = slowStart(patient);
     const first = phone.sync(ALL, { timeout: 0 });
     await patient.hs.waitForPoll(token);
@@ -57,7 +57,7 @@ describe.each(DIALECTS)("first contact (%s)", (dialect) => {
     expect([rooms[room]?.["initial"], lists["all"]?.count]).toEqual([true, 2]);
   });
 
-  it("M58: after the longest wait it says what is there, which is nothing, and the rooms come as soon as they are", async () => {
+  it("M58: after the longest wait it is empty, and the rooms are sent as soon as they are stored", async () => {
     const { phone, room, answer } = slowStart(t);
     const { answer: first, elapsed } = await timedSliding(phone, ALL, { timeout: LONG });
     expect(elapsed).toBeGreaterThanOrEqual(FIRST_CONTACT_MS);
@@ -80,7 +80,7 @@ describe.each(DIALECTS)("first contact (%s)", (dialect) => {
     expect(Object.keys((await phone.sync(ALL, { pos: at.pos, timeout: LONG })).rooms)).toContain(room);
   });
 
-  it("M58 M48 M46 M49 M51: extensions say nothing that nobody knows, and everything then", async () => {
+  it("M58 M48 M46 M49 M51: extensions send nothing that is not known yet, and everything afterwards", async () => {
     const { phone, room, answer } = slowStart(t);
     const ask = {
       ...ALL,
@@ -110,7 +110,7 @@ describe.each(DIALECTS)("first contact (%s)", (dialect) => {
     expect(Object.keys((await phone.sync(ask, { pos: first.pos, timeout: LONG })).rooms)).toEqual([room]);
   });
 
-  it("M58 M5: a restart in between shows nowhere", async () => {
+  it("M58 M5: a restart in between is not noticeable", async () => {
     const { phone, room, answer } = slowStart(t);
     const first = await phone.sync(ALL);
     await t.restart();
@@ -130,7 +130,7 @@ describe.each(DIALECTS)("first contact (%s)", (dialect) => {
     expect(t.hs.peakPolls(token)).toBe(1);
   });
 
-  it("M58: one user's slow beginning delays nobody else", async () => {
+  it("M58: one user's slow first response delays nobody else", async () => {
     const slow = slowStart(patient);
     const first = slow.phone.sync(ALL);
     await patient.hs.waitForPoll(slow.token);

@@ -1,4 +1,4 @@
-/** What a process tells from the batches that it has just stored is what another one reads from the database. */
+/** What a process sends from the batches that it has just stored is what another one reads from the database. */
 
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -20,7 +20,7 @@ afterAll(async () => {
 });
 
 const ROOMS = 3;
-/** Longer than it takes until there is news; what ends no wait is told then. */
+/** Longer than it takes until there is news; what ends no wait is sent with it. */
 const WAIT_MS = 1500;
 const NARROW = [["m.room.name", ""] as const, ["m.room.member", "$ME"] as const, ["m.room.member", "$LAZY"] as const];
 const WIDE = [...NARROW, ["m.room.topic", ""] as const, ["m.room.member", "@bob:test"] as const];
@@ -58,7 +58,7 @@ async function play(dialect: DialectName, steps: readonly Step[]): Promise<void>
   let left = (await here.sync(asked(last, "here"))).pos;
   let right = (await there.sync(asked(last, "there"))).pos;
   for (const now of steps) {
-    // What changes in the request is told first: the answer after it is about what happens.
+    // What changes in the request is sent first: the answer after it is about what happens.
     const [a, b] = [await here.sync(asked(now, "here"), { pos: left }), await there.sync(asked(now, "there"), { pos: right })];
     expect(shown(a)).toEqual(shown(b));
     const giveUp = new AbortController();
@@ -75,7 +75,7 @@ async function play(dialect: DialectName, steps: readonly Step[]): Promise<void>
 }
 
 describe.each(DIALECTS)("what was handed over (%s)", (dialect) => {
-  it("M5 M22 M39 M43: whoever waits where a batch was stored is told what is read elsewhere", async () => {
+  it("M5 M22 M39 M43: a request that waits in the process that stored a batch is sent the same as one elsewhere", async () => {
     const runs = fc.asyncProperty(fc.array(step, { minLength: 2, maxLength: 10 }), (steps) => play(dialect, steps));
     await fc.assert(runs, { numRuns: 25, interruptAfterTimeLimit: 15_000, markInterruptAsFailure: false });
   });

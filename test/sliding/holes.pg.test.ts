@@ -1,4 +1,4 @@
-/** What a client lacks is never taken for told. */
+/** What a client lacks is never taken for sent. */
 
 import { describe, expect, it } from "vitest";
 import { ev, newRoom, v2, type V2Parts } from "../support/fake-homeserver.ts";
@@ -19,8 +19,8 @@ const asked = (limit: number, ...state: (readonly [string, string])[]): { subs: 
 });
 const deliver = (client: SlidingClient, parts: V2Parts) => t.deliver(client.client, v2(parts));
 
-describe.each(DIALECTS)("%s: nothing that a client lacks", (dialect) => {
-  it("M35 M37: what came while no timeline was asked for is told with the newest events when one is, and never skipped", async () => {
+describe.each(DIALECTS)("%s: what a client lacks", (dialect) => {
+  it("M35 M37: what came while no timeline was asked for is sent with the newest events when one is, and never skipped", async () => {
     const first = messages(3);
     const client = newcomer(t, dialect, { join: { [A]: { state: newRoom(ALICE), timeline: first } } });
     const one = await client.sync(asked(3));
@@ -36,7 +36,7 @@ describe.each(DIALECTS)("%s: nothing that a client lacks", (dialect) => {
     expect(timelineIds(three.rooms[A]).slice(-1)).toEqual([newest.event_id]);
   });
 
-  it("M36 M37: without a timeline for a while, and nothing in it, nothing is told again", async () => {
+  it("M36 M37: without a timeline for a while, and nothing in it, nothing is sent again", async () => {
     const client = newcomer(t, dialect, { join: { [A]: { state: newRoom(ALICE), timeline: messages(3) } } });
     const one = await client.sync(asked(3));
     await deliver(client, { join: { [A]: { summary: { "m.joined_member_count": 5 } } } });
@@ -45,7 +45,7 @@ describe.each(DIALECTS)("%s: nothing that a client lacks", (dialect) => {
     expect((await client.sync(asked(3), { pos: two.pos })).rooms).toEqual({});
   });
 
-  it("M32: a room that the user is not in says so in every answer that tells of it", async () => {
+  it("M32: a room that the user is not in says so in every answer that sends anything of it", async () => {
     const client = newcomer(t, dialect, { join: { [A]: { state: [...newRoom(ALICE), ev.topic(ALICE, "t")], timeline: messages(3) } } });
     const { userId } = client.client;
     const one = await client.sync(asked(1));
@@ -61,7 +61,7 @@ describe.each(DIALECTS)("%s: nothing that a client lacks", (dialect) => {
     expect((await client.sync(asked(2, ["m.room.topic", ""]), { pos: three.pos })).rooms).toEqual({});
   });
 
-  it("M39 M40: a member that was asked for by name and is not any more is forgotten after a gap, and told when it is asked for again", async () => {
+  it("M39 M40: a member that was asked for by name and is not any more is forgotten after a gap, and sent when it is asked for again", async () => {
     const client = newcomer(t, dialect, { join: { [A]: { state: [...newRoom(ALICE), ev.member(BOB)], timeline: messages(1) } } });
     const bob = asked(1, [MEMBER, BOB]);
     const one = await client.sync(bob);
@@ -77,7 +77,7 @@ describe.each(DIALECTS)("%s: nothing that a client lacks", (dialect) => {
     expect((await client.sync(bob, { pos: three.pos })).rooms).toEqual({});
   });
 
-  it("M39: a member that was told lazily is forgotten after a gap, also where members were not asked for when it came", async () => {
+  it("M39: a member that was sent lazily is forgotten after a gap, also where members were not asked for when it came", async () => {
     const first = ev.message(BOB);
     const client = newcomer(t, dialect, { join: { [A]: { state: [...newRoom(ALICE), ev.member(BOB)], timeline: [first] } } });
     const lazy = asked(1, [MEMBER, "$LAZY"]);

@@ -1,4 +1,4 @@
-/** What is told of one account, device or connection is never told to another, whatever is asked in whatever order. */
+/** What belongs to one account, device or connection is never sent to another, whatever is asked in whatever order. */
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -59,7 +59,7 @@ class World {
   readonly #clients: V3Client[][] = [];
   readonly #issued: Issued[] = [];
   #marks = 0;
-  /** Own secrets that were told, and stolen positions that were refused. */
+  /** Own secrets that were sent, and stolen positions that were refused. */
   readonly seen = { secrets: 0, thefts: 0 };
 
   constructor(dialect: DialectName) {
@@ -154,7 +154,7 @@ class World {
 }
 
 describe.each(DIALECTS)("isolation (%s)", (dialect) => {
-  it("M62 M1 M19: of two users with two devices and three connections each, nobody is told what is another's", async () => {
+  it("M62 M1 M19: of two users with two devices and three connections each, nobody is sent another's data", async () => {
     const seen = { secrets: 0, thefts: 0 };
     await fc.assert(
       fc.asyncProperty(steps, async (all) => {

@@ -34,7 +34,7 @@ describe.each(DIALECTS)("%s: filters", (dialect) => {
     expect(await matching(client, { is_dm: true })).toEqual(["group"]);
   });
 
-  it("M12: is_encrypted, also of a room that becomes it, and of one that the user is in no more", async () => {
+  it("M12: is_encrypted, also of a room that becomes encrypted, and of one that the user is no longer in", async () => {
     const client = user({
       join: { "!enc:test": room({}, [ev.encryption(ALICE)]), "!plain:test": room(), "!gone:test": room({}, [ev.encryption(ALICE)]) },
     });
@@ -46,7 +46,7 @@ describe.each(DIALECTS)("%s: filters", (dialect) => {
     expect(await matching(client, { is_encrypted: false })).toEqual([]);
   });
 
-  it("M12: is_encrypted and is_dm of a room that the user leaves: it is told where it matched", async () => {
+  it("M12: is_encrypted and is_dm of a room that the user leaves: the leave is sent to lists that it matched", async () => {
     const client = user({ join: { "!enc:test": room({}, [ev.encryption(ALICE)]), "!b:test": room() } });
     const ask = { lists: { enc: { ranges: [[0, 9]] as const, limit: 1, filters: { is_encrypted: true } } } };
     const first = await client.sync(ask);
@@ -70,7 +70,7 @@ describe.each(DIALECTS)("%s: filters", (dialect) => {
     expect(await matching(client, { is_invite: true })).toEqual([]);
   });
 
-  it("M12: all filters of a list must match; a room in several lists is told once, each list counts it", async () => {
+  it("M12: all filters of a list must match; a room in several lists is sent once, each list counts it", async () => {
     const client = user((me) => ({
       join: {
         "!both:test": room({}, [ev.encryption(ALICE)]),
@@ -179,7 +179,7 @@ describe.each(DIALECTS)("%s: filters", (dialect) => {
     expect(await matching(client, { spaces: ["!space:test"] })).toEqual([]);
   });
 
-  it("M17: an invite that says of what type it is and whether it is encrypted is filtered by that", async () => {
+  it("M17: an invite that says its type and whether it is encrypted is filtered by that", async () => {
     const client = user((me) => ({
       invite: {
         "!space:test": [...stripped(me, ALICE), create({ type: "m.space" })],
@@ -195,7 +195,7 @@ describe.each(DIALECTS)("%s: filters", (dialect) => {
     expect(await matching(client, { not_room_types: [null] })).toEqual(["space"]);
   });
 
-  it("M17: one that does not say matches no explicit value, until it says so", async () => {
+  it("M17: an invite that does not say matches no explicit value until it does", async () => {
     const client = user((me) => ({ join: { "!a:test": room() }, invite: { "!i:test": stripped(me, ALICE) } }));
     const filters = [
       { is_encrypted: true },
@@ -238,7 +238,7 @@ describe.each(DIALECTS)("%s: filters", (dialect) => {
     expect(await matching(client, { is_dm: true })).toEqual(["a"]);
   });
 
-  it("M12: a room that begins to match comes into the list's window, whole; one that ceases to is told no more", async () => {
+  it("M12: a room that begins to match enters the list's window in full; one that stops matching is sent no more", async () => {
     const client = user({ join: { "!a:test": room(), "!b:test": room({}, [ev.encryption(ALICE)]) } });
     const ask = { lists: { dms: { ranges: [[0, 9]] as const, limit: 1, filters: { is_dm: true } } } };
     const first = await client.sync(ask);

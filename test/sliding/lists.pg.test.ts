@@ -42,7 +42,7 @@ describe.each(DIALECTS)("%s: which rooms a list holds", (dialect) => {
     expect(rooms["!a:test"]).toMatchObject({ initial: true, limited: false });
   });
 
-  it("M9: a room that was left is in the list until that is told where it was told before, and in no new one", async () => {
+  it("M9: a room that was left stays in lists that contained it until the leave is sent, and is in no new list", async () => {
     const client = user({ join: { "!a:test": room(1000), "!b:test": room(2000) } });
     const first = await client.sync({ lists: all });
     await deliver(client, { leave: { "!a:test": left(client.client.userId) } });
@@ -55,14 +55,14 @@ describe.each(DIALECTS)("%s: which rooms a list holds", (dialect) => {
     expect(await listed(client)).toEqual(["!b:test"]);
   });
 
-  it("M9: one that was left without having been told is not told", async () => {
+  it("M9: a room that was left before it was ever sent is not sent", async () => {
     const client = user({ join: { "!a:test": room(1000), "!b:test": room(2000) } });
     const first = await client.sync({ lists: { all: { ranges: [[0, 0]], limit: 1 } } });
     await deliver(client, { leave: { "!a:test": left(client.client.userId) } });
     expect(await client.sync({ lists: all }, { pos: first.pos })).toMatchObject({ lists: { all: { count: 1 } }, rooms: {} });
   });
 
-  it("M9: a room that one was kicked or banned from is always in the list", async () => {
+  it("M9: a room that the user was kicked or banned from is always in the list", async () => {
     const client = user({ join: { "!kick:test": room(1000), "!ban:test": room(2000), "!on:test": room(3000) } });
     const { userId } = client.client;
     const first = await client.sync({ lists: all });
@@ -82,7 +82,7 @@ describe.each(DIALECTS)("%s: which rooms a list holds", (dialect) => {
     expect(await listed(client)).toEqual(["!a:test"]);
   });
 
-  it("M9: forgotten rooms are never in the list, whoever was told of them; invited or joined again they are", async () => {
+  it("M9: forgotten rooms are never in the list, even of connections that were sent them, until invited or joined again", async () => {
     const client = user({ join: { "!a:test": room(1000), "!b:test": room(2000) } });
     const { userId } = client.client;
     const first = await client.sync({ lists: all });
@@ -101,7 +101,7 @@ describe.each(DIALECTS)("%s: which rooms a list holds", (dialect) => {
     expect(fourth.rooms["!a:test"]).toMatchObject({ initial: true, timeline: [{ type: "m.room.member" }] });
   });
 
-  it("M33: a room that was left, told or not, is initial when it is joined again", async () => {
+  it("M33: a room that was left, sent or not, is initial when it is joined again", async () => {
     const client = user({ join: { "!a:test": room(1000), "!b:test": room(2000) } });
     const { userId } = client.client;
     const first = await client.sync({ lists: all });
@@ -134,7 +134,7 @@ describe.each(DIALECTS)("%s: order and windows", (dialect) => {
     expect(await listed(client)).toEqual(["!i:test", "!a:test", "!c:test", "!b:test"]);
   });
 
-  it("M10: what is no event moves nothing: counts, tags, receipts, typing", async () => {
+  it("M10: only events move rooms: counts, tags, receipts and typing do not", async () => {
     const client = user(three);
     await client.sync();
     const data = {
@@ -163,7 +163,7 @@ describe.each(DIALECTS)("%s: order and windows", (dialect) => {
     expect([answer.lists["all"]?.count, Object.keys(answer.rooms).toSorted()]).toEqual([3, ["!a:test", "!b:test", "!c:test"]]);
   });
 
-  it("M11: a grown window brings the rooms that are new in it, a moved one what moved in", async () => {
+  it("M11: a grown window sends the rooms that are new in it, a moved one those that moved in", async () => {
     const client = user(three);
     const list = (...range: readonly [number, number]) => ({ lists: { all: { ranges: [range], limit: 1 } } });
     const first = await client.sync(list(0, 0));
@@ -172,7 +172,7 @@ describe.each(DIALECTS)("%s: order and windows", (dialect) => {
     await deliver(client, { join: { "!a:test": { timeline: [ev.message(ALICE)] } } });
     const third = await client.sync(list(0, 1), { pos: second.pos });
     expect([Object.keys(third.rooms), third.rooms["!a:test"]?.["initial"]]).toEqual([["!a:test"], true]);
-    // What was pushed out of the window and did not change is not told again.
+    // What was pushed out of the window and did not change is not sent again.
     expect((await client.sync(list(0, 9), { pos: third.pos })).rooms).toEqual({});
   });
 });
@@ -180,7 +180,7 @@ describe.each(DIALECTS)("%s: order and windows", (dialect) => {
 describe("the unstable dialect's windows", () => {
   const five = Object.fromEntries(["a", "b", "c", "d", "e"].map((name, index) => [`!${name}:test`, room(9000 - index * 1000)]));
 
-  it("M11: several ranges, and one SYNC for each; overlapping ones tell a room once", async () => {
+  it("M11: several ranges, and one SYNC for each; overlapping ones send a room once", async () => {
     const client = newcomer(t, "unstable", { join: five });
     const answer = await client.sync({
       lists: {

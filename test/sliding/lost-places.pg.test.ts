@@ -11,8 +11,8 @@ const t = v3Server({ sliding: NOTED });
 
 const BOB = "@bob:test";
 
-describe.each(DIALECTS)("lost places (%s)", (dialect) => {
-  it("M1 M48 D26: a since that the homeserver forgot ends connections, waiting ones at once: device lists cannot be told exactly", async () => {
+describe.each(DIALECTS)("lost positions (%s)", (dialect) => {
+  it("M1 M48 D26: a since that the homeserver forgot ends connections, waiting ones at once: device lists cannot be sent exactly", async () => {
     const one = scene(t, { others: [BOB], timeline: [ev.message(BOB, "before")] });
     const phone = new SlidingClient(one.client, dialect);
     const ask = { ...ALL, ext: { e2ee: { enabled: true }, to_device: { enabled: true } } };
@@ -63,7 +63,7 @@ describe.each(DIALECTS)("lost places (%s)", (dialect) => {
     expect((await phone.request(ask, { pos: ahead.pos })).body).toEqual(UNKNOWN_POS);
   });
 
-  it("M1 M18 D25: when somebody is no longer ignored connections begin anew, as what was left out is told then", async () => {
+  it("M1 M18 D25: when somebody is no longer ignored connections begin from scratch, as what was left out is sent then", async () => {
     const one = scene(t, { others: [BOB] });
     const phone = new SlidingClient(one.client, dialect);
     const ignoring = (...users: string[]) =>

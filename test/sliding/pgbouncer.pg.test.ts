@@ -83,7 +83,7 @@ describe.runIf(isInstalled("pgbouncer"))("PgBouncer (skipped where it is not ins
         expect(timelineIds((await newer.answer).rooms[one.room])).toEqual([message.event_id]);
       });
 
-      it("M5 M7: PgBouncer is killed and started again: who asks anew is told what came meanwhile, and wakes as before", async () => {
+      it("M5 M7: PgBouncer is killed and started again: a client that asks again is sent what came meanwhile, and wakes as before", async () => {
         const one = scene(t);
         const first = await phoneOf(one).sync(ALL);
         await bouncer.restart();
@@ -97,7 +97,7 @@ describe.runIf(isInstalled("pgbouncer"))("PgBouncer (skipped where it is not ins
         expect(timelineIds((await answer).rooms[one.room])).toEqual([message.event_id]);
       });
 
-      it("many at once: each is told what is its own", async () => {
+      it("many at once: each is sent its own data", async () => {
         const all = Array.from({ length: 40 }, () => scene(t));
         const told = await Promise.all(
           all.map(async (one, index) => {
@@ -146,7 +146,7 @@ describe.runIf(isInstalled("pgbouncer"))("PgBouncer (skipped where it is not ins
       }
       const urlOf = async (command: RunningCommand) => (await command.line(/listening/)).trim().split(/ +/)[1] ?? "";
 
-      it("M5: two start on an empty database; one is killed, and the other takes over what it polled: nothing is lost", async () => {
+      it("M5: two start on an empty database; one is killed, the other takes over its polling, and nothing is lost", async () => {
         const [one, other] = [run(), run()];
         const [here, there] = [await urlOf(one), await urlOf(other)];
         const token = hs.login("@alice:test", "PHONE");
@@ -171,7 +171,7 @@ describe.runIf(isInstalled("pgbouncer"))("PgBouncer (skipped where it is not ins
     });
   });
 
-  it("a pooler in transaction mode that nobody told of, and a -db-direct that is none: messages that say what to do", async () => {
+  it("a pooler in transaction mode that is not configured, and a -db-direct that is none: messages that say what to do", async () => {
     database = await freshDatabase(true);
     const pooled = await startBouncer("transaction", database.options);
     const quiet = await startBouncer("transaction", database.options, `ignore_startup_parameters = ${Object.keys(SESSION).join(",")}\n`);

@@ -64,7 +64,7 @@ describe.each(DIALECTS)("positions (%s)", (dialect) => {
     expect(timelineIds((await answer).rooms[mine.room])).toEqual([message.event_id]);
   });
 
-  it("M2: a request without a position begins its connection anew, and earlier positions are unknown from then on", async () => {
+  it("M2: a request without a position begins its connection from scratch, and earlier positions are unknown from then on", async () => {
     const one = scene(t);
     const phone = phoneOf(one);
     const first = await phone.sync(ALL);
@@ -85,7 +85,7 @@ describe.each(DIALECTS)("positions (%s)", (dialect) => {
     expect((await phone.request({ ...ALL, connId: null }, { pos: first.pos })).body).toEqual(UNKNOWN_POS);
   });
 
-  it("M2: connections of a device know nothing of each other", async () => {
+  it("M2: connections of a device are independent of each other", async () => {
     const one = scene(t);
     const phone = phoneOf(one);
     const [a, b] = [await phone.sync({ ...ALL, connId: "a" }), await phone.sync({ ...ALL, connId: "b" })];
@@ -97,7 +97,7 @@ describe.each(DIALECTS)("positions (%s)", (dialect) => {
     }
   });
 
-  it("M2 TestMultipleConnsAtStartup: of first requests that come together the last goes on", async () => {
+  it("M2 TestMultipleConnsAtStartup: of first requests that come together the last continues", async () => {
     const phone = phoneOf(scene(t));
     const replies = await Promise.all([1, 2, 3, 4].map(() => phone.request(ALL)));
     expect(replies.every(({ status }) => status === 200 || status === 400)).toBe(true);
@@ -107,7 +107,7 @@ describe.each(DIALECTS)("positions (%s)", (dialect) => {
     expect(going.filter((status) => status === 200)).toHaveLength(1);
   });
 
-  it("M3: the same position again has the same answer, and what came meanwhile", async () => {
+  it("M3: the same position again gets the same answer, with what came meanwhile", async () => {
     const one = scene(t);
     const phone = phoneOf(one);
     const first = await phone.sync(ALL);
@@ -131,7 +131,7 @@ describe.each(DIALECTS)("positions (%s)", (dialect) => {
     const none = await phone.sync({ lists: {} });
     const listed = await phone.sync(ALL, { pos: none.pos });
     expect(listed.rooms[one.room]?.["initial"]).toBe(true);
-    // The answer to the list was never received: the subscription's is whole.
+    // The answer to the list was never received, so the subscription's answer is in full.
     const topic = ["m.room.topic", ""] as const;
     await t.deliver(one.client, v2({ join: { [second]: { state: newRoom(one.me) }, [one.room]: { timeline: [ev.topic(one.me, "x")] } } }));
     const subscribed = await phone.sync({ subs: { [one.room]: { state: [topic], limit: 1 } } }, { pos: none.pos });
@@ -142,7 +142,7 @@ describe.each(DIALECTS)("positions (%s)", (dialect) => {
     expect([grown.rooms[one.room]?.["initial"], grown.rooms[second]?.["initial"]]).toEqual([undefined, true]);
   });
 
-  it("M3 M39: both forks of a position are told the members that their timelines need", async () => {
+  it("M3 M39: both forks of a position are sent the members that their timelines need", async () => {
     const one = scene(t, { others: ["@bob:test", "@eve:test"], timeline: [ev.message("@bob:test")] });
     const phone = phoneOf(one);
     const lazily = { lists: { all: { ranges: [[0, 9]], state: [["m.room.member", "$LAZY"]], limit: 1 } } } as const;
@@ -155,12 +155,12 @@ describe.each(DIALECTS)("positions (%s)", (dialect) => {
     await one.deliver({ timeline: [ev.message("@eve:test"), ev.message("@bob:test")] });
     for (const { pos } of [left, right]) {
       const then = await phone.sync(lazily, { pos });
-      // With a limit of one it is a gap, after which members come anew: those of the timeline, once.
+      // With a limit of one it is a gap, after which members are sent again: those of the timeline, once.
       expect(stateOf(then.rooms[one.room])).toEqual(["m.room.member|@bob:test"]);
     }
   });
 
-  it("M4: a newer request of a connection ends an older one, which is told nothing and keeps its position", async () => {
+  it("M4: a newer request of a connection ends an older one, which is sent nothing and keeps its position", async () => {
     const one = scene(t);
     const phone = phoneOf(one);
     const { pos } = await phone.sync(ALL);
@@ -205,7 +205,7 @@ describe.each(DIALECTS)("positions (%s)", (dialect) => {
     expect(newsOf(await again.answer)).toEqual({});
   });
 
-  it("M5: a restart between any two requests shows nowhere", async () => {
+  it("M5: a restart between any two requests is not noticeable", async () => {
     const one = scene(t, { timeline: [ev.message("@bob:test")] });
     const phone = phoneOf(one);
     const ask = { ...ALL, ext: { account_data: { enabled: true }, typing: { enabled: true } } };

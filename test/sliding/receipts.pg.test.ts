@@ -38,7 +38,7 @@ describe.each(DIALECTS)("receipts (%s)", (dialect) => {
     return { ...one, phone, asking, mark, pushOut, m1, m2, m3 };
   }
 
-  it("M50: of a room that is told whole those on the events told, and the user's own wherever they are", async () => {
+  it("M50: a room in full comes with the receipts on its events, and the user's own wherever they are", async () => {
     const { phone, asking, room, me, m1, m3 } = await withReceipts();
     const first = await phone.sync(asking(2));
     expect(timelineIds(first.rooms[room])).toHaveLength(2);
@@ -57,7 +57,7 @@ describe.each(DIALECTS)("receipts (%s)", (dialect) => {
     });
   });
 
-  it("M50: then all that come, also on events that were not told, and none twice", async () => {
+  it("M50: then all that come, also on events that were not sent, and none twice", async () => {
     const { phone, asking, room, mark, m1, m2, m3 } = await withReceipts();
     const first = await phone.sync(asking(1));
     await mark(m2, BOB);
@@ -124,7 +124,7 @@ describe.each(DIALECTS)("receipts (%s)", (dialect) => {
     expect(receiptsOf(then, room)).toEqual([read(m1, me), read(m2, BOB), read(m3, CAROL)].sort());
   });
 
-  it("M50 M33: a room that is joined again, and so told whole again, comes with the own", async () => {
+  it("M50 M33: a room that is joined again, and so sent in full again, comes with the user's own receipts", async () => {
     const { phone, asking, room, me, client, deliver, m1 } = await withReceipts();
     const first = await phone.sync(asking(5));
     await t.deliver(client, v2({ leave: { [room]: { timeline: [ev.member(me, "leave")] } } }));
@@ -135,7 +135,7 @@ describe.each(DIALECTS)("receipts (%s)", (dialect) => {
     expect([again.rooms[room]?.["initial"], timelineIds(again.rooms[room]).length, receiptsOf(again, room)]).toEqual([true, 2, [read(m1, me)]]);
   });
 
-  it("M50: nothing is told of a room that the user is not in", async () => {
+  it("M50: nothing is sent for a room that the user is not in", async () => {
     const { phone, asking, room, me, client } = await withReceipts();
     const first = await phone.sync(asking(1));
     await t.deliver(client, v2({ leave: { [room]: { timeline: [ev.member(me, "ban", {}, { sender: BOB })] } } }));
@@ -156,7 +156,7 @@ describe.each(DIALECTS)("receipts (%s)", (dialect) => {
     expect([receiptsOf(then, room), receiptsOf(then, other)]).toEqual([[], ["$x m.read @carol:test"]]);
   });
 
-  it("M50 M5: a restart shows nowhere", async () => {
+  it("M50 M5: a restart is not noticeable", async () => {
     const { phone, asking, room, mark, m2 } = await withReceipts();
     const first = await phone.sync(asking(1));
     await mark(m2, BOB);

@@ -51,7 +51,7 @@ describe("bounds of a request", () => {
     }
   });
 
-  it("N10: ever new required_state on one connection is told each time, and what is asked for again when it was forgotten", async () => {
+  it("N10: ever new required_state on one connection is sent each time, and what is asked for again when it was forgotten", async () => {
     scaleRequestBounds(0.1);
     const { phone, ids } = await phoneIn("unstable", 2);
     const { stateEntries } = requestBounds();
@@ -67,7 +67,7 @@ describe("bounds of a request", () => {
     for (const id of ids) expect(typesIn(answer, id)).toEqual([]);
   });
 
-  it("N10: more configs than a connection may remember: rooms are told once, and again only what was forgotten", async () => {
+  it("N10: more configs than a connection may remember: rooms are sent once, and again only what was forgotten", async () => {
     scaleRequestBounds(0.01);
     const { phone, ids } = await phoneIn("unstable", 4);
     const [first = "", ...others] = ids;
@@ -86,7 +86,7 @@ describe("bounds of a request", () => {
     expect(answer.rooms ?? {}).toEqual({});
   });
 
-  it("N10: more subscriptions than the bound: those told longest ago end, and nothing is refused", async () => {
+  it("N10: more subscriptions than the bound: those sent longest ago end, and nothing is refused", async () => {
     scaleRequestBounds(2 / 10_000);
     const { phone, ids } = await phoneIn("unstable", 3);
     const [a = "", b = "", c = ""] = ids;
@@ -98,7 +98,7 @@ describe("bounds of a request", () => {
     expect(Object.keys(answer.rooms ?? {})).toEqual([c]);
   });
 
-  it("N10: many configs and many named members are told as few are", async () => {
+  it("N10: many configs and many named members are sent as few are", async () => {
     const { phone, ids } = await phoneIn("v4", 20);
     const config = (n: number) => ({
       timeline_limit: 0,

@@ -52,7 +52,7 @@ describe.each(DIALECTS)("%s: a position from before what was deleted", (dialect)
     expect(rooms["!a:test"]?.["required_state"]).toMatchObject([{}, { content: { topic: "third" } }]);
   });
 
-  it("M23 M35: a small limit is told like a large one: limited where events are missing, not else", async () => {
+  it("M23 M35: a small limit is sent like a large one: limited where events are missing, not else", async () => {
     const client = newcomer(t, dialect, {
       join: { "!a:test": { state: newRoom(ALICE), timeline: messages(1) }, "!b:test": { state: newRoom(ALICE) } },
     });
@@ -68,7 +68,7 @@ describe.each(DIALECTS)("%s: a position from before what was deleted", (dialect)
     expect(timelineIds(rooms["!b:test"])).toEqual(ids(few));
   });
 
-  it("M24 M26: name and counts that changed since are told as they are; removed ones too", async () => {
+  it("M24 M26: name and counts that changed since are sent as they are; removed ones too", async () => {
     const room = {
       state: [...newRoom(ALICE), ev.name(ALICE, "old"), ev.state("m.room.avatar", "", ALICE, { url: "mxc://test/a" })],
       timeline: messages(1),
@@ -83,7 +83,7 @@ describe.each(DIALECTS)("%s: a position from before what was deleted", (dialect)
     expect(rooms["!a:test"]).toMatchObject({ name: "new", avatar: null, joined_count: 7 });
   });
 
-  it("M9: a room that was left since is told as left, once", async () => {
+  it("M9: a room that was left since is sent as left, once", async () => {
     const joined = { state: newRoom(ALICE), timeline: messages(1) };
     const client = newcomer(t, dialect, { join: { "!gone:test": joined, "!on:test": joined } });
     const { userId } = client.client;
@@ -94,7 +94,7 @@ describe.each(DIALECTS)("%s: a position from before what was deleted", (dialect)
     const second = await client.sync(topics(1), { pos: first.pos });
     expect(Object.keys(second.rooms).toSorted()).toEqual(["!gone:test", "!on:test"]);
     expect(second.rooms["!gone:test"]?.["required_state"]).toMatchObject([{ state_key: userId, content: { membership: "leave" } }]);
-    // Of what was told before it was left nothing is known any more.
+    // Nothing is known any more of what was sent before it was left.
     expect(second.rooms["!gone:test"]).toMatchObject({ limited: true });
     const third = await client.sync(topics(1), { pos: second.pos });
     expect(third).toMatchObject({ lists: { all: { count: 1 } }, rooms: {} });
@@ -124,7 +124,7 @@ describe.each(DIALECTS)("%s: a position from before what was deleted", (dialect)
     }
   });
 
-  it("M31: an invite that was withdrawn or accepted since is told as what became of it", async () => {
+  it("M31: an invite that was withdrawn or accepted since is sent as what became of it", async () => {
     const client = newcomer(t, dialect, (me) => ({
       invite: { "!i:test": [{ type: "m.room.member", state_key: me, sender: ALICE, content: { membership: "invite" } }] },
       join: { "!on:test": { state: newRoom(ALICE), timeline: messages(1) } },
@@ -140,7 +140,7 @@ describe.each(DIALECTS)("%s: a position from before what was deleted", (dialect)
     expect(JSON.stringify(second.rooms["!i:test"])).toContain(`"membership":"leave"`);
   });
 
-  it("M33: one that was told as left and joined again since is whole", async () => {
+  it("M33: one that was sent as left and joined again since is sent in full", async () => {
     const client = newcomer(t, dialect, {
       join: { "!a:test": { state: [...newRoom(ALICE), ev.state("im.key", "a", ALICE, {})], timeline: messages(1) } },
     });

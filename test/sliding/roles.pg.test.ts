@@ -19,7 +19,7 @@ afterAll(async () => {
 });
 
 describe.each(DIALECTS)("roles (%s)", (dialect) => {
-  it("M5 M7: what the one polls, the other tells, from the first request on; neither does the other's work", async () => {
+  it("M5 M7: what one polls, the other sends, from the first request on; neither does the other's work", async () => {
     const one = scene(api);
     const phone = new SlidingClient(one.client, dialect);
     const answering = phone.sync(ALL);

@@ -45,7 +45,7 @@ describe.each(DIALECTS)("bump_stamp", (dialect) => {
     expect(await room.anew()).toMatchObject({ bump_stamp: room.first["bump_stamp"] });
   });
 
-  it("M28: where nobody asks for events their activity ends no wait, and is told all the same", async () => {
+  it("M28: if no events are asked for, activity ends no wait, but is sent nevertheless", async () => {
     const config = { limit: 0, state: [["m.room.topic", ""] as const] };
     const room = await follow(t, dialect, { config, parts: { timeline: messages(1) } });
     const started = performance.now();
@@ -58,7 +58,7 @@ describe.each(DIALECTS)("bump_stamp", (dialect) => {
     expect(await room.next()).toBeUndefined();
   });
 
-  it("M28: where the timeline is limited it is told, also unchanged", async () => {
+  it("M28: where the timeline is limited it is sent, also unchanged", async () => {
     const room = await follow(t, dialect, { config: { limit: 2 }, parts: { timeline: messages(1) } });
     await room.deliver({ timeline: [ev.topic(ALICE, "1"), ev.topic(ALICE, "2"), ev.topic(ALICE, "3")] });
     expect(await room.next()).toMatchObject({ limited: true, bump_stamp: room.first["bump_stamp"] });

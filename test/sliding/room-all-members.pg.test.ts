@@ -1,4 +1,4 @@
-/** Every member of a room: v2 tells few of them, so that the list has to be fetched. */
+/** Every member of a room: v2 sends few of them, so the list must be fetched. */
 
 import { afterEach, describe, expect, it } from "vitest";
 import { ev, type MatrixEvent } from "../support/fake-homeserver.ts";
@@ -22,7 +22,7 @@ afterEach(() => t.hs.heal());
 const path = (room: FollowedRoom) => `/_matrix/client/v3/rooms/${encodeURIComponent(room.id)}/members`;
 const joined = (...users: string[]) => users.map((user) => `${user}: join`).toSorted();
 
-/** What /members says: who v2 told of, and two more. */
+/** What /members says: those that v2 sent, and two more. */
 const members = (room: FollowedRoom): MatrixEvent[] => [ALICE, room.me, BOB, CAROL].map((user) => ev.member(user));
 
 /** Answers `/members` only when it is released. */
@@ -39,7 +39,7 @@ function slowMembers(room: FollowedRoom): () => void {
 describe.each(DIALECTS)("every member", (dialect) => {
   const plain = () => follow(t, dialect, { state: [ev.topic(ALICE, "x")], parts: { timeline: messages(1) } });
 
-  it("M43: members that v2 did not tell are in the first answer", async () => {
+  it("M43: members that v2 did not send are in the first answer", async () => {
     const room = await plain();
     serveMembers(t, room.id, members(room));
     const told = await room.anew(EVERY);
@@ -50,7 +50,7 @@ describe.each(DIALECTS)("every member", (dialect) => {
     expect(t.hs.seen({ path: path(room) })).toHaveLength(1);
   });
 
-  it("M43 M38: those who left and are banned are told as well; then what changes", async () => {
+  it("M43 M38: those who left and are banned are sent as well; then what changes", async () => {
     const room = await plain();
     serveMembers(t, room.id, [ev.member(ALICE), ev.member(room.me), ev.member(BOB, "leave"), ev.member(CAROL, "ban", {}, { sender: ALICE })]);
     expect(membersTold(await room.next(EVERY))).toEqual([`${ALICE}: join`, `${BOB}: leave`, `${CAROL}: ban`, `${room.me}: join`]);
@@ -63,7 +63,7 @@ describe.each(DIALECTS)("every member", (dialect) => {
     expect(await room.next(EVERY)).not.toHaveProperty("required_state");
   });
 
-  it("M43: where they come late, the answer goes without them; they end the next wait, once", async () => {
+  it("M43: if they come late, the answer is sent without them, and they end the next wait once", async () => {
     const room = await plain();
     const release = slowMembers(room);
     const started = performance.now();
@@ -79,7 +79,7 @@ describe.each(DIALECTS)("every member", (dialect) => {
     expect(await room.next({ ...EVERY, limit: 9 })).toBeUndefined();
   });
 
-  it("M43: an initial room that is told before them is told them later, and news in between are not held", async () => {
+  it("M43: an initial room that was sent without them is sent them later, and news in between are not held back", async () => {
     const room = await plain();
     const release = slowMembers(room);
     const first = await room.client.sync({ ...all(EVERY), connId: "late" });
@@ -96,7 +96,7 @@ describe.each(DIALECTS)("every member", (dialect) => {
     expect(third.rooms[room.id]).not.toHaveProperty("initial");
   });
 
-  it("M43: where they cannot be had, the room is told without them, and no request fails", async () => {
+  it("M43: if they cannot be fetched, the room is sent without them, and no request fails", async () => {
     const room = await plain();
     t.hs.on("GET", path(room), { status: 403, body: { errcode: "M_FORBIDDEN", error: "no" } });
     const first = await room.next(EVERY);
@@ -107,7 +107,7 @@ describe.each(DIALECTS)("every member", (dialect) => {
     expect(membersTold(await room.next(EVERY))).toEqual(joined(ALICE, BOB, CAROL, room.me));
   });
 
-  it("M43 M35: after a gap the list is fetched again, and tells who changed in it", async () => {
+  it("M43 M35: after a gap the list is fetched again, and members that changed in it are sent", async () => {
     const room = await plain();
     serveMembers(t, room.id, members(room));
     await room.next(EVERY);
@@ -132,7 +132,7 @@ describe.each(DIALECTS)("every member", (dialect) => {
     expect(membersTold(told)).toEqual(expect.arrayContaining([`${BOB}: leave`, `${CAROL}: leave`]));
   });
 
-  it("M43 M33: of a room that was joined again they are fetched and told again", async () => {
+  it("M43 M33: they are fetched and sent again for a room that was joined again", async () => {
     const room = await plain();
     serveMembers(t, room.id, members(room));
     await room.next(EVERY);
@@ -159,7 +159,7 @@ describe.each(DIALECTS)("every member", (dialect) => {
     expect(await room.next(EVERY)).toBeUndefined();
   });
 
-  it("M43 M32: of a room that was left nothing is fetched; what is known is told", async () => {
+  it("M43 M32: nothing is fetched for a room that was left; known members are sent", async () => {
     const room = await plain();
     t.hs.on("GET", path(room), { status: 403, body: { errcode: "M_FORBIDDEN", error: "no" } });
     await room.leave({ timeline: [ev.member(room.me, "ban", {}, { sender: ALICE })] });
@@ -171,7 +171,7 @@ describe.each(DIALECTS)("every member", (dialect) => {
 });
 
 describe("all state, unstable dialect", () => {
-  it("M43 M38: it waits for the members, and goes without them where they are late", async () => {
+  it("M43 M38: it waits for the members, and is sent without them if they are late", async () => {
     const room = await follow(t, "unstable", { state: [ev.topic(ALICE, "x")] });
     const release = slowMembers(room);
     const first = await room.next({ state: [["*", "*"]] });

@@ -22,8 +22,8 @@ function expectOwn(told: RoomAnswer | undefined, room: FollowedRoom, membership:
   expect(told).not.toHaveProperty("invite_state");
 }
 
-describe.each(DIALECTS)("rooms that one is not in any more", (dialect) => {
-  it("M32: a leave, a kick, a ban: the events up to it, the own membership, once, and nothing after", async () => {
+describe.each(DIALECTS)("rooms that the user is no longer in", (dialect) => {
+  it("M32: a leave, a kick, a ban: the events up to it and the user's membership are sent once, and nothing after", async () => {
     for (const [name, end] of ENDS) {
       const room = await follow(t, dialect, { config: CONFIG, parts: { timeline: messages(2) } });
       const [before, away] = [ev.message(ALICE), end(room)];
@@ -47,7 +47,7 @@ describe.each(DIALECTS)("rooms that one is not in any more", (dialect) => {
     expectOwn(await waiting, room, "ban");
   });
 
-  it("M32: state from before it is told as of then, at first and incrementally; the own membership beside it", async () => {
+  it("M32: earlier state is sent as of then, at first and incrementally, with the user's membership", async () => {
     const room = await follow(t, dialect, { config: CONFIG, state: [ev.topic(ALICE, "at first")] });
     const topic = ev.topic(ALICE, "before the ban");
     await room.leave({ timeline: [topic, own(room, "ban")] });
@@ -60,7 +60,7 @@ describe.each(DIALECTS)("rooms that one is not in any more", (dialect) => {
     expect(stateEvent(anew, "m.room.topic")).toMatchObject({ event_id: topic.event_id });
   });
 
-  it("M32: at first a kick and a ban are told with what was before them, a leave is not", async () => {
+  it("M32: a first answer contains kicks and bans with what preceded them, but no leaves", async () => {
     for (const [name, end] of ENDS) {
       const timeline = messages(2);
       const room = await follow(t, dialect, { config: CONFIG, parts: { timeline } });
@@ -76,7 +76,7 @@ describe.each(DIALECTS)("rooms that one is not in any more", (dialect) => {
     }
   });
 
-  it("M32: a subscription to a room that was left tells it with the own membership", async () => {
+  it("M32: a subscription to a room that was left gets it with the user's own membership", async () => {
     const room = await follow(t, dialect, { config: CONFIG, parts: { timeline: messages(2) } });
     await room.leave({ timeline: [own(room, "leave", room.me)] });
     const { rooms } = await room.client.sync({ connId: "another", subs: { [room.id]: CONFIG } });
@@ -84,7 +84,7 @@ describe.each(DIALECTS)("rooms that one is not in any more", (dialect) => {
     expectOwn(rooms[room.id], room, "leave");
   });
 
-  it("M32: it is told again with the own membership, when more of its timeline or state is asked for", async () => {
+  it("M32: it is sent again with the user's membership when more of its timeline or state is asked for", async () => {
     for (const [, end] of ENDS) {
       const room = await follow(t, dialect, { config: { limit: 1 }, state: [ev.topic(ALICE, "x")], parts: { timeline: messages(4) } });
       const away = end(room);
@@ -101,7 +101,7 @@ describe.each(DIALECTS)("rooms that one is not in any more", (dialect) => {
     }
   });
 
-  it("M32: a room that was left while nobody asked about it is told when it is asked about", async () => {
+  it("M32: a room that was left while nobody asked about it is sent when it is asked about", async () => {
     const room = await follow(t, dialect, { config: CONFIG });
     await room.leave({ timeline: [own(room, "leave", room.me)] });
     await room.ask({});
@@ -109,7 +109,7 @@ describe.each(DIALECTS)("rooms that one is not in any more", (dialect) => {
     expect(await room.next()).toBeUndefined();
   });
 
-  it("M32: where the homeserver says no more than that the room was left, the own membership says so", async () => {
+  it("M32: if the homeserver only says that the room was left, the user's membership says so", async () => {
     const room = await follow(t, dialect, { config: CONFIG });
     await room.leave();
     const told = await room.next();
@@ -117,7 +117,7 @@ describe.each(DIALECTS)("rooms that one is not in any more", (dialect) => {
     expect(stateEvent(told, "m.room.member", room.me)).toMatchObject({ sender: room.me, event_id: expect.any(String) as unknown });
   });
 
-  it("M32: the same where the own membership is asked for by name, by type and as a member of the timeline", async () => {
+  it("M32: the same if the user's membership is asked for by name, by type and as a member of the timeline", async () => {
     for (const state of [[["m.room.member", "$ME"]], [["*", "*"]], [["m.room.member", "$LAZY"]]] as const) {
       const room = await follow(t, dialect, { config: { state } });
       await room.leave();
@@ -131,7 +131,7 @@ describe.each(DIALECTS)("rooms that one is not in any more", (dialect) => {
     }
   });
 
-  it("M32 M35: left in a gap: limited, the state that the gap changed, and the own membership", async () => {
+  it("M32 M35: left in a gap: limited, the state that the gap changed, and the user's membership", async () => {
     const room = await follow(t, dialect, { config: CONFIG, state: [ev.topic(ALICE, "old")], parts: { timeline: messages(2) } });
     const [topic, away] = [ev.topic(ALICE, "new"), own(room, "leave")];
     await room.leave({ state: [topic], timeline: [away], limited: true, prev_batch: "gap" });
@@ -151,7 +151,7 @@ describe.each(DIALECTS)("rooms that one is not in any more", (dialect) => {
     expect(told?.["required_state"]).toMatchObject([{ event_id: away.event_id }]);
   });
 
-  it("M32: a room that is told as left in the homeserver's first answer", async () => {
+  it("M32: a room that is sent as left in the homeserver's first answer", async () => {
     const [id, state] = [`!left-first-${dialect}:test`, [["m.room.topic", ""] as const]];
     const me = `@left-first-${dialect}:test`;
     const away = ev.member(me, "ban", {}, { sender: ALICE, unsigned: { prev_content: { membership: "join" } } });
@@ -202,7 +202,7 @@ describe.each(DIALECTS)("rooms that one is not in any more", (dialect) => {
     expect(await room.next()).toBeUndefined();
   });
 
-  it("M33: of a room joined again lazy members are told again", async () => {
+  it("M33: of a room joined again lazy members are sent again", async () => {
     const config = { state: [["m.room.member", "$LAZY"] as const] };
     const room = await follow(t, dialect, { config, state: [ev.member(BOB)], parts: { timeline: messages(1, BOB) } });
     expect(membersTold(room.first)).toEqual([`${BOB}: join`]);

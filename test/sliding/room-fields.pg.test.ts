@@ -12,7 +12,7 @@ const direct = (...rooms: string[]) => ({ type: "m.direct", content: { [BOB]: ro
 describe.each(DIALECTS)("a room's fields", (dialect) => {
   const isV4 = dialect === "v4";
 
-  it("M22: whole the first time, then what changed, and absent without changes", async () => {
+  it("M22: full the first time, then what changed, and absent without changes", async () => {
     const timeline = messages(2);
     const room = await follow(t, dialect, { state: [ev.name(ALICE, "the room")], parts: { timeline } });
     expect(room.first).toMatchObject({ initial: true, name: "the room", joined_count: 2, limited: false, num_live: 0 });
@@ -35,7 +35,7 @@ describe.each(DIALECTS)("a room's fields", (dialect) => {
     expect(await room.next()).toBeUndefined();
   });
 
-  it("M22: what nobody asked about is not news of a room", async () => {
+  it("M22: what was not asked for is no news of a room", async () => {
     const room = await follow(t, dialect);
     await room.deliver({
       account_data: [{ type: "m.tag", content: { tags: {} } }],
@@ -44,7 +44,7 @@ describe.each(DIALECTS)("a room's fields", (dialect) => {
     expect(await room.next()).toBeUndefined();
   });
 
-  it("M22: a room with state and no timeline is told, and one whose state came in an odd order", async () => {
+  it("M22: a room with state and no timeline is sent, and one whose state came in an odd order", async () => {
     const room = await follow(t, dialect, { config: { state: [["m.room.create", ""]] } });
     expect(room.first).toMatchObject({ initial: true, limited: false, num_live: 0 });
     expect(room.first).not.toHaveProperty("timeline");
@@ -118,7 +118,7 @@ describe.each(DIALECTS)("a room's fields", (dialect) => {
     expect(Object.keys((await room.anew()) ?? {})).not.toEqual(expect.arrayContaining(["name"]));
   });
 
-  it("M24: of what is no text there is nothing to tell", async () => {
+  it("M24: values that are not text are not sent", async () => {
     const odd = [ev.state("m.room.name", "", ALICE, { name: 5 }), ev.state("m.room.avatar", "", ALICE, { url: { mxc: 1 } })];
     const room = await follow(t, dialect, { state: odd, parts: { timeline: messages(1) } });
     expect(timelineIds(room.first)).toHaveLength(1);
@@ -126,7 +126,7 @@ describe.each(DIALECTS)("a room's fields", (dialect) => {
     expect(room.first).not.toHaveProperty("avatar");
   });
 
-  it("M24: one that changed while nobody asked for the room is told when it is asked for again, once", async () => {
+  it("M24: one that changed while the room was not asked for is sent once when it is asked for again", async () => {
     const room = await follow(t, dialect, { state: [ev.name(ALICE, "one")] });
     await room.deliver({ timeline: [ev.name(ALICE, "two")] });
     await room.ask({});
@@ -136,7 +136,7 @@ describe.each(DIALECTS)("a room's fields", (dialect) => {
     expect(await room.next()).not.toHaveProperty("name");
   });
 
-  it("M26: counts at first and when they change, the homeserver's own", async () => {
+  it("M26: the homeserver's counts, at first and when they change", async () => {
     const room = await follow(t, dialect, { parts: { summary: { "m.joined_member_count": 40, "m.invited_member_count": 3 } } });
     expect(room.first).toMatchObject({ joined_count: 40, invited_count: 3 });
     await room.deliver({ timeline: [ev.message(ALICE)] });
@@ -149,14 +149,14 @@ describe.each(DIALECTS)("a room's fields", (dialect) => {
     expect(await room.next()).toMatchObject({ invited_count: 4 });
   });
 
-  it("M26: where the homeserver tells none they are counted", async () => {
+  it("M26: if the homeserver sends none, they are counted", async () => {
     const room = await follow(t, dialect, { state: [ev.member(BOB, "invite", {}, { sender: ALICE })] });
     expect(room.first).toMatchObject({ joined_count: 2, invited_count: 1 });
     await room.deliver({ timeline: [ev.member(BOB)] });
     expect(await room.next()).toMatchObject({ joined_count: 3, invited_count: 0 });
   });
 
-  it("M26: nobody tells them to who is not in the room", async () => {
+  it("M26: they are not sent for a room that the user is not in", async () => {
     const room = await follow(t, dialect, { parts: { summary: { "m.joined_member_count": 40 } } });
     await room.leave({ timeline: [ev.member(room.me, "leave", {}, { sender: ALICE })] });
     for (const told of [await room.next(), await room.anew()]) {
@@ -176,14 +176,14 @@ describe.each(DIALECTS)("a room's fields", (dialect) => {
     expect(group.first).not.toHaveProperty("is_dm");
   });
 
-  it("M29: a room that becomes a direct one is told", async () => {
+  it("M29: a room that becomes a direct one is sent again", async () => {
     const room = await follow(t, dialect);
     await room.give({ account_data: [direct(room.id)] });
     expect(await room.next()).toMatchObject({ is_dm: true });
     expect(await room.anew()).toMatchObject({ is_dm: true });
   });
 
-  it("M24 M26: a room out of every window is told what changed of its fields when it is in one again", async () => {
+  it("M24 M26: a room out of every window is sent with its changed fields once it is in one again", async () => {
     const room = await follow(t, dialect, { state: [ev.name(ALICE, "one")], parts: { summary: { "m.joined_member_count": 2 } } });
     await room.ask({ lists: { all: { ranges: [[5, 9]] } } });
     await room.deliver({ timeline: [ev.name(ALICE, "two")] }, { timeline: [ev.member(BOB)], summary: { "m.joined_member_count": 3 } });
@@ -216,7 +216,7 @@ describe("notification counts, unstable dialect", () => {
     expect(await room.next()).toBeUndefined();
   });
 
-  it("M27: none of invites, and none of rooms that were left", async () => {
+  it("M27: invites and rooms that were left have none", async () => {
     const room = await follow(t, "unstable", { parts: { unread: { notification_count: 3 } } });
     await room.leave({ timeline: [ev.member(room.me, "leave")] });
     expect(await room.next()).not.toHaveProperty("notification_count");
@@ -237,7 +237,7 @@ describe("v4 alone", () => {
     expect(await room.next()).toBeUndefined();
   });
 
-  it("M29: a change is told both ways", async () => {
+  it("M29: a change is sent in both directions", async () => {
     const room = await follow(t, "v4");
     await room.give({ account_data: [direct(room.id)] });
     expect(await room.next()).toMatchObject({ is_dm: true });

@@ -10,7 +10,7 @@ const heroes = (room: RoomAnswer | undefined) => (room?.["heroes"] as { user_id:
 const invited = (user: string) => ev.member(user, "invite", {}, { sender: ALICE });
 
 describe.each(DIALECTS)("heroes", (dialect) => {
-  it("M25: of a room without a name, with what they call themselves", async () => {
+  it("M25: a room without a name has them, with their display names", async () => {
     const room = await follow(t, dialect, {
       state: [ev.member(BOB, "join", { displayname: "Bob", avatar_url: "mxc://test/bob" })],
       parts: { summary: { "m.heroes": [BOB, ALICE] } },
@@ -20,7 +20,7 @@ describe.each(DIALECTS)("heroes", (dialect) => {
     expect(await room.next()).not.toHaveProperty("heroes");
   });
 
-  it("M25: none of a room with a name; an empty one is none", async () => {
+  it("M25: a room with a name has none; an empty name counts as none", async () => {
     const named = await follow(t, dialect, { state: [ev.name(ALICE, "named")], parts: { summary: { "m.heroes": [ALICE] } } });
     expect(named.first).not.toHaveProperty("heroes");
     const empty = await follow(t, dialect, { state: [ev.name(ALICE, "")], parts: { summary: { "m.heroes": [ALICE] } } });
@@ -28,13 +28,13 @@ describe.each(DIALECTS)("heroes", (dialect) => {
     expect(empty.first).not.toHaveProperty("name");
   });
 
-  it("M25: they come when the name goes", async () => {
+  it("M25: they are sent when the name is removed", async () => {
     const room = await follow(t, dialect, { state: [ev.name(ALICE, "named")], parts: { summary: { "m.heroes": [ALICE] } } });
     await room.deliver({ timeline: [ev.name(ALICE, "")] });
     expect(heroes(await room.next())).toEqual([ALICE]);
   });
 
-  it("M25: never the user, also where the homeserver names him", async () => {
+  it("M25: never the user, even if the homeserver names him", async () => {
     const names = { me: "@a-me:test", id: `!heroes-${dialect}:test` };
     const me = `@a-${dialect}:test`;
     const room = await follow(t, dialect, { names: { ...names, me }, parts: { summary: { "m.heroes": [me, ALICE] } } });
@@ -59,7 +59,7 @@ describe.each(DIALECTS)("heroes", (dialect) => {
     expect(heroes(room.first)).toEqual([ALICE, CAROL, BOB]);
   });
 
-  it("M25: again when the members that they are have changed", async () => {
+  it("M25: sent again when their members have changed", async () => {
     const room = await follow(t, dialect, { parts: { summary: { "m.heroes": [ALICE] } } });
     await room.deliver({ timeline: [ev.member(BOB)], summary: { "m.heroes": [ALICE, BOB], "m.joined_member_count": 3 } });
     expect(heroes(await room.next())).toEqual([ALICE, BOB]);
@@ -69,14 +69,14 @@ describe.each(DIALECTS)("heroes", (dialect) => {
     expect(await room.next()).not.toHaveProperty("heroes");
   });
 
-  it("M25: of a room that one was banned from as of then", async () => {
+  it("M25: those of a room that the user was banned from are as of then", async () => {
     const room = await follow(t, dialect, { state: [ev.member(BOB)], parts: { summary: { "m.heroes": [ALICE, BOB] } } });
     await room.leave({ timeline: [ev.member(room.me, "ban", {}, { sender: ALICE })] });
     await room.next();
     expect(heroes(await room.anew())).toEqual([ALICE, BOB]);
   });
 
-  it("M24: of a room that one was banned from, name and avatar are as of then", async () => {
+  it("M24: name and avatar of a room that the user was banned from are as of then", async () => {
     const room = await follow(t, dialect, { state: [ev.name(ALICE, "then"), ev.state("m.room.avatar", "", ALICE, { url: "mxc://test/then" })] });
     await room.leave({ timeline: [ev.member(room.me, "ban", {}, { sender: ALICE })] });
     expect(await room.anew()).toMatchObject({ initial: true, name: "then", avatar: "mxc://test/then" });

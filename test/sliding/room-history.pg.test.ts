@@ -15,7 +15,7 @@ beforeAll(() => {
 });
 afterEach(() => t.hs.heal());
 
-/** A room with this history after its creation, of which v2 tells the last `synced`. Tokens are `h<how many events stand before>`. */
+/** A room with this history after its creation, of which v2 sends the last `synced`. Tokens are `h<how many events stand before>`. */
 async function room(dialect: DialectName, history: readonly MatrixEvent[], synced: number, config: AskedConfig = { limit: 1 }) {
   const { me, id } = newNames();
   const events = [...newRoom(ALICE), ev.member(me), ev.member(BOB), ...history];
@@ -43,7 +43,7 @@ async function room(dialect: DialectName, history: readonly MatrixEvent[], synce
 }
 
 describe.each(DIALECTS)("history of open rooms", (dialect) => {
-  it("M36: a subscription with a longer timeline has it, limited where there is more, and prev_batch before it", async () => {
+  it("M36: a subscription with a longer timeline gets it, limited if there is more, with the prev_batch before it", async () => {
     const { followed, events, open } = await room(dialect, messages(30), 1);
     expect(timelineIds(followed.first)).toEqual(ids(events.slice(-1)));
     const told = await followed.ask(open(20), { timeout: 30_000 });
@@ -71,7 +71,7 @@ describe.each(DIALECTS)("history of open rooms", (dialect) => {
     expect(told).toMatchObject({ limited: false });
   });
 
-  it("M36: a list with a longer timeline has what there is, and fetches nothing", async () => {
+  it("M36: a list with a longer timeline gets what is stored, and fetches nothing", async () => {
     const { followed, events } = await room(dialect, messages(30), 5);
     const told = await followed.next({ limit: 20 });
     expect(timelineIds(told)).toEqual(ids(events.slice(-5)));
@@ -95,7 +95,7 @@ describe.each(DIALECTS)("history of open rooms", (dialect) => {
     expect(membersTold(await followed.ask(open(3)))).toContain(`${BOB}: join`);
   });
 
-  it("M36: where it cannot be had, or not in time, what there is is told", async () => {
+  it("M36: if it cannot be fetched, or not in time, what is stored is sent", async () => {
     const { followed, events, open } = await room(dialect, messages(30), 2);
     t.hs.fail({ path: /\/messages$/ }, { status: 502, body: "bad gateway" }, 100);
     const told = await followed.ask(open(20));

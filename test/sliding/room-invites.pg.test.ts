@@ -29,7 +29,7 @@ describe.each(DIALECTS)("invites and knocks", (dialect) => {
   const isV4 = dialect === "v4";
   const ONLY_STRIPPED = isV4 ? ["bump_stamp", "invite_state"] : ["bump_stamp", "initial", "invite_state"];
 
-  it("M31: an invite is its stripped state, and nothing else, at first", async () => {
+  it("M31: an invite is sent as its stripped state at first, and nothing else", async () => {
     const room = await followNothing(t, dialect, CONFIG);
     const state = invitation(room);
     await room.give({ invite: { [room.id]: state } });
@@ -38,7 +38,7 @@ describe.each(DIALECTS)("invites and knocks", (dialect) => {
     expect(told?.["invite_state"]).toEqual(state);
   });
 
-  it("M31: an invite that comes ends a wait, and is told once", async () => {
+  it("M31: an invite that comes ends a wait, and is sent once", async () => {
     const room = await followNothing(t, dialect, CONFIG);
     const waiting = room.next(undefined, { timeout: 30_000 });
     await room.give({ invite: { [room.id]: invitation(room) } });
@@ -66,7 +66,7 @@ describe.each(DIALECTS)("invites and knocks", (dialect) => {
     expect(stateOfInvite(told)).toEqual({ membership: "knock" });
   });
 
-  it("M31: an invite without any stripped state is told as well", async () => {
+  it("M31: an invite without any stripped state is sent as well", async () => {
     const room = await followNothing(t, dialect, CONFIG);
     await room.give({ invite: { [room.id]: [] } });
     expect(await room.next()).toMatchObject({ invite_state: [] });
@@ -107,7 +107,7 @@ describe.each(DIALECTS)("invites and knocks", (dialect) => {
     expect(told).not.toHaveProperty("invite_state");
   });
 
-  /** The end of an invite: the own membership in whichever way the dialect tells it, and no more of the room. */
+  /** The end of an invite: the own membership in whichever way the dialect sends it, and no more of the room. */
   function expectEnd(told: RoomAnswer | undefined): void {
     expect(told).toBeDefined();
     expect(told).not.toHaveProperty("unstable_expanded_timeline");
@@ -121,7 +121,7 @@ describe.each(DIALECTS)("invites and knocks", (dialect) => {
     }
   }
 
-  it("M31: one that is rejected ends with the own leave, once", async () => {
+  it("M31: a rejected invite ends with the user's leave, once", async () => {
     const room = await followNothing(t, dialect, CONFIG);
     await room.give({ invite: { [room.id]: invitation(room) } });
     await room.next();
@@ -140,7 +140,7 @@ describe.each(DIALECTS)("invites and knocks", (dialect) => {
     expect(await room.next()).toBeUndefined();
   });
 
-  it("M31: one that is withdrawn ends the same", async () => {
+  it("M31: a withdrawn invite ends in the same way", async () => {
     const room = await followNothing(t, dialect, CONFIG);
     await room.give({ invite: { [room.id]: invitation(room) } });
     await room.next();
@@ -149,7 +149,7 @@ describe.each(DIALECTS)("invites and knocks", (dialect) => {
     expect(await room.next()).toBeUndefined();
   });
 
-  it("M31: invited, rejected and invited again (the second is told), also where the first was never seen", async () => {
+  it("M31: invited, rejected and invited again (the second is sent), also where the first was never seen", async () => {
     const room = await followNothing(t, dialect, CONFIG);
     for (const seen of [true, false]) {
       await room.give({ invite: { [room.id]: invitation(room) } });

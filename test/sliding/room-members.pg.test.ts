@@ -17,7 +17,7 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
   const lazily = (...senders: string[]) =>
     follow(t, dialect, { config, state: others, parts: { timeline: senders.map((sender) => ev.message(sender)) } });
 
-  it("M39: at first the senders in the timeline that is told, and no others", async () => {
+  it("M39: at first the senders in the timeline that is sent, and no others", async () => {
     const room = await lazily(DAVE, BOB, ALICE, BOB);
     expect(timelineIds(room.first)).toHaveLength(3);
     expect(membersTold(room.first)).toEqual(joined(ALICE, BOB));
@@ -60,7 +60,7 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
     expect(membersTold(told)).toEqual([`${DAVE}: leave`]);
   });
 
-  it("M39 M38: of members by name every change, also in a gap that v2 tells by its state alone", async () => {
+  it("M39 M38: of members by name every change, also in a gap that v2 sends by its state alone", async () => {
     const room = await follow(t, dialect, {
       config: {
         state: [
@@ -78,7 +78,7 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
     expect(membersTold(told)).toHaveLength(2);
   });
 
-  it("M38: a member by name whom nobody told us of at first is told when he is known", async () => {
+  it("M38: a member asked for by name who was unknown at first is sent once known", async () => {
     const room = await follow(t, dialect, { config: { state: [["m.room.member", "@e:test"]] } });
     expect(room.first).not.toHaveProperty("required_state");
     const known = ev.member("@e:test");
@@ -88,13 +88,13 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
     expect(await room.next()).not.toHaveProperty("required_state");
   });
 
-  it("M39: members that v2 tells beside the timeline, as it loads them lazily, are no changes", async () => {
+  it("M39: members that v2 sends beside the timeline, as it loads them lazily, are no changes", async () => {
     const room = await lazily(ALICE);
     await room.deliver({ state: [ev.member("@e:test")], timeline: [ev.message(ALICE)] });
     expect(await room.next()).not.toHaveProperty("required_state");
   });
 
-  it("M39: a member that was told is told again when he has changed", async () => {
+  it("M39: a member that was sent is sent again when he has changed", async () => {
     const room = await lazily(BOB);
     await room.deliver({ timeline: [ev.member(BOB, "join", { displayname: "Bobby" })] });
     expect(stateEvent(await room.next(), "m.room.member", BOB)).toMatchObject({ content: { displayname: "Bobby" } });
@@ -102,7 +102,7 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
     expect(await room.next()).not.toHaveProperty("required_state");
   });
 
-  it("M39: where the timeline is limited, the members it needs, and those known before anew", async () => {
+  it("M39: where the timeline is limited, the members it needs are sent, and members known before are forgotten", async () => {
     const room = await lazily(BOB);
     await room.deliver({ timeline: [ev.member(DAVE, "leave"), ...messages(3, BOB)] });
     const told = await room.next();
@@ -127,7 +127,7 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
     expect(stateEvent(told, "m.room.member", BOB)).toMatchObject({ content: { displayname: "Bobby" } });
   });
 
-  it("M39: every room and every connection has its own", async () => {
+  it("M39: each room and each connection has members of its own", async () => {
     const room = await lazily(BOB);
     const other = `!other-of-${room.id.slice(1)}`;
     const state = [ev.create(ALICE), ev.member(ALICE), ev.member(BOB), ev.member(room.me)];
@@ -139,7 +139,7 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
     expect(await room.next()).not.toHaveProperty("required_state");
   });
 
-  it("M39: the same position again has the same members, whatever was told from it", async () => {
+  it("M39: the same position again has the same members, whatever was sent from it", async () => {
     const room = await lazily(ALICE);
     const { pos } = room.answer;
     await room.deliver({ timeline: [ev.message(BOB)] });
@@ -171,7 +171,7 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
     expect(await room.next()).toBeUndefined();
   });
 
-  it("M39 M40: asked for later, from then on; what was told before and has not changed is not told again", async () => {
+  it("M39 M40: asked for later, from then on; what was sent before and has not changed is not sent again", async () => {
     const none = { limit: 3, state: [] };
     const room = await lazily(BOB);
     await room.deliver({ timeline: [ev.message(CAROL), ev.member(BOB, "join", { displayname: "Bobby" })] });
@@ -198,7 +198,7 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
     expect(membersTold(await room.next(config))).toEqual([`${BOB}: leave`]);
   });
 
-  it("M39 M40: a member by name, not asked for any more when a gap had the client forget him, is told when he is asked for again", async () => {
+  it("M39 M40: a member by name, not asked for any more when a gap had the client forget him, is sent when he is asked for again", async () => {
     const named = { limit: 3, state: [LAZY, ["m.room.member", BOB] as const] };
     const room = await follow(t, dialect, { config: named, state: others, parts: { timeline: messages(1) } });
     expect(membersTold(room.first)).toEqual(joined(ALICE, BOB));
@@ -207,7 +207,7 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
     expect(membersTold(await room.next(named))).toEqual(joined(BOB));
   });
 
-  it("M39: members that nobody told us of are left out", async () => {
+  it("M39: unknown members are left out", async () => {
     const room = await lazily(ALICE);
     await room.deliver({ timeline: [ev.message("@unknown:test")] });
     const told = await room.next();

@@ -1,4 +1,4 @@
-/** A client that puts rooms together from any windows ends with what a new connection is told, and is never told anything wrong. */
+/** A client that puts rooms together from any windows ends with what a new connection is sent, and is never sent anything wrong. */
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -44,7 +44,7 @@ function asked({ window, limit, wide, open }: Omit<Step, "operations" | "lost">,
   };
 }
 
-/** What is told must be true as it stands. */
+/** What is sent must be true as it stands. */
 function expectTrue(world: World, reader: RoomReader, roomId: string, told: RoomAnswer, wide: boolean): void {
   const room = reader.apply(roomId, told, wide ? [world.me, "@bob:test"] : [world.me]);
   const members = world.members(roomId, null);
@@ -84,7 +84,7 @@ async function play(dialect: DialectName, steps: readonly Step[]): Promise<void>
   expectSame(reader, (await client.sync({ ...everything, connId: "fresh" })).rooms);
 }
 
-/** A new connection is told the same; but of rooms that were left it is told nothing. */
+/** A new connection is sent the same; but of rooms that were left it is sent nothing. */
 function expectSame(reader: RoomReader, rooms: Readonly<Record<string, RoomAnswer>>): void {
   const fresh = new RoomReader(reader.me);
   for (const [roomId, told] of Object.entries(rooms)) {

@@ -5,7 +5,7 @@ import { ids } from "../support/rooms.ts";
 import { type Ask, DIALECTS, type RoomAnswer, type SlidingClient, stateOf, timelineIds } from "../support/sliding.ts";
 import { v3Server } from "../support/v3.ts";
 
-/** Rooms that come into scope and go out of it: never told, told as they change, told up to some position. */
+/** Rooms that come into scope and go out of it: never sent, sent as they change, sent up to some position. */
 
 const ALICE = "@alice:test";
 const [A, B] = ["!a:test", "!b:test"];
@@ -25,7 +25,7 @@ const wide = (limit = 5): Ask => ({ lists: { top: { ranges: [[0, 9]], limit, sta
 const keysOf = (told: RoomAnswer | undefined) => stateOf(told).map((one) => one.split("|").join(" ").trim());
 
 describe.each(DIALECTS)("%s: what a room out of scope missed", (dialect) => {
-  /** A was told and is out of the window now, as something happened in B. */
+  /** A was sent and is out of the window now, as something happened in B. */
   async function outOfScope(limit = 5): Promise<{ client: SlidingClient; pos: string; say: (roomId: string, ...events: Json[]) => Promise<void> }> {
     const client = newcomer(t, dialect, {
       join: {
@@ -42,7 +42,7 @@ describe.each(DIALECTS)("%s: what a room out of scope missed", (dialect) => {
     return { client, pos: second.pos, say };
   }
 
-  it("M23: never told: whole when it comes into scope, events from before the position too", async () => {
+  it("M23: never sent: full when it comes into scope, events from before the position too", async () => {
     const old = ev.message(ALICE, "old", { origin_server_ts: 5 });
     const client = newcomer(t, dialect, { join: { [B]: room([old], [ev.name(ALICE, "B")]), [A]: room(messages(1)) } });
     const first = await client.sync(top());
@@ -54,7 +54,7 @@ describe.each(DIALECTS)("%s: what a room out of scope missed", (dialect) => {
     expect(keysOf(rooms[B])).toEqual(["m.room.name"]);
   });
 
-  it("M23: told as it changes: what is new of timeline and state, and no more", async () => {
+  it("M23: sent as it changes: what is new of timeline and state, and no more", async () => {
     const client = newcomer(t, dialect, { join: { [A]: room(messages(3), [ev.name(ALICE, "A"), ev.topic(ALICE, "first")]) } });
     const first = await client.sync(wide());
     const topic = ev.topic(ALICE, "second");
@@ -65,7 +65,7 @@ describe.each(DIALECTS)("%s: what a room out of scope missed", (dialect) => {
     expect([timelineIds(rooms[A]), keysOf(rooms[A])]).toEqual([[topic.event_id], ["m.room.topic"]]);
   });
 
-  it("M23: back in scope, a room is told the events that it missed, and not as new", async () => {
+  it("M23: back in scope, a room is sent with the events that it missed, but not as live", async () => {
     const { client, pos, say } = await outOfScope();
     const missed = messages(3);
     await say(A, ...missed);
@@ -92,7 +92,7 @@ describe.each(DIALECTS)("%s: what a room out of scope missed", (dialect) => {
     expect(timelineIds(rooms[A])).toEqual(ids(missed.slice(1)));
   });
 
-  it("M23: what was missed and what is new are told together, the new as such", async () => {
+  it("M23: what was missed and what is new are sent together, the new as such", async () => {
     const { client, pos, say } = await outOfScope();
     const [missed, fresh] = messages(2);
     await say(A, missed ?? {});
@@ -104,7 +104,7 @@ describe.each(DIALECTS)("%s: what a room out of scope missed", (dialect) => {
     expect(fourth.rooms[A]).toMatchObject({ num_live: 1, limited: false });
   });
 
-  it("M23: state that changed out of scope is told once, as it is now, whatever became of it between", async () => {
+  it("M23: state that changed out of scope is sent once, as it is now, whatever it was in between", async () => {
     const { client, pos, say } = await outOfScope();
     const topics = [ev.topic(ALICE, "second"), ev.topic(ALICE, "third")];
     await say(A, ...topics, ...messages(9), ev.state("im.key", "new", ALICE, {}));
@@ -117,7 +117,7 @@ describe.each(DIALECTS)("%s: what a room out of scope missed", (dialect) => {
     expect(keysOf((await client.sync(wide(), { pos: fourth.pos })).rooms[A])).toEqual([]);
   });
 
-  it("M23: an answer that was lost tells it again, one that came does not", async () => {
+  it("M23: it is sent again after a lost answer, and not after one that arrived", async () => {
     const { client, pos, say } = await outOfScope();
     const missed = ev.message(ALICE);
     await say(A, missed);
@@ -126,14 +126,14 @@ describe.each(DIALECTS)("%s: what a room out of scope missed", (dialect) => {
     const lost = await client.sync(wide(), { pos: third.pos });
     const again = await client.sync(wide(), { pos: third.pos });
     expect([lost, again].map((answer) => timelineIds(answer.rooms[A]))).toEqual([[missed.event_id], [missed.event_id]]);
-    // Another body for the same position: nothing of the room was told with it.
+    // Another body for the same position: nothing of the room was sent with it.
     const other = await client.sync(top(), { pos: third.pos });
     expect(other.rooms).toEqual({});
     expect(timelineIds((await client.sync(wide(), { pos: other.pos })).rooms[A])).toEqual([missed.event_id]);
     expect((await client.sync(wide(), { pos: again.pos })).rooms).toEqual({});
   });
 
-  it("M23: name, counts and heroes that changed out of scope are told as they are", async () => {
+  it("M23: name, counts and heroes that changed out of scope are sent as they are", async () => {
     const { client, pos, say } = await outOfScope();
     await say(A, ev.name(ALICE, "A again"));
     await t.deliver(client.client, v2({ join: { [A]: { summary: { "m.joined_member_count": 9 } } } }));
@@ -144,7 +144,7 @@ describe.each(DIALECTS)("%s: what a room out of scope missed", (dialect) => {
     expect(rooms[A]).not.toHaveProperty("avatar");
   });
 
-  /** A is left out of scope; the answer that tells of it in the end. */
+  /** A is left out of scope; the answer that sends anything of it in the end. */
   async function leftOutOfScope(back: boolean): Promise<RoomAnswer | undefined> {
     const { client, pos, say } = await outOfScope();
     const { userId } = client.client;
@@ -157,7 +157,7 @@ describe.each(DIALECTS)("%s: what a room out of scope missed", (dialect) => {
     return (await client.sync(wide(), { pos: third.pos })).rooms[A];
   }
 
-  it("M9 M23: a room that was left out of scope is told so when the window reaches it", async () => {
+  it("M9 M23: a room that was left while out of scope is sent as left when the window reaches it", async () => {
     const told = await leftOutOfScope(false);
     expect(told).not.toHaveProperty("initial");
     expect(told?.["required_state"]).toMatchObject([{ type: "m.room.member", content: { membership: "leave" } }]);

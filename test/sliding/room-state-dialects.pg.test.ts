@@ -30,7 +30,7 @@ describe("v4: include, exclude, lazy_members", () => {
     );
   });
 
-  it("M41: nothing is included where nothing is said", async () => {
+  it("M41: nothing is included by default", async () => {
     const room = await follow(t, "v4", { state: [odd("a")] });
     expect(await first(room, {})).not.toHaveProperty("required_state");
     expect(await first(room, { exclude: [{ type: "m.room.create" }] })).not.toHaveProperty("required_state");
@@ -43,7 +43,7 @@ describe("v4: include, exclude, lazy_members", () => {
     expect(stateOf(await first(room, { include: [{ type: "m.room.member", state_key: "$ME" }] }))).toEqual([]);
   });
 
-  it("M41: what is excluded is not told, neither at first nor later nor when more is asked for", async () => {
+  it("M41: what is excluded is not sent, neither at first nor later nor when more is asked for", async () => {
     const room = await follow(t, "v4", { state: [odd("a"), odd("b")] });
     const asked = v4({
       include: [{ type: "org.example.odd" }, { type: "m.room.create" }],
@@ -126,8 +126,8 @@ describe("v4: include, exclude, lazy_members", () => {
   });
 });
 
-describe("v4: state that is there no more", () => {
-  /** v2 has no word for it: the row ends in the database, as after a state reset that a homeserver told. */
+describe("v4: deleted state", () => {
+  /** v2 has no word for it: the row ends in the database, as after a state reset that a homeserver sent. */
   async function endState(room: FollowedRoom, type: string, key: string): Promise<void> {
     await t.sql`
       with a as (update accounts set position = position + 1 where user_id = ${room.me} returning account, position)
@@ -153,7 +153,7 @@ describe("v4: state that is there no more", () => {
     expect(stateOf(await room.anew())).toEqual(["org.example.odd|b"]);
   });
 
-  it("M42 N2: a stub has the whole key, however long", async () => {
+  it("M42 N2: a stub has the full key, however long", async () => {
     const key = incompressibleText(3000);
     const room = await follow(t, "v4", { config: asked, state: [odd(key)] });
     await endState(room, "org.example.odd", indexKey(key));
@@ -161,7 +161,7 @@ describe("v4: state that is there no more", () => {
     expect((await room.next())?.["required_state"]).toEqual([{ type: "org.example.odd", state_key: key }]);
   });
 
-  it("M42: none of state that was set again, or that began and ended in between", async () => {
+  it("M42: none for state that was set again, or that began and ended in between", async () => {
     const room = await follow(t, "v4", { config: asked, state: [odd("a")] });
     await endState(room, "org.example.odd", "a");
     const again = odd("a");
@@ -187,7 +187,7 @@ describe("v4: state that is there no more", () => {
     expect((await room.next())?.["required_state"]).toContainEqual(stubs[0]);
   });
 
-  it("M42: a room that was out of scope meanwhile is told of it as well", async () => {
+  it("M42: a room that was out of scope meanwhile is sent with them as well", async () => {
     const room = await follow(t, "v4", { config: asked, state: [odd("a")] });
     await room.ask({});
     await endState(room, "org.example.odd", "a");

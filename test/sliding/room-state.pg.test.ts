@@ -15,7 +15,7 @@ describe.each(DIALECTS)("required_state", (dialect) => {
   const having = (state: AskedConfig["state"] & object, options: Partial<Parameters<typeof follow>[2]> = {}) =>
     follow(t, dialect, { config: { limit: 5, state }, ...options });
 
-  it("M38: none asked, none told: at first and later", async () => {
+  it("M38: if none is asked for, none is sent, at first and later", async () => {
     const room = await having([]);
     expect(room.first).not.toHaveProperty("required_state");
     await room.deliver({ timeline: [ev.topic(ALICE, "x")] });
@@ -24,7 +24,7 @@ describe.each(DIALECTS)("required_state", (dialect) => {
     expect(then).not.toHaveProperty("required_state");
   });
 
-  it("M38: exact pairs: those that are there, as they are now; another key of the type is another state", async () => {
+  it("M38: exact pairs: existing ones as they are now; another key of the type is another pair", async () => {
     const create = [
       ["m.room.create", ""],
       ["m.room.topic", ""],
@@ -72,7 +72,7 @@ describe.each(DIALECTS)("required_state", (dialect) => {
     expect(stateOf(room.first)).toEqual([`m.room.member|${BOB}`, `org.example.odd|${BOB}`]);
   });
 
-  it("M38: patterns in types and keys are none", async () => {
+  it("M38: patterns in types and keys have no special meaning", async () => {
     const room = await having(
       [
         ["m.room.*", ""],
@@ -101,7 +101,7 @@ describe.each(DIALECTS)("required_state", (dialect) => {
     expect(stateOf(await room.next())).toEqual([`m.room.member|${room.me}`]);
   });
 
-  it("M38: every room its own", async () => {
+  it("M38: each room has its own", async () => {
     const room = await having([["m.room.topic", ""]], { state: [ev.topic(ALICE, "x")] });
     const other = `!other-of-${room.id.slice(1)}`;
     await room.give({ join: { [other]: { state: [ev.create(ALICE), ev.topic(ALICE, "y"), ev.name(ALICE, "z"), ev.member(room.me)] } } });
@@ -128,7 +128,7 @@ describe.each(DIALECTS)("required_state", (dialect) => {
     expect(timelineIds(told)).toHaveLength(3);
   });
 
-  it("M40: what is asked for newly is told at once, once, and without the timeline again", async () => {
+  it("M40: what is asked for newly is sent at once, once, and without the timeline again", async () => {
     const room = await having([["m.room.create", ""]], { state: [ev.topic(ALICE, "x"), odd("a")], parts: { timeline: messages(3) } });
     const more = {
       limit: 5,
@@ -154,7 +154,7 @@ describe.each(DIALECTS)("required_state", (dialect) => {
     expect(timelineIds(grown)).toHaveLength(3);
   });
 
-  it("M40: where nothing matches what is asked for newly, there is nothing to tell", async () => {
+  it("M40: if nothing matches what is newly asked for, nothing is sent", async () => {
     const room = await having([]);
     const more = { limit: 5, state: [["org.example.odd", ""]] as const };
     expect(await room.next(more)).toBeUndefined();
@@ -178,7 +178,7 @@ describe.each(DIALECTS)("required_state", (dialect) => {
     expect(stateEvent(grown, "m.room.topic")).toMatchObject({ event_id: topic.event_id });
   });
 
-  it("M40: asked for less and again: not told again where it did not change", async () => {
+  it("M40: asked for less and again: not sent again where it did not change", async () => {
     const wide = {
       limit: 5,
       state: [
@@ -213,7 +213,7 @@ describe.each(DIALECTS)("required_state", (dialect) => {
     expect(await room.next(wide)).toBeUndefined();
   });
 
-  it("M40: a retry of the position before grows the same", async () => {
+  it("M40: a retry of the earlier position grows in the same way", async () => {
     const room = await having([], { state: [ev.topic(ALICE, "x")] });
     const { pos } = room.answer;
     for (let tries = 0; tries < 2; tries += 1)
@@ -231,7 +231,7 @@ describe.each(DIALECTS)("required_state", (dialect) => {
     expect(await room.next()).toBeUndefined();
   });
 
-  it("M23 M38: state that changed while the room was out of scope is told when it is back, once", async () => {
+  it("M23 M38: state that changed while the room was out of scope is sent when it is back, once", async () => {
     const room = await having(
       [
         ["m.room.topic", ""],

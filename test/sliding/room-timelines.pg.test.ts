@@ -12,7 +12,7 @@ const NOWHERE = { lists: { all: { ranges: [[50, 59]] as const } } };
 describe.each(DIALECTS)("timelines", (dialect) => {
   const config = { limit: 3 };
 
-  it("M34: at first the newest, oldest first, limited where there are more", async () => {
+  it("M34: at first the newest, oldest first, limited if there are more", async () => {
     const timeline = messages(5);
     const room = await follow(t, dialect, { config, parts: { timeline } });
     expect(timelineIds(room.first)).toEqual(ids(timeline.slice(-3)));
@@ -20,14 +20,14 @@ describe.each(DIALECTS)("timelines", (dialect) => {
     expect(room.first["timeline"][0]).not.toHaveProperty("room_id");
   });
 
-  it("M34: at first all there are, and not limited", async () => {
+  it("M34: at first all events if there are few, not limited", async () => {
     const timeline = messages(3);
     const room = await follow(t, dialect, { config, parts: { timeline } });
     expect(timelineIds(room.first)).toEqual(ids(timeline));
     expect(room.first).toMatchObject({ limited: false, num_live: 0 });
   });
 
-  it("M34: at first it is limited where the homeserver has more", async () => {
+  it("M34: at first it is limited if the homeserver has more", async () => {
     const timeline = messages(2);
     const room = await follow(t, dialect, { config, parts: { timeline, limited: true, prev_batch: "before-them" } });
     expect(timelineIds(room.first)).toEqual(ids(timeline));
@@ -83,7 +83,7 @@ describe.each(DIALECTS)("timelines", (dialect) => {
     expect(told).toMatchObject({ initial: true, num_live: 1, limited: false });
   });
 
-  it("M23: a room out of scope is told the events that it missed, limited only where there are more than asked", async () => {
+  it("M23: a room out of scope is sent the events that it missed, limited only where there are more than asked", async () => {
     for (const [count, limited] of [[3, false] as const, [4, true] as const]) {
       const room = await follow(t, dialect, { config, parts: { timeline: messages(2) } });
       await room.ask(NOWHERE);
@@ -98,7 +98,7 @@ describe.each(DIALECTS)("timelines", (dialect) => {
     }
   });
 
-  it("M35: a gap upstream is limited, however few events come, and nothing from before it is told with them", async () => {
+  it("M35: a gap makes a timeline limited, however few events follow, and nothing from before it is sent with them", async () => {
     const room = await follow(t, dialect, { config, parts: { timeline: messages(2) } });
     const after = ev.message(ALICE);
     await room.deliver({ timeline: messages(1) }, { timeline: [after], limited: true, prev_batch: "gap" });
@@ -124,7 +124,7 @@ describe.each(DIALECTS)("timelines", (dialect) => {
     expect(raised).toMatchObject({ limited: true, prev_batch: "gap" });
   });
 
-  it("M35 M38: the state that a gap changed is told, though no event of the timeline says it", async () => {
+  it("M35 M38: the state that a gap changed is sent, though no event of the timeline says it", async () => {
     const asked = { ...config, state: [["m.room.topic", ""]] as const };
     const room = await follow(t, dialect, { config: asked, state: [ev.topic(ALICE, "old")], parts: { timeline: messages(1) } });
     const topic = ev.topic(ALICE, "new");
@@ -147,7 +147,7 @@ describe.each(DIALECTS)("timelines", (dialect) => {
     expect(timelineIds(await room.anew())).toEqual([after.event_id]);
   });
 
-  it("M35: an event that comes again is told once, and in its place", async () => {
+  it("M35: a repeated event is sent once, at its position", async () => {
     const [a, b, c, d] = [ev.message(ALICE, "a"), ev.message(ALICE, "b"), ev.message(ALICE, "c"), ev.message(ALICE, "d")];
     const room = await follow(t, dialect, { parts: { timeline: [a, b] } });
     await room.deliver({ timeline: [b, c, c] });
@@ -157,7 +157,7 @@ describe.each(DIALECTS)("timelines", (dialect) => {
     expect(timelineIds(await room.anew())).toEqual(ids([a, b, c, d]));
   });
 
-  it("M36: a raised limit has the newest events told at once, those known with them, and says so", async () => {
+  it("M36: a raised limit has the newest events sent at once, those known with them, and says so", async () => {
     const timeline = messages(5);
     const room = await follow(t, dialect, { config: { limit: 1 }, parts: { timeline } });
     const raised = await room.next({ limit: 4 }, { timeout: 30_000 });
@@ -180,7 +180,7 @@ describe.each(DIALECTS)("timelines", (dialect) => {
     expect(raised).toMatchObject({ unstable_expanded_timeline: true, num_live: 1 });
   });
 
-  it("M36: lowered and raised again without a gap, nothing is told again; with one it is", async () => {
+  it("M36: lowered and raised again: events are sent again only if there was a gap", async () => {
     const timeline = messages(3);
     const room = await follow(t, dialect, { config: { limit: 3 }, parts: { timeline } });
     await room.deliver({ timeline: messages(1) });
@@ -194,7 +194,7 @@ describe.each(DIALECTS)("timelines", (dialect) => {
     expect(raised).toMatchObject({ unstable_expanded_timeline: true });
   });
 
-  it("M36: the same position again has it told again", async () => {
+  it("M36: the same position again has it sent again", async () => {
     const timeline = messages(3);
     const room = await follow(t, dialect, { config: { limit: 1 }, parts: { timeline } });
     const { pos } = room.answer;
@@ -205,7 +205,7 @@ describe.each(DIALECTS)("timelines", (dialect) => {
     }
   });
 
-  it("M37: with a limit of 0 there is neither timeline nor what belongs to it", async () => {
+  it("M37: with a limit of 0 there is no timeline, nor its other fields", async () => {
     const asked = { limit: 0, state: [["m.room.topic", ""]] as const };
     const room = await follow(t, dialect, { config: asked, state: [ev.topic(ALICE, "x")], parts: { timeline: messages(3) } });
     await room.deliver({ timeline: [ev.topic(ALICE, "y"), ev.message(ALICE)] });

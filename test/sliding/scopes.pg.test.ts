@@ -1,4 +1,4 @@
-/** Which rooms extensions tell of, and when they are told of at all. */
+/** Which rooms extensions cover, and when they are sent at all. */
 
 import { describe, expect, it } from "vitest";
 import { type Json, newRoom, receipt, toDevice, typing, v2 } from "../support/fake-homeserver.ts";
@@ -38,7 +38,7 @@ async function fiveRooms(dialect: DialectName) {
     };
     await t.deliver(one.client, v2({ join: Object.fromEntries(rooms.map((room) => [room, parts])) }));
   };
-  /** Names of the rooms that each extension tells of. */
+  /** Names of the rooms that each extension sends of. */
   const told = (answer: Answer): string[] =>
     ROOM_EXTENSIONS.map((name) => {
       const section = answer.extensions[name] as { rooms: Json } | undefined;
@@ -79,7 +79,7 @@ describe.each(DIALECTS)("scopes (%s)", (dialect) => {
     }
   });
 
-  it("M45: what is in nobody's scope ends no wait", async () => {
+  it("M45: what is in no extension's scope ends no wait", async () => {
     const { phone, ask, tell } = await fiveRooms(dialect);
     const quiet = ask({ lists: [], rooms: [] });
     const { pos } = await phone.sync(quiet);
@@ -87,7 +87,7 @@ describe.each(DIALECTS)("scopes (%s)", (dialect) => {
     expect(newsOf(await phone.sync(quiet, { pos, timeout: SHORT }))).toEqual({});
   });
 
-  it("M45 TestExtensionLateEnable: an extension that is enabled later tells all first, and missed changes when it is enabled again", async () => {
+  it("M45 TestExtensionLateEnable: an extension that is enabled later sends all first, and missed changes when it is enabled again", async () => {
     const { phone, ask, tell, told } = await fiveRooms(dialect);
     await tell();
     const without = await phone.sync(ask(null));
@@ -113,7 +113,7 @@ describe.each(DIALECTS)("scopes (%s)", (dialect) => {
     for (const part of [{}, { enabled: false }]) expect((await phone.sync({ ext: all(part) })).extensions).toEqual({});
   });
 
-  it("M45: a scope that grows brings what was there, one that shrinks takes nothing back", async () => {
+  it("M45: a growing scope sends what was there already, a shrinking one removes nothing", async () => {
     const { phone, ask, tell, told } = await fiveRooms(dialect);
     await tell();
     const near = await phone.sync(ask({ lists: ["near"], rooms: [] }));

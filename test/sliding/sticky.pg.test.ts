@@ -84,7 +84,7 @@ describe("sticky subscriptions", () => {
     expect(Object.keys((await phone.sync(NAMELESS, { pos: grown.pos })).rooms).sort()).toEqual([room, second].sort());
   });
 
-  it("M20 M3: a retry of the request that subscribed, or did not, is as if the other never was", async () => {
+  it("M20 M3: a retry of a request with or without the subscription behaves as if the other never happened", async () => {
     const { phone, room, second, tell } = await twoRooms("unstable");
     const first = await phone.sync(subscribing([room]));
     await phone.sync(subscribing([second]), { pos: first.pos });
@@ -107,7 +107,7 @@ describe("sticky subscriptions", () => {
     expect(newsOf(await phone.sync(NAMELESS, { pos: anew.pos }))).toEqual({});
   });
 
-  it("M20 M51: extensions tell of sticky subscriptions as of others", async () => {
+  it("M20 M51: extensions cover sticky subscriptions as of others", async () => {
     const { phone, room, second, client } = await twoRooms("unstable");
     const ext = { typing: { enabled: true, lists: [] } };
     const first = await phone.sync({ ...subscribing([room]), ext });
@@ -116,7 +116,7 @@ describe("sticky subscriptions", () => {
     expect(Object.keys(then.extensions["typing"].rooms)).toEqual([room]);
   });
 
-  it("M20: of more than a hundred those that were asked for longest ago end", async () => {
+  it("M20: beyond a hundred, those that were asked for longest ago end", async () => {
     const { phone, room, second, tell } = await twoRooms("unstable");
     const unknown = Array.from({ length: 99 }, (_, i) => `!unknown${i}:test`);
     const first = await phone.sync(subscribing([room]));
@@ -127,7 +127,7 @@ describe("sticky subscriptions", () => {
 });
 
 describe.each(DIALECTS)("no sticky subscriptions (%s)", (dialect) => {
-  it("M20: a request of a client that names its connection is whole", async () => {
+  it("M20: a request of a client that names its connection is in full", async () => {
     const { phone, room, tell } = await twoRooms(dialect);
     const first = await phone.sync({ subs: { [room]: { limit: 5 } } });
     expect(first.rooms[room]?.["initial"]).toBe(true);

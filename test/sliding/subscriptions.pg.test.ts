@@ -20,7 +20,7 @@ const all = { all: { ranges: [[0, 9]] as const, limit: 5 } };
 describe.each(DIALECTS)("%s: subscriptions", (dialect) => {
   const user = (first: V2Parts | ((me: string) => V2Parts)) => newcomer(t, dialect, first);
 
-  it("M19: a room outside of every window is told, whole first, then what is new, once", async () => {
+  it("M19: a room outside of every window is sent, in full first, then what is new, once", async () => {
     const last = ev.message(ALICE, "last");
     const client = user({
       join: { "!top:test": room(), "!a:test": room([ev.message(ALICE, "before", { origin_server_ts: 5 }), last], [ev.name(ALICE, "A")]) },
@@ -42,7 +42,7 @@ describe.each(DIALECTS)("%s: subscriptions", (dialect) => {
     expect((await client.sync({}, { pos: second.pos })).rooms).toEqual({});
   });
 
-  it("M19: a room that the user was in is told as of then; one left before it was told as well", async () => {
+  it("M19: a room that the user was in is sent as of then; one left before it was sent as well", async () => {
     const client = user({ join: { "!a:test": room() } });
     const { userId } = client.client;
     await client.sync();
@@ -55,7 +55,7 @@ describe.each(DIALECTS)("%s: subscriptions", (dialect) => {
     expect(rooms["!a:test"]).not.toHaveProperty("joined_count");
   });
 
-  it("M19: invites and knocks are told with their stripped state", async () => {
+  it("M19: invites and knocks are sent with their stripped state", async () => {
     const client = user((me) => ({
       invite: { "!i:test": stripped(me, ALICE, { type: "m.room.name", state_key: "", sender: ALICE, content: { name: "I" } }) },
     }));
@@ -84,7 +84,7 @@ describe.each(DIALECTS)("%s: subscriptions", (dialect) => {
     expect((await client.sync({ subs: { "!bobs:test": whole } }, { pos: answer.pos })).rooms).toEqual({});
   });
 
-  it("M19: what is subscribed to without permission is told once there is some", async () => {
+  it("M19: what is subscribed to without permission is sent once there is some", async () => {
     const client = user({ join: { "!mine:test": room() } });
     const ask = { subs: { "!later:test": { limit: 1 } } };
     const first = await client.sync(ask);
@@ -113,7 +113,7 @@ describe.each(DIALECTS)("%s: subscriptions", (dialect) => {
     expect(wide).toEqual([[], ["m.room.encryption|", "m.room.name|"]]);
   });
 
-  it("M21: lazy members in one config and named ones in another are both told; all members of one include the lazy ones", async () => {
+  it("M21: lazy members in one config and named ones in another are both sent; all members of one include the lazy ones", async () => {
     const others = ["@b:test", "@c:test", "@d:test"];
     const client = user({
       join: {
@@ -133,7 +133,7 @@ describe.each(DIALECTS)("%s: subscriptions", (dialect) => {
     expect(await members(list(["m.room.member", "*"]))).toEqual([ALICE, ...others].map((one) => `m.room.member|${one}`));
   });
 
-  it("M21: a room that comes into a second window with more is told the more", async () => {
+  it("M21: a room that comes into a second window with more is sent the more", async () => {
     const timeline = Array.from({ length: 4 }, () => ev.message(ALICE));
     const client = user({ join: { "!a:test": room(timeline, [ev.topic(ALICE, "t")]) } });
     const few = { ranges: [[0, 9]] as const, limit: 1 };
@@ -148,7 +148,7 @@ describe.each(DIALECTS)("%s: subscriptions", (dialect) => {
 describe.each(DIALECTS)("%s: ignored users", (dialect) => {
   const user = (first: V2Parts | ((me: string) => V2Parts)) => newcomer(t, dialect, first);
 
-  it("M18: an invite by somebody who is ignored already is not told, then or later", async () => {
+  it("M18: an invite by somebody who is ignored already is not sent, then or later", async () => {
     const client = user((me) => ({
       invite: { "!bad:test": stripped(me, MALLORY), "!good:test": stripped(me, ALICE) },
       account_data: ignoring(MALLORY),
@@ -161,7 +161,7 @@ describe.each(DIALECTS)("%s: ignored users", (dialect) => {
     expect(second).toMatchObject({ lists: { all: { count: 1 } }, rooms: {} });
   });
 
-  it("M18: one that came before the ignoring is counted and told no more", async () => {
+  it("M18: one that came before the ignoring is counted and sent no more", async () => {
     const client = user((me) => ({ invite: { "!bad:test": stripped(me, MALLORY) } }));
     const first = await client.sync({ lists: all });
     expect(Object.keys(first.rooms)).toEqual(["!bad:test"]);
@@ -174,7 +174,7 @@ describe.each(DIALECTS)("%s: ignored users", (dialect) => {
     expect((await client.sync({ lists: all }, { pos: second.pos })).rooms).toEqual({});
   });
 
-  it("M18: that one was withdrawn is not told either, but where the invite was", async () => {
+  it("M18: that one was withdrawn is not sent either, but where the invite was", async () => {
     const client = user((me) => ({ invite: { "!bad:test": stripped(me, MALLORY) } }));
     const withdrawn = (by: string) => ({ timeline: [ev.member(client.client.userId, "leave", {}, { sender: by })] });
     const told = await client.sync({ lists: all });
@@ -185,14 +185,14 @@ describe.each(DIALECTS)("%s: ignored users", (dialect) => {
     expect(JSON.stringify((await client.sync({ lists: all }, { pos: told.pos })).rooms["!bad:test"])).toContain(`"membership":"leave"`);
   });
 
-  it("M18: an invite of a room by somebody else, after one by an ignored user, is told", async () => {
+  it("M18: an invite of a room by somebody else, after one by an ignored user, is sent", async () => {
     const client = user((me) => ({ invite: { "!i:test": stripped(me, MALLORY) }, account_data: ignoring(MALLORY) }));
     const first = await client.sync({ lists: all });
     await deliver(client, { invite: { "!i:test": stripped(client.client.userId, ALICE) } });
     expect(Object.keys((await client.sync({ lists: all }, { pos: first.pos })).rooms)).toEqual(["!i:test"]);
   });
 
-  it("M18: messages of ignored users are not told while they are ignored, and do not count towards the limit; state events are", async () => {
+  it("M18: messages of ignored users are not sent while they are ignored, and do not count towards the limit; state events are", async () => {
     const [good, bad, badName] = [ev.message(ALICE), ev.message(MALLORY), ev.name(MALLORY, "hers")];
     const client = user({ join: { "!a:test": room([good, badName, bad]) }, account_data: ignoring(MALLORY) });
     const two = { lists: { all: { ranges: [[0, 9]] as const, limit: 2 } } };
@@ -203,7 +203,7 @@ describe.each(DIALECTS)("%s: ignored users", (dialect) => {
     expect((await client.sync(two, { pos: first.pos })).rooms).toEqual({});
   });
 
-  it("M18: when the ignoring ends, what was left out is told to a connection that begins anew", async () => {
+  it("M18: when the ignoring ends, what was left out is sent to a connection that begins from scratch", async () => {
     const bad = ev.message(MALLORY);
     const client = user((me) => ({
       join: { "!a:test": room([bad]) },

@@ -80,7 +80,7 @@ describe.each(DIALECTS)("readers of a queue (%s)", (dialect) => {
     expect(await stored()).toBe(0);
   });
 
-  it("M47 S2: all connections of a device are one participant, held once", async () => {
+  it("M47 S2: all connections of a device count as one participant", async () => {
     const alice = t.login("@alice:test");
     const phone = new SlidingClient(alice, dialect);
     for (const connId of ["a", "b", "c"]) await phone.sync({ ...asking(), connId });
@@ -113,7 +113,7 @@ describe.each(DIALECTS)("readers of a queue (%s)", (dialect) => {
     expect(messagesOf(await alice.sync({}, { since: session.next }))).toEqual(numbered(1, 2));
   });
 
-  it("M47 S2 M6: what only idle connections held goes with them", async () => {
+  it("M47 S2 M6: messages that only idle connections held are deleted with them", async () => {
     const alice = t.login("@alice:test");
     const phone = new SlidingClient(alice, dialect);
     await phone.sync(asking());
@@ -129,7 +129,7 @@ describe.each(DIALECTS)("readers of a queue (%s)", (dialect) => {
     expect(await stored()).toBe(0);
   });
 
-  it("M47 S2: a new connection, after all positions are lost, goes on where the device's since is", async () => {
+  it("M47 S2: a new connection continues at the device's since after all positions are lost", async () => {
     const alice = t.login("@alice:test");
     const phone = new SlidingClient(alice, dialect);
     await phone.sync(asking());

@@ -44,7 +44,7 @@ describe.each(DIALECTS)("to_device (%s)", (dialect) => {
     expect(queueOf(await phone.sync(asking())).events, "gone for good").toEqual([]);
   });
 
-  it("M46: what is not acknowledged is told again, with an older since too", async () => {
+  it("M46: what is not acknowledged is sent again, with an older since too", async () => {
     const { phone, client, first } = await withMessages(2);
     const a = await phone.sync(asking(queueOf(first).next_batch), { pos: first.pos });
     const b = await phone.sync(asking(queueOf(first).next_batch), { pos: a.pos });
@@ -97,7 +97,7 @@ describe.each(DIALECTS)("to_device (%s)", (dialect) => {
     expect(queueOf(await phone.sync(asking(undefined, { limit: 2 }))).events).toEqual(numbered(1, 2));
   });
 
-  it("M46 M2: the place is the device's and not the connection's, and outlives positions", async () => {
+  it("M46 M2: the position is the device's and not the connection's, and outlives positions", async () => {
     const { phone, client, first } = await withMessages(2);
     const other = await phone.sync({ ...asking(), connId: "other" });
     expect(queueOf(other).events).toEqual(numbered(1, 2));
@@ -145,7 +145,7 @@ describe.each(DIALECTS)("to_device (%s)", (dialect) => {
     expect(await stored(me)).toBe(0);
   });
 
-  it("M46 M5: a restart loses and doubles nothing", async () => {
+  it("M46 M5: a restart neither loses nor repeats messages", async () => {
     const { phone, client, first } = await withMessages(2);
     await t.restart();
     const a = await phone.sync(asking(), { pos: first.pos });
@@ -157,7 +157,7 @@ describe.each(DIALECTS)("to_device (%s)", (dialect) => {
     expect(queueOf(b).events).toEqual(numbered(3, 3));
   });
 
-  it("M46 M45: what came while the extension was off comes when it is on again", async () => {
+  it("M46 M45: messages that came while the extension was disabled are sent once it is enabled again", async () => {
     const { phone, client, first } = await withMessages(0);
     const off = await phone.sync(ALL, { pos: first.pos });
     await t.deliver(client, carry(...numbered(1, 2)));

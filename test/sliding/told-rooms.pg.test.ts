@@ -1,4 +1,4 @@
-/** What a connection has been told of a room decides what it is told: all, what changed, or what it missed. */
+/** What a connection has been sent a room decides what it is sent: all, what changed, or what it missed. */
 
 import { describe, expect, it } from "vitest";
 import { ev, type MatrixEvent, newRoom, v2 } from "../support/fake-homeserver.ts";
@@ -15,7 +15,7 @@ const idsOf = (events: readonly MatrixEvent[]) => events.map((event) => event.ev
 const contents = (room: RoomAnswer | undefined): unknown[] =>
   ((room?.["required_state"] ?? []) as MatrixEvent[]).map((event) => Object.values(event.content)[0]);
 
-describe.each(DIALECTS)("told rooms (%s)", (dialect) => {
+describe.each(DIALECTS)("sent rooms (%s)", (dialect) => {
   /** A user in a room and another, newer one, and a list that shows the newest alone. */
   async function twoRooms() {
     const one = scene(t, { state: [ev.name("@x:test", "first"), ev.topic("@x:test", "tea")] });
@@ -39,7 +39,7 @@ describe.each(DIALECTS)("told rooms (%s)", (dialect) => {
     return { ...one, phone, other, window, tell };
   }
 
-  it("M22 M38: state that was told is told again only as it changes", async () => {
+  it("M22 M38: state that was sent is sent again only as it changes", async () => {
     const { phone, room, window, tell } = await twoRooms();
     await tell(room, ev.message(BOB));
     const first = await phone.sync(window());
@@ -104,7 +104,7 @@ describe.each(DIALECTS)("told rooms (%s)", (dialect) => {
     expect(contents((await phone.sync(window(), { pos: back.pos })).rooms[room])).toEqual([]);
   });
 
-  it("M22 M23: a room that comes into the window for the first time is told whole", async () => {
+  it("M22 M23: a room that comes into the window for the first time is sent in full", async () => {
     const { phone, room, window, tell } = await twoRooms();
     const events = Array.from({ length: 5 }, () => ev.message(BOB));
     const first = await phone.sync(window());
@@ -115,7 +115,7 @@ describe.each(DIALECTS)("told rooms (%s)", (dialect) => {
     expect([timelineIds(then.rooms[room]), contents(then.rooms[room])]).toEqual([idsOf(events.slice(2)), ["first", "tea"]]);
   });
 
-  it("M22 M23: growing the window tells the rooms that come with it, and no others again", async () => {
+  it("M22 M23: growing the window sends the rooms that come with it, and no others again", async () => {
     const { phone, room, other, window } = await twoRooms();
     const first = await phone.sync(window(0));
     const grown = await phone.sync(window(5), { pos: first.pos });
@@ -125,7 +125,7 @@ describe.each(DIALECTS)("told rooms (%s)", (dialect) => {
     expect([newsOf(shrunk), newsOf(again)]).toEqual([{}, {}]);
   });
 
-  it("M23 M3 M5: what a room missed is told to each fork of a position, over a restart as well", async () => {
+  it("M23 M3 M5: what a room missed is sent to each fork of a position, over a restart as well", async () => {
     const { phone, room, other, client, window, tell } = await twoRooms();
     await tell(room, ev.message(BOB));
     const first = await phone.sync(window());
@@ -144,7 +144,7 @@ describe.each(DIALECTS)("told rooms (%s)", (dialect) => {
     expect(timelineIds((await phone.sync(window(), { pos: first.pos })).rooms[room])).toEqual(idsOf([missed, last]));
   });
 
-  it("M23 M40: of the same room, connections are told by what each has been told", async () => {
+  it("M23 M40: of the same room, connections are sent by what each has been sent", async () => {
     const { phone, room, window, tell } = await twoRooms();
     const narrow: Ask = { connId: "narrow", subs: { [room]: { limit: 1, state: [["m.room.topic", ""]] } } };
     const wide = await phone.sync(window(5));

@@ -1,4 +1,4 @@
-/** Events as they are told: without the room's id, with the transaction id for who sent them, redacted where they are. */
+/** Events as they are sent: without the room's id, with the transaction id for who sent them, redacted where they are. */
 
 import { describe, expect, it } from "vitest";
 import { ev, type FakeReply, type Json, type MatrixEvent, v2 } from "../support/fake-homeserver.ts";
@@ -78,7 +78,7 @@ describe.each(DIALECTS)("events (%s)", (dialect) => {
     expect(transactionOf(eventsOf(await one.tablet.sync({ ...ALL, connId: "late" }), one.room).at(-1))).toBe(txnId);
   });
 
-  it("M44: an event that comes before the answer to its sending waits for it", async () => {
+  it("M44: an event that arrives before the answer to its send waits for it", async () => {
     const one = await twoDevices();
     const first = await one.tablet.sync(ALL);
     const held = Promise.withResolvers<void>();
@@ -94,7 +94,7 @@ describe.each(DIALECTS)("events (%s)", (dialect) => {
     expect(transactionOf(eventsOf(await answer, one.room)[0])).toBe(txnId);
   });
 
-  it("M44: a sending that takes too long holds nobody up, and another's not at all", async () => {
+  it("M44: a send that takes too long delays nobody, and another device's send not at all", async () => {
     const one = await twoDevices();
     const [first, other] = [await one.tablet.sync(ALL), await one.phone.sync(ALL)];
     const held = Promise.withResolvers<void>();
@@ -110,7 +110,7 @@ describe.each(DIALECTS)("events (%s)", (dialect) => {
     await sent;
   });
 
-  it("M44 M7: a waiting device is told its own event with its transaction id", async () => {
+  it("M44 M7: a waiting device is sent its own event with its transaction id", async () => {
     const one = await twoDevices();
     const first = await one.tablet.sync(ALL);
     const { answer } = await hangSliding(t, one.tablet, ALL, { pos: first.pos, timeout: LONG });
@@ -120,7 +120,7 @@ describe.each(DIALECTS)("events (%s)", (dialect) => {
     expect(transactionOf(eventsOf(await answer, one.room)[0])).toBe(txnId);
   });
 
-  it("M44 M62: another user in the room never has it", async () => {
+  it("M44 M62: another user in the room never gets it", async () => {
     const one = await twoDevices();
     const { event, sent } = await send(one, one.phone);
     await sent;
@@ -137,7 +137,7 @@ describe.each(DIALECTS)("events (%s)", (dialect) => {
     expect(JSON.stringify(seen)).not.toContain("transaction_id");
   });
 
-  it("M44: what was redacted is told redacted, with the reason, also in a new connection's state", async () => {
+  it("M44: what was redacted is sent redacted, with the reason, also in a new connection's state", async () => {
     const one = scene(t);
     const phone = new SlidingClient(one.client, dialect);
     await phone.sync();

@@ -21,7 +21,7 @@ const TROUBLES: readonly [name: string, fault: Fault][] = [
 ];
 
 describe.each(DIALECTS)("trouble (%s)", (dialect) => {
-  it("M59: polls that fail are no error of a sync, and what comes afterwards is told", async () => {
+  it("M59: polls that fail are no error of a sync, and what comes afterwards is sent", async () => {
     for (const [name, fault] of TROUBLES) {
       const one = scene(t);
       const phone = new SlidingClient(one.client, dialect);
@@ -39,7 +39,7 @@ describe.each(DIALECTS)("trouble (%s)", (dialect) => {
     }
   }, 60_000);
 
-  it("M59: while nobody can say whose an unknown token is, the client is asked to come again", async () => {
+  it("M59: while the owner of an unknown token cannot be determined, the client is asked to retry", async () => {
     for (const [name, fault] of TROUBLES) {
       const one = scene(t);
       const phone = new SlidingClient(one.client, dialect);
@@ -53,7 +53,7 @@ describe.each(DIALECTS)("trouble (%s)", (dialect) => {
     }
   });
 
-  it("M59: a token that was good goes on while the homeserver cannot be asked about it", async () => {
+  it("M59: a token that was good stays usable while the homeserver cannot be asked about it", async () => {
     const one = scene(t);
     const phone = new SlidingClient(one.client, dialect);
     const { pos } = await phone.sync(ALL);
@@ -94,7 +94,7 @@ describe.each(DIALECTS)("trouble (%s)", (dialect) => {
     expect([timelineIds(last.rooms[one.room]), last.extensions["to_device"].events]).toEqual([[message.event_id], numbered(2, 2)]);
   });
 
-  it("M60: a token that dies is 401, and the next one goes on where it was", async () => {
+  it("M60: a token that dies is 401, and the next one continues where it was", async () => {
     const one = scene(t);
     const phone = new SlidingClient(one.client, dialect);
     const first = await phone.sync(ALL);
@@ -109,7 +109,7 @@ describe.each(DIALECTS)("trouble (%s)", (dialect) => {
     expect(timelineIds((await refreshed.sync(ALL, { pos: first.pos, timeout: LONG })).rooms[one.room])).toEqual([message.event_id]);
   });
 
-  it("M60 M1: after a log-out positions are worth nothing, under the same device id too", async () => {
+  it("M60 M1: after a log-out positions are unknown, also under the same device id", async () => {
     const one = scene(t);
     const phone = new SlidingClient(one.client, dialect);
     const { pos } = await phone.sync(ALL);

@@ -58,7 +58,7 @@ describe.each(DIALECTS)("two processes (%s)", (dialect) => {
     expect(timelineIds((await newer.answer).rooms[one.room])).toEqual([message.event_id]);
   });
 
-  it("M2 M5: a connection that begins anew at one process is unknown at the other", async () => {
+  it("M2 M5: a connection that begins from scratch at one process is unknown at the other", async () => {
     const one = scene(t);
     const first = await phoneOf(one).sync(ALL);
     await at(second, one).sync(ALL, { pos: first.pos });
@@ -87,7 +87,7 @@ describe.each(DIALECTS)("two processes (%s)", (dialect) => {
     expect((await at(second, one).sync(queue(since))).extensions["to_device"].events).toEqual([]);
   });
 
-  it("M5: when the process that polls stops, the other takes over, and the position goes on", async () => {
+  it("M5: when the process that polls stops, the other takes over, and the position stays valid", async () => {
     const third = new V3Fixture({ sliding: NOTED }, { hs: t.hs, database: t.database });
     await third.start();
     const one = scene(third);

@@ -42,7 +42,7 @@ describe.each(DIALECTS)("typing (%s)", (dialect) => {
     expect((await phone.sync(ALL)).extensions).toEqual({});
   });
 
-  it("M51: who types now comes first, as the whole event", async () => {
+  it("M51: users who type now are sent first, as the full event", async () => {
     const { phone, room, type } = await twoRooms();
     await type(BOB);
     const first = await phone.sync(EVERYWHERE);
@@ -52,7 +52,7 @@ describe.each(DIALECTS)("typing (%s)", (dialect) => {
     expect(reply.body["extensions"].typing.rooms[room]).toEqual(dialect === "v4" ? bare : { type: "m.typing", content: bare });
   });
 
-  it("M51: whole sets as they change, the empty one too, and none twice", async () => {
+  it("M51: full sets as they change, the empty one too, and none twice", async () => {
     const { phone, room, second, type, typeIn } = await twoRooms();
     const first = await phone.sync(EVERYWHERE);
     await type(BOB);
@@ -69,7 +69,7 @@ describe.each(DIALECTS)("typing (%s)", (dialect) => {
     expect(typingOf(await phone.sync(EVERYWHERE, { pos: both.pos })), "a retry has it again").toEqual({ [room]: [] });
   });
 
-  it("M51: who has stopped meanwhile is not told to a connection that begins", async () => {
+  it("M51: users who have stopped are not sent to a new connection", async () => {
     const { phone, type } = await twoRooms();
     await type(BOB);
     await type();
@@ -97,7 +97,7 @@ describe.each(DIALECTS)("typing (%s)", (dialect) => {
     expect(typingOf(then)).toEqual({ [room]: [BOB] });
   });
 
-  it("M51 M23: one that was in it is told the present set where that has changed, the empty one as well", async () => {
+  it("M51 M23: a room that was in it is sent with the current set if that has changed, even to an empty one", async () => {
     const { phone, room, second, client, type, typeIn, deliver, window } = await twoRooms();
     await typeIn(second, CAROL);
     const first = await phone.sync(window(0));
@@ -117,7 +117,7 @@ describe.each(DIALECTS)("typing (%s)", (dialect) => {
     expect(typingOf(await phone.sync(window(0), { pos: back.pos }))).toEqual({ [room]: [BOB] });
   });
 
-  it("M51: subscriptions have it without having news", async () => {
+  it("M51: subscriptions get it without other news", async () => {
     const { phone, room, second, type, typeIn } = await twoRooms();
     const ask: Ask = { subs: { [room]: { limit: 0 } }, ext: { typing: { enabled: true } } };
     const first = await phone.sync(ask);
@@ -127,7 +127,7 @@ describe.each(DIALECTS)("typing (%s)", (dialect) => {
     expect([then.rooms, typingOf(then)]).toEqual([{}, { [room]: [BOB] }]);
   });
 
-  it("M51 M32: of a room that the user is not in there is none", async () => {
+  it("M51 M32: a room that the user is not in has none", async () => {
     const { phone, room, me, client, type } = await twoRooms();
     await type(BOB);
     const first = await phone.sync(EVERYWHERE);
@@ -137,7 +137,7 @@ describe.each(DIALECTS)("typing (%s)", (dialect) => {
     expect(typingOf(await phone.sync({ ...EVERYWHERE, connId: "late" }))).toEqual({});
   });
 
-  it("M51 M5: a restart shows nowhere", async () => {
+  it("M51 M5: a restart is not noticeable", async () => {
     const { phone, room, type } = await twoRooms();
     const first = await phone.sync(EVERYWHERE);
     await type(BOB);

@@ -45,7 +45,7 @@ describe.each(DIALECTS)("upstream tokens (%s)", (dialect) => {
     for (const token of ["s58_224", "t1-2_3", ""]) expect((await client.fetch("GET", `${path}?from=${token}`)).body).toEqual({ from: token });
   });
 
-  it("M57: a position whose connection is gone, or begun anew, is one still", async () => {
+  it("M57: a position whose connection is gone, or begun from scratch, is one still", async () => {
     const { client, phone, room, early, late, first, second } = await twoPositions();
     await phone.sync(ALL);
     await t.sql`delete from sessions`;
@@ -61,7 +61,7 @@ describe.each(DIALECTS)("upstream tokens (%s)", (dialect) => {
     expect((await tablet.fetch("GET", `/_matrix/client/v3/keys/changes?from=${first}`)).body).toEqual({ from: early });
   });
 
-  it("M57 M62: another user's position, and a forged one, tell nothing of their moment", async () => {
+  it("M57 M62: another user's position, and a forged one, reveal nothing of their moment", async () => {
     const { early, late, first, second } = await twoPositions();
     const eve = await twoPositions();
     for (const pos of [first, second, `${first.slice(0, -2)}AA`, "syncv3_AAAA"]) {

@@ -46,7 +46,7 @@ describe.each(DIALECTS)("waiting (%s)", (dialect) => {
     expect(timelineIds((await phone.sync(ALL, { pos, timeout: LONG })).rooms[one.room])).toEqual([message.event_id]);
   });
 
-  it("M7: news wakes a request also where it does not follow what is remembered of the account", async () => {
+  it("M7: news wakes a request even if it does not follow the cached view of the account", async () => {
     const one = scene(t);
     const [phone, gone] = [phoneOf(one), "!gone:test"];
     const first = await phone.sync(ALL);
@@ -73,7 +73,7 @@ describe.each(DIALECTS)("waiting (%s)", (dialect) => {
     expect(again.elapsed).toBeGreaterThanOrEqual(SHORT);
   });
 
-  it("M7 M49 M50 M51 M46 M48: each kind of news ends the wait of who asks for it", async () => {
+  it("M7 M49 M50 M51 M46 M48: each kind of news ends the wait of a request that asks for it", async () => {
     const one = scene(t, { timeline: [ev.message(BOB, "first", { event_id: `$seen-${dialect}` })] });
     const phone = phoneOf(one);
     const kinds: readonly [name: string, response: Json][] = [
@@ -93,7 +93,7 @@ describe.each(DIALECTS)("waiting (%s)", (dialect) => {
     }
   });
 
-  it("M7 TestConnectionTimeoutNotReset: what was not asked about ends no wait, nor does it start one again", async () => {
+  it("M7 TestConnectionTimeoutNotReset: what was not asked for neither ends a wait nor restarts it", async () => {
     const one = scene(t, { others: [BOB] });
     const phone = phoneOf(one);
     const ask = { subs: { [one.room]: { limit: 5 } } };
@@ -192,7 +192,7 @@ describe.each(DIALECTS)("waiting (%s)", (dialect) => {
     expect([status, body["errcode"]]).toEqual([401, "M_UNKNOWN_TOKEN"]);
   });
 
-  it("M7 M5: a server that stops answers who waits, and the position goes on", async () => {
+  it("M7 M5: a server that stops answers waiting requests, and the position stays valid", async () => {
     const one = scene(t);
     const phone = phoneOf(one);
     const { pos } = await phone.sync(ALL);

@@ -54,7 +54,7 @@ it("account_data: a list of rooms, and global false", async () => {
   expect((await user.sync({}, { since: second.next }))["account_data"]).toEqual({ rooms: { [B]: [data("m.x", { n: 1 })] } });
 });
 
-it("account_data D13: another selection starts it anew", async () => {
+it("account_data D13: another selection starts it from scratch", async () => {
   const user = login("@selects:test");
   const first = await user.sync({ account_data: {} });
   const second = await user.sync({ account_data: { global: false, rooms: [A] } }, { since: first.next });

@@ -68,8 +68,8 @@ describe("D25: ignored users", () => {
   });
 });
 
-describe("D26: lost places", () => {
-  it("D26 R11: a since that the homeserver forgot: synced anew, gaps marked, sessions get R11, and nothing stored is lost", async () => {
+describe("D26: lost positions", () => {
+  it("D26 R11: a since that the homeserver forgot: synced from scratch, gaps marked, sessions get R11, and nothing stored is lost", async () => {
     const bob = "@bob:test";
     const { client, room, me, members, deliver } = scene(t, { others: [bob], timeline: [ev.message(bob, "before")] });
     const first = await client.sync({ room: { room_id: room }, room_members: { room_id: room }, to_device: {} });
@@ -99,7 +99,7 @@ describe("D26: lost places", () => {
     expect(texts(await client.sync({}, { since: again.next }), room)).toEqual(["later"]);
   });
 
-  it("D26: one stumble of the homeserver costs nobody a session", async () => {
+  it("D26: a single failure of the homeserver ends no session", async () => {
     const { client, room, type } = scene(t);
     const first = await client.sync({ typing: { room_id: room } });
     t.hs.fail({ path: /\/sync$/, token: client.token }, { status: 400, body: { errcode: "M_UNKNOWN", error: "hm" } });
@@ -116,7 +116,7 @@ describe("D26: lost places", () => {
     const other = await client.sync({});
     await t.sql`update accounts set position = position - 1 where user_id = ${client.userId}`;
     expect((await client.request({}, { since: ahead.next })).text).toBe(UNKNOWN_SESSION);
-    // It tells that no token of the account can be relied on, be it ahead or not.
+    // It shows that no token of the account can be relied on, whether it is ahead or not.
     for (const token of [first, other]) expect((await client.request({}, { since: token.next })).text).toBe(UNKNOWN_SESSION);
     const again = await client.sync({ to_device: {} });
     await t.deliver(client, v2({ to_device: [toDevice("@b:test")] }));
@@ -125,7 +125,7 @@ describe("D26: lost places", () => {
     expect((await client.request({}, { since: messages.next })).text).toBe(UNKNOWN_SESSION);
   });
 
-  it("D20 D26: what the sessions list says fits", async () => {
+  it("D20 D26: the sessions list agrees", async () => {
     const { client } = scene(t);
     const first = await client.sync({});
     await client.sync({}, { since: first.next });

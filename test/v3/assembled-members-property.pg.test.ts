@@ -28,7 +28,7 @@ const step = fc.record({ op, asks: fc.constantFrom("sync", "sync", "page", "noth
 
 const isPresent = (event: MatrixEvent) => ["join", "invite"].includes(String(event.content["membership"]));
 
-/** The homeserver's side: the room's members, also those that v2 never told. */
+/** The homeserver's side: the room's members, also those that v2 never sent. */
 class World {
   readonly members = new Map<string, MatrixEvent>();
   inside = true;
@@ -61,7 +61,7 @@ class World {
     }
     const unseen = () => put(ev.member(user, what === "unseen join" ? "join" : "leave"));
     if (!this.inside) {
-      // What happens while the user is out is never told.
+      // What happens while the user is out is never sent.
       if (what.startsWith("unseen")) unseen();
       return null;
     }
@@ -109,7 +109,7 @@ async function assembled(
       else held.delete(String(event.state_key));
     }
   };
-  /** Pages hold the snapshot: what a delta told since is newer. The client walks before it goes on (R18). */
+  /** Pages hold the snapshot: what a delta sent since is newer. The client walks before it continues (R18). */
   const walk = async (most: number) => {
     for (let n = 0; page !== null && n < most; n++) {
       const answer: Answer = await client.sync({ room_members: { p: { since: page.token } } }, { since: page.since });
@@ -137,7 +137,7 @@ async function assembled(
   for (const { op: one, asks } of steps) {
     const response = world.happens(one);
     if (response) await t.deliver(client, response);
-    // The start after a join cannot be told from a delta by a client that did not see itself leave.
+    // A client that did not see itself leave cannot distinguish the start after a join from a delta.
     if (one.what === "out") while (await sync());
     else if (asks === "sync") await sync();
     else if (asks === "page") await walk(1);

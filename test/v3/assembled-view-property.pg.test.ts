@@ -152,7 +152,7 @@ const streams = (list: Json): Json => ({
   room: { room_id: "room_list", timeline_limit: TIMELINE },
 });
 
-/** The newest events agree: one of the two may reach further back, as the client began elsewhere or was told of more at once. */
+/** The newest events agree: one of the two may reach further back, as the client began elsewhere or was sent more at once. */
 function expectSameTail(a: readonly string[], b: readonly string[]): void {
   const length = Math.min(a.length, b.length);
   expect(a.slice(a.length - length)).toEqual(b.slice(b.length - length));

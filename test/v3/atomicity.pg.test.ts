@@ -108,7 +108,7 @@ it("D19: that holds for every stream: members, list, ephemeral, account data, in
   expect(Object.keys(fourth).toSorted()).toEqual(["next", "to_device", ...Object.keys(others)].toSorted());
 });
 
-it("D19: messages stored before the session took part hold nothing up", async () => {
+it("D19: messages stored before the session took part hold nothing back", async () => {
   const user = login("@exempt:test", keys(1, 2, 3, 4, 5));
   const elsewhere = await user.sync({ e2ee: {} });
   const event = message(1);
@@ -120,7 +120,7 @@ it("D19: messages stored before the session took part hold nothing up", async ()
   expect(brief(late).events.at(-1), "taking part in mid-session is the same").toBe(event.event_id);
 });
 
-it("D19: but what comes after that is held back until its messages are told, behind the old ones", async () => {
+it("D19: later batches are held back until their messages are sent, after the old ones", async () => {
   const user = login("@mixed:test", keys(1, 2, 3));
   const first = await user.sync(room(2));
   const event = message(1);

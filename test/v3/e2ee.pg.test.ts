@@ -34,7 +34,7 @@ it("e2ee: then what changed and left since, the latest of each user", async () =
   });
 });
 
-it("e2ee: counts alone do not wake, but go along with the next answer", async () => {
+it("e2ee: counts alone do not end a wait, but are sent with the next answer", async () => {
   const user = t.login("@counts:test", "PHONE", counts(50));
   const first = await user.sync({ e2ee: {}, to_device: {} });
   let done = false;
@@ -75,7 +75,7 @@ it("e2ee T10: each device of an account has its own counts, and the device lists
   expect((await tablet.sync({}, { since: firstTablet.next }))["e2ee"].device_lists.changed).toEqual([BOB, CHARLIE]);
 });
 
-it("e2ee T10: users who leave, return and leave again are told to each device in their last state", async () => {
+it("e2ee T10: each device is sent the last state of users who leave, return and leave again", async () => {
   const phone = t.login("@returns:test", "PHONE");
   await phone.sync({ e2ee: {} });
   const tablet = t.login("@returns:test", "TABLET");
@@ -86,7 +86,7 @@ it("e2ee T10: users who leave, return and leave again are told to each device in
   expect(Object.keys(await tablet.sync({}, { since: second.next }))).toEqual(["next"]);
 });
 
-it("e2ee T10: what a device's own poll brings as well is told once", async () => {
+it("e2ee T10: what a device's own poll brings as well is sent once", async () => {
   const phone = t.login("@both:test", "PHONE");
   await phone.sync({ e2ee: {} });
   const tablet = t.login("@both:test", "TABLET");
@@ -102,7 +102,7 @@ it("e2ee T10: what a device's own poll brings as well is told once", async () =>
   });
 });
 
-it("e2ee T12: counts that are absent after there were some are told as 0, once", async () => {
+it("e2ee T12: counts that are absent after there were some are sent as 0, once", async () => {
   const user = t.login("@absent:test", "PHONE", counts(50, ["signed_curve25519"]));
   const first = await user.sync({ e2ee: {}, to_device: {} });
   await t.deliver(user, v2({ to_device: [toDevice(BOB)] }));
@@ -112,7 +112,7 @@ it("e2ee T12: counts that are absent after there were some are told as 0, once",
   expect(Object.keys(await user.sync({}, { since: second.next }))).toEqual(["to_device", "next"]);
 });
 
-it("e2ee: of a device that was not polled yet no counts are told, which would mean that it has no keys", async () => {
+it("e2ee: no counts are sent for a device that was not polled yet, since they would mean that it has no keys", async () => {
   const phone = t.login("@unpolled:test", "PHONE", counts(10));
   await phone.sync({ e2ee: {} });
   const tablet = t.login("@unpolled:test", "TABLET", counts(20));
@@ -132,7 +132,7 @@ it("e2ee D13: ended and named again it starts: no lists, counts", async () => {
   expect(third["e2ee"]).toEqual({ device_one_time_keys_count: { signed_curve25519: 5 }, device_unused_fallback_key_types: [] });
 });
 
-it("e2ee I6: lists are told after a restart as without one", async () => {
+it("e2ee I6: lists are sent after a restart as without one", async () => {
   const user = t.login("@restart:test");
   const first = await user.sync({ e2ee: {} });
   await t.deliver(user, lists([BOB]));

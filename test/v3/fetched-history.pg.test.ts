@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => t.stop());
 
-/** A user in a room of 40 messages and a topic between each two, of which v2 tells the last event. */
+/** A user in a room of 40 messages and a topic between each two, of which v2 sends the last event. */
 function scene(end: EndReading) {
   rooms += 1;
   const [id, me] = [`!fetched${rooms}:test`, `@me${rooms}:test`];
@@ -30,7 +30,7 @@ function scene(end: EndReading) {
 }
 
 describe.each<EndReading>(["with the event", "without the event"])("T23: /context's end pages backward %s", (end) => {
-  it("T23: each event is fetched once, in order, over several fetches; prev_batch goes on where they end; the state is right", async () => {
+  it("T23: each event is fetched once, in order, over several fetches; prev_batch continues where they end; the state is right", async () => {
     const { room, client } = scene(end);
     for (const limit of [10, 11, 33, 50]) {
       // oxlint-disable-next-line no-await-in-loop -- each goes on from what the one before has fetched

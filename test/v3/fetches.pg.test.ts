@@ -33,7 +33,7 @@ it("D24: members that come in time are in the answer, whatever the timeout", asy
   expect(membersOf(await first)).toEqual([me, "@b:test"]);
 });
 
-it("D24: after the longest wait the stream is left out, the others are there, and it starts by itself later", async () => {
+it("D24: after the longest wait the stream is left out, the others are sent, and it starts by itself later", async () => {
   const { client, room, members, me } = scene(t, { others: ["@b:test"] });
   const { release } = slowMembers(room, members);
   const started = performance.now();
@@ -83,13 +83,13 @@ it("D24: a fetch that fails leaves the stream out, and the next request tries ag
   expect([typingOf(then), membersOf(then)]).toEqual([[["@b:test"]], [me]]);
 });
 
-it("D24: the changes that come while the list is fetched are neither lost nor told twice", async () => {
+it("D24: the changes that come while the list is fetched are neither lost nor sent twice", async () => {
   const { client, room, members, me, deliver } = scene(t);
   const { release } = slowMembers(room, members);
   const first = await client.sync({ room_members: { room_id: room } });
   const joined = ev.member("@new:test");
   await deliver({ timeline: [joined], summary: { "m.joined_member_count": 2 } });
-  // Who asks again is told of now; the question that is out was asked before.
+  // A client that asks again is answered now; the pending question was asked before.
   serveMembers(t, room, [...members, joined]);
   release();
   const then = await client.sync({}, { since: first.next, timeout: 60_000 });
@@ -118,7 +118,7 @@ it("D24: older events that come too late leave `room` out, and it starts by itse
   expect([then["room"].rooms[room].initial, texts]).toEqual([true, ["one", "two", "three"]]);
 });
 
-it("S4 D24: older events that cannot be had do not keep the room back: it starts where it is known", async () => {
+it("S4 D24: older events that cannot be fetched do not hold back the room: it starts at what is stored", async () => {
   const { client, me } = scene(t);
   const room = `!lost${me.slice(1)}`;
   await client.sync({});

@@ -16,7 +16,7 @@ const LISTS = [
   { timeline_limit: 1, state_events: [["m.room.name", ""]] },
 ];
 
-it("S5 D22: first answers and pages are the same whether the server has told these rooms before or has just started", () =>
+it("S5 D22: first answers and pages are the same whether the server has sent these rooms before or has just started", () =>
   expectAnswersAsIfJustStarted(t, (account) => async () => {
     const answers = [];
     for (const list of LISTS) {

@@ -39,7 +39,7 @@ function slowStart(fixture: V3Fixture, number: number) {
   return { me, room, token, client, answer };
 }
 
-it("D23 B27: the first request waits for the first v2 answer, whatever its timeout says", async () => {
+it("D23 B27: the first request waits for the first v2 response, whatever its timeout says", async () => {
   const { client, room, token, answer, me } = slowStart(patient, 1);
   const first = client.sync({ typing: { room_id: room }, room_members: { room_id: room } }, { timeout: 0 });
   await patient.hs.waitForPoll(token);
@@ -74,7 +74,7 @@ it("D23: after the longest wait it is answered as in progress, the room absent a
   expect([typingOf(filled), membersOf(filled), filled["room_list"].count]).toEqual([[["@bob:test"]], [me], 1]);
 });
 
-it("D9 D23: what is asked for and dropped while it is in progress counts", async () => {
+it("D9 D23: parameters added and dropped while it is in progress take effect", async () => {
   const { client, room, answer } = slowStart(t, 4);
   const first = await client.sync({ typing: { room_id: room }, invites: {} });
   const changed = await client.sync({ invites: null, account_data: {} }, { since: first.next });
@@ -83,7 +83,7 @@ it("D9 D23: what is asked for and dropped while it is in progress counts", async
   expect(Object.keys(filled).sort()).toEqual(["account_data", "next", "typing"]);
 });
 
-it("D23 D18: a room that the complete answer does not have is forbidden then", async () => {
+it("D23 D18: a room that is not in the complete response is forbidden", async () => {
   const { client, answer } = slowStart(t, 5);
   const first = await client.sync({ typing: { room_id: "!unknown:test" } });
   expect(first["typing"]).toBeUndefined();
@@ -92,7 +92,7 @@ it("D23 D18: a room that the complete answer does not have is forbidden then", a
   expect(then["typing"]).toMatchObject({ errcode: "M_FORBIDDEN" });
 });
 
-it("D22 D23: a restart while it is in progress shows nowhere", async () => {
+it("D22 D23: a restart while it is in progress is not noticeable", async () => {
   const { client, room, answer } = slowStart(t, 6);
   const first = await client.sync({ typing: { room_id: room } });
   await t.restart();

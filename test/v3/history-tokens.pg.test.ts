@@ -22,7 +22,7 @@ afterAll(() => t.stop());
 const messages = (count: number) => Array.from({ length: count }, (_, n) => ev.message(ALICE, `m${n}`));
 const flat = (pages: readonly string[][]) => pages.flat().toSorted();
 
-/** A user in a room with 30 old messages, and then 40 new ones in one v2 answer; `prevBatch` is that of the newest 20. */
+/** A user in a room with 30 old messages, and then 40 new ones in one v2 response; `prevBatch` is that of the newest 20. */
 async function scene(fixture = t, hsRoutes = routes) {
   rooms += 1;
   const [id, me] = [`!paged${rooms}:test`, `@me${rooms}:test`];
@@ -43,7 +43,7 @@ async function scene(fixture = t, hsRoutes = routes) {
 const get = (client: V3Client, room: PagedRoom, query: Record<string, string>) =>
   client.fetch("GET", `/_matrix/client/v3/rooms/${encodeURIComponent(room.id)}/messages?${new URLSearchParams(query).toString()}`);
 
-describe("T20: prev_batch in the midst of a v2 answer", () => {
+describe("T20: prev_batch in the midst of a v2 response", () => {
   it.each([1, 7, 20, 100])("T20: paged back with a limit of %i: every older event once, none that was sent, in order", async (limit) => {
     const { room, client, prevBatch, older } = await scene();
     const pages = await room.back(client, prevBatch, limit);
@@ -93,7 +93,7 @@ describe("T20: prev_batch in the midst of a v2 answer", () => {
     expect(paged.filter((id) => ids(room.events.slice(-11)).includes(id))).toEqual([]);
   });
 
-  it("T20: at Synapse the stream number of the event is in the answer of /context; gone there, the later token is used", async () => {
+  it("T20: Synapse's /context tells the stream number of the event; if it is gone there, the later token is used", async () => {
     const { room, client, prevBatch } = await scene();
     const token = readHistoryToken(prevBatch);
     const synapse = prevBatch.replace(token?.later ?? "", "s90_5_0_7");

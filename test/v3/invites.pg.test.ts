@@ -13,7 +13,7 @@ const invited = (user: string, name = "Room", sender = BOB): Json[] => [
 ];
 const knocked = (user: string): Json[] => [stripped("m.room.member", user, { membership: "knock" }, user)];
 
-it("TestStuckInvites I6: an invite is told with its stripped state, once, and still pending after a restart", async () => {
+it("TestStuckInvites I6: an invite is sent with its stripped state, once, and still pending after a restart", async () => {
   const user = t.login("@invited:test");
   const first = await user.sync({ invites: {} });
   expect(first["invites"], "present although empty (D8)").toEqual({ rooms: {} });
@@ -27,7 +27,7 @@ it("TestStuckInvites I6: an invite is told with its stripped state, once, and st
   expect((await user.sync({ invites: {} }))["invites"].rooms).toEqual({ [ROOM]: { invite_state: { events } } });
 });
 
-it("invites: accepted, refused or withdrawn ones are gone, and a first answer does not tell of them", async () => {
+it("invites: accepted, refused or withdrawn ones are gone, and a first answer does not contain them", async () => {
   const user = t.login("@answers:test");
   const first = await user.sync({ invites: {} });
   await t.deliver(user, v2({ invite: { "!1:test": invited(user.userId), "!2:test": invited(user.userId), "!3:test": invited(user.userId) } }));
@@ -50,7 +50,7 @@ it("invites: accepted, refused or withdrawn ones are gone, and a first answer do
   expect((await user.sync({ invites: {} }))["invites"]).toEqual({ rooms: {} });
 });
 
-it("invites: again after a refusal, and with another state: told again", async () => {
+it("invites: again after a refusal, and with another state: sent again", async () => {
   const user = t.login("@again:test");
   const first = await user.sync({ invites: {} });
   await t.deliver(user, v2({ invite: { [ROOM]: invited(user.userId, "One") } }));
@@ -90,7 +90,7 @@ it("invites D7 I9: they wake; nothing else does", async () => {
   expect(Object.keys((await waiting)["invites"].rooms)).toEqual([ROOM]);
 });
 
-it("D25: invites by ignored users are not told", async () => {
+it("D25: invites by ignored users are not sent", async () => {
   const ignore = (...users: string[]) => ({
     type: "m.ignored_user_list",
     content: { ignored_users: Object.fromEntries(users.map((user) => [user, {}])) },

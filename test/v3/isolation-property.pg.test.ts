@@ -1,4 +1,4 @@
-/** What is told of one account is never told to another, whatever of the other's is named: tokens, pages, rooms, sessions. */
+/** What belongs to one account is never sent to another, whatever of the other's is named: tokens, pages, rooms, sessions. */
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -112,7 +112,7 @@ class World {
   }
 }
 
-it("I7 R11 D20: of two users nobody is told what is the other's, nor ends it, whatever of it is named", { timeout: 120_000 }, async () => {
+it("I7 R11 D20: of two users neither is sent, or can end, what is the other's, whatever of it is named", { timeout: 120_000 }, async () => {
   const seen = { own: 0, refused: 0 };
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 40 }), async (steps) => {

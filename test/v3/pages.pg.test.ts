@@ -46,7 +46,7 @@ describe("D14: page requests", () => {
     expect([listed(third), third["room_list"].p]).toEqual([[room], { limit: 1, sort: ["by_name"] }]);
   });
 
-  it("R18 D14: a page never waits, holds nothing but its stream, and its `next` is the since it came with", async () => {
+  it("R18 D14: a page never waits, contains only its stream, and its `next` is the since that it came with", async () => {
     const { client, room, rooms } = await fourRooms();
     const first = await client.sync({ room_list: { p: { limit: 1, sort: "by_name" } }, typing: { room_id: room }, to_device: {} });
     await t.deliver(client, v2({ join: { [room]: { ephemeral: [typing("@b:test")] } }, to_device: [toDevice("@b:test")] }));
@@ -61,7 +61,7 @@ describe("D14: page requests", () => {
     expect(Object.keys(then).sort()).toEqual(["next", "to_device", "typing"]);
   });
 
-  it("D14: only p.since and p.limit count in it, for that request alone", async () => {
+  it("D14: only p.since and p.limit have an effect, for that request alone", async () => {
     const { client, room } = scene(t, { others: ["@b:test", "@c:test", "@d:test"] });
     const first = await client.sync({ room_members: { room_id: room, p: { limit: 1, sort: "by_name" } } });
     const since = first["room_members"].p.next;
@@ -129,7 +129,7 @@ describe("D14: page requests", () => {
     }
   });
 
-  it("D15: when the snapshot is kept no more it is 400 M_INVALID_PARAM, and page 1 helps", async () => {
+  it("D15: when the snapshot is no longer stored it is 400 M_INVALID_PARAM, and page 1 helps", async () => {
     const { client, rooms } = await fourRooms();
     const first = await client.sync({ room_list: { p: { limit: 1, sort: "by_name" } } });
     // As retention does, an hour and more later.
@@ -176,7 +176,7 @@ describe("D16: page one", () => {
     }
   });
 
-  it("D16 R21: for members it waits until page one is no longer what it was, then it comes whole", async () => {
+  it("D16 R21: for members it waits until page one is no longer what it was, then it comes in full", async () => {
     const { client, room, deliver, me } = scene(t, { others: ["@b:test", "@z:test"] });
     const first = await client.sync({ room_members: { room_id: room, p: { limit: 2, sort: "by_name" } } });
     const one = await client.sync(ONE.room_members, { since: first.next, timeout: 0 });
@@ -215,7 +215,7 @@ describe("D16: page one", () => {
     expect(listed(await moved)).toEqual([room, rooms.a]);
   });
 
-  it("D16: in every other case it is answered at once: other parameters, after a delta, another session's start", async () => {
+  it("D16: in all other cases it is answered at once: other parameters, after a delta, another session's start", async () => {
     const { client, room, deliver, me } = scene(t, { others: ["@b:test"] });
     const first = await client.sync({ room_members: { room_id: room } });
     const shorter = await client.sync({ room_members: { p: { since: "1", limit: 1 } } }, { since: first.next, timeout: 60_000 });
@@ -232,7 +232,7 @@ describe("D16: page one", () => {
     ]);
   });
 
-  it("D16: next advances to page one: deltas go on behind it", async () => {
+  it("D16: next advances to page one: deltas continue behind it", async () => {
     const { client, room, deliver } = scene(t);
     const first = await client.sync({ room_members: { room_id: room } });
     await deliver({ timeline: [ev.member("@b:test")] });
@@ -256,7 +256,7 @@ describe("D16: page one", () => {
 });
 
 describe("D17 R16: negotiation", () => {
-  it("D17 R16: zero, negative and absent limits are the default, larger ones the maximum; the answer tells", async () => {
+  it("D17 R16: zero, negative and absent limits are the default, larger ones the maximum, and the answer says which", async () => {
     const { client, room } = scene(t);
     for (const [limit, told] of [
       [0, [50, 20, 100]],

@@ -27,7 +27,7 @@ async function untilPolled(client: V3Client, wanted: boolean): Promise<void> {
   await t.hs.waitForPoll(client.token);
 }
 
-it("presence B51: the homeserver is asked for it only while a session does, and never told that the user is online", async () => {
+it("presence B51: the homeserver is asked for it only while a session does, and is never told that the user is online", async () => {
   const user = t.login("@asks:test");
   const without = await user.sync({ typing: {} });
   await t.hs.waitForPoll(user.token);
@@ -71,7 +71,7 @@ it("presence D10: the newest of each user, all in a first answer, then what chan
   expect((await user.sync({ presence: {} }))["presence"].events).toEqual([presence("@charlie:test", "online"), presence(BOB, "offline")]);
 });
 
-it("presence: what was heard before a pause is not told as the present", async () => {
+it("presence: what was received before a pause is not sent as current", async () => {
   const user = t.login("@pause:test");
   const first = await user.sync({ presence: {} });
   await untilPolled(user, true);

@@ -48,7 +48,7 @@ it("receipts: other users' private receipts never, the user's own always", async
   expect((await user.sync({ receipts: { room_id: A } }))["receipts"]).toEqual(own);
 });
 
-it("receipts: of threads each has its own, and unthreaded ones too", async () => {
+it("receipts: each thread has its own, and there are unthreaded ones too", async () => {
   const user = login("@threads:test");
   const first = await user.sync({ receipts: { room_id: A } });
   const inThread = (thread_id: string, n: number) => ({ ts: n, thread_id });
@@ -63,7 +63,7 @@ it("receipts: of threads each has its own, and unthreaded ones too", async () =>
   });
 });
 
-it("receipts D13 I9: another room starts whole; receipts elsewhere do not wake", async () => {
+it("receipts D13 I9: another room starts in full; receipts elsewhere do not wake", async () => {
   const user = login("@switch:test");
   const first = await user.sync({ receipts: { room_id: A } });
   await t.deliver(user, read(B, receipt("$b", BOB, "m.read", ts(1))));

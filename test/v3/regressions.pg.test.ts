@@ -32,7 +32,7 @@ it("TestPollerMapEnsurePollingIdempotent: however many requests come, a device i
   expect(t.hs.peakPolls(user.token)).toBe(1);
 });
 
-it("TestAccumulatorDelta: a timeline from the creation on is told whole, or its newest with a limit, and older state before it", async () => {
+it("TestAccumulatorDelta: a timeline from the creation on is sent in full, or its newest with a limit, and older state before it", async () => {
   const user = t.login("@delta:test");
   await user.sync();
   const events = [...newRoom(BOB), ev.member("@delta:test"), ev.message(BOB)];

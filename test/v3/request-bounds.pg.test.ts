@@ -24,7 +24,7 @@ const refusal = async (client: V3Client, body: Json, since: string) => {
 };
 
 describe("bounds of a session's parameters", () => {
-  it("N10: reached by several requests: a 400 that names them, and the session goes on as it was", async () => {
+  it("N10: reached by several requests: a 400 that names them, and the session continues as it was", async () => {
     scaleRequestBounds(0.1);
     const client = user(1);
     const most = requestBounds().parameterCharacters;

@@ -38,7 +38,7 @@ describe("the request", () => {
     expect(Object.keys(answer).sort()).toEqual(["invites", "next", "typing"]);
   });
 
-  it("R5 R14 R22: typing takes a room_id and answers with whole EDUs of that room", async () => {
+  it("R5 R14 R22: typing takes a room_id and answers with full EDUs of that room", async () => {
     const { client, room, type } = scene(t);
     const first = await client.sync({ typing: { room_id: room } });
     await type("@bob:test", "@eve:test");
@@ -86,7 +86,7 @@ describe("the request", () => {
   });
 });
 
-describe("D2: who asks", () => {
+describe("D2: the requester", () => {
   it("R2 D2: a token in the query is refused, and the text says why", async () => {
     const { client } = scene(t);
     const response = await fetch(`${t.url}${PATH}?access_token=${client.token}`, { method: "POST", body: "{}" });
@@ -136,7 +136,7 @@ describe("D3: since", () => {
     }
   });
 
-  it("R12 D3: after R11 the client calls again without since and goes on", async () => {
+  it("R12 D3: after R11 the client calls again without since and continues", async () => {
     const { client, room, type } = scene(t);
     expect((await client.request({}, { since: "gone" })).status).toBe(400);
     const first = await client.sync({ typing: { room_id: room } });
@@ -220,7 +220,7 @@ describe("D5: bodies", () => {
     expect(typingOf(answer)).toEqual([]);
   });
 
-  it("B3: a request that is refused changes nothing: neither parameters nor acknowledgements", async () => {
+  it("B3: a refused request changes neither parameters nor acknowledgements", async () => {
     const { client, room, type } = scene(t);
     const first = await client.sync({ typing: { room_id: room } });
     expect((await client.request({ typing: null, to_device: 1 }, { since: first.next })).status).toBe(400);

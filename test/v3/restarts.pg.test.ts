@@ -19,7 +19,7 @@ const EVERYTHING = (room: string) => ({
   e2ee: {},
 });
 
-it("D22 I6 B2: a restart between any two requests shows nowhere: parameters, places, pages, messages", async () => {
+it("D22 I6 B2: a restart between any two requests is not noticeable: parameters, cursors, pages, messages", async () => {
   const { client, room, deliver } = scene(t, { others: ["@b:test", "@c:test", "@d:test"] });
   const first = await client.sync(EVERYTHING(room));
   await t.restart();
@@ -66,7 +66,7 @@ it("B27 D22: a request after a restart is answered from what is stored, however 
   t.hs.holdSync(client.token, false);
 });
 
-it("D22: a stopping server answers what waits, and the token goes on", async () => {
+it("D22: a stopping server answers waiting requests, and the token stays valid", async () => {
   const { client, room } = scene(t);
   const first = await client.sync({ typing: { room_id: room } });
   const waiting = client.sync({}, { since: first.next, timeout: 60_000 });

@@ -45,7 +45,7 @@ it("D10: the last used token and all after it are answered as before; an older o
   expect([idsOf(one, again), again.next]).toEqual([idsOf(one, third), third.next]);
 });
 
-it("S4: a room whose timeline was cut is told with its newest 100 events and the state before them", async () => {
+it("S4: a room whose timeline was cut is sent with its newest 100 events and the state before them", async () => {
   const one = scene(t, { others: ["@b:test"], state: [ev.topic("@b:test", "at first")] });
   const first = await one.client.sync({});
   const topics = [ev.topic("@b:test", "early"), ev.topic("@b:test", "before")];

@@ -122,7 +122,7 @@ describe("deltas", () => {
     expect(ids((await waiting).timeline.events)).toEqual([event.event_id]);
   });
 
-  it("S4: timeline_limit just takes effect (D13)", async () => {
+  it("S4: a changed timeline_limit takes effect without a restart of the stream (D13)", async () => {
     const room = await follow();
     await room.deliver({ timeline: messages(5) });
     const delta = (await room.client.sync({ room: { timeline_limit: 2 } }, { since: room.token() }))["room"].rooms[room.id];
@@ -162,7 +162,7 @@ it("I7: two users in a room both get each event, as their own v2 sync shows it; 
 });
 
 describe("redactions", () => {
-  it("S4 B48 TestEventTableRedact D10: the redaction arrives, and the event is never served whole again, whatever the token", async () => {
+  it("S4 B48 TestEventTableRedact D10: the redaction arrives, and the event is never served unredacted again, whatever the token", async () => {
     const secret = ev.message(ALICE, "secret");
     const room = await follow({ timeline: [ev.message(ALICE)] });
     const before = room.token();
@@ -194,7 +194,7 @@ describe("leaving", () => {
     ["a kick", false, "leave"],
     ["a ban", false, "ban"],
   ] as const) {
-    it(`D18 S4 B39: ${how}: a last update ends with the own leave event, the error is told once, a join starts it`, async () => {
+    it(`D18 S4 B39: ${how}: a last update ends with the own leave event, the error is sent once, a join starts it`, async () => {
       const room = await follow();
       const said = ev.message(ALICE, "bye");
       const left = ev.member(room.me, membership, {}, { sender: byMe ? room.me : ALICE });
@@ -220,7 +220,7 @@ describe("leaving", () => {
     expect(last["room"].rooms[room.id].members.events[0].content.membership).toBe("leave");
   });
 
-  it("D18: leaving and joining between two requests starts the room anew", async () => {
+  it("D18: leaving and joining between two requests starts the room from scratch", async () => {
     const room = await follow();
     await t.deliver(room.client, v2({ leave: { [room.id]: { timeline: [ev.member(room.me, "leave")] } } }));
     const rejoined = ev.member(room.me);
@@ -231,7 +231,7 @@ describe("leaving", () => {
     expect(typed(answer.state.events, "m.room.topic")).toHaveLength(1);
   });
 
-  it("B39 TestStorageJoinedRoomsAfterPosition: only joined rooms are told: not invited, left or banned ones", async () => {
+  it("B39 TestStorageJoinedRoomsAfterPosition: only joined rooms are sent: not invited, left or banned ones", async () => {
     const me = "@standing:test";
     const client = t.login(
       me,

@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => t.stop());
 
-/** A new user whose first v2 answer has this room. */
+/** A new user whose first v2 response has this room. */
 function room(parts: {
   state?: Json[];
   timeline?: Json[];
@@ -83,7 +83,7 @@ describe("the first answer", () => {
     expect([await count(undefined), await count(0), await count(-1), await count(7), await count(101)]).toEqual([20, 20, 20, 7, 100]);
   });
 
-  it("S4: a sender's member event that is in the timeline is not told before it", async () => {
+  it("S4: a sender's member event that is in the timeline is not sent before it", async () => {
     const joined = ev.member(BOB);
     const { id, client } = room({ state: newRoom(ALICE), timeline: [joined, ev.message(BOB)] });
     const told = (await client.sync({ room: { room_id: id } }))["room"].rooms[id];
@@ -91,7 +91,7 @@ describe("the first answer", () => {
     expect(ids(told.timeline.events)[0]).toBe(joined.event_id);
   });
 
-  it("S4: a sender is told as before the timeline, where he changes in it", async () => {
+  it("S4: a sender whose membership changes in the timeline is sent as before it", async () => {
     const { id, client } = room({
       state: [...newRoom(ALICE), ev.member(BOB, "join", { displayname: "old" })],
       timeline: [ev.message(BOB), ev.member(BOB, "join", { displayname: "new" })],
@@ -100,7 +100,7 @@ describe("the first answer", () => {
     expect(told.members.events.map((event: MatrixEvent) => event.content["displayname"])).toEqual(["old"]);
   });
 
-  it("B40 TestHandler: a room with state and no timeline is told", async () => {
+  it("B40 TestHandler: a room with state and no timeline is sent", async () => {
     const { id, client } = room({ state: newRoom(ALICE) });
     const told = (await client.sync({ room: { room_id: id } }))["room"].rooms[id];
     expect(told).toMatchObject({ initial: true, timeline: { events: [], limited: false } });
@@ -226,7 +226,7 @@ describe("state", () => {
 });
 
 describe("room_member_limit", () => {
-  it("S4: the first page of members, in order; p.next goes on in room_members", async () => {
+  it("S4: the first page of members, in order; p.next continues in room_members", async () => {
     const { id, me, client } = room({ state: newRoom(ALICE), timeline: [ev.message(ALICE)] });
     const names = Array.from({ length: 9 }, (_, n) => `@u${n}:test`);
     routes.members(
@@ -246,7 +246,7 @@ describe("room_member_limit", () => {
     expect(told).toEqual([ALICE, me, ...names]);
   });
 
-  it("S4: by power level by default; deltas tell the senders alone", async () => {
+  it("S4: by power level by default; deltas contain only the senders", async () => {
     const { id, me, client } = room({ state: newRoom("@zoe:test"), timeline: [ev.message("@zoe:test")] });
     routes.members(
       id,
@@ -261,7 +261,7 @@ describe("room_member_limit", () => {
     expect(delta.members).not.toHaveProperty("p");
   });
 
-  it("S4 S3: goes on also where the session's room_members lag behind a limit", async () => {
+  it("S4 S3: continues also where the session's room_members lag behind a limit", async () => {
     const { id, me, client } = room({ state: newRoom(ALICE), timeline: [ev.message(ALICE)] });
     routes.members(
       id,
@@ -275,7 +275,7 @@ describe("room_member_limit", () => {
     expect(users(page["room_members"].events)).toHaveLength(3);
   });
 
-  it("D24: where the members cannot be had the room is left out, and starts when they are there", async () => {
+  it("D24: where the members cannot be fetched the room is left out, and starts when they are there", async () => {
     const { id, me, client } = room({ state: newRoom(ALICE), timeline: [ev.message(ALICE)] });
     const first = await client.sync({ room: { room_id: id, room_member_limit: 2 }, account_data: {} });
     expect(Object.keys(first).toSorted()).toEqual(["account_data", "next"]);

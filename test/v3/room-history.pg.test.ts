@@ -15,7 +15,7 @@ beforeAll(async () => {
 afterAll(() => t.stop());
 
 /**
- * A room whose whole history is `history` after its creation; v2 tells the last `synced` of it. /messages and /context answer
+ * A room whose full history is `history` after its creation; v2 sends the last `synced` of it. /messages and /context answer
  * as a homeserver does: tokens are `h<place>`, a place is how many events stand before it.
  */
 function room(history: MatrixEvent[], synced: number) {
@@ -85,7 +85,7 @@ describe("history that v2 did not bring", () => {
     expect(told.state.events).toEqual([]);
   });
 
-  it("S4: types count in it too: state that they filter out comes in `state`", async () => {
+  it("S4: types apply to it too: state that they filter out is sent in `state`", async () => {
     const history = [
       ev.message(ALICE, "a"),
       ev.topic(ALICE, "hidden"),
@@ -109,7 +109,7 @@ describe("history that v2 did not bring", () => {
     expect(told.timeline.events.map((event: MatrixEvent) => event.sender)).toContain(me);
   });
 
-  it("S4: where /messages cannot be had, the timeline starts at the oldest stored event", async () => {
+  it("S4: where /messages cannot be fetched, the timeline starts at the oldest stored event", async () => {
     const { id, all, first } = room(messages(10), 3);
     t.hs.fail({ path: /\/messages$/, where: (request) => request.params["room"] === id }, { status: 500, body: {} });
     const told = await first({ timeline_limit: 9 });
@@ -117,7 +117,7 @@ describe("history that v2 did not bring", () => {
     expect(told.timeline).toMatchObject({ limited: true, prev_batch: `h${all.length - 3}` });
   });
 
-  it("S4: where the state cannot be had from /context, the timeline starts at the oldest event whose state is known", async () => {
+  it("S4: where the state cannot be fetched from /context, the timeline starts at the oldest event whose state is known", async () => {
     const { id, all, first } = room(messages(10), 3);
     t.hs.fail({ path: /\/context\//, where: (request) => request.params["room"] === id }, { status: 403, body: { errcode: "M_FORBIDDEN" } });
     const told = await first({ timeline_limit: 9 });
@@ -202,7 +202,7 @@ describe("earliest_timeline_event_ids", () => {
     expect(told.state).not.toHaveProperty("state_before");
   });
 
-  it("S4: an id that the server does not know counts as none", async () => {
+  it("S4: an unknown id is ignored", async () => {
     const { id, all, client } = room(messages(3), 3);
     const first = await client.sync({ room: { room_id: other } });
     const told = (await client.sync({ room: { room_id: id, timeline_limit: 3, earliest_timeline_event_ids: ["$never"] } }, { since: first.next }))[

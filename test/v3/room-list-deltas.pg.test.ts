@@ -130,7 +130,7 @@ describe("deltas hold only what changed", () => {
     expect((await user.next()).rooms[0]).toMatchObject({ limited: true, prev_batch: "gap", timeline: [{ event_id: after.event_id }] });
   });
 
-  it("S5: what the room is sorted by is always sent", async () => {
+  it("S5: facts that the list is sorted by are always sent", async () => {
     const user = await follow(
       { "!a:test": room("A", { unread: { highlight_count: 1, notification_count: 2 } }) },
       { p: { sort: ["by_highlight_count", "by_notification_count", "by_name"] } },
@@ -157,7 +157,7 @@ describe("deltas hold only what changed", () => {
 });
 
 describe("entering and leaving", () => {
-  it("S5: a room that the user joins enters whole", async () => {
+  it("S5: a room that the user joins enters in full", async () => {
     const user = await follow({ "!a:test": room("A") });
     await user.deliver({ invite: { "!n:test": [ev.member(user.me, "invite", {}, { sender: ALICE })] } });
     expect(await user.next()).toBeUndefined();
@@ -171,7 +171,7 @@ describe("entering and leaving", () => {
     expect((await user.next()).rooms[0]).not.toHaveProperty("name");
   });
 
-  it("S5: a filter: rooms that begin to match enter whole, those that stop are named in `removed` alone", async () => {
+  it("S5: a filter: rooms that begin to match enter in full, those that stop are named in `removed` alone", async () => {
     const user = await follow({ "!a:test": room("A", tagged("m.favourite")), "!b:test": room("B") }, { filters: { tags: ["m.favourite"] } });
     expect([roomIds(user.first.rooms), user.first.count]).toEqual([["!a:test"], 1]);
     await user.deliver({ join: { "!b:test": { ...tagged("m.favourite"), ...says() } } });
@@ -183,7 +183,7 @@ describe("entering and leaving", () => {
     expect(await user.next()).toBeUndefined();
   });
 
-  it("S5: space children: enter with the child event, are removed with its end; another order is told", async () => {
+  it("S5: space children: enter with the child event, are removed with its end; another order is sent", async () => {
     const user = await follow(
       { "!s:test": { state: [...newRoom(ALICE, { type: "m.space" }), ev.spaceChild(ALICE, "!a:test")] }, "!a:test": room("A"), "!b:test": room("B") },
       { spaces: ["!s:test"], p: { sort: "by_space_order" }, track_notifications: false },
@@ -253,7 +253,7 @@ describe("entering and leaving", () => {
     });
   }
 
-  it("S5: leaving and joining between two requests: the room is sent whole", async () => {
+  it("S5: leaving and joining between two requests: the room is sent in full", async () => {
     const user = await follow({ "!a:test": room("A") });
     await user.deliver(
       { leave: { "!a:test": { timeline: [ev.member(user.me, "leave")] } } },

@@ -262,7 +262,7 @@ describe("filters and spaces", () => {
 });
 
 describe("new sessions", () => {
-  it("S5 D20: each is told the rooms as they are, in their order, whatever the one before was told", async () => {
+  it("S5 D20: each is sent the current rooms in their order, whatever an earlier session was sent", async () => {
     const client = user({
       "!a:test": room("A", { timeline: [ev.message(ALICE, "x", { origin_server_ts: 1000 })] }),
       "!b:test": room("B", { timeline: [ev.message(ALICE, "x", { origin_server_ts: 2000 })] }),

@@ -143,7 +143,7 @@ describe('"room_list" as a room_id', () => {
     expect(Object.keys(answer["receipts"].rooms)).toEqual(["!a:test"]);
   });
 
-  it("D24: a room whose members cannot be had is left out alone, and starts when they are there", async () => {
+  it("D24: a room whose members cannot be fetched is left out alone, and starts when they are there", async () => {
     const me = `@me${count + 1}:test`;
     routes.members("!a:test", (request) => (request.token?.endsWith(me.slice(1, -5)) ? [ev.member(ALICE), ev.member(me)] : []));
     const user = await follow({ room: { room_id: "room_list", room_member_limit: 5 } });

@@ -81,7 +81,7 @@ describe("pages", () => {
     expect(await client.sync({}, { since: two.next })).toEqual({ next: expect.any(String) });
   });
 
-  it("R20 S5: a client need not fetch pages: rooms of those it did not are not told", async () => {
+  it("R20 S5: a client need not fetch pages: rooms of those it did not are not sent", async () => {
     const client = user();
     const first = await client.sync({ room_list: BY_NAME });
     await deliver(client, { "!c:test": says(), "!a:test": says() });
@@ -110,7 +110,7 @@ describe("pages", () => {
     expect(roomIds((await page(client, first, token))["room_list"].rooms)).toEqual(["!c:test", "!d:test"]);
   });
 
-  it("D22: go on after a restart", async () => {
+  it("D22: continue after a restart", async () => {
     const client = user();
     const first = await client.sync({ room_list: BY_NAME });
     await t.restart();
@@ -154,7 +154,7 @@ describe("the active set grows with pages", () => {
     expect(roomIds(delta.rooms)).toEqual(["!c:test"]);
   });
 
-  it("S5 D14: a page that is fetched after the main request advanced: what happened since the page's snapshot is told", async () => {
+  it("S5 D14: a page that is fetched after the main request advanced: what happened since the page's snapshot is sent", async () => {
     const client = user();
     const first = await client.sync({ room_list: { ...BY_NAME, lazy_load_members: false } });
     await deliver(client, { "!a:test": says(), "!c:test": { timeline: [ev.name(ALICE, "changed")] } });
@@ -192,7 +192,7 @@ describe("the active set grows with pages", () => {
 });
 
 describe("page one", () => {
-  it("D16 R21: waits while it is what the last answer was, then comes whole, in the newest order", async () => {
+  it("D16 R21: waits while it is what the last answer was, then comes in full, in the newest order", async () => {
     const client = user();
     const first = await client.sync({ room_list: { p: { limit: 2, sort: "by_name", since: "1" } } });
     expect(await client.sync({ room_list: { p: { since: "1" } } }, { since: first.next, timeout: 100 })).toEqual({ next: expect.any(String) });

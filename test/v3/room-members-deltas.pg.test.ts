@@ -89,7 +89,7 @@ describe("deltas", () => {
     expect(ids(delta["room_members"].events)).toEqual([joined.event_id]);
   });
 
-  it("B42: a member that lazy loading tells late is no change", async () => {
+  it("B42: a member that lazy loading sends late is no change", async () => {
     const { id, client } = room([ev.member(BOB)]);
     const first = await start(client, id);
     const bob = first["room_members"].events.find((event: MatrixEvent) => event.state_key === BOB);
@@ -107,7 +107,7 @@ describe("the full list", () => {
     expect(routes.asked("members", id)).toHaveLength(1);
   });
 
-  it("S3 TestClientsSeeMembershipTransitionsInGappyPolls: gaps are healed: who came and left in one is told", async () => {
+  it("S3 TestClientsSeeMembershipTransitionsInGappyPolls: gaps are healed: members who came or left in one are sent", async () => {
     const { id, me, list, client } = room([ev.member(BOB), ev.member("@stay:test")]);
     const first = await start(client, id);
     const waiting = client.sync({}, { since: first.next, timeout: 30_000 });
@@ -144,7 +144,7 @@ describe("the full list", () => {
     expect(users((await client.sync({}, { since: first.next }))["room_members"].events)).toEqual(["@unseen:test"]);
   });
 
-  it("D24: a list that cannot be had leaves the stream out; it starts by itself when it is there", async () => {
+  it("D24: a list that cannot be fetched leaves the stream out; it starts by itself when it is there", async () => {
     const { id, client } = room([ev.member(BOB)]);
     t.hs.fail({ path: /\/members$/, where: (request) => request.params["room"] === id }, { status: 500, body: {} });
     const first = await client.sync({ room_members: { room_id: id }, account_data: {} });
@@ -154,7 +154,7 @@ describe("the full list", () => {
     expect(then["room_members"].p).toEqual({ limit: 50, sort: "by_pl" });
   });
 
-  it("D24: a gap whose list cannot be had loses nothing", async () => {
+  it("D24: a gap whose list cannot be fetched loses nothing", async () => {
     const { id, list, client } = room([ev.member(BOB)]);
     const first = await start(client, id);
     list.push(ev.member("@unseen:test"));
@@ -168,7 +168,7 @@ describe("the full list", () => {
   });
 });
 
-it("S3 D19: a list that is fetched while to-device messages hold the other streams back is told whole", async () => {
+it("S3 D19: a list that is fetched while to-device messages hold the other streams back is sent in full", async () => {
   rooms += 1;
   const id = `!deltas${rooms}:test`;
   const me = `@me${rooms}:test`;
@@ -195,7 +195,7 @@ it("S3 D19: a list that is fetched while to-device messages hold the other strea
 });
 
 describe("authorisation", () => {
-  it("D18 B41: a room that the user is not in is forbidden alone, told once; a join starts it", async () => {
+  it("D18 B41: a room that the user is not in is forbidden alone, sent once; a join starts it", async () => {
     const { id, me, client } = room();
     const other = `${id}-other`;
     routes.members(other, [ev.member(ALICE), ev.member(me)]);
@@ -232,7 +232,7 @@ describe("authorisation", () => {
     });
   }
 
-  it("D18 I4: what a limit holds back of a room that was left is still told, the own leave last", async () => {
+  it("D18 I4: what a limit held back of a room that was left is still sent, with the user's leave last", async () => {
     const { id, me, client } = room();
     const first = await start(client, id, { p: { limit: 2 } });
     await t.deliver(
@@ -247,7 +247,7 @@ describe("authorisation", () => {
     expect(await client.sync({}, { since: two.next })).toEqual({ next: expect.any(String) });
   });
 
-  it("D18: leaving and joining again between two requests starts the stream anew", async () => {
+  it("D18: leaving and joining again between two requests starts the stream from scratch", async () => {
     const { id, me, client } = room([ev.member(BOB)]);
     const first = await start(client, id);
     await t.deliver(client, v2({ leave: { [id]: { timeline: [ev.member(me, "leave")] } } }));

@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => t.stop());
 
-/** A room of these members that a new user is in too; lazily loaded, so that only /members tells them all. */
+/** A room of these members that a new user is in too; lazily loaded, so that only /members sends them all. */
 function room(members: MatrixEvent[], state: MatrixEvent[] = newRoom(ALICE).filter((event) => event.type !== "m.room.member")) {
   rooms += 1;
   const id = `!members${rooms}:test`;
@@ -69,7 +69,7 @@ describe("names of any length", () => {
     expect(told).toHaveLength(order.length + 1);
   });
 
-  it("N2: told by a poll, they are stored and sent, and so is what comes after them", async () => {
+  it("N2: sent by a poll, they are stored and sent, and so is what comes after them", async () => {
     const { id, me, client } = room([ev.member(ALICE)]);
     client.checksAnswers = false;
     const first = await client.sync({ room: { room_id: id } });
@@ -90,7 +90,7 @@ describe("TestHandlerRoomMember", () => {
     expect(answer.events[0]).toMatchObject({ type: "m.room.member", room_id: id, content: { membership: "join" } });
   });
 
-  it("TestHandlerRoomMember R17 R18 R19: pages of a big room go on with the first answer's token, and do not move it", async () => {
+  it("TestHandlerRoomMember R17 R18 R19: pages of a big room continue with the first answer's token, and do not move it", async () => {
     const { id, client } = room(["@alice:test", "@eve:test", "@charlie:test", "@doris:test", "@bob:test"].map((user) => ev.member(user)));
     expect(await allPages(client, id, { limit: 2, sort: "by_name" })).toEqual([
       "@alice:test",
@@ -213,7 +213,7 @@ describe("parameters", () => {
     expect(withoutMe(all["room_members"].events)).toEqual(["@i:test", "@j:test"]);
   });
 
-  it("D17 R16 B18 B19: the answer tells the effective limit and sort", async () => {
+  it("D17 R16 B18 B19: the answer says the effective limit and sort", async () => {
     const { id, client } = room([ev.member(ALICE)]);
     const p = async (asked: Record<string, unknown>) => (await client.sync({ room_members: { room_id: id, p: asked } }))["room_members"].p;
     expect(await p({ limit: 0 })).toEqual({ limit: 50, sort: "by_pl" });
@@ -274,7 +274,7 @@ it("S3 I5: a room of 20 000 members", async () => {
 }, 60_000);
 
 describe("page one and page tokens", () => {
-  it("D16 R21 B46: page 1 waits while it is what the last answer was, then comes whole, newest", async () => {
+  it("D16 R21 B46: page 1 waits while it is what the last answer was, then comes in full, newest", async () => {
     const { id, client } = room([ev.member(ALICE), ev.member("@carl:test")]);
     const first = await client.sync({ room_members: { room_id: id, membership: ["join"], p: { limit: 2, sort: "by_name", since: "1" } } });
     expect(users(first["room_members"].events)).toEqual([ALICE, "@carl:test"]);
@@ -351,11 +351,11 @@ describe("page one and page tokens", () => {
     const fresh = await client.sync({ room_members: { ...params, p: { sort: "by_name" } } });
     expect(withoutMe(fresh["room_members"].events)).toEqual(["@b:test", "@c:test", "@x:test"]);
     expect(JSON.stringify(fresh)).not.toContain("secret");
-    // It happened to an event that was told already: no member event of its own.
+    // It happened to an event that was sent already: no member event of its own.
     expect(await client.sync({}, { since: first.next })).toEqual({ next: expect.any(String) });
   });
 
-  it("D22 D15: pages go on after a restart", async () => {
+  it("D22 D15: pages continue after a restart", async () => {
     const { id, client } = room(["@a:test", "@b:test", "@c:test"].map((user) => ev.member(user)));
     const first = await client.sync({ room_members: { room_id: id, membership: ["join"], p: { limit: 2, sort: "by_name" } } });
     await t.restart();

@@ -28,7 +28,7 @@ async function isGone(client: V3Client, since: string): Promise<boolean> {
 }
 
 describe("R8: several sessions", () => {
-  it("R3 R8 TestSessions: each request without since starts a session of its own, each with its own place", async () => {
+  it("R3 R8 TestSessions: each request without since starts a session of its own, each with its own position", async () => {
     const { client, room, type } = scene(t);
     const one = await client.sync({ typing: { room_id: room } });
     await type("@a:test");
@@ -107,7 +107,7 @@ describe("D20: how sessions end", () => {
     expect(await isGone(client, first.next)).toBe(false);
   });
 
-  it("D20: one more than the most makes the longest idle go, not the oldest", async () => {
+  it("D20: one session too many ends the one that is idle longest, not the oldest", async () => {
     const { client } = scene(t);
     const tokens: string[] = [];
     for (let n = 0; n < MOST; n++) tokens.push((await client.sync({})).next);
@@ -124,13 +124,13 @@ describe("D20: how sessions end", () => {
     const tablet = t.login(me, "TABLET");
     const { next } = await tablet.sync({});
     const replies = await Promise.all(Array.from({ length: 8 }, () => client.request({})));
-    // A session that had to make room while it was still starting is told so.
+    // A session that had to make room while it was still starting gets R11.
     for (const reply of replies) expect([200, 400]).toContain(reply.status);
     expect((await list(client)).length).toBeLessThanOrEqual(MOST);
     expect(await isGone(tablet, next)).toBe(false);
   });
 
-  it("I3 D20: a session that had to make room holds no message any more", async () => {
+  it("I3 D20: a session that had to make room holds no messages any more", async () => {
     const { client } = scene(t);
     const lagging = await client.sync({ to_device: {} });
     const reading = await client.sync({ to_device: {} });

@@ -38,7 +38,7 @@ function serve(state: Json[], timeline: Json[], tag: Json): void {
 const rereadNow = () => t.sql`update rereads set due_at = now()`;
 const asideCount = async () => (await t.sql`select from poison`).length;
 
-it("N3: what was set aside is read again: the room as it is, with its account data and receipts, and poison is empty", async () => {
+it("N3: what was set aside is read again: the current room with its account data and receipts, and nothing stays set aside", async () => {
   const { alice, since, state } = await start();
   const bad = ev.message("@bob:test", "bad", { event_id: "$bad" });
   const good = ev.message("@bob:test", "other");
@@ -76,7 +76,7 @@ it("N3: what was set aside is read again: the room as it is, with its account da
   expect(third["room"].rooms[ROOM].timeline).toMatchObject({ limited: false });
 });
 
-it("N3: of a room that still cannot be stored all but the bad event is there", async () => {
+it("N3: if a room still cannot be stored, everything but the bad event is", async () => {
   const { alice, since, state } = await start();
   const [before, bad, after] = [ev.message(ME, "before"), ev.message(ME, "bad", { event_id: "$bad" }), ev.message(ME, "after")];
   await refuse(t.sql, { table: "timeline", when: "new.event_id = '$bad'", code: "54000" });

@@ -16,8 +16,8 @@ function twoRooms() {
   return { ...one, second, join };
 }
 
-describe("R6: parameters stay", () => {
-  it("R6 R7 TestHandler: typing goes on without being named again, also over several tokens", async () => {
+describe("R6: parameters are sticky", () => {
+  it("R6 R7 TestHandler: typing continues without being named again, also over several tokens", async () => {
     const { client, room, type } = scene(t);
     let { next } = await client.sync({ typing: { room_id: room } });
     for (const user of ["@bob:test", "@charlie:test", "@doris:test"]) {
@@ -65,7 +65,7 @@ describe("R6: parameters stay", () => {
     expect(third["room_members"].p).toEqual({ limit: 50, sort: "by_pl" });
   });
 
-  it("B14: an ended stream starts anew when it is named again", async () => {
+  it("B14: an ended stream starts from scratch when it is named again", async () => {
     const { client, room, type } = scene(t);
     const first = await client.sync({ typing: { room_id: room } });
     const ended = await client.sync({ typing: null }, { since: first.next });
@@ -145,7 +145,7 @@ describe("D13: streams that start", () => {
     expect([typingOf(answer), membersOf(answer), answer["invites"]]).toEqual([[["@bob:test"]], [me], { rooms: {} }]);
   });
 
-  it("D13: the selections of room_members start it anew: room_id, membership, sort", async () => {
+  it("D13: the selections of room_members start it from scratch: room_id, membership, sort", async () => {
     const { client, room, second, join, deliver } = twoRooms();
     const first = await client.sync({ room_members: { room_id: room } });
     await t.deliver(client, join);
@@ -161,7 +161,7 @@ describe("D13: streams that start", () => {
     }
   });
 
-  it("D13 D17: a changed limit just takes effect", async () => {
+  it("D13 D17: a changed limit takes effect without a restart of the stream", async () => {
     const { client, room, deliver } = scene(t);
     const first = await client.sync({ room_members: { room_id: room } });
     expect(Object.keys(await client.sync({ room_members: { p: { limit: 2 } } }, { since: first.next }))).toEqual(["next"]);
@@ -201,7 +201,7 @@ describe("D10: retries", () => {
     expect([membersOf(old), old["to_device"]]).toEqual([["@a:test", "@c:test"], undefined]);
   });
 
-  it("D10 R11: an old token whose snapshot is kept no more gets R11, a newer one goes on", async () => {
+  it("D10 R11: an old token whose snapshot is no longer stored gets R11, a newer one continues", async () => {
     const { client, room, type } = scene(t);
     const first = await client.sync({ typing: { room_id: room } });
     await type("@a:test");

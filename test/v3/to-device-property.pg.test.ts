@@ -33,7 +33,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
   { minLength: 5, maxLength: 40 },
 );
 
-/** A session as the contract has it. Places are numbers of messages: `place` of them were told by `token`, `acked` acknowledged. */
+/** A session as the contract has it. Places are numbers of messages: `place` of them were sent by `token`, `acked` acknowledged. */
 type Model = { id: string; token: string; place: number; old: { token: string; place: number } | null; acked: number; takesPart: boolean };
 
 class Run {
@@ -51,7 +51,7 @@ class Run {
     return ((answer["to_device"]?.events ?? []) as { content: { n: number } }[]).map(({ content }) => content.n);
   }
 
-  /** What a session at `place` is to be told: the next ones that are still stored. */
+  /** What a session at `place` is to be sent: the next ones that are still stored. */
   due(place: number, most: number): number[] {
     const from = Math.max(place, this.purged);
     return Array.from({ length: Math.min(most, this.sent - from) }, (_, i) => from + i + 1);
@@ -155,7 +155,7 @@ class Run {
 
 let runs = 0;
 
-it("R9 S2 I2 I3 I4 D10 D22: whatever sessions do, nothing is lost, in order, told twice only unacknowledged, and purged when all have it", async () => {
+it("R9 S2 I2 I3 I4 D10 D22: whatever sessions do, nothing is lost, in order, sent twice only unacknowledged, and purged when all have it", async () => {
   await fc.assert(
     fc.asyncProperty(steps, async (all) => {
       const client = t.login(`@p${++runs}:test`);

@@ -88,7 +88,7 @@ it("S2 D20 B4: a session that makes room for newer ones holds no more", async ()
   expect(messagesOf(latest), "the first session, longest idle, is gone, and what only it lacked").toEqual([]);
 });
 
-it("S2: with none taking part everything is kept until one comes, over a restart too (B2)", async () => {
+it("S2: with none taking part everything is stored until one comes, over a restart too (B2)", async () => {
   const alice = t.login("@none:test", "PHONE", carry(...numbered(1, 1)));
   const other = await alice.sync({ e2ee: {} });
   await t.deliver(alice, carry(...numbered(2, 3)));
@@ -122,7 +122,7 @@ it("B5: a session holds from its first request on, before its first answer was u
   const one2 = await alice.sync({}, { since: one.next });
   await alice.sync({}, { since: one2.next });
   expect(await held(alice)).toEqual([0, 1]);
-  // The first answer of session 2 got lost: it can only start again, and it is told again.
+  // The first answer of session 2 got lost: it can only start again, and it is sent again.
   expect(messagesOf(two)).toEqual(numbered(1, 1));
   expect(messagesOf(await alice.sync({ to_device: {} }))).toEqual(numbered(1, 1));
 });
@@ -193,7 +193,7 @@ it("S2: several devices of an account have a poller and a queue each", async () 
   for (const device of [phone, tablet, laptop]) expect(t.hs.peakPolls(device.token)).toBe(1);
 });
 
-it("TestToDeviceTableNoDeleteUnacks I3: what is not acknowledged stays, however often it was told", async () => {
+it("TestToDeviceTableNoDeleteUnacks I3: what is not acknowledged stays, however often it was sent", async () => {
   const alice = t.login("@unacked:test", "PHONE", carry(...numbered(1, 3)));
   const first = await alice.sync({ to_device: { limit: 2 } });
   for (let i = 0; i < 3; i++) await alice.sync({ to_device: { limit: 2 } });

@@ -61,7 +61,7 @@ it("S2: equal messages, and cancellations, are neither merged nor dropped (TestT
   expect(messagesOf(await alice.sync({}, { since: first.next }))).toEqual([request, cancel, request, request, cancel]);
 });
 
-it("S2 D17: the limit is 100, at most 1000, and the answer tells the effective one", async () => {
+it("S2 D17: the limit is 100, at most 1000, and the answer says the effective one", async () => {
   const alice = t.login("@limits:test", "PHONE", carry(...numbered(1, 1100)));
   for (const [asked, effective] of [
     [undefined, 100],
@@ -77,7 +77,7 @@ it("S2 D17: the limit is 100, at most 1000, and the answer tells the effective o
   }
 });
 
-it("S2 I4: when more than the limit wait, the next request answers at once; together the parts are the whole", async () => {
+it("S2 I4: when more than the limit wait, the next request answers at once; together the parts are complete", async () => {
   const alice = t.login("@split:test", "PHONE", carry(...numbered(1, 25)));
   let answer = await alice.sync({ to_device: { limit: 10 } });
   const all = [...answer["to_device"].events];
@@ -89,7 +89,7 @@ it("S2 I4: when more than the limit wait, the next request answers at once; toge
   expect(Object.keys(await alice.sync({}, { since: answer.next }))).toEqual(["next"]);
 });
 
-it("S2 D13: a changed limit takes effect and starts nothing anew", async () => {
+it("S2 D13: a changed limit takes effect and restarts nothing", async () => {
   const alice = t.login("@relimit:test", "PHONE", carry(...numbered(1, 10)));
   const first = await alice.sync({ to_device: { limit: 2 } });
   const second = await alice.sync({ to_device: { limit: 3 } }, { since: first.next });
@@ -98,7 +98,7 @@ it("S2 D13: a changed limit takes effect and starts nothing anew", async () => {
   expect(third["to_device"]).toEqual({ limit: 100, events: numbered(6, 10) });
 });
 
-it("B2 I1 I6: after a restart what was pending is told once, and tokens do not go backwards", async () => {
+it("B2 I1 I6: after a restart what was pending is sent once, and tokens do not go backwards", async () => {
   const alice = t.login("@b2:test", "PHONE", carry(...numbered(1, 1)));
   const first = await alice.sync({ to_device: {} });
   await t.deliver(alice, carry(...numbered(2, 2)));
@@ -139,7 +139,7 @@ it("B9 I9: messages of another device, or that other sessions have had, do not w
   expect(messagesOf(await waiting)).toEqual(numbered(3, 3));
 });
 
-it("B9 D7: a caught-up request waits its time out", async () => {
+it("B9 D7: a caught-up request waits for its full timeout", async () => {
   const alice = t.login("@b9wait:test", "PHONE", carry(...numbered(1, 5)));
   const first = await alice.sync({ to_device: {} });
   const second = await alice.sync({}, { since: first.next });
@@ -148,7 +148,7 @@ it("B9 D7: a caught-up request waits its time out", async () => {
   expect(performance.now() - started).toBeGreaterThanOrEqual(299);
 });
 
-it("TestToDeviceTable S2: reading is from a place to the head, a limit ends it earlier, another device has none", async () => {
+it("TestToDeviceTable S2: reading is from a cursor to the head, a limit ends it earlier, another device has none", async () => {
   const phone = t.login("@table:test", "PHONE", carry(...numbered(1, 2)));
   const tablet = t.login("@table:test", "TABLET");
   const one = await phone.sync({ to_device: { limit: 1 } });
@@ -159,7 +159,7 @@ it("TestToDeviceTable S2: reading is from a place to the head, a limit ends it e
   expect(messagesOf(await tablet.sync({ to_device: {} }))).toEqual([]);
 });
 
-it("S2 D7: a message that comes wakes the request that waits, and brings nothing else along", async () => {
+it("S2 D7: a new message wakes the waiting request, and nothing else is sent with it", async () => {
   const alice = t.login("@wakes:test", "PHONE", v2({ join: { "!w:test": { state: newRoom(BOB) } } }));
   const first = await alice.sync({ to_device: {}, typing: { room_id: "!w:test" } });
   const waiting = alice.sync({}, { since: first.next, timeout: 10_000 });

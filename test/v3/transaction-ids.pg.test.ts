@@ -1,4 +1,4 @@
-/** Sync v3 tells a device's own events with the transaction ids that it gave them, whichever device's poller brought them. */
+/** Sync v3 sends a device's own events with the transaction ids that it gave them, whichever device's poller brought them. */
 
 import { expect, it } from "vitest";
 import { ev, type FakeReply, type Json, type MatrixEvent } from "../support/fake-homeserver.ts";
@@ -35,7 +35,7 @@ function send({ me, room }: Scene, from: V3Client, reply: Promise<void> = Promis
 const transactionOf = (events: readonly MatrixEvent[] | undefined, { event_id }: MatrixEvent): unknown =>
   (events?.find((event) => event.event_id === event_id)?.["unsigned"] as Json | undefined)?.["transaction_id"] ?? null;
 
-/** Where the streams of an answer tell events of a room. */
+/** Where the streams of an answer send events of a room. */
 const PLACES: Readonly<Record<string, (answer: Answer, room: string) => MatrixEvent[] | undefined>> = {
   room: (answer, room) => answer["room"]?.rooms[room]?.timeline?.events,
   room_list: (answer, room) => answer["room_list"]?.rooms?.find((entry: Json) => entry["room_id"] === room)?.timeline,
@@ -57,14 +57,14 @@ it.each(Object.keys(PLACES))("T15: another device's poller brings the event, and
   const seen = eventsOf(await one.client.sync({}, { since: phone.next }));
   expect(seen?.map(({ event_id }) => event_id)).toEqual([event.event_id]);
   expect(transactionOf(seen, event)).toBeNull();
-  // So it is for a session that begins later, and of what is kept in memory for the other device.
+  // So it is for a session that begins later, and of what is stored in memory for the other device.
   for (const client of [one.client, one.tablet, one.client]) {
     // oxlint-disable-next-line no-await-in-loop -- one after the other
     expect(transactionOf(eventsOf(await client.sync(body)), event)).toBe(client === one.tablet ? txnId : null);
   }
 });
 
-it("T15: a room outside the list's window tells the device's own events with their transaction ids", async () => {
+it("T15: a room outside the list's window sends the device's own events with their transaction ids", async () => {
   const one = await twoDevices();
   await one.deliver({ timeline: [{ ...ev.message(one.me), type: "m.room.encryption", state_key: "", content: { algorithm: "m.x" } }] });
   const first = await one.tablet.sync({ room_list: { filters: { is_encrypted: false } } });
@@ -75,7 +75,7 @@ it("T15: a room outside the list's window tells the device's own events with the
   expect(transactionOf(answer["room_list"].notifications[0].timeline, event)).toBe(txnId);
 });
 
-it("T15: an event that comes before the answer to its sending waits for it", async () => {
+it("T15: an event that arrives before the answer to its send waits for it", async () => {
   const one = await twoDevices();
   const first = await one.tablet.sync({ room: { room_id: one.room } });
   const { answer } = await hang(one.tablet, {}, { since: first.next, timeout: 60_000 });

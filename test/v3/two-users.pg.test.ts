@@ -52,7 +52,7 @@ it("I7: each sees the order, and only the events, that the own v2 sync shows", a
   expect(ids(await charlie.sync({}, { since: charlie1.next }))).toEqual([b.event_id, a.event_id]);
 });
 
-it("I7: what one has left goes on for the other", async () => {
+it("I7: a room that one has left continues for the other", async () => {
   const [bob, charlie] = [
     t.login("@b3:test", "D", v2({ join: { [ROOM]: { state } } })),
     t.login("@c3:test", "D", v2({ join: { [ROOM]: { state } } })),

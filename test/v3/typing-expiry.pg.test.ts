@@ -12,7 +12,7 @@ beforeEach(async () => {
 });
 afterEach(() => t.stop());
 
-it("S1 B53: typing ends with an empty set when there was no successful v2 answer for the time (2 minutes, here 3 s)", async () => {
+it("S1 B53: typing ends with an empty set when there was no successful v2 response for the time (2 minutes, here 3 s)", async () => {
   const alice = t.login("@alice:test", "PHONE", bobTypes);
   const started = performance.now();
   const first = await alice.sync({ typing: { room_id: ROOM } });

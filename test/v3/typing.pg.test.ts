@@ -34,7 +34,7 @@ it("TestHandler: typing is sticky, and wakes a request that waits", async () => 
   expect(events(await waiting)).toEqual([edu(A, CHARLIE)]);
 });
 
-it("R5 R14 R22 S1: the request's room_id chooses the room; events are m.typing EDUs with room_id and the whole present set", async () => {
+it("R5 R14 R22 S1: the request's room_id chooses the room; events are m.typing EDUs with room_id and the full present set", async () => {
   const user = login("@s1:test");
   const first = await user.sync({ typing: { room_id: A } });
   await t.deliver(user, types(A, BOB), types(A, BOB, CHARLIE));
@@ -64,7 +64,7 @@ it("S1: a first request gets the present set if anyone is typing, else an empty 
   expect(events(await user.sync({ typing: { room_id: A } }, { since: other.next })), "in mid-session as well (D13)").toEqual([]);
 });
 
-it("S1 B53: a set that comes again as it was is no news, in whatever order", async () => {
+it("S1 B53: the same set again is no news, in whatever order", async () => {
   const user = login("@s1same:test");
   const first = await user.sync({ typing: { room_id: A } });
   await t.deliver(user, types(A, BOB, CHARLIE));
@@ -127,7 +127,7 @@ it("D18 S1: after leaving an empty set, then nothing; a join starts it by itself
   expect((await waiting)["typing"]).toEqual({ events: [edu(A, CHARLIE)] });
 });
 
-it("D18 B41: a room that the user is not in holds M_FORBIDDEN, once, and the other streams go on", async () => {
+it("D18 B41: a room that the user is not in holds M_FORBIDDEN, once, and the other streams continue", async () => {
   const user = login("@d18b:test");
   const first = await user.sync({ typing: { room_id: C }, account_data: {} });
   expect(first["typing"]).toEqual({ errcode: "M_FORBIDDEN", error: expect.any(String) as string });
@@ -183,7 +183,7 @@ it("TestTypingMultiplePoller S1: of two devices of a user one alone is asked for
   for (const poll of t.hs.polls(tablet.token)) expect(JSON.parse(poll.query.get("filter") ?? "{}")).toMatchObject({ room: { rooms: [] } });
 });
 
-it("D22 S1: who types is still known after a restart, and is told once", async () => {
+it("D22 S1: who types is still known after a restart, and is sent once", async () => {
   const user = login("@restart:test");
   const first = await user.sync({ typing: { room_id: A } });
   await t.deliver(user, types(A, BOB));

@@ -66,19 +66,19 @@ async function compare(all: Responses, deliver: (client: V3Client, response: Jso
   }
 }
 
-it("I11: what a v2 client has seen, the union of streams has shown, nothing less, nothing more", async () => {
+it("I11: the union of all streams contains exactly what a v2 client has seen", async () => {
   await fc.assert(
     fc.asyncProperty(responses, (all) => compare(all, (client, response) => t.deliver(client, response))),
     { numRuns: 40 },
   );
 }, 120_000);
 
-it("D19 I4: answers that a to-device limit splits are together the whole, and no message is later than the events it came with", async () => {
+it("D19 I4: answers that a to-device limit splits are complete together, and no message is later than the events it came with", async () => {
   const split = (all: Responses, limit: number) => compare(all, (client, response) => t.deliver(client, response), limit);
   await fc.assert(fc.asyncProperty(responses, fc.integer({ min: 1, max: 3 }), split), { numRuns: 40 });
 }, 120_000);
 
-it("I11 I9: also while a client waits for what comes, as it comes", async () => {
+it("I11 I9: the same while a client waits for each response", async () => {
   const live = async (all: Responses) => {
     const [me, end] = [`@u${++runs}:test`, toDevice("@bob:test", { n: "end" })];
     const world = new World(me, 3);
@@ -111,7 +111,7 @@ it("I11 I9: also while a client waits for what comes, as it comes", async () => 
 
 it("I8: a v2 response that says again what the one before it said changes nothing", async () => {
   const twice = async (client: V3Client, response: Json) => {
-    // Messages have no ids, and a device list that is told to have changed has changed: of those nothing is said twice.
+    // Messages have no ids, and a device list that is sent as changed has changed, so those are not repeated.
     const { to_device: _messages, device_lists: _lists, ...again } = response;
     await t.deliver(client, response, again);
   };
@@ -123,7 +123,7 @@ it("I8: a v2 response that says again what the one before it said changes nothin
 
 it("I6 D22: restarts between any two responses are invisible", async () => {
   const restarting = async (client: V3Client, response: Json) => {
-    // The first poll after a restart does not wait: it is told the counts as they are.
+    // The first poll after a restart does not wait: it is sent the current counts.
     const told = response as { device_one_time_keys_count?: Record<string, number>; device_unused_fallback_key_types?: string[] };
     t.hs.setKeys(client.token, told.device_one_time_keys_count ?? {}, told.device_unused_fallback_key_types ?? []);
     await t.deliver(client, response);

@@ -44,7 +44,7 @@ describe("D7: waiting", () => {
     expect(elapsed).toBeGreaterThanOrEqual(SHORT);
   });
 
-  it("D7: a request that names nothing waits its timeout too", async () => {
+  it("D7: a request without streams waits for its timeout too", async () => {
     const { client, deliver } = scene(t);
     const { next } = await client.sync({});
     const waiting = timed(client, next, SHORT);
@@ -54,7 +54,7 @@ describe("D7: waiting", () => {
     expect(elapsed).toBeGreaterThanOrEqual(SHORT);
   });
 
-  it("I9 B24 B25: what is irrelevant to the request never ends the wait, and the relevant does", async () => {
+  it("I9 B24 B25: only relevant news end the wait", async () => {
     const { client, room, me } = scene(t, { others: ["@bob:test"] });
     const other = `${room}other`;
     const { next } = await client.sync({ typing: { room_id: room } });
@@ -81,7 +81,7 @@ describe("D7: waiting", () => {
     const { next } = await client.sync({ typing: { room_id: room } });
     const waiting = timed(client, next, 1500);
     const over = waiting.then(() => true);
-    // Restarted by each of these, it would not end while they go on.
+    // Restarted by each of these, it would not end while they continue.
     while (!(await Promise.race([over, Promise.resolve(false)]))) await deliver({ timeline: [ev.message("@bob:test")] });
     expect(Object.keys((await waiting).answer)).toEqual(["next"]);
   });
@@ -111,14 +111,14 @@ describe("D7: waiting", () => {
     expect(Object.keys(await waiting).sort()).toEqual(["next", "typing"]);
   });
 
-  it("D7: a stream that starts is answered at once, with a long timeout", async () => {
+  it("D7: a stream that starts is answered at once, even with a long timeout", async () => {
     const { client, room } = scene(t);
     const first = await client.sync({}, {});
     const answer = await client.sync({ typing: { room_id: room } }, { since: first.next, timeout: 300_000 });
     expect(typingOf(answer)).toEqual([]);
   });
 
-  it("I1 B24: the quiet wait advances silently, and what came meanwhile is told once by the next token", async () => {
+  it("I1 B24: a wait without news advances silently, and what came meanwhile is sent once with the next token", async () => {
     const { client, room, deliver, type } = scene(t);
     const first = await client.sync({ typing: { room_id: room } });
     const { answer: waiting } = await hang(client, {}, { since: first.next, timeout: SHORT });
@@ -130,7 +130,7 @@ describe("D7: waiting", () => {
     expect(Object.keys(await client.sync({}, { since: told.next }))).toEqual(["next"]);
   });
 
-  it("B26 D19: what came in one v2 response is told in one answer", async () => {
+  it("B26 D19: what came in one v2 response is sent in one answer", async () => {
     const { client, room } = scene(t);
     const { next } = await client.sync({
       typing: { room_id: room },
@@ -163,7 +163,7 @@ describe("D11: overlap", () => {
     expect(typingOf(await newer)).toEqual([["@bob:test"]]);
   });
 
-  it("D11: of many, one is left, and none is an error", async () => {
+  it("D11: of many requests one remains, and none gets an error", async () => {
     const { client, room, type } = scene(t);
     const { next } = await client.sync({ typing: { room_id: room } });
     const all = Array.from({ length: 6 }, () => client.request({}, { since: next, timeout: 60_000 }));
@@ -229,7 +229,7 @@ describe("what else ends a wait", () => {
     const { client, room } = scene(t);
     const { next } = await client.sync({ typing: { room_id: room } });
     await t.hs.waitForPoll(client.token);
-    // Its head has been looked at long before its body is whole.
+    // Its head was checked long before its body is complete.
     const { promise, resolve: release } = Promise.withResolvers<void>();
     async function* slowBody() {
       yield Buffer.from("{");
@@ -250,7 +250,7 @@ describe("what else ends a wait", () => {
     expect((await waiting).status).toBe(401);
   });
 
-  it("D2: a newer token of the device goes on with the session", async () => {
+  it("D2: a newer token of the device continues with the session", async () => {
     const { client, room, me } = scene(t);
     const { next } = await client.sync({ typing: { room_id: room } });
     t.hs.revoke(client.token);
@@ -260,7 +260,7 @@ describe("what else ends a wait", () => {
     expect(typingOf(await waiting)).toEqual([[me]]);
   });
 
-  it("D4: upstream trouble is not the client's: it waits its time and gets a normal answer", async () => {
+  it("D4: trouble at the homeserver does not affect the client: it waits its time and gets a normal answer", async () => {
     const { client, room, type } = scene(t);
     const { next } = await client.sync({ typing: { room_id: room } });
     t.hs.fail({ path: /\/sync$/, token: client.token }, { status: 500, body: "oops" });
@@ -272,7 +272,7 @@ describe("what else ends a wait", () => {
     t.hs.heal();
   });
 
-  it("R10 D20: a session that is ended while its request waits gets R11", async () => {
+  it("R10 D20: a waiting request whose session is ended gets R11", async () => {
     const { client, room } = scene(t);
     const { next } = await client.sync({ typing: { room_id: room } });
     const [session] = (await client.fetch("GET", "/_matrix/client/unstable/syncv3/sessions")).body["sessions"];

@@ -18,7 +18,7 @@ const events = fc.array(
   ),
 );
 
-it("M43: what was written before says the same as what is written now, however old its events are", () => {
+it("M43: what was written before reads the same as what is written now, however old its events are", () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(events, fc.boolean()), { minLength: 1 }), (rooms) => {
       const parts = rooms.map(([list, isKept]): { piece: Piece; now: string } => {
