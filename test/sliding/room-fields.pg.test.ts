@@ -216,7 +216,7 @@ describe("notification counts, unstable dialect", () => {
     expect(await room.next()).toBeUndefined();
   });
 
-  it("M27: invites and rooms that were left have none", async () => {
+  it("M27: a room that the user is invited to, or has left, has none", async () => {
     const room = await follow(t, "unstable", { parts: { unread: { notification_count: 3 } } });
     await room.leave({ timeline: [ev.member(room.me, "leave")] });
     expect(await room.next()).not.toHaveProperty("notification_count");
