@@ -10,7 +10,6 @@ import type { EarlyDeps } from "./early-rooms.ts";
 import type { FirstSyncs } from "./first-syncs.ts";
 import type { IngestInput, IngestResult } from "./ingest/ingest-result.ts";
 import type { Leases } from "./lease-keeper.ts";
-import type { SyncSize } from "./sync-size.ts";
 
 export type PollerDeps = {
   readonly sql: Sql;
@@ -52,13 +51,3 @@ export type PollerJob = {
  * - deleted: the device is gone.
  */
 export type PollerEnd = "stopped" | "no_token" | "unusable" | "stale" | "deleted";
-
-/** What the next poll is asked with. `drain`: before a take-over, without rooms. */
-export type Plan = {
-  readonly since: string | null;
-  readonly rooms: boolean;
-  readonly overlap: boolean;
-  readonly drain: boolean;
-  readonly timeout: number;
-  readonly size: SyncSize;
-};

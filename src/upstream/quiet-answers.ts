@@ -30,6 +30,11 @@ export class QuietAnswers {
     return said?.rest === last.rest ? said.nextBatch : null;
   }
 
+  /** The next answer has to be stored. */
+  forget(): void {
+    this.#last = null;
+  }
+
   /** It was stored. */
   stored(answer: Answer, rooms: boolean, changedNothing: boolean): void {
     const said = changedNothing ? saidOf(answer) : null;
