@@ -2,6 +2,7 @@
 
 import type { Auth } from "../http/route.ts";
 import type { AccountNo, DeviceNo, EventId, RoomId, UserId } from "../wire/ids.ts";
+import type { UploadedKeys } from "../wire/key-counts.ts";
 
 /** One device of an account. */
 export type DeviceRef = { readonly account: AccountNo; readonly device: DeviceNo };
@@ -67,14 +68,6 @@ export type SentEventStore = {
   learned(sent: SentEvent): Promise<void>;
 };
 export type SentEvent = DeviceRef & { readonly eventId: string; readonly txnId: string };
-
-/** The one-time keys of a device after an upload (T11). */
-export type UploadedKeys = {
-  /** How many there are by algorithm, as the homeserver counted them. */
-  readonly counts: Readonly<Record<string, number>>;
-  /** Algorithms of the fallback keys in the upload. */
-  readonly fallbackTypes: readonly string[];
-};
 
 /** Keeps what is known of a device's keys. Resolves when it is stored; nothing is stored for a device that is gone. */
 export type KeyUploadStore = { uploaded(ref: DeviceRef, keys: UploadedKeys): Promise<void> };

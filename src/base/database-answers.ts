@@ -1,6 +1,6 @@
 /** What a client is told where the database failed its request, and what the log tells the operator to do: by what the error calls for. */
 
-import { type Need, needOf, sqlStateOf } from "./database-needs.ts";
+import { type DatabaseNeed, needOf, sqlStateOf } from "./database-needs.ts";
 
 export type DatabaseAnswer = {
   /** What the client reads in its 503. Names nothing of ours. */
@@ -16,7 +16,7 @@ export type DatabaseAnswer = {
 const AWAY = { client: "The database is away: try again", retryAfter: 1, passing: true } as const;
 const UNUSABLE = { client: "The database cannot be used at the moment: try again later", retryAfter: 30, passing: false } as const;
 
-const BY_NEED: Readonly<Record<Exclude<Need, "unknown">, DatabaseAnswer>> = {
+const BY_NEED: Readonly<Record<Exclude<DatabaseNeed, "unknown">, DatabaseAnswer>> = {
   connection: {
     ...AWAY,
     operator: "The database is unreachable or has no free connection: check that PostgreSQL is running, and check its max_connections",

@@ -2,12 +2,12 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { findPostgres } from "../cli/postgres-program.ts";
-import { type Need, needOf } from "./database-needs.ts";
+import { type DatabaseNeed, needOf } from "./database-needs.ts";
 
 const failing = (code?: unknown) => Object.assign(new Error("no"), code === undefined ? {} : { code });
 
 /** Every SQLSTATE for which trying again later is right; all others of the appendix are "unknown". */
-const WAITED_OUT: Readonly<Record<Exclude<Need, "unknown">, readonly string[]>> = {
+const WAITED_OUT: Readonly<Record<Exclude<DatabaseNeed, "unknown">, readonly string[]>> = {
   connection: ["08000", "08001", "08003", "08004", "08006", "08007", "08P01", "25P03", "3D000", "40003", "53300", "57P05"],
   disk: ["53100", "58000", "58030", "58P01", "58P02", "58P03"],
   locks: ["55006", "55P03"],

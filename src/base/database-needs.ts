@@ -14,10 +14,10 @@
  * - serialization: another transaction got in the way; nothing was done, and trying again is enough.
  * - unknown: none of these. The statement or its values may be at fault, or the database's schema; the code does not tell which.
  */
-export type Need = "connection" | "disk" | "locks" | "rights" | "read_only" | "shutdown" | "serialization" | "unknown";
+export type DatabaseNeed = "connection" | "disk" | "locks" | "rights" | "read_only" | "shutdown" | "serialization" | "unknown";
 
 /** By SQLSTATE; what is not here is looked up by class. */
-const BY_STATE: Readonly<Record<string, Need>> = {
+const BY_STATE: Readonly<Record<string, DatabaseNeed>> = {
   "25006": "read_only",
   "25P03": "connection", // idle_in_transaction_session_timeout
   "40002": "unknown", // a constraint that is checked at the commit
@@ -33,7 +33,7 @@ const BY_STATE: Readonly<Record<string, Need>> = {
 };
 
 /** By class, the first two characters of a SQLSTATE. PgBouncer reports everything that goes wrong between it and PostgreSQL as 08P01. */
-const BY_CLASS: Readonly<Record<string, Need>> = {
+const BY_CLASS: Readonly<Record<string, DatabaseNeed>> = {
   "08": "connection",
   "28": "rights",
   "3D": "connection", // no such database
@@ -64,7 +64,7 @@ export function sqlStateOf(error: unknown): string | null {
  * What the error of a database call calls for (N3, N8). For anything but "unknown" the statement and its values are not to blame: wait, and
  * run it again. Only for errors that a database call threw: one of a request to the homeserver may have the same codes (ECONNREFUSED).
  */
-export function needOf(error: unknown): Need {
+export function needOf(error: unknown): DatabaseNeed {
   const code = codeOf(error);
   if (SQLSTATE.test(code)) return BY_STATE[code] ?? BY_CLASS[code.slice(0, 2)] ?? "unknown";
   return CONNECTING.test(code) || SYSTEM.test(code) ? "connection" : "unknown";

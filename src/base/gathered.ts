@@ -12,12 +12,12 @@ export type GatheredOptions<Ask> = {
   readonly keyOf?: (ask: Ask) => unknown;
 };
 
-type Waiting<Ask, Answer> = { readonly ask: Ask; readonly resolve: (answer: Answer) => void; readonly reject: (error: unknown) => void };
+type WaitingAsk<Ask, Answer> = { readonly ask: Ask; readonly resolve: (answer: Answer) => void; readonly reject: (error: unknown) => void };
 
 export class Gathered<Ask, Answer> {
   readonly #run: (asks: readonly Ask[]) => Promise<readonly Answer[]>;
   readonly #options: Required<Omit<GatheredOptions<Ask>, "keyOf">> & Pick<GatheredOptions<Ask>, "keyOf">;
-  #waiting: Waiting<Ask, Answer>[] = [];
+  #waiting: WaitingAsk<Ask, Answer>[] = [];
   #running = 0;
   #scheduled = false;
 
@@ -50,7 +50,7 @@ export class Gathered<Ask, Answer> {
     }
   }
 
-  #next(): Waiting<Ask, Answer>[] {
+  #next(): WaitingAsk<Ask, Answer>[] {
     const { most, keyOf } = this.#options;
     if (!keyOf && this.#waiting.length <= most) {
       const all = this.#waiting;
@@ -58,7 +58,7 @@ export class Gathered<Ask, Answer> {
       return all;
     }
     const keys = new Set<unknown>();
-    const [batch, later]: [Waiting<Ask, Answer>[], Waiting<Ask, Answer>[]] = [[], []];
+    const [batch, later]: [WaitingAsk<Ask, Answer>[], WaitingAsk<Ask, Answer>[]] = [[], []];
     for (const one of this.#waiting) {
       const key = keyOf ? keyOf(one.ask) : one;
       if (batch.length >= most || keys.has(key)) later.push(one);
@@ -71,7 +71,7 @@ export class Gathered<Ask, Answer> {
     return batch;
   }
 
-  async #serve(batch: readonly Waiting<Ask, Answer>[]): Promise<void> {
+  async #serve(batch: readonly WaitingAsk<Ask, Answer>[]): Promise<void> {
     let answers: readonly Answer[];
     try {
       answers = await this.#run(batch.map((one) => one.ask));

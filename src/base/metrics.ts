@@ -5,7 +5,7 @@ import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Histogram, R
 /** Seconds, from what memory answers to what a large homeserver takes. */
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 /** A value that is read when it is asked for. */
-type Reading = () => number | Promise<number>;
+type Measurement = () => number | Promise<number>;
 
 /** Made once a process; nothing of it knows a user, a device or a room. */
 export class Metrics {
@@ -77,7 +77,7 @@ export class Metrics {
   }
 
   /** A value that is asked for at each scrape. Of several processes: their sum, or the largest where it is everybody's. */
-  watch(name: string, help: string, reading: Reading, of: "each" | "all" = "each"): void {
+  watch(name: string, help: string, reading: Measurement, of: "each" | "all" = "each"): void {
     const gauge: Gauge = new Gauge({
       name: `syncv3_${name}`,
       help,

@@ -51,22 +51,22 @@ export function goneWake(account: AccountNo): Wake {
   return { type: "news", account, kinds: new Set(["gone"]), rooms: new Set() };
 }
 
-export type Listener = (wake: Wake) => void;
+export type WakeListener = (wake: Wake) => void;
 
 /** One publisher and subscriber interface for wake-ups; in-process here, across processes in shared-feed.ts. */
 export interface Feed {
   publish(wake: Wake): void;
   /** Calls `listener` for each wake-up of `account` until the returned function is called. */
-  subscribe(account: AccountNo, listener: Listener): () => void;
+  subscribe(account: AccountNo, listener: WakeListener): () => void;
   /** Calls `observer` for each wake-up of any account, before those who wait are told. */
-  observe(observer: Listener): void;
+  observe(observer: WakeListener): void;
 }
 
 export class Hub implements Feed {
-  readonly #listeners = new Map<AccountNo, Set<Listener>>();
-  readonly #observers = new Set<Listener>();
+  readonly #listeners = new Map<AccountNo, Set<WakeListener>>();
+  readonly #observers = new Set<WakeListener>();
 
-  observe(observer: Listener): void {
+  observe(observer: WakeListener): void {
     this.#observers.add(observer);
   }
 
@@ -81,7 +81,7 @@ export class Hub implements Feed {
     for (const account of this.#listeners.keys()) this.publish({ type: "news", account });
   }
 
-  subscribe(account: AccountNo, listener: Listener): () => void {
+  subscribe(account: AccountNo, listener: WakeListener): () => void {
     let listeners = this.#listeners.get(account);
     if (!listeners) this.#listeners.set(account, (listeners = new Set()));
     listeners.add(listener);

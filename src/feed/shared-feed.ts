@@ -9,7 +9,7 @@ import { Gathered } from "../base/gathered.ts";
 import type { Logger } from "../base/logger.ts";
 import type { AccountNo } from "../wire/ids.ts";
 import type { Bus } from "./bus.ts";
-import { type Feed, Hub, type Listener, type Wake } from "./hub.ts";
+import { type Feed, Hub, type WakeListener, type Wake } from "./hub.ts";
 import { readText, type Word, wakeText, wordText } from "./wake-text.ts";
 
 /** So often a process says that it is there, and after so long without a word it is taken for gone, ms. */
@@ -59,11 +59,11 @@ export class SharedFeed implements Feed {
     void this.#texts.ask(wakeText(this.#self, wake));
   }
 
-  subscribe(account: AccountNo, listener: Listener): () => void {
+  subscribe(account: AccountNo, listener: WakeListener): () => void {
     return this.#hub.subscribe(account, listener);
   }
 
-  observe(observer: Listener): void {
+  observe(observer: WakeListener): void {
     this.#hub.observe(observer);
   }
 

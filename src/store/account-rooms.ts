@@ -37,7 +37,7 @@ const FORGOTTEN_FACTS: RoomFacts = {
 };
 
 /** The first three are null of a room without facts. */
-type Stored = {
+type AccountRoomRecord = {
   room_id: RoomId;
   membership: Membership | null;
   facts: string | null;
@@ -56,7 +56,7 @@ export const hasRoomId = (row: { readonly room_id: RoomId }): boolean => isRoomI
 
 /** The rooms that changed after `after` (0: all there are), as they are now. */
 export async function readAccountRooms(db: Db, account: AccountNo, after: Position | 0): Promise<AccountRoom[]> {
-  const rows = await db<Stored[]>`
+  const rows = await db<AccountRoomRecord[]>`
     select s.room_id, f.membership, f.facts, f.from_ord, s.changed_ord, s.membership_ord, s.active_ord, s.bump_ord, s.kicked, s.ever_joined, s.inviter
     from standings s
     left join lateral (

@@ -6,10 +6,15 @@ import { isRoomId, isUserId } from "../wire/matrix-id.ts";
 import { byKey, type Db } from "./db.ts";
 
 /** A half-open span of ordinals: after `from`, up to and with `to`. */
-export type Span = { readonly from: number; readonly to: Position };
+export type OrdinalSpan = { readonly from: number; readonly to: Position };
 
 /** Typing sets of rooms that changed in the span. `users` is a JSON list. */
-export async function readTyping(db: Db, account: AccountNo, roomIds: readonly RoomId[], span: Span): Promise<{ room_id: RoomId; users: string }[]> {
+export async function readTyping(
+  db: Db,
+  account: AccountNo,
+  roomIds: readonly RoomId[],
+  span: OrdinalSpan,
+): Promise<{ room_id: RoomId; users: string }[]> {
   if (roomIds.length === 0) return [];
   const rows = await db<{ room_id: RoomId; users: string }[]>`
     select room_id, users from typing
@@ -33,7 +38,7 @@ export type ReceiptRow = {
 };
 
 /** Receipts that changed in the span, other users' private ones never; by room, event, kind, user. */
-export async function readReceipts(db: Db, account: AccountNo, me: UserId, roomIds: readonly RoomId[], span: Span): Promise<ReceiptRow[]> {
+export async function readReceipts(db: Db, account: AccountNo, me: UserId, roomIds: readonly RoomId[], span: OrdinalSpan): Promise<ReceiptRow[]> {
   if (roomIds.length === 0) return [];
   return db<ReceiptRow[]>`
     select room_id, user_id, kind, event_id, data from receipts
@@ -43,7 +48,7 @@ export async function readReceipts(db: Db, account: AccountNo, me: UserId, roomI
 }
 
 /** Global account data that changed in the span: the events as received. */
-export async function readGlobalAccountData(db: Db, account: AccountNo, span: Span): Promise<string[]> {
+export async function readGlobalAccountData(db: Db, account: AccountNo, span: OrdinalSpan): Promise<string[]> {
   const rows = await db<{ body: string }[]>`
     select body from account_data where account = ${account} and room_id = '' and ord > ${span.from} and ord <= ${span.to} order by type`;
   return rows.map((row) => row.body);
@@ -54,7 +59,7 @@ export async function readRoomAccountData(
   db: Db,
   account: AccountNo,
   roomIds: readonly RoomId[] | "*",
-  span: Span,
+  span: OrdinalSpan,
 ): Promise<{ room_id: RoomId; body: string }[]> {
   if (roomIds.length === 0) return [];
   const rows = await db<{ room_id: RoomId; body: string }[]>`
@@ -66,7 +71,7 @@ export async function readRoomAccountData(
 }
 
 /** Presence events that changed in the span, as received. */
-export async function readPresence(db: Db, account: AccountNo, span: Span): Promise<string[]> {
+export async function readPresence(db: Db, account: AccountNo, span: OrdinalSpan): Promise<string[]> {
   const rows = await db<{ body: string }[]>`
     select body from presence where account = ${account} and ord > ${span.from} and ord <= ${span.to} order by ord`;
   return rows.map((row) => row.body);
@@ -75,7 +80,7 @@ export async function readPresence(db: Db, account: AccountNo, span: Span): Prom
 export type InviteRow = { readonly room_id: RoomId; readonly kind: "invite" | "knock"; readonly body: string; readonly gone: boolean };
 
 /** Invites and knocks that came or went in the span; those by ignored users are left out (D25). */
-export async function readInvites(db: Db, account: AccountNo, ignored: readonly UserId[], span: Span): Promise<InviteRow[]> {
+export async function readInvites(db: Db, account: AccountNo, ignored: readonly UserId[], span: OrdinalSpan): Promise<InviteRow[]> {
   const rows = await db<InviteRow[]>`
     select room_id, kind, body, gone from invites
     where account = ${account} and ord > ${span.from} and ord <= ${span.to}

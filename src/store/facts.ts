@@ -5,9 +5,9 @@ import { hasRoomId } from "./account-rooms.ts";
 import { byKey, type Db } from "./db.ts";
 import { type Membership, parseFacts, type RoomFactsRow } from "./room-facts.ts";
 
-type Stored = { room_id: RoomId; membership: Membership; facts: string };
+type FactsRecord = { room_id: RoomId; membership: Membership; facts: string };
 
-const parsed = (row: Stored): RoomFactsRow => ({
+const parsed = (row: FactsRecord): RoomFactsRow => ({
   room_id: row.room_id,
   membership: row.membership,
   facts: parseFacts(row.facts),
@@ -16,7 +16,7 @@ const parsed = (row: Stored): RoomFactsRow => ({
 /** Facts of some rooms at a position; rooms that were unknown then are left out. */
 export async function factsAt(db: Db, account: AccountNo, roomIds: readonly RoomId[], at: Position): Promise<Map<RoomId, RoomFactsRow>> {
   if (roomIds.length === 0) return new Map();
-  const rows = await db<Stored[]>`
+  const rows = await db<FactsRecord[]>`
     select room_id, membership, facts from room_facts
     where account = ${account} and room_id = any(${[...roomIds]}::text[]) and from_ord <= ${at} and to_ord > ${at}`;
   return new Map(rows.filter(hasRoomId).map((row) => [row.room_id, parsed(row)]));
@@ -24,7 +24,7 @@ export async function factsAt(db: Db, account: AccountNo, roomIds: readonly Room
 
 /** Facts of all rooms that the user was joined to at a position. */
 export async function joinedFactsAt(db: Db, account: AccountNo, at: Position): Promise<RoomFactsRow[]> {
-  const rows = await db<Stored[]>`
+  const rows = await db<FactsRecord[]>`
     select room_id, membership, facts from room_facts
     where account = ${account} and from_ord <= ${at} and to_ord > ${at} and membership = 'join'`;
   return rows.filter(hasRoomId).map(parsed);

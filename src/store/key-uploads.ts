@@ -1,11 +1,8 @@
 /** What is known of a device's one-time and fallback keys after its client has uploaded some (T11). */
 
 import type { DeviceNo } from "../wire/ids.ts";
-import { mergeCounts } from "../wire/key-counts.ts";
+import { mergeCounts, type UploadedKeys } from "../wire/key-counts.ts";
 import { type Sql, writeTx } from "./db.ts";
-
-/** `counts`: of one-time keys, by algorithm. `fallbackTypes`: algorithms of the uploaded fallback keys, none of which is used yet. */
-export type UploadedKeys = { readonly counts: Readonly<Record<string, number>>; readonly fallbackTypes: readonly string[] };
 
 /** Stores them, and marks polls that were sent before as older than the upload. Nothing happens for a device that is gone. */
 export function noteKeyUpload(sql: Sql, device: DeviceNo, { counts, fallbackTypes }: UploadedKeys): Promise<void> {

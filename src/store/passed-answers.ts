@@ -9,7 +9,7 @@ import type { Db, Tx } from "./db.ts";
 import { acknowledge, appendPassed, purgeToDevice, readToDevice } from "./to-device.ts";
 
 /** How far the v2 client is when it asks. */
-export type PassStart = {
+export type PassedAnswerStart = {
   /** It has received everything up to this seq: by what it acknowledged before, or by the `since` that it asks with. */
   readonly acknowledged: number;
   /** The device's seq now: what is queued up to here came before the upstream answer that is about to be asked for. */
@@ -21,7 +21,7 @@ export type PassStart = {
 export type PassedAnswer = {
   readonly account: AccountNo;
   readonly device: DeviceNo;
-  readonly start: PassStart;
+  readonly start: PassedAnswerStart;
   /** The client's v2 token, null for none, and the one it is given. */
   readonly since: string | null;
   readonly nextBatch: string;
@@ -38,7 +38,7 @@ export type PassResult = { readonly bodies: readonly string[]; readonly told: nu
  * Where the device's v2 client stands as it asks with `since`; makes its session where there is none. Acknowledges nothing yet. Null: the
  * device is gone, e.g. it has logged out.
  */
-export async function startPass(db: Db, account: AccountNo, device: DeviceNo, since: string | null): Promise<PassStart | null> {
+export async function startPass(db: Db, account: AccountNo, device: DeviceNo, since: string | null): Promise<PassedAnswerStart | null> {
   const found = await participant(db, account, device);
   const [row] = await db<{ up_to: number; since_seq: number | null }[]>`
     select d.seq as up_to, (select seq from passed_batches b where b.device = d.device and token_hash = ${hashOfToken(since ?? "")}) as since_seq

@@ -73,10 +73,10 @@ function endOfHole(source: string, from: number): number {
 const STATEMENT = /\b(?:select|insert into|update|delete from)\b/;
 const TABLES = /\b(?:from|join|into|update|using)\s+([a-z_]+)\b/g;
 
-type Statement = { readonly file: string; readonly text: string; readonly tables: readonly string[] };
+type SqlStatement = { readonly file: string; readonly text: string; readonly tables: readonly string[] };
 
 const root = import.meta.dirname;
-const statements: Statement[] = readdirSync(root, { recursive: true, encoding: "utf8" })
+const statements: SqlStatement[] = readdirSync(root, { recursive: true, encoding: "utf8" })
   .filter((file) => file.endsWith(".ts") && !file.includes(".test."))
   .flatMap((file) =>
     templates(readFileSync(join(root, file), "utf8"))
@@ -89,7 +89,7 @@ const statements: Statement[] = readdirSync(root, { recursive: true, encoding: "
       .filter(({ tables }) => tables.length > 0),
   );
 
-const isScoped = ({ text, tables }: Statement): boolean =>
+const isScoped = ({ text, tables }: SqlStatement): boolean =>
   tables.every((table) => KEYS[table]?.some((key) => new RegExp(`\\b(?:${key}|\\w*_${key})\\b`).test(text))) ||
   (tables.every((table) => KEYS[table]?.includes("device")) && BY_SESSION.test(text));
 

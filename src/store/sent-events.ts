@@ -16,7 +16,7 @@ export async function insertSentEvent(db: Db, device: DeviceNo, eventId: string,
 }
 
 /** Whose answer an event stands in. */
-type Asker = { readonly device: DeviceNo; readonly userId: UserId };
+type AnsweredDevice = { readonly device: DeviceNo; readonly userId: UserId };
 
 /**
  * Timelines in which the device's own events have its transaction ids, also where another device's poller brought them (T15). Sync v3 and
@@ -24,7 +24,7 @@ type Asker = { readonly device: DeviceNo; readonly userId: UserId };
  */
 export async function withTransactions<Timeline extends { readonly events: readonly EventRow[] }>(
   db: Db,
-  { device, userId }: Asker,
+  { device, userId }: AnsweredDevice,
   timelines: ReadonlyMap<RoomId, Timeline>,
 ): Promise<Map<RoomId, Timeline>> {
   const lacks = (row: EventRow) => row.sender === userId && (row.txn_device !== device || !row.txn_id);

@@ -218,7 +218,7 @@ export async function findListSnapshot(db: Db, session: SessionNo, snapshot: num
 }
 
 /** What one evaluation begins with: how far the account and the device are. Null: the session is gone. */
-export type Head = {
+export type SessionHead = {
   readonly userId: UserId;
   readonly position: Position;
   /** Below it nothing can be told any more (D10). */
@@ -233,7 +233,7 @@ export type Head = {
   readonly forgotten: number;
 };
 
-export async function readHead(tx: Tx, session: SessionNo): Promise<Head | null> {
+export async function readHead(tx: Tx, session: SessionNo): Promise<SessionHead | null> {
   const [row] = await tx<
     {
       user_id: UserId;

@@ -43,7 +43,7 @@ export type ClientOptions = {
 };
 
 /** A body and when it was complete (ms since 1970). */
-export type Answer = { readonly text: string; readonly receivedAt: number };
+export type HomeserverAnswer = { readonly text: string; readonly receivedAt: number };
 
 /** Who a token belongs to. `deviceId` null: the homeserver told none. */
 export type Whoami = { readonly userId: UserId; readonly deviceId: string | null };
@@ -61,7 +61,7 @@ type Received = (bytes: number) => void;
 /** Of an answer: the most that is read, unpacked, and whether it is a JSON list (else an object). */
 type Expected = { readonly maxBytes: number; readonly isList: boolean; readonly received?: Received };
 
-type Query = Readonly<Record<string, string | number | null | undefined>>;
+type QueryParams = Readonly<Record<string, string | number | null | undefined>>;
 
 export class HomeserverClient {
   readonly #baseUrl: string;
@@ -103,21 +103,21 @@ export class HomeserverClient {
   }
 
   /** `GET /sync` (v2), without marking the user online. A since that the homeserver does not know rejects as bad_since. */
-  sync(token: string, query: SyncQuery, signal: AbortSignal, received?: Received): Promise<Answer> {
+  sync(token: string, query: SyncQuery, signal: AbortSignal, received?: Received): Promise<HomeserverAnswer> {
     const limit = query.since === null ? this.#timeouts.firstSync : query.timeout + this.#timeouts.syncGrace;
     const params = { since: query.since, timeout: query.timeout, filter: query.filter, set_presence: "offline" };
     const expected = received ? { ...this.#object, received } : this.#object;
-    const ask = (): Promise<Answer> => this.#get(token, "/_matrix/client/v3/sync", params, limit, signal, expected);
+    const ask = (): Promise<HomeserverAnswer> => this.#get(token, "/_matrix/client/v3/sync", params, limit, signal, expected);
     return query.since === null ? this.#firstSyncs.run(signal, ask) : ask();
   }
 
   /** `GET /rooms/{roomId}/members`; `at`: a v2 token (null: now). */
-  members(token: string, roomId: RoomId, at: string | null, signal: AbortSignal): Promise<Answer> {
+  members(token: string, roomId: RoomId, at: string | null, signal: AbortSignal): Promise<HomeserverAnswer> {
     return this.get(token, `${roomPath(roomId)}/members`, { at }, signal);
   }
 
   /** `GET /rooms/{roomId}/joined_members`. */
-  joinedMembers(token: string, roomId: RoomId, signal: AbortSignal): Promise<Answer> {
+  joinedMembers(token: string, roomId: RoomId, signal: AbortSignal): Promise<HomeserverAnswer> {
     return this.get(token, `${roomPath(roomId)}/joined_members`, {}, signal);
   }
 
@@ -151,7 +151,7 @@ export class HomeserverClient {
   }
 
   /** `GET /rooms/{roomId}/state`: the whole present state, a list. One of more than `maxBytes` is no answer. */
-  state(token: string, roomId: RoomId, signal: AbortSignal, maxBytes: number): Promise<Answer> {
+  state(token: string, roomId: RoomId, signal: AbortSignal, maxBytes: number): Promise<HomeserverAnswer> {
     const expected = { maxBytes, isList: true };
     return this.#others.run(signal, () => this.#get(token, `${roomPath(roomId)}/state`, {}, this.#timeouts.request, signal, expected));
   }
@@ -162,22 +162,22 @@ export class HomeserverClient {
     roomId: RoomId,
     query: { readonly from: string | null; readonly dir: "b" | "f"; readonly limit: number; readonly filter?: string },
     signal: AbortSignal,
-  ): Promise<Answer> {
+  ): Promise<HomeserverAnswer> {
     return this.get(token, `${roomPath(roomId)}/messages`, query, signal);
   }
 
   /** `GET /rooms/{roomId}/context/{eventId}`. `limit`: events around it. */
-  context(token: string, roomId: RoomId, eventId: EventId, limit: number, signal: AbortSignal, filter?: string): Promise<Answer> {
+  context(token: string, roomId: RoomId, eventId: EventId, limit: number, signal: AbortSignal, filter?: string): Promise<HomeserverAnswer> {
     return this.get(token, `${roomPath(roomId)}/context/${encodeURIComponent(eventId)}`, { limit, filter }, signal);
   }
 
   /** `GET /rooms/{roomId}/event/{eventId}`. */
-  event(token: string, roomId: RoomId, eventId: EventId, signal: AbortSignal): Promise<Answer> {
+  event(token: string, roomId: RoomId, eventId: EventId, signal: AbortSignal): Promise<HomeserverAnswer> {
     return this.get(token, `${roomPath(roomId)}/event/${encodeURIComponent(eventId)}`, {}, signal);
   }
 
   /** Any other GET whose answer is JSON. Parameters that are null or undefined are left out. `token` null: unauthenticated. */
-  async get(token: string | null, path: string, query: Query, signal: AbortSignal): Promise<Answer> {
+  async get(token: string | null, path: string, query: QueryParams, signal: AbortSignal): Promise<HomeserverAnswer> {
     const answer = await this.#others.run(signal, () => this.#get(token, path, query, this.#timeouts.request, signal));
     try {
       JSON.parse(answer.text);
@@ -192,7 +192,14 @@ export class HomeserverClient {
     await this.#agent.destroy();
   }
 
-  #get(token: string | null, path: string, query: Query, limitMs: number, parent: AbortSignal, expected = this.#object): Promise<Answer> {
+  #get(
+    token: string | null,
+    path: string,
+    query: QueryParams,
+    limitMs: number,
+    parent: AbortSignal,
+    expected = this.#object,
+  ): Promise<HomeserverAnswer> {
     const late = () => new UpstreamError("timed_out", `the homeserver did not answer ${path} within ${limitMs} ms`);
     const startedAt = performance.now();
     let result: string = "ok";
@@ -216,7 +223,7 @@ export class HomeserverClient {
       .finally(() => this.#metrics?.upstream(endpointOf(path), result, performance.now() - startedAt));
   }
 
-  async #request(token: string | null, path: string, query: Query, signal: AbortSignal, expected: Expected): Promise<Answer> {
+  async #request(token: string | null, path: string, query: QueryParams, signal: AbortSignal, expected: Expected): Promise<HomeserverAnswer> {
     const url = new URL(this.#baseUrl + path);
     for (const [name, value] of Object.entries(query)) if (value !== null && value !== undefined) url.searchParams.set(name, String(value));
     const response = await this.#agent.request({

@@ -32,7 +32,7 @@ const MOST_OLDER = 100;
 /** Empty pages that are followed. */
 const MOST_EMPTY = 10;
 
-type Page = { readonly chunk: readonly string[]; /** Right before the oldest of `chunk`; null: nothing is. */ readonly end: string | null };
+type HistoryPage = { readonly chunk: readonly string[]; /** Right before the oldest of `chunk`; null: nothing is. */ readonly end: string | null };
 
 export class Fetcher {
   readonly #deps: FetcherDeps;
@@ -108,8 +108,8 @@ export class Fetcher {
   }
 
   /** The next page of older events that is not empty. A homeserver may give an empty one with a token to go on from. */
-  async #page(token: string, roomId: RoomId, from: string, limit: number): Promise<Page> {
-    let page: Page = { chunk: [], end: from };
+  async #page(token: string, roomId: RoomId, from: string, limit: number): Promise<HistoryPage> {
+    let page: HistoryPage = { chunk: [], end: from };
     for (let tries = 0; tries < MOST_EMPTY && page.chunk.length === 0 && page.end !== null; tries += 1) {
       const query = { from: page.end, dir: "b", limit } as const;
       // oxlint-disable-next-line no-await-in-loop -- each page begins where the one before ended

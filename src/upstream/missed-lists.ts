@@ -6,7 +6,7 @@
 import { pollState } from "../store/devices.ts";
 import { isIdentifier, isObject } from "../wire/identifier.ts";
 import type { UserId } from "../wire/ids.ts";
-import type { DeviceLists } from "./ingest/device-lists.ts";
+import type { DeviceListChanges } from "./ingest/device-lists.ts";
 import type { PollerDeps, PollerJob } from "./poller-types.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
@@ -34,7 +34,7 @@ export class MissedLists {
    * `passedOver`: the account's since, where the answer is one of the room poll's that was asked for without rooms (N4): what changed since
    * then would be lost. Throws what is waited out.
    */
-  async ask(token: string, text: string, signal: AbortSignal, passedOver: string | null): Promise<DeviceLists | null> {
+  async ask(token: string, text: string, signal: AbortSignal, passedOver: string | null): Promise<DeviceListChanges | null> {
     this.#asked = null;
     const isBehind = !this.#job.rooms && (this.#job.isRoomPollBehind?.() ?? false);
     if (!isBehind) this.#upTo = null;

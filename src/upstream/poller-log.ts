@@ -1,8 +1,8 @@
 /** What a poller says to the operator of its answers, without any of their contents. */
 
 import type { Logger } from "../base/logger.ts";
-import type { Answer } from "./client.ts";
-import type { News, SetAside } from "./ingest/ingest-result.ts";
+import type { HomeserverAnswer } from "./client.ts";
+import type { BatchNews, SetAside } from "./ingest/ingest-result.ts";
 import type { SyncSize } from "./sync-size.ts";
 
 export class PollerLog {
@@ -16,7 +16,7 @@ export class PollerLog {
   }
 
   /** An account's first sync is stored, `ms` after it was asked for. */
-  firstSync(news: News, answer: Answer, ms: number): void {
+  firstSync(news: BatchNews, answer: HomeserverAnswer, ms: number): void {
     const figures = { rooms: news.rooms.size, megabytes: Math.round(answer.text.length / 1e5) / 10, ms: Math.round(ms) };
     this.#logger.info({ ...this.#names, ...figures }, "The account's first sync is stored");
   }

@@ -2,12 +2,12 @@ import { describe, expect, test } from "vitest";
 import { advance, FIRST_MEMORY, type PollerEvent, type PollerMemory, type PollerState, TRANSITIONS } from "./poller-state.ts";
 
 /** What becomes of `BEFORE`, and whether the cursor is dropped; what is not named stays. */
-type Outcome = Partial<PollerMemory> & { readonly cursor?: "dropped" };
+type CellOutcome = Partial<PollerMemory> & { readonly cursor?: "dropped" };
 
 const BEFORE = { isHurried: false, badSinces: 1, stales: 1, emptyQueues: 1 };
 
 /** The compiler demands a line for every state and every event that it can meet. */
-const EXPECTED: { readonly [S in PollerState]: Readonly<Record<PollerEvent<S>, Outcome>> } = {
+const EXPECTED: { readonly [S in PollerState]: Readonly<Record<PollerEvent<S>, CellOutcome>> } = {
   bury: {
     buried: { state: "token", isHurried: true },
     failed: { cursor: "dropped", isHurried: true },
@@ -51,7 +51,7 @@ const EXPECTED: { readonly [S in PollerState]: Readonly<Record<PollerEvent<S>, O
 const cells = (state: PollerState) => new Map(Object.entries(TRANSITIONS[state])) as ReadonlyMap<PollerEvent<typeof state>, { dropsCursor?: true }>;
 
 describe.each(Object.keys(EXPECTED) as PollerState[])("in state %s", (state) => {
-  const expected = new Map<string, Outcome>(Object.entries(EXPECTED[state]));
+  const expected = new Map<string, CellOutcome>(Object.entries(EXPECTED[state]));
 
   test("every event of the table is expected here", () => {
     expect(new Set(cells(state).keys())).toEqual(new Set(expected.keys()));

@@ -15,9 +15,9 @@ import { isLeaseHeld } from "../store/leases.ts";
 import { markDead, newestLiveToken, openToken } from "../store/tokens.ts";
 import type { AccountNo, DeviceNo, RoomId } from "../wire/ids.ts";
 import { BackOff } from "./back-off.ts";
-import type { Answer } from "./client.ts";
+import type { HomeserverAnswer } from "./client.ts";
 import { tellEarly } from "./early-rooms.ts";
-import type { DeviceLists } from "./ingest/device-lists.ts";
+import type { DeviceListChanges } from "./ingest/device-lists.ts";
 import type { IngestResult } from "./ingest/ingest-result.ts";
 import { MissedLists } from "./missed-lists.ts";
 import { planPoll, type PollCursor, type PollPlan } from "./poll-plan.ts";
@@ -218,7 +218,7 @@ export class Poller {
   }
 
   /** The answer; null: there is none, and the state says what to do instead. Throws what is waited out. */
-  async #ask(token: Token, { plan, startedAt }: SentPoll, received?: (bytes: number) => void): Promise<Answer | null> {
+  async #ask(token: Token, { plan, startedAt }: SentPoll, received?: (bytes: number) => void): Promise<HomeserverAnswer | null> {
     if (this.#stop.signal.aborted) throw reasonOf(this.#stop.signal);
     const signal = this.#poll.begin(plan.since === null);
     const filter = v2Filter({ rooms: plan.rooms, presence: this.#presence, first: plan.since === null, size: plan.size });
@@ -252,8 +252,8 @@ export class Poller {
   #ingest(
     cursor: PollCursor,
     plan: PollPlan,
-    answer: Answer,
-    beside: { readonly toRead?: RoomId[]; readonly lists?: DeviceLists },
+    answer: HomeserverAnswer,
+    beside: { readonly toRead?: RoomId[]; readonly lists?: DeviceListChanges },
   ): Promise<IngestResult> {
     const { account, device, epoch } = this.#job;
     const { userId, accountSince, deviceSince, keyUploads } = cursor;

@@ -3,7 +3,7 @@
  * they are not stored. What is lost with the process is the place where they ended, and a poll from before them gets nothing more.
  */
 
-import type { Answer } from "./client.ts";
+import type { HomeserverAnswer } from "./client.ts";
 
 /** How old the stored place may become, ms: a poll that begins there is to be as quick as one that goes on. */
 const STORE_PLACE_MS = 300_000;
@@ -23,7 +23,7 @@ export class QuietAnswers {
   }
 
   /** Where the answer ends, if it says no more than the last one; null: it has to be stored. */
-  repeated(answer: Answer, rooms: boolean): string | null {
+  repeated(answer: HomeserverAnswer, rooms: boolean): string | null {
     const last = this.#last;
     if (last?.rooms !== rooms || this.#now() - last.storedAt >= STORE_PLACE_MS) return null;
     const said = saidOf(answer);
@@ -36,14 +36,14 @@ export class QuietAnswers {
   }
 
   /** It was stored. */
-  stored(answer: Answer, rooms: boolean, changedNothing: boolean): void {
+  stored(answer: HomeserverAnswer, rooms: boolean, changedNothing: boolean): void {
     const said = changedNothing ? saidOf(answer) : null;
     this.#last = said && { rooms, rest: said.rest, storedAt: this.#now() };
   }
 }
 
 /** null: it is long, or no v2 answer. */
-function saidOf({ text }: Answer): Said | null {
+function saidOf({ text }: HomeserverAnswer): Said | null {
   if (text.length > LONGEST) return null;
   try {
     const { next_batch: nextBatch, ...rest } = JSON.parse(text) as Record<string, unknown>;

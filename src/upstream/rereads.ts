@@ -15,7 +15,7 @@ import { completeAccount, type DueReread, dueRereads, finishReread, postponeRere
 import { openToken } from "../store/tokens.ts";
 import type { RoomId } from "../wire/ids.ts";
 import { isCutKey } from "../wire/index-key.ts";
-import { cutResponse, type JoinedRoom, type V2Response } from "../wire/v2-response.ts";
+import { cutResponse, type V2JoinedRoom, type V2Response } from "../wire/v2-response.ts";
 import type { HomeserverClient } from "./client.ts";
 import { storeReread } from "./ingest/store-reread.ts";
 import { readRoom } from "./read-room.ts";
@@ -135,7 +135,7 @@ export class Rereads {
    * What neither /state nor /messages brings: account data of the types that were set aside is asked for, receipts are as they were. So is
    * account data whose type may not fit in a path.
    */
-  async #addTheRest(one: DueReread, room: JoinedRoom, token: string, signal: AbortSignal): Promise<void> {
+  async #addTheRest(one: DueReread, room: V2JoinedRoom, token: string, signal: AbortSignal): Promise<void> {
     const { sql, client } = this.#deps;
     const kept = await readSetAside(sql, one);
     const before = kept ? sectionsIn(gunzipSync(kept).toString("utf8"), one.name as RoomId) : [];
@@ -152,7 +152,7 @@ export class Rereads {
   }
 }
 
-function sectionsIn(text: string, roomId: RoomId): JoinedRoom[] {
+function sectionsIn(text: string, roomId: RoomId): V2JoinedRoom[] {
   const { join, leave } = cutResponse(text, Date.now());
   return [join.get(roomId), leave.get(roomId)].filter((section) => section !== undefined);
 }

@@ -16,7 +16,7 @@ import { type Feed, goneWake } from "../feed/hub.ts";
 import type { Sql, Tx } from "../store/db.ts";
 import {
   accountsToSweep,
-  type Cut,
+  type RoomCut,
   cutTimelines,
   deleteFacts,
   deleteInvites,
@@ -101,7 +101,7 @@ export type RetentionReport = { readonly busy: boolean; readonly counts: Readonl
 /** What goes of an account, in order: states are kept for timeline events, so those go first. */
 const PARTS: readonly (readonly [
   RetentionKind,
-  (tx: Tx, swept: SweptAccount, cuts: readonly Cut[]) => Promise<Deleted & { readonly rooms?: number }>,
+  (tx: Tx, swept: SweptAccount, cuts: readonly RoomCut[]) => Promise<Deleted & { readonly rooms?: number }>,
 ])[] = [
   ["timeline", deleteTimeline],
   ["state", (tx, swept) => deleteState(tx, swept, "state")],
@@ -229,7 +229,7 @@ export class RetentionJob {
    */
   async #account(counts: Record<RetentionKind, number>, account: AccountNo): Promise<void> {
     let swept: SweptAccount | null = null;
-    let cuts: readonly Cut[] | null = null;
+    let cuts: readonly RoomCut[] | null = null;
     let part = 0;
     while (part < PARTS.length) {
       const ended = await this.#step(async (tx) => {

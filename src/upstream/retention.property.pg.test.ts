@@ -35,10 +35,10 @@ const history = fc.array(fc.uniqueArray(roomStep, { selector: (step) => step.roo
 /** Where sessions stand, from 0 (the beginning) to 1 (now), and whether the last used token was the first one. */
 const places = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 3 });
 
-type Step = typeof roomStep extends fc.Arbitrary<infer T> ? T : never;
+type RetentionStep = typeof roomStep extends fc.Arbitrary<infer T> ? T : never;
 
 /** Much happens in three rooms and nobody holds anything back: chance alone may draw sessions that all stand at the beginning. */
-const muchToDelete: [Step[][], number[]] = [
+const muchToDelete: [RetentionStep[][], number[]] = [
   Array.from({ length: 18 }, (_, index) => [{ room: ROOMS[index % 3] ?? ROOMS[0], n: 30, kinds: [4, 0, 1], limited: index % 5 === 4, fate: "join" }]),
   [],
 ];
@@ -53,7 +53,7 @@ function event(kind: number, index: number): Json {
 }
 
 /** Plays a history; the account's position after each response. */
-async function play(account: TestAccount, steps: readonly (readonly Step[])[]): Promise<number[]> {
+async function play(account: TestAccount, steps: readonly (readonly RetentionStep[])[]): Promise<number[]> {
   const joined = new Set<string>();
   const positions: number[] = [];
   for (const step of steps) {

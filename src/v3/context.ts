@@ -1,7 +1,7 @@
 /** What every evaluation of a request begins with, page or not. */
 
 import type { Tx } from "../store/db.ts";
-import type { Head } from "../store/sessions.ts";
+import type { SessionHead } from "../store/sessions.ts";
 import { type Context, type ListCaches, NOTHING_TRACKED } from "./streams/stream.ts";
 import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
 import type { SyncToken } from "./token.ts";
@@ -15,7 +15,12 @@ export type Asker = {
 };
 
 /** A context without a seal for page tokens, which depends on the snapshot that they walk through. `now`: ms since the epoch. */
-export function unsealedContext(tx: Tx, { account, device, token, lists, ownTokens }: Asker, head: Head, now: number): Omit<Context, "sealPage"> {
+export function unsealedContext(
+  tx: Tx,
+  { account, device, token, lists, ownTokens }: Asker,
+  head: SessionHead,
+  now: number,
+): Omit<Context, "sealPage"> {
   return {
     tx,
     account,

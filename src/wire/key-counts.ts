@@ -2,6 +2,14 @@
 
 import { isObject } from "./identifier.ts";
 
+/** A device's keys after an upload (T11). */
+export type UploadedKeys = {
+  /** How many one-time keys there are by algorithm, as the homeserver counted them. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** Algorithms of the uploaded fallback keys, none of which is used yet. */
+  readonly fallbackTypes: readonly string[];
+};
+
 /**
  * `device_one_time_keys_count` as JSON text: by algorithm an integer, 0 or more. `50.0` and `"50"` become 50; other values are left out.
  * @param text a JSON object

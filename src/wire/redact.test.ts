@@ -4,10 +4,10 @@ import { JsonSyntaxError } from "./json-scan.ts";
 import { pruneEvent } from "./redact.ts";
 
 const VERSIONS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"] as const;
-type Version = (typeof VERSIONS)[number];
+type RoomVersion = (typeof VERSIONS)[number];
 
-const from = (first: number): readonly Version[] => VERSIONS.filter((version) => Number(version) >= first);
-const upTo = (last: number): readonly Version[] => VERSIONS.filter((version) => Number(version) <= last);
+const from = (first: number): readonly RoomVersion[] => VERSIONS.filter((version) => Number(version) >= first);
+const upTo = (last: number): readonly RoomVersion[] => VERSIONS.filter((version) => Number(version) <= last);
 
 function prune(event: object, version: string | undefined): Record<string, unknown> {
   const { type } = event as { type: string };
@@ -17,10 +17,10 @@ function prune(event: object, version: string | undefined): Record<string, unkno
 const content = (type: string, value: object, version: string | undefined): unknown => prune({ type, content: value }, version)["content"];
 
 /** Type, content key, value, the versions that keep it, and what they keep where that is not all. */
-type Case = [type: string, key: string, value: unknown, keptIn: readonly Version[], kept?: unknown];
+type RedactionCase = [type: string, key: string, value: unknown, keptIn: readonly RoomVersion[], kept?: unknown];
 
 /** Every content key that any version keeps, and some that none does. */
-const CASES: Case[] = [
+const CASES: RedactionCase[] = [
   ["m.room.member", "membership", "join", VERSIONS],
   ["m.room.member", "displayname", "Bob", []],
   ["m.room.member", "join_authorised_via_users_server", "@a:b", from(9)],
@@ -31,7 +31,7 @@ const CASES: Case[] = [
   ["m.room.join_rules", "join_rule", "public", VERSIONS],
   ["m.room.join_rules", "allow", [{ type: "x" }], from(8)],
   ["m.room.join_rules", "other", 1, []],
-  ...["ban", "events", "events_default", "kick", "redact", "state_default", "users", "users_default"].map((key): Case => [
+  ...["ban", "events", "events_default", "kick", "redact", "state_default", "users", "users_default"].map((key): RedactionCase => [
     "m.room.power_levels",
     key,
     { a: 1 },
@@ -50,7 +50,7 @@ const CASES: Case[] = [
 
 describe("content", () => {
   for (const version of VERSIONS) {
-    test.each<Case>(CASES)(`of %s in room version ${version}: %s`, (type, key, value, keptIn, kept = value) => {
+    test.each<RedactionCase>(CASES)(`of %s in room version ${version}: %s`, (type, key, value, keptIn, kept = value) => {
       expect(content(type, { junk: 1, [key]: value, more: {} }, version)).toEqual(
         type === "m.room.create" && Number(version) >= 11 ? { junk: 1, [key]: value, more: {} } : keptIn.includes(version) ? { [key]: kept } : {},
       );

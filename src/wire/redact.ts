@@ -5,7 +5,7 @@ import type { RoomVersionFacts } from "./room-versions.ts";
 import { roomVersionFacts } from "./room-versions.ts";
 
 /** What is kept of a value: all of it, or of an object the members named, each in its own measure. */
-type Kept = "all" | { readonly [key: string]: Kept };
+type KeptKeys = "all" | { readonly [key: string]: KeptKeys };
 
 /** Of every event, whatever the version. `room_id` and `unsigned` are not in a body. */
 const TOP_LEVEL = ["event_id", "type", "sender", "state_key", "hashes", "signatures", "depth", "prev_events", "auth_events", "origin_server_ts"];
@@ -25,7 +25,7 @@ export function pruneEvent(body: string, type: string, roomVersion: string | und
   return pruned.content ? pruned.text : `${pruned.text.slice(0, -1)}${pruned.text === "{}" ? "" : ","}"content":{}}`;
 }
 
-function contentKept(type: string, version: RoomVersionFacts): Kept {
+function contentKept(type: string, version: RoomVersionFacts): KeptKeys {
   switch (type) {
     case "m.room.member":
       return {
@@ -49,12 +49,12 @@ function contentKept(type: string, version: RoomVersionFacts): Kept {
   }
 }
 
-function all(...keys: readonly string[]): { [key: string]: Kept } {
+function all(...keys: readonly string[]): { [key: string]: KeptKeys } {
   return Object.fromEntries(keys.map((key) => [key, "all"]));
 }
 
 /** Keeps of the object `text` what `kept` names. Where an object is asked for and there is none, the member goes. */
-function prune(text: string, kept: { readonly [key: string]: Kept }): { text: string; content: boolean } {
+function prune(text: string, kept: { readonly [key: string]: KeptKeys }): { text: string; content: boolean } {
   const members = new Map<string, string>();
   eachMember(text, 0, (key, start, end) => {
     const measure = Object.hasOwn(kept, key) ? kept[key] : undefined;

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
 import type { RoomId } from "./ids.ts";
-import type { JoinedRoom } from "./v2-response.ts";
+import type { V2JoinedRoom } from "./v2-response.ts";
 import { cutResponse } from "./v2-response.ts";
 
 const ROOM = "!a:example.org" as RoomId;
 
 /** The joined room of a response's text. */
-const roomOf = (text: string): JoinedRoom | undefined => cutResponse(text, 0).join.get(ROOM);
-const cutRoom = (room: unknown): JoinedRoom | undefined => roomOf(JSON.stringify({ next_batch: "s1", rooms: { join: { [ROOM]: room } } }));
+const roomOf = (text: string): V2JoinedRoom | undefined => cutResponse(text, 0).join.get(ROOM);
+const cutRoom = (room: unknown): V2JoinedRoom | undefined => roomOf(JSON.stringify({ next_batch: "s1", rooms: { join: { [ROOM]: room } } }));
 
 describe("receipts", () => {
   const receipts = (content: unknown): unknown => cutRoom({ ephemeral: { events: [{ content, type: "m.receipt" }] } })?.ephemeral.receipts;

@@ -6,7 +6,7 @@ import { indexKey } from "./index-key.ts";
 import { copyText, skipValue } from "./json-scan.ts";
 import { isEventId, isUserId } from "./matrix-id.ts";
 import { readReceiptData } from "./receipt.ts";
-import type { Reading } from "./v2-part.ts";
+import type { PartReading } from "./v2-part.ts";
 import { parseValue, readMap, readMembers, skip, userIdsOf } from "./v2-part.ts";
 
 /** One user's receipt. */
@@ -25,7 +25,7 @@ export type Receipt = {
 export type Ephemeral = { typing: UserId[] | null; receipts: Receipt[] };
 
 /** Reads one ephemeral event into `into`; the last m.typing counts. */
-export function readEphemeral(r: Reading, start: number, where: string, into: EphemeralBuilder): number {
+export function readEphemeral(r: PartReading, start: number, where: string, into: EphemeralBuilder): number {
   if (r.text.charAt(start) !== "{") return skip(r, start, where, "not an object");
   let type: unknown = null;
   let contentStart = -1;
@@ -47,7 +47,7 @@ export function readEphemeral(r: Reading, start: number, where: string, into: Ep
   return end;
 }
 
-function readTyping(r: Reading, start: number, where: string, into: EphemeralBuilder): void {
+function readTyping(r: PartReading, start: number, where: string, into: EphemeralBuilder): void {
   const { value } = parseValue(r, start);
   const users = isObject(value) ? value["user_ids"] : undefined;
   if (Array.isArray(users)) into.typing = userIdsOf(r, users, `${where}.content.user_ids`);
@@ -55,7 +55,7 @@ function readTyping(r: Reading, start: number, where: string, into: EphemeralBui
 }
 
 /** content = event id → kind → user id → data. */
-function readReceipts(r: Reading, start: number, where: string, into: EphemeralBuilder): void {
+function readReceipts(r: PartReading, start: number, where: string, into: EphemeralBuilder): void {
   readMap(r, start, where, isEventId, (event_id, kindsStart, inEvent) =>
     readMap(r, kindsStart, inEvent, isIdentifier, (kind, usersStart, inKind) =>
       readMap(r, usersStart, inKind, isUserId, (user_id, dataStart, atUser) => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { pathsOf, replaced } from "../../test/support/json-paths.ts";
 import type { RoomId } from "./ids.ts";
 import { indexKey } from "./index-key.ts";
-import type { JoinedRoom, V2Response } from "./v2-response.ts";
+import type { V2JoinedRoom, V2Response } from "./v2-response.ts";
 import { BadResponse, cutResponse } from "./v2-response.ts";
 
 const NOW = 1_700_000_000_000;
@@ -24,7 +24,7 @@ function cut(response: unknown): V2Response {
 }
 
 /** Cuts a response with one joined room. */
-function cutRoom(room: unknown): { room: JoinedRoom | undefined; skipped: readonly { where: string; reason: string }[] } {
+function cutRoom(room: unknown): { room: V2JoinedRoom | undefined; skipped: readonly { where: string; reason: string }[] } {
   const response = cut({ next_batch: "s1", rooms: { join: { [ROOM]: room } } });
   return { room: response.join.get(ROOM), skipped: response.skipped };
 }

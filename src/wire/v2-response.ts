@@ -6,14 +6,14 @@ import { isStorable } from "./ids.ts";
 import { copyText, expectEnd, JsonSyntaxError, skipSpace, skipValue } from "./json-scan.ts";
 import { keyTypesText, saidCountsText } from "./key-counts.ts";
 import { isRoomId, isUserId } from "./matrix-id.ts";
-import type { PartReader, Reading, Skipped } from "./v2-part.ts";
+import type { PartReader, PartReading, Skipped } from "./v2-part.ts";
 import { parseValue, readEvents, readMap, readMembers, readUserIds, skip } from "./v2-part.ts";
-import type { AccountDataItem, JoinedRoom, StrippedRoom } from "./v2-room.ts";
+import type { AccountDataItem, V2JoinedRoom, StrippedRoom } from "./v2-room.ts";
 import { readAccountData, readJoinedRoom, readStrippedRoom } from "./v2-room.ts";
 
 export type { Ephemeral, Receipt } from "./v2-ephemeral.ts";
 export type { Skipped } from "./v2-part.ts";
-export type { AccountDataItem, JoinedRoom, StrippedEvent, StrippedRoom } from "./v2-room.ts";
+export type { AccountDataItem, V2JoinedRoom, StrippedEvent, StrippedRoom } from "./v2-room.ts";
 
 /** A presence event: whose, and its own text. */
 export type PresenceItem = { readonly user_id: UserId; readonly body: string };
@@ -31,8 +31,8 @@ export type V2Response = {
   readonly oneTimeKeys: string | null;
   /** device_unused_fallback_key_types, a list's text (see keyTypesText); null: not said. */
   readonly fallbackKeys: string | null;
-  readonly join: Map<RoomId, JoinedRoom>;
-  readonly leave: Map<RoomId, JoinedRoom>;
+  readonly join: Map<RoomId, V2JoinedRoom>;
+  readonly leave: Map<RoomId, V2JoinedRoom>;
   readonly invite: Map<RoomId, StrippedRoom>;
   readonly knock: Map<RoomId, StrippedRoom>;
   /** What had to be left out: nothing around it is lost for that (B37). */
@@ -58,7 +58,7 @@ export function cutResponse(text: string, now: number): V2Response {
   }
 }
 
-function readResponse(r: Reading): V2Response {
+function readResponse(r: PartReading): V2Response {
   const start = skipSpace(r.text, 0);
   if (r.text.charAt(start) !== "{") {
     expectEnd(r.text, skipValue(r.text, start));
@@ -72,8 +72,8 @@ function readResponse(r: Reading): V2Response {
   const presence = new Map<UserId, PresenceItem>();
   const toDevice: string[] = [];
   const deviceLists = { changed: new Array<UserId>(), left: new Array<UserId>() };
-  const join = new Map<RoomId, JoinedRoom>();
-  const leave = new Map<RoomId, JoinedRoom>();
+  const join = new Map<RoomId, V2JoinedRoom>();
+  const leave = new Map<RoomId, V2JoinedRoom>();
   const invite = new Map<RoomId, StrippedRoom>();
   const knock = new Map<RoomId, StrippedRoom>();
   const end = readMembers(r, start, "", {
@@ -120,12 +120,12 @@ function readResponse(r: Reading): V2Response {
   };
 }
 
-function roomsOf(r: Reading, read: (id: RoomId, start: number, where: string) => number): PartReader {
+function roomsOf(r: PartReading, read: (id: RoomId, start: number, where: string) => number): PartReader {
   return (start, where) => readMap(r, start, where, isRoomId, read);
 }
 
 /** Keeps the text of a value that begins with `first`. */
-function textOf(r: Reading, first: "{" | "[", keep: (text: string) => void): PartReader {
+function textOf(r: PartReading, first: "{" | "[", keep: (text: string) => void): PartReader {
   return (start, where) => {
     if (r.text.charAt(start) !== first) return skip(r, start, where, first === "{" ? "not an object" : "not a list");
     const end = skipValue(r.text, start);
@@ -134,11 +134,11 @@ function textOf(r: Reading, first: "{" | "[", keep: (text: string) => void): Par
   };
 }
 
-function readToDevice(r: Reading, start: number, where: string, into: string[]): number {
+function readToDevice(r: PartReading, start: number, where: string, into: string[]): number {
   return textOf(r, "{", (text) => into.push(text))(start, where);
 }
 
-function readPresence(r: Reading, start: number, where: string, into: Map<UserId, PresenceItem>): number {
+function readPresence(r: PartReading, start: number, where: string, into: Map<UserId, PresenceItem>): number {
   const { value, text, end } = parseValue(r, start);
   const { type, sender, content } = isObject(value) ? value : {};
   if (isUserId(sender) && typeof type === "string" && type.isWellFormed() && isObject(content)) into.set(sender, { user_id: sender, body: text });

@@ -3,7 +3,7 @@
 import type { AccountNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
 import { byKey, type Tx } from "../db.ts";
 import { type Membership, parseFacts, type RoomFacts } from "../room-facts.ts";
-import type { RoomRow, StandingRow } from "./row-types.ts";
+import type { RoomWrite, StandingWrite } from "./row-types.ts";
 import { OPEN } from "./row-types.ts";
 
 /** The rows that a response may change or that decide how it is read. */
@@ -27,14 +27,14 @@ export type ReceiptKey = { readonly room_id: RoomId; readonly user_id: UserId; r
 export type AccountDataKey = { readonly room_id: RoomId | ""; readonly type: string };
 
 /** `membership` and `facts` null: the room has no open facts row. */
-export type RoomNow = RoomRow & { readonly membership: Membership | null; readonly facts: RoomFacts | null };
-export type KnownRoom = RoomNow & {
+export type KnownRoomRow = RoomWrite & { readonly membership: Membership | null; readonly facts: RoomFacts | null };
+export type KnownRoom = KnownRoomRow & {
   /** The stored typing set, JSON; null: there never was one. */
   readonly typing: string | null;
   /** The pending invite or knock. */
   readonly pending: { readonly kind: "invite" | "knock"; readonly body: string } | null;
   /** null: it has none yet. */
-  readonly standing: StandingRow | null;
+  readonly standing: StandingWrite | null;
 };
 export type KnownState = StateKey & { readonly event_id: EventId };
 /** `body` only where the display name may be needed. */
@@ -51,7 +51,7 @@ export type KnownEvent = {
   readonly open: boolean;
 };
 
-export type Known = {
+export type KnownRows = {
   readonly rooms: readonly KnownRoom[];
   /** Timeline and older rows of the touched events; ord 0: in the fetched history. */
   readonly seen: readonly { readonly room_id: RoomId; readonly event_id: EventId; readonly ord: number }[];
@@ -63,7 +63,7 @@ export type Known = {
   readonly redacted: readonly KnownEvent[];
 };
 
-type RoomRecord = Omit<KnownRoom, "facts" | "pending" | "standing"> & {
+type KnownRoomRecord = Omit<KnownRoom, "facts" | "pending" | "standing"> & {
   readonly account: AccountNo;
   readonly facts: string | null;
   readonly standing: string | null;
@@ -75,7 +75,7 @@ type RoomRecord = Omit<KnownRoom, "facts" | "pending" | "standing"> & {
 export type AskedRows = { readonly account: AccountNo; readonly touched: Touched };
 
 /** Sends every query that has something to ask at once, each for all the accounts. Rows are looked up one by one: see byKey. */
-export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Map<AccountNo, Known>> {
+export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Map<AccountNo, KnownRows>> {
   const [rooms, seen, state, members, receipts, accountData, presence, redacted] = await Promise.all([
     readRooms(tx, asked),
     readSeen(tx, asked),
@@ -140,7 +140,7 @@ async function readRooms(tx: Tx, asked: readonly AskedRows[]): Promise<(KnownRoo
     whole.length === 0
       ? tx``
       : tx`union select account, room_id from room_facts where account = any(${whole}::bigint[]) and to_ord = ${OPEN}::bigint`;
-  const rows = await tx<RoomRecord[]>`
+  const rows = await tx<KnownRoomRecord[]>`
     select t.account, t.room_id, coalesce(r.last_ord, 0) as last_ord, coalesce(r.last_ts, 0) as last_ts, coalesce(r.members, 'none') as members,
            coalesce(r.unsure_ord, 0) as unsure_ord, coalesce(r.pending_gap, false) as pending_gap, f.membership, f.facts, y.users as typing, i.kind, i.body,
            to_json(s)::text as standing
@@ -153,16 +153,16 @@ async function readRooms(tx: Tx, asked: readonly AskedRows[]): Promise<(KnownRoo
     left join lateral (select * from standings s where s.account = t.account and s.room_id = t.room_id ${byKey(tx)}) s on true`;
   return rows.map(({ facts, kind, body, standing, ...room }) => ({
     ...room,
-    standing: standing === null ? null : (JSON.parse(standing) as StandingRow),
+    standing: standing === null ? null : (JSON.parse(standing) as StandingWrite),
     facts: facts === null ? null : parseFacts(facts),
     pending: kind === null || body === null ? null : { kind, body },
   }));
 }
 
-async function readSeen(tx: Tx, asked: readonly AskedRows[]): Promise<(Known["seen"][number] & OfAccount)[]> {
+async function readSeen(tx: Tx, asked: readonly AskedRows[]): Promise<(KnownRows["seen"][number] & OfAccount)[]> {
   const { accounts, ids } = pairsOf(asked, (touched) => touched.events);
   if (ids.length === 0) return [];
-  return await tx<(Known["seen"][number] & OfAccount)[]>`
+  return await tx<(KnownRows["seen"][number] & OfAccount)[]>`
     with a as (select * from unnest(${accounts}::bigint[], ${ids}::text[]) as a(account, event_id))
     select a.account, t.room_id, a.event_id, t.ord from a
     cross join lateral (select room_id, ord from timeline t where t.account = a.account and t.event_id = a.event_id ${byKey(tx)}) t
@@ -200,9 +200,9 @@ async function readMembers(tx: Tx, keys: readonly (MemberKey & OfAccount)[]): Pr
     left join events e on e.event_id = m.event_id`;
 }
 
-async function readReceipts(tx: Tx, keys: readonly (ReceiptKey & OfAccount)[]): Promise<(Known["receipts"][number] & OfAccount)[]> {
+async function readReceipts(tx: Tx, keys: readonly (ReceiptKey & OfAccount)[]): Promise<(KnownRows["receipts"][number] & OfAccount)[]> {
   if (keys.length === 0) return [];
-  return await tx<(Known["receipts"][number] & OfAccount)[]>`
+  return await tx<(KnownRows["receipts"][number] & OfAccount)[]>`
     select r.account, r.room_id, r.user_id, r.kind, r.thread_id, r.event_id, r.data
     from json_to_recordset(${JSON.stringify(keys)}::text::json) k (account bigint, room_id text, user_id text, kind text, thread_id text)
     cross join lateral (
@@ -210,19 +210,22 @@ async function readReceipts(tx: Tx, keys: readonly (ReceiptKey & OfAccount)[]): 
         and r.thread_id = k.thread_id ${byKey(tx)}) r`;
 }
 
-export async function readAccountData(tx: Tx, keys: readonly (AccountDataKey & OfAccount)[]): Promise<(Known["accountData"][number] & OfAccount)[]> {
+export async function readAccountData(
+  tx: Tx,
+  keys: readonly (AccountDataKey & OfAccount)[],
+): Promise<(KnownRows["accountData"][number] & OfAccount)[]> {
   if (keys.length === 0) return [];
-  return await tx<(Known["accountData"][number] & OfAccount)[]>`
+  return await tx<(KnownRows["accountData"][number] & OfAccount)[]>`
     select a.account, a.room_id, a.type, a.body
     from json_to_recordset(${JSON.stringify(keys)}::text::json) k (account bigint, room_id text, type text)
     cross join lateral (
       select * from account_data a where a.account = k.account and a.room_id = k.room_id and a.type = k.type ${byKey(tx)}) a`;
 }
 
-async function readPresence(tx: Tx, asked: readonly AskedRows[]): Promise<(Known["presence"][number] & OfAccount)[]> {
+async function readPresence(tx: Tx, asked: readonly AskedRows[]): Promise<(KnownRows["presence"][number] & OfAccount)[]> {
   const { accounts, ids } = pairsOf(asked, (touched) => touched.presence);
   if (ids.length === 0) return [];
-  return await tx<(Known["presence"][number] & OfAccount)[]>`
+  return await tx<(KnownRows["presence"][number] & OfAccount)[]>`
     select account, user_id, body from unnest(${accounts}::bigint[], ${ids}::text[]) as a(account, user_id) join presence using (account, user_id)`;
 }
 

@@ -2,10 +2,10 @@
 
 import type { AccountNo, EventId, RoomId } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
-import type { Query } from "./statement.ts";
+import type { Statement } from "./statement.ts";
 import { some } from "./statement.ts";
 
-export type OlderRow = { readonly idx: number; readonly event_id: EventId; readonly unsigned: string | null; readonly age_ts: number | null };
+export type OlderWrite = { readonly idx: number; readonly event_id: EventId; readonly unsigned: string | null; readonly age_ts: number | null };
 export type OlderChunk = { readonly idx: number; readonly prev_batch: string | null; readonly state: readonly EventId[] };
 
 /** The lowest idx of the room's history and the event there; 0: none is stored. */
@@ -25,7 +25,7 @@ export async function readStoredIds(tx: Tx, account: AccountNo, room: RoomId, id
   return new Set(rows.map((row) => row.event_id));
 }
 
-export function writeOlder(tx: Tx, account: AccountNo, room: RoomId, rows: readonly OlderRow[], chunk: OlderChunk): Query[] {
+export function writeOlder(tx: Tx, account: AccountNo, room: RoomId, rows: readonly OlderWrite[], chunk: OlderChunk): Statement[] {
   return [
     ...some(
       rows,

@@ -4,14 +4,14 @@ import { gzipSync } from "node:zlib";
 
 import type { AccountNo, DeviceNo, RoomId } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
-import type { Query } from "./statement.ts";
+import type { Statement } from "./statement.ts";
 import { OPEN } from "./row-types.ts";
 import { some } from "./statement.ts";
 
 /** `text`: of a v2 response that holds this part alone. `error` must hold no content. */
 export type SetAsideRow = { readonly kind: string; readonly name: string; readonly error: string; readonly text: string };
 
-export function insertSetAside(tx: Tx, account: AccountNo, device: DeviceNo, rows: readonly SetAsideRow[]): Query[] {
+export function insertSetAside(tx: Tx, account: AccountNo, device: DeviceNo, rows: readonly SetAsideRow[]): Statement[] {
   return rows.map(
     ({ kind, name, error, text }) => tx`
       insert into poison (account, device, kind, name, error, body) values (${account}, ${device}, ${kind}, ${name}, ${error}, ${gzipSync(text)})`,
@@ -19,7 +19,7 @@ export function insertSetAside(tx: Tx, account: AccountNo, device: DeviceNo, row
 }
 
 /** The rooms have events that are not stored: the next one comes after a gap, and who is in them is not certain. Unknown rooms are passed over. */
-export function markGaps(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): Query[] {
+export function markGaps(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): Statement[] {
   if (rooms.length === 0) return [];
   return [
     tx`
@@ -29,7 +29,7 @@ export function markGaps(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): 
 }
 
 /** All of the account's joined rooms are to be read one by one, those with the newest activity first. What is stored of them has a gap. */
-export function queueAllRooms(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): Query[] {
+export function queueAllRooms(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): Statement[] {
   if (rooms.length === 0) return [];
   const ids = [...rooms];
   return [
@@ -50,7 +50,7 @@ export function queueAllRooms(tx: Tx, account: AccountNo, rooms: readonly RoomId
 export type Reread = { readonly kind: "room" | "account_data"; readonly name: string };
 
 /** Has them read from the homeserver, `afterMs` from now; those that wait already stay as they are. */
-export function queueRereads(tx: Tx, account: AccountNo, cause: "set_aside" | "membership", afterMs: number, rows: readonly Reread[]): Query[] {
+export function queueRereads(tx: Tx, account: AccountNo, cause: "set_aside" | "membership", afterMs: number, rows: readonly Reread[]): Statement[] {
   return some(
     rows,
     (json) => tx`

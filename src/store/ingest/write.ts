@@ -7,7 +7,7 @@ import type { AccountNo, DeviceNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
 import type { DeviceWrites, RoomWrites } from "./row-types.ts";
 import { OPEN } from "./row-types.ts";
-import type { Query } from "./statement.ts";
+import type { Statement } from "./statement.ts";
 import { some } from "./statement.ts";
 import { writeEvents, writeRedactions } from "./write-events.ts";
 
@@ -20,7 +20,7 @@ export type AccountWrites<Part extends keyof RoomWrites> = { readonly account: A
 export type Batch = { readonly account: AccountNo; readonly device: DeviceNo; readonly since: string | null; readonly writes: RoomWrites };
 
 /** The accounts' parts, `since` included. */
-export function writeRooms(tx: Tx, batches: readonly Batch[]): Query[] {
+export function writeRooms(tx: Tx, batches: readonly Batch[]): Statement[] {
   return [
     ...writeEvents(
       tx,
@@ -38,7 +38,7 @@ export function writeRooms(tx: Tx, batches: readonly Batch[]): Query[] {
 }
 
 /** The devices' parts, `since` included. */
-export function writeDevices(tx: Tx, batches: readonly { readonly device: DeviceNo; readonly writes: DeviceWrites }[]): Query[] {
+export function writeDevices(tx: Tx, batches: readonly { readonly device: DeviceNo; readonly writes: DeviceWrites }[]): Statement[] {
   const ofDevices = <Part extends "toDevice" | "passed" | "deviceLists">(part: Part) =>
     batches.flatMap(({ device, writes }) => writes[part].map((row: DeviceWrites[Part][number]) => ({ device, ...row })));
   return [
@@ -76,11 +76,11 @@ export function writeDevices(tx: Tx, batches: readonly { readonly device: Device
 }
 
 /** In how many rooms the user is, while single ones of them are stored. */
-export function writeJoinedRooms(tx: Tx, account: AccountNo, joined: number): Query {
+export function writeJoinedRooms(tx: Tx, account: AccountNo, joined: number): Statement {
   return tx`update accounts set joined_rooms = ${joined} where account = ${account}`;
 }
 
-function writeAccounts(tx: Tx, batches: readonly Batch[]): Query[] {
+function writeAccounts(tx: Tx, batches: readonly Batch[]): Statement[] {
   const ending = batches.filter(({ writes }) => writes.endSessions).map(({ account }) => account);
   return [
     tx`
@@ -107,7 +107,7 @@ function rowsOf<Part extends ListsOf<RoomWrites>>(
 
 type ListsOf<T> = { [K in keyof T]: T[K] extends readonly object[] ? K : never }[keyof T];
 
-function writeTimeline(tx: Tx, batches: readonly Batch[]): Query[] {
+function writeTimeline(tx: Tx, batches: readonly Batch[]): Statement[] {
   const sent = batches.flatMap(({ account, device, writes }) =>
     writes.timeline.map((row) => ({ account, ...row, txn_device: row.txn_id === null ? null : device })),
   );
@@ -121,7 +121,7 @@ function writeTimeline(tx: Tx, batches: readonly Batch[]): Query[] {
   );
 }
 
-function writeState(tx: Tx, batches: readonly Batch[]): Query[] {
+function writeState(tx: Tx, batches: readonly Batch[]): Statement[] {
   return [
     ...some(
       rowsOf(batches, "stateEnds"),
@@ -142,7 +142,7 @@ function writeState(tx: Tx, batches: readonly Batch[]): Query[] {
 }
 
 /** Also for a member list that was fetched: see learn-members.ts. */
-export function writeMembers(tx: Tx, batches: readonly AccountWrites<"members" | "memberEnds" | "membersEnds">[]): Query[] {
+export function writeMembers(tx: Tx, batches: readonly AccountWrites<"members" | "memberEnds" | "membersEnds">[]): Statement[] {
   return [
     ...some(
       rowsOf(batches, "memberEnds"),
@@ -172,7 +172,7 @@ export function writeMembers(tx: Tx, batches: readonly AccountWrites<"members" |
 }
 
 /** Also for a member list that was fetched. */
-export function writeRoomRows(tx: Tx, batches: readonly AccountWrites<"rooms" | "facts">[]): Query[] {
+export function writeRoomRows(tx: Tx, batches: readonly AccountWrites<"rooms" | "facts">[]): Statement[] {
   return [
     ...some(
       rowsOf(batches, "rooms"),
@@ -196,7 +196,7 @@ export function writeRoomRows(tx: Tx, batches: readonly AccountWrites<"rooms" | 
   ];
 }
 
-function writeStandings(tx: Tx, batches: readonly Batch[]): Query[] {
+function writeStandings(tx: Tx, batches: readonly Batch[]): Statement[] {
   return some(
     rowsOf(batches, "standings"),
     (rows) => tx`
@@ -210,7 +210,7 @@ function writeStandings(tx: Tx, batches: readonly Batch[]): Query[] {
   );
 }
 
-function writeParts(tx: Tx, batches: readonly Batch[]): Query[] {
+function writeParts(tx: Tx, batches: readonly Batch[]): Statement[] {
   return [
     ...some(
       rowsOf(batches, "typing"),

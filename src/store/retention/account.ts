@@ -39,10 +39,10 @@ export async function markSwept(tx: Tx, swept: SweptAccount): Promise<void> {
 }
 
 /** Where a room's timeline begins now. */
-export type Cut = { readonly room_id: RoomId; readonly ord: number };
+export type RoomCut = { readonly room_id: RoomId; readonly ord: number };
 
 /** `deleted`: of fetched history. */
-export type CutTimelines = { readonly cuts: readonly Cut[]; readonly deleted: Deleted };
+export type CutTimelines = { readonly cuts: readonly RoomCut[]; readonly deleted: Deleted };
 
 /**
  * Makes the timelines of rooms that have grown begin later: at the newest row that has SHOWN rows up to the horizon from it on
@@ -51,7 +51,7 @@ export type CutTimelines = { readonly cuts: readonly Cut[]; readonly deleted: De
  * The rows below are deleted by deleteTimeline.
  */
 export async function cutTimelines(tx: Tx, { account, horizon, swept }: SweptAccount): Promise<CutTimelines> {
-  const cuts = await tx<Cut[]>`
+  const cuts = await tx<RoomCut[]>`
     select t.room_id, c.ord
     from (select distinct room_id from timeline where account = ${account} and ord > ${swept} and ord <= ${horizon}) t
     cross join lateral (
@@ -77,7 +77,7 @@ export async function cutTimelines(tx: Tx, { account, horizon, swept }: SweptAcc
 }
 
 /** A batch of the timeline rows below the cuts. */
-export async function deleteTimeline(tx: Tx, { account }: SweptAccount, cuts: readonly Cut[]): Promise<Deleted> {
+export async function deleteTimeline(tx: Tx, { account }: SweptAccount, cuts: readonly RoomCut[]): Promise<Deleted> {
   if (cuts.length === 0) return { rows: 0, events: 0, more: false };
   const rows = await tx<{ event_id: EventId }[]>`
     delete from timeline t using (

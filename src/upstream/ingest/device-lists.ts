@@ -5,17 +5,17 @@
  */
 
 import type { KnownDevice } from "../../store/ingest/device.ts";
-import type { DeviceListRow, DeviceWrites } from "../../store/ingest/row-types.ts";
+import type { DeviceListWrite, DeviceWrites } from "../../store/ingest/row-types.ts";
 import type { UserId } from "../../wire/ids.ts";
 
 /** Users whose devices have changed, and users with whom no room is shared any more. */
-export type DeviceLists = { readonly changed: readonly UserId[]; readonly left: readonly UserId[] };
+export type DeviceListChanges = { readonly changed: readonly UserId[]; readonly left: readonly UserId[] };
 
 /** One user's change. `shared`: every device of the account gets it. */
 export type ListChange = { readonly user_id: UserId; readonly kind: "changed" | "left"; readonly shared: boolean };
 
 /** One entry a user. Both in one response: changed, for a device list fetched in vain does no harm and one never fetched does. */
-export function sharedChanges(lists: DeviceLists): ListChange[] {
+export function sharedChanges(lists: DeviceListChanges): ListChange[] {
   return changesOf(lists, true);
 }
 
@@ -23,7 +23,7 @@ export function sharedChanges(lists: DeviceLists): ListChange[] {
  * Of what a device's own poll brought, in one response or more, what that device was not given already. The room poll brings the same
  * changes, before or after: `known.shared` is what it brought lately. An older "left" must not replace a newer "changed".
  */
-export function ownChanges(known: Pick<KnownDevice, "shared">, lists: DeviceLists): ListChange[] {
+export function ownChanges(known: Pick<KnownDevice, "shared">, lists: DeviceListChanges): ListChange[] {
   const shared = new Map(known.shared.map(({ user_id, kind }) => [user_id, kind]));
   return changesOf(lists, false).filter(({ user_id, kind }) => {
     const given = shared.get(user_id);
@@ -32,7 +32,7 @@ export function ownChanges(known: Pick<KnownDevice, "shared">, lists: DeviceList
 }
 
 /** Rows with numbers after `seq`. */
-export function numberChanges(changes: readonly ListChange[], seq: number): DeviceListRow[] {
+export function numberChanges(changes: readonly ListChange[], seq: number): DeviceListWrite[] {
   return changes.map((change, index) => ({ ...change, seq: seq + index + 1 }));
 }
 
@@ -43,7 +43,7 @@ export function planOtherDevice(known: KnownDevice, changes: readonly ListChange
   return { since, seq: known.seq + deviceLists.length, one_time_keys, fallback_keys, counts_seq, toDevice: [], passed: [], deviceLists };
 }
 
-function changesOf({ changed, left }: DeviceLists, shared: boolean): ListChange[] {
+function changesOf({ changed, left }: DeviceListChanges, shared: boolean): ListChange[] {
   const changes = new Map<UserId, ListChange>();
   for (const user_id of left) changes.set(user_id, { user_id, kind: "left", shared });
   for (const user_id of changed) changes.set(user_id, { user_id, kind: "changed", shared });

@@ -3,26 +3,26 @@
 import type { WakeKind } from "../../feed/hub.ts";
 import type { RoomFacts, Membership } from "../../store/room-facts.ts";
 import type {
-  AccountDataRow,
-  EventRow,
-  FactsRow,
+  AccountDataWrite,
+  EventWrite,
+  FactsWrite,
   InviteEnd,
-  InviteRow,
+  InviteWrite,
   MemberEnd,
-  MemberRow,
+  MemberWrite,
   MembersEnd,
-  PresenceRow,
-  ReceiptRow,
-  RedactionRow,
-  RoomRow,
+  PresenceWrite,
+  ReceiptWrite,
+  RedactionWrite,
+  RoomWrite,
   RoomWrites,
-  StandingRow,
+  StandingWrite,
   StateEnd,
-  StateRow,
-  TimelineRow,
-  TypingRow,
+  StateWrite,
+  TimelineWrite,
+  TypingWrite,
 } from "../../store/ingest/row-types.ts";
-import type { RoomNow } from "../../store/ingest/known.ts";
+import type { KnownRoomRow } from "../../store/ingest/known.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
 
 export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -32,23 +32,23 @@ export class Draft {
   readonly start: number;
   readonly kinds = new Set<WakeKind>();
   readonly newsOf = new Set<RoomId>();
-  readonly events = new Map<EventId, Mutable<EventRow>>();
-  readonly timeline: Mutable<TimelineRow>[] = [];
-  readonly state: Mutable<StateRow>[] = [];
+  readonly events = new Map<EventId, Mutable<EventWrite>>();
+  readonly timeline: Mutable<TimelineWrite>[] = [];
+  readonly state: Mutable<StateWrite>[] = [];
   readonly stateEnds: StateEnd[] = [];
-  readonly members: Mutable<MemberRow>[] = [];
+  readonly members: Mutable<MemberWrite>[] = [];
   readonly memberEnds: MemberEnd[] = [];
   readonly membersEnds: MembersEnd[] = [];
-  readonly rooms: RoomRow[] = [];
-  readonly facts: FactsRow[] = [];
-  readonly standings: StandingRow[] = [];
-  readonly typing: TypingRow[] = [];
-  readonly receipts: ReceiptRow[] = [];
-  readonly accountData: AccountDataRow[] = [];
-  readonly presence: PresenceRow[] = [];
-  readonly invites: InviteRow[] = [];
+  readonly rooms: RoomWrite[] = [];
+  readonly facts: FactsWrite[] = [];
+  readonly standings: StandingWrite[] = [];
+  readonly typing: TypingWrite[] = [];
+  readonly receipts: ReceiptWrite[] = [];
+  readonly accountData: AccountDataWrite[] = [];
+  readonly presence: PresenceWrite[] = [];
+  readonly invites: InviteWrite[] = [];
   readonly inviteEnds: InviteEnd[] = [];
-  readonly redactions = new Map<EventId, RedactionRow>();
+  readonly redactions = new Map<EventId, RedactionWrite>();
   ignored: readonly UserId[] | null = null;
   endSessions = false;
   #last: number;
@@ -72,14 +72,14 @@ export class Draft {
   }
 
   /** New facts get a row, with an ordinal of its own; the same as before get none. */
-  putFacts(room: RoomNow, membership: Membership, facts: RoomFacts): void {
+  putFacts(room: KnownRoomRow, membership: Membership, facts: RoomFacts): void {
     const text = JSON.stringify(facts);
     if (room.membership === membership && room.facts !== null && JSON.stringify(room.facts) === text) return;
     this.facts.push({ room_id: room.room_id, from_ord: this.next("facts", room.room_id), membership, facts: text });
   }
 
   /** Writes the room's row where it differs from the stored one. */
-  putRoom(stored: RoomNow, row: RoomRow): void {
+  putRoom(stored: KnownRoomRow, row: RoomWrite): void {
     const same =
       stored.membership !== null &&
       stored.last_ord === row.last_ord &&

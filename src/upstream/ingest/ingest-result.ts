@@ -2,7 +2,7 @@
 
 import type { WakeKind } from "../../feed/hub.ts";
 import type { StoredBatch } from "../../store/ingest/row-types.ts";
-import type { DeviceLists } from "./device-lists.ts";
+import type { DeviceListChanges } from "./device-lists.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, UserId } from "../../wire/ids.ts";
 
 /** One v2 response, and what the poll that got it was asked with. */
@@ -24,7 +24,7 @@ export type IngestInput = {
   /** devices.key_uploads when the poll was sent: where it is another now, the response's key counts are old (T11). Absent: not compared. */
   readonly keyUploads?: number;
   /** Device-list changes that were asked for beside the poll (T10). */
-  readonly lists?: DeviceLists;
+  readonly lists?: DeviceListChanges;
   /** The answer was asked for without rooms (N4): these are the ones that the user is in, to be read one by one. Default: none. */
   readonly toRead?: readonly RoomId[];
   /** The response's body. */
@@ -34,7 +34,7 @@ export type IngestInput = {
 };
 
 /** What a batch changed, for wake-ups. */
-export type News = { readonly kinds: ReadonlySet<WakeKind>; readonly rooms: ReadonlySet<RoomId> };
+export type BatchNews = { readonly kinds: ReadonlySet<WakeKind>; readonly rooms: ReadonlySet<RoomId> };
 
 /** What could not be stored of a response (N3). `error` names the failure without any content. */
 export type SetAside = { readonly error: string; readonly parts: number; readonly rooms: readonly RoomId[] };
@@ -48,7 +48,7 @@ export type IngestResult =
       readonly kind: "stored";
       readonly position: Position;
       readonly nextBatch: string;
-      readonly news: News;
+      readonly news: BatchNews;
       readonly toDevice: boolean;
       /** Its key counts were from before an upload, and were not stored (T11). */
       readonly countsAreOld: boolean;

@@ -21,7 +21,7 @@ const ROOMS = ["!a:test", "!b:test"] as const;
 const USERS = ["@u0:test", "@u1:test", "@u2:test"] as const;
 
 /** What happens in one room between two polls, and how much of it the homeserver shows. */
-type Step = { room: number; events: number[]; show: number; leave: boolean };
+type RoomStep = { room: number; events: number[]; show: number; leave: boolean };
 
 const step = fc.record({
   room: fc.nat(ROOMS.length - 1),
@@ -47,7 +47,7 @@ class ModelRoom {
   }
 
   /** The v2 section of what happens now. */
-  play(now: Step): { to: "join" | "leave"; section: RoomParts } | null {
+  play(now: RoomStep): { to: "join" | "leave"; section: RoomParts } | null {
     const since = this.events.length;
     const before = this.stateAt(since - 1);
     if (since === 0) this.events.push(ev.create(USERS[0]));
@@ -89,18 +89,18 @@ class ModelRoom {
   }
 }
 
-type Span = { key: string; from_ord: number; to_ord: number; event_id: string };
+type ValiditySpan = { key: string; from_ord: number; to_ord: number; event_id: string };
 
-async function spans(account: TestAccount, room: string): Promise<Span[]> {
+async function spans(account: TestAccount, room: string): Promise<ValiditySpan[]> {
   return [
-    ...(await db.sql<Span[]>`
+    ...(await db.sql<ValiditySpan[]>`
     select type || '|' || state_key as key, from_ord, to_ord, event_id from state where account = ${account.account} and room_id = ${room}
     union all
     select 'm.room.member|' || user_id, from_ord, to_ord, event_id from members where account = ${account.account} and room_id = ${room}`),
   ];
 }
 
-function stateOf(rows: readonly Span[], at: number): Record<string, string> {
+function stateOf(rows: readonly ValiditySpan[], at: number): Record<string, string> {
   const open = rows.filter((row) => row.from_ord <= at && at < row.to_ord);
   const state = Object.fromEntries(open.map((row) => [row.key, row.event_id]));
   expect(Object.keys(state), "one open row a key").toHaveLength(open.length);

@@ -3,10 +3,10 @@
 import type { Tx } from "../../store/db.ts";
 import { writeTx } from "../../store/db.ts";
 import { lockAccount } from "../../store/ingest/device.ts";
-import type { RoomNow } from "../../store/ingest/known.ts";
+import type { KnownRoomRow } from "../../store/ingest/known.ts";
 import type { OpenMember } from "../../store/ingest/member-list.ts";
 import { readOpenMembers, readRoom, writePosition } from "../../store/ingest/member-list.ts";
-import type { RoomRow } from "../../store/ingest/row-types.ts";
+import type { RoomWrite } from "../../store/ingest/row-types.ts";
 import { writeEvents } from "../../store/ingest/write-events.ts";
 import { writeMembers, writeRoomRows } from "../../store/ingest/write.ts";
 import type { CutEvent } from "../../wire/event.ts";
@@ -68,7 +68,7 @@ async function learn(tx: Tx, input: LearnInput, events: ReadonlyMap<UserId, CutE
 function planList(
   draft: Draft,
   input: LearnInput,
-  room: RoomNow,
+  room: KnownRoomRow,
   stored: readonly OpenMember[],
   events: ReadonlyMap<UserId, CutEvent>,
 ): ReadonlySet<UserId> {
@@ -90,7 +90,7 @@ function planList(
 function planCounts(
   draft: Draft,
   me: UserId,
-  room: RoomNow,
+  room: KnownRoomRow,
   stored: readonly OpenMember[],
   gone: ReadonlySet<UserId>,
   events: ReadonlyMap<UserId, CutEvent>,
@@ -109,6 +109,6 @@ function planCounts(
   draft.putFacts(room, room.membership, facts);
 }
 
-function pick({ room_id, last_ord, last_ts, members, unsure_ord, pending_gap }: RoomNow): RoomRow {
+function pick({ room_id, last_ord, last_ts, members, unsure_ord, pending_gap }: KnownRoomRow): RoomWrite {
   return { room_id, last_ord, last_ts, members, unsure_ord, pending_gap };
 }

@@ -2,7 +2,7 @@
 
 import type { KnownRoom } from "../../store/ingest/known.ts";
 import type { RoomId } from "../../wire/ids.ts";
-import type { JoinedRoom, V2Response } from "../../wire/v2-response.ts";
+import type { V2JoinedRoom, V2Response } from "../../wire/v2-response.ts";
 import type { KnownIndex } from "./plan-context.ts";
 import { DIRECT } from "./touched.ts";
 
@@ -42,12 +42,12 @@ export function needsOf(response: V2Response, known: KnownIndex, isFull: (room: 
 }
 
 /** The count is the check of a complete member list, and the stand-in for a summary that never comes. */
-function needsCount(room: KnownRoom, section: JoinedRoom): boolean {
+function needsCount(room: KnownRoom, section: V2JoinedRoom): boolean {
   if (room.members === "complete" && section.summary.joined !== null) return true;
   return room.facts?.sources.counted === true && section.summary.joined === null && changesState(section, MEMBERS);
 }
 
-function needsStandIns(room: KnownRoom, section: JoinedRoom): boolean {
+function needsStandIns(room: KnownRoom, section: V2JoinedRoom): boolean {
   const { heroes } = room.facts?.sources ?? {};
   if (section.summary.heroes !== null || heroes !== undefined) return false;
   return changesState(section, NAMING);
@@ -56,7 +56,7 @@ function needsStandIns(room: KnownRoom, section: JoinedRoom): boolean {
 const MEMBERS: ReadonlySet<string> = new Set(["m.room.member"]);
 const NAMING: ReadonlySet<string> = new Set(["m.room.member", "m.room.name", "m.room.canonical_alias"]);
 
-function changesState(section: JoinedRoom, types: ReadonlySet<string>): boolean {
+function changesState(section: V2JoinedRoom, types: ReadonlySet<string>): boolean {
   const matches = (event: { readonly type: string; readonly state_key: string | null }): boolean => event.state_key !== null && types.has(event.type);
   return section.state.some(matches) || section.timeline.some(matches);
 }

@@ -1,6 +1,6 @@
 /** What every part of the planner needs: who asks, and what is known, found quickly. */
 
-import type { AccountDataKey, Known, KnownEvent, KnownMember, KnownRoom, KnownState } from "../../store/ingest/known.ts";
+import type { AccountDataKey, KnownRows, KnownEvent, KnownMember, KnownRoom, KnownState } from "../../store/ingest/known.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
 
 /** What only some rooms need: see needs.ts. */
@@ -37,10 +37,10 @@ export class KnownIndex {
   readonly members: ReadonlyMap<RoomId, readonly KnownMember[]>;
   readonly redacted: ReadonlyMap<RoomId, readonly KnownEvent[]>;
   readonly presence: ReadonlyMap<UserId, string>;
-  readonly #receipts: ReadonlyMap<string, Known["receipts"][number]>;
+  readonly #receipts: ReadonlyMap<string, KnownRows["receipts"][number]>;
   readonly #accountData: ReadonlyMap<string, string>;
 
-  constructor(known: Known) {
+  constructor(known: KnownRows) {
     this.rooms = new Map(known.rooms.map((room) => [room.room_id, room]));
     const seen = new Map<RoomId, Map<EventId, number>>();
     for (const row of known.seen) {
@@ -76,7 +76,7 @@ export class KnownIndex {
     );
   }
 
-  receipt(room: RoomId, user: UserId, kind: string, thread: string): Known["receipts"][number] | undefined {
+  receipt(room: RoomId, user: UserId, kind: string, thread: string): KnownRows["receipts"][number] | undefined {
     return this.#receipts.get(key(room, user, kind, thread));
   }
 

@@ -14,10 +14,10 @@ eachWithAccount((account) => {
   me = account;
 });
 
-type Stored = { seq: number; before_pos: number; body: string };
+type StoredMessage = { seq: number; before_pos: number; body: string };
 
-async function queue(): Promise<Stored[]> {
-  return [...(await me.sql<Stored[]>`select seq, before_pos, body from to_device where device = ${me.device} order by seq`)];
+async function queue(): Promise<StoredMessage[]> {
+  return [...(await me.sql<StoredMessage[]>`select seq, before_pos, body from to_device where device = ${me.device} order by seq`)];
 }
 const raw =
   (...messages: string[]) =>

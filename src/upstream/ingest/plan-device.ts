@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 
 import type { KnownDevice } from "../../store/ingest/device.ts";
-import type { DeviceWrites, ToDeviceRow } from "../../store/ingest/row-types.ts";
+import type { DeviceWrites, ToDeviceWrite } from "../../store/ingest/row-types.ts";
 import { mergeCounts } from "../../wire/key-counts.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
 import { type ListChange, numberChanges } from "./device-lists.ts";
@@ -40,7 +40,7 @@ export function planDevice(known: KnownDevice, { response, hashes, asBytes }: De
   const passed = new Map(known.passed.map((row) => [row.hash, row.times]));
   const stored = new Map(known.stored.map((row) => [row.hash, row.copies]));
   const dropped = new Map<string, number>();
-  const toDevice: ToDeviceRow[] = [];
+  const toDevice: ToDeviceWrite[] = [];
   for (const [index, body] of response.toDevice.entries()) {
     const hash = hashes[index] ?? messageHash(body);
     if (take(passed, hash)) {

@@ -3,7 +3,7 @@
 import type { AskedDevice } from "../../store/ingest/device.ts";
 import type { DeviceWrites } from "../../store/ingest/row-types.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
-import { type DeviceLists, ownChanges, planOtherDevice, sharedChanges } from "./device-lists.ts";
+import { type DeviceListChanges, ownChanges, planOtherDevice, sharedChanges } from "./device-lists.ts";
 import { planDevice } from "./plan-device.ts";
 import type { Job, Locked } from "./job.ts";
 
@@ -34,7 +34,7 @@ export function planDevices(job: Job, { account, device, others }: Locked): Devi
 }
 
 /** What the poll brought, and what was asked for beside it. */
-function listsOf({ input: { lists }, response: { deviceLists } }: Pick<Job, "input" | "response">): DeviceLists {
+function listsOf({ input: { lists }, response: { deviceLists } }: Pick<Job, "input" | "response">): DeviceListChanges {
   if (!lists) return deviceLists;
   return { changed: [...deviceLists.changed, ...lists.changed], left: [...deviceLists.left, ...lists.left] };
 }

@@ -5,7 +5,7 @@ import type { MembersKnown } from "../../store/ingest/row-types.ts";
 import type { Membership } from "../../store/room-facts.ts";
 import type { CutEvent } from "../../wire/event.ts";
 import type { EventId, UserId } from "../../wire/ids.ts";
-import type { JoinedRoom } from "../../wire/v2-response.ts";
+import type { V2JoinedRoom } from "../../wire/v2-response.ts";
 import type { Draft } from "./draft.ts";
 import type { PlanContext } from "./plan-context.ts";
 import { planRoomFacts } from "./plan-room-facts.ts";
@@ -16,7 +16,7 @@ import { splitTimeline } from "./room-timeline.ts";
 import type { RoomWork } from "./room-work.ts";
 
 /** State first, then the timeline, then what follows from them. */
-export function planRoom(draft: Draft, context: PlanContext, stored: KnownRoom, section: JoinedRoom, to: "join" | "leave"): void {
+export function planRoom(draft: Draft, context: PlanContext, stored: KnownRoom, section: V2JoinedRoom, to: "join" | "leave"): void {
   const { known } = context;
   const firstJoin = to === "join" && stored.membership !== "join" && stored.standing?.ever_joined !== true;
   const whole = to === "join" && (context.reset || context.reread.has(stored.room_id) || stored.membership !== "join");

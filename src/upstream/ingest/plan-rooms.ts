@@ -3,7 +3,7 @@
 import type { Tx } from "../../store/db.ts";
 import { parseIgnored } from "../../store/ignored.ts";
 import type { LockedAccount } from "../../store/ingest/device.ts";
-import type { Known } from "../../store/ingest/known.ts";
+import type { KnownRows } from "../../store/ingest/known.ts";
 import { countMembers, readAccountData, readStandIns, readWholeState } from "../../store/ingest/known.ts";
 import type { AccountNo, RoomId, UserId } from "../../wire/ids.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
@@ -12,7 +12,7 @@ import { needsOf } from "./needs.ts";
 import type { PlanContext } from "./plan-context.ts";
 import { KnownIndex } from "./plan-context.ts";
 import { contentOf } from "./plan-room-facts.ts";
-import type { Plan } from "./plan.ts";
+import type { IngestPlan } from "./plan.ts";
 import { planBatch } from "./plan.ts";
 import { DIRECT } from "./touched.ts";
 
@@ -29,7 +29,7 @@ export type RoomsInput = {
 };
 
 /** @param account as it is locked. @param found what is known of what the response touches. */
-export async function planRooms(tx: Tx, input: RoomsInput, response: V2Response, account: LockedAccount, found: Known): Promise<Plan> {
+export async function planRooms(tx: Tx, input: RoomsInput, response: V2Response, account: LockedAccount, found: KnownRows): Promise<IngestPlan> {
   const known = new KnownIndex(found);
   const isAnew = account.since === null && account.position > 0;
   const { present = NONE, reread = NONE } = input;

@@ -6,12 +6,12 @@
  * room gets a place of its own in it, above all places given before.
  */
 
-import type { EventRow, FactsRow, InviteRow, StandingRow } from "../../store/ingest/row-types.ts";
+import type { EventWrite, FactsWrite, InviteWrite, StandingWrite } from "../../store/ingest/row-types.ts";
 import type { KnownRoom } from "../../store/ingest/known.ts";
 import type { Membership } from "../../store/room-facts.ts";
 import { isObject } from "../../wire/identifier.ts";
 import type { RoomId, UserId } from "../../wire/ids.ts";
-import type { JoinedRoom, V2Response } from "../../wire/v2-response.ts";
+import type { V2JoinedRoom, V2Response } from "../../wire/v2-response.ts";
 import type { Draft } from "./draft.ts";
 import type { PlanContext } from "./plan-context.ts";
 
@@ -27,14 +27,14 @@ const BUMPING: ReadonlySet<string> = new Set([
 ]);
 
 /** A room of the batch; times in ms, null: nothing of the kind happened. */
-type Change = {
+type StandingChange = {
   readonly stored: KnownRoom;
   readonly membership: Membership;
   readonly activeAt: number | null;
   readonly bumpedAt: number | null;
 };
 
-type Happened = Pick<EventRow, "type" | "state_key" | "sender" | "ts">;
+type Happened = Pick<EventWrite, "type" | "state_key" | "sender" | "ts">;
 
 /** Call it when everything else of the batch is planned. */
 export function planStandings(draft: Draft, context: PlanContext, response: V2Response): void {
@@ -58,7 +58,7 @@ export function planStandings(draft: Draft, context: PlanContext, response: V2Re
       kicked: change.membership === "leave" && (moved ? own !== null && own.sender !== context.me : (standing?.kicked ?? false)),
       ever_joined: joined,
       inviter: rows.invites.get(room_id)?.inviter ?? standing?.inviter ?? null,
-    } satisfies StandingRow);
+    } satisfies StandingWrite);
   }
 }
 
@@ -66,8 +66,8 @@ export function planStandings(draft: Draft, context: PlanContext, response: V2Re
 class Rows {
   readonly changed: ReadonlySet<RoomId>;
   readonly timeline: ReadonlyMap<RoomId, Draft["timeline"]>;
-  readonly facts: ReadonlyMap<RoomId, FactsRow>;
-  readonly invites: ReadonlyMap<RoomId, InviteRow>;
+  readonly facts: ReadonlyMap<RoomId, FactsWrite>;
+  readonly invites: ReadonlyMap<RoomId, InviteWrite>;
 
   constructor(draft: Draft) {
     this.timeline = Map.groupBy(draft.timeline, (row) => row.room_id);
@@ -78,7 +78,7 @@ class Rows {
   }
 }
 
-function changeOf(draft: Draft, context: PlanContext, response: V2Response, rows: Rows, stored: KnownRoom): Change {
+function changeOf(draft: Draft, context: PlanContext, response: V2Response, rows: Rows, stored: KnownRoom): StandingChange {
   const room = stored.room_id;
   const section = response.join.get(room);
   const fresh = () => (rows.timeline.get(room) ?? []).flatMap((row) => draft.events.get(row.event_id) ?? []);
@@ -99,12 +99,12 @@ function changeOf(draft: Draft, context: PlanContext, response: V2Response, rows
 }
 
 /** Of a room that is told without activity: when it was made, else its oldest event; ms. */
-function firstSeen(section: JoinedRoom | undefined, now: number): number {
+function firstSeen(section: V2JoinedRoom | undefined, now: number): number {
   const create = section?.state.find((event) => event.type === "m.room.create");
   return create?.ts ?? section?.timeline[0]?.ts ?? now;
 }
 
-function places(draft: Draft, changes: readonly Change[], at: (change: Change) => number | null): Map<RoomId, number> {
+function places(draft: Draft, changes: readonly StandingChange[], at: (change: StandingChange) => number | null): Map<RoomId, number> {
   const timed = changes.flatMap((change) => {
     const ts = at(change);
     return ts === null ? [] : [{ room: change.stored.room_id, ts }];

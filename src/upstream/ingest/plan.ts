@@ -17,7 +17,7 @@ import { planRoom } from "./plan-room.ts";
 import { endInvite, planAccountData, planTyping } from "./plan-room-parts.ts";
 import { planStandings } from "./plan-standings.ts";
 
-export type Plan = {
+export type IngestPlan = {
   readonly writes: RoomWrites;
   readonly kinds: ReadonlySet<WakeKind>;
   readonly rooms: ReadonlySet<RoomId>;
@@ -28,7 +28,7 @@ export type Plan = {
 const IGNORED = "m.ignored_user_list";
 
 /** `position`: the account's, before the batch. */
-export function planBatch(context: PlanContext, response: V2Response, position: number): Plan {
+export function planBatch(context: PlanContext, response: V2Response, position: number): IngestPlan {
   const draft = new Draft(position);
   const { known } = context;
   for (const [room, section] of response.join) planRoom(draft, context, known.room(room), section, "join");

@@ -3,17 +3,16 @@
 import { firstCharacters } from "../../base/first-characters.ts";
 import { memberSortName } from "../../base/case-fold.ts";
 import type { KnownMember, KnownState } from "../../store/ingest/known.ts";
-import type { MemberRow, StateRow, TimelineRow } from "../../store/ingest/row-types.ts";
+import type { MemberWrite, StateWrite, TimelineWrite } from "../../store/ingest/row-types.ts";
 import type { CutEvent } from "../../wire/event.ts";
 import { isObject } from "../../wire/identifier.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
 import type { Draft, Mutable } from "./draft.ts";
 
-type Content = Record<string, unknown>;
-type HasUnsigned = Mutable<Pick<TimelineRow | StateRow | MemberRow, "unsigned">>;
-type StateNow = { event_id: EventId; row: Mutable<StateRow> | null };
+type HasUnsigned = Mutable<Pick<TimelineWrite | StateWrite | MemberWrite, "unsigned">>;
+type StateNow = { event_id: EventId; row: Mutable<StateWrite> | null };
 /** `event_id` null: that row has ended. */
-type MemberNow = { event_id: EventId | null; membership: string; row: Mutable<MemberRow> | null };
+type MemberNow = { event_id: EventId | null; membership: string; row: Mutable<MemberWrite> | null };
 
 const MEMBER = "m.room.member";
 
@@ -23,8 +22,8 @@ export class RoomState {
   readonly #state = new Map<string, StateNow>();
   readonly #members = new Map<UserId, MemberNow>();
   /** Contents that the batch (or a redaction) told: of state with an empty key by type, of members by user. */
-  readonly contents = new Map<string, { event_id: EventId; content: Content }>();
-  readonly memberContents = new Map<UserId, { event_id: EventId; membership: string; content: Content }>();
+  readonly contents = new Map<string, { event_id: EventId; content: CutEvent["content"] }>();
+  readonly memberContents = new Map<UserId, { event_id: EventId; membership: string; content: CutEvent["content"] }>();
   /** The batch's rows of each of its events: where a redaction has to be noted. */
   readonly rowsOf = new Map<EventId, HasUnsigned[]>();
   /** By how much the batch changes the number of members known to be joined and invited. */
@@ -111,7 +110,7 @@ export class RoomState {
     const now = this.#state.get(key);
     if (now?.row) now.row.to_ord = ord;
     else if (now) this.#draft.stateEnds.push({ room_id: this.#room, type: event.type, state_key, to_ord: ord });
-    const row: Mutable<StateRow> = {
+    const row: Mutable<StateWrite> = {
       room_id: this.#room,
       type: event.type,
       state_key,
@@ -131,7 +130,7 @@ export class RoomState {
     const membership = membershipOf(event.content);
     if (now?.row) now.row.to_ord = ord;
     else if (now && now.event_id !== null) this.#draft.memberEnds.push({ room_id: this.#room, user_id, to_ord: ord });
-    const row: Mutable<MemberRow> = {
+    const row: Mutable<MemberWrite> = {
       room_id: this.#room,
       user_id,
       from_ord: ord,

@@ -1,7 +1,7 @@
 /** One room of a batch while it is planned. */
 
 import type { KnownRoom } from "../../store/ingest/known.ts";
-import type { JoinedRoom } from "../../wire/v2-response.ts";
+import type { V2JoinedRoom } from "../../wire/v2-response.ts";
 import type { Draft } from "./draft.ts";
 import type { PlanContext } from "./plan-context.ts";
 import type { RoomState } from "./room-state.ts";
@@ -12,7 +12,7 @@ export type RoomWork = {
   readonly draft: Draft;
   readonly context: PlanContext;
   readonly stored: KnownRoom;
-  readonly section: JoinedRoom;
+  readonly section: V2JoinedRoom;
   readonly to: "join" | "leave";
   readonly whole: boolean;
   readonly split: SplitTimeline;

@@ -13,13 +13,13 @@ afterAll(() => db.drop());
 const ROOM = "!room:test";
 const OTHER = "!other:test";
 const KINDS = ["join", "invite", "knock", "leave"] as const;
-type Kind = (typeof KINDS)[number];
+type RoundKind = (typeof KINDS)[number];
 const BEFORE = ["unknown", "join", "invite", "leave"] as const;
 
 /** Every set of two or more sections, and which of them is the newest; null: nothing tells. */
 const CASES = subsets(KINDS).flatMap((kinds) => [...kinds, null].map((newest) => ({ kinds, newest })));
 
-function subsets(kinds: readonly Kind[]): Kind[][] {
+function subsets(kinds: readonly RoundKind[]): RoundKind[][] {
   const all = Array.from({ length: 2 ** kinds.length }, (_, bits) => kinds.filter((_kind, index) => (bits >> index) & 1));
   return all.filter((set) => set.length > 1);
 }
@@ -38,7 +38,7 @@ async function account(before: (typeof BEFORE)[number]): Promise<TestAccount> {
 /** The newest section's own membership is of `ts` 2, the others' of 1; `without`: none has a time. */
 function answer(me: string, { kinds, newest }: (typeof CASES)[number]): { parts: V2Parts; message: MatrixEvent[] } {
   const message: MatrixEvent[] = [];
-  const over = (kind: Kind): Json => (newest === null ? { origin_server_ts: 7 } : { origin_server_ts: kind === newest ? 2 : 1 });
+  const over = (kind: RoundKind): Json => (newest === null ? { origin_server_ts: 7 } : { origin_server_ts: kind === newest ? 2 : 1 });
   const section = (kind: "join" | "leave"): RoomParts => {
     const said = ev.message("@bob:test", kind);
     message.push(said);

@@ -5,15 +5,15 @@
 
 import { isObject } from "../../wire/identifier.ts";
 import type { RoomId, UserId } from "../../wire/ids.ts";
-import type { JoinedRoom, StrippedRoom, V2Response } from "../../wire/v2-response.ts";
+import type { V2JoinedRoom, StrippedRoom, V2Response } from "../../wire/v2-response.ts";
 
-type Kind = "join" | "invite" | "knock" | "leave";
+type SectionKind = "join" | "invite" | "knock" | "leave";
 /** In the order of precedence where nothing else tells which membership is the newest. */
-const KINDS: readonly Kind[] = ["join", "invite", "knock", "leave"];
+const KINDS: readonly SectionKind[] = ["join", "invite", "knock", "leave"];
 
 /** The user's own member event in a section, as far as it says when it came about. */
-type Own = { readonly eventId: string | null; readonly ts: number | null; readonly replaces: string | null };
-type Section = { readonly kind: Kind; readonly own: Own; /** Event ids, oldest first. */ readonly timeline: readonly string[] };
+type OwnMember = { readonly eventId: string | null; readonly ts: number | null; readonly replaces: string | null };
+type Section = { readonly kind: SectionKind; readonly own: OwnMember; /** Event ids, oldest first. */ readonly timeline: readonly string[] };
 
 export type Rounds = {
   /** At least one. The first is the whole answer but for the later sections of such rooms; the others hold nothing but those. */
@@ -66,7 +66,7 @@ function isNewerThan(a: Section, b: Section): boolean | null {
   return null;
 }
 
-function sectionOf(response: V2Response, kind: Kind, room: RoomId, me: UserId): Section | null {
+function sectionOf(response: V2Response, kind: SectionKind, room: RoomId, me: UserId): Section | null {
   if (kind === "join" || kind === "leave") {
     const section = response[kind].get(room);
     return section ? { kind, own: ownOf(section, me), timeline: section.timeline.map((event) => event.event_id) } : null;
@@ -75,7 +75,7 @@ function sectionOf(response: V2Response, kind: Kind, room: RoomId, me: UserId): 
   return stripped ? { kind, own: ownOfStripped(stripped, me), timeline: [] } : null;
 }
 
-function ownOf(section: JoinedRoom, me: UserId): Own {
+function ownOf(section: V2JoinedRoom, me: UserId): OwnMember {
   const isOwn = (event: { readonly type: string; readonly state_key: string | null }) => event.type === "m.room.member" && event.state_key === me;
   const event = section.timeline.findLast(isOwn) ?? section.state.findLast(isOwn);
   if (!event) return NOBODY;
@@ -83,7 +83,7 @@ function ownOf(section: JoinedRoom, me: UserId): Own {
 }
 
 /** Synapse gives the invite itself as a whole event among the stripped ones. */
-function ownOfStripped(section: StrippedRoom, me: UserId): Own {
+function ownOfStripped(section: StrippedRoom, me: UserId): OwnMember {
   const body: unknown = JSON.parse(section.body);
   const events = isObject(body) && Array.isArray(body["events"]) ? body["events"] : [];
   const event: unknown = events.findLast((each) => isObject(each) && each["type"] === "m.room.member" && each["state_key"] === me);
@@ -96,7 +96,7 @@ function ownOfStripped(section: StrippedRoom, me: UserId): Own {
   };
 }
 
-const NOBODY: Own = { eventId: null, ts: null, replaces: null };
+const NOBODY: OwnMember = { eventId: null, ts: null, replaces: null };
 
 function replacesState(unsigned: unknown): string | null {
   const id = isObject(unsigned) ? unsigned["replaces_state"] : undefined;
@@ -104,8 +104,8 @@ function replacesState(unsigned: unknown): string | null {
 }
 
 /** The answer with a room in that one of its sections alone. */
-function onlyIn(response: V2Response, room: RoomId, kind: Kind): V2Response {
-  const without = <T>(map: Map<RoomId, T>, of: Kind) => (of === kind ? map : new Map([...map].filter(([id]) => id !== room)));
+function onlyIn(response: V2Response, room: RoomId, kind: SectionKind): V2Response {
+  const without = <T>(map: Map<RoomId, T>, of: SectionKind) => (of === kind ? map : new Map([...map].filter(([id]) => id !== room)));
   const { join, leave, invite, knock } = response;
   return {
     ...response,
@@ -116,7 +116,7 @@ function onlyIn(response: V2Response, room: RoomId, kind: Kind): V2Response {
   };
 }
 
-function withSection(to: V2Response, from: V2Response, room: RoomId, kind: Kind): V2Response {
+function withSection(to: V2Response, from: V2Response, room: RoomId, kind: SectionKind): V2Response {
   if (kind === "join" || kind === "leave") {
     const section = from[kind].get(room);
     if (section) to[kind].set(room, section);

@@ -6,7 +6,7 @@
 
 import { commitWith, type Sql, type Tx, writeTx } from "../../store/db.ts";
 import { insertSetAside, markGaps, queueRereads, type Reread } from "../../store/ingest/set-aside.ts";
-import type { Query } from "../../store/ingest/statement.ts";
+import type { Statement } from "../../store/ingest/statement.ts";
 import type { RoomId } from "../../wire/ids.ts";
 import type { Failure } from "./failure.ts";
 import { describe } from "./failure.ts";
@@ -29,7 +29,7 @@ export async function storeWithout(sql: Sql, job: Job, cause: { readonly error: 
   const error = describe(cause.failure);
   // The row of a room may be what cannot be written: then only reading the room again shows what is missing.
   const marksGaps = await fits(sql, (tx) => Promise.all(markGaps(tx, job.input.account, roomsOf(lost))));
-  const finish = (tx: Tx, queries: readonly Query[]) =>
+  const finish = (tx: Tx, queries: readonly Statement[]) =>
     // Without queries the response is stale: nothing is written.
     commitWith(
       tx,
@@ -50,7 +50,7 @@ function jobWith({ input, response, hashes }: Job, parts: ReadonlySet<Part>): Jo
   return jobOf(input, withParts(response, keep), { asBytes: new Set(asBytes), missing: new Set(roomsIn(response)) });
 }
 
-function writeAside(tx: Tx, { input, response }: Job, lost: readonly Part[], error: string): Query[] {
+function writeAside(tx: Tx, { input, response }: Job, lost: readonly Part[], error: string): Statement[] {
   const rows = lost.map((part) => ({ ...part, error, text: textOfPart(input.text, part, response) }));
   const rereads = lost.flatMap(({ kind, name }): Reread[] => (kind === "room" || kind === "account_data" ? [{ kind, name }] : []));
   return [...insertSetAside(tx, input.account, input.device, rows), ...queueRereads(tx, input.account, "set_aside", REREAD_MS, rereads)];

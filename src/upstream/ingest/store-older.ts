@@ -4,7 +4,7 @@ import type { Tx } from "../../store/db.ts";
 import { writeTx } from "../../store/db.ts";
 import { lockAccount } from "../../store/ingest/device.ts";
 import { readOldest, readStoredIds, writeOlder } from "../../store/ingest/older.ts";
-import type { EventRow } from "../../store/ingest/row-types.ts";
+import type { EventWrite } from "../../store/ingest/row-types.ts";
 import { writeEvents } from "../../store/ingest/write-events.ts";
 import type { CutEvent } from "../../wire/event.ts";
 import { cutEvent } from "../../wire/event.ts";
@@ -57,7 +57,7 @@ async function store(tx: Tx, input: OlderInput, events: readonly CutEvent[], sta
   return { stored: fresh.length, oldest };
 }
 
-function eventRow({ event_id, type, state_key, sender, ts, body, redacted_because }: CutEvent): EventRow {
+function eventRow({ event_id, type, state_key, sender, ts, body, redacted_because }: CutEvent): EventWrite {
   return { event_id, type, state_key, sender, ts, body, pruned: redacted_because };
 }
 

@@ -6,8 +6,8 @@ import { heldLeases, lockAccounts } from "../../store/ingest/device.ts";
 import { readKnown } from "../../store/ingest/known.ts";
 import { writeRooms } from "../../store/ingest/write.ts";
 import type { AccountNo, DeviceNo, UserId } from "../../wire/ids.ts";
-import type { JoinedRoom, V2Response } from "../../wire/v2-response.ts";
-import type { News } from "./ingest-result.ts";
+import type { V2JoinedRoom, V2Response } from "../../wire/v2-response.ts";
+import type { BatchNews } from "./ingest-result.ts";
 import { roomsIn } from "./parts.ts";
 import { planRooms } from "./plan-rooms.ts";
 import { fits, separate } from "./isolate-unstorable.ts";
@@ -28,7 +28,7 @@ export type RereadInput = {
 };
 
 /** `left`: how many events and the like could not be stored. */
-export type RereadResult = { readonly kind: "stored"; readonly news: News; readonly left: number } | { readonly kind: "stale" };
+export type RereadResult = { readonly kind: "stored"; readonly news: BatchNews; readonly left: number } | { readonly kind: "stale" };
 
 /** What cannot be stored of a room is left out event by event. "stale": the lease is lost, or the account is not synced. */
 export async function storeReread(sql: Sql, input: RereadInput): Promise<RereadResult> {
@@ -72,17 +72,17 @@ function itemsOf(response: V2Response): string[] {
 }
 
 function withItems(response: V2Response, keep: ReadonlySet<string>): V2Response {
-  const kept = (section: JoinedRoom): JoinedRoom => ({
+  const kept = (section: V2JoinedRoom): V2JoinedRoom => ({
     ...section,
     state: section.state.filter((event) => keep.has(event.event_id)),
     timeline: section.timeline.filter((event) => keep.has(event.event_id)),
     ephemeral: { ...section.ephemeral, receipts: section.ephemeral.receipts.filter((receipt) => keep.has(receiptItem(receipt))) },
     accountData: section.accountData.filter(({ type }) => keep.has(type)),
   });
-  const each = <Id>(sections: ReadonlyMap<Id, JoinedRoom>) => new Map([...sections].map(([id, section]) => [id, kept(section)]));
+  const each = <Id>(sections: ReadonlyMap<Id, V2JoinedRoom>) => new Map([...sections].map(([id, section]) => [id, kept(section)]));
   return { ...response, join: each(response.join), leave: each(response.leave) };
 }
 
-function receiptItem({ kind, user_id, thread_id }: JoinedRoom["ephemeral"]["receipts"][number]): string {
+function receiptItem({ kind, user_id, thread_id }: V2JoinedRoom["ephemeral"]["receipts"][number]): string {
   return JSON.stringify([kind, user_id, thread_id]);
 }

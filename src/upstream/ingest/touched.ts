@@ -2,7 +2,7 @@
 
 import type { AccountDataKey, MemberKey, ReceiptKey, StateKey, Touched } from "../../store/ingest/known.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
-import type { JoinedRoom, V2Response } from "../../wire/v2-response.ts";
+import type { V2JoinedRoom, V2Response } from "../../wire/v2-response.ts";
 
 export const DIRECT = "m.direct";
 
@@ -38,7 +38,7 @@ class Lists {
   readonly accountData: AccountDataKey[] = [];
   readonly redacted = new Set<EventId>();
 
-  addRoom(room: RoomId, section: JoinedRoom): void {
+  addRoom(room: RoomId, section: V2JoinedRoom): void {
     for (const hero of section.summary.heroes ?? []) this.addMember(room, hero);
     for (const event of section.timeline) {
       this.events.push(event.event_id);
