@@ -54,7 +54,14 @@ export async function readOlder(db: Db, account: AccountNo, roomId: RoomId, opti
   const next = chunks.find((one) => one.idx >= first.idx);
   const prevBatch = complete ? (end ?? null) : (next?.prev_batch ?? null);
   const exact = prevBatch !== null && (complete || next?.idx === first.idx);
-  return { events, stateBefore: await rolledState(db, account, roomId, chunk, first.idx, options.filter), prevBatch, exact, end, complete };
+  return {
+    events,
+    stateBefore: await rolledState(db, account, { roomId, chunk, before: first.idx, filter: options.filter }),
+    prevBatch,
+    exact,
+    end,
+    complete,
+  };
 }
 
 /** Events of fetched history by id; those that are not there are left out. */
@@ -70,14 +77,10 @@ export async function findOlder(
 
 type Chunk = { readonly idx: number; readonly prev_batch: string | null; readonly state: string };
 
-async function rolledState(
-  db: Db,
-  account: AccountNo,
-  roomId: RoomId,
-  chunk: Chunk,
-  before: number,
-  filter: TypeFilter | undefined,
-): Promise<StateRow[]> {
+type ChunkPoint = { readonly roomId: RoomId; readonly chunk: Chunk; readonly before: number; readonly filter: TypeFilter | undefined };
+
+/** The state right before the event with index `before` of a chunk. See OlderHistory.stateBefore. */
+async function rolledState(db: Db, account: AccountNo, { roomId, chunk, before, filter }: ChunkPoint): Promise<StateRow[]> {
   const { types, notTypes } = likePatterns(filter);
   const rows = await db<StateRow[]>`
     with passed as (

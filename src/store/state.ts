@@ -106,14 +106,14 @@ export async function roomsWithStateChanges(db: Db, account: AccountNo, from: Po
   return rows.map((row) => row.room_id);
 }
 
-/** One state event's body, or null: e.g. the power levels at a position. */
+/** Which state event, and at which position. */
+export type StateEventAt = { readonly roomId: RoomId; readonly type: string; readonly stateKey: string; readonly at: Position };
+
+/** The body and sender of one state event, e.g. the power levels; null: there was none at that position. */
 export async function stateEvent(
   db: Db,
   account: AccountNo,
-  roomId: RoomId,
-  type: string,
-  stateKey: string,
-  at: Position,
+  { roomId, type, stateKey, at }: StateEventAt,
 ): Promise<{ body: string; sender: string } | null> {
   const [row] = await db<{ body: string; sender: string }[]>`
     select e.body, e.sender from state s join events e using (event_id)

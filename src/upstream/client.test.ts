@@ -161,7 +161,7 @@ describe("sync", () => {
 test("ids are encoded in paths", async () => {
   hs.on("GET", "/_matrix/client/v3/rooms/:room/context/:event", (request) => ({ body: request.params }));
   hs.on("GET", "/_matrix/client/v3/rooms/:room/members", { body: { chunk: [] } });
-  const answer = await client.context(token, "!a/b:test" as RoomId, "$x/?+" as EventId, 10, never);
+  const answer = await client.context(token, "!a/b:test" as RoomId, "$x/?+" as EventId, { limit: 10 }, never);
   expect(JSON.parse(answer.text)).toEqual({ room: "!a/b:test", event: "$x/?+" });
   await client.members(token, "!a:test" as RoomId, "at&1", never);
   expect(hs.seen({ path: "/members" })[0]?.query.get("at")).toBe("at&1");

@@ -61,6 +61,15 @@ type Received = (bytes: number) => void;
 /** Of an answer: the most that is read, unpacked, and whether it is a JSON list (else an object). */
 type Expected = { readonly maxBytes: number; readonly isList: boolean; readonly received?: Received };
 
+/** `limitMs`: a deadline for all of it, the body included. */
+type GetRequest = {
+  readonly token: string | null;
+  readonly path: string;
+  readonly query: QueryParams;
+  readonly limitMs: number;
+  readonly expected: Expected;
+};
+
 type QueryParams = Readonly<Record<string, string | number | null | undefined>>;
 
 export class HomeserverClient {
@@ -104,10 +113,15 @@ export class HomeserverClient {
 
   /** `GET /sync` (v2), without marking the user online. A since that the homeserver does not know rejects as bad_since. */
   sync(token: string, query: SyncQuery, signal: AbortSignal, received?: Received): Promise<HomeserverAnswer> {
-    const limit = query.since === null ? this.#timeouts.firstSync : query.timeout + this.#timeouts.syncGrace;
-    const params = { since: query.since, timeout: query.timeout, filter: query.filter, set_presence: "offline" };
-    const expected = received ? { ...this.#object, received } : this.#object;
-    const ask = (): Promise<HomeserverAnswer> => this.#get(token, "/_matrix/client/v3/sync", params, limit, signal, expected);
+    const limitMs = query.since === null ? this.#timeouts.firstSync : query.timeout + this.#timeouts.syncGrace;
+    const request: GetRequest = {
+      token,
+      path: "/_matrix/client/v3/sync",
+      query: { since: query.since, timeout: query.timeout, filter: query.filter, set_presence: "offline" },
+      limitMs,
+      expected: received ? { ...this.#object, received } : this.#object,
+    };
+    const ask = (): Promise<HomeserverAnswer> => this.#get(request, signal);
     return query.since === null ? this.#firstSyncs.run(signal, ask) : ask();
   }
 
@@ -152,8 +166,14 @@ export class HomeserverClient {
 
   /** `GET /rooms/{roomId}/state`: the whole present state, a list. One of more than `maxBytes` is no answer. */
   state(token: string, roomId: RoomId, signal: AbortSignal, maxBytes: number): Promise<HomeserverAnswer> {
-    const expected = { maxBytes, isList: true };
-    return this.#others.run(signal, () => this.#get(token, `${roomPath(roomId)}/state`, {}, this.#timeouts.request, signal, expected));
+    const request: GetRequest = {
+      token,
+      path: `${roomPath(roomId)}/state`,
+      query: {},
+      limitMs: this.#timeouts.request,
+      expected: { maxBytes, isList: true },
+    };
+    return this.#others.run(signal, () => this.#get(request, signal));
   }
 
   /** `GET /rooms/{roomId}/messages`. `from` null: from the newest (dir b). `filter`: JSON text. */
@@ -166,9 +186,15 @@ export class HomeserverClient {
     return this.get(token, `${roomPath(roomId)}/messages`, query, signal);
   }
 
-  /** `GET /rooms/{roomId}/context/{eventId}`. `limit`: events around it. */
-  context(token: string, roomId: RoomId, eventId: EventId, limit: number, signal: AbortSignal, filter?: string): Promise<HomeserverAnswer> {
-    return this.get(token, `${roomPath(roomId)}/context/${encodeURIComponent(eventId)}`, { limit, filter }, signal);
+  /** `GET /rooms/{roomId}/context/{eventId}`. `limit`: events around it. `filter`: JSON text. */
+  context(
+    token: string,
+    roomId: RoomId,
+    eventId: EventId,
+    query: { readonly limit: number; readonly filter?: string },
+    signal: AbortSignal,
+  ): Promise<HomeserverAnswer> {
+    return this.get(token, `${roomPath(roomId)}/context/${encodeURIComponent(eventId)}`, query, signal);
   }
 
   /** `GET /rooms/{roomId}/event/{eventId}`. */
@@ -178,7 +204,8 @@ export class HomeserverClient {
 
   /** Any other GET whose answer is JSON. Parameters that are null or undefined are left out. `token` null: unauthenticated. */
   async get(token: string | null, path: string, query: QueryParams, signal: AbortSignal): Promise<HomeserverAnswer> {
-    const answer = await this.#others.run(signal, () => this.#get(token, path, query, this.#timeouts.request, signal));
+    const request: GetRequest = { token, path, query, limitMs: this.#timeouts.request, expected: this.#object };
+    const answer = await this.#others.run(signal, () => this.#get(request, signal));
     try {
       JSON.parse(answer.text);
     } catch (cause) {
@@ -192,21 +219,15 @@ export class HomeserverClient {
     await this.#agent.destroy();
   }
 
-  #get(
-    token: string | null,
-    path: string,
-    query: QueryParams,
-    limitMs: number,
-    parent: AbortSignal,
-    expected = this.#object,
-  ): Promise<HomeserverAnswer> {
+  #get(request: GetRequest, parent: AbortSignal): Promise<HomeserverAnswer> {
+    const { path, limitMs } = request;
     const late = () => new UpstreamError("timed_out", `the homeserver did not answer ${path} within ${limitMs} ms`);
     const startedAt = performance.now();
     let result: string = "ok";
     const answer = traced(`homeserver ${endpointOf(path)}`, () =>
       withDeadline(parent, limitMs, late, async (signal) => {
         try {
-          return await this.#request(token, path, query, signal, expected);
+          return await this.#request(request, signal);
         } catch (cause) {
           if (signal.aborted) throw reasonOf(signal);
           if (cause instanceof UpstreamError) throw cause;
@@ -223,7 +244,7 @@ export class HomeserverClient {
       .finally(() => this.#metrics?.upstream(endpointOf(path), result, performance.now() - startedAt));
   }
 
-  async #request(token: string | null, path: string, query: QueryParams, signal: AbortSignal, expected: Expected): Promise<HomeserverAnswer> {
+  async #request({ token, path, query, expected }: GetRequest, signal: AbortSignal): Promise<HomeserverAnswer> {
     const url = new URL(this.#baseUrl + path);
     for (const [name, value] of Object.entries(query)) if (value !== null && value !== undefined) url.searchParams.set(name, String(value));
     const response = await this.#agent.request({

@@ -123,7 +123,7 @@ export class Fetcher {
   /** The room's state right after an event, members left out but for its sender. */
   async #stateAfter(token: string, roomId: RoomId, eventId: EventId): Promise<readonly string[]> {
     const filter = JSON.stringify({ lazy_load_members: true });
-    return cutAnswer((await this.#deps.client.context(token, roomId, eventId, 0, this.#stop.signal, filter)).text).state;
+    return cutAnswer((await this.#deps.client.context(token, roomId, eventId, { limit: 0, filter }, this.#stop.signal)).text).state;
   }
 }
 

@@ -54,7 +54,7 @@ async function learn(tx: Tx, input: LearnInput, events: ReadonlyMap<UserId, CutE
   const draft = new Draft(account.position);
   const gone = planList(draft, input, room, stored, events);
   if (room.unsure_ord <= input.at) draft.putRoom(room, { ...pick(room), members: "complete" });
-  planCounts(draft, account.user_id, room, stored, gone, events);
+  planCounts(draft, account.user_id, room, { stored, gone, events });
   await Promise.all([
     ...writeEvents(tx, [...draft.events.values()]),
     ...writeMembers(tx, [{ account: input.account, writes: draft }]),
@@ -91,9 +91,11 @@ function planCounts(
   draft: Draft,
   me: UserId,
   room: KnownRoomRow,
-  stored: readonly OpenMember[],
-  gone: ReadonlySet<UserId>,
-  events: ReadonlyMap<UserId, CutEvent>,
+  {
+    stored,
+    gone,
+    events,
+  }: { readonly stored: readonly OpenMember[]; readonly gone: ReadonlySet<UserId>; readonly events: ReadonlyMap<UserId, CutEvent> },
 ): void {
   if (room.facts?.sources.counted !== true || room.membership === null) return;
   const members = new Map<UserId, string>();
