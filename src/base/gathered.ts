@@ -1,14 +1,14 @@
 /**
- * Work that costs about as much for many as for one: while a run is under way, what is asked for gathers, and goes into the next one.
- * Who asks alone is served at once.
+ * Batching of work that costs about as much for many requests as for one: requests made while a run is under way are collected and go into
+ * the next run. A request that finds no run under way is served at once.
  */
 
 export type GatheredOptions<Ask> = {
-  /** Runs at the same time. */
+  /** Most runs at the same time. */
   readonly lanes?: number;
-  /** Asks in one run. */
+  /** Most requests in one run. */
   readonly most?: number;
-  /** Two of one key never go into one run. Default: they may. */
+  /** Two requests with the same key never share a run. Default: they may. */
   readonly keyOf?: (ask: Ask) => unknown;
 };
 
@@ -21,7 +21,7 @@ export class Gathered<Ask, Answer> {
   #running = 0;
   #scheduled = false;
 
-  /** @param run answers asks in their order. Where it fails for several together, it runs for each of them alone. */
+  /** @param run answers the requests in their order. If it fails for several together, it runs again for each of them alone. */
   constructor(run: (asks: readonly Ask[]) => Promise<readonly Answer[]>, options: GatheredOptions<Ask> = {}) {
     this.#run = run;
     this.#options = { lanes: 1, most: 100, ...options };
@@ -31,7 +31,7 @@ export class Gathered<Ask, Answer> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ ask, resolve, reject });
       if (this.#scheduled || this.#running >= this.#options.lanes) return;
-      // What comes in the same turn goes together.
+      // Requests made in the same turn of the event loop share a run.
       this.#scheduled = true;
       setImmediate(() => {
         this.#scheduled = false;
@@ -77,7 +77,7 @@ export class Gathered<Ask, Answer> {
       answers = await this.#run(batch.map((one) => one.ask));
     } catch (error) {
       if (batch.length === 1) batch[0]?.reject(error);
-      // One's trouble is not another's.
+      // One request's failure must not fail the others.
       else await Promise.all(batch.map((one) => this.#serve([one])));
       return;
     }
