@@ -1,6 +1,6 @@
 /**
- * Connections as their answers leave them: each answer that changes what a connection has been told writes a state, and its client waits
- * for that. States of many requests go into one statement and one commit.
+ * Writes sliding sync connections. Each answer that changes what was sent on a connection writes a state, and the client waits for that
+ * write. The states of many requests share one statement and one commit.
  */
 
 import { randomInt } from "node:crypto";
@@ -9,7 +9,7 @@ import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
 import type { StateRef } from "./connections.ts";
 import { type Sql, untilThrough } from "./db.ts";
 
-/** A connection that begins, with what its first answer tells. */
+/** A new connection, with what its first answer sends. */
 export type FirstState = {
   readonly account: AccountNo;
   readonly device: DeviceNo;
@@ -19,26 +19,26 @@ export type FirstState = {
   readonly position: Position;
 };
 
-/** `ended`: how many connections of the device had to make room. */
+/** `ended`: how many connections of the device were ended to stay within the bound. */
 export type Begun = StateRef & { readonly ended: number };
 
 /** A state that follows another one. */
 export type NextState = {
-  /** The state that the request came with, and the one which that is stored as a change of (null: it is whole). */
+  /** The state that the request came with, and the full state that it is stored as a change of (null: it is itself full). */
   readonly from: StateRef;
   readonly fromBase: number | null;
-  /** JSON; with `base`, what it changes of that whole one. */
+  /** JSON; with `base`, the change to that full state. */
   readonly base: number | null;
   readonly body: string;
   readonly position: Position;
 };
 
-/** States that a client may still acknowledge instead of the newest: it lost their answers, or changed its mind. */
+/** States that a client may still acknowledge instead of the newest one: it lost their answers, or changed its mind. */
 const UNACKNOWLEDGED = 16;
 const MAX_MARK = 2 ** 31 - 1;
 
 export type ConnectionWriterOptions = {
-  /** At most: the longest idle make room. */
+  /** Most connections; above that, the longest idle ones are ended. */
   readonly connectionsPerDevice: number;
   /** Commits do not wait for the disk. Default: they do. */
   readonly asyncCommits?: boolean | undefined;
@@ -58,7 +58,7 @@ export class ConnectionWriter {
   }
 
   /**
-   * Begins a connection in place of the device's earlier one of that name: positions of that one are unknown from now on. Null: the device
+   * Begins a connection that replaces the device's earlier one of that name: positions of the earlier one become unknown. Null: the device
    * is gone, e.g. it has logged out since its request was authenticated.
    */
   begin(state: FirstState): Promise<Begun | null> {
@@ -66,8 +66,8 @@ export class ConnectionWriter {
   }
 
   /**
-   * Keeps a state. What is older than the one that the request came with goes: the client has acknowledged that one (MSC4186: "the server
-   * may clean up"). Null: the connection or that state is gone.
+   * Stores a state, and deletes those older than the one that the request came with: the client has acknowledged that one (MSC4186: "the
+   * server may clean up"). Null: the connection or that state is gone.
    */
   save(state: NextState): Promise<StateRef | null> {
     return this.#saves.ask(state);
@@ -76,7 +76,7 @@ export class ConnectionWriter {
   async #begin(states: readonly FirstState[]): Promise<(Begun | null)[]> {
     const sql = this.#sql;
     const mark = randomInt(MAX_MARK);
-    // Of one name in one order, so that no two wait for each other.
+    // In one order for all connections of a name, so that no two transactions wait for each other.
     const rows = await untilThrough(
       () => sql<(StateRef & { device: DeviceNo; conn_id: string; fresh: boolean })[]>`
       with asked as (
@@ -113,12 +113,12 @@ export class ConnectionWriter {
     });
   }
 
-  /** Part of what a statement returns: how its own commit is done. For this transaction alone, so that a pooler may stand between. */
+  /** Part of what a statement returns; it sets how its own commit is done. For this transaction alone, so that it works through a pooler. */
   get #commit() {
     return this.#options.asyncCommits ? this.#sql`, set_config('synchronous_commit', 'off', true) as commit` : this.#sql``;
   }
 
-  /** Ends the longest idle connections above the bound: the device of each. */
+  /** Ends the longest idle connections above the bound. Returns the device of each. */
   async #makeRoom(devices: readonly DeviceNo[]): Promise<DeviceNo[]> {
     const sql = this.#sql;
     const rows = await untilThrough(

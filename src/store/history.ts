@@ -1,4 +1,4 @@
-/** Where an event stands in what an account has of a room's history, for pagination tokens of our own (T20). */
+/** Where an event is located in what an account has of a room's history, for our own pagination tokens (T20). */
 
 import type { AccountNo, EventId, RoomId } from "../wire/ids.ts";
 import { indexKey } from "../wire/index-key.ts";
@@ -9,28 +9,28 @@ export type StoredPlace = {
   readonly ord: number | null;
   readonly idx: number | null;
   /**
-   * The event and all that came before it came in the order in which the homeserver got them. False: that is not known, as a first answer
+   * The event and all before it came in the order in which the homeserver received them. False: that is not known, because a first answer
    * and one after a gap may be ordered otherwise.
    */
   readonly streamed: boolean;
-  /** The nearest upstream token at or before the place right before the event; null: none is stored. */
+  /** The nearest upstream token at or before the point right before the event; null: none is stored. */
   readonly earlier: string | null;
 };
 
-/** So long after a client of an account was seen to read history through here, its next requests for history are expected here too. */
+/** For this long after a client of an account read history through this server, its next requests for history are expected here too. */
 const PAGES_HERE_DAYS = 30;
 
-/** A column: whether history of that account's rooms was read through this server lately. Of a query that has accounts as `a`. */
+/** A column: whether history of that account's rooms was read through this server lately. For a query that has accounts as `a`. */
 export function pagesHere(db: Db) {
   return db`(a.history_at > now() - ${PAGES_HERE_DAYS}::int * interval '1 day') is true as pages_here`;
 }
 
-/** A client of the account has just read a room's history through this server. */
+/** Records that a client of the account has just read a room's history through this server. */
 export async function notePaging(db: Db, account: AccountNo): Promise<void> {
   await db`update accounts set history_at = now() where account = ${account}`;
 }
 
-/** Accounts whose clients were seen in that time, and those of them whose history was read through this server. */
+/** The accounts whose clients were seen in that time, and those of them whose history was read through this server. */
 export async function readHistoryUse(db: Db): Promise<{ readonly used: number; readonly paging: number }> {
   const [row] = await db<{ used: number; paging: number }[]>`
     select count(*)::integer as used, count(*) filter (where a.history_at > now() - ${PAGES_HERE_DAYS}::int * interval '1 day')::integer as paging
@@ -58,8 +58,8 @@ export async function placeOf(db: Db, account: AccountNo, room: RoomId, event: E
 }
 
 /**
- * Which of some events are the one at `place` or newer, as the account got them. `place` null: the event is no longer stored. What is still stored
- * of the room is newer then, as the oldest is deleted first.
+ * Which of some events are the one at `place` or newer, in the order in which the account got them. `place` null: the event is no longer
+ * stored; then everything that is still stored of the room is newer, because the oldest is deleted first.
  */
 export async function atOrAfter(db: Db, account: AccountNo, room: RoomId, place: StoredPlace | null, ids: readonly string[]): Promise<Set<string>> {
   if (ids.length === 0) return new Set();

@@ -1,5 +1,5 @@
 /**
- * Room state at a position, and what changed of it. Members are in a separate table (members.ts); here only `stateEnded` reads it.
+ * Room state at a position, and its changes. Members are in a separate table (members.ts); here only `stateEnded` reads it.
  *
  * A query about several rooms looks up each room separately: see byKey in db.ts.
  */
@@ -60,7 +60,7 @@ export async function stateChanged(db: Db, account: AccountNo, spans: readonly S
 
 /** `type` and `state_key` are index keys. */
 type EndedKey = { readonly room_id: RoomId; readonly type: string; readonly state_key: string; readonly event_id: EventId };
-/** State that is gone. `stub`: what a client knows it as. */
+/** State that has ended. `stub`: its type and key as a client knows them. */
 export type EndedState = EndedKey & { readonly stub: { readonly type: string; readonly state_key: string } };
 
 /** State of each room, including members, that existed at its span's start and no longer exists at its end, without a replacement (MSC4186 StateStub). */

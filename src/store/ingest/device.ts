@@ -1,4 +1,4 @@
-/** The accounts' locks, and what ingest must know of the devices. */
+/** The accounts' locks, and what ingest needs to know about devices. */
 
 import type { AccountNo, DeviceNo, UserId } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
@@ -22,20 +22,19 @@ export type KnownDevice = {
   readonly one_time_keys: string;
   readonly fallback_keys: string | null;
   readonly counts_seq: number;
-  /** How many uploads of keys were noted (T11). */
+  /** How many uploads of keys were recorded (T11). */
   readonly key_uploads: number;
-  /** Of the users asked about, what the account's room poll brought lately (T10). */
+  /** Recent changes of the given users' device lists that the account's room poll brought (T10). */
   readonly shared: readonly { readonly user_id: UserId; readonly kind: "changed" | "left" }[];
-  /** to_device_passed of the response's messages; hashes are hex. */
+  /** to_device_passed for the response's messages; hashes are hex. */
   readonly passed: readonly { readonly hash: string; readonly times: number }[];
-  /** How many copies of each of the response's messages are stored; only where doubles are looked for. */
+  /** How many copies of each of the response's messages are stored; only where duplicates are looked for. */
   readonly stored: readonly { readonly hash: string; readonly copies: number }[];
 };
 
 /**
- * Locks the account until the transaction ends: one writer at a time. undefined: it is gone.
- * `no key`, so that rows which refer to it (sessions, tokens) can be written meanwhile.
- * Sent as soon as it is called, so that queries sent along with it run after it.
+ * Locks the account until the transaction ends, so that it has one writer at a time. undefined: it is gone. `no key`, so that rows that
+ * refer to it (sessions, tokens) can be written meanwhile. Sent as soon as it is called, so that queries sent along with it run after it.
  */
 export async function lockAccount(tx: Tx, account: AccountNo): Promise<LockedAccount | undefined> {
   const [row] = await tx<LockedAccount[]>`
@@ -43,10 +42,13 @@ export async function lockAccount(tx: Tx, account: AccountNo): Promise<LockedAcc
   return row;
 }
 
-/** Of rows that somebody else has locked: wait for them, or leave them out. */
+/** What to do about rows that another transaction has locked: wait for them, or leave them out. */
 export type Busy = "wait" | "skip";
 
-/** The same of several. Who has locks and waits for none takes part in no ring: of more than one, skip those that are busy. */
+/**
+ * The same for several accounts. A transaction that never waits for a lock cannot be part of a deadlock: when locking more than one account,
+ * skip those that are busy.
+ */
 export async function lockAccounts(tx: Tx, accounts: readonly AccountNo[], busy: Busy): Promise<Map<AccountNo, LockedAccount>> {
   const rows = await tx<(LockedAccount & { account: AccountNo })[]>`
     select account, user_id, position, since, complete, ignored, forgotten from accounts where account = any(${[...accounts]}::bigint[])
@@ -54,7 +56,7 @@ export async function lockAccounts(tx: Tx, accounts: readonly AccountNo[], busy:
   return new Map(rows.map((row) => [row.account, row]));
 }
 
-/** Which leases are still held under the epoch that is known of them. */
+/** Which leases are still held under their known epoch. */
 export async function heldLeases(tx: Tx, leases: readonly Lease[]): Promise<ReadonlySet<AccountNo>> {
   if (leases.length === 0) return new Set();
   const rows = await tx<{ account: AccountNo }[]>`
@@ -67,27 +69,27 @@ export async function heldLeases(tx: Tx, leases: readonly Lease[]): Promise<Read
 export type AskedDevice = {
   readonly account: AccountNo;
   readonly device: DeviceNo;
-  /** Hashes of the to-device messages that came for it. */
+  /** Hashes of the to-device messages that the response brought for it. */
   readonly hashes: readonly string[];
-  /** They may be doubles of stored ones. */
+  /** The messages may be duplicates of stored ones. */
   readonly overlap: boolean;
-  /** Users of whom it may be known already that their devices changed. */
+  /** Users whose changed devices may be recorded already. */
   readonly users: readonly UserId[];
-  /** Lock the account's other devices, too, that have a session or connection: each is to be given the device lists. */
+  /** Lock the account's other devices, too, if they have a session or connection: each is to be given the device lists. */
   readonly others: boolean;
 };
 
-/** The devices that were asked for and are locked; `others`: of an account, besides the one that was polled. */
+/** The requested devices that are locked; `others`: the account's devices besides the polled one. */
 export type LockedDevices = {
   readonly asked: ReadonlyMap<DeviceNo, KnownDevice>;
   readonly others: ReadonlyMap<AccountNo, readonly KnownDevice[]>;
-  /** Accounts of which another device is busy: nothing of theirs can be stored now. */
+  /** Accounts that have another device locked elsewhere: nothing can be stored for them now. */
   readonly busy: ReadonlySet<AccountNo>;
 };
 
 /**
- * Locks devices, as others number their messages too; in their order, those of several accounts as well, so that no two wait for each other.
- * Sent as soon as it is called, as above: what is read of messages and lists is read after that.
+ * Locks devices, because other transactions number their messages too; in order, also across accounts, so that no two wait for each other.
+ * Sent as soon as it is called, as above: messages and lists are read after that.
  */
 export async function lockDevices(tx: Tx, asked: readonly AskedDevice[], busy: Busy): Promise<LockedDevices> {
   const messages = asked.flatMap(({ device, hashes, overlap }) => [...new Set(hashes)].map((hash) => ({ device, hash, overlap })));
@@ -143,7 +145,7 @@ async function lockRows(tx: Tx, asked: readonly AskedDevice[], busy: Busy): Prom
     order by d.device for no key update of d ${skipping(tx, busy)}`;
 }
 
-/** How many devices besides the polled one are to be given device lists, of accounts that have such. */
+/** How many devices besides the polled one are to be given device lists, for accounts that have such. */
 async function countListeners(tx: Tx, asked: readonly AskedDevice[]): Promise<readonly { account: AccountNo; devices: number }[]> {
   const sharing = asked.filter((one) => one.others);
   if (sharing.length === 0) return [];
@@ -156,7 +158,7 @@ async function countListeners(tx: Tx, asked: readonly AskedDevice[]): Promise<re
 
 type SharedRow = { readonly device: DeviceNo; readonly user_id: UserId; readonly kind: "changed" | "left" };
 
-/** The polls of an account's devices bring the same change at about the same time. What is older than this counts as another change. */
+/** The polls of an account's devices bring the same change at about the same time. An older record counts as another change. */
 async function sharedLists(tx: Tx, asked: readonly AskedDevice[]): Promise<readonly SharedRow[]> {
   const pairs = asked.flatMap(({ device, users }) => users.map((user) => ({ device, user })));
   if (pairs.length === 0) return [];

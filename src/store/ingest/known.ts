@@ -1,4 +1,4 @@
-/** What ingest must know before it can plan a batch: read in one go, under the account's lock. */
+/** What ingest must know before it can plan a batch: read together, under the account's lock. */
 
 import type { AccountNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
 import { byKey, type Tx } from "../db.ts";
@@ -6,10 +6,10 @@ import { type Membership, parseFacts, type RoomFacts } from "../room-facts.ts";
 import type { RoomWrite, StandingWrite } from "./row-types.ts";
 import { OPEN } from "./row-types.ts";
 
-/** The rows that a response may change or that decide how it is read. */
+/** The rows that a response may change or that decide how it is interpreted. */
 export type Touched = {
   readonly rooms: readonly RoomId[];
-  /** Read every room's facts too: m.direct came, or the account is synced anew. */
+  /** Read every room's facts too: m.direct came, or the account is synced from scratch. */
   readonly everything: boolean;
   /** Events of the timelines. */
   readonly events: readonly EventId[];
@@ -18,7 +18,7 @@ export type Touched = {
   readonly receipts: readonly ReceiptKey[];
   readonly accountData: readonly AccountDataKey[];
   readonly presence: readonly UserId[];
-  /** Events that are redacted, or come redacted. */
+  /** Events that are redacted by the response, or came redacted in it. */
   readonly redacted: readonly EventId[];
 };
 export type StateKey = { readonly room_id: RoomId; readonly type: string; readonly state_key: string };
@@ -39,7 +39,7 @@ export type KnownRoom = KnownRoomRow & {
 export type KnownState = StateKey & { readonly event_id: EventId };
 /** `body` only where the display name may be needed. */
 export type KnownMember = MemberKey & { readonly event_id: EventId; readonly membership: string; readonly body: string };
-/** An event that this account has, with where it has it. `open`: it is the present state of its key. */
+/** An event that this account has, and in which room. `open`: it is the present state of its key. */
 export type KnownEvent = {
   readonly room_id: RoomId;
   readonly event_id: EventId;
@@ -53,7 +53,7 @@ export type KnownEvent = {
 
 export type KnownRows = {
   readonly rooms: readonly KnownRoom[];
-  /** Timeline and older rows of the touched events; ord 0: in the fetched history. */
+  /** Timeline and older rows of the touched events; ord 0: in fetched history. */
   readonly seen: readonly { readonly room_id: RoomId; readonly event_id: EventId; readonly ord: number }[];
   readonly state: readonly KnownState[];
   readonly members: readonly KnownMember[];
@@ -71,10 +71,10 @@ type KnownRoomRecord = Omit<KnownRoom, "facts" | "pending" | "standing"> & {
   readonly body: string | null;
 };
 
-/** What is asked about, and of which account. */
+/** Which rows to read, and of which account. */
 export type AskedRows = { readonly account: AccountNo; readonly touched: Touched };
 
-/** Sends every query that has something to ask at once, each for all the accounts. Rows are looked up one by one: see byKey. */
+/** Sends all necessary queries at once, each for all accounts. Rows are looked up individually: see byKey. */
 export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Map<AccountNo, KnownRows>> {
   const [rooms, seen, state, members, receipts, accountData, presence, redacted] = await Promise.all([
     readRooms(tx, asked),
@@ -181,7 +181,7 @@ async function readState(tx: Tx, keys: readonly (StateKey & OfAccount)[]): Promi
         and s.to_ord = ${OPEN}::bigint ${byKey(tx)}) s`;
 }
 
-/** All of the rooms' present state. */
+/** All present state of the rooms. */
 export async function readWholeState(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): Promise<KnownState[]> {
   if (rooms.length === 0) return [];
   return await tx<KnownState[]>`
@@ -245,7 +245,7 @@ async function readRedacted(tx: Tx, asked: readonly AskedRows[]): Promise<(Known
     group by x.account, x.room_id, e.event_id`;
 }
 
-/** How many are joined and invited among the known members of each room. */
+/** How many of the known members of each room are joined and invited. */
 export async function countMembers(
   tx: Tx,
   account: AccountNo,
@@ -259,7 +259,7 @@ export async function countMembers(
     group by r.room_id`;
 }
 
-/** The first members of each room, joined before invited, by user id, `me` left out: stand-ins for the heroes that the homeserver does not tell. */
+/** The first members of each room, joined before invited, by user id, without `me`: stand-ins if the homeserver names no heroes. */
 export async function readStandIns(tx: Tx, account: AccountNo, rooms: readonly RoomId[], me: UserId): Promise<KnownMember[]> {
   if (rooms.length === 0) return [];
   return await tx<KnownMember[]>`

@@ -8,7 +8,7 @@ import { OPEN } from "./row-types.ts";
 
 export type OpenMember = { readonly user_id: UserId; readonly event_id: EventId; readonly membership: string; readonly from_ord: number };
 
-/** Everybody who is known in the room now, whatever the membership. */
+/** All known members of the room, whatever their membership. */
 export async function readOpenMembers(tx: Tx, account: AccountNo, room: RoomId): Promise<OpenMember[]> {
   return await tx<OpenMember[]>`
     select user_id, event_id, membership, from_ord from members where account = ${account} and room_id = ${room} and to_ord = ${OPEN}::bigint`;

@@ -1,9 +1,9 @@
-/** What one batch writes: rows as the planner makes them and write.ts stores them. Names are those of the columns. */
+/** What one batch writes: rows as the planner makes them and write.ts stores them. Their members are named like the columns. */
 
 import type { AccountNo, DeviceNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
 import type { Membership, RoomFacts } from "../room-facts.ts";
 
-/** An open row's to_ord. As text: it is beyond what a number holds. */
+/** The to_ord of an open row. A text, because a number cannot hold it. */
 export const OPEN = "9223372036854775807";
 
 export type EventWrite = {
@@ -57,7 +57,7 @@ export type MemberWrite = {
 /** Ends the stored open row. */
 export type StateEnd = { readonly room_id: RoomId; readonly type: string; readonly state_key: string; readonly to_ord: number };
 export type MemberEnd = { readonly room_id: RoomId; readonly user_id: UserId; readonly to_ord: number };
-/** Ends every open member row of the room that began by `before`, but those of `keep`. */
+/** Ends every open member row of the room that began by `before`, except those of `keep`. */
 export type MembersEnd = { readonly room_id: RoomId; readonly to_ord: number; readonly before: number; readonly keep: readonly UserId[] };
 
 export type RoomWrite = {
@@ -109,7 +109,7 @@ export type RedactionWrite = {
   readonly event_id: EventId;
   readonly body: string;
   readonly unsigned: string | null;
-  /** For member rows: the name to sort by once the display name is gone, from `ord` on: older snapshots keep their order. */
+  /** For member rows: the sort name once the display name is gone, from `ord` on: older snapshots keep their order. */
   readonly sort_name: string | null;
   readonly ord: number | null;
 };
@@ -118,15 +118,15 @@ export type ToDeviceWrite = {
   readonly seq: number;
   readonly before_pos: number;
   readonly body: string;
-  /** Base64: the message where the database refuses its text, `body` being empty then; else null. */
+  /** Base64: the message, if the database refuses its text; `body` is empty then. Otherwise null. */
   readonly bytes: string | null;
   readonly hash: string;
 };
 export type PassedWrite = { readonly hash: string; readonly times: number };
-/** `shared`: the account's room poll brought it, which gives it to every device. */
+/** `shared`: it came with the account's room poll, which distributes it to every device. */
 export type DeviceListWrite = { readonly user_id: UserId; readonly kind: "changed" | "left"; readonly seq: number; readonly shared: boolean };
 
-/** What belongs to the device, whatever becomes of the rest. Hashes are hex. */
+/** What belongs to the device, independent of the rest of the response. Hashes are hex. */
 export type DeviceWrites = {
   /** null: it was not polled yet. */
   readonly since: string | null;
@@ -135,7 +135,7 @@ export type DeviceWrites = {
   readonly fallback_keys: string | null;
   readonly counts_seq: number;
   readonly toDevice: readonly ToDeviceWrite[];
-  /** Copies that were dropped, to be taken off to_device_passed. */
+  /** Copies that were dropped, to be deducted from to_device_passed. */
   readonly passed: readonly PassedWrite[];
   readonly deviceLists: readonly DeviceListWrite[];
 };
@@ -145,7 +145,7 @@ export type RoomWrites = {
   readonly position: number;
   /** null: unchanged. */
   readonly ignored: string | null;
-  /** Somebody is no longer ignored: sessions and connections end (D25). */
+  /** A user is no longer ignored: sessions and connections end (D25). */
   readonly endSessions: boolean;
   readonly events: readonly EventWrite[];
   readonly timeline: readonly TimelineWrite[];
@@ -166,18 +166,18 @@ export type RoomWrites = {
   readonly redactions: readonly RedactionWrite[];
 };
 
-/** A batch as it was stored, for those in the same process who are told of it. */
+/** A batch as it was stored, handed over to its readers in the same process. */
 export type StoredBatch = {
   readonly account: AccountNo;
-  /** That it came for. */
+  /** The device whose poll brought it. */
   readonly device: DeviceNo;
   /** The account's position before it; `writes.position` is the one after it. */
   readonly from: number;
-  /** The upstream token that ends it. */
+  /** The upstream token at its end. */
   readonly since: string;
   /** accounts.forgotten. */
   readonly forgotten: number;
   readonly writes: RoomWrites;
-  /** What the facts were in rooms where they changed; of a new room there were none. */
+  /** The previous facts of the rooms where they changed; a new room has none. */
   readonly factsBefore: ReadonlyMap<RoomId, RoomFacts>;
 };

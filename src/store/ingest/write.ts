@@ -1,7 +1,4 @@
-/**
- * Writes planned batches, of one account or of several: one statement a table, all sent at once. Everything rests on the accounts' locks
- * being held.
- */
+/** Writes planned batches, of one account or of several: one statement per table, all sent at once. The caller must hold the accounts' locks. */
 
 import type { AccountNo, DeviceNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
@@ -11,11 +8,11 @@ import type { Statement } from "./statement.ts";
 import { some } from "./statement.ts";
 import { writeEvents, writeRedactions } from "./write-events.ts";
 
-/** What is written of an account: as much of a batch as there is. */
+/** What is written for an account: those parts of a batch that exist. */
 export type AccountWrites<Part extends keyof RoomWrites> = { readonly account: AccountNo; readonly writes: Pick<RoomWrites, Part> };
 /**
- * A whole batch, and the device that it came for. `since`: with it the account has been told everything once (D23); null: these are single
- * rooms, before that.
+ * A full batch, and the device whose poll brought it. `since`: with it the account has received everything once (D23); null: these are
+ * single rooms, before that.
  */
 export type Batch = { readonly account: AccountNo; readonly device: DeviceNo; readonly since: string | null; readonly writes: RoomWrites };
 
@@ -75,7 +72,7 @@ export function writeDevices(tx: Tx, batches: readonly { readonly device: Device
   ];
 }
 
-/** In how many rooms the user is, while single ones of them are stored. */
+/** In how many rooms the user is, while only single ones are stored. */
 export function writeJoinedRooms(tx: Tx, account: AccountNo, joined: number): Statement {
   return tx`update accounts set joined_rooms = ${joined} where account = ${account}`;
 }
@@ -97,7 +94,7 @@ function writeAccounts(tx: Tx, batches: readonly Batch[]): Statement[] {
   ];
 }
 
-/** Rows of one kind of all batches, each with its account. */
+/** The rows of one kind from all batches, each with its account. */
 function rowsOf<Part extends ListsOf<RoomWrites>>(
   batches: readonly AccountWrites<Part>[],
   part: Part,
@@ -141,7 +138,7 @@ function writeState(tx: Tx, batches: readonly Batch[]): Statement[] {
   ];
 }
 
-/** Also for a member list that was fetched: see learn-members.ts. */
+/** Also for a fetched member list: see learn-members.ts. */
 export function writeMembers(tx: Tx, batches: readonly AccountWrites<"members" | "memberEnds" | "membersEnds">[]): Statement[] {
   return [
     ...some(
@@ -171,7 +168,7 @@ export function writeMembers(tx: Tx, batches: readonly AccountWrites<"members" |
   ];
 }
 
-/** Also for a member list that was fetched. */
+/** Also for a fetched member list. */
 export function writeRoomRows(tx: Tx, batches: readonly AccountWrites<"rooms" | "facts">[]): Statement[] {
   return [
     ...some(
