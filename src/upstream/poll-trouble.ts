@@ -25,9 +25,9 @@ const REMEDIES: Readonly<Record<string, string>> = {
   unknown: "its answer cannot be stored: see the log, and please report it",
 };
 
-/** Written down at most so often, ms. */
+/** How often it is recorded at most, ms. */
 const NOTE_MS = 60_000;
-/** Said in the log after so long, and then so often, ms. */
+/** When the log reports it first, and how often after that, ms. */
 const SAY_MS = { first: 600_000, again: 3_600_000 };
 
 export class PollTrouble {
@@ -52,7 +52,7 @@ export class PollTrouble {
     this.#saidAt = -Infinity;
   }
 
-  /** A poll has failed. Never rejects: what cannot be written down now is next time. */
+  /** A poll has failed. Never rejects: what cannot be recorded now is recorded next time. */
   async failed(names: { readonly account: AccountNo }, error: unknown): Promise<void> {
     const now = this.#now();
     this.#since ??= now;
@@ -62,7 +62,7 @@ export class PollTrouble {
       const minutes = Math.round((now - this.#since) / 60_000);
       this.#logger.error({ ...names, reason, minutes }, `The account makes no progress: ${REMEDIES[reason] ?? "see the log"}`);
     }
-    // An answer that cannot be stored is noted by whoever tried (Suspects), with the statement.
+    // An answer that cannot be stored is recorded by Suspects, with the statement.
     if (reason === "unknown" || now - this.#notedAt < NOTE_MS) return;
     this.#notedAt = now;
     await noteTrouble(this.#sql, names.account, reason, "").catch(() => {});

@@ -1,4 +1,4 @@
-/** What a poller says to the operator of its answers, without any of their contents. */
+/** What a poller logs about its answers, without any of their contents. */
 
 import type { Logger } from "../base/logger.ts";
 import type { HomeserverAnswer } from "./client.ts";
@@ -9,7 +9,7 @@ export class PollerLog {
   readonly #logger: Logger;
   readonly #names: Readonly<Record<string, number>>;
 
-  /** `names`: of account and device. */
+  /** `names`: account and device. */
   constructor(logger: Logger, names: Readonly<Record<string, number>>) {
     this.#logger = logger;
     this.#names = names;
@@ -28,7 +28,7 @@ export class PollerLog {
     );
   }
 
-  /** An answer was too large or too slow: what is asked for now, in `delay` ms. */
+  /** An answer was too large or too slow. `size`: what is requested now, in `delay` ms. */
   size(size: SyncSize, delay: number, reason: string | undefined): void {
     const figures = { ...this.#names, reason, delay };
     if (delay > 0)

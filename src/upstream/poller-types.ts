@@ -1,4 +1,4 @@
-/** What a poller is made with, and how it ends. */
+/** A poller's dependencies and input, and how it ends. */
 
 import type { Logger } from "../base/logger.ts";
 import type { SecretBox } from "../base/secret-box.ts";
@@ -20,7 +20,7 @@ export type PollerDeps = {
   readonly firstSyncs: FirstSyncs;
   readonly leases: Pick<Leases, "owner" | "polled" | "proven">;
   readonly ingest: (input: IngestInput) => Promise<IngestResult>;
-  /** D26, for the whole account and the device that polls its rooms: they are synced anew, the account's sessions end. */
+  /** D26, for the complete account and the device that polls its rooms: they are synced from scratch, the account's sessions end. */
   readonly resetAccount: (account: AccountNo, device: DeviceNo) => Promise<void>;
   /** Milliseconds; only differences count. The same clock as that of `leases`. */
   readonly now: () => number;
@@ -35,18 +35,18 @@ export type PollerJob = {
   readonly device: DeviceNo;
   /** Of the account's lease. */
   readonly epoch: number;
-  /** It polls the account's rooms, too; else it is a further device. */
+  /** It polls the account's rooms, too; otherwise it is a further device. */
   readonly rooms: boolean;
   readonly presence: boolean;
-  /** Of a further device: whether the account's room poll has brought nothing for long. Default: it is not so. */
+  /** For a further device: whether the account's room poll has brought nothing for long. Default: it is not so. */
   readonly isRoomPollBehind?: () => boolean;
 };
 
 /**
  * Why a poller ended.
- * - stopped: it was told to.
+ * - stopped: `stop` was called.
  * - no_token: the device has no live token (any more); it waits for a newer one.
- * - unusable: its token does not open: it was sealed under another secret.
+ * - unusable: its token cannot be opened: it was sealed under another secret.
  * - stale: the account's lease is not ours any more.
  * - deleted: the device is gone.
  */

@@ -32,7 +32,7 @@ import { SizeSteps } from "./sync-size.ts";
 import { UpstreamError } from "./upstream-error.ts";
 import { v2Filter } from "./v2-filter.ts";
 
-/** The longest wait where the database was not there, ms: the homeserver did nothing wrong, and asking the database costs little. */
+/** The longest wait if the database was unreachable, ms: the homeserver did nothing wrong, and asking the database costs little. */
 const DATABASE_CAP_MS = 5000;
 
 /** `softLogout`: what the homeserver said when it refused the token, see markDead. */
@@ -217,7 +217,7 @@ export class Poller {
     if (isTold) this.#deps.feed.publish({ type: "news", account });
   }
 
-  /** The answer; null: there is none, and the state says what to do instead. Throws what is waited out. */
+  /** The answer; null: there is none, and the state says what to do instead. Throws errors that can be waited out. */
   async #ask(token: Token, { plan, startedAt }: SentPoll, received?: (bytes: number) => void): Promise<HomeserverAnswer | null> {
     if (this.#stop.signal.aborted) throw reasonOf(this.#stop.signal);
     const signal = this.#poll.begin(plan.since === null);
@@ -225,7 +225,7 @@ export class Poller {
     try {
       const query = { since: plan.since, timeout: plan.timeout, filter };
       const answer = await this.#deps.client.sync(token.text, query, signal, received);
-      // Homeservers look at the token when a poll begins, not again when it ends.
+      // Homeservers check the token when a poll begins, not again when it ends.
       this.#deps.leases.proven(token.hash, startedAt);
       this.#move("poll", "answered");
       return answer;
@@ -241,7 +241,7 @@ export class Poller {
         return null;
       }
       if (error instanceof UpstreamError && error.kind === "bad_since") {
-        // Twice, so that a homeserver that stumbles once does not cost the account its sessions.
+        // Twice, so that a single mistake of the homeserver does not cost the account its sessions.
         this.#move("poll", "since_refused");
         if (this.#memory.badSinces >= 2) return this.#reset(plan);
       }

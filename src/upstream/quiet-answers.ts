@@ -1,20 +1,21 @@
 /**
- * Nearly all answers to the polls of an idle account say the same and change nothing. Each would be a transaction: after the first of them
- * they are not stored. What is lost with the process is the place where they ended, and a poll from before them gets nothing more.
+ * Nearly all answers to the polls of an idle account have the same content and change nothing. Storing each would be a transaction, so after
+ * the first of them they are not stored. If the process ends, only the point where they ended is lost, and a poll from before them brings
+ * nothing more.
  */
 
 import type { HomeserverAnswer } from "./client.ts";
 
-/** How old the stored place may become, ms: a poll that begins there is to be as quick as one that goes on. */
+/** How old the stored `since` may become, ms: a poll from it must stay as quick as one from the latest. */
 const STORE_PLACE_MS = 300_000;
-/** Longer answers are taken to say something, characters. */
+/** Longer answers are assumed to bring something new, characters. */
 const LONGEST = 1000;
 
 type Said = { readonly nextBatch: string; readonly rest: string };
 
 export class QuietAnswers {
   readonly #now: () => number;
-  /** The last answer that was stored, if it changed nothing. `rooms`: of the poll that it was the answer to. */
+  /** The last answer that was stored, if it changed nothing. `rooms`: whether its poll had rooms. */
   #last: { readonly rooms: boolean; readonly rest: string; readonly storedAt: number } | null = null;
 
   /** @param now ms; only differences count */
@@ -22,7 +23,7 @@ export class QuietAnswers {
     this.#now = now;
   }
 
-  /** Where the answer ends, if it says no more than the last one; null: it has to be stored. */
+  /** The end of the answer if it has the same content as the last one; null: it has to be stored. */
   repeated(answer: HomeserverAnswer, rooms: boolean): string | null {
     const last = this.#last;
     if (last?.rooms !== rooms || this.#now() - last.storedAt >= STORE_PLACE_MS) return null;
@@ -35,14 +36,14 @@ export class QuietAnswers {
     this.#last = null;
   }
 
-  /** It was stored. */
+  /** The answer was stored. */
   stored(answer: HomeserverAnswer, rooms: boolean, changedNothing: boolean): void {
     const said = changedNothing ? saidOf(answer) : null;
     this.#last = said && { rooms, rest: said.rest, storedAt: this.#now() };
   }
 }
 
-/** null: it is long, or no v2 answer. */
+/** null: it is long, or not a v2 answer. */
 function saidOf({ text }: HomeserverAnswer): Said | null {
   if (text.length > LONGEST) return null;
   try {

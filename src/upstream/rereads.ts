@@ -1,5 +1,5 @@
 /**
- * Reads from the homeserver again what an answer left open: rooms and account data that could not be stored (N3), and rooms of which two
+ * Reads from the homeserver again what an answer left incomplete: rooms and account data that could not be stored (N3), rooms of which two
  * sections contradicted each other (N1), and the rooms of an account whose answers are too large (N4). Until then such a room has a gap.
  */
 
@@ -29,12 +29,12 @@ export type RereadsDeps = {
   readonly logger: Pick<Logger, "info" | "warn">;
 };
 
-/** In one run, and at the same time. */
+/** Most in one run, and at the same time. */
 const MOST = 20;
 const AT_ONCE = 2;
-/** Between tries: doubled from the first to the last, ms. */
+/** Between tries: doubles from the first value to the last, ms. */
 const REST_MS = { first: 60_000, last: 24 * 3_600_000 };
-/** About a month of tries; then the room's next gap is all there is. */
+/** About a month of tries. After that only the room's next gap triggers another read. */
 const MOST_TRIES = 40;
 
 export class Rereads {
@@ -44,7 +44,7 @@ export class Rereads {
     this.#deps = deps;
   }
 
-  /** Reads what is due of those accounts. One that fails waits; the others go on, unless the homeserver or the database is in trouble. */
+  /** Reads what is due for those accounts. An entry that fails waits, and the others go on, unless the homeserver or the database is in trouble. */
   async run(leases: readonly Lease[], signal: AbortSignal): Promise<void> {
     const epochs = new Map(leases.map(({ account, epoch }) => [account, epoch]));
     let isOver = false;
@@ -68,8 +68,8 @@ export class Rereads {
   }
 
   /**
-   * "not ours": the account is another process's now, or its token is not taken any more. "trouble": nothing can be read just now, which is
-   * no fault of what was to be read.
+   * "not ours": another process has the account now, or its token is no longer accepted. "trouble": nothing can be read at present, whatever
+   * the entry.
    */
   async #read(one: DueReread, epoch: number, signal: AbortSignal): Promise<"done" | "not ours" | "trouble"> {
     const { sql, feed, logger } = this.#deps;
@@ -91,14 +91,14 @@ export class Rereads {
     }
   }
 
-  /** Ends it, or has it tried once more later. */
+  /** Ends the entry, or schedules another try. */
   async #settle(one: DueReread, isOver: boolean): Promise<void> {
     const { sql } = this.#deps;
     if (isOver || one.tries >= MOST_TRIES) await writeTx(sql, (tx) => finishReread(tx, one));
     else await postponeReread(sql, one, restAfter(one.tries));
   }
 
-  /** How much could not be stored; null: the account is another process's now. */
+  /** How much could not be stored; null: another process has the account now. */
   async #readAndStore(one: DueReread, epoch: number, signal: AbortSignal): Promise<number | null> {
     const { sql, box, feed } = this.#deps;
     const { account, device, userId } = one;
@@ -132,8 +132,8 @@ export class Rereads {
   }
 
   /**
-   * What neither /state nor /messages brings: account data of the types that were set aside is asked for, receipts are as they were. So is
-   * account data whose type may not fit in a path.
+   * Adds what neither /state nor /messages has: account data of the types that were set aside is requested, receipts are taken from what was
+   * set aside. So is account data whose type may not fit in a path.
    */
   async #addTheRest(one: DueReread, room: V2JoinedRoom, token: string, signal: AbortSignal): Promise<void> {
     const { sql, client } = this.#deps;
@@ -157,10 +157,10 @@ function sectionsIn(text: string, roomId: RoomId): V2JoinedRoom[] {
   return [join.get(roomId), leave.get(roomId)].filter((section) => section !== undefined);
 }
 
-/** What a reverse proxy answers for a homeserver that is down. A 500 or a time-out may be that of one room. */
+/** What a reverse proxy answers for a homeserver that is down. A 500 or a time-out may concern only one room. */
 const AWAY: readonly unknown[] = [502, 503, 504];
 
-/** The same would happen to anything else that is read now. */
+/** Whether anything else that is read now would fail as well. */
 function isTrouble(error: unknown): boolean {
   if (error instanceof UpstreamError) return error.kind === "rate_limited" || error.kind === "unreachable" || AWAY.includes(error.status);
   return needOf(error) !== "unknown";

@@ -1,12 +1,12 @@
 /**
  * Deletes what no client can ask for any more, every few minutes.
  *
- *   sessions   that nobody used for long end; what only they held back is purged        D20, S2
+ *   sessions   that were unused for long end; what only they held back is purged         D20, S2
  *   horizons   of accounts rise to the lowest token that is still answered               D10
- *   accounts   lose the rows below their horizon, and bodies that nobody refers to
- *   leftovers  of sessions, devices, dead access tokens                                  D1, D2, D15, S2
+ *   accounts   lose the rows below their horizon, and event bodies without references
+ *   leftovers  of sessions, devices, dead access tokens are deleted                      D1, D2, D15, S2
  *
- * Any number of processes may do it: every step is a short transaction under one lock, and a run ends where another is at it.
+ * Any number of processes may run it: every step is a short transaction under one lock, and a run ends if another process has the lock.
  */
 
 import { sleep } from "../base/abort.ts";
@@ -52,7 +52,7 @@ export type RetentionOptions = {
   /** Wakes requests whose sessions have ended (T18). */
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Logger;
-  /** A session that was not used for so long ends (D20), ms. */
+  /** How long a session may be unused before it ends (D20), ms. */
   readonly sessionIdleMs: number;
   /** Between two runs, ms. Default 5 minutes. */
   readonly everyMs?: number;
@@ -92,13 +92,13 @@ const KINDS = [
   "poison",
 ] as const;
 
-/** What is counted: rows deleted, or for `horizons`, `accounts_swept` and `left_rooms` what happened to so many. */
+/** Counts: rows deleted, or for `horizons`, `accounts_swept` and `left_rooms` how many of them changed. */
 export type RetentionKind = (typeof KINDS)[number];
 
-/** `busy`: another process was at it, and does the rest. */
+/** `busy`: another process was running retention, and does the rest. */
 export type RetentionReport = { readonly busy: boolean; readonly counts: Readonly<Record<RetentionKind, number>> };
 
-/** What goes of an account, in order: states are kept for timeline events, so those go first. */
+/** What is deleted of an account, in order: states are kept for timeline events, so those go first. */
 const PARTS: readonly (readonly [
   RetentionKind,
   (tx: Tx, swept: SweptAccount, cuts: readonly RoomCut[]) => Promise<Deleted & { readonly rooms?: number }>,
@@ -111,13 +111,13 @@ const PARTS: readonly (readonly [
   ["left_room_rows", deleteLeftRooms],
 ];
 
-/** Accounts whose horizons are raised in one step: no one is kept from writing to them for long. */
+/** Accounts whose horizons are raised in one step: none is blocked for writers for long. */
 const HORIZON_BATCH = 200;
 /** Accounts listed at once to be swept. */
 const ACCOUNT_BATCH = 1000;
-/** Devices that are looked at in one run. */
+/** Devices that are checked in one run. */
 const DEVICE_BATCH = 100;
-/** Event bodies looked at in one step, and steps in one run, of the walk through all of them. */
+/** Event bodies checked in one step, and steps in one run, of the walk through all of them. */
 const EVENT_BATCH = 1000;
 const EVENT_STEPS = 20;
 
@@ -127,7 +127,7 @@ export class RetentionJob {
   readonly #keepMs: number;
   readonly #stop = new AbortController();
   #loop: Promise<void> | null = null;
-  /** How far the walk through the bodies is. Somewhere at first, as many a process does not live as long as a walk takes. */
+  /** How far the walk through the bodies is. It starts at a random point, because many a process does not live as long as a walk takes. */
   #eventCursor = `$${Math.random().toString(36).slice(2)}`;
 
   constructor(options: RetentionOptions) {
@@ -194,7 +194,7 @@ export class RetentionJob {
     this.#ended(accounts);
   }
 
-  /** Requests that wait check whether their session is still there. */
+  /** Waiting requests then check whether their session still exists. */
   #ended(accounts: Iterable<AccountNo>): void {
     for (const account of accounts) this.#options.feed.publish(goneWake(account));
   }
@@ -224,8 +224,8 @@ export class RetentionJob {
   }
 
   /**
-   * Everything up to the horizon as it is at the beginning; it may rise meanwhile, but never falls. Most accounts have little to
-   * delete and take one transaction; it is ended and another begun after a batch of rows.
+   * Sweeps everything up to the horizon as it is at the beginning; it may rise meanwhile, but never falls. Most accounts have little to
+   * delete and take one transaction; after a batch of rows the transaction ends and another one begins.
    */
   async #account(counts: Record<RetentionKind, number>, account: AccountNo): Promise<void> {
     let swept: SweptAccount | null = null;
@@ -283,7 +283,7 @@ export class RetentionJob {
     for (const account of await deviceless(sql, at, DEVICE_BATCH)) counts.accounts += await this.#step((tx) => deleteIfEmpty(tx, account));
   }
 
-  /** A part of the walk through all bodies; it begins anew when it has come to the end. */
+  /** A part of the walk through all bodies; it starts over when it has reached the end. */
   async #events(counts: Record<RetentionKind, number>): Promise<void> {
     for (let step = 0; step < EVENT_STEPS; step += 1) {
       const ids = await nextEvents(this.#options.sql, this.#eventCursor, EVENT_BATCH);

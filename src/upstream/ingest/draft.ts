@@ -1,4 +1,4 @@
-/** A batch in the making: its ordinals, its rows so far, and what it is news of. */
+/** A batch while it is planned: its ordinals, its rows so far, and what it is news of. */
 
 import type { WakeKind } from "../../feed/hub.ts";
 import type { RoomFacts, Membership } from "../../store/room-facts.ts";
@@ -58,7 +58,7 @@ export class Draft {
     this.#last = position;
   }
 
-  /** The ordinal given last; once the batch is whole, the new position. */
+  /** The last ordinal used; once the batch is complete, the new position. */
   get last(): number {
     return this.#last;
   }
@@ -71,14 +71,14 @@ export class Draft {
     return this.#last;
   }
 
-  /** New facts get a row, with an ordinal of its own; the same as before get none. */
+  /** Changed facts get a row, with an ordinal of its own; unchanged ones get none. */
   putFacts(room: KnownRoomRow, membership: Membership, facts: RoomFacts): void {
     const text = JSON.stringify(facts);
     if (room.membership === membership && room.facts !== null && JSON.stringify(room.facts) === text) return;
     this.facts.push({ room_id: room.room_id, from_ord: this.next("facts", room.room_id), membership, facts: text });
   }
 
-  /** Writes the room's row where it differs from the stored one. */
+  /** Writes the room's row if it differs from the stored one. */
   putRoom(stored: KnownRoomRow, row: RoomWrite): void {
     const same =
       stored.membership !== null &&

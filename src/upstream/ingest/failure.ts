@@ -1,4 +1,4 @@
-/** Names a failure without its text, which may quote events. */
+/** Describes a failure without its message, which may quote events. */
 
 /** `code`: SQLSTATE, else the error's name. `at`: the statement without its values, else where in our code it was thrown. */
 export type Failure = { readonly code: string; readonly at: string };

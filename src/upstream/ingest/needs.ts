@@ -1,4 +1,4 @@
-/** Which rooms need a second look before they can be planned: most responses have none. */
+/** Which rooms need more to be read before they can be planned: for most responses none. */
 
 import type { KnownRoom } from "../../store/ingest/known.ts";
 import type { RoomId } from "../../wire/ids.ts";
@@ -7,10 +7,10 @@ import type { KnownIndex } from "./plan-context.ts";
 import { DIRECT } from "./touched.ts";
 
 /**
- * - wholeState: rooms of which we have state, and are told all of it again.
+ * - wholeState: rooms with stored state of which the response has the full state again.
  * - count: rooms whose known members are to be counted.
- * - standIns: rooms to be named by members that nobody called heroes.
- * - direct: rooms came that may be among those of the stored m.direct.
+ * - standIns: rooms to be named by members, because the homeserver named no heroes.
+ * - direct: the response has rooms that may be listed in the stored m.direct.
  */
 export type Needs = {
   readonly wholeState: readonly RoomId[];
@@ -19,7 +19,7 @@ export type Needs = {
   readonly direct: boolean;
 };
 
-/** `isFull`: whether the response tells a joined room from scratch although it is stored. */
+/** `isFull`: whether the response has a joined room from scratch although it is stored. */
 export function needsOf(response: V2Response, known: KnownIndex, isFull: (room: RoomId) => boolean): Needs {
   const wholeState: RoomId[] = [];
   const count: RoomId[] = [];
@@ -35,13 +35,13 @@ export function needsOf(response: V2Response, known: KnownIndex, isFull: (room: 
     if (needsStandIns(room, section)) standIns.push(id);
   }
   const ids = [response.join, response.leave].flatMap((sections) => [...sections.keys()]);
-  // An invite is told from scratch, also where we know the room.
+  // An invite always comes from scratch, also for a known room.
   const fresh = response.invite.size + response.knock.size > 0 || ids.some((id) => known.room(id).facts === null);
   const direct = fresh && !response.accountData.some((item) => item.type === DIRECT);
   return { wholeState, count, standIns, direct };
 }
 
-/** The count is the check of a complete member list, and the stand-in for a summary that never comes. */
+/** The count verifies a complete member list, and replaces a summary that never comes. */
 function needsCount(room: KnownRoom, section: V2JoinedRoom): boolean {
   if (room.members === "complete" && section.summary.joined !== null) return true;
   return room.facts?.sources.counted === true && section.summary.joined === null && changesState(section, MEMBERS);

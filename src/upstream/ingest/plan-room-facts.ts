@@ -1,4 +1,4 @@
-/** The facts of a room of the join or leave section, and whether its member list adds up. */
+/** The facts of a room of the join or leave section, and whether its member list matches the homeserver's count. */
 
 import type { KnownMember } from "../../store/ingest/known.ts";
 import type { Membership } from "../../store/room-facts.ts";
@@ -8,13 +8,13 @@ import type { FactsChange } from "./facts.ts";
 import { computeFacts, NO_FACTS, standInsAmong, tagsOf } from "./facts.ts";
 import type { RoomWork } from "./room-work.ts";
 
-/** Plans the facts row. True: the members known to be joined are not as many as the homeserver counts, though all should be known. */
+/** Plans the facts row. True: the number of members known to be joined differs from the homeserver's count, although all should be known. */
 export function planRoomFacts(work: RoomWork, membership: Membership): boolean {
   const { draft, context, stored, section, state, whole } = work;
   const counted = countMembers(work);
   const base = whole || stored.facts === null ? NO_FACTS : stored.facts;
   const gone = membership !== "join";
-  // A room that is read again comes without its unread counts.
+  // A room that was read again comes without its unread counts.
   const unread = context.reread.has(stored.room_id) ? stored.facts : null;
   const change: FactsChange = {
     me: context.me,
@@ -34,7 +34,7 @@ export function planRoomFacts(work: RoomWork, membership: Membership): boolean {
   return counted.joined !== section.summary.joined;
 }
 
-/** Members that are known, after the batch; null where nobody counted those before it. */
+/** The number of known members after the batch; null if they were not counted before it. */
 function countMembers(work: RoomWork): { joined: number; invited: number } | null {
   const { context, stored, state, whole } = work;
   const before = whole || stored.facts === null ? { joined: 0, invited: 0 } : context.extra.counts.get(stored.room_id);
@@ -42,7 +42,7 @@ function countMembers(work: RoomWork): { joined: number; invited: number } | nul
   return whole ? countTold(work) : { joined: before.joined + state.joinedBy, invited: before.invited + state.invitedBy };
 }
 
-/** Of a whole room, the members that the response told, whether or not they were known before. */
+/** For a full room: the members in the response, whether or not they were known before. */
 function countTold(work: RoomWork): { joined: number; invited: number } {
   const told = [...work.state.memberContents.values()].map((member) => member.membership);
   return { joined: told.filter((each) => each === "join").length, invited: told.filter((each) => each === "invite").length };
@@ -60,7 +60,7 @@ function memberContent(work: RoomWork): (user: UserId) => Record<string, unknown
   };
 }
 
-/** Who names the room where the homeserver never told heroes; null: as before. */
+/** The members that name the room if the homeserver never sent heroes; null: the previous ones. */
 function standIns(work: RoomWork): UserId[] | null {
   const { context, stored, section, state, whole } = work;
   const fresh = whole || stored.facts === null;

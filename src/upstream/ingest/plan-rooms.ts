@@ -1,4 +1,4 @@
-/** Plans what a response says of rooms: reads what the plan needs beside what is known already. */
+/** Plans the rooms of a response: reads what the plan needs in addition to what is known already. */
 
 import type { Tx } from "../../store/db.ts";
 import { parseIgnored } from "../../store/ignored.ts";
@@ -16,19 +16,22 @@ import type { IngestPlan } from "./plan.ts";
 import { planBatch } from "./plan.ts";
 import { DIRECT } from "./touched.ts";
 
-/** What is planned beside the response itself. */
+/** What the plan takes besides the response. */
 export type RoomsInput = {
   readonly account: AccountNo;
   readonly userId: UserId;
-  /** When the response came, ms. */
+  /** When the response arrived, ms. */
   readonly now: number;
-  /** Rooms that are there although the response has no section for them: theirs was set aside. */
+  /** Rooms that exist although the response has no section for them: theirs was set aside. */
   readonly present?: ReadonlySet<RoomId>;
-  /** Rooms that the response holds in full, from scratch: read from the homeserver again. */
+  /** Rooms that the response has in full, from scratch: they were read from the homeserver again. */
   readonly reread?: ReadonlySet<RoomId>;
 };
 
-/** @param account as it is locked. @param found what is known of what the response touches. */
+/**
+ * @param account as it is locked.
+ * @param found what is known of the rows that the response touches.
+ */
 export async function planRooms(tx: Tx, input: RoomsInput, response: V2Response, account: LockedAccount, found: KnownRows): Promise<IngestPlan> {
   const known = new KnownIndex(found);
   const isAnew = account.since === null && account.position > 0;
@@ -63,7 +66,7 @@ export async function planRooms(tx: Tx, input: RoomsInput, response: V2Response,
 
 const NONE: ReadonlySet<RoomId> = new Set();
 
-/** `stored`: the body of m.direct, where it was needed and is there. */
+/** `stored`: the body of m.direct, if it was needed and exists. */
 function directOf(response: V2Response, stored: string | undefined): PlanContext["direct"] {
   const told = response.accountData.find((item) => item.type === DIRECT);
   if (told) return { rooms: directRooms(told.content), told: true };

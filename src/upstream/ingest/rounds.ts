@@ -1,6 +1,6 @@
 /**
- * A v2 answer may name one room in two sections (N1): Synapse after a kick and an invite between two polls, Dendrite after a leave and a
- * join. Each section is then planned in a round of its own, as if it had come in an answer of its own; all rounds are one transaction.
+ * A v2 answer may have one room in two sections (N1): Synapse after a kick and an invite between two polls, Dendrite after a leave and a
+ * join. Each section is then planned in a round of its own, as if it had come in a separate answer; all rounds are one transaction.
  */
 
 import { isObject } from "../../wire/identifier.ts";
@@ -8,23 +8,23 @@ import type { RoomId, UserId } from "../../wire/ids.ts";
 import type { V2JoinedRoom, StrippedRoom, V2Response } from "../../wire/v2-response.ts";
 
 type SectionKind = "join" | "invite" | "knock" | "leave";
-/** In the order of precedence where nothing else tells which membership is the newest. */
+/** In the order of precedence if nothing else shows which membership is the newest. */
 const KINDS: readonly SectionKind[] = ["join", "invite", "knock", "leave"];
 
-/** The user's own member event in a section, as far as it says when it came about. */
+/** The user's own member event in a section, with what shows when it was created. */
 type OwnMember = { readonly eventId: string | null; readonly ts: number | null; readonly replaces: string | null };
 type Section = { readonly kind: SectionKind; readonly own: OwnMember; /** Event ids, oldest first. */ readonly timeline: readonly string[] };
 
 export type Rounds = {
-  /** At least one. The first is the whole answer but for the later sections of such rooms; the others hold nothing but those. */
+  /** At least one. The first is the complete answer without the later sections of such rooms; the others have only those. */
   readonly responses: readonly [V2Response, ...V2Response[]];
-  /** Rooms of which nothing but the kinds of their sections told which membership is the newest. */
+  /** Rooms for which only the kinds of their sections show which membership is the newest. */
   readonly unsure: readonly RoomId[];
 };
 
 /**
- * Puts each room into at most one section a round. The newest own membership comes last, so it is the one that stays. An older invite or
- * knock is left out: its stripped state is no history.
+ * Puts each room into at most one section per round. The newest own membership comes last, so it is the one that stays. An older invite or
+ * knock is left out: its stripped state is not history.
  */
 export function roundsOf(response: V2Response, me: UserId): Rounds {
   const unsure: RoomId[] = [];
@@ -54,7 +54,7 @@ function roomsOfSeveral(response: V2Response): RoomId[] {
   return [...several];
 }
 
-/** Null: nothing tells. */
+/** Null: nothing shows it. */
 function isNewerThan(a: Section, b: Section): boolean | null {
   if (a.own.replaces !== null && a.own.replaces === b.own.eventId) return true;
   if (b.own.replaces !== null && b.own.replaces === a.own.eventId) return false;
@@ -82,7 +82,7 @@ function ownOf(section: V2JoinedRoom, me: UserId): OwnMember {
   return { eventId: event.event_id, ts: event.ts, replaces: replacesState(event.unsigned === null ? null : JSON.parse(event.unsigned)) };
 }
 
-/** Synapse gives the invite itself as a whole event among the stripped ones. */
+/** Synapse puts the invite itself, as a complete event, among the stripped ones. */
 function ownOfStripped(section: StrippedRoom, me: UserId): OwnMember {
   const body: unknown = JSON.parse(section.body);
   const events = isObject(body) && Array.isArray(body["events"]) ? body["events"] : [];
@@ -103,7 +103,7 @@ function replacesState(unsigned: unknown): string | null {
   return typeof id === "string" ? id : null;
 }
 
-/** The answer with a room in that one of its sections alone. */
+/** The answer with a room only in one of its sections. */
 function onlyIn(response: V2Response, room: RoomId, kind: SectionKind): V2Response {
   const without = <T>(map: Map<RoomId, T>, of: SectionKind) => (of === kind ? map : new Map([...map].filter(([id]) => id !== room)));
   const { join, leave, invite, knock } = response;
@@ -127,7 +127,7 @@ function withSection(to: V2Response, from: V2Response, room: RoomId, kind: Secti
   return to;
 }
 
-/** An answer that says nothing. */
+/** An answer without any content. */
 function emptyAnswer(nextBatch: string): V2Response {
   return {
     next_batch: nextBatch,

@@ -26,7 +26,7 @@ import { touchedBy } from "./touched.ts";
 /** Sends a transaction's last statements and ends it. */
 export type Finish = (tx: Tx, queries: readonly Statement[]) => Promise<void>;
 
-/** `roomPlan`: with what was known of the account's rooms; `known` null: that is not all of what it was made from. */
+/** `known`: what was known of the account's rooms when `roomPlan` was made; null: the plan was made from more than that. */
 type PlannedJob = {
   readonly job: Job;
   readonly locked: Locked;
@@ -35,7 +35,7 @@ type PlannedJob = {
   readonly known: KnownRows | null;
 };
 
-/** The results, in the order of the jobs. "busy": another transaction has the account or device just now, or there is none. */
+/** The results, in the order of the jobs. "busy": another transaction has locked the account or device, or they do not exist. */
 export async function storeJobs(tx: Tx, jobs: readonly Job[], busy: Busy, finish: Finish = commitWith): Promise<(IngestResult | "busy")[]> {
   const touched = jobs.flatMap(({ input, rounds }) => {
     if (!input.rooms) return [];
@@ -55,7 +55,7 @@ export async function storeJobs(tx: Tx, jobs: readonly Job[], busy: Busy, finish
   const batches = written.flatMap(({ job, roomPlan }) => (roomPlan ? [batchFor(job, roomPlan)] : []));
   const ofDevices = written.flatMap(({ devicePlans }) => devicePlans.all);
   await finish(tx, [
-    // Before the accounts' rows: one with rooms to be read is not complete.
+    // Before the accounts' rows: an account with rooms to be read is not complete.
     ...written.flatMap(({ job: { input } }) => queueAllRooms(tx, input.account, input.toRead ?? [])),
     ...(ofDevices.length > 0 ? writeDevices(tx, ofDevices) : []),
     ...(batches.length > 0 ? writeRooms(tx, batches) : []),
@@ -64,7 +64,7 @@ export async function storeJobs(tx: Tx, jobs: readonly Job[], busy: Busy, finish
   return stored.map((one) => (one === "stale" ? { kind: "stale" } : one === "busy" ? "busy" : resultOf(one)));
 }
 
-/** Plans one round after the other. What all but the last one write is sent to the database, as the next one builds on it. */
+/** Plans one round after the other. The writes of all but the last one are sent to the database at once, because the next round builds on them. */
 async function planRounds(tx: Tx, job: Job, account: LockedAccount, found: KnownRows): Promise<Pick<PlannedJob, "roomPlan" | "known">> {
   const { input, rounds } = job;
   const { account: no, userId, now } = input;
@@ -123,7 +123,7 @@ function resultOf(stored: PlannedJob): IngestResult {
   };
 }
 
-/** null: also of an account that was not complete, or that ignores others from now on, or where one round is not all. */
+/** null also for an account that was not complete, or that ignores other users from now on, or if there is more than one round. */
 function batchOf({ job: { input, response }, locked: { account }, roomPlan, known }: PlannedJob): StoredBatch | null {
   if (!roomPlan || !known || !account.complete || account.since === null || roomPlan.writes.ignored !== null) return null;
   const changed = new Set(roomPlan.writes.facts.map((row) => row.room_id));
@@ -139,10 +139,10 @@ function batchOf({ job: { input, response }, locked: { account }, roomPlan, know
   };
 }
 
-/** Locks accounts and devices. Stale: they are not as they were when the poll was asked, or the lease is lost. */
+/** Locks accounts and devices. Stale: they have changed since the poll was sent, or the lease is lost. */
 async function lock(tx: Tx, jobs: readonly Job[], busy: Busy): Promise<(job: Job) => Locked | "stale" | "busy"> {
   const leases = jobs.flatMap(({ input: { account, epoch } }) => (epoch === null ? [] : { account, epoch }));
-  // In this order on the wire: what is read after the lock is what the last writer left.
+  // Sent in this order: what is read after the lock is what the last writer left.
   const [accounts, held, devices] = await Promise.all([
     lockAccounts(
       tx,

@@ -1,4 +1,4 @@
-/** Stores what was read from the homeserver again: a room in full, or account data. The account's `since` stays. */
+/** Stores what was read from the homeserver again: a room in full, or account data. The account's `since` does not change. */
 
 import { needOf } from "../../base/database-needs.ts";
 import { commitWith, type Sql, type Tx, writeTx } from "../../store/db.ts";
@@ -16,21 +16,21 @@ import { touchedBy } from "./touched.ts";
 
 export type RereadInput = {
   readonly account: AccountNo;
-  /** Whose token it was read with. */
+  /** The device whose token it was read with. */
   readonly device: DeviceNo;
   readonly userId: UserId;
   /** Of the account's lease. */
   readonly epoch: number;
-  /** In the form of a v2 response. What it says of the device and its `next_batch` are not looked at. */
+  /** In the form of a v2 response. Its device parts and its `next_batch` are ignored. */
   readonly response: V2Response;
-  /** When it came, ms. */
+  /** When it arrived, ms. */
   readonly now: number;
 };
 
-/** `left`: how many events and the like could not be stored. */
+/** `left`: how many events and other items could not be stored. */
 export type RereadResult = { readonly kind: "stored"; readonly news: BatchNews; readonly left: number } | { readonly kind: "stale" };
 
-/** What cannot be stored of a room is left out event by event. "stale": the lease is lost, or the account is not synced. */
+/** If a room cannot be stored, the events that cannot are left out. "stale": the lease is lost, or the account is not synced. */
 export async function storeReread(sql: Sql, input: RereadInput): Promise<RereadResult> {
   try {
     return await writeTx(sql, (tx) => store(tx, input, commitWith));

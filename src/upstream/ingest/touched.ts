@@ -6,7 +6,7 @@ import type { V2JoinedRoom, V2Response } from "../../wire/v2-response.ts";
 
 export const DIRECT = "m.direct";
 
-/** `reset`: the account is synced anew (D26). */
+/** `reset`: the account is synced from scratch (D26). */
 export function touchedBy(response: V2Response, me: UserId, reset: boolean): Touched {
   const lists = new Lists();
   for (const [room, section] of response.join) lists.addRoom(room, section);
