@@ -1,4 +1,4 @@
-/** A device's key counts as strict clients read them (N6). What cannot be one is left out alone. */
+/** A device's key counts as strict clients read them (N6). Only invalid values are left out. */
 
 import { isObject } from "./identifier.ts";
 
@@ -19,7 +19,7 @@ export function keyCountsText(text: string): string {
 }
 
 /**
- * The same of what a homeserver says, for mergeCounts: a value that is no count is null, as its algorithm is not used up for that.
+ * The same for a homeserver's counts, for mergeCounts: an invalid value is null, because it does not mean that the keys are used up.
  * @param text a JSON object
  */
 export function saidCountsText(text: string): string {
@@ -30,13 +30,13 @@ function countsIn(text: string): (readonly [string, number | null])[] {
   return Object.entries(readObject(text)).flatMap(([algorithm, value]) => {
     const count = typeof value === "string" && /^\d{1,16}$/.test(value) ? Number(value) : value;
     const isCount = typeof count === "number" && Number.isSafeInteger(count) && count >= 0;
-    // "+ 0", since -0 is a safe integer too.
+    // "+ 0", because -0 is a safe integer too.
     return algorithm.isWellFormed() ? [[algorithm, isCount ? count + 0 : null] as const] : [];
   });
 }
 
 /**
- * `device_unused_fallback_key_types` as JSON text: names of algorithms; what is no text is left out.
+ * `device_unused_fallback_key_types` as JSON text: names of algorithms, without values that are not texts.
  * @param text a JSON list
  */
 export function keyTypesText(text: string): string {
@@ -44,12 +44,12 @@ export function keyTypesText(text: string): string {
   return JSON.stringify(Array.isArray(types) ? types.filter((type) => typeof type === "string" && type.isWellFormed()) : []);
 }
 
-/** At most so many algorithms are remembered as used up: a homeserver cannot make the text grow without bound. */
+/** Most algorithms that are remembered as used up: a homeserver cannot make the text grow without bound. */
 const MOST_USED_UP = 20;
 
 /**
  * The counts to store after `said` (T12). In v2 an algorithm that is not listed has no keys, but sliding sync clients take "not listed" for
- * "unchanged": whatever was listed before and is not now is listed with 0. One that is listed with null stays as it was.
+ * "unchanged": whatever was listed before and is missing now is listed with 0. An algorithm that is listed with null does not change.
  */
 export function mergeCounts(known: string, said: string): string {
   const [before, listed] = [readObject(known), readObject(said)];

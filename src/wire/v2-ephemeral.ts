@@ -1,4 +1,4 @@
-/** The ephemeral events of a room in a v2 response: who types, who has read what. */
+/** The ephemeral events of a room in a v2 response: typing and receipts. */
 
 import { isIdentifier, isObject } from "./identifier.ts";
 import type { EventId, UserId } from "./ids.ts";
@@ -17,11 +17,11 @@ export type Receipt = {
   readonly user_id: UserId;
   /** '' for an unthreaded receipt, `main` for the main timeline, else the index key of the thread's root (index-key.ts). */
   readonly thread_id: string;
-  /** What stands under the user id: `{"ts":…,"thread_id":…}`, see readReceiptData. */
+  /** The receipt data under the user id: `{"ts":…,"thread_id":…}`, see readReceiptData. */
   readonly data: string;
 };
 
-/** `typing`: the whole present set, null where the response says nothing. `receipts`: one for each user, kind and thread. */
+/** `typing`: the full present set, null if the response has none. `receipts`: one for each user, kind and thread. */
 export type Ephemeral = { typing: UserId[] | null; receipts: Receipt[] };
 
 /** Reads one ephemeral event into `into`; the last m.typing counts. */

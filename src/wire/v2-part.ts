@@ -1,6 +1,6 @@
 /**
- * Tolerant reading of a v2 response in one pass: what has the wrong type is left out and noted, and everything around it is kept.
- * Only what is not JSON at all fails, since then the response was cut short.
+ * Tolerant reading of a v2 response in one pass: values of the wrong type are left out and recorded, and everything around them is kept.
+ * Only a text that is not JSON fails, because then the response was truncated.
  */
 
 import type { UserId } from "./ids.ts";
@@ -10,13 +10,13 @@ import { isUserId } from "./matrix-id.ts";
 /** A part that was left out: where in the response (`rooms.join.!a:b.timeline.events[3]`), and why. */
 export type Skipped = { readonly where: string; readonly reason: string };
 
-/** What is being read: the response's text, when it came (ms), and what had to be left out so far. */
+/** The state of the reading: the response's text, when it arrived (ms), and what had to be left out so far. */
 export type PartReading = { readonly text: string; readonly now: number; readonly skipped: Skipped[] };
 
 /** Reads the value at `start`, found at `where`; returns its end offset. */
 export type PartReader = (start: number, where: string) => number;
 
-/** Reads an object: each member that `readers` knows by its reader, the others passed over. */
+/** Reads an object: each member that `readers` knows by its reader; the others are skipped. */
 export function readMembers(r: PartReading, start: number, where: string, readers: Readonly<Record<string, PartReader>>): number {
   if (r.text.charAt(start) !== "{") return skip(r, start, where, "not an object");
   return walkMembers(r.text, start, (key, valueStart) => {
@@ -25,7 +25,7 @@ export function readMembers(r: PartReading, start: number, where: string, reader
   });
 }
 
-/** Reads an object used as a map: every member by one reader. A key that is not what `isKey` accepts is left out. */
+/** Reads an object used as a map: every member by one reader. Keys that `isKey` does not accept are left out. */
 export function readMap<Key extends string>(
   r: PartReading,
   start: number,
@@ -35,10 +35,10 @@ export function readMap<Key extends string>(
 ): number {
   if (r.text.charAt(start) !== "{") return skip(r, start, where, "not an object");
   return walkMembers(r.text, start, (key, valueStart) => {
-    // The key is a slice of the response, and a map's keys are kept.
+    // The key is a slice of the response, and a map's keys live long.
     const id = copyText(key);
     const at = `${where}.${id.slice(0, 300)}`;
-    // A lone surrogate would be another character in the copy, and so the id of something else.
+    // A lone surrogate would become another character in the copy, and so the id of something else.
     return key.isWellFormed() && isKey(id) ? read(id, valueStart, at) : skip(r, valueStart, at, "not an id");
   });
 }
@@ -55,7 +55,7 @@ export function readEvents(r: PartReading, start: number, where: string, read: P
   return readMembers(r, start, where, { events: (at, path) => readList(r, at, path, read) });
 }
 
-/** Passes over the value at `start` and notes why. */
+/** Skips the value at `start` and records why. */
 export function skip(r: PartReading, start: number, where: string, reason: string): number {
   r.skipped.push({ where, reason });
   return skipValue(r.text, start);
@@ -68,7 +68,7 @@ export function parseValue(r: PartReading, start: number): { value: unknown; tex
   return { value: JSON.parse(text), text, end };
 }
 
-/** A list of user ids without doubles; what is no user id in it is left out and noted. */
+/** A list of user ids without duplicates; invalid ones are left out and recorded. */
 export function readUserIds(r: PartReading, start: number, where: string, keep: (ids: UserId[]) => void): number {
   const { value, end } = parseValue(r, start);
   if (Array.isArray(value)) keep(userIdsOf(r, value, where));
@@ -86,7 +86,7 @@ export function userIdsOf(r: PartReading, list: readonly unknown[], where: strin
   return [...ids];
 }
 
-/** A number of things: a safe integer, 0 or more; anything else is left out and noted, but null and absent mean unknown. */
+/** A count: a safe integer, 0 or more. Anything else is left out and recorded, except null and absent, which mean unknown. */
 export function readCount(r: PartReading, start: number, where: string, keep: (count: number) => void): number {
   const { value, end } = parseValue(r, start);
   if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) keep(value);

@@ -1,4 +1,4 @@
-/** A `GET /sync` (v2) response, cut into parts that are stored as they came. Spec: client-server API, "Syncing". */
+/** A `GET /sync` (v2) response, cut into parts that are stored as received. Spec: client-server API, "Syncing". */
 
 import { isObject } from "./identifier.ts";
 import type { RoomId, UserId } from "./ids.ts";
@@ -15,7 +15,7 @@ export type { Ephemeral, Receipt } from "./v2-ephemeral.ts";
 export type { Skipped } from "./v2-part.ts";
 export type { AccountDataItem, V2JoinedRoom, StrippedEvent, StrippedRoom } from "./v2-room.ts";
 
-/** A presence event: whose, and its own text. */
+/** A presence event: its user, and its own text. */
 export type PresenceItem = { readonly user_id: UserId; readonly body: string };
 
 export type V2Response = {
@@ -27,26 +27,26 @@ export type V2Response = {
   /** Byte for byte, oldest first. */
   readonly toDevice: string[];
   readonly deviceLists: { readonly changed: UserId[]; readonly left: UserId[] };
-  /** device_one_time_keys_count, an object's text (see saidCountsText); null: not said. */
+  /** device_one_time_keys_count, an object's text (see saidCountsText); null: absent. */
   readonly oneTimeKeys: string | null;
-  /** device_unused_fallback_key_types, a list's text (see keyTypesText); null: not said. */
+  /** device_unused_fallback_key_types, a list's text (see keyTypesText); null: absent. */
   readonly fallbackKeys: string | null;
   readonly join: Map<RoomId, V2JoinedRoom>;
   readonly leave: Map<RoomId, V2JoinedRoom>;
   readonly invite: Map<RoomId, StrippedRoom>;
   readonly knock: Map<RoomId, StrippedRoom>;
-  /** What had to be left out: nothing around it is lost for that (B37). */
+  /** What had to be left out; nothing around it is lost (B37). */
   readonly skipped: Skipped[];
 };
 
-/** The text is no v2 response at all: not JSON (it may have been cut short), not an object, or without a next_batch. */
+/** The text is not a v2 response: not JSON (it may have been truncated), not an object, or without a next_batch. */
 export class BadResponse extends Error {
   override readonly name = "BadResponse";
 }
 
 /**
- * Cuts a v2 response. `now` is when it came, ms. Whatever has a wrong type is left out alone and named in `skipped`; nothing in the
- * answer keeps `text` alive.
+ * Cuts a v2 response. `now` is when it arrived, ms. Values of a wrong type are left out and listed in `skipped`; nothing in the result keeps
+ * `text` alive.
  * @throws BadResponse
  */
 export function cutResponse(text: string, now: number): V2Response {
@@ -92,7 +92,7 @@ function readResponse(r: PartReading): V2Response {
       }),
     device_one_time_keys_count: textOf(r, "{", (body) => (oneTimeKeys = saidCountsText(body))),
     device_unused_fallback_key_types: textOf(r, "[", (body) => (fallbackKeys = keyTypesText(body))),
-    // What homeservers called it before Matrix 1.2.
+    // The name before Matrix 1.2.
     "org.matrix.msc2732.device_unused_fallback_key_types": textOf(r, "[", (body) => (oldFallbackKeys = keyTypesText(body))),
     rooms: (at, where) =>
       readMembers(r, at, where, {
@@ -124,7 +124,7 @@ function roomsOf(r: PartReading, read: (id: RoomId, start: number, where: string
   return (start, where) => readMap(r, start, where, isRoomId, read);
 }
 
-/** Keeps the text of a value that begins with `first`. */
+/** Passes the text of a value that begins with `first` to `keep`. */
 function textOf(r: PartReading, first: "{" | "[", keep: (text: string) => void): PartReader {
   return (start, where) => {
     if (r.text.charAt(start) !== first) return skip(r, start, where, first === "{" ? "not an object" : "not a list");

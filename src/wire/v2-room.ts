@@ -14,15 +14,15 @@ import { parseValue, readCount, readEvents, readList, readMembers, readUserIds }
 /** An account data event: its own text, and its content parsed ({} where it is not an object). `type` is an index key (index-key.ts). */
 export type AccountDataItem = { readonly type: string; readonly body: string; readonly content: Record<string, unknown> };
 
-/** A room under `rooms.join` or `rooms.leave`. Unknown numbers and lists are null: "not said", which is not the same as 0 or none. */
+/** A room under `rooms.join` or `rooms.leave`. Unknown numbers and lists are null: absent, which is not the same as 0 or empty. */
 export type V2JoinedRoom = {
-  /** The state before the timeline, without doubles and without events that are in the timeline too. */
+  /** The state before the timeline, without duplicates and without events that are in the timeline too. */
   state: CutEvent[];
-  /** Oldest first, without doubles (the first one stays). */
+  /** Oldest first, without duplicates (the first one stays). */
   timeline: CutEvent[];
-  /** Older events than these were left out: a gap, unless this is the first time the room comes. */
+  /** Older events than these were left out: a gap, unless the room comes for the first time. */
   limited: boolean;
-  /** Stands right before the first event of the timeline. */
+  /** The token right before the first event of the timeline. */
   prev_batch: string | null;
   ephemeral: Ephemeral;
   accountData: AccountDataItem[];
