@@ -48,7 +48,7 @@ export type PassInput = {
   readonly nextBatch: string;
   readonly messages: readonly string[];
 };
-export type PassOutput = { readonly bodies: readonly string[]; readonly told: number; readonly added: number };
+export type PassOutput = { readonly bodies: readonly string[]; readonly sentUpTo: number; readonly added: number };
 
 /** Deletes what the homeserver no longer has, pollers first (D2). */
 export type Forgetting = {
@@ -87,7 +87,7 @@ export type HistoryStore = {
   /** Which of the events are the one at `place` or newer; null: it is older than all that is stored. */
   atOrAfter(account: AccountNo, room: RoomId, place: HistoryPlace | null, ids: readonly string[]): Promise<ReadonlySet<string>>;
 };
-/** See StoredPlace of the store. */
+/** See StoredEventPoint of the store. */
 export type HistoryPlace = {
   readonly ord: number | null;
   readonly idx: number | null;

@@ -59,12 +59,12 @@ export class Gathered<Ask, Answer> {
     }
     const keys = new Set<unknown>();
     const [batch, later]: [WaitingAsk<Ask, Answer>[], WaitingAsk<Ask, Answer>[]] = [[], []];
-    for (const one of this.#waiting) {
-      const key = keyOf ? keyOf(one.ask) : one;
-      if (batch.length >= most || keys.has(key)) later.push(one);
+    for (const waiting of this.#waiting) {
+      const key = keyOf ? keyOf(waiting.ask) : waiting;
+      if (batch.length >= most || keys.has(key)) later.push(waiting);
       else {
         keys.add(key);
-        batch.push(one);
+        batch.push(waiting);
       }
     }
     this.#waiting = later;
@@ -74,16 +74,16 @@ export class Gathered<Ask, Answer> {
   async #serve(batch: readonly WaitingAsk<Ask, Answer>[]): Promise<void> {
     let answers: readonly Answer[];
     try {
-      answers = await this.#run(batch.map((one) => one.ask));
+      answers = await this.#run(batch.map((waiting) => waiting.ask));
     } catch (error) {
       if (batch.length === 1) batch[0]?.reject(error);
       // One request's failure must not fail the others.
-      else await Promise.all(batch.map((one) => this.#serve([one])));
+      else await Promise.all(batch.map((waiting) => this.#serve([waiting])));
       return;
     }
-    for (const [index, one] of batch.entries()) {
-      if (index < answers.length) one.resolve(answers[index] as Answer);
-      else one.reject(new Error("a run gave too few answers"));
+    for (const [index, waiting] of batch.entries()) {
+      if (index < answers.length) waiting.resolve(answers[index] as Answer);
+      else waiting.reject(new Error("a run gave too few answers"));
     }
   }
 }

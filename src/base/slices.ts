@@ -36,12 +36,12 @@ export class Slices {
 
 /** `items.filter(test)` in slices. */
 export async function filterInSlices<Item>(items: Iterable<Item>, test: (item: Item) => boolean, slices: Slices): Promise<Item[]> {
-  const kept: Item[] = [];
+  const passed: Item[] = [];
   for (const item of items) {
     if (slices.isDue) await slices.pause();
-    if (test(item)) kept.push(item);
+    if (test(item)) passed.push(item);
   }
-  return kept;
+  return passed;
 }
 
 /** Runs of up to this length are sorted at once: about a millisecond. */
@@ -67,13 +67,13 @@ async function mergeInSlices<Item>(a: readonly Item[], b: readonly Item[], compa
   let [left, right] = [0, 0];
   while (left < a.length && right < b.length) {
     if (slices.isDue) await slices.pause();
-    const [one, other] = [a[left] as Item, b[right] as Item];
+    const [leftItem, rightItem] = [a[left] as Item, b[right] as Item];
     // Of equal items the left one comes first: the order is stable.
-    if (compare(one, other) <= 0) {
-      merged.push(one);
+    if (compare(leftItem, rightItem) <= 0) {
+      merged.push(leftItem);
       left += 1;
     } else {
-      merged.push(other);
+      merged.push(rightItem);
       right += 1;
     }
   }

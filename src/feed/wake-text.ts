@@ -31,8 +31,8 @@ export function wakeText(from: string, wake: Wake): string {
   if (wake.type === "connection") return JSON.stringify({ ...base, d: wake.device, c: wake.name, q: wake.request } satisfies Payload);
   if (wake.type === "session") return JSON.stringify({ ...base, s: wake.session, q: wake.request } satisfies Payload);
   const news: Payload = { ...base, d: wake.device, k: wake.kinds && [...wake.kinds] };
-  const whole = JSON.stringify({ ...news, r: wake.rooms && [...wake.rooms] } satisfies Payload);
-  return Buffer.byteLength(whole) <= MAX_BYTES ? whole : JSON.stringify(news);
+  const full = JSON.stringify({ ...news, r: wake.rooms && [...wake.rooms] } satisfies Payload);
+  return Buffer.byteLength(full) <= MAX_BYTES ? full : JSON.stringify(news);
 }
 
 /** The meaning of a text. Null: not one of ours. Anyone may write to a bus, and that must not end the process. */

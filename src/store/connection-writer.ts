@@ -81,15 +81,15 @@ export class ConnectionWriter {
       () => sql<(StateRef & { device: DeviceNo; conn_id: string; fresh: boolean })[]>`
       with asked as (
         select * from unnest(
-          ${states.map((one) => one.account)}::bigint[], ${states.map((one) => one.device)}::bigint[], ${states.map((one) => one.connId)}::text[],
-          ${states.map((one) => one.body)}::text[], ${states.map((one) => one.position)}::bigint[]
+          ${states.map((state) => state.account)}::bigint[], ${states.map((state) => state.device)}::bigint[], ${states.map((state) => state.connId)}::text[],
+          ${states.map((state) => state.body)}::text[], ${states.map((state) => state.position)}::bigint[]
         ) as a(account, device, conn_id, body, position)),
       -- One device that is being deleted must not fail the requests of the others. Accounts first, as whoever deletes locks them.
       owners as materialized (
-        select account from accounts where account = any(${states.map((one) => one.account)}::bigint[]) order by account for key share),
+        select account from accounts where account = any(${states.map((state) => state.account)}::bigint[]) order by account for key share),
       there as materialized (
         select device from devices
-        where device = any(${states.map((one) => one.device)}::bigint[]) and account in (select account from owners)
+        where device = any(${states.map((state) => state.device)}::bigint[]) and account in (select account from owners)
         order by device for key share),
       begun as (
         insert into sessions (account, device, kind, conn_id, position, state)
@@ -109,7 +109,7 @@ export class ConnectionWriter {
     const begun = new Map(rows.map((row) => [`${row.device} ${row.conn_id}`, row]));
     return states.map(({ device, connId }) => {
       const row = begun.get(`${device} ${connId}`);
-      return row ? { session: row.session, state: row.state, mark: row.mark, ended: ended.filter((one) => one === device).length } : null;
+      return row ? { session: row.session, state: row.state, mark: row.mark, ended: ended.filter((other) => other === device).length } : null;
     });
   }
 
@@ -125,9 +125,9 @@ export class ConnectionWriter {
       () => sql<{ device: DeviceNo }[]>`
       delete from sessions where session in (
         select session from (
-          select session, row_number() over (partition by device order by used_at desc, session desc) as place
+          select session, row_number() over (partition by device order by used_at desc, session desc) as rank
           from sessions where device = any(${[...devices]}::bigint[]) and kind = 'connection') s
-        where place > ${this.#options.connectionsPerDevice})
+        where rank > ${this.#options.connectionsPerDevice})
       returning device`,
     );
     return rows.map((row) => row.device);
@@ -140,9 +140,9 @@ export class ConnectionWriter {
       () => sql<StateRef[]>`
       with asked as (
         select * from unnest(
-          ${states.map((one) => one.from.session)}::bigint[], ${states.map((one) => one.from.state)}::integer[],
-          ${states.map((one) => one.from.mark)}::integer[], ${states.map((one) => one.fromBase ?? -1)}::integer[],
-          ${states.map((one) => one.base ?? -1)}::integer[], ${states.map((one) => one.body)}::text[], ${states.map((one) => one.position)}::bigint[]
+          ${states.map((state) => state.from.session)}::bigint[], ${states.map((state) => state.from.state)}::integer[],
+          ${states.map((state) => state.from.mark)}::integer[], ${states.map((state) => state.fromBase ?? -1)}::integer[],
+          ${states.map((state) => state.base ?? -1)}::integer[], ${states.map((state) => state.body)}::text[], ${states.map((state) => state.position)}::bigint[]
         ) as a(session, from_state, from_mark, from_base, base, body, position)),
       numbered as (
         update sessions s set state = s.state + 1, used_at = now(), position = a.position

@@ -26,7 +26,7 @@ export async function isSameDatabase(here: Sql, there: DbOptions): Promise<boole
 }
 
 /** How often it is probed before a pooler that gives every transaction another of many connections is taken for none. */
-const LOOKS = 5;
+const ATTEMPTS = 5;
 
 /**
  * Whether a pooler in transaction mode is in between: one connection of ours then reaches several backends, or two reach the same one. A
@@ -37,7 +37,7 @@ export async function isTransactionPooled(options: DbOptions): Promise<boolean> 
   const backendOf = async (sql: Db) => (await sql<{ pid: number }[]>`select pg_backend_pid() as pid`)[0]?.pid;
   try {
     const first = await backendOf(a);
-    for (let look = 0; look < LOOKS; look += 1) {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       // While b keeps its backend for a transaction, a may be given another one.
       const [ofB, ofA] = await b.begin(async (tx) => [await backendOf(tx), await backendOf(a)]);
       if (ofB === first || ofA !== first) return true;

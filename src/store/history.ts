@@ -5,7 +5,7 @@ import { indexKey } from "../wire/index-key.ts";
 import type { Db } from "./db.ts";
 
 /** An event that is stored for the account: in the room's timeline (`ord`), or in fetched history before it (`idx`). */
-export type StoredPlace = {
+export type StoredEventPoint = {
   readonly ord: number | null;
   readonly idx: number | null;
   /**
@@ -39,12 +39,12 @@ export async function readHistoryUse(db: Db): Promise<{ readonly used: number; r
 }
 
 /** null: the event is not stored for the account in this room (any more). */
-export async function placeOf(db: Db, account: AccountNo, room: RoomId, event: EventId): Promise<StoredPlace | null> {
-  const [row] = await db<(StoredPlace & { whole: boolean | null })[]>`
+export async function pointOf(db: Db, account: AccountNo, room: RoomId, event: EventId): Promise<StoredEventPoint | null> {
+  const [row] = await db<(StoredEventPoint & { is_unordered: boolean | null })[]>`
     select t.ord, null::integer as idx,
       (select p.gap or not exists (select from timeline x where x.account = ${account} and x.room_id = ${room} and x.ord < p.ord)
        from timeline p where p.account = ${account} and p.room_id = ${room} and p.ord <= t.ord and (p.gap or p.prev_batch is not null)
-       order by p.ord desc limit 1) as whole,
+       order by p.ord desc limit 1) as is_unordered,
       (select p.prev_batch from timeline p
        where p.account = ${account} and p.room_id = ${room} and p.ord <= t.ord and p.prev_batch is not null
        order by p.ord desc limit 1) as earlier
@@ -54,18 +54,24 @@ export async function placeOf(db: Db, account: AccountNo, room: RoomId, event: E
        where c.account = ${account} and c.room_id = ${room} and c.idx <= o.idx order by c.idx desc limit 1)
     from older o where o.account = ${account} and o.room_id = ${room} and o.event_id = ${event}
     limit 1`;
-  return row ? { ord: row.ord, idx: row.idx, streamed: row.whole === false, earlier: row.earlier } : null;
+  return row ? { ord: row.ord, idx: row.idx, streamed: row.is_unordered === false, earlier: row.earlier } : null;
 }
 
 /**
- * Which of some events are the one at `place` or newer, in the order in which the account got them. `place` null: the event is no longer
+ * Which of some events are the one at `point` or newer, in the order in which the account got them. `point` null: the event is no longer
  * stored; then everything that is still stored of the room is newer, because the oldest is deleted first.
  */
-export async function atOrAfter(db: Db, account: AccountNo, room: RoomId, place: StoredPlace | null, ids: readonly string[]): Promise<Set<string>> {
+export async function atOrAfter(
+  db: Db,
+  account: AccountNo,
+  room: RoomId,
+  point: StoredEventPoint | null,
+  ids: readonly string[],
+): Promise<Set<string>> {
   if (ids.length === 0) return new Set();
   const named = new Map(ids.map((id) => [indexKey(id), id]));
   const list = [...named.keys()];
-  const [ord, idx] = [place?.ord ?? 0, place === null || place.ord !== null ? null : place.idx];
+  const [ord, idx] = [point?.ord ?? 0, point === null || point.ord !== null ? null : point.idx];
   const rows = await db<{ event_id: string }[]>`
     select event_id from timeline where event_id = any(${list}::text[]) and account = ${account} and room_id = ${room} and ord >= ${ord}
     union all

@@ -121,13 +121,13 @@ export async function memberPage(
   return db<MemberRow[]>`
     with explicit as (
       select user_id, level from unnest(${users}::text[], ${levels}::float8[]) as l(user_id, level)
-    ), place as (
+    ), after_member as (
       select coalesce(l.level, ${usersDefault}::float8) as level, m.sort_name, m.user_id
       from (select * from members m where ${present} and m.user_id = ${page.after} ${byKey(db)}) m left join explicit l using (user_id)
     ), start as (
       select p.level, case when p.level > ${usersDefault}::float8 then '' else p.sort_name end as sort_name,
         case when p.level > ${usersDefault}::float8 then '' else p.user_id end as user_id
-      from place p
+      from after_member p
       union all select 'infinity', '', '' where ${page.after}::text is null
     )
     select c.room_id, c.user_id, c.from_ord, c.membership, c.learned, c.event_id, c.unsigned, c.age_ts,
@@ -136,9 +136,9 @@ export async function memberPage(
       select * from (
         select m.*, l.level from explicit l
         cross join lateral (select * from members m where ${present} and m.user_id = l.user_id ${byKey(db)}) m
-        where ${asked} and (${page.after}::text is null or l.level < (select level from place)
-          or (l.level = (select level from place)
-            and (m.sort_name collate "C", m.user_id collate "C") > ((select sort_name from place), (select user_id from place))))
+        where ${asked} and (${page.after}::text is null or l.level < (select level from after_member)
+          or (l.level = (select level from after_member)
+            and (m.sort_name collate "C", m.user_id collate "C") > ((select sort_name from after_member), (select user_id from after_member))))
         union all (
           select m.*, ${usersDefault}::float8 as level
           from (

@@ -49,9 +49,9 @@ export async function readOlder(db: Db, account: AccountNo, roomId: RoomId, opti
   const nothing = { events: [], stateBefore: [], prevBatch: null, exact: false, end, complete };
   if (!first) return nothing;
   // The nearest chunk that begins at or before the first event. Its state is rolled forward to the event.
-  const chunk = chunks.findLast((one) => one.idx <= first.idx);
+  const chunk = chunks.findLast(({ idx }) => idx <= first.idx);
   if (!chunk) return nothing;
-  const next = chunks.find((one) => one.idx >= first.idx);
+  const next = chunks.find(({ idx }) => idx >= first.idx);
   const prevBatch = complete ? (end ?? null) : (next?.prev_batch ?? null);
   const exact = prevBatch !== null && (complete || next?.idx === first.idx);
   return {

@@ -31,8 +31,8 @@ export type PassedAnswer = {
   readonly limit: number;
 };
 
-/** `bodies`: the messages to send to the client, oldest first, up to the seq `told`. `added`: how many of them the poller had not seen. */
-export type PassResult = { readonly bodies: readonly string[]; readonly told: number; readonly added: number };
+/** `bodies`: the messages to send to the client, oldest first, up to the seq `sentUpTo`. `added`: how many of them the poller had not seen. */
+export type PassResult = { readonly bodies: readonly string[]; readonly sentUpTo: number; readonly added: number };
 
 /**
  * Where the device's v2 client is in the queue when it asks with `since`; creates its session if there is none. Acknowledges nothing yet.
@@ -74,13 +74,13 @@ export async function passAnswer(tx: Tx, answer: PassedAnswer): Promise<PassResu
   await acknowledge(tx, session, start.acknowledged);
   await tx`update sessions set used_at = now() where session = ${session}`;
   const appended = await appendPassed(tx, device, answer.messages, start.acknowledged);
-  const last = Math.max(start.upTo, appended.told);
+  const last = Math.max(start.upTo, appended.lastSeq);
   const rows = (await readToDevice(tx, device, start.acknowledged, answer.limit)).filter(({ seq }) => seq <= last);
-  const told = rows.at(-1)?.seq ?? start.acknowledged;
+  const sentUpTo = rows.at(-1)?.seq ?? start.acknowledged;
   await voidCopies(tx, answer);
-  await recordBatch(tx, answer, told);
+  await recordBatch(tx, answer, sentUpTo);
   await purgeToDevice(tx, device);
-  return { bodies: rows.map(({ body }) => body), told, added: appended.added };
+  return { bodies: rows.map(({ body }) => body), sentUpTo, added: appended.added };
 }
 
 /**
@@ -97,7 +97,7 @@ async function voidCopies(tx: Tx, { device, since }: PassedAnswer): Promise<void
  * Records what `nextBatch` will acknowledge. A token that was sent before keeps its lower seq, and one that equals `since` is not recorded:
  * the client may have received only the earlier answer, and a message sent twice is better than a lost one.
  */
-async function recordBatch(tx: Tx, answer: PassedAnswer, told: number): Promise<void> {
+async function recordBatch(tx: Tx, answer: PassedAnswer, sentUpTo: number): Promise<void> {
   const { device, since, nextBatch } = answer;
   if (since === nextBatch) return;
   if (since !== null) {
@@ -107,7 +107,7 @@ async function recordBatch(tx: Tx, answer: PassedAnswer, told: number): Promise<
   }
   await tx`delete from passed_batches where device = ${device} and passed_at < now() - interval '7 days'`;
   await tx`
-    insert into passed_batches (device, token_hash, seq) values (${device}, ${hashOfToken(nextBatch)}, ${told})
+    insert into passed_batches (device, token_hash, seq) values (${device}, ${hashOfToken(nextBatch)}, ${sentUpTo})
     on conflict (device, token_hash) do update set seq = least(passed_batches.seq, excluded.seq), passed_at = now()`;
 }
 

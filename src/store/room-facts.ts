@@ -64,10 +64,10 @@ export function parseFacts(text: string): RoomFacts {
   const isSuspect = text.includes("\\ud");
   const hasUsers = facts.heroes?.every((hero) => isUserId(hero.user_id)) ?? true;
   if (!isSuspect && hasUsers && hasPlainTags(facts)) return facts;
-  const told = isSuspect ? { ...facts, ...(soundJson({ ...facts, tags: {} }, OTHER_LEVELS) as RoomFacts) } : facts;
-  const heroes = told.heroes?.filter((hero) => isUserId(hero.user_id));
+  const sound = isSuspect ? { ...facts, ...(soundJson({ ...facts, tags: {} }, OTHER_LEVELS) as RoomFacts) } : facts;
+  const heroes = sound.heroes?.filter((hero) => isUserId(hero.user_id));
   // The order of the keys does not change: equal facts have equal JSON.
-  return { ...told, ...(heroes && { heroes }), tags: soundTags(facts.tags) };
+  return { ...sound, ...(heroes && { heroes }), tags: soundTags(facts.tags) };
 }
 
 /** Whether tags have the form of the spec: objects of scalars. */

@@ -6,7 +6,7 @@ import type { EventRow } from "./event-row.ts";
 import { BATCH_ROWS, before } from "./retention/step.ts";
 
 /** By then every client has been sent its own events, or has forgotten what it waited for. */
-const KEPT_MS = 24 * 3_600_000;
+const STORED_MS = 24 * 3_600_000;
 
 /** Records a sent event. Repeating it changes nothing; for a device that is gone nothing is recorded. */
 export async function insertSentEvent(db: Db, device: DeviceNo, eventId: string, txnId: string): Promise<void> {
@@ -50,6 +50,6 @@ async function findTransactions(db: Db, device: DeviceNo, eventIds: readonly str
 export async function deleteSentEvents(tx: Tx, at: Date): Promise<number> {
   const deleted = await tx`
     delete from sent_events where ctid = any(array(
-      select ctid from sent_events where sent_at < ${before(at, KEPT_MS)} limit ${BATCH_ROWS}))`;
+      select ctid from sent_events where sent_at < ${before(at, STORED_MS)} limit ${BATCH_ROWS}))`;
   return deleted.count;
 }

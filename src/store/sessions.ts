@@ -52,7 +52,7 @@ async function forgetOldPresence(tx: Tx, account: AccountNo): Promise<void> {
     delete from presence where account = ${account} and not exists (select from sessions s where s.account = ${account} and s.presence)`;
 }
 
-export type TokenPlace = { readonly session: SessionNo; readonly state: number; readonly position: Position };
+export type TokenPosition = { readonly session: SessionNo; readonly state: number; readonly position: Position };
 
 /**
  * - found: the remembered state of a token, as JSON text.
@@ -66,7 +66,7 @@ export type FoundState = { readonly kind: "found"; readonly body: string } | { r
 export async function findSessionState(
   db: Db,
   device: DeviceNo,
-  token: TokenPlace & { readonly toDevice: number; readonly e2ee: number },
+  token: TokenPosition & { readonly toDevice: number; readonly e2ee: number },
   idleMs: number,
 ): Promise<FoundState> {
   const [row] = await db<{ body: string | null; ahead: boolean }[]>`
@@ -109,7 +109,7 @@ export async function endAllSessions(tx: Tx): Promise<number> {
   return ended.count;
 }
 
-export type SessionUse = TokenPlace & {
+export type SessionUse = TokenPosition & {
   readonly account: AccountNo;
   /** The acknowledged to-device seq; null: this request acknowledges nothing. */
   readonly acked: number | null;
@@ -133,7 +133,7 @@ export async function useSession(sql: Sql, use: SessionUse): Promise<boolean> {
       delete from presence where ${use.presence}::boolean and account = ${use.account}
         and not exists (select from sessions s where s.account = ${use.account} and s.presence)),
     -- The one that was used before, too: its tokens work for a while yet (D10).
-    kept as (
+    used_states as (
       update session_states set used_at = now() where session = ${use.session} and state in (select state from before union select ${use.state}::integer))
     select used.acked > before.acked or (before.takes_part and not used.takes_part) as freed from before, used`,
   );

@@ -128,7 +128,7 @@ export async function standingBefore(
   const [row] = await db<{ prev_batch: string | null; prev_ord: number | null; older: boolean }[]>`
     select p.prev_batch, p.ord as prev_ord,
       exists (select from timeline where account = ${account} and room_id = ${roomId} and (ord < ${ord} or (ord = ${ord} and gap))) as older
-    from (select 1) one left join lateral (
+    from (select 1) single left join lateral (
       select prev_batch, ord from timeline
       where account = ${account} and room_id = ${roomId} and ord >= ${ord} and prev_batch is not null order by ord limit 1) p on true`;
   return { prevBatch: row?.prev_batch ?? null, exact: row?.prev_ord === ord, older: row?.older ?? false };

@@ -51,14 +51,14 @@ test("messages are read oldest first, after a place, up to a limit", async () =>
 
 test("D1: what the poller was first with is not queued again, by count of equal messages", async () => {
   await queue("A", "B");
-  expect(await append(["A", "A", "C", "B"])).toEqual({ added: 2, told: 4 });
+  expect(await append(["A", "A", "C", "B"])).toEqual({ added: 2, lastSeq: 4 });
   expect(await stored()).toEqual(["A", "B", "A", "C"]);
   expect((await passedHashes()).map(({ times }) => times)).toEqual([1, 1]);
 });
 
 test("D1: a message equal to an acknowledged one is a new one", async () => {
   await queue("A");
-  expect(await append(["A"], 1)).toEqual({ added: 1, told: 2 });
+  expect(await append(["A"], 1)).toEqual({ added: 1, lastSeq: 2 });
   expect(await stored()).toEqual(["A", "A"]);
 });
 
@@ -114,9 +114,9 @@ const pass = async (since: string | null, nextBatch: string, messages: string[],
 
 test("D1: the answer tells the queue, the next since acknowledges it, and it is purged", async () => {
   await queue("A");
-  expect(await pass("s0", "s1", ["B"])).toEqual({ bodies: ["A", "B"], told: 2, added: 1 });
-  expect(await pass("s0", "s1", ["B"]), "a retry is told the same").toEqual({ bodies: ["A", "B"], told: 2, added: 0 });
-  expect(await pass("s1", "s2", ["C"])).toEqual({ bodies: ["C"], told: 3, added: 1 });
+  expect(await pass("s0", "s1", ["B"])).toEqual({ bodies: ["A", "B"], sentUpTo: 2, added: 1 });
+  expect(await pass("s0", "s1", ["B"]), "a retry is sent the same").toEqual({ bodies: ["A", "B"], sentUpTo: 2, added: 0 });
+  expect(await pass("s1", "s2", ["C"])).toEqual({ bodies: ["C"], sentUpTo: 3, added: 1 });
   expect(await stored()).toEqual(["C"]);
 });
 
@@ -170,7 +170,7 @@ test("D1: what came while upstream was asked is told only where the answer holds
   const start = await started(db.sql, account, device, "s0");
   await queue("A", "B");
   const result = await writeTx(db.sql, (tx) => passAnswer(tx, { account, device, start, since: "s0", nextBatch: "s1", messages: ["A"], limit: 10 }));
-  expect(result).toEqual({ bodies: ["A"], told: 1, added: 0 });
+  expect(result).toEqual({ bodies: ["A"], sentUpTo: 1, added: 0 });
   expect((await pass("s1", "s2", ["B"])).bodies).toEqual(["B"]);
   expect(await stored()).toEqual(["B"]);
 });

@@ -10,8 +10,8 @@ import type { Db, Tx } from "./db.ts";
 /** A queued message. `before_pos`: the account's position before the batch that it came in (D19). */
 export type ToDeviceRow = { readonly seq: number; readonly before_pos: number; readonly body: string };
 
-/** The result of `appendPassed`. `told`: the seq of the last of the answer's messages (0: it had none). */
-export type Appended = { readonly added: number; readonly told: number };
+/** The result of `appendPassed`. `lastSeq`: the seq of the last of the answer's messages (0: it had none). */
+export type Appended = { readonly added: number; readonly lastSeq: number };
 
 /** SHA-256 of a message's text: messages with equal bytes count as the same one where duplicates are looked for (D1). */
 export function hashOfMessage(body: string): Buffer {
@@ -39,13 +39,13 @@ export async function unacknowledged(db: Db, device: DeviceNo, after: number): P
  * row lock, as the poller's transaction does: the two never interleave.
  */
 export async function appendPassed(tx: Tx, device: DeviceNo, bodies: readonly string[], acknowledged: number): Promise<Appended> {
-  if (bodies.length === 0) return { added: 0, told: 0 };
+  if (bodies.length === 0) return { added: 0, lastSeq: 0 };
   const [row] = await tx<{ seq: number }[]>`select seq from devices where device = ${device} for no key update`;
   if (!row) throw new Error("The device is gone");
   const known = new Map<string, number[]>();
   for (const { seq, hash } of await unacknowledged(tx, device, acknowledged)) push(known, hash.toString("base64"), seq);
 
-  let told = 0;
+  let lastSeq = 0;
   let next = row.seq;
   const fresh: { seq: number; body: string; hash: string }[] = [];
   for (const body of bodies) {
@@ -55,7 +55,7 @@ export async function appendPassed(tx: Tx, device: DeviceNo, bodies: readonly st
       seq = ++next;
       fresh.push({ seq, body, hash: hash.toString("hex") });
     }
-    told = Math.max(told, seq);
+    lastSeq = Math.max(lastSeq, seq);
   }
   if (fresh.length > 0) {
     await tx`
@@ -71,7 +71,7 @@ export async function appendPassed(tx: Tx, device: DeviceNo, bodies: readonly st
       group by n.hash
       on conflict (device, hash) do update set times = to_device_passed.times + excluded.times, passed_at = now()`;
   }
-  return { added: fresh.length, told };
+  return { added: fresh.length, lastSeq };
 }
 
 /** Records that a session has received everything up to `seq`; a lower value than before changes nothing. */

@@ -128,19 +128,19 @@ export async function resealTokens(tx: Tx, from: SecretBox, to: SecretBox): Prom
   await tx`lock table tokens in exclusive mode`;
   const rows = await tx<SealedToken[]>`select token_hash as "tokenHash", ciphertext from tokens`;
   const unsealed = rows.filter((row) => tryOpen(to, row) === null);
-  const anew = unsealed.flatMap((row) => {
+  const resealed = unsealed.flatMap((row) => {
     const token = tryOpen(from, row);
     if (token === null) return [];
     const { tokenHash, ciphertext } = sealToken(to, token);
     return { old: row.tokenHash.toString("hex"), hash: tokenHash.toString("hex"), box: ciphertext.toString("hex") };
   });
-  for (let i = 0; i < anew.length; i += RESEAL_BATCH) {
+  for (let i = 0; i < resealed.length; i += RESEAL_BATCH) {
     await tx`
       update tokens t set token_hash = decode(n.hash, 'hex'), ciphertext = decode(n.box, 'hex')
-      from json_to_recordset(${JSON.stringify(anew.slice(i, i + RESEAL_BATCH))}::text::json) as n(old text, hash text, box text)
+      from json_to_recordset(${JSON.stringify(resealed.slice(i, i + RESEAL_BATCH))}::text::json) as n(old text, hash text, box text)
       where t.token_hash = decode(n.old, 'hex')`;
   }
-  const unreadable = unsealed.length - anew.length;
+  const unreadable = unsealed.length - resealed.length;
   return { sealed: rows.length - unreadable, unreadable };
 }
 

@@ -55,8 +55,8 @@ export class AccountPollers {
   /** Ends the pollers of a device (null: of all), and starts no new ones for `ms`; resolves after their last commits. */
   async rest(device: DeviceNo | null, ms: number): Promise<void> {
     const devices = device === null ? [...this.#running.keys()] : [device];
-    for (const one of devices) this.#restUntil.set(one, this.#deps.now() + ms);
-    await Promise.all(devices.map((one) => this.#stopOne(one)));
+    for (const each of devices) this.#restUntil.set(each, this.#deps.now() + ms);
+    await Promise.all(devices.map((each) => this.#stopDevice(each)));
   }
 
   /** A client with a token of that device was seen: its token may be usable by now. */
@@ -72,7 +72,7 @@ export class AccountPollers {
   /** Ends all; resolves after their last commits. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    const ending = [...this.#running.keys()].map((device) => this.#stopOne(device));
+    const ending = [...this.#running.keys()].map((device) => this.#stopDevice(device));
     await Promise.all([...ending, this.#work]);
   }
 
@@ -86,14 +86,14 @@ export class AccountPollers {
 
   async #reconcile(live: readonly LiveDevice[]): Promise<void> {
     const now = this.#deps.now();
-    const wanted = live.filter((one) => (this.#restUntil.get(one.device) ?? 0) <= now);
+    const wanted = live.filter((candidate) => (this.#restUntil.get(candidate.device) ?? 0) <= now);
     const roomDevice = this.#chooseRoomDevice(wanted);
     const leaving = [...this.#running].filter(
-      ([device, { rooms }]) => !wanted.some((one) => one.device === device) || rooms !== (device === roomDevice),
+      ([device, { rooms }]) => !wanted.some((candidate) => candidate.device === device) || rooms !== (device === roomDevice),
     );
-    await Promise.all(leaving.map(([device]) => this.#stopOne(device)));
+    await Promise.all(leaving.map(([device]) => this.#stopDevice(device)));
     if (this.#stopped) return;
-    const presence = wanted.some((one) => one.presence);
+    const presence = wanted.some((candidate) => candidate.presence);
     for (const { device } of wanted) {
       const running = this.#running.get(device);
       if (!running) this.#start(device, device === roomDevice, presence);
@@ -104,7 +104,7 @@ export class AccountPollers {
   /** The device that polls the rooms already; else one that can continue from the account's `since`; else the one with the newest token. */
   #chooseRoomDevice(wanted: readonly LiveDevice[]): DeviceNo | undefined {
     const present = wanted.find(({ device }) => this.#running.get(device)?.rooms === true);
-    return (present ?? wanted.find((one) => one.current) ?? wanted[0])?.device;
+    return (present ?? wanted.find((candidate) => candidate.current) ?? wanted[0])?.device;
   }
 
   #start(device: DeviceNo, rooms: boolean, presence: boolean): void {
@@ -126,7 +126,7 @@ export class AccountPollers {
     if (!running.stopping && !this.#stopped) this.#onEnd(end);
   }
 
-  #stopOne(device: DeviceNo): Promise<void> {
+  #stopDevice(device: DeviceNo): Promise<void> {
     const running = this.#running.get(device);
     if (!running) return Promise.resolve();
     running.stopping = true;

@@ -266,7 +266,7 @@ export class HomeserverClient {
     const text = await this.#readBody(response, path, expected, signal);
     const receivedAt = this.#now();
     if (response.statusCode !== 200)
-      throw errorOfStatus(response.statusCode, text, one(response.headers["retry-after"]), receivedAt, {
+      throw errorOfStatus(response.statusCode, text, firstValue(response.headers["retry-after"]), receivedAt, {
         path,
         since: typeof query["since"] === "string",
       });
@@ -278,7 +278,7 @@ export class HomeserverClient {
   /** The body, unpacked, never more than the limit in memory. It is read to its end or destroyed, so that no connection leaks. */
   async #readBody(response: Dispatcher.ResponseData, path: string, { maxBytes, received }: Expected, signal: AbortSignal): Promise<string> {
     const { body } = response;
-    const zipped = one(response.headers["content-encoding"])?.toLowerCase() === "gzip";
+    const zipped = firstValue(response.headers["content-encoding"])?.toLowerCase() === "gzip";
     const gunzip = zipped ? createGunzip() : null;
     const stream = gunzip ? body.pipe(gunzip) : body;
     if (gunzip) body.on("error", (error) => gunzip.destroy(error));
@@ -319,7 +319,7 @@ function roomPath(roomId: RoomId): string {
   return `/_matrix/client/v3/rooms/${encodeURIComponent(roomId)}`;
 }
 
-function one(header: string | string[] | undefined): string | undefined {
+function firstValue(header: string | string[] | undefined): string | undefined {
   return Array.isArray(header) ? header[0] : header;
 }
 

@@ -37,7 +37,7 @@ const RECENT = "im.vector.setting.breadcrumbs";
 const IGNORED = "m.ignored_user_list";
 
 /** Fetches and stores. Never rejects: rooms that fail come with the first sync. True: there are rooms to be sent. */
-export async function tellEarly(deps: EarlyDeps, job: EarlyJob, token: string, stop: AbortSignal): Promise<boolean> {
+export async function storeEarlyRooms(deps: EarlyDeps, job: EarlyJob, token: string, stop: AbortSignal): Promise<boolean> {
   const started = deps.now();
   const signal = AbortSignal.any([stop, AbortSignal.timeout(PATIENCE_MS)]);
   try {

@@ -4,7 +4,7 @@ import type { SecretBox } from "../base/secret-box.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Feed } from "../feed/hub.ts";
 import type { Sql } from "../store/db.ts";
-import { liveToken, oldestToken, syncedPlace } from "../store/fetch-place.ts";
+import { liveToken, oldestToken, syncedUpTo } from "../store/fetch-start.ts";
 import { openToken } from "../store/tokens.ts";
 import { cutEvent } from "../wire/event.ts";
 import { type AccountNo, type EventId, isStorable, type RoomId } from "../wire/ids.ts";
@@ -80,11 +80,11 @@ export class Fetcher {
 
   async #members(account: AccountNo, token: string, roomId: RoomId): Promise<void> {
     const { sql, client, feed } = this.#deps;
-    const place = await syncedPlace(sql, account);
-    if (!place) throw new Error("the account was not synced yet");
-    const { text } = await client.members(token, roomId, place.since, this.#stop.signal);
+    const synced = await syncedUpTo(sql, account);
+    if (!synced) throw new Error("the account was not synced yet");
+    const { text } = await client.members(token, roomId, synced.since, this.#stop.signal);
     const { chunk } = cutAnswer(text);
-    await learnMembers({ sql }, { account, roomId, at: place.position, memberEventTexts: chunk, now: this.#deps.now() });
+    await learnMembers({ sql }, { account, roomId, at: synced.position, memberEventTexts: chunk, now: this.#deps.now() });
     feed.publish({ type: "news", account, kinds: new Set(["members"]), rooms: new Set([roomId]) });
   }
 

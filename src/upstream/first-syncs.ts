@@ -4,7 +4,7 @@ import type { Logger } from "../base/logger.ts";
 import type { AccountNo } from "../wire/ids.ts";
 
 /** How often the log reports that a first sync is under way, ms. */
-const TELL_MS = 10_000;
+const LOG_MS = 10_000;
 
 export class FirstSyncs {
   readonly #logger: Pick<Logger, "info">;
@@ -20,15 +20,15 @@ export class FirstSyncs {
     this.#logger.info(names, "Starting the account's first sync. For a large account the homeserver needs minutes");
     const startedAt = Date.now();
     this.#received.set(account, 0);
-    const told = setInterval(() => {
+    const timer = setInterval(() => {
       const bytes = this.received(account) ?? 0;
       const figures = { seconds: Math.round((Date.now() - startedAt) / 1000), megabytes: Math.round(bytes / 1e5) / 10 };
       this.#logger.info({ ...names, ...figures }, "The account's first sync is in progress");
-    }, TELL_MS);
+    }, LOG_MS);
     try {
       return await work((bytes) => void this.#received.set(account, bytes));
     } finally {
-      clearInterval(told);
+      clearInterval(timer);
       this.#received.delete(account);
     }
   }

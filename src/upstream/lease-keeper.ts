@@ -99,13 +99,13 @@ export class Leases {
     }));
     const proofs = [...this.#proofs].map(([hash, at]) => ({ hash, agoMs: Math.max(0, before - at) }));
     if (input.length === 0 && proofs.length === 0) return [];
-    const kept = await renewLeases(this.#options.sql, this.owner, LEASE_MS, input, proofs);
+    const renewed = await renewLeases(this.#options.sql, this.owner, LEASE_MS, input, proofs);
     for (const [hash, at] of this.#proofs) if (at <= before) this.#proofs.delete(hash);
     const lost: AccountNo[] = [];
     for (const { account, epoch } of input) {
       const held = this.#held.get(account);
       if (held?.epoch !== epoch) continue;
-      if (kept.has(account)) {
+      if (renewed.has(account)) {
         held.renewedAt = before;
         if (held.polledAt !== null && held.polledAt <= before) held.polledAt = null;
       } else {

@@ -28,7 +28,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
 /** How often it is recorded at most, ms. */
 const NOTE_MS = 60_000;
 /** When the log reports it first, and how often after that, ms. */
-const SAY_MS = { first: 600_000, again: 3_600_000 };
+const LOG_MS = { first: 600_000, again: 3_600_000 };
 
 export class PollTrouble {
   readonly #sql: Sql;
@@ -36,7 +36,7 @@ export class PollTrouble {
   readonly #now: () => number;
   #since: number | null = null;
   #notedAt = -Infinity;
-  #saidAt = -Infinity;
+  #loggedAt = -Infinity;
 
   /** @param now ms; only differences count */
   constructor(sql: Sql, logger: Pick<Logger, "error">, now: () => number) {
@@ -49,7 +49,7 @@ export class PollTrouble {
   ended(): void {
     this.#since = null;
     this.#notedAt = -Infinity;
-    this.#saidAt = -Infinity;
+    this.#loggedAt = -Infinity;
   }
 
   /** A poll has failed. Never rejects: what cannot be recorded now is recorded next time. */
@@ -57,8 +57,8 @@ export class PollTrouble {
     const now = this.#now();
     this.#since ??= now;
     const reason = error instanceof UpstreamError ? error.kind : needOf(error);
-    if (now - this.#since >= SAY_MS.first && now - this.#saidAt >= SAY_MS.again) {
-      this.#saidAt = now;
+    if (now - this.#since >= LOG_MS.first && now - this.#loggedAt >= LOG_MS.again) {
+      this.#loggedAt = now;
       const minutes = Math.round((now - this.#since) / 60_000);
       this.#logger.error({ ...names, reason, minutes }, `The account makes no progress: ${REMEDIES[reason] ?? "see the log"}`);
     }

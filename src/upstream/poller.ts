@@ -16,7 +16,7 @@ import { markDead, newestLiveToken, openToken } from "../store/tokens.ts";
 import type { AccountNo, DeviceNo, RoomId } from "../wire/ids.ts";
 import { BackOff } from "./back-off.ts";
 import type { HomeserverAnswer } from "./client.ts";
-import { tellEarly } from "./early-rooms.ts";
+import { storeEarlyRooms } from "./early-rooms.ts";
 import type { DeviceListChanges } from "./ingest/device-lists.ts";
 import type { IngestResult } from "./ingest/ingest-result.ts";
 import { MissedLists } from "./missed-lists.ts";
@@ -187,7 +187,7 @@ export class Poller {
     const isFirst = plan.rooms && plan.since === null;
     if (isFirst && cursor.untouched) {
       this.#cursor = cursor = { ...cursor, untouched: false };
-      await this.#tellEarly(token, cursor);
+      await this.#storeEarlyRooms(token, cursor);
     }
     const ask = (received?: (bytes: number) => void) => this.#ask(token, sent, received);
     const answer = await (isFirst ? this.#deps.firstSyncs.run(this.#job.account, this.#names(), ask) : ask());
@@ -211,10 +211,10 @@ export class Poller {
     await this.#rest(isNothing, sent);
   }
 
-  async #tellEarly(token: Token, { userId }: PollCursor): Promise<void> {
+  async #storeEarlyRooms(token: Token, { userId }: PollCursor): Promise<void> {
     const { account, device, epoch } = this.#job;
-    const isTold = await tellEarly(this.#deps, { account, device, epoch, userId }, token.text, this.#stop.signal);
-    if (isTold) this.#deps.feed.publish({ type: "news", account });
+    const isStored = await storeEarlyRooms(this.#deps, { account, device, epoch, userId }, token.text, this.#stop.signal);
+    if (isStored) this.#deps.feed.publish({ type: "news", account });
   }
 
   /** The answer; null: there is none, and the state says what to do instead. Throws errors that can be waited out. */

@@ -7,11 +7,11 @@
 import type { HomeserverAnswer } from "./client.ts";
 
 /** How old the stored `since` may become, ms: a poll from it must stay as quick as one from the latest. */
-const STORE_PLACE_MS = 300_000;
+const STORE_MS = 300_000;
 /** Longer answers are assumed to bring something new, characters. */
 const LONGEST = 1000;
 
-type Said = { readonly nextBatch: string; readonly rest: string };
+type AnswerContent = { readonly nextBatch: string; readonly rest: string };
 
 export class QuietAnswers {
   readonly #now: () => number;
@@ -26,9 +26,9 @@ export class QuietAnswers {
   /** The end of the answer if it has the same content as the last one; null: it has to be stored. */
   repeated(answer: HomeserverAnswer, rooms: boolean): string | null {
     const last = this.#last;
-    if (last?.rooms !== rooms || this.#now() - last.storedAt >= STORE_PLACE_MS) return null;
-    const said = saidOf(answer);
-    return said?.rest === last.rest ? said.nextBatch : null;
+    if (last?.rooms !== rooms || this.#now() - last.storedAt >= STORE_MS) return null;
+    const content = contentOf(answer);
+    return content?.rest === last.rest ? content.nextBatch : null;
   }
 
   /** The next answer has to be stored. */
@@ -38,13 +38,13 @@ export class QuietAnswers {
 
   /** The answer was stored. */
   stored(answer: HomeserverAnswer, rooms: boolean, changedNothing: boolean): void {
-    const said = changedNothing ? saidOf(answer) : null;
-    this.#last = said && { rooms, rest: said.rest, storedAt: this.#now() };
+    const content = changedNothing ? contentOf(answer) : null;
+    this.#last = content && { rooms, rest: content.rest, storedAt: this.#now() };
   }
 }
 
 /** null: it is long, or not a v2 answer. */
-function saidOf({ text }: HomeserverAnswer): Said | null {
+function contentOf({ text }: HomeserverAnswer): AnswerContent | null {
   if (text.length > LONGEST) return null;
   try {
     const { next_batch: nextBatch, ...rest } = JSON.parse(text) as Record<string, unknown>;

@@ -31,10 +31,10 @@ export async function readRoom(
   const messages = cutAnswer(answer.text);
   const timeline = messages.chunk.toReversed();
   const events = timeline.map((text) => JSON.parse(text) as StateEvent);
-  const told = new Set(events.map((event) => event.event_id));
+  const inTimeline = new Set(events.map((event) => event.event_id));
   const heroes = heroesOf(state, me);
   const members = new Set<unknown>([me, ...heroes, ...events.map((event) => event.sender)]);
-  const before = state.filter(({ event }) => !told.has(event.event_id) && (event.type !== "m.room.member" || members.has(event.state_key)));
+  const before = state.filter(({ event }) => !inTimeline.has(event.event_id) && (event.type !== "m.room.member" || members.has(event.state_key)));
   const summary = {
     "m.heroes": heroes,
     "m.joined_member_count": state.filter(({ membership }) => membership === "join").length,

@@ -32,7 +32,7 @@ import {
   deleteIfEmpty,
   deletePassedBatches,
   deletePassedNotes,
-  deletePoison,
+  deleteSetAside,
   deleteTokenless,
   deleteUnwantedMessages,
   deleteUnwantedPresence,
@@ -164,8 +164,8 @@ export class RetentionJob {
       if (!(error instanceof RetentionBusy)) throw error;
       busy = true;
     }
-    const told = Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
-    this.#options.logger.debug({ ...told, busy, ms: Math.round(performance.now() - started) }, "Deleted old data (retention)");
+    const nonZero = Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
+    this.#options.logger.debug({ ...nonZero, busy, ms: Math.round(performance.now() - started) }, "Deleted old data (retention)");
     this.#options.metrics?.retained(counts);
     return { busy, counts };
   }
@@ -264,7 +264,7 @@ export class RetentionJob {
     counts.session_pages += await this.#batches(deleteSessionPages);
     counts.list_snapshots += await this.#batches((tx) => deleteListSnapshots(tx, at, this.#keepMs));
     counts.presence += await this.#batches(deleteUnwantedPresence);
-    counts.poison += await this.#batches((tx) => deletePoison(tx, at));
+    counts.poison += await this.#batches((tx) => deleteSetAside(tx, at));
   }
 
   async #devices(counts: Record<RetentionKind, number>, at: Date): Promise<void> {
@@ -288,9 +288,9 @@ export class RetentionJob {
     for (let step = 0; step < EVENT_STEPS; step += 1) {
       const ids = await nextEvents(this.#options.sql, this.#eventCursor, EVENT_BATCH);
       counts.events += await this.#step((tx) => deleteUnreferenced(tx, ids));
-      const begunAnew = this.#eventCursor === "";
+      const wasAtStart = this.#eventCursor === "";
       this.#eventCursor = ids.length < EVENT_BATCH ? "" : (ids.at(-1) ?? "");
-      if (this.#eventCursor === "" && begunAnew) return;
+      if (this.#eventCursor === "" && wasAtStart) return;
     }
   }
 

@@ -92,7 +92,7 @@ export class Supervisor {
   /** Begins to poll; returns at once. Call it once. */
   start(): void {
     const { sweepMs = 1000, typingSweepMs = 15_000, rereadMs = 5000, polls = true } = this.#options;
-    this.#options.feed.observe((wake) => this.#hear(wake));
+    this.#options.feed.observe((wake) => this.#onWake(wake));
     if (!polls) return this.#loop("Recording devices in use", sweepMs, () => this.#touch([...this.#toTouch.keys()]));
     this.#loop("Lease renewal", RENEW_MS, () => this.#renew());
     this.#loop("Looking for accounts to poll", sweepMs, () => this.#sweep());
@@ -140,7 +140,7 @@ export class Supervisor {
   }
 
   /** Whichever process the keys were uploaded through, the poller of the device requests the new counts. */
-  #hear(wake: Wake): void {
+  #onWake(wake: Wake): void {
     if (wake.type !== "news" || wake.device === undefined || !wake.kinds?.has("keys_uploaded")) return;
     this.#accounts.get(wake.account)?.keysUploaded(wake.device);
   }
@@ -163,7 +163,7 @@ export class Supervisor {
     const { sql } = this.#options;
     const claimed = await this.#leases.claim(this.#idleMs, CLAIM_BATCH);
     const held = await this.#nextInTurn(new Set(claimed.map((lease) => lease.account)));
-    const live = Map.groupBy(await liveDevices(sql, held, this.#idleMs), (one) => one.account);
+    const live = Map.groupBy(await liveDevices(sql, held, this.#idleMs), (device) => device.account);
     const unused: AccountNo[] = [];
     for (const account of held) {
       const devices = live.get(account);
@@ -241,7 +241,7 @@ export class Supervisor {
     }
     this.#attending.set(account, false);
     this.#spawn(
-      this.#look(account).finally(() => {
+      this.#check(account).finally(() => {
         const again = this.#attending.get(account) === true;
         this.#attending.delete(account);
         if (again) this.#attend(account);
@@ -249,7 +249,7 @@ export class Supervisor {
     );
   }
 
-  async #look(account: AccountNo): Promise<void> {
+  async #check(account: AccountNo): Promise<void> {
     const { sql } = this.#options;
     await this.#touch([...this.#toTouch].filter(([, of]) => of === account).map(([device]) => device));
     if (this.#leases.epoch(account) === null && !(await this.#leases.claimOne(account))) {

@@ -73,8 +73,8 @@ export function errorOfStatus(
 ): UpstreamError {
   const body = parseObject(text);
   const errcode = typeof body["errcode"] === "string" ? body["errcode"] : null;
-  const said = typeof body["error"] === "string" ? `: ${body["error"].slice(0, 200)}` : "";
-  const message = `the homeserver answered ${status}${errcode === null ? "" : ` ${errcode}`} to ${what.path}${said}`;
+  const detail = typeof body["error"] === "string" ? `: ${body["error"].slice(0, 200)}` : "";
+  const message = `the homeserver answered ${status}${errcode === null ? "" : ` ${errcode}`} to ${what.path}${detail}`;
   const details: UpstreamErrorDetails = {
     status,
     errcode,

@@ -14,8 +14,8 @@ export function withMember(text: string, key: string, change: (value: string | u
   if (after === before) return text;
   if (after === undefined) return rest;
   const end = rest.lastIndexOf("}");
-  const kept = rest.slice(0, end).trimEnd();
-  return `${kept}${kept.endsWith("{") ? "" : ","}${JSON.stringify(key)}:${after}${rest.slice(end)}`;
+  const remaining = rest.slice(0, end).trimEnd();
+  return `${remaining}${remaining.endsWith("{") ? "" : ","}${JSON.stringify(key)}:${after}${rest.slice(end)}`;
 }
 
 /** `withMember` for an object inside: if the member is missing, or not an object, it is created. */

@@ -233,7 +233,7 @@ export type Cut = { readonly text: string; readonly removed: Map<string, string>
 export function cutMembers(text: string, start: number, keys: ReadonlySet<string>): Cut {
   const begin = skipSpace(text, start);
   const removed = new Map<string, string>();
-  let kept = "";
+  let remaining = "";
   // The run of remaining members not yet copied: from runStart (with the separator before it, if any) to lastEnd.
   let runStart = -1;
   let lastEnd = -1;
@@ -242,19 +242,19 @@ export function cutMembers(text: string, start: number, keys: ReadonlySet<string
     const valueEnd = skipValue(text, valueStart);
     if (firstKey < 0) firstKey = keyStart;
     if (keys.has(key)) {
-      if (runStart >= 0) kept += text.slice(runStart, lastEnd);
+      if (runStart >= 0) remaining += text.slice(runStart, lastEnd);
       runStart = -1;
       removed.set(key, text.slice(valueStart, valueEnd));
     } else if (runStart < 0) {
       // The first remaining member needs no separator before it.
-      runStart = kept === "" ? keyStart : lastEnd;
+      runStart = remaining === "" ? keyStart : lastEnd;
     }
     lastEnd = valueEnd;
     return valueEnd;
   });
   if (removed.size === 0) return { text: text.slice(begin, end), removed, end };
-  if (runStart >= 0) kept += text.slice(runStart, lastEnd);
-  return { text: text.slice(begin, firstKey) + kept + text.slice(lastEnd, end), removed, end };
+  if (runStart >= 0) remaining += text.slice(runStart, lastEnd);
+  return { text: text.slice(begin, firstKey) + remaining + text.slice(lastEnd, end), removed, end };
 }
 
 /**

@@ -22,7 +22,7 @@ export function keyCountsText(text: string): string {
  * The same for a homeserver's counts, for mergeCounts: an invalid value is null, because it does not mean that the keys are used up.
  * @param text a JSON object
  */
-export function saidCountsText(text: string): string {
+export function reportedCountsText(text: string): string {
   return JSON.stringify(Object.fromEntries(countsIn(text)));
 }
 
@@ -48,11 +48,11 @@ export function keyTypesText(text: string): string {
 const MOST_USED_UP = 20;
 
 /**
- * The counts to store after `said` (T12). In v2 an algorithm that is not listed has no keys, but sliding sync clients take "not listed" for
+ * The counts to store after `reported` (T12). In v2 an algorithm that is not listed has no keys, but sliding sync clients take "not listed" for
  * "unchanged": whatever was listed before and is missing now is listed with 0. An algorithm that is listed with null does not change.
  */
-export function mergeCounts(known: string, said: string): string {
-  const [before, listed] = [readObject(known), readObject(said)];
+export function mergeCounts(known: string, reported: string): string {
+  const [before, listed] = [readObject(known), readObject(reported)];
   const counts = Object.entries(listed).flatMap(([algorithm, count]) => {
     const merged = count ?? before[algorithm];
     return typeof merged === "number" ? [[algorithm, merged] as const] : [];

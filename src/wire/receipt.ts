@@ -42,8 +42,8 @@ function readUnusual(text: string): ReceiptData | null {
   const parsed = (key: string): unknown => JSON.parse(members.get(key) ?? "null");
   const thread = parsed("thread_id") ?? "";
   if (typeof thread !== "string" || !thread.isWellFormed() || (thread.startsWith("$") && thread.includes(":") && !isEventId(thread))) return null;
-  const told = parsed("ts");
-  const ts = typeof told === "number" && Number.isSafeInteger(told) && told >= 0 ? told + 0 : null;
+  const time = parsed("ts");
+  const ts = typeof time === "number" && Number.isSafeInteger(time) && time >= 0 ? time + 0 : null;
   const wanted: readonly (readonly [string, string | undefined])[] = [
     ["ts", ts === null ? undefined : String(ts)],
     ["thread_id", thread === "" ? undefined : members.get("thread_id")],

@@ -4,7 +4,7 @@ import { isObject } from "./identifier.ts";
 import type { RoomId, UserId } from "./ids.ts";
 import { isStorable } from "./ids.ts";
 import { copyText, expectEnd, JsonSyntaxError, skipSpace, skipValue } from "./json-scan.ts";
-import { keyTypesText, saidCountsText } from "./key-counts.ts";
+import { keyTypesText, reportedCountsText } from "./key-counts.ts";
 import { isRoomId, isUserId } from "./matrix-id.ts";
 import type { PartReader, PartReading, Skipped } from "./v2-part.ts";
 import { parseValue, readEvents, readMap, readMembers, readUserIds, skip } from "./v2-part.ts";
@@ -27,7 +27,7 @@ export type V2Response = {
   /** Byte for byte, oldest first. */
   readonly toDevice: string[];
   readonly deviceLists: { readonly changed: UserId[]; readonly left: UserId[] };
-  /** device_one_time_keys_count, an object's text (see saidCountsText); null: absent. */
+  /** device_one_time_keys_count, an object's text (see reportedCountsText); null: absent. */
   readonly oneTimeKeys: string | null;
   /** device_unused_fallback_key_types, a list's text (see keyTypesText); null: absent. */
   readonly fallbackKeys: string | null;
@@ -90,7 +90,7 @@ function readResponse(r: PartReading): V2Response {
         changed: (list, path) => readUserIds(r, list, path, (ids) => (deviceLists.changed = ids)),
         left: (list, path) => readUserIds(r, list, path, (ids) => (deviceLists.left = ids)),
       }),
-    device_one_time_keys_count: textOf(r, "{", (body) => (oneTimeKeys = saidCountsText(body))),
+    device_one_time_keys_count: textOf(r, "{", (body) => (oneTimeKeys = reportedCountsText(body))),
     device_unused_fallback_key_types: textOf(r, "[", (body) => (fallbackKeys = keyTypesText(body))),
     // The name before Matrix 1.2.
     "org.matrix.msc2732.device_unused_fallback_key_types": textOf(r, "[", (body) => (oldFallbackKeys = keyTypesText(body))),

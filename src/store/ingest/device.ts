@@ -60,7 +60,7 @@ export async function lockAccounts(tx: Tx, accounts: readonly AccountNo[], busy:
 export async function heldLeases(tx: Tx, leases: readonly Lease[]): Promise<ReadonlySet<AccountNo>> {
   if (leases.length === 0) return new Set();
   const rows = await tx<{ account: AccountNo }[]>`
-    select l.account from unnest(${leases.map((one) => one.account)}::bigint[], ${leases.map((one) => one.epoch)}::bigint[]) as a(account, epoch)
+    select l.account from unnest(${leases.map((lease) => lease.account)}::bigint[], ${leases.map((lease) => lease.epoch)}::bigint[]) as a(account, epoch)
     join leases l on l.account = a.account and l.epoch = a.epoch and l.expires_at > now()`;
   return new Set(rows.map((row) => row.account));
 }
@@ -108,16 +108,16 @@ export async function lockDevices(tx: Tx, asked: readonly AskedDevice[], busy: B
     const { device } = row;
     return { ...row, shared: sharedOf.get(device) ?? [], passed: passedOf.get(device) ?? [], stored: storedOf.get(device) ?? [] };
   });
-  const isAsked = new Set(asked.map((one) => one.device));
+  const isAsked = new Set(asked.map((ask) => ask.device));
   const others = Map.groupBy(
     devices.filter(({ device }) => !isAsked.has(device)),
-    (one) => one.account,
+    (row) => row.account,
   );
   const missing = wanted.filter(({ account, devices: count }) => count > (others.get(account)?.length ?? 0));
   return {
-    asked: new Map(devices.filter(({ device }) => isAsked.has(device)).map((one) => [one.device, one])),
+    asked: new Map(devices.filter(({ device }) => isAsked.has(device)).map((row) => [row.device, row])),
     others,
-    busy: new Set(busy === "skip" ? missing.map((one) => one.account) : []),
+    busy: new Set(busy === "skip" ? missing.map((ask) => ask.account) : []),
   };
 }
 
@@ -129,8 +129,8 @@ function listens(tx: Tx) {
 }
 
 async function lockRows(tx: Tx, asked: readonly AskedDevice[], busy: Busy): Promise<readonly DeviceRow[]> {
-  const [devices, accounts] = [asked.map((one) => one.device), asked.map((one) => one.account)];
-  const sharing = asked.filter((one) => one.others).map((one) => one.account);
+  const [devices, accounts] = [asked.map((ask) => ask.device), asked.map((ask) => ask.account)];
+  const sharing = asked.filter((ask) => ask.others).map((row) => row.account);
   const columns = tx`d.account, d.device, d.since, d.seq, d.one_time_keys, d.fallback_keys, d.counts_seq, d.key_uploads`;
   // Two statements, so that the usual one stays a look-up by key.
   if (sharing.length === 0) {
@@ -147,11 +147,11 @@ async function lockRows(tx: Tx, asked: readonly AskedDevice[], busy: Busy): Prom
 
 /** How many devices besides the polled one are to be given device lists, for accounts that have such. */
 async function countListeners(tx: Tx, asked: readonly AskedDevice[]): Promise<readonly { account: AccountNo; devices: number }[]> {
-  const sharing = asked.filter((one) => one.others);
+  const sharing = asked.filter((ask) => ask.others);
   if (sharing.length === 0) return [];
   return await tx<{ account: AccountNo; devices: number }[]>`
     select d.account, count(*) as devices
-    from unnest(${sharing.map((one) => one.device)}::bigint[], ${sharing.map((one) => one.account)}::bigint[]) as a(device, account)
+    from unnest(${sharing.map((ask) => ask.device)}::bigint[], ${sharing.map((ask) => ask.account)}::bigint[]) as a(device, account)
     join devices d on d.account = a.account and d.device <> a.device
     where ${listens(tx)} group by d.account`;
 }
@@ -164,7 +164,7 @@ async function sharedLists(tx: Tx, asked: readonly AskedDevice[]): Promise<reado
   if (pairs.length === 0) return [];
   return await tx<SharedRow[]>`
     select l.device, l.user_id, l.kind
-    from unnest(${pairs.map((one) => one.device)}::bigint[], ${pairs.map((one) => one.user)}::text[]) as a(device, user_id)
+    from unnest(${pairs.map((pair) => pair.device)}::bigint[], ${pairs.map((pair) => pair.user)}::text[]) as a(device, user_id)
     join device_lists l on l.device = a.device and l.user_id = a.user_id and l.shared_at > now() - interval '2 minutes'`;
 }
 
@@ -174,7 +174,7 @@ async function passedCopies(tx: Tx, messages: readonly Message[]): Promise<reado
   if (messages.length === 0) return [];
   return await tx<{ device: DeviceNo; hash: string; times: number }[]>`
     select p.device, encode(p.hash, 'hex') as hash, p.times
-    from unnest(${messages.map((one) => one.device)}::bigint[], ${messages.map((one) => one.hash)}::text[]) as a(device, hash)
+    from unnest(${messages.map((message) => message.device)}::bigint[], ${messages.map((message) => message.hash)}::text[]) as a(device, hash)
     join to_device_passed p on p.device = a.device and p.hash = decode(a.hash, 'hex') and p.times > 0`;
 }
 
@@ -182,7 +182,7 @@ async function storedCopies(tx: Tx, messages: readonly Message[]): Promise<reado
   if (messages.length === 0) return [];
   return await tx<{ device: DeviceNo; hash: string; copies: number }[]>`
     select a.device, a.hash, count(*) as copies
-    from unnest(${messages.map((one) => one.device)}::bigint[], ${messages.map((one) => one.hash)}::text[]) as a(device, hash)
+    from unnest(${messages.map((message) => message.device)}::bigint[], ${messages.map((message) => message.hash)}::text[]) as a(device, hash)
     join to_device t on t.device = a.device and t.hash = decode(a.hash, 'hex') group by a.device, a.hash`;
 }
 

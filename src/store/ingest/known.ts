@@ -134,12 +134,12 @@ function pairsOf<Id extends string>(asked: readonly AskedRows[], pick: (touched:
 
 async function readRooms(tx: Tx, asked: readonly AskedRows[]): Promise<(KnownRoom & OfAccount)[]> {
   const { accounts, ids } = pairsOf(asked, (touched) => touched.rooms);
-  const whole = asked.filter(({ touched }) => touched.everything).map(({ account }) => account);
-  if (ids.length === 0 && whole.length === 0) return [];
+  const everythingOf = asked.filter(({ touched }) => touched.everything).map(({ account }) => account);
+  if (ids.length === 0 && everythingOf.length === 0) return [];
   const every =
-    whole.length === 0
+    everythingOf.length === 0
       ? tx``
-      : tx`union select account, room_id from room_facts where account = any(${whole}::bigint[]) and to_ord = ${OPEN}::bigint`;
+      : tx`union select account, room_id from room_facts where account = any(${everythingOf}::bigint[]) and to_ord = ${OPEN}::bigint`;
   const rows = await tx<KnownRoomRecord[]>`
     select t.account, t.room_id, coalesce(r.last_ord, 0) as last_ord, coalesce(r.last_ts, 0) as last_ts, coalesce(r.members, 'none') as members,
            coalesce(r.unsure_ord, 0) as unsure_ord, coalesce(r.pending_gap, false) as pending_gap, f.membership, f.facts, y.users as typing, i.kind, i.body,
@@ -182,7 +182,7 @@ async function readState(tx: Tx, keys: readonly (StateKey & OfAccount)[]): Promi
 }
 
 /** All present state of the rooms. */
-export async function readWholeState(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): Promise<KnownState[]> {
+export async function readFullState(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): Promise<KnownState[]> {
   if (rooms.length === 0) return [];
   return await tx<KnownState[]>`
     select s.room_id, s.type, s.state_key, s.event_id from unnest(${[...rooms]}::text[]) r (room_id)

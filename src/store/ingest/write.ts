@@ -64,7 +64,7 @@ export function writeDevices(tx: Tx, batches: readonly { readonly device: Device
     tx`
       update devices d
       set since = r.since, seq = r.seq, one_time_keys = r.one_time_keys, fallback_keys = r.fallback_keys, counts_seq = r.counts_seq
-      from unnest(${batches.map((one) => one.device)}::bigint[], ${batches.map(({ writes }) => writes.since)}::text[],
+      from unnest(${batches.map((batch) => batch.device)}::bigint[], ${batches.map(({ writes }) => writes.since)}::text[],
         ${batches.map(({ writes }) => writes.seq)}::bigint[], ${batches.map(({ writes }) => writes.one_time_keys)}::text[],
         ${batches.map(({ writes }) => writes.fallback_keys)}::text[], ${batches.map(({ writes }) => writes.counts_seq)}::bigint[]
       ) as r(device, since, seq, one_time_keys, fallback_keys, counts_seq)
@@ -86,7 +86,7 @@ function writeAccounts(tx: Tx, batches: readonly Batch[]): Statement[] {
           select is_complete, case when is_complete then null else a.joined_rooms end
           from (select a.complete or r.since is not null and not exists (
             select from rereads x where x.account = a.account and x.cause = 'too_large')) as c(is_complete))
-      from unnest(${batches.map((one) => one.account)}::bigint[], ${batches.map((one) => one.since)}::text[],
+      from unnest(${batches.map((batch) => batch.account)}::bigint[], ${batches.map((batch) => batch.since)}::text[],
         ${batches.map(({ writes }) => writes.position)}::bigint[], ${batches.map(({ writes }) => writes.ignored)}::text[]
       ) as r(account, since, position, ignored)
       where a.account = r.account`,

@@ -56,12 +56,12 @@ export async function cutTimelines(tx: Tx, { account, horizon, swept }: SweptAcc
     from (select distinct room_id from timeline where account = ${account} and ord > ${swept} and ord <= ${horizon}) t
     cross join lateral (
       select ord from (
-        select ord, prev_batch, row_number() over (order by ord desc) as place
+        select ord, prev_batch, row_number() over (order by ord desc) as rank
         from timeline x where x.account = ${account} and x.room_id = t.room_id and x.ord <= ${horizon}
         order by ord desc limit ${SHOWN + TOKEN_REACH}
       ) newest
-      where place >= ${SHOWN}
-      order by prev_batch is null, place limit 1
+      where rank >= ${SHOWN}
+      order by prev_batch is null, rank limit 1
     ) c
     where exists (select from timeline o where o.account = ${account} and o.room_id = t.room_id and o.ord < c.ord)`;
   if (cuts.length === 0) return { cuts, deleted: { rows: 0, events: 0, more: false } };

@@ -9,7 +9,7 @@ const DAY = 24 * 3_600_000;
 /** S2, D2: how long data waits for a reader. */
 const WAIT_MS = 30 * DAY;
 /** D1: tokens of passed v2 answers per device. */
-const BATCHES_KEPT = 20;
+const STORED_BATCHES = 20;
 
 /** A batch of the messages that no client has fetched in 30 days (S2). */
 export async function deleteUnwantedMessages(tx: Tx, at: Date): Promise<number> {
@@ -38,9 +38,9 @@ export async function deletePassedBatches(tx: Tx, at: Date): Promise<number> {
   const deleted = await tx`
     delete from passed_batches p using (
       select device, token_hash from (
-        select device, token_hash, passed_at, row_number() over (partition by device order by passed_at desc) as place from passed_batches
+        select device, token_hash, passed_at, row_number() over (partition by device order by passed_at desc) as rank from passed_batches
       ) b
-      where place > ${BATCHES_KEPT} or passed_at < ${before(at, 7 * DAY)} limit ${BATCH_ROWS}
+      where rank > ${STORED_BATCHES} or passed_at < ${before(at, 7 * DAY)} limit ${BATCH_ROWS}
     ) old
     where p.device = old.device and p.token_hash = old.token_hash`;
   return deleted.count;
@@ -98,10 +98,10 @@ export async function deleteUnwantedPresence(tx: Tx): Promise<number> {
 }
 
 /** Limit for what is stored of parts that were set aside, compressed bytes (N3). */
-const POISON_BYTES = 2 ** 30;
+const SET_ASIDE_BYTES = 2 ** 30;
 
 /** Parts of responses that were set aside 30 days ago; and the oldest ones where there are more than 1 GiB. */
-export async function deletePoison(tx: Tx, at: Date, mostBytes = POISON_BYTES): Promise<number> {
+export async function deleteSetAside(tx: Tx, at: Date, mostBytes = SET_ASIDE_BYTES): Promise<number> {
   const deleted = await tx`
     delete from poison where id in (
       select id from (select id, at, sum(octet_length(body)) over (order by id desc) as bytes from poison) p

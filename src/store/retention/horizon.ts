@@ -28,7 +28,7 @@ export async function markPositions(tx: Tx, range: AccountRange, at: Date, every
   const marked = await tx`
     with due as (
       select f.account, f.position, f.lowest
-      from (${places(tx, range)}) f
+      from (${tokenPositions(tx, range)}) f
       left join lateral (
         select marked_at, position, lowest from position_marks m where m.account = f.account order by marked_at desc limit 1
       ) m on true
@@ -52,7 +52,7 @@ export async function raiseHorizons(tx: Tx, range: AccountRange, at: Date, keepM
   const raised = await tx`
     with due as (
       select f.account, least(f.lowest, m.lowest) as horizon
-      from (${places(tx, range)}) f
+      from (${tokenPositions(tx, range)}) f
       cross join lateral (
         select lowest from position_marks m
         where m.account = f.account and m.marked_at <= ${at}::timestamptz - ${keepMs}::float8 * interval '1 millisecond'
@@ -96,7 +96,7 @@ const MARGIN = "1 minute";
  * had its first answer has used none: what that answer gave is not lower than where the account was when the session began, according to the
  * marks; 0 if there was no mark, because the answer may have been the one without data (D23).
  */
-function places(tx: Tx, range: AccountRange) {
+function tokenPositions(tx: Tx, range: AccountRange) {
   return tx`
     select a.account, a.position, a.horizon, least(a.position, (
       select min(case when s.position > 0 then s.position else coalesce((

@@ -49,7 +49,7 @@ export async function deleteSessionStates(tx: Tx, keepMs: number): Promise<numbe
 }
 
 /** Page answers of a session that are kept whatever their age. */
-const PAGES_KEPT = 100;
+const STORED_PAGES = 100;
 
 /**
  * Page answers that are older than any token that is still answered. The newest ones of a session stay nevertheless: a token with a later
@@ -62,7 +62,7 @@ export async function deleteSessionPages(tx: Tx): Promise<number> {
       from session_pages p
       join sessions s using (session)
       join accounts a using (account)
-      where p.position < a.horizon and p.page <= (select max(page) from session_pages n where n.session = p.session) - ${PAGES_KEPT}::integer
+      where p.position < a.horizon and p.page <= (select max(page) from session_pages n where n.session = p.session) - ${STORED_PAGES}::integer
       limit ${BATCH_ROWS}
     ) old
     where p.session = old.session and p.page = old.page`;

@@ -96,8 +96,8 @@ export function computeFacts(old: RoomFacts, change: FactsChange): RoomFacts {
 
 function computeSources(old: RoomFacts, change: FactsChange): RoomFacts["sources"] {
   const pick = (type: string, key: string, before: string | undefined): string | undefined => {
-    const told = change.contents.get(type);
-    return told ? text(told.content[key]) : before;
+    const changed = change.contents.get(type);
+    return changed ? text(changed.content[key]) : before;
   };
   const name = pick("m.room.name", "name", old.sources.name);
   const alias = pick("m.room.canonical_alias", "alias", old.sources.alias);
@@ -114,11 +114,11 @@ function computeSources(old: RoomFacts, change: FactsChange): RoomFacts["sources
 }
 
 /** Heroes as MSC4186 defines them, whatever homeservers do: without the user, joined before invited before others. */
-function heroesOf(told: readonly UserId[], { me, member }: FactsChange): UserId[] {
+function heroesOf(named: readonly UserId[], { me, member }: FactsChange): UserId[] {
   // If the membership is unknown, the hero counts as joined, because the homeserver names the hero.
   const rank = (user: UserId) => PRESENCE.indexOf(member(user)?.["membership"] ?? "join");
   const last = (at: number) => (at === -1 ? PRESENCE.length : at);
-  return told.filter((user) => user !== me).sort((a, b) => last(rank(a)) - last(rank(b)));
+  return named.filter((user) => user !== me).sort((a, b) => last(rank(a)) - last(rank(b)));
 }
 
 /** The members that name a room if the homeserver names no heroes: the first ones by user id, joined before invited. */

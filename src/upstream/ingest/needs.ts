@@ -7,13 +7,13 @@ import type { KnownIndex } from "./plan-context.ts";
 import { DIRECT } from "./touched.ts";
 
 /**
- * - wholeState: rooms with stored state of which the response has the full state again.
+ * - fullState: rooms with stored state of which the response has the full state again.
  * - count: rooms whose known members are to be counted.
  * - standIns: rooms to be named by members, because the homeserver named no heroes.
  * - direct: the response has rooms that may be listed in the stored m.direct.
  */
 export type Needs = {
-  readonly wholeState: readonly RoomId[];
+  readonly fullState: readonly RoomId[];
   readonly count: readonly RoomId[];
   readonly standIns: readonly RoomId[];
   readonly direct: boolean;
@@ -21,14 +21,14 @@ export type Needs = {
 
 /** `isFull`: whether the response has a joined room from scratch although it is stored. */
 export function needsOf(response: V2Response, known: KnownIndex, isFull: (room: RoomId) => boolean): Needs {
-  const wholeState: RoomId[] = [];
+  const fullState: RoomId[] = [];
   const count: RoomId[] = [];
   const standIns: RoomId[] = [];
   for (const [id, section] of [...response.join, ...response.leave]) {
     const room = known.room(id);
     if (room.facts === null) continue;
     if (response.join.has(id) && (isFull(id) || room.membership !== "join")) {
-      wholeState.push(id);
+      fullState.push(id);
       continue;
     }
     if (needsCount(room, section)) count.push(id);
@@ -38,7 +38,7 @@ export function needsOf(response: V2Response, known: KnownIndex, isFull: (room: 
   // An invite always comes from scratch, also for a known room.
   const fresh = response.invite.size + response.knock.size > 0 || ids.some((id) => known.room(id).facts === null);
   const direct = fresh && !response.accountData.some((item) => item.type === DIRECT);
-  return { wholeState, count, standIns, direct };
+  return { fullState, count, standIns, direct };
 }
 
 /** The count verifies a complete member list, and replaces a summary that never comes. */

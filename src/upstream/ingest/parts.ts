@@ -72,8 +72,8 @@ const SECTIONS: ReadonlySet<string> = new Set(["join", "leave", "invite", "knock
  * homeserver sent.
  */
 export function textOfPart(text: string, part: Part, response: V2Response): string {
-  const said = part.kind === "room" ? roomText(text, part.name) : LISTS.has(part.kind) ? listText(text, part) : deviceText(part, response);
-  return `{"next_batch":"set aside",${said}}`;
+  const section = part.kind === "room" ? roomText(text, part.name) : LISTS.has(part.kind) ? listText(text, part) : deviceText(part, response);
+  return `{"next_batch":"set aside",${section}}`;
 }
 
 function roomText(text: string, room: string): string {
@@ -97,11 +97,11 @@ const LISTS: ReadonlyMap<string, string> = new Map([
 ]);
 
 function listText(text: string, { kind, name }: Part): string {
-  const kept: string[] = [];
+  const matching: string[] = [];
   const keep = (from: number, to: number) => {
     const event: unknown = JSON.parse(text.slice(from, to));
     const named = isObject(event) ? event[LISTS.get(kind) ?? ""] : undefined;
-    if (typeof named === "string" && indexKey(named) === name) kept.push(text.slice(from, to));
+    if (typeof named === "string" && indexKey(named) === name) matching.push(text.slice(from, to));
   };
   eachMember(text, 0, (key, list) => {
     if (key !== kind || text[list] !== "{") return;
@@ -109,7 +109,7 @@ function listText(text: string, { kind, name }: Part): string {
       if (member === "events" && text[events] === "[") eachElement(text, events, keep);
     });
   });
-  return `"${kind}":{"events":[${kept.join()}]}`;
+  return `"${kind}":{"events":[${matching.join()}]}`;
 }
 
 function deviceText({ kind, name }: Part, { deviceLists, oneTimeKeys, fallbackKeys }: V2Response): string {

@@ -6,7 +6,7 @@ import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
 /** Data that only some rooms need: see needs.ts. */
 export type Extra = {
   /** All open state of rooms that come from scratch. */
-  readonly wholeState: ReadonlyMap<RoomId, readonly KnownState[]>;
+  readonly fullState: ReadonlyMap<RoomId, readonly KnownState[]>;
   readonly counts: ReadonlyMap<RoomId, { readonly joined: number; readonly invited: number }>;
   readonly standIns: ReadonlyMap<RoomId, readonly KnownMember[]>;
 };
@@ -26,8 +26,8 @@ export type PlanContext = {
   readonly ignored: readonly UserId[];
   readonly known: KnownIndex;
   readonly extra: Extra;
-  /** Rooms of m.direct, if it is known; null: rooms stay as they are. `told`: the response has m.direct. */
-  readonly direct: { readonly rooms: ReadonlySet<string>; readonly told: boolean } | null;
+  /** Rooms of m.direct, if it is known; null: rooms stay as they are. `isInResponse`: the response has m.direct. */
+  readonly direct: { readonly rooms: ReadonlySet<string>; readonly isInResponse: boolean } | null;
 };
 
 export class KnownIndex {

@@ -19,20 +19,20 @@ import type { RoomWork } from "./room-work.ts";
 export function planRoom(draft: Draft, context: PlanContext, stored: KnownRoom, section: V2JoinedRoom, to: "join" | "leave"): void {
   const { known } = context;
   const firstJoin = to === "join" && stored.membership !== "join" && stored.standing?.ever_joined !== true;
-  const whole = to === "join" && (context.reset || context.reread.has(stored.room_id) || stored.membership !== "join");
+  const isFull = to === "join" && (context.reset || context.reread.has(stored.room_id) || stored.membership !== "join");
   const split = splitTimeline(section.timeline, known.seen.get(stored.room_id) ?? new Map<EventId, number>(), stored.last_ord, {
     limited: section.limited,
-    whole,
+    isFull,
     firstJoin,
     pendingGap: stored.pending_gap,
   });
   const state = new RoomState(
     draft,
     stored.room_id,
-    context.extra.wholeState.get(stored.room_id) ?? known.state.get(stored.room_id) ?? [],
+    context.extra.fullState.get(stored.room_id) ?? known.state.get(stored.room_id) ?? [],
     known.members.get(stored.room_id) ?? [],
   );
-  const work: RoomWork = { draft, context, stored, section, to, whole, split, state };
+  const work: RoomWork = { draft, context, stored, section, to, isFull, split, state };
   planStateBlock(work);
   const newest = planTimeline(work);
   planRedactions(work);
@@ -43,7 +43,7 @@ export function planRoom(draft: Draft, context: PlanContext, stored: KnownRoom, 
 
 /** The state before the timeline, as changes to what is stored. */
 function planStateBlock(work: RoomWork): void {
-  const { draft, stored, section, split, state, whole } = work;
+  const { draft, stored, section, split, state, isFull } = work;
   const effective = new Map<string, CutEvent>();
   for (const event of section.state) effective.set(stateKey(event.type, event.state_key ?? ""), event);
   for (const event of split.before) {
@@ -51,12 +51,12 @@ function planStateBlock(work: RoomWork): void {
     const key = stateKey(event.type, event.state_key);
     // The state block is from the beginning of the timeline. For a full room it is moved on to where the fresh events begin; otherwise it is older
     // than what is stored for these keys.
-    if (whole) effective.set(key, event);
+    if (isFull) effective.set(key, event);
     else effective.delete(key);
   }
-  if (whole && stored.membership !== null) state.endAllBut(effective, draft.next("state", stored.room_id));
+  if (isFull && stored.membership !== null) state.endAllBut(effective, draft.next("state", stored.room_id));
   // With lazy loading, a member that is sent for the first time was in the room before; another event of a known member is a change.
-  const isLearned = (event: CutEvent) => whole || (stored.members === "none" && state.membershipOf(event.state_key as UserId) === null);
+  const isLearned = (event: CutEvent) => isFull || (stored.members === "none" && state.membershipOf(event.state_key as UserId) === null);
   for (const event of effective.values()) {
     if (!state.isNew(event)) state.remember(event);
     else state.apply(event, draft.next(event.type === "m.room.member" ? "members" : "state", stored.room_id), isLearned(event));
@@ -103,11 +103,11 @@ function ownMembership(work: RoomWork): Membership {
 
 /** The room's present row. `wrong`: the member list does not match the homeserver's count. */
 function planRoomRow(work: RoomWork, newest: { ord: number; ts: number } | null, wrong: boolean): void {
-  const { draft, context, stored, section, split, whole } = work;
+  const { draft, context, stored, section, split, isFull } = work;
   // The member list was marked stale when the gap was found; this event changes nothing.
-  const unsure = wrong || whole || (split.gap && section.limited);
+  const unsure = wrong || isFull || (split.gap && section.limited);
   let members: MembersKnown = stored.members;
-  if (whole) members = "none";
+  if (isFull) members = "none";
   else if (unsure && members === "complete") {
     members = "stale";
     // Readers of the member list fetch it again.

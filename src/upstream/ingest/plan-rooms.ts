@@ -4,7 +4,7 @@ import type { Tx } from "../../store/db.ts";
 import { parseIgnored } from "../../store/ignored.ts";
 import type { LockedAccount } from "../../store/ingest/device.ts";
 import type { KnownRows } from "../../store/ingest/known.ts";
-import { countMembers, readAccountData, readStandIns, readWholeState } from "../../store/ingest/known.ts";
+import { countMembers, readAccountData, readStandIns, readFullState } from "../../store/ingest/known.ts";
 import type { AccountNo, RoomId, UserId } from "../../wire/ids.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
 import { directRooms } from "./facts.ts";
@@ -34,28 +34,28 @@ export type RoomsInput = {
  */
 export async function planRooms(tx: Tx, input: RoomsInput, response: V2Response, account: LockedAccount, found: KnownRows): Promise<IngestPlan> {
   const known = new KnownIndex(found);
-  const isAnew = account.since === null && account.position > 0;
+  const isReset = account.since === null && account.position > 0;
   const { present = NONE, reread = NONE } = input;
-  const needs = needsOf(response, known, (room) => isAnew || reread.has(room));
-  const [wholeState, counts, standIns, direct] = await Promise.all([
-    readWholeState(tx, input.account, needs.wholeState),
+  const needs = needsOf(response, known, (room) => isReset || reread.has(room));
+  const [fullState, counts, standIns, direct] = await Promise.all([
+    readFullState(tx, input.account, needs.fullState),
     countMembers(tx, input.account, needs.count),
     readStandIns(tx, input.account, needs.standIns, input.userId),
     readAccountData(tx, needs.direct ? [{ account: input.account, room_id: "", type: DIRECT }] : []),
   ]);
-  const stateOf = Map.groupBy(wholeState, (row) => row.room_id);
+  const stateOf = Map.groupBy(fullState, (row) => row.room_id);
   const standInsOf = Map.groupBy(standIns, (member) => member.room_id);
   const context: PlanContext = {
     me: input.userId,
     now: input.now,
-    reset: isAnew,
-    early: isAnew && !account.complete,
+    reset: isReset,
+    early: isReset && !account.complete,
     present,
     reread,
     ignored: parseIgnored(account.ignored),
     known,
     extra: {
-      wholeState: new Map(needs.wholeState.map((room) => [room, stateOf.get(room) ?? []])),
+      fullState: new Map(needs.fullState.map((room) => [room, stateOf.get(room) ?? []])),
       counts: new Map(counts.map((row) => [row.room_id, row])),
       standIns: new Map(needs.standIns.map((room) => [room, standInsOf.get(room) ?? []])),
     },
@@ -68,7 +68,7 @@ const NONE: ReadonlySet<RoomId> = new Set();
 
 /** `stored`: the body of m.direct, if it was needed and exists. */
 function directOf(response: V2Response, stored: string | undefined): PlanContext["direct"] {
-  const told = response.accountData.find((item) => item.type === DIRECT);
-  if (told) return { rooms: directRooms(told.content), told: true };
-  return stored === undefined ? null : { rooms: directRooms(contentOf(stored)), told: false };
+  const inResponse = response.accountData.find((item) => item.type === DIRECT);
+  if (inResponse) return { rooms: directRooms(inResponse.content), isInResponse: true };
+  return stored === undefined ? null : { rooms: directRooms(contentOf(stored)), isInResponse: false };
 }

@@ -42,8 +42,8 @@ export function planStandings(draft: Draft, context: PlanContext, response: V2Re
   // Rooms that were stored early are ordered among all that come now.
   const touched = context.early ? new Set([...rows.changed, ...response.join.keys()]) : rows.changed;
   const changes = [...touched].map((room) => changeOf(draft, context, response, rows, context.known.room(room)));
-  const active = places(draft, changes, (change) => change.activeAt);
-  const bumped = places(draft, changes, (change) => change.bumpedAt);
+  const active = ordinalsBy(draft, changes, (change) => change.activeAt);
+  const bumped = ordinalsBy(draft, changes, (change) => change.bumpedAt);
   for (const change of changes) {
     const { room_id, standing } = change.stored;
     const moved = change.stored.membership !== change.membership;
@@ -83,8 +83,8 @@ function changeOf(draft: Draft, context: PlanContext, response: V2Response, rows
   const section = response.join.get(room);
   const fresh = () => (rows.timeline.get(room) ?? []).flatMap((row) => draft.events.get(row.event_id) ?? []);
   // Messages of ignored users are not sent (D25), so they move nothing.
-  const isTold = (event: Happened) => event.state_key !== null || !context.ignored.includes(event.sender);
-  const events: readonly Happened[] = (context.early && section ? section.timeline : fresh()).filter(isTold);
+  const isSent = (event: Happened) => event.state_key !== null || !context.ignored.includes(event.sender);
+  const events: readonly Happened[] = (context.early && section ? section.timeline : fresh()).filter(isSent);
   const membership = rows.facts.get(room)?.membership ?? stored.membership ?? "leave";
   const invited = rows.invites.has(room);
   const last = events.at(-1)?.ts;
@@ -104,7 +104,7 @@ function firstSeen(section: V2JoinedRoom | undefined, now: number): number {
   return create?.ts ?? section?.timeline[0]?.ts ?? now;
 }
 
-function places(draft: Draft, changes: readonly StandingChange[], at: (change: StandingChange) => number | null): Map<RoomId, number> {
+function ordinalsBy(draft: Draft, changes: readonly StandingChange[], at: (change: StandingChange) => number | null): Map<RoomId, number> {
   const timed = changes.flatMap((change) => {
     const ts = at(change);
     return ts === null ? [] : [{ room: change.stored.room_id, ts }];

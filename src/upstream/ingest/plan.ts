@@ -48,12 +48,12 @@ export function planBatch(context: PlanContext, response: V2Response, position: 
 
 /** Rooms without a section in the response: m.direct may name any room, and after a reset a room that is missing has been left. */
 function planOtherRooms(draft: Draft, context: PlanContext, response: V2Response): void {
-  if (!context.reset && !context.direct?.told) return;
+  if (!context.reset && !context.direct?.isInResponse) return;
   const present = new Set([...context.present, ...roomsIn(response)]);
   for (const room of context.known.rooms.values()) {
     if (present.has(room.room_id) || room.facts === null || room.membership === null) continue;
     if (context.reset && room.membership !== "leave" && room.membership !== "ban") planLost(draft, context, room);
-    else if (context.direct?.told) planDirect(draft, context, room);
+    else if (context.direct?.isInResponse) planDirect(draft, context, room);
   }
 }
 

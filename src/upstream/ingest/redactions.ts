@@ -69,21 +69,21 @@ function forget(work: RoomWork, event: Pick<KnownEvent, "event_id" | "type" | "s
   const content = contentOf(event.body);
   if (event.type === "m.room.member") {
     const user = event.state_key as UserId;
-    const told = state.memberContents.get(user);
-    if (told === undefined || told.event_id === event.event_id) {
+    const inBatch = state.memberContents.get(user);
+    if (inBatch === undefined || inBatch.event_id === event.event_id) {
       state.memberContents.set(user, { event_id: event.event_id, membership: membershipOf(content), content });
     }
     return;
   }
-  const told = state.contents.get(event.type);
-  if (event.state_key === "" && (told === undefined || told.event_id === event.event_id)) {
+  const inBatch = state.contents.get(event.type);
+  if (event.state_key === "" && (inBatch === undefined || inBatch.event_id === event.event_id)) {
     state.contents.set(event.type, { event_id: event.event_id, content });
   }
 }
 
 function roomVersion(work: RoomWork): string | undefined {
-  const told = work.state.contents.get("m.room.create");
-  return told ? roomVersionOf(told.content) : work.stored.facts?.room_version;
+  const inBatch = work.state.contents.get("m.room.create");
+  return inBatch ? roomVersionOf(inBatch.content) : work.stored.facts?.room_version;
 }
 
 /** `unsigned` with the redaction event in it. The texts are joined, so that what was there keeps its bytes. */

@@ -14,20 +14,20 @@ export type SplitTimeline = {
 
 /**
  * Splits a timeline at its last known event. `seen`: ordinals of the known ones (0: fetched history). `lastOrd`: the newest stored event's,
- * 0 if none is stored. `whole`: the room comes from scratch, not from where we were; `firstJoin`: the user was never in it before.
+ * 0 if none is stored. `isFull`: the room comes from scratch, not from where we were; `firstJoin`: the user was never in it before.
  */
 export function splitTimeline(
   timeline: readonly CutEvent[],
   seen: ReadonlyMap<EventId, number>,
   lastOrd: number,
-  room: { readonly limited: boolean; readonly whole: boolean; readonly firstJoin: boolean; readonly pendingGap: boolean },
+  room: { readonly limited: boolean; readonly isFull: boolean; readonly firstJoin: boolean; readonly pendingGap: boolean },
 ): SplitTimeline {
   const lastKnown = timeline.findLastIndex((event) => seen.has(event.event_id));
   const known = timeline[lastKnown];
   const before = timeline.slice(0, lastKnown + 1);
   const fresh = timeline.slice(lastKnown + 1);
   // A timeline from scratch that is not limited begins with the room.
-  const missing = room.whole ? lastOrd > 0 : room.pendingGap;
+  const missing = room.isFull ? lastOrd > 0 : room.pendingGap;
   // Only a declined invite may be stored: the history around it is as new as the rest (T8).
   if (room.firstJoin && before.some((event) => !seen.has(event.event_id))) return { before: [], fresh: timeline, gap: room.limited || missing };
   // What follows the newest stored event directly has no gap before it, whatever `limited` says.

@@ -59,8 +59,8 @@ function isNewerThan(a: Section, b: Section): boolean | null {
   if (a.own.replaces !== null && a.own.replaces === b.own.eventId) return true;
   if (b.own.replaces !== null && b.own.replaces === a.own.eventId) return false;
   for (const { timeline } of [a, b]) {
-    const [placeOfA, placeOfB] = [timeline.indexOf(a.own.eventId ?? ""), timeline.indexOf(b.own.eventId ?? "")];
-    if (placeOfA >= 0 && placeOfB >= 0 && placeOfA !== placeOfB) return placeOfA > placeOfB;
+    const [indexOfA, indexOfB] = [timeline.indexOf(a.own.eventId ?? ""), timeline.indexOf(b.own.eventId ?? "")];
+    if (indexOfA >= 0 && indexOfB >= 0 && indexOfA !== indexOfB) return indexOfA > indexOfB;
   }
   if (a.own.ts !== null && b.own.ts !== null && a.own.ts !== b.own.ts) return a.own.ts > b.own.ts;
   return null;

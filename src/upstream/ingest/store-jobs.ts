@@ -51,7 +51,7 @@ export async function storeJobs(tx: Tx, jobs: readonly Job[], busy: Busy, finish
       return { job, locked, devicePlans, ...(found ? await planRounds(tx, job, locked.account, found) : { roomPlan: null, known: null }) };
     }),
   );
-  const written = stored.filter((one) => typeof one !== "string");
+  const written = stored.filter((outcome) => typeof outcome !== "string");
   const batches = written.flatMap(({ job, roomPlan }) => (roomPlan ? [batchFor(job, roomPlan)] : []));
   const ofDevices = written.flatMap(({ devicePlans }) => devicePlans.all);
   await finish(tx, [
@@ -61,7 +61,7 @@ export async function storeJobs(tx: Tx, jobs: readonly Job[], busy: Busy, finish
     ...(batches.length > 0 ? writeRooms(tx, batches) : []),
     ...written.flatMap(({ job: { input, unsure } }) => queueRereads(tx, input.account, "membership", 0, unsure.map(roomToRead))),
   ]);
-  return stored.map((one) => (one === "stale" ? { kind: "stale" } : one === "busy" ? "busy" : resultOf(one)));
+  return stored.map((outcome) => (outcome === "stale" ? { kind: "stale" } : outcome === "busy" ? "busy" : resultOf(outcome)));
 }
 
 /** Plans one round after the other. The writes of all but the last one are sent to the database at once, because the next round builds on them. */

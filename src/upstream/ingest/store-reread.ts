@@ -72,15 +72,15 @@ function itemsOf(response: V2Response): string[] {
 }
 
 function withItems(response: V2Response, keep: ReadonlySet<string>): V2Response {
-  const kept = (section: V2JoinedRoom): V2JoinedRoom => ({
+  const storable = (section: V2JoinedRoom): V2JoinedRoom => ({
     ...section,
     state: section.state.filter((event) => keep.has(event.event_id)),
     timeline: section.timeline.filter((event) => keep.has(event.event_id)),
     ephemeral: { ...section.ephemeral, receipts: section.ephemeral.receipts.filter((receipt) => keep.has(receiptItem(receipt))) },
     accountData: section.accountData.filter(({ type }) => keep.has(type)),
   });
-  const each = <Id>(sections: ReadonlyMap<Id, V2JoinedRoom>) => new Map([...sections].map(([id, section]) => [id, kept(section)]));
-  return { ...response, join: each(response.join), leave: each(response.leave) };
+  const inAll = <Id>(sections: ReadonlyMap<Id, V2JoinedRoom>) => new Map([...sections].map(([id, section]) => [id, storable(section)]));
+  return { ...response, join: inAll(response.join), leave: inAll(response.leave) };
 }
 
 function receiptItem({ kind, user_id, thread_id }: V2JoinedRoom["ephemeral"]["receipts"][number]): string {

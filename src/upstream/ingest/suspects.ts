@@ -24,7 +24,7 @@ export type SuspectsOptions = {
 export const SUSPECTS_DEFAULTS: SuspectsOptions = { tries: 3, patienceMs: 30_000 };
 
 /** How often the log reports that the breaker is open, ms. */
-const TELL_MS = 600_000;
+const LOG_MS = 600_000;
 
 type Suspect = { readonly since: string | null; readonly firstAt: number; readonly tries: number };
 
@@ -34,7 +34,7 @@ export class Suspects {
   readonly #options: SuspectsOptions;
   readonly #now: () => number;
   readonly #suspects = new Map<AccountNo, Suspect>();
-  #toldAt = -Infinity;
+  #loggedAt = -Infinity;
 
   /** @param now ms; only differences count */
   constructor(sql: Sql, logger: Pick<Logger, "error"> | undefined, options: SuspectsOptions, now: () => number = () => performance.now()) {
@@ -62,13 +62,13 @@ export class Suspects {
     if (suspect.tries < this.#options.tries || this.#now() - suspect.firstAt < this.#options.patienceMs) return false;
     const { accounts, allowed } = await countAlike(this.#sql, detail);
     if (accounts <= allowed) return true;
-    this.#tell(detail, accounts);
+    this.#logOpenBreaker(detail, accounts);
     return false;
   }
 
-  #tell(failure: string, accounts: number): void {
-    if (this.#now() - this.#toldAt < TELL_MS) return;
-    this.#toldAt = this.#now();
+  #logOpenBreaker(failure: string, accounts: number): void {
+    if (this.#now() - this.#loggedAt < LOG_MS) return;
+    this.#loggedAt = this.#now();
     this.#logger?.error(
       { failure, accounts },
       "Answers of many accounts cannot be stored for the same reason: the database schema or this version is at fault. The answers wait; nothing is set aside",

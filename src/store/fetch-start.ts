@@ -5,7 +5,7 @@ import type { Db } from "./db.ts";
 import type { SealedToken } from "./tokens.ts";
 
 /** The account's position and the upstream token that stands for it, read at one moment; null: nothing was synced yet. */
-export async function syncedPlace(db: Db, account: AccountNo): Promise<{ position: Position; since: string } | null> {
+export async function syncedUpTo(db: Db, account: AccountNo): Promise<{ position: Position; since: string } | null> {
   const [row] = await db<{ position: Position; since: string | null }[]>`select position, since from accounts where account = ${account}`;
   return row && row.since !== null ? { position: row.position, since: row.since } : null;
 }
