@@ -24,7 +24,7 @@ async function appendix(): Promise<string[]> {
   return [...new Set(lines.flatMap((line) => /^([0-9A-Z]{5}) /.exec(line)?.[1] ?? []))];
 }
 
-test("N3 N8: every SQLSTATE of PostgreSQL's appendix has the need that it is listed with, all others have none", async () => {
+test("N3 N8: every SQLSTATE of PostgreSQL's appendix has the need listed here, all others have none", async () => {
   const states = await appendix();
   expect(states.length).toBeGreaterThan(240);
   const found: Record<string, string[]> = {};
@@ -71,7 +71,7 @@ test.each(["UNDEFINED_VALUE", "MAX_PARAMETERS_EXCEEDED", "UNSAFE_TRANSACTION", "
   },
 );
 
-test("N3: what is no error, or hides its code, says nothing", () => {
+test("N3: a value that is not an error, or hides its code, has no need", () => {
   for (const thrown of [null, undefined, "57P01", { code: "57P01" }, new Error("x", { cause: failing("57P01") })]) {
     expect(needOf(thrown)).toBe("unknown");
   }

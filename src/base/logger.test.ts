@@ -11,7 +11,7 @@ function logged(object: Record<string, unknown>): string {
   return text;
 }
 
-it("an error is logged without what it quotes", () => {
+it("an error is logged without the data that it quotes", () => {
   const database = Object.assign(new Error("duplicate key value"), {
     code: "23505",
     detail: "Key (body)=(CANARY)",

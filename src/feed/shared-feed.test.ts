@@ -54,7 +54,7 @@ async function two() {
   return { bus: buses[0], here, there, told, said };
 }
 
-test("what the one publishes the other tells, once, and its own listeners too", async () => {
+test("a wake-up published in one process reaches the listeners of both, once", async () => {
   const { here, told } = await two();
   const own: Wake[] = [];
   here.subscribe(account, (wake) => void own.push(wake));
@@ -79,7 +79,7 @@ test.each(["noticed", "unnoticed"] as const)("what got lost on the way out (%s) 
   expect(told).toEqual([{ type: "news", account }]);
 });
 
-test("whoever hears again wakes everybody, but not at every word", async () => {
+test("a process that listens again wakes everyone, but not with every message", async () => {
   const { bus, here } = await two();
   const told: Wake[] = [];
   here.subscribe(account, (wake) => void told.push(wake));
@@ -88,7 +88,7 @@ test("whoever hears again wakes everybody, but not at every word", async () => {
   await vi.waitUntil(() => told.length === 2, 5000);
 });
 
-test("who is alone says nothing of newer requests, once it knows", async () => {
+test("a process that knows it is alone does not announce newer requests", async () => {
   const clock = vi.spyOn(performance, "now");
   onTestFinished(() => clock.mockRestore());
   const said: string[] = [];

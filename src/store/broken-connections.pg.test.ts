@@ -144,7 +144,7 @@ test.each(MANNERS)("N8: a connection that breaks at each message of its set-up a
   expect(unhandled).toEqual([]);
 });
 
-test.each(MANNERS)("N8: wake-ups are heard again after a break at each message of the connection that listens: %s", async (manner) => {
+test.each(MANNERS)("N8: wake-ups arrive again after a break at each message of the listening connection: %s", async (manner) => {
   const sender = new PostgresBus(db.options);
   for (let after = FIRST, isThrough = false; !isThrough; after += STEP) {
     proxy.arm(after, manner);
@@ -207,7 +207,7 @@ test.each(MANNERS)("N8: the lock of a living process is taken again after a brea
 /** Messages of type R (Authentication) of a server that does not keep to the protocol. */
 const NONSENSE = [3, 5, 10, 11, 12, 99].map((kind) => Buffer.from([82, 0, 0, 0, 10, 0, 0, 0, kind, 120, 61]));
 
-test("N8: a server that speaks nonsense in the set-up is an error of the query", async () => {
+test("N8: nonsense from the server during the set-up is an error of the query", async () => {
   for (const message of [...NONSENSE, Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n"), Buffer.alloc(0)]) {
     const server = createServer((socket) => {
       socket.on("error", () => {});
@@ -225,7 +225,7 @@ test("N8: a server that speaks nonsense in the set-up is an error of the query",
   expect(unhandled).toEqual([]);
 });
 
-test("a statement that cannot be sent fails alone: those before and behind it get their own answers", async () => {
+test("a statement that cannot be sent fails alone: those before and after it get their own answers", async () => {
   const sql = connect(db.options, 1);
   const send = (n: number, values: readonly (string | undefined)[]) => sql`select ${n}::integer as n, ${values as string[]}::text[] as a`;
   // Prepared, so that its values are looked at before anything is sent.

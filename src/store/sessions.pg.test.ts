@@ -16,7 +16,7 @@ async function created(...args: Parameters<typeof createSession>) {
   return made;
 }
 
-test("D20: pages and deltas that are asked for at once never wait for each other in a circle", async () => {
+test("D20: concurrent requests for pages and deltas never deadlock", async () => {
   const { sql } = db;
   const { account, device } = await TestAccount.create(sql);
   const { session } = await created(sql, { account, device, takesPart: true, presence: false }, 10);
@@ -31,7 +31,7 @@ test("D20: pages and deltas that are asked for at once never wait for each other
   expect(await sql`select deadlocks from pg_stat_database where datname = current_database()`).toEqual([{ deadlocks: 0 }]);
 }, 60_000);
 
-test("R11: what is to be kept of a session that has just ended is not, and breaks nothing", async () => {
+test("R11: nothing is stored for a session that has just ended, and nothing fails", async () => {
   const { sql } = db;
   const { account, device } = await TestAccount.create(sql, "@ended:test");
   const { session } = await created(sql, { account, device, takesPart: true, presence: false }, 10);

@@ -64,7 +64,7 @@ describe.each(Object.keys(EXPECTED) as PollerState[])("in state %s", (state) => 
   });
 });
 
-test("only a successful poll ends the hurry, and no failure forgets a counter", () => {
+test("only a successful poll ends the hurry, and no failure resets a counter", () => {
   const ends = new Set<string>(["stored", "queue_drained", "queue_empty", "unchanged"]);
   for (const event of Object.keys(TRANSITIONS.poll) as PollerEvent<"poll">[]) {
     expect(advance({ ...FIRST_MEMORY, state: "poll" }, "poll", event).isHurried, event).toBe(!ends.has(event));

@@ -51,7 +51,7 @@ function response(number: number) {
   };
 }
 
-test("B43: 100 000 events go through a room, and the database stays as small as what its session can ask for", async () => {
+test("B43: after 100 000 events in a room the database is only as large as what its session can ask for", async () => {
   const account = await TestAccount.create(db.sql);
   await account.step({ join: { [ROOM]: { state: newRoom("@u0:test"), timeline: [], prev_batch: "t" } } });
   await db.sql`insert into sessions (account, device, kind, position) values (${account.account}, ${account.device}, 'v3', ${await account.position()})`;

@@ -145,7 +145,7 @@ async function answers(account: TestAccount, at: number, now: number): Promise<u
   return JSON.parse(JSON.stringify(told));
 }
 
-test("whatever can be asked for at or above the horizon is answered as before", async () => {
+test("every question at or above the horizon is answered as before", async () => {
   let deleted = 0;
   await fc.assert(
     fc.asyncProperty(history, places, async (steps, sessions) => {

@@ -68,7 +68,7 @@ describe("content", () => {
     expect(pruneEvent("{}", "m.room.message", "1")).toBe('{"content":{}}');
   });
 
-  test("loses a third party invite that is no object", () => {
+  test("loses a third party invite that is not an object", () => {
     expect(content("m.room.member", { membership: "join", third_party_invite: "x" }, "11")).toEqual({ membership: "join" });
   });
 });
@@ -98,19 +98,19 @@ describe("the top level", () => {
   });
 });
 
-test("what is kept keeps its bytes", () => {
+test("what remains keeps its bytes", () => {
   const body = '{"content" : {"users":{"@a:b":1e2,"@c:d": 100.0}, "x":1}, "type":"m.room.power_levels","depth":12345678901234567890}';
   expect(pruneEvent(body, "m.room.power_levels", "10")).toBe(
     '{"content":{"users":{"@a:b":1e2,"@c:d": 100.0}},"type":"m.room.power_levels","depth":12345678901234567890}',
   );
 });
 
-test("of doubles the last counts, so that nothing hides behind one", () => {
+test("of duplicates the last counts, so that nothing can hide behind one", () => {
   const body = '{"content":{"body":"a"},"type":"m.room.member","content":{"membership":"join","membership":"leave"}}';
   expect(pruneEvent(body, "m.room.member", "11")).toBe('{"type":"m.room.member","content":{"membership":"leave"}}');
 });
 
-test("pruning twice is pruning once, for any event", () => {
+test("pruning twice is the same as pruning once, for any event", () => {
   const keys = fc.constantFrom("content", "membership", "signed", "third_party_invite", "creator", "type", "unsigned", "__proto__", "constructor");
   const anything = fc.letrec((tie) => ({
     value: fc.oneof({ depthSize: "small" }, fc.jsonValue({ maxDepth: 1 }), fc.dictionary(keys, tie("value"))),
@@ -125,6 +125,6 @@ test("pruning twice is pruning once, for any event", () => {
   );
 });
 
-test("what is no object is refused", () => {
+test("a text that is not an object is refused", () => {
   expect(() => pruneEvent("[]", "m.room.message", "1")).toThrow(JsonSyntaxError);
 });

@@ -170,7 +170,7 @@ it.each([
   );
 });
 
-it("T10: polls of many accounts and all of their devices at once: nobody waits in a ring, and nothing is missed", async () => {
+it("T10: concurrent polls of many accounts and all of their devices never deadlock, and nothing is missed", async () => {
   const accounts = await Promise.all(Array.from({ length: 12 }, (_, n) => Account.create(`@user${n}:test`)));
   const world = new ListWorld();
   for (const account of accounts) for (const index of [0, 1, 2]) await account.begin(world, index);

@@ -111,7 +111,7 @@ function idsOf(state: ReadonlyMap<string, MatrixEvent>): Record<string, string> 
   return Object.fromEntries([...state].map(([key, event]) => [key, event.event_id]));
 }
 
-test("random histories with gaps, overlaps, leaving and coming back: every position and every event has the homeserver's state", async () => {
+test("after random histories with gaps, overlaps, leaving and rejoining every position and every event has the homeserver's state", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(batch, { minLength: 1, maxLength: 8 }), async (batches) => {
       users += 1;

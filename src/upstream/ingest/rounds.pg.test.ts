@@ -90,7 +90,7 @@ describe("N1: which of two memberships is the newer one", () => {
     expect((await me.facts(ROOM)).membership).toBe("invite");
   });
 
-  test("else the later one in a timeline that has both", async () => {
+  test("otherwise the later one in a timeline that has both", async () => {
     const me = await account("join");
     const invited = ev.member(me.me, "invite", {}, { sender: "@bob:test", origin_server_ts: 9 });
     const rejected = ev.member(me.me, "leave", {}, { origin_server_ts: 1 });

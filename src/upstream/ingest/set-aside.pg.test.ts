@@ -113,7 +113,7 @@ const STATEMENTS: readonly { table: string; when: string; aside: (n: number) => 
 const CODES = ["0A000", "21000", "22021", "23505", "24000", "26000", "2BP01", "38000", "39000", "42703", "42883", "44000", "53400", "54000", "54023"];
 const CODES_TOO = ["55000", "57014", "F0000", "HV000", "P0001", "XX000", "XX001", "XX002"];
 
-describe("N3: what cannot be stored is set aside alone", () => {
+describe("N3: only what cannot be stored is set aside", () => {
   test.each(STATEMENTS)("refused by $table where $when", async ({ table, when, aside }) => {
     const me = await account();
     await refuse(db.sql, { table, when, code: "P0001" });
@@ -134,7 +134,7 @@ describe("N3: what cannot be stored is set aside alone", () => {
     await expectTheRest(me, result);
   });
 
-  test("its text is kept as the homeserver sent it, the error without any content; the room has a gap and is to be read again", async () => {
+  test("its text is saved as the homeserver sent it, the error without any content; the room has a gap and is queued to be read again", async () => {
     const me = await account();
     await refuse(db.sql, { table: "timeline", when: "new.event_id like '$bad%'", code: "23505" });
     const answer = everything(me.me);
@@ -154,7 +154,7 @@ describe("N3: what cannot be stored is set aside alone", () => {
     expect((await me.timeline(BAD)).at(-1)).toMatchObject({ gap: true });
   });
 
-  test("nothing of it is kept once the user has forgotten the room", async () => {
+  test("nothing of it remains once the user has forgotten the room", async () => {
     const me = await account();
     await refuse(db.sql, { table: "timeline", when: "new.event_id like '$bad%'", code: "23505" });
     await me.feed(everything(me.me));
@@ -180,7 +180,7 @@ describe("N3: what cannot be stored is set aside alone", () => {
     ]);
   });
 
-  test("the same answer fed twice changes nothing", async () => {
+  test("the same answer again changes nothing", async () => {
     const me = await account();
     await refuse(db.sql, { table: "timeline", when: "new.event_id like '$bad%'", code: "22000" });
     const since = me.since;
@@ -233,7 +233,7 @@ describe("N3: nothing is blamed without proof", () => {
     },
   );
 
-  test("an answer is blamed after three tries and the patience, not before", async () => {
+  test("an answer is blamed after three tries and the minimum time, not before", async () => {
     users += 1;
     const ingester = new Ingester({ sql: db.sql, suspects: { patienceMs: 0 } });
     const me = await TestAccount.create(db.sql, `@me${users}:test`, ingester);

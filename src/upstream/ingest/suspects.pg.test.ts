@@ -71,34 +71,37 @@ const INCIDENTS: readonly { readonly what: string; readonly breakIt: () => Promi
   },
 ];
 
-test.each(INCIDENTS)("N3: $what under 200 accounts: no since moves, no row is lost, all go on when it is mended", async ({ breakIt, mend }) => {
-  const due = answers();
-  const sinces = () => db.sql`select account, since, position from accounts order by account`;
-  const before = await sinces();
-  await breakIt();
-  const feed = () => Promise.allSettled(accounts.map((each, n) => each.feed(due[n] ?? {})));
-  for (let tries = 0; tries < 5; tries += 1) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
-    const results = await feed();
-    expect(results.filter(({ status }) => status === "fulfilled")).toEqual([]);
-  }
-  expect(await sinces()).toEqual(before);
-  expect(await db.sql`select from poison`).toHaveLength(0);
-  expect(await readBreaker(db.sql)).toMatchObject({ accounts: ACCOUNTS });
-  await mend();
-  expect((await feed()).filter(({ status }) => status === "rejected")).toEqual([]);
-  const stored = await db.sql`select event_id from timeline where event_id like ${`$${round}-%`}`;
-  expect(stored).toHaveLength(ACCOUNTS);
-  expect(await db.sql`select from to_device`).toHaveLength(ACCOUNTS * round);
-  expect(await db.sql`select from poison`).toHaveLength(0);
-  expect(await readBreaker(db.sql)).toBeNull();
-});
+test.each(INCIDENTS)(
+  "N3: $what under 200 accounts: no since moves, no row is lost, and all continue when it is repaired",
+  async ({ breakIt, mend }) => {
+    const due = answers();
+    const sinces = () => db.sql`select account, since, position from accounts order by account`;
+    const before = await sinces();
+    await breakIt();
+    const feed = () => Promise.allSettled(accounts.map((each, n) => each.feed(due[n] ?? {})));
+    for (let tries = 0; tries < 5; tries += 1) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const results = await feed();
+      expect(results.filter(({ status }) => status === "fulfilled")).toEqual([]);
+    }
+    expect(await sinces()).toEqual(before);
+    expect(await db.sql`select from poison`).toHaveLength(0);
+    expect(await readBreaker(db.sql)).toMatchObject({ accounts: ACCOUNTS });
+    await mend();
+    expect((await feed()).filter(({ status }) => status === "rejected")).toEqual([]);
+    const stored = await db.sql`select event_id from timeline where event_id like ${`$${round}-%`}`;
+    expect(stored).toHaveLength(ACCOUNTS);
+    expect(await db.sql`select from to_device`).toHaveLength(ACCOUNTS * round);
+    expect(await db.sql`select from poison`).toHaveLength(0);
+    expect(await readBreaker(db.sql)).toBeNull();
+  },
+);
 
 test("N3: the log says so once, not for each account", () => {
   expect(log.text().match(/Answers of many accounts cannot be stored/g)).toHaveLength(1);
 });
 
-test("N3: three accounts whose answers fail alike are set aside", async () => {
+test("N3: three accounts whose answers fail in the same way are set aside", async () => {
   await refuse(db.sql, { table: "timeline", when: "new.event_id like '$alike%'", code: "22000" });
   const few = accounts.slice(0, 3);
   const feed = () =>
