@@ -6,7 +6,7 @@ import { type DatabaseNeed, needOf } from "./database-needs.ts";
 
 const failing = (code?: unknown) => Object.assign(new Error("no"), code === undefined ? {} : { code });
 
-/** Every SQLSTATE for which trying again later is right; all others of the appendix are "unknown". */
+/** Every SQLSTATE for which it is right to try again later; all others in the appendix are "unknown". */
 const WAITED_OUT: Readonly<Record<Exclude<DatabaseNeed, "unknown">, readonly string[]>> = {
   connection: ["08000", "08001", "08003", "08004", "08006", "08007", "08P01", "25P03", "3D000", "40003", "53300", "57P05"],
   disk: ["53100", "58000", "58030", "58P01", "58P02", "58P03"],
@@ -17,7 +17,7 @@ const WAITED_OUT: Readonly<Record<Exclude<DatabaseNeed, "unknown">, readonly str
   serialization: ["40000", "40001", "40P01"],
 };
 
-/** The list that PostgreSQL's own appendix is made from, as it comes with the embedded one. */
+/** The list from which PostgreSQL's own appendix is generated, as it comes with the embedded PostgreSQL. */
 async function appendix(): Promise<string[]> {
   const { postgres } = await findPostgres();
   const lines = (await readFile(join(postgres, "../../share/postgresql/errcodes.txt"), "utf8")).split("\n");

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Gathered } from "./gathered.ts";
 
-/** Runs that end when they are told to. */
+/** Runs that end on command. */
 function controlled(options: ConstructorParameters<typeof Gathered<string, string>>[1] = {}) {
   const runs: { readonly asks: readonly string[]; end(error?: Error): void }[] = [];
   const started: (() => void)[] = [];

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { pino } from "pino";
 import { LOGGER_OPTIONS } from "./logger.ts";
 
-/** What the logger of our options writes for one object. */
+/** The line that a logger with our options writes for one object. */
 function logged(object: Record<string, unknown>): string {
   let text = "";
   const stream = new Writable({ write: (chunk: Buffer, _encoding, done) => ((text += chunk.toString()), done()) });

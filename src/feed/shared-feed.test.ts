@@ -9,7 +9,7 @@ const account = 7 as AccountNo;
 const news: Wake = { type: "news", account, kinds: new Set(["timeline"]) };
 const newer: Wake = { type: "connection", account, device: 1 as DeviceNo, name: "n", request: "r" };
 
-/** One of those that share a line; what it sends can be made to get lost, which it notices or not. */
+/** One end of a shared line. What it sends can be made to get lost, with or without it noticing. */
 class TestBus implements Bus {
   cut: "no" | "noticed" | "unnoticed" = "no";
   events: BusEvents | null = null;
@@ -38,7 +38,7 @@ class TestBus implements Bus {
   }
 }
 
-/** Two feeds on one line, and what the second one's listeners are told. */
+/** Two feeds on one line, and the wake-ups that the second one's listeners get. */
 async function two() {
   const [ends, said]: [Set<BusEvents>, string[]] = [new Set(), []];
   const buses = [new TestBus(ends, said), new TestBus(ends, said)] as const;

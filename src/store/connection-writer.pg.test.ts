@@ -7,7 +7,7 @@ import { findConnectionState, readConnectionHeads, type StateRef } from "./conne
 
 let db: TestDatabase;
 let owner: TestAccount;
-/** Those of two processes. */
+/** The writers of two processes. */
 let writers: readonly [ConnectionWriter, ConnectionWriter];
 beforeAll(async () => {
   db = await freshDatabase();
@@ -32,7 +32,7 @@ async function begin(connId: string, process: 0 | 1 = 0, body = "{}") {
 const follow = (from: StateRef, body = "{}", process: 0 | 1 = 0) =>
   writers[process].save({ from, fromBase: null, base: null, body, position: POSITION });
 const rows = () => db.sql<{ conn_id: string; session: number }[]>`select conn_id, session from sessions where kind = 'connection' order by conn_id`;
-/** Whether a position of that state is answered. */
+/** Whether a position with that state is answered. */
 const isThere = async (at: StateRef) => (await readConnectionHeads(db.sql, [{ device: owner.device, at }]))[0] !== null;
 
 test("M2: many requests begin a connection of one name together: one connection remains, and the last one begun is valid", async () => {
@@ -51,7 +51,7 @@ test("M4: above the bound the longest idle connections end, and the request that
   const kept = await rows();
   expect(kept).toHaveLength(5);
   expect(kept.map((row) => row.session)).toContain(last.session);
-  // Of several that begin in one statement each learns of all that this ended.
+  // Of several that begin in one statement each learns how many connections were ended.
   expect([...before, last].reduce((sum, one) => sum + one.ended, 0)).toBeGreaterThanOrEqual(AT_ONCE + 1 - 5);
 });
 
@@ -60,7 +60,7 @@ test("M3: states of many connections are stored together, each under its own con
   const saved = await Promise.all(begun.map((one, i) => follow(one, `{"n":${i}}`)));
   for (const [i, state] of saved.entries()) {
     expect(state && (await findConnectionState(db.sql, state))?.body).toBe(`{"n":${i}}`);
-    // What the request came with is still there for a retry.
+    // The state that the request came with remains for a retry.
     expect(await isThere(begun[i] as StateRef)).toBe(true);
   }
 });

@@ -36,7 +36,7 @@ test("arrays of numbers, with null", async () => {
   );
 });
 
-/** Two values of each type of which arrays are parameters. */
+/** Two values of each type that is used in array parameters. */
 const SAMPLES: Readonly<Record<string, readonly (number | string)[]>> = {
   bigint: [-1, 2 ** 53 - 1],
   "double precision": [-0.5, 1e300],

@@ -52,7 +52,7 @@ test("a connection that breaks during a transaction ends the transaction and not
     const broken = writeTx(db.sql, async (tx) => {
       const [row] = await tx<{ pid: number }[]>`select pg_backend_pid() as pid`;
       await db.sql`select pg_terminate_backend(${row?.pid ?? 0})`;
-      // What is written on the closed connection fails, however the two meet.
+      // A write on the closed connection fails, whichever happens first.
       for (;;) await tx`select 1`;
     });
     await expect(broken).rejects.toBeInstanceOf(Error);

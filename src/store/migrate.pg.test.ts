@@ -40,7 +40,7 @@ test("a database that a newer version has used is refused, and not changed", asy
 const MIGRATIONS = join(import.meta.dirname, "../../sql");
 const names = (await readdir(MIGRATIONS)).filter((name) => /^\d.*\.sql$/.test(name)).toSorted();
 
-/** Runs the migrations up to and with the one of that number. */
+/** Runs the migrations up to and including the one with that number. */
 async function migrateUpTo(number: string): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), "syncv3-migrate-"));
   onTestFinished(() => rm(directory, { recursive: true }));

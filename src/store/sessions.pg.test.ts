@@ -25,7 +25,7 @@ test("D20: concurrent requests for pages and deltas never deadlock", async () =>
   for (let round = 0; round < 300; round += 1) {
     await Promise.all([useSession(sql, use), touchSession(sql, session, state), touchSession(sql, session, state)]);
   }
-  // Statistics of a backend become visible when it has nothing to do for a moment, or is told to.
+  // A backend's statistics become visible when it is idle for a moment, or on request.
   await Promise.all(Array.from({ length: 10 }, () => sql`select pg_stat_force_next_flush()`));
   await sql`select 1`;
   expect(await sql`select deadlocks from pg_stat_database where datname = current_database()`).toEqual([{ deadlocks: 0 }]);

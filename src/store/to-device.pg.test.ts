@@ -22,7 +22,7 @@ beforeEach(async () => {
   device = d?.device ?? (0 as DeviceNo);
 });
 
-/** What the poller does. */
+/** As the poller does. */
 async function queue(...bodies: string[]): Promise<void> {
   for (const body of bodies) {
     await db.sql`
@@ -98,7 +98,7 @@ test("D1: two first requests at once share one participant", async () => {
   expect(await db.sql`select kind, takes_part from sessions where device = ${device}`).toEqual([{ kind: "v2", takes_part: true }]);
 });
 
-/** Of a device that is there. */
+/** For an existing device. */
 async function started(...args: Parameters<typeof startPass>) {
   const start = await startPass(...args);
   if (!start) throw new Error("the device is gone");

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { advance, FIRST_MEMORY, type PollerEvent, type PollerMemory, type PollerState, TRANSITIONS } from "./poller-state.ts";
 
-/** What becomes of `BEFORE`, and whether the cursor is dropped; what is not named stays. */
+/** What becomes of `BEFORE`, and whether the cursor is dropped; members that are not named do not change. */
 type CellOutcome = Partial<PollerMemory> & { readonly cursor?: "dropped" };
 
 const BEFORE = { isHurried: false, badSinces: 1, stales: 1, emptyQueues: 1 };

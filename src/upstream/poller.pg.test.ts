@@ -319,7 +319,7 @@ describe("answers that say nothing new", () => {
     for (const [i, n] of [4, 4, 3].entries()) fixture.hs.queueSync(alice.token, v2({ next_batch: `k${i}`, ...counts(n) }));
     await fixture.hs.waitForPoll(alice.token);
     expect((await pollState(fixture.sql, alice.device))?.deviceSince).toBe("k2");
-    // What is stored never becomes old.
+    // The stored since never becomes too old.
     later = 300_000;
     fixture.hs.queueSync(alice.token, v2({ next_batch: "old", ...counts(3) }));
     await fixture.hs.waitForPoll(alice.token);

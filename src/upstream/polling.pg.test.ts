@@ -1,4 +1,4 @@
-/** Pollers with the real ingest: what the homeserver says ends up in the store, once. */
+/** Pollers with the real ingest: what the homeserver sends is stored once. */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
@@ -124,7 +124,7 @@ describe("take-over of the rooms by another device", () => {
     fixture.hs.queueSync(laptop.token, v2({ next_batch: "l1", to_device: [one] }));
     supervisor.ensure(laptop.account, laptop.device);
     await fixture.hs.waitForPoll(laptop.token);
-    // From where the rooms stand the homeserver tells the first message once more, and a new one with the rooms' news.
+    // From the account's since the homeserver sends the first message once more, and a new one with the rooms' news.
     fixture.hs.queueSync(laptop.token, v2({ next_batch: "l2" }));
     await until(async () => expect((await pollState(fixture.sql, laptop.device))?.deviceSince).toBe("l2"));
     fixture.hs.fail(

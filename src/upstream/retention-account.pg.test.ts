@@ -15,7 +15,7 @@ beforeEach(async () => {
   it = await RetentionFixture.make(db);
 });
 
-/** Everything up to `horizon` can be asked for no more; the account is further. */
+/** No client can ask for anything up to `horizon` any more; the account has advanced further. */
 async function horizonAt(horizon: number) {
   await it.moveTo(horizon + 1000);
   await it.session({ position: horizon });
@@ -115,7 +115,7 @@ describe("state and members", () => {
 
   test("S4: the state before the oldest remaining timeline event can still be sent", async () => {
     const room = await it.room("r", 100, 300);
-    // The timeline will begin at 201: the state before it is that at 200.
+    // The timeline will begin at 201, so the state before it is the one at 200.
     await it.state(room, "a", 1, 200);
     await it.state(room, "a", 200, 201);
     await it.state(room, "a", 201);

@@ -138,7 +138,7 @@ describe("sessions that have had only their first answer", () => {
       await it.anHour();
     }
     expect(await it.horizon()).toBe(100);
-    // Of the marks in between nothing is read.
+    // The marks in between are no longer needed.
     expect(await marks()).toEqual([100, 204]);
   });
 

@@ -18,7 +18,7 @@ beforeEach(async () => {
 
 type Line = { readonly level: string; readonly fields: Record<string, unknown> };
 
-/** A logger that keeps its lines, and tells when each comes. */
+/** A logger that stores its lines, and notifies of each. */
 function recorder() {
   const lines: Line[] = [];
   let heard = Promise.withResolvers<Line>();

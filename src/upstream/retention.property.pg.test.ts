@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => db.drop());
 
-/** What one v2 response says of one room: `n` events, and what becomes of the user's membership. */
+/** One room in one v2 response: `n` events, and what becomes of the user's membership. */
 const roomStep = fc.record({
   room: fc.constantFrom(...ROOMS),
   n: fc.integer({ min: 0, max: 45 }),
@@ -32,12 +32,12 @@ const roomStep = fc.record({
   fate: fc.constantFrom("join", "join", "join", "join", "join", "leave", "invite"),
 });
 const history = fc.array(fc.uniqueArray(roomStep, { selector: (step) => step.room, minLength: 1, maxLength: 3 }), { minLength: 12, maxLength: 24 });
-/** Where sessions stand, from 0 (the beginning) to 1 (now), and whether the last used token was the first one. */
+/** The positions of sessions, from 0 (the beginning) to 1 (now), and whether the last used token was the first one. */
 const places = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 3 });
 
 type RetentionStep = typeof roomStep extends fc.Arbitrary<infer T> ? T : never;
 
-/** Much happens in three rooms and nobody holds anything back: chance alone may draw sessions that all stand at the beginning. */
+/** Much happens in three rooms and no session holds anything back: random draws alone might only produce sessions at the beginning. */
 const muchToDelete: [RetentionStep[][], number[]] = [
   Array.from({ length: 18 }, (_, index) => [{ room: ROOMS[index % 3] ?? ROOMS[0], n: 30, kinds: [4, 0, 1], limited: index % 5 === 4, fate: "join" }]),
   [],
@@ -52,7 +52,7 @@ function event(kind: number, index: number): Json {
   return ev.message(user, `text ${index}`);
 }
 
-/** Plays a history; the account's position after each response. */
+/** Replays a history; returns the account's position after each response. */
 async function play(account: TestAccount, steps: readonly (readonly RetentionStep[])[]): Promise<number[]> {
   const joined = new Set<string>();
   const positions: number[] = [];
@@ -78,7 +78,7 @@ async function play(account: TestAccount, steps: readonly (readonly RetentionSte
   return positions;
 }
 
-/** What of a timeline reaches a client. */
+/** The part of a timeline that reaches a client. */
 function shown(timeline: Timeline | undefined): unknown {
   return timeline && [timeline.events.map(({ ord, event_id, body, notify }) => [ord, event_id, body, notify]), timeline.limited, timeline.prevBatch];
 }
@@ -87,7 +87,7 @@ function unordered(rows: Iterable<unknown>): string[] {
   return [...rows].map((row) => JSON.stringify(row)).sort();
 }
 
-/** All that a token at `at` may be told when the account is at `now`. */
+/** Everything that a token at `at` may be sent when the account is at `now`. */
 async function answers(account: TestAccount, at: number, now: number): Promise<unknown> {
   const { sql } = db;
   const no = account.account;

@@ -20,7 +20,7 @@ afterEach(() => fixture.stop());
 const timeline = (next?: string) =>
   v2({ ...(next === undefined ? {} : { next_batch: next }), join: { "!a:test": { timeline: [ev.message("@bob:test")] } } });
 const until = <T>(check: () => T | Promise<T>): Promise<T> => vi.waitFor(check, { timeout: 8000, interval: 20 });
-/** Whether the newest poll of a token carried rooms. */
+/** Whether the newest poll with a token had rooms. */
 const withRooms = (token: string) => !(fixture.hs.polls(token).at(-1)?.query.get("filter") ?? "").includes('"rooms":[]');
 const sinces = (token: string) => fixture.hs.polls(token).map((poll) => poll.query.get("since"));
 const expireLeases = () => fixture.sql`update leases set expires_at = now() - interval '1 second'`;
@@ -96,7 +96,7 @@ describe("which accounts are polled", () => {
 
   test("a sweep checks few of many accounts: all in turn, those with a new token at once", async () => {
     const users = await Promise.all(["a", "b", "c", "d"].map((name) => fixture.login(`@${name}:test`)));
-    // One account a sweep, and long between two of them: what is noticed soon was not in its turn.
+    // One account per sweep, and a long time between sweeps: what is noticed soon was not noticed in turn.
     fixture.supervise({ sweepMs: 300, sweepBatch: 1 });
     await Promise.all(users.map((user) => fixture.hs.waitForPoll(user.token)));
     const further = await fixture.login("@c:test", "TABLET");

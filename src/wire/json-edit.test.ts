@@ -39,7 +39,7 @@ test("all other members of any object keep their bytes", () => {
   const keys = fc.oneof(fc.constantFrom("k", "", "}", '"', "__proto__"), fc.string());
   fc.assert(
     fc.property(fc.dictionary(keys, fc.jsonValue()), fc.constantFrom(undefined, 0, 1, "\t"), (made, indent) => {
-      // As JSON has it: without -0.
+      // As in JSON: without -0.
       const object = JSON.parse(JSON.stringify(made)) as Record<string, unknown>;
       const text = JSON.stringify(object, null, indent);
       const others = Object.entries(object).filter(([key]) => key !== "k");

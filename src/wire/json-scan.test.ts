@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { copyText, eachElement, eachMember, JsonSyntaxError, skipValue, withoutMembers } from "./json-scan.ts";
 
-/** JSON texts with white space in every place, built beside JSON.stringify, which writes none. */
+/** JSON texts with white space wherever it is allowed, built independently of JSON.stringify, which writes none. */
 const spaced = fc.tuple(fc.jsonValue(), fc.constantFrom("", " ", "\n", "\t ", "\r\n")).map(([value, space]) => print(value, space));
 
 function print(value: unknown, space: string): string {
@@ -23,7 +23,7 @@ function parses(text: string): boolean {
   }
 }
 
-/** True if the scanner takes the whole of `text` for one value. */
+/** True if the scanner takes all of `text` for one value. */
 function scans(text: string): boolean {
   try {
     return /^[ \t\r\n]*$/.test(text.slice(skipValue(text, 0)));

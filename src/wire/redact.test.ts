@@ -16,7 +16,7 @@ function prune(event: object, version: string | undefined): Record<string, unkno
 
 const content = (type: string, value: object, version: string | undefined): unknown => prune({ type, content: value }, version)["content"];
 
-/** Type, content key, value, the versions that keep it, and what they keep where that is not all. */
+/** Type, content key, value, the versions that keep it, and what they keep if that is not all of it. */
 type RedactionCase = [type: string, key: string, value: unknown, keptIn: readonly RoomVersion[], kept?: unknown];
 
 /** Every content key that any version keeps, and some that none does. */

@@ -31,7 +31,7 @@ function cutRoom(room: unknown): { room: V2JoinedRoom | undefined; skipped: read
 
 const ids = (events: readonly { event_id: string }[]): string[] => events.map((event) => event.event_id);
 
-/** What a homeserver really sends, with something in every part. */
+/** What a homeserver really sends, with content in every part. */
 const FULL = {
   next_batch: "s72_5",
   account_data: {
@@ -219,7 +219,7 @@ describe("the least response", () => {
 });
 
 describe("wrong types lose only their part", () => {
-  /** Every place of FULL, replaced by every wrong thing: the response is still read, and to-device messages are kept. */
+  /** Every part of FULL, replaced by every wrong value: the response is still read, and to-device messages are kept. */
   test("anywhere in the response", () => {
     const places = pathsOf(FULL).filter(([first]) => first !== "next_batch" && first !== "to_device");
     fc.assert(

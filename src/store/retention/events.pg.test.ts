@@ -89,7 +89,7 @@ test("concurrent writers and deleters never leave a reference without its body",
           gone.map((row) => row.event_id),
         );
       });
-      // Where one of its own is gone, another's may be there still.
+      // Where its own row is gone, another account's may still exist.
       const [dangling] = await db.sql`select from timeline t where not exists (select from events e where e.event_id = t.event_id)`;
       expect(dangling).toBeUndefined();
     }

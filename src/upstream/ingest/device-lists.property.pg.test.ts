@@ -23,7 +23,7 @@ const USERS = ["@a:test", "@b:test", "@c:test"];
 const DEVICES = 3;
 
 type ListKind = "changed" | "left";
-/** `poll`: of the rooms by the first device, of a device alone, or a client's sync. `unfiltered`: the homeserver has lists in each poll. */
+/** `poll`: with rooms by the first device, or by one further device; or a client's sync. `unfiltered`: the homeserver has lists in each poll. */
 type ListStep =
   | { readonly kind: "history"; readonly user: string; readonly is: ListKind }
   | { readonly kind: "rooms" }
@@ -47,7 +47,7 @@ const step: fc.Arbitrary<ListStep> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("begin" as const), device: deviceNumber }) },
 );
 
-/** What the homeserver knows: each change of a user, oldest first; a poll tells the last state of each user since its own place. */
+/** What the homeserver knows: each change of a user, oldest first. A poll returns the last state of each user since its own cursor. */
 class ListWorld {
   readonly history: { readonly user: string; readonly is: ListKind }[] = [];
 
@@ -62,7 +62,7 @@ class Account {
   readonly #ingester = new Ingester({ sql: database.sql });
   readonly account: AccountNo;
   readonly devices: readonly DeviceNo[];
-  /** `place`: up to where of the history a device was polled; `seq`: up to where its client was told; null: it has no session. */
+  /** `place`: how far in the history a device was polled. `seq`: up to where its client was sent changes; null: it has no session. */
   readonly places: number[] = Array.from({ length: DEVICES }, () => 0);
   readonly sinces: (string | null)[] = Array.from({ length: DEVICES }, () => null);
   readonly clients: ({ seq: number; readonly lists: Map<string, ListKind>; begunAt: number } | null)[] = Array.from({ length: DEVICES }, () => null);
@@ -130,7 +130,7 @@ class Account {
   }
 }
 
-/** What the client must have been told of a user: a device list that changed must never be missed; one that left in vain does no harm. */
+/** The changes that the client must have been sent for a user: a changed device list must never be missed; a superfluous "left" does no harm. */
 function expectTold(world: ListWorld, account: Account, index: number): void {
   const client = account.clients[index];
   if (!client) return;
@@ -177,7 +177,7 @@ it("T10: concurrent polls of many accounts and all of their devices never deadlo
   for (const account of accounts) for (const index of [0, 1, 2]) await account.poll(world, index, false);
   for (let round = 0; round < 10; round += 1) {
     world.history.push({ user: USERS[round % 3] ?? "", is: round % 4 === 3 ? "left" : "changed" });
-    // Each account's devices at the same time, and what else locks devices without their account.
+    // Polls of each account's devices at the same time, together with the other work that locks devices without their account.
     const results = await Promise.all(accounts.flatMap((account) => [0, 1, 2].map((index) => account.poll(world, index, index < 2))));
     expect(new Set(results.map((result) => result.kind))).toEqual(new Set(["stored"]));
   }

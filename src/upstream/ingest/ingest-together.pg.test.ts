@@ -20,7 +20,7 @@ afterAll(() => Promise.all([together.drop(), apart.drop()]));
 
 const ROOM = "!shared:test";
 
-/** Accounts whose responses are stored together where they come together. */
+/** Accounts whose responses are stored together if they arrive together. */
 async function accounts(count: number): Promise<TestAccount[]> {
   const made: TestAccount[] = [];
   for (let n = 0; n < count; n += 1) {
@@ -31,7 +31,7 @@ async function accounts(count: number): Promise<TestAccount[]> {
   return made;
 }
 
-/** How many transactions wrote these accounts last. */
+/** How many transactions last wrote these accounts. */
 async function writers(of: readonly TestAccount[]): Promise<number> {
   const ids = of.map((each) => each.account);
   const rows = await together.sql`select distinct xmin::text from accounts where account = any(${ids}::bigint[])`;
@@ -72,7 +72,7 @@ test("a response whose content cannot be stored is set aside, the others are sto
   const [bad] = all;
   if (!bad) throw new Error("no account");
   await Promise.all(all.map((each) => each.step({ join: { [ROOM]: { timeline: newRoom(each.me) } } })));
-  // A row that the new one meets, as in ingest.pg.test.ts.
+  // A row that conflicts with the new one, as in ingest.pg.test.ts.
   await together.sql`
     insert into timeline (account, ord, room_id, event_id) values (${bad.account}, ${(await bad.position()) + 1}, ${ROOM}, '$in-the-way')`;
   const event = ev.message("@bob:test");

@@ -20,26 +20,26 @@ afterAll(async () => {
 const ROOMS = ["!a:test", "!b:test"] as const;
 const USERS = ["@u0:test", "@u1:test", "@u2:test"] as const;
 
-/** What happens in one room between two polls, and how much of it the homeserver shows. */
+/** What happens in one room between two polls, and how much of it the homeserver sends. */
 type RoomStep = { room: number; events: number[]; show: number; leave: boolean };
 
 const step = fc.record({
   room: fc.nat(ROOMS.length - 1),
   events: fc.array(fc.nat(11), { maxLength: 6 }),
-  // More than happened: events that were told before come again.
+  // More than happened: events that were sent before come again.
   show: fc.nat(9),
   leave: fc.boolean(),
 });
 const batch = fc.record({ steps: fc.uniqueArray(step, { selector: (each) => each.room, maxLength: ROOMS.length }), twice: fc.boolean() });
 
-/** One room as the homeserver has it: every event there ever was, and what of it the account was told. */
+/** One room at the homeserver: every event there ever was, and which of them the account was sent. */
 class ModelRoom {
   readonly events: MatrixEvent[] = [];
   readonly #me: string;
   joined = false;
-  /** Indices of the events told, in the order of the account's timeline. */
+  /** Indices of the events that were sent, in the order of the account's timeline. */
   readonly told: number[] = [];
-  /** First events of rooms joined anew that do follow our newest one: nothing says so, a gap is as good an answer. */
+  /** First events of newly joined rooms that do follow our newest one: nothing shows that, so a gap is right as well. */
   readonly unclear = new Set<number>();
 
   constructor(me: string) {
@@ -57,7 +57,7 @@ class ModelRoom {
     const leaves = !whole && now.leave;
     if (leaves) this.events.push(ev.member(this.#me, "leave"));
     this.joined = !leaves;
-    // A timeline reaches back to before the last poll only where a room is joined anew, or over events that were told.
+    // A timeline reaches back before the last poll only if a room is newly joined, or over events that were sent.
     const floor = whole || this.told.at(-1) === since - 1 ? 0 : since;
     const start = Math.max(floor, this.events.length - now.show);
     const atStart = this.stateAt(start - 1);

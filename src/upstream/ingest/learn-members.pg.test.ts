@@ -34,10 +34,10 @@ describe("a fetched member list", () => {
       "@eve:test": { membership: "leave", was: null, learned: true, id: eve.event_id },
     });
     expect((await me.room(ROOM)).members).toBe("complete");
-    // Nobody told how many there are: now they are counted.
+    // The homeserver never sent counts: now the members are counted.
     expect(await me.facts(ROOM)).toMatchObject({ joined_count: 2, name: BOB });
     expect(await learn(at + 3, [own, bob, eve])).toEqual({ position: at + 3, changed: 0 });
-    // From then on what the state block brings did happen.
+    // From then on what the state block has counts as a change.
     const dan = ev.member("@dan:test");
     await me.step({ join: { [ROOM]: { state: [dan], timeline: [ev.message("@dan:test")] } } });
     expect((await me.members(ROOM))["@dan:test"]?.learned).toBe(false);

@@ -71,7 +71,7 @@ describe("facts", () => {
       joined_count: 5,
       heroes: [{ user_id: BOB, displayname: "Rob", avatar_url: "mxc://rob/1" }, { user_id: "@eve:test" }],
     });
-    // New heroes who are known from before.
+    // New heroes whose names are already known.
     await me.step({ join: { [ROOM]: { summary: heroes("@eve:test") } } });
     await me.step({ join: { [ROOM]: { summary: heroes(BOB) } } });
     expect((await me.facts(ROOM)).name).toBe("Rob");
@@ -106,7 +106,7 @@ describe("facts", () => {
     expect(await me.facts(ROOM)).not.toHaveProperty("avatar");
     expect(await me.facts("!b:test")).toMatchObject({ is_dm: true, avatar: "mxc://bob/1" });
     const before = await me.position();
-    // In another order it is the same to the rooms: one account data row, no facts.
+    // A different order is no difference to the rooms: one account data row, no facts.
     expect(await me.step({ account_data: [{ type: "m.direct", content: { [BOB]: ["!b:test", 5], x: 7 } }] })).toBe(before + 1);
   });
 
@@ -154,7 +154,7 @@ describe("invites and knocks", () => {
       { gone: true, newer: true },
       { gone: true, newer: true },
     ]);
-    // The invite was direct: until m.direct comes, the room is.
+    // The invite was direct, so the room is until m.direct comes.
     expect(await me.facts(ROOM)).toMatchObject({ membership: "join", is_dm: true });
     expect((await me.facts("!b:test")).membership).toBe("leave");
     await me.step({ invite: { "!b:test": stripped(me.me) } });

@@ -99,7 +99,7 @@ describe("redactions (B48, TestEventTableRedact)", () => {
       "m.relations": { x: 1 },
       redacted_because: expect.objectContaining({ event_id: redaction.event_id, room_id: ROOM }) as unknown,
     });
-    // Another account gets the whole version later.
+    // Another account receives the full version later.
     const other = await TestAccount.create(me.sql, "@other1:test");
     await other.step({ join: { [ROOM]: { timeline: [message] } } });
     expect(await contentOf(message.event_id)).toEqual({});
@@ -154,7 +154,7 @@ describe("redactions (B48, TestEventTableRedact)", () => {
     const [row] =
       await me.sql`select membership, sort_name from members where account = ${me.account} and event_id = ${bob.event_id} order by from_ord desc`;
     expect(row).toEqual({ membership: "join", sort_name: "bob:test" });
-    // One that was replaced already takes nothing with it.
+    // Redacting an event that was replaced already removes nothing else.
     const [old, now] = [ev.name(me.me, "old"), ev.name(me.me, "now")];
     await me.step({ join: { [ROOM]: { timeline: [old, now] } } });
     await me.step({ join: { [ROOM]: { timeline: [ev.redaction(me.me, old.event_id)] } } });

@@ -89,7 +89,7 @@ describe("timelines and state", () => {
     expect((await me.ids(ROOM)).slice(4)).toEqual([join.event_id, topic.event_id, next.event_id]);
     expect((await me.state(ROOM))["m.room.topic|"]).toBe(topic.event_id);
     expect((await me.memberships(ROOM))[BOB]).toBe("join");
-    // The token stands before the old events, not before the new one.
+    // The token is before the old events, not before the new one.
     expect((await me.timeline(ROOM)).at(-1)).toMatchObject({ prev_batch: null, gap: false });
   });
 
@@ -166,7 +166,7 @@ describe("gaps", () => {
     ]);
     expect((await me.state(ROOM))["m.room.topic|"]).toBe(topic.event_id);
     expect(await me.ids(ROOM)).not.toContain(topic.event_id);
-    // The state before the first event after the gap holds the change; what was not named stays.
+    // The state before the first event after the gap includes the change; the rest is unchanged.
     expect((await me.state(ROOM, (rows.at(-2)?.ord ?? 0) - 1))["m.room.topic|"]).toBe(topic.event_id);
     expect((await me.state(ROOM, before))["m.room.topic|"]).not.toBe(topic.event_id);
     expect(Object.keys(await me.state(ROOM))).toHaveLength(4);
@@ -262,7 +262,7 @@ describe("coming and going", () => {
     const firstOfJoin = rows.findIndex(({ id }) => id === timeline[0]?.event_id);
     expect(rows.slice(firstOfJoin).map(({ id }) => id)).toEqual(timeline.map((event) => event.event_id));
     expect(rows[firstOfJoin]).toMatchObject({ gap: true, prev_batch: "p2" });
-    // The next answer goes on from there.
+    // The next answer continues from there.
     await me.step({ join: { [room]: { timeline: [ev.message("@bob:test", "4")] } } });
     expect((await me.timeline(room)).at(-1)).toMatchObject({ gap: false });
   });

@@ -61,7 +61,7 @@ describe("the order of rooms", () => {
     const ords = await Promise.all((await order()).map(async (id) => (await standing(id)).active_ord));
     expect(new Set(ords).size).toBe(4);
     expect(ords.every((ord) => ord > 0 && ord <= position)).toBe(true);
-    // What comes later is above it, whatever it says of its time.
+    // Later events are above it, whatever their own time.
     await a.step({ join: { "!old:test": { timeline: [ev.message(ALICE, "", at(2))] }, "!mid:test": { timeline: [ev.message(ALICE, "", at(1))] } } });
     expect(await order()).toEqual(["!old:test", "!mid:test", "!future:test", "!new:test"]);
   });

@@ -16,7 +16,7 @@ const KINDS = ["join", "invite", "knock", "leave"] as const;
 type RoundKind = (typeof KINDS)[number];
 const BEFORE = ["unknown", "join", "invite", "leave"] as const;
 
-/** Every set of two or more sections, and which of them is the newest; null: nothing tells. */
+/** Every set of two or more sections, and which of them is the newest; null: nothing shows it. */
 const CASES = subsets(KINDS).flatMap((kinds) => [...kinds, null].map((newest) => ({ kinds, newest })));
 
 function subsets(kinds: readonly RoundKind[]): RoundKind[][] {
@@ -63,7 +63,7 @@ describe.each(BEFORE)("N1: one room in several sections of an answer, before: %s
     expect(await me.feed(parts)).toMatchObject({ kind: "stored", toDevice: true, setAside: null });
     const expected = one.newest ?? KINDS.find((kind) => one.kinds.includes(kind));
     expect((await me.facts(ROOM)).membership).toBe(expected);
-    // What the other sections brought is stored too.
+    // The content of the other sections is stored too.
     expect(await me.ids(ROOM)).toEqual(expect.arrayContaining(message.map((event) => event.event_id)));
     const types = await db.sql<{ type: string }[]>`select type from account_data where account = ${me.account} and room_id = ${ROOM} order by type`;
     expect(types.map(({ type }) => type)).toEqual(
@@ -71,7 +71,7 @@ describe.each(BEFORE)("N1: one room in several sections of an answer, before: %s
     );
     const invites = await db.sql<{ kind: string }[]>`select kind from invites where account = ${me.account} and room_id = ${ROOM} and not gone`;
     expect(invites.map(({ kind }) => kind)).toEqual(expected === "invite" || expected === "knock" ? [expected] : []);
-    // So is the rest of the answer, and the room is read again where nothing told which membership is the newest.
+    // So is the rest of the answer, and the room is read again if nothing showed which membership is the newest.
     expect((await me.facts(OTHER)).membership).toBe("join");
     expect(await db.sql`select from to_device where device = ${me.device}`).toHaveLength(1);
     expect(await db.sql`select from rereads where account = ${me.account}`).toHaveLength(one.newest === null ? 1 : 0);

@@ -26,7 +26,7 @@ const GOOD = "!good:test";
 const BAD = "!bad:test";
 
 let users = 0;
-/** In both rooms. An answer that fails is blamed at once. */
+/** For both rooms. An answer that fails is blamed at once. */
 async function account(): Promise<TestAccount> {
   users += 1;
   const ingester = new Ingester({ sql: db.sql, suspects: { tries: 1, patienceMs: 0 } });
@@ -36,7 +36,7 @@ async function account(): Promise<TestAccount> {
 }
 
 let messages = 0;
-/** Something of everything in both rooms, and beside them. What the triggers refuse has `bad` in its name. */
+/** Content of every kind in both rooms, and outside them. What the triggers refuse has `bad` in its name. */
 function everything(me: string): V2Parts {
   messages += 1;
   const room = (name: string) => ({
@@ -70,7 +70,7 @@ async function asides(me: TestAccount): Promise<Aside[]> {
   return [...(await db.sql<Aside[]>`select kind, name from poison where account = ${me.account} order by kind, name`)];
 }
 
-/** Everything of the last answer but what is named is stored. */
+/** Everything in the last answer except for the named part is stored. */
 async function expectTheRest(me: TestAccount, result: IngestResult): Promise<void> {
   expect(result).toMatchObject({ kind: "stored", toDevice: true });
   expect(await me.ids(GOOD)).toContain(`$good-message${messages}`);
@@ -81,7 +81,7 @@ async function expectTheRest(me: TestAccount, result: IngestResult): Promise<voi
   messages -= 1;
 }
 
-/** `everything` has counted on since. */
+/** `everything` has incremented its counter since. */
 function withCount(by: number): (message: Json) => Json {
   return (message) => {
     const content = Object.fromEntries(Object.entries(message["content"] as Record<string, number>).map(([key, n]) => [key, n + by]));
@@ -89,7 +89,7 @@ function withCount(by: number): (message: Json) => Json {
   };
 }
 
-/** Each statement of an ingest, by its table: what of it is refused, and what is set aside for that. */
+/** Each statement of an ingest, by its table: what is refused, and what is set aside for that. */
 const STATEMENTS: readonly { table: string; when: string; aside: (n: number) => Aside[] }[] = [
   { table: "events", when: "new.event_id like '$bad%'", aside: () => [{ kind: "room", name: BAD }] },
   { table: "timeline", when: "new.event_id like '$bad%'", aside: () => [{ kind: "room", name: BAD }] },
@@ -105,11 +105,11 @@ const STATEMENTS: readonly { table: string; when: string; aside: (n: number) => 
   { table: "presence", when: "new.user_id like '@bad%'", aside: () => [{ kind: "presence", name: "@bad:test" }] },
   { table: "invites", when: "new.room_id like '!bad-invite%'", aside: (n) => [{ kind: "room", name: `!bad-invite${n}:test` }] },
   { table: "device_lists", when: "new.user_id like '@bad%'", aside: (n) => [{ kind: "device_list", name: `@bad${n}:test` }] },
-  // Messages are kept as bytes, and are sent all the same.
+  // Messages are stored as bytes, and are sent nevertheless.
   { table: "to_device", when: "new.body like '%@bad%'", aside: () => [] },
 ];
 
-/** Of each class of PostgreSQL's that says nothing of what the database needs, one code. */
+/** One code of each SQLSTATE class that does not show what the database needs. */
 const CODES = ["0A000", "21000", "22021", "23505", "24000", "26000", "2BP01", "38000", "39000", "42703", "42883", "44000", "53400", "54000", "54023"];
 const CODES_TOO = ["55000", "57014", "F0000", "HV000", "P0001", "XX000", "XX001", "XX002"];
 
@@ -120,7 +120,7 @@ describe("N3: only what cannot be stored is set aside", () => {
     const result = await me.feed(everything(me.me));
     expect(await asides(me)).toEqual(aside(messages));
     await expectTheRest(me, result);
-    // The next answer is stored whole once nothing is refused any more.
+    // The next answer is stored completely once nothing is refused any more.
     await stopRefusing(db.sql);
     expect(await me.feed(everything(me.me))).toMatchObject({ kind: "stored", setAside: null });
   });

@@ -9,7 +9,7 @@ import { readBreaker } from "../../store/poll-troubles.ts";
 import { Draft } from "./draft.ts";
 import { Ingester } from "./ingest.ts";
 
-/** As many accounts as one incident may cost, and then some. */
+/** More accounts than one incident may cost. */
 const ACCOUNTS = 200;
 
 let db: TestDatabase;
@@ -38,7 +38,7 @@ function answers(): V2Parts[] {
   }));
 }
 
-/** What is wrong, and how it is mended. */
+/** What is wrong, and how it is repaired. */
 const INCIDENTS: readonly { readonly what: string; readonly breakIt: () => Promise<unknown>; readonly mend: () => Promise<unknown> }[] = [
   {
     what: "a dropped column",
