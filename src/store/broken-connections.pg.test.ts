@@ -149,13 +149,13 @@ test.each(MANNERS)("N8: wake-ups arrive again after a break at each message of t
   for (let after = FIRST, isThrough = false; !isThrough; after += STEP) {
     proxy.arm(after, manner);
     const bus = new PostgresBus(proxy.options);
-    let [heard, back] = [0, 0];
-    await outcome(bus.start({ received: () => void (heard += 1), back: () => void (back += 1) }));
+    let [received, back] = [0, 0];
+    await outcome(bus.start({ received: () => void (received += 1), back: () => void (back += 1) }));
     // Also a connection that breaks while it receives: it must report that wake-ups may have been missed.
-    await expect.poll(() => sender.send(["x"]).then(() => heard + back)).toBeGreaterThan(0);
+    await expect.poll(() => sender.send(["x"]).then(() => received + back)).toBeGreaterThan(0);
     isThrough = !proxy.hasCut();
-    const before = heard;
-    await expect.poll(() => sender.send(["y"]).then(() => heard)).toBeGreaterThan(before);
+    const before = received;
+    await expect.poll(() => sender.send(["y"]).then(() => received)).toBeGreaterThan(before);
     if (!isThrough) expect(back).toBeGreaterThan(0);
     expect(await outcome(bus.close())).toBeNull();
   }

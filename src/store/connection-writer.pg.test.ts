@@ -48,9 +48,9 @@ test("M2: many requests begin a connection of one name together: one connection 
 test("M4: above the bound the longest idle connections end, and the request that began another one learns how many", async () => {
   const before = await Promise.all(Array.from({ length: AT_ONCE }, (_, i) => begin(`c${i}`, (i % 2) as 0 | 1)));
   const last = await begin("last");
-  const kept = await rows();
-  expect(kept).toHaveLength(5);
-  expect(kept.map((row) => row.session)).toContain(last.session);
+  const remaining = await rows();
+  expect(remaining).toHaveLength(5);
+  expect(remaining.map((row) => row.session)).toContain(last.session);
   // Of several that begin in one statement each learns how many connections were ended.
   expect([...before, last].reduce((sum, one) => sum + one.ended, 0)).toBeGreaterThanOrEqual(AT_ONCE + 1 - 5);
 });

@@ -63,19 +63,19 @@ describe("timelines", () => {
 
   test("fetched history is deleted with the rows that it joined up with, and stays if nothing was cut", async () => {
     const cut = await it.room("c", 1, 200);
-    const whole = await it.room("w", 201, 220);
+    const uncut = await it.room("w", 201, 220);
     await it.events(["$old-c", "$old-w", "$s-c", "$s-w"]);
     for (const [room, name] of [
       [cut, "c"],
-      [whole, "w"],
+      [uncut, "w"],
     ] as const) {
       await db.sql`insert into older (account, room_id, idx, event_id) values (${it.account}, ${room}, -1, ${`$old-${name}`})`;
       await db.sql`insert into older_chunks (account, room_id, idx, state) values (${it.account}, ${room}, -1, ${`["$s-${name}"]`})`;
     }
     const counts = await horizonAt(220);
     expect(counts).toMatchObject({ older: 2, timeline: 100, events: 102 });
-    expect(await db.sql`select room_id from older`).toEqual([{ room_id: whole }]);
-    expect(await db.sql`select room_id from older_chunks`).toEqual([{ room_id: whole }]);
+    expect(await db.sql`select room_id from older`).toEqual([{ room_id: uncut }]);
+    expect(await db.sql`select room_id from older_chunks`).toEqual([{ room_id: uncut }]);
     expect((await it.eventIds()).filter((id) => !/^\$[cw]\d/.test(id))).toEqual(["$old-w", "$s-w"]);
   });
 
@@ -166,9 +166,9 @@ describe("invites and rooms that were left", () => {
     const banned = await it.room("b", 11, 20, 1, "ban");
     const late = await it.room("k", 21, 31, 1, "leave");
     const joined = await it.room("j", 32, 40);
-    for (const [place, room] of [left, banned, late, joined].entries()) {
-      await it.state(room, `s${place}`, 2);
-      await it.member(room, "@me:test", 3 + place);
+    for (const [index, room] of [left, banned, late, joined].entries()) {
+      await it.state(room, `s${index}`, 2);
+      await it.member(room, "@me:test", 3 + index);
       await db.sql`insert into account_data (account, room_id, type, body, ord) values (${it.account}, ${room}, 'm.tag', '{}', 4)`;
       await db.sql`
         insert into receipts (account, room_id, user_id, kind, event_id, data, ord) values (${it.account}, ${room}, '@a', 'm.read', '$x', '{}', 4)`;

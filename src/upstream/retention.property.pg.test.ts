@@ -33,7 +33,7 @@ const roomStep = fc.record({
 });
 const history = fc.array(fc.uniqueArray(roomStep, { selector: (step) => step.room, minLength: 1, maxLength: 3 }), { minLength: 12, maxLength: 24 });
 /** The positions of sessions, from 0 (the beginning) to 1 (now), and whether the last used token was the first one. */
-const places = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 3 });
+const fractions = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 3 });
 
 type RetentionStep = typeof roomStep extends fc.Arbitrary<infer T> ? T : never;
 
@@ -95,7 +95,7 @@ async function answers(account: TestAccount, at: number, now: number): Promise<u
   const to = now as Position;
   const facts = (await joinedFactsAt(sql, no, from)).sort((a, b) => (a.room_id < b.room_id ? -1 : 1));
   const rooms = facts.map((row) => row.room_id);
-  const told: unknown[] = [
+  const answer: unknown[] = [
     facts,
     await stateAt(
       sql,
@@ -115,15 +115,15 @@ async function answers(account: TestAccount, at: number, now: number): Promise<u
       const timeline = timelines.get(roomId);
       const first = timeline?.events[0];
       const before = first ? first.ord - 1 : at;
-      told.push(shown(timeline));
-      told.push(await stateAt(sql, no, [{ roomId, at: before }], "all"), await allMembersAt(sql, no, [{ roomId, at: before }]));
-      if (first) told.push(await standingBefore(sql, no, roomId, first.ord));
+      answer.push(shown(timeline));
+      answer.push(await stateAt(sql, no, [{ roomId, at: before }], "all"), await allMembersAt(sql, no, [{ roomId, at: before }]));
+      if (first) answer.push(await standingBefore(sql, no, roomId, first.ord));
     }
   }
   for (const roomId of rooms) {
     const page = { at: from, membership: ["join", "invite", "leave"], order: { by: "name" } as const, after: null, limit: 1000 };
-    told.push(await memberPage(sql, no, roomId, page));
-    told.push(await memberChanges(sql, no, roomId, { from, to, membership: ["join", "leave"], limit: 1000 }));
+    answer.push(await memberPage(sql, no, roomId, page));
+    answer.push(await memberChanges(sql, no, roomId, { from, to, membership: ["join", "leave"], limit: 1000 }));
   }
   const deltas = await readTimelines(
     sql,
@@ -131,8 +131,8 @@ async function answers(account: TestAccount, at: number, now: number): Promise<u
     ROOMS.map((roomId) => ({ roomId: roomId as RoomId, after: at })),
     { to, limit: 100, ignored: [] },
   );
-  told.push([...deltas].map(([roomId, timeline]) => [roomId, shown(timeline)]));
-  told.push(
+  answer.push([...deltas].map(([roomId, timeline]) => [roomId, shown(timeline)]));
+  answer.push(
     await stateChanged(
       sql,
       no,
@@ -140,20 +140,20 @@ async function answers(account: TestAccount, at: number, now: number): Promise<u
       "all",
     ),
   );
-  told.push(unordered(await membershipOver(sql, no, rooms, from, to)), unordered(await roomsWithNewFacts(sql, no, from, to)));
-  told.push(unordered(await roomsWithEvents(sql, no, from, to)), await readInvites(sql, no, [], { from: at, to }));
-  return JSON.parse(JSON.stringify(told));
+  answer.push(unordered(await membershipOver(sql, no, rooms, from, to)), unordered(await roomsWithNewFacts(sql, no, from, to)));
+  answer.push(unordered(await roomsWithEvents(sql, no, from, to)), await readInvites(sql, no, [], { from: at, to }));
+  return JSON.parse(JSON.stringify(answer));
 }
 
 test("every question at or above the horizon is answered as before", async () => {
   let deleted = 0;
   await fc.assert(
-    fc.asyncProperty(history, places, async (steps, sessions) => {
+    fc.asyncProperty(history, fractions, async (steps, sessions) => {
       users += 1;
       const account = await TestAccount.create(db.sql, `@me${users}:test`);
       const positions = await play(account, steps);
       const now = positions.at(-1) ?? 0;
-      const used = sessions.map((place) => positions[Math.floor(place * (positions.length - 1))] ?? 0);
+      const used = sessions.map((fraction) => positions[Math.floor(fraction * (positions.length - 1))] ?? 0);
       for (const position of used) {
         await db.sql`insert into sessions (account, device, kind, position) values (${account.account}, ${account.device}, 'v3', ${position})`;
       }

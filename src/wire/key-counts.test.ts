@@ -10,8 +10,8 @@ it.each([
   ['{"a":5}', '{"a":null}', '{"a":5}'],
   ["{}", '{"a":null,"b":2}', '{"b":2}'],
   ['{"a":1}', '{"b":"x"}', '{"a":0}'],
-])("T12: %s, then %s: %s", (known, said, merged) => {
-  expect(mergeCounts(known, said)).toBe(merged);
+])("T12: %s, then %s: %s", (known, reported, merged) => {
+  expect(mergeCounts(known, reported)).toBe(merged);
 });
 
 it("T12: an algorithm may have any name", () => {

@@ -221,10 +221,10 @@ describe("the least response", () => {
 describe("wrong types lose only their part", () => {
   /** Every part of FULL, replaced by every wrong value: the response is still read, and to-device messages are kept. */
   test("anywhere in the response", () => {
-    const places = pathsOf(FULL).filter(([first]) => first !== "next_batch" && first !== "to_device");
+    const paths = pathsOf(FULL).filter(([first]) => first !== "next_batch" && first !== "to_device");
     fc.assert(
       fc.property(
-        fc.constantFrom(...places),
+        fc.constantFrom(...paths),
         fc.constantFrom(null, true, 5, "x", [], {}, [null], [[]], { events: 5 }, { events: [5] }),
         (path, wrong) => {
           const response = cut(replaced(FULL, path, wrong));

@@ -51,8 +51,8 @@ const step: fc.Arbitrary<ListStep> = fc.oneof(
 class ListWorld {
   readonly history: { readonly user: string; readonly is: ListKind }[] = [];
 
-  since(place: number): { changed: string[]; left: string[] } {
-    const last = new Map(this.history.slice(place).map(({ user, is }) => [user, is]));
+  since(cursor: number): { changed: string[]; left: string[] } {
+    const last = new Map(this.history.slice(cursor).map(({ user, is }) => [user, is]));
     const of = (kind: ListKind) => [...last].filter(([, is]) => is === kind).map(([user]) => user);
     return { changed: of("changed"), left: of("left") };
   }
@@ -62,8 +62,8 @@ class Account {
   readonly #ingester = new Ingester({ sql: database.sql });
   readonly account: AccountNo;
   readonly devices: readonly DeviceNo[];
-  /** `place`: how far in the history a device was polled. `seq`: up to where its client was sent changes; null: it has no session. */
-  readonly places: number[] = Array.from({ length: DEVICES }, () => 0);
+  /** `cursor`: how far in the history a device was polled. `seq`: up to where its client was sent changes; null: it has no session. */
+  readonly cursors: number[] = Array.from({ length: DEVICES }, () => 0);
   readonly sinces: (string | null)[] = Array.from({ length: DEVICES }, () => null);
   readonly clients: ({ seq: number; readonly lists: Map<string, ListKind>; begunAt: number } | null)[] = Array.from({ length: DEVICES }, () => null);
   #batch = 0;
@@ -87,10 +87,10 @@ class Account {
   poll(world: ListWorld, index: number, hasLists: boolean): Promise<IngestResult> {
     const rooms = index === 0;
     const next_batch = `s${(this.#batch += 1)}`;
-    const response = v2({ next_batch, ...(hasLists && { device_lists: world.since(this.places[index] ?? 0) }) });
+    const response = v2({ next_batch, ...(hasLists && { device_lists: world.since(this.cursors[index] ?? 0) }) });
     const since = this.sinces[index] ?? null;
     this.sinces[index] = next_batch;
-    this.places[index] = world.history.length;
+    this.cursors[index] = world.history.length;
     return this.#ingester.ingest({
       account: this.account,
       device: this.devices[index] as DeviceNo,
@@ -131,7 +131,7 @@ class Account {
 }
 
 /** The changes that the client must have been sent for a user: a changed device list must never be missed; a superfluous "left" does no harm. */
-function expectTold(world: ListWorld, account: Account, index: number): void {
+function expectSent(world: ListWorld, account: Account, index: number): void {
   const client = account.clients[index];
   if (!client) return;
   for (const user of USERS) {
@@ -161,7 +161,7 @@ it.each([
       for (const index of [0, 1, 2]) await account.poll(world, index, index === 0 || unfiltered);
       for (const index of [0, 1, 2]) {
         await account.client(index);
-        expectTold(world, account, index);
+        expectSent(world, account, index);
       }
       const rows = await database.sql`select device, user_id from device_lists`;
       expect(rows.length, "one row a device and user").toBeLessThanOrEqual(DEVICES * USERS.length);
@@ -184,7 +184,7 @@ it("T10: concurrent polls of many accounts and all of their devices never deadlo
   for (const account of accounts) {
     for (const index of [0, 1, 2]) {
       await account.client(index);
-      expectTold(world, account, index);
+      expectSent(world, account, index);
     }
   }
 });

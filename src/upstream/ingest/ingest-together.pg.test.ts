@@ -99,12 +99,12 @@ test("an account that another transaction writes to does not delay the others", 
 });
 
 test("an event that one account received pruned is stored pruned, whoever else received it in full", async () => {
-  const [whole, pruned] = await accounts(2);
-  if (!whole || !pruned) throw new Error("no accounts");
+  const [full, pruned] = await accounts(2);
+  if (!full || !pruned) throw new Error("no accounts");
   const event = ev.message("@bob:test", "secret");
   const redaction = ev.event("m.room.redaction", "@bob:test", {}, { redacts: event.event_id });
   const redacted = { ...event, content: {}, unsigned: { redacted_because: redaction } };
-  await Promise.all([whole.step({ join: { [ROOM]: { timeline: [event] } } }), pruned.step({ join: { [ROOM]: { timeline: [redacted] } } })]);
+  await Promise.all([full.step({ join: { [ROOM]: { timeline: [event] } } }), pruned.step({ join: { [ROOM]: { timeline: [redacted] } } })]);
   const [row] = await together.sql`select pruned, body from events where event_id = ${event.event_id}`;
   expect(row).toMatchObject({ pruned: true, body: expect.not.stringContaining("secret") });
 });

@@ -38,7 +38,7 @@ class ModelRoom {
   readonly #me: string;
   joined = false;
   /** Indices of the events that were sent, in the order of the account's timeline. */
-  readonly told: number[] = [];
+  readonly sent: number[] = [];
   /** First events of newly joined rooms that do follow our newest one: nothing shows that, so a gap is right as well. */
   readonly unclear = new Set<number>();
 
@@ -52,22 +52,22 @@ class ModelRoom {
     const before = this.stateAt(since - 1);
     if (since === 0) this.events.push(ev.create(USERS[0]));
     for (const n of now.events) this.events.push(this.#event(n));
-    const whole = !this.joined;
-    if (whole) this.events.push(ev.member(this.#me));
-    const leaves = !whole && now.leave;
+    const isNew = !this.joined;
+    if (isNew) this.events.push(ev.member(this.#me));
+    const leaves = !isNew && now.leave;
     if (leaves) this.events.push(ev.member(this.#me, "leave"));
     this.joined = !leaves;
     // A timeline reaches back before the last poll only if a room is newly joined, or over events that were sent.
-    const floor = whole || this.told.at(-1) === since - 1 ? 0 : since;
+    const floor = isNew || this.sent.at(-1) === since - 1 ? 0 : since;
     const start = Math.max(floor, this.events.length - now.show);
     const atStart = this.stateAt(start - 1);
-    const state = [...atStart].filter(([key, event]) => whole || (start > since && before.get(key) !== event)).map(([, event]) => event);
-    const seen = new Set(this.told);
+    const state = [...atStart].filter(([key, event]) => isNew || (start > since && before.get(key) !== event)).map(([, event]) => event);
+    const seen = new Set(this.sent);
     let first = start;
     for (let index = start; index < this.events.length; index += 1) if (seen.has(index)) first = index + 1;
-    if (whole && first === start) this.unclear.add(first);
-    for (let index = first; index < this.events.length; index += 1) this.told.push(index);
-    const limited = whole ? start > 0 : start > since;
+    if (isNew && first === start) this.unclear.add(first);
+    for (let index = first; index < this.events.length; index += 1) this.sent.push(index);
+    const limited = isNew ? start > 0 : start > since;
     return { to: leaves ? "leave" : "join", section: { state, timeline: this.events.slice(start), limited, prev_batch: `p${start}` } };
   }
 
@@ -133,11 +133,11 @@ test("after random histories with gaps, overlaps, leaving and rejoining every po
         const rows = await spans(me, name);
         for (const { position, states } of snapshots) expect(stateOf(rows, position)).toEqual(states[index]);
         const timeline = await me.timeline(name);
-        expect(timeline.map((row) => row.id)).toEqual(room.told.map((each) => room.events[each]?.event_id));
-        for (const [place, row] of timeline.entries()) {
-          const at = room.told[place] ?? -1;
+        expect(timeline.map((row) => row.id)).toEqual(room.sent.map((each) => room.events[each]?.event_id));
+        for (const [position, row] of timeline.entries()) {
+          const at = room.sent[position] ?? -1;
           expect(stateOf(rows, row.ord)).toEqual(idsOf(room.stateAt(at)));
-          const missing = at !== (room.told[place - 1] ?? -1) + 1;
+          const missing = at !== (room.sent[position - 1] ?? -1) + 1;
           if (missing || at === 0 || !room.unclear.has(at)) expect(row.gap).toBe(missing);
           if (row.prev_batch !== null) expect(row.prev_batch).toBe(`p${at}`);
         }

@@ -40,10 +40,10 @@ function answer(me: string, { kinds, newest }: (typeof CASES)[number]): { parts:
   const message: MatrixEvent[] = [];
   const over = (kind: RoundKind): Json => (newest === null ? { origin_server_ts: 7 } : { origin_server_ts: kind === newest ? 2 : 1 });
   const section = (kind: "join" | "leave"): RoomParts => {
-    const said = ev.message("@bob:test", kind);
-    message.push(said);
+    const sent = ev.message("@bob:test", kind);
+    message.push(sent);
     const state = kind === "join" ? newRoom("@bob:test") : [];
-    return { state, timeline: [said, ev.member(me, kind, {}, over(kind))], ephemeral: [], account_data: [{ type: `was.${kind}`, content: {} }] };
+    return { state, timeline: [sent, ev.member(me, kind, {}, over(kind))], ephemeral: [], account_data: [{ type: `was.${kind}`, content: {} }] };
   };
   const stripped = (kind: "invite" | "knock"): Json[] => [ev.member(me, kind, {}, { sender: kind === "invite" ? "@bob:test" : me, ...over(kind) })];
   const parts: V2Parts = {

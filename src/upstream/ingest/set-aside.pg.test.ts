@@ -142,9 +142,9 @@ describe("N3: only what cannot be stored is set aside", () => {
     const [row] = await db.sql<{ error: string; body: Buffer }[]>`select error, body from poison where account = ${me.account}`;
     expect(row?.error).toMatch(/^23505 insert into timeline/);
     expect(row?.error).not.toContain("bad");
-    const kept = cutResponse(gunzipSync(row?.body ?? "").toString("utf8"), 0);
-    expect([...kept.join.keys()]).toEqual([BAD]);
-    expect(kept.join.get(BAD as RoomId)?.timeline.map((event) => event.event_id)).toEqual([`$bad-message${messages}`, `$bad-name${messages}`]);
+    const saved = cutResponse(gunzipSync(row?.body ?? "").toString("utf8"), 0);
+    expect([...saved.join.keys()]).toEqual([BAD]);
+    expect(saved.join.get(BAD as RoomId)?.timeline.map((event) => event.event_id)).toEqual([`$bad-message${messages}`, `$bad-name${messages}`]);
     expect(await db.sql`select kind, name, cause from rereads where account = ${me.account}`).toEqual([
       { kind: "room", name: BAD, cause: "set_aside" },
     ]);

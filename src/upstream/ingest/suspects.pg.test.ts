@@ -39,27 +39,27 @@ function answers(): V2Parts[] {
 }
 
 /** What is wrong, and how it is repaired. */
-const INCIDENTS: readonly { readonly what: string; readonly breakIt: () => Promise<unknown>; readonly mend: () => Promise<unknown> }[] = [
+const INCIDENTS: readonly { readonly what: string; readonly breakIt: () => Promise<unknown>; readonly repair: () => Promise<unknown> }[] = [
   {
     what: "a dropped column",
     breakIt: () => db.sql`alter table timeline rename column notify to notify_gone`,
-    mend: () => db.sql`alter table timeline rename column notify_gone to notify`,
+    repair: () => db.sql`alter table timeline rename column notify_gone to notify`,
   },
   {
     // What PostgreSQL says of one that it reads; damaging the file of a database that other tests share would harm them.
     what: "a corrupt index",
     breakIt: () => refuse(db.sql, { table: "timeline", when: "true", code: "XX002" }),
-    mend: () => stopRefusing(db.sql),
+    repair: () => stopRefusing(db.sql),
   },
   {
     what: "a constraint that refuses everything",
     breakIt: () => db.sql`alter table timeline add constraint nothing_fits check (ord < 0) not valid`,
-    mend: () => db.sql`alter table timeline drop constraint nothing_fits`,
+    repair: () => db.sql`alter table timeline drop constraint nothing_fits`,
   },
   {
     what: "a constraint that refuses since",
     breakIt: () => db.sql`alter table accounts add constraint nothing_fits check (since = '') not valid`,
-    mend: () => db.sql`alter table accounts drop constraint nothing_fits`,
+    repair: () => db.sql`alter table accounts drop constraint nothing_fits`,
   },
   {
     what: "a planner that throws for everybody",
@@ -67,13 +67,13 @@ const INCIDENTS: readonly { readonly what: string; readonly breakIt: () => Promi
       vi.spyOn(Draft.prototype, "putFacts").mockImplementation(() => {
         throw new TypeError("a bug of the test");
       }),
-    mend: async () => vi.restoreAllMocks(),
+    repair: async () => vi.restoreAllMocks(),
   },
 ];
 
 test.each(INCIDENTS)(
   "N3: $what under 200 accounts: no since moves, no row is lost, and all continue when it is repaired",
-  async ({ breakIt, mend }) => {
+  async ({ breakIt, repair }) => {
     const due = answers();
     const sinces = () => db.sql`select account, since, position from accounts order by account`;
     const before = await sinces();
@@ -87,7 +87,7 @@ test.each(INCIDENTS)(
     expect(await sinces()).toEqual(before);
     expect(await db.sql`select from poison`).toHaveLength(0);
     expect(await readBreaker(db.sql)).toMatchObject({ accounts: ACCOUNTS });
-    await mend();
+    await repair();
     expect((await feed()).filter(({ status }) => status === "rejected")).toEqual([]);
     const stored = await db.sql`select event_id from timeline where event_id like ${`$${round}-%`}`;
     expect(stored).toHaveLength(ACCOUNTS);
