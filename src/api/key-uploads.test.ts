@@ -3,7 +3,8 @@ import { silentLogger } from "../base/logger.ts";
 import type { Wake } from "../feed/hub.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { KeyUploads, uploadOf } from "./key-uploads.ts";
-import type { KeyUploadStore, UploadedKeys } from "./ports.ts";
+import type { UploadedKeys } from "../wire/key-counts.ts";
+import type { KeyUploadStore } from "./ports.ts";
 
 const REF = { account: 3 as AccountNo, device: 4 as DeviceNo };
 const ANSWER = '{"one_time_key_counts":{"signed_curve25519":50}}';

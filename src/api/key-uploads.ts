@@ -7,7 +7,8 @@ import { atMost } from "../base/at-most.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Feed } from "../feed/hub.ts";
 import { isIdentifier, isObject } from "../wire/identifier.ts";
-import type { DeviceRef, KeyUploadStore, UploadedKeys } from "./ports.ts";
+import type { UploadedKeys } from "../wire/key-counts.ts";
+import type { DeviceRef, KeyUploadStore } from "./ports.ts";
 import { clientSegments } from "./proxy-path.ts";
 
 export type KeyUploadsOptions = {

@@ -2,6 +2,7 @@
 
 import type { Auth } from "../http/route.ts";
 import type { AccountNo, DeviceNo, EventId, RoomId, UserId } from "../wire/ids.ts";
+import type { UploadedKeys } from "../wire/key-counts.ts";
 
 /** One device of an account. */
 export type DeviceRef = { readonly account: AccountNo; readonly device: DeviceNo };
@@ -47,7 +48,7 @@ export type PassInput = {
   readonly nextBatch: string;
   readonly messages: readonly string[];
 };
-export type PassOutput = { readonly bodies: readonly string[]; readonly told: number; readonly added: number };
+export type PassOutput = { readonly bodies: readonly string[]; readonly sentUpTo: number; readonly added: number };
 
 /** Deletes what the homeserver no longer has, and stops pollers first (D2). */
 export type Forgetting = {
@@ -68,14 +69,6 @@ export type SentEventStore = {
 };
 export type SentEvent = DeviceRef & { readonly eventId: string; readonly txnId: string };
 
-/** The one-time keys of a device after an upload (T11). */
-export type UploadedKeys = {
-  /** Counts by algorithm, as the homeserver reported them. */
-  readonly counts: Readonly<Record<string, number>>;
-  /** Algorithms of the fallback keys in the upload. */
-  readonly fallbackTypes: readonly string[];
-};
-
 /** Stores what is known of a device's keys, and resolves when that is done; a device that is gone is ignored. */
 export type KeyUploadStore = { uploaded(ref: DeviceRef, keys: UploadedKeys): Promise<void> };
 
@@ -94,7 +87,7 @@ export type HistoryStore = {
   /** Which of the events are the one at `place` or newer. null: that is older than everything stored. */
   atOrAfter(account: AccountNo, room: RoomId, place: HistoryPlace | null, ids: readonly string[]): Promise<ReadonlySet<string>>;
 };
-/** See StoredPlace of the store. */
+/** See StoredEventPoint of the store. */
 export type HistoryPlace = {
   readonly ord: number | null;
   readonly idx: number | null;

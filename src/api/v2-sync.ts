@@ -152,7 +152,7 @@ export class V2Sync {
     // The device logged out while the homeserver answered. No poller of ours competes, and noting a proof would register it again.
     if (!passed) return bytes;
     await auth.noteProof(token, identity);
-    if (since === answer.nextBatch && passed.bodies.length > 0) this.#repeatable.set(keyOf(ref, since), passed.told);
+    if (since === answer.nextBatch && passed.bodies.length > 0) this.#repeatable.set(keyOf(ref, since), passed.sentUpTo);
     if (passed.added > 0) feed.publish({ type: "news", account: ref.account, device: ref.device, kinds: new Set(["to_device"]) });
     return answer.withMessages(passed.bodies);
   }

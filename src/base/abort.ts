@@ -1,4 +1,4 @@
-/** Waiting that can be called off. */
+/** Cancellable waiting. */
 
 /** Resolves after `ms`; rejects with the signal's reason when it aborts first. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
@@ -25,8 +25,8 @@ export function reasonOf(signal: AbortSignal): Error {
 }
 
 /**
- * Runs `body` with a signal that aborts when `parent` does or after `ms`; `onDeadline` makes the reason of the latter.
- * Unlike AbortSignal.any with a timeout, nothing stays behind on a parent that lives as long as the process.
+ * Runs `body` with a signal that aborts when `parent` does or after `ms`; `onDeadline` makes the reason of the latter. Unlike
+ * AbortSignal.any with a timeout, it leaves no listener on a parent that lives as long as the process.
  */
 export async function withDeadline<T>(
   parent: AbortSignal,

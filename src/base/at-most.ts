@@ -1,6 +1,6 @@
-/** Waiting for something, but not for longer than some time. */
+/** Waiting for something, but at most for a given time. */
 
-/** What `work` gives, or "late" after `ms`; then its failure is nobody's any more. */
+/** What `work` resolves to, or "late" after `ms`. If `work` fails after that, the failure is ignored. */
 export async function atMost<T>(work: Promise<T>, ms: number): Promise<T | "late"> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<"late">((resolve) => {

@@ -1,5 +1,5 @@
 /**
- * Unicode 16.0 CaseFolding.txt, compact: a table of our own, since what the runtime knows changes with its version, and folded names
+ * Unicode 16.0 CaseFolding.txt in a compact form. We have our own table because the runtime's changes with its version, while folded names
  * are stored and compared with older ones. Numbers are hexadecimal.
  */
 

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { foldCase, memberSortName } from "./case-fold.ts";
 
 describe("foldCase", () => {
-  test("is what CaseFolding.txt says, for every code point", () => {
+  test("agrees with CaseFolding.txt for every code point", () => {
     const wrong: string[] = [];
     for (let code = 0; code <= 0x10ffff; code++) {
       if (code >= 0xd800 && code <= 0xdfff) continue;
@@ -37,7 +37,7 @@ describe("foldCase", () => {
     expect(foldCase(a)).not.toBe(foldCase(b));
   });
 
-  test("folds twice as once, and part by part", () => {
+  test("folding twice, or part by part, gives the same", () => {
     const unit = fc.oneof(fc.string({ unit: "binary" }), fc.constantFrom("İ", "ß", "ΐ", "ﬃ", "Σ", "A", "Ⱥ"));
     fc.assert(
       fc.property(unit, unit, (a, b) => {

@@ -2,7 +2,7 @@
 
 import { COMMON, FULL } from "./case-fold-data.ts";
 
-/** Code point → what it folds to; most fold to themselves and are not in here. */
+/** Code point → its folding. Code points that fold to themselves are not listed. */
 const FOLDED = readTable();
 
 function readTable(): ReadonlyMap<number, string> {
@@ -21,7 +21,7 @@ function readTable(): ReadonlyMap<number, string> {
   return table;
 }
 
-/** `text` folded: two texts that differ in case only are equal afterwards. Depends on no locale; does not normalise. */
+/** `text` folded: two texts that differ only in case become equal. Independent of the locale; does not normalise. */
 export function foldCase(text: string): string {
   if (/^[\0-\x7f]*$/.test(text)) return text.toLowerCase();
   let folded = "";
@@ -30,8 +30,8 @@ export function foldCase(text: string): string {
 }
 
 /**
- * What a member is sorted by (S3): the display name, else the user id without `@`, both folded. An empty display name counts as none,
- * as does one that is not a string. The result can be stored: NULs are left out, lone surrogates become U+FFFD.
+ * A member's sort name (S3): the display name, else the user id without `@`, both folded. A display name that is empty or not a string
+ * counts as missing. The result can be stored: NULs are left out, lone surrogates become U+FFFD.
  */
 export function memberSortName(userId: string, displayname: unknown): string {
   const name = typeof displayname === "string" ? displayname.replaceAll("\0", "") : "";

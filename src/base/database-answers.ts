@@ -1,22 +1,22 @@
-/** What a client is told where the database failed its request, and what the log tells the operator to do: by what the error calls for. */
+/** What a client is told when the database failed its request, and what the log tells the operator to do, by what the error calls for. */
 
-import { type Need, needOf, sqlStateOf } from "./database-needs.ts";
+import { type DatabaseNeed, needOf, sqlStateOf } from "./database-needs.ts";
 
 export type DatabaseAnswer = {
-  /** What the client reads in its 503. Names nothing of ours. */
+  /** The text of the client's 503. It reveals nothing about our setup. */
   readonly client: string;
-  /** What the log says, with what to do. */
+  /** The log message, with what to do. */
   readonly operator: string;
-  /** Seconds after which the client shall ask again. */
+  /** Seconds after which the client should ask again. */
   readonly retryAfter: number;
-  /** It passes soon by itself: a request that may be run twice is run again before the client hears of it. */
+  /** It passes soon without intervention: a request that is safe to repeat is run again before the client gets an error. */
   readonly passing: boolean;
 };
 
 const AWAY = { client: "The database is away: try again", retryAfter: 1, passing: true } as const;
 const UNUSABLE = { client: "The database cannot be used at the moment: try again later", retryAfter: 30, passing: false } as const;
 
-const BY_NEED: Readonly<Record<Exclude<Need, "unknown">, DatabaseAnswer>> = {
+const BY_NEED: Readonly<Record<Exclude<DatabaseNeed, "unknown">, DatabaseAnswer>> = {
   connection: {
     ...AWAY,
     operator: "The database is unreachable or has no free connection: check that PostgreSQL is running, and check its max_connections",
@@ -62,7 +62,7 @@ const CORRUPT: DatabaseAnswer = {
   operator: "PostgreSQL found corrupted data or a corrupted index: see its log, run REINDEX, or restore a backup",
 };
 
-/** Of errors whose need is unknown, by SQLSTATE: what a fault of the database's state is, and not of what it was asked. */
+/** By SQLSTATE, for errors whose need is unknown: those caused by the database's state, not by the statement. */
 const BY_STATE: readonly (readonly [RegExp, DatabaseAnswer])[] = [
   [/^57014$|^25P04$/, CANCELLED],
   [/^42(P01|703|883|704|P02)$|^3F000$|^26000$/, SCHEMA],
@@ -71,7 +71,7 @@ const BY_STATE: readonly (readonly [RegExp, DatabaseAnswer])[] = [
   [/^55/, { ...UNUSABLE, operator: "The database is in a state that does not allow this: see the error code, and PostgreSQL's log" }],
 ];
 
-/** Null: it is no error of the database, or one of what it was asked. */
+/** Null: not a database error, or one caused by the statement. */
 export function databaseAnswer(error: unknown): DatabaseAnswer | null {
   const need = needOf(error);
   if (need !== "unknown") return BY_NEED[need];

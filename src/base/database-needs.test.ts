@@ -2,12 +2,12 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { findPostgres } from "../cli/postgres-program.ts";
-import { type Need, needOf } from "./database-needs.ts";
+import { type DatabaseNeed, needOf } from "./database-needs.ts";
 
 const failing = (code?: unknown) => Object.assign(new Error("no"), code === undefined ? {} : { code });
 
-/** Every SQLSTATE for which trying again later is right; all others of the appendix are "unknown". */
-const WAITED_OUT: Readonly<Record<Exclude<Need, "unknown">, readonly string[]>> = {
+/** Every SQLSTATE for which it is right to try again later; all others in the appendix are "unknown". */
+const WAITED_OUT: Readonly<Record<Exclude<DatabaseNeed, "unknown">, readonly string[]>> = {
   connection: ["08000", "08001", "08003", "08004", "08006", "08007", "08P01", "25P03", "3D000", "40003", "53300", "57P05"],
   disk: ["53100", "58000", "58030", "58P01", "58P02", "58P03"],
   locks: ["55006", "55P03"],
@@ -17,14 +17,14 @@ const WAITED_OUT: Readonly<Record<Exclude<Need, "unknown">, readonly string[]>> 
   serialization: ["40000", "40001", "40P01"],
 };
 
-/** The list that PostgreSQL's own appendix is made from, as it comes with the embedded one. */
+/** The list from which PostgreSQL's own appendix is generated, as it comes with the embedded PostgreSQL. */
 async function appendix(): Promise<string[]> {
   const { postgres } = await findPostgres();
   const lines = (await readFile(join(postgres, "../../share/postgresql/errcodes.txt"), "utf8")).split("\n");
   return [...new Set(lines.flatMap((line) => /^([0-9A-Z]{5}) /.exec(line)?.[1] ?? []))];
 }
 
-test("N3 N8: every SQLSTATE of PostgreSQL's appendix has the need that it is listed with, all others have none", async () => {
+test("N3 N8: every SQLSTATE of PostgreSQL's appendix has the need listed here, all others have none", async () => {
   const states = await appendix();
   expect(states.length).toBeGreaterThan(240);
   const found: Record<string, string[]> = {};
@@ -71,7 +71,7 @@ test.each(["UNDEFINED_VALUE", "MAX_PARAMETERS_EXCEEDED", "UNSAFE_TRANSACTION", "
   },
 );
 
-test("N3: what is no error, or hides its code, says nothing", () => {
+test("N3: a value that is not an error, or hides its code, has no need", () => {
   for (const thrown of [null, undefined, "57P01", { code: "57P01" }, new Error("x", { cause: failing("57P01") })]) {
     expect(needOf(thrown)).toBe("unknown");
   }

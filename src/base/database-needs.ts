@@ -1,23 +1,23 @@
 /**
- * What an error of the database calls for. One table, from SQLSTATEs (PostgreSQL's appendix "Error Codes") and from the codes of the driver
- * and the operating system, so that nobody else keeps a list of codes.
+ * What a database error calls for. One table, from SQLSTATEs (PostgreSQL's appendix "Error Codes") and the codes of the driver and the
+ * operating system, so that no other module needs a list of codes.
  */
 
 /**
  * What has to change before the same statement can succeed.
- * - connection: there is none, it broke, or none is free; also name resolution, TLS, and a session that a time-out of the server ended.
+ * - connection: there is none, it broke, or none is free; also name resolution, TLS, and a session that a server time-out ended.
  * - disk: the disk is full, or reading or writing files failed.
- * - locks: somebody else holds a lock for longer than `lock_timeout`, or uses an object.
+ * - locks: another transaction holds a lock for longer than `lock_timeout`, or uses an object.
  * - rights: the role may not do this, or may not log in.
  * - read_only: a standby that is not promoted yet, or a database or role that was set read-only.
  * - shutdown: PostgreSQL is starting, stopping, or recovering from a crash.
- * - serialization: another transaction got in the way; nothing was done, and trying again is enough.
- * - unknown: none of these. The statement or its values may be at fault, or the database's schema; the code does not tell which.
+ * - serialization: a conflict with another transaction; nothing was done, and trying again is enough.
+ * - unknown: none of these. The cause may be the statement, its values, or the database's schema; the code does not tell which.
  */
-export type Need = "connection" | "disk" | "locks" | "rights" | "read_only" | "shutdown" | "serialization" | "unknown";
+export type DatabaseNeed = "connection" | "disk" | "locks" | "rights" | "read_only" | "shutdown" | "serialization" | "unknown";
 
-/** By SQLSTATE; what is not here is looked up by class. */
-const BY_STATE: Readonly<Record<string, Need>> = {
+/** By SQLSTATE; codes that are not listed are looked up by class. */
+const BY_STATE: Readonly<Record<string, DatabaseNeed>> = {
   "25006": "read_only",
   "25P03": "connection", // idle_in_transaction_session_timeout
   "40002": "unknown", // a constraint that is checked at the commit
@@ -32,8 +32,8 @@ const BY_STATE: Readonly<Record<string, Need>> = {
   "72000": "serialization", // snapshot_too_old, up to PostgreSQL 16
 };
 
-/** By class, the first two characters of a SQLSTATE. PgBouncer reports everything that goes wrong between it and PostgreSQL as 08P01. */
-const BY_CLASS: Readonly<Record<string, Need>> = {
+/** By class, the first two characters of a SQLSTATE. PgBouncer reports every failure between itself and PostgreSQL as 08P01. */
+const BY_CLASS: Readonly<Record<string, DatabaseNeed>> = {
   "08": "connection",
   "28": "rights",
   "3D": "connection", // no such database
@@ -42,7 +42,7 @@ const BY_CLASS: Readonly<Record<string, Need>> = {
   "58": "disk",
 };
 
-/** No class of SQLSTATEs begins with an E; names of the operating system of five letters (EPIPE) do. */
+/** No SQLSTATE class begins with an E, but five-letter names of the operating system (EPIPE) do. */
 const SQLSTATE = /^[0-9A-DF-Z][0-9A-Z]{4}$/;
 /** postgres.js (CONNECTION_CLOSED …, CONNECT_TIMEOUT, SASL_…) and Node's TLS. */
 const CONNECTING =
@@ -54,23 +54,24 @@ function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
 }
 
-/** The SQLSTATE that PostgreSQL or a pooler answered with; null: none. */
+/** The SQLSTATE of PostgreSQL's or a pooler's error; null: none. */
 export function sqlStateOf(error: unknown): string | null {
   const code = codeOf(error);
   return SQLSTATE.test(code) ? code : null;
 }
 
 /**
- * What the error of a database call calls for (N3, N8). For anything but "unknown" the statement and its values are not to blame: wait, and
- * run it again. Only for errors that a database call threw: one of a request to the homeserver may have the same codes (ECONNREFUSED).
+ * What the error of a database call calls for (N3, N8). Unless it is "unknown", the statement and its values are not to blame: wait, and run
+ * it again. Use it only for errors thrown by a database call; an error of a request to the homeserver may have the same codes
+ * (ECONNREFUSED).
  */
-export function needOf(error: unknown): Need {
+export function needOf(error: unknown): DatabaseNeed {
   const code = codeOf(error);
   if (SQLSTATE.test(code)) return BY_STATE[code] ?? BY_CLASS[code.slice(0, 2)] ?? "unknown";
   return CONNECTING.test(code) || SYSTEM.test(code) ? "connection" : "unknown";
 }
 
-/** Whether there was no database to ask: it is starting or stopping, or the connection broke or could not be made. Same caveat as `needOf`. */
+/** Whether the database could not be reached: it is starting or stopping, or the connection broke or could not be made. Same caveat as `needOf`. */
 export function isAway(error: unknown): boolean {
   const need = needOf(error);
   return need === "connection" || need === "shutdown";

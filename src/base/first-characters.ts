@@ -1,4 +1,4 @@
-/** Cuts texts by characters, never within one. */
+/** Cuts texts between characters, never inside one. */
 
 /** The first `count` characters (code points) of a text. */
 export function firstCharacters(text: string, count: number): string {

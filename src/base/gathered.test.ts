@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Gathered } from "./gathered.ts";
 
-/** Runs that end when they are told to. */
+/** Runs that end on command. */
 function controlled(options: ConstructorParameters<typeof Gathered<string, string>>[1] = {}) {
   const runs: { readonly asks: readonly string[]; end(error?: Error): void }[] = [];
   const started: (() => void)[] = [];
@@ -21,14 +21,14 @@ function controlled(options: ConstructorParameters<typeof Gathered<string, strin
 }
 
 describe("gathered work", () => {
-  it("runs together what is asked for in one turn, and answers each", async () => {
+  it("requests made in one turn run together, and each gets its answer", async () => {
     const { gathered, run } = controlled();
     const answers = Promise.all(["a", "b"].map((ask) => gathered.ask(ask)));
     (await run(0)).end();
     expect(await answers).toEqual(["A", "B"]);
   });
 
-  it("gathers what is asked for meanwhile into the next run, as much as may go into one", async () => {
+  it("requests made during a run go into the next one, up to its limit", async () => {
     const { gathered, run, runs } = controlled({ most: 2 });
     const first = gathered.ask("a");
     const one = await run(0);
@@ -41,7 +41,7 @@ describe("gathered work", () => {
     expect(runs.map(({ asks }) => asks)).toEqual([["a"], ["b", "c"], ["d"]]);
   });
 
-  it("has as many runs at once as it has lanes", async () => {
+  it("there are as many runs at once as lanes", async () => {
     const { gathered, run } = controlled({ lanes: 2 });
     const a = gathered.ask("a");
     const one = await run(0);
@@ -52,7 +52,7 @@ describe("gathered work", () => {
     expect(await a).toBe("A");
   });
 
-  it("never puts two of one key into one run", async () => {
+  it("two requests with one key never share a run", async () => {
     const { gathered, run, runs } = controlled({ keyOf: (ask) => ask });
     const answers = Promise.all(["a", "a", "b"].map((ask) => gathered.ask(ask)));
     (await run(0)).end();
@@ -61,7 +61,7 @@ describe("gathered work", () => {
     expect(runs.map(({ asks }) => asks)).toEqual([["a", "b"], ["a"]]);
   });
 
-  it("runs each alone where a run of several fails, so that one's trouble is not another's", async () => {
+  it("after a failed run each request runs alone, so that one request's failure does not fail the others", async () => {
     const { gathered, run, runs } = controlled();
     const answers = Promise.allSettled(["good", "bad"].map((ask) => gathered.ask(ask)));
     (await run(0)).end(new Error("together"));

@@ -1,27 +1,27 @@
 /**
- * Work that costs about as much for many as for one: while a run is under way, what is asked for gathers, and goes into the next one.
- * Who asks alone is served at once.
+ * Batching of work that costs about as much for many requests as for one: requests made while a run is under way are collected and go into
+ * the next run. A request that finds no run under way is served at once.
  */
 
 export type GatheredOptions<Ask> = {
-  /** Runs at the same time. */
+  /** Most runs at the same time. */
   readonly lanes?: number;
-  /** Asks in one run. */
+  /** Most requests in one run. */
   readonly most?: number;
-  /** Two of one key never go into one run. Default: they may. */
+  /** Two requests with the same key never share a run. Default: they may. */
   readonly keyOf?: (ask: Ask) => unknown;
 };
 
-type Waiting<Ask, Answer> = { readonly ask: Ask; readonly resolve: (answer: Answer) => void; readonly reject: (error: unknown) => void };
+type WaitingAsk<Ask, Answer> = { readonly ask: Ask; readonly resolve: (answer: Answer) => void; readonly reject: (error: unknown) => void };
 
 export class Gathered<Ask, Answer> {
   readonly #run: (asks: readonly Ask[]) => Promise<readonly Answer[]>;
   readonly #options: Required<Omit<GatheredOptions<Ask>, "keyOf">> & Pick<GatheredOptions<Ask>, "keyOf">;
-  #waiting: Waiting<Ask, Answer>[] = [];
+  #waiting: WaitingAsk<Ask, Answer>[] = [];
   #running = 0;
   #scheduled = false;
 
-  /** @param run answers asks in their order. Where it fails for several together, it runs for each of them alone. */
+  /** @param run answers the requests in their order. If it fails for several together, it runs again for each of them alone. */
   constructor(run: (asks: readonly Ask[]) => Promise<readonly Answer[]>, options: GatheredOptions<Ask> = {}) {
     this.#run = run;
     this.#options = { lanes: 1, most: 100, ...options };
@@ -31,7 +31,7 @@ export class Gathered<Ask, Answer> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ ask, resolve, reject });
       if (this.#scheduled || this.#running >= this.#options.lanes) return;
-      // What comes in the same turn goes together.
+      // Requests made in the same turn of the event loop share a run.
       this.#scheduled = true;
       setImmediate(() => {
         this.#scheduled = false;
@@ -50,7 +50,7 @@ export class Gathered<Ask, Answer> {
     }
   }
 
-  #next(): Waiting<Ask, Answer>[] {
+  #next(): WaitingAsk<Ask, Answer>[] {
     const { most, keyOf } = this.#options;
     if (!keyOf && this.#waiting.length <= most) {
       const all = this.#waiting;
@@ -58,32 +58,32 @@ export class Gathered<Ask, Answer> {
       return all;
     }
     const keys = new Set<unknown>();
-    const [batch, later]: [Waiting<Ask, Answer>[], Waiting<Ask, Answer>[]] = [[], []];
-    for (const one of this.#waiting) {
-      const key = keyOf ? keyOf(one.ask) : one;
-      if (batch.length >= most || keys.has(key)) later.push(one);
+    const [batch, later]: [WaitingAsk<Ask, Answer>[], WaitingAsk<Ask, Answer>[]] = [[], []];
+    for (const waiting of this.#waiting) {
+      const key = keyOf ? keyOf(waiting.ask) : waiting;
+      if (batch.length >= most || keys.has(key)) later.push(waiting);
       else {
         keys.add(key);
-        batch.push(one);
+        batch.push(waiting);
       }
     }
     this.#waiting = later;
     return batch;
   }
 
-  async #serve(batch: readonly Waiting<Ask, Answer>[]): Promise<void> {
+  async #serve(batch: readonly WaitingAsk<Ask, Answer>[]): Promise<void> {
     let answers: readonly Answer[];
     try {
-      answers = await this.#run(batch.map((one) => one.ask));
+      answers = await this.#run(batch.map((waiting) => waiting.ask));
     } catch (error) {
       if (batch.length === 1) batch[0]?.reject(error);
-      // One's trouble is not another's.
-      else await Promise.all(batch.map((one) => this.#serve([one])));
+      // One request's failure must not fail the others.
+      else await Promise.all(batch.map((waiting) => this.#serve([waiting])));
       return;
     }
-    for (const [index, one] of batch.entries()) {
-      if (index < answers.length) one.resolve(answers[index] as Answer);
-      else one.reject(new Error("a run gave too few answers"));
+    for (const [index, waiting] of batch.entries()) {
+      if (index < answers.length) waiting.resolve(answers[index] as Answer);
+      else waiting.reject(new Error("a run gave too few answers"));
     }
   }
 }

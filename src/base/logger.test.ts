@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { pino } from "pino";
 import { LOGGER_OPTIONS } from "./logger.ts";
 
-/** What the logger of our options writes for one object. */
+/** The line that a logger with our options writes for one object. */
 function logged(object: Record<string, unknown>): string {
   let text = "";
   const stream = new Writable({ write: (chunk: Buffer, _encoding, done) => ((text += chunk.toString()), done()) });
@@ -11,7 +11,7 @@ function logged(object: Record<string, unknown>): string {
   return text;
 }
 
-it("an error is logged without what it quotes", () => {
+it("an error is logged without the data that it quotes", () => {
   const database = Object.assign(new Error("duplicate key value"), {
     code: "23505",
     detail: "Key (body)=(CANARY)",

@@ -1,4 +1,4 @@
-/** The log: one JSON object a line, or coloured text where a person is looking. */
+/** The log: one JSON object a line, or coloured text on a terminal. */
 
 import { createRequire } from "node:module";
 
@@ -15,17 +15,17 @@ export function isLogLevel(text: string): text is LogLevel {
   return (LOG_LEVELS as readonly string[]).includes(text);
 }
 
-/** What every logger of ours has. */
+/** Options of all our loggers. */
 export const LOGGER_OPTIONS = {
   base: null,
   serializers: { err: errorFields },
-  // Tokens of users must not reach a log, whatever object somebody logs.
+  // Users' tokens must not reach a log, whatever object is logged.
   redact: ["token", "accessToken", "access_token", "headers.authorization", "req.headers.authorization"],
 };
 
 /**
- * A logger that writes to standard error. `pretty`: for a terminal (default: whether standard error is one);
- * falls back to JSON lines where pino-pretty is not installed, as it is not needed in production.
+ * A logger that writes to standard error. `pretty`: for a terminal (default: whether standard error is one). Falls back to JSON lines if
+ * pino-pretty is not installed: production does not need it.
  */
 export function createLogger(level: LogLevel = "info", pretty: boolean = process.stderr.isTTY): Logger {
   const options = { ...LOGGER_OPTIONS, level };
@@ -38,8 +38,8 @@ export function createLogger(level: LogLevel = "info", pretty: boolean = process
 }
 
 /**
- * An error as it is logged. Nothing but these: a database error's detail quotes rows, and a JSON error's message quotes the text, either of
- * which may be a message of somebody.
+ * An error as it is logged. Only these members: a database error's detail quotes rows, and a JSON error's message quotes the text. Either
+ * may contain a user's message.
  */
 function errorFields(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { type: typeof error };
@@ -51,7 +51,7 @@ function errorFields(error: unknown): Record<string, unknown> {
   return { type: error.name, message, ...("code" in error && { code: error.code }), stack: frames };
 }
 
-/** A logger that says nothing: for tests and for callers that have none. */
+/** A logger that writes nothing, for tests and for callers without a logger. */
 export function silentLogger(): Logger {
   return pino({ level: "silent" });
 }

@@ -1,16 +1,16 @@
-/** What is measured of a process, for Prometheus. Names and meanings: docs/OPERATIONS.md. */
+/** A process's metrics, for Prometheus. Names and meanings: docs/OPERATIONS.md. */
 
 import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 
-/** Seconds, from what memory answers to what a large homeserver takes. */
+/** Seconds: from an answer out of memory to what a large homeserver takes. */
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
-/** A value that is read when it is asked for. */
-type Reading = () => number | Promise<number>;
+/** A value that is measured when it is read. */
+type Measurement = () => number | Promise<number>;
 
-/** Made once a process; nothing of it knows a user, a device or a room. */
+/** Created once per process. No metric names a user, a device or a room. */
 export class Metrics {
   readonly #registry = new Registry();
-  /** By `face` and `status`; long polls with their wait. */
+  /** By `face` and `status`; long polls include their wait. */
   readonly #requests = this.#histogram(
     "http_request_duration_seconds",
     "Time from the arrival of a request to its answer; long polls include their wait",
@@ -38,7 +38,7 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry });
   }
 
-  /** A request has come; the returned function is told the status of its answer. */
+  /** A request has arrived; call the returned function with the status of its answer. */
   request(face: string): (status: number) => void {
     this.#inProgress.inc({ face });
     const end = this.#requests.startTimer({ face });
@@ -49,25 +49,25 @@ export class Metrics {
     };
   }
 
-  /** A request to the homeserver: `result` is ok, or the kind of its failure. */
+  /** A request to the homeserver. `result`: ok, or the kind of failure. */
   upstream(endpoint: string, result: string, ms: number): void {
     this.#upstream.observe({ endpoint, result }, ms / 1000);
   }
 
-  /** A transaction has stored so many responses. */
+  /** A transaction has stored that many responses. */
   committed(responses: number, ms: number): void {
     this.#batches.observe(responses);
     this.#commits.observe(ms / 1000);
   }
 
-  /** A response has been taken: stored, stale or set_aside (in part). `gaps`: rooms of which it left out events. */
+  /** A response was handled: stored, stale or set_aside (in part). `gaps`: rooms of which it left out events. */
   ingested(result: string, ms: number, gaps: number): void {
     this.#ingested.inc({ result });
     this.#lag.observe(ms / 1000);
     this.#gaps.inc(gaps);
   }
 
-  /** Sliding sync has told a room whole. `isKept`: from memory. */
+  /** Sliding sync has sent a full room. `isKept`: from memory. */
   wholeRoom(isKept: boolean): void {
     this.#wholeRooms.inc({ from: isKept ? "memory" : "database" });
   }
@@ -76,22 +76,22 @@ export class Metrics {
     for (const [what, count] of Object.entries(counts)) if (count > 0) this.#deleted.inc({ what }, count);
   }
 
-  /** A value that is asked for at each scrape. Of several processes: their sum, or the largest where it is everybody's. */
-  watch(name: string, help: string, reading: Reading, of: "each" | "all" = "each"): void {
+  /** A value that is read at each scrape. With several processes: their sum, or the maximum where the value is common to all. */
+  watch(name: string, help: string, reading: Measurement, of: "each" | "all" = "each"): void {
     const gauge: Gauge = new Gauge({
       name: `syncv3_${name}`,
       help,
       registers: [this.#registry],
       aggregator: of === "each" ? "sum" : "max",
       collect: async () => {
-        // What cannot be read now keeps nothing else from being told.
+        // A metric that cannot be read now must not hide the others.
         const value = await Promise.resolve(reading()).catch(() => Number.NaN);
         gauge.set(value);
       },
     });
   }
 
-  /** Numbers by one label that are read at each scrape, the same in every process. */
+  /** Numbers by one label that are read at each scrape and are the same in every process. */
   watchEach(name: string, help: string, label: string, reading: () => Promise<ReadonlyMap<string, number>>): void {
     const gauge: Gauge = new Gauge({
       name: `syncv3_${name}`,
@@ -112,10 +112,10 @@ export class Metrics {
     return this.#registry.metrics();
   }
 
-  /** In a worker: has the first process ask for these. */
+  /** In a worker: lets the first process collect these metrics. */
   share(): void {
     AggregatorRegistry.setRegistries([this.#registry]);
-    // Made, it hears what the first process asks.
+    // Creating it makes it listen for the first process's requests.
     void new AggregatorRegistry();
   }
 
@@ -132,7 +132,7 @@ export class Metrics {
   }
 }
 
-/** Of all workers together, in the first process. */
+/** The metrics of all workers together, in the first process. */
 export class SharedMetrics {
   readonly #registry = new AggregatorRegistry();
 

@@ -12,7 +12,7 @@ test.each(["23505", "22P05", "42P01", "42501", "57014", "55P03", "40001", "UNDEF
   expect(isOutage(failing(code))).toBe(false);
 });
 
-test("runs again until the database is back", async () => {
+test("the body runs again until the database is back", async () => {
   const body = vi
     .fn<() => Promise<string>>()
     .mockRejectedValueOnce(failing("CONNECTION_CLOSED"))
@@ -28,7 +28,7 @@ test("other errors are thrown at once", async () => {
   expect(body).toHaveBeenCalledTimes(1);
 });
 
-test("where it stays away the last error is thrown, and at once where nobody waits any more", async () => {
+test("if the database stays away the last error is thrown, at once if the caller no longer waits", async () => {
   const body = vi.fn<() => Promise<string>>().mockRejectedValue(failing("ECONNREFUSED"));
   await expect(throughOutage(body, never, 200)).rejects.toMatchObject({ code: "ECONNREFUSED" });
   expect(body.mock.calls.length).toBeGreaterThan(1);

@@ -1,22 +1,22 @@
-/** Requests outlast a short absence of the database: a restart, a fail-over, a crash. */
+/** Requests survive a short absence of the database: a restart, a fail-over, a crash. */
 
 import { setTimeout as delay } from "node:timers/promises";
 import { databaseAnswer } from "./database-answers.ts";
 
-/** Between tries, ms: doubled from the first to the last. */
+/** Between tries, ms: doubles from the first value to the last. */
 const REST_MS = { first: 50, last: 1000 };
-/** So long a request waits for the database, ms. */
+/** The longest that a request waits for the database, ms. */
 const PATIENCE_MS = 30_000;
 
-/** Whether an error says that the database cannot just now, not that it was asked for something wrong. */
+/** Whether an error means that the database is unable to serve at present, and not that the statement was wrong. */
 export function isOutage(error: unknown): boolean {
   return databaseAnswer(error)?.passing === true;
 }
 
 /**
- * Runs `body`, and again where the database was away, for at most half a minute. Only for what may be done twice, as a sync may: the same `since` or
- * `pos` gets the same again. It is not run again once `signal` is aborted.
- * @throws what `body` does, also where the database stays away
+ * Runs `body`, and again while the database is away, for at most half a minute. Only for operations that may be repeated, as a sync may: the
+ * same `since` or `pos` gets the same answer. It is not run again once `signal` is aborted.
+ * @throws what `body` throws, also when the database stays away
  */
 export async function throughOutage<T>(body: () => Promise<T>, signal: AbortSignal, patienceMs = PATIENCE_MS): Promise<T> {
   const deadline = performance.now() + patienceMs;

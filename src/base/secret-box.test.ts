@@ -19,7 +19,7 @@ test("sealing twice gives different bytes", () => {
   expect(box.seal("syt_token", "device 1").equals(box.seal("syt_token", "device 1"))).toBe(false);
 });
 
-test("another secret, another context, a changed, cut or foreign box does not open", () => {
+test("a box does not open with another secret or context, nor if it was altered, truncated or made elsewhere", () => {
   const sealed = box.seal("syt_token", "device 1");
   expect(() => new SecretBox("other").open(sealed, "device 1")).toThrow(SealError);
   expect(() => box.open(sealed, "device 2")).toThrow(SealError);

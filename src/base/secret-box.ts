@@ -1,18 +1,18 @@
-/** What is done with the server's secret: access tokens at rest, their look-up keys, and signatures of sync tokens. */
+/** Uses of the server's secret: encryption of access tokens at rest, their look-up keys, and signatures of sync tokens. */
 
 import { createCipheriv, createDecipheriv, createHmac, createSecretKey, hkdfSync, type KeyObject, randomBytes } from "node:crypto";
 
-/** First byte of a sealed box, so that another algorithm can be told apart one day. */
+/** First byte of a sealed box, so that another algorithm can be distinguished one day. */
 const VERSION = 1;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
-/** A sealed box that cannot be opened: another secret, another context, or changed bytes. */
+/** A sealed box that cannot be opened: another secret, another context, or altered bytes. */
 export class SealError extends Error {
   override readonly name = "SealError";
 }
 
-/** One secret, one key derived from it for each use (HKDF-SHA-256), so that no two uses can be played against each other. */
+/** One secret, and one key derived from it for each use (HKDF-SHA-256), so that the output of one use is worthless in another. */
 export class SecretBox {
   readonly #sealKey: KeyObject;
   readonly #hashKey: KeyObject;
@@ -40,7 +40,7 @@ export class SecretBox {
     return Buffer.concat([Buffer.of(VERSION), nonce, cipher.getAuthTag(), body]);
   }
 
-  /** What `seal` was given. @throws SealError */
+  /** The plaintext that was sealed. @throws SealError */
   open(box: Uint8Array, context: string): string {
     const bytes = Buffer.from(box.buffer, box.byteOffset, box.byteLength);
     if (bytes.length < 1 + NONCE_BYTES + TAG_BYTES || bytes[0] !== VERSION) throw new SealError("Not a sealed box");
@@ -57,13 +57,13 @@ export class SecretBox {
     }
   }
 
-  /** A 16-byte signature (HMAC-SHA-256, cut) of `data`; for sync tokens. Compare with `timingSafeEqual`. */
+  /** A 16-byte signature (truncated HMAC-SHA-256) of `data`, for sync tokens. Compare with `timingSafeEqual`. */
   sign(data: Uint8Array): Buffer {
     return createHmac("sha256", this.#signKey).update(data).digest().subarray(0, 16);
   }
 }
 
-/** A key object: made ready once, where bytes would be each time. */
+/** A key object is prepared once; raw bytes would be prepared at every use. */
 function derive(secret: string, use: string): KeyObject {
   return createSecretKey(Buffer.from(hkdfSync("sha256", secret, "", use, 32)));
 }

@@ -30,7 +30,7 @@ describe("N10: long work in slices", () => {
     expect(slices.isDue).toBe(false);
   });
 
-  it("N10: of many loops that pause, one goes on in a turn of the event loop", async () => {
+  it("N10: of many paused loops, one continues in a turn of the event loop", async () => {
     const order: string[] = [];
     let turn = 0;
     const ticking = { over: false };
@@ -54,7 +54,7 @@ describe("N10: long work in slices", () => {
     expect(order.map((entry) => entry[0]).join("")).toBe("abcabcabc");
   });
 
-  it("N10: what is sorted and filtered in slices is what is sorted and filtered at once, and stable", async () => {
+  it("N10: sorting and filtering in slices gives the same as at once, and is stable", async () => {
     const item = fc.record({ key: fc.nat(5), id: fc.nat() });
     await fc.assert(
       fc.asyncProperty(fc.array(item, { maxLength: 1500, size: "max" }), async (items) => {

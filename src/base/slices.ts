@@ -1,8 +1,9 @@
 /**
- * Long work in slices, so that one request never holds up the others. A loop that may run long asks `isDue` at each step, which costs a look
- * at the clock, and where that is true awaits `pause`.
+ * Long work in slices, so that one request never holds up the others. A loop that may run long calls `isDue` at each step, which reads the
+ * clock, and awaits `pause` when it returns true.
  *
- * Of all paused loops of the process one goes on in a turn of the event loop: however many there are, everybody else waits for one slice.
+ * Only one of all paused loops of the process continues in a turn of the event loop. However many there are, everything else waits for one
+ * slice at most.
  */
 
 /** How long a slice runs, ms. */
@@ -18,7 +19,7 @@ function resumeOne(): void {
 export class Slices {
   #since = performance.now();
 
-  /** The slice has lasted long enough. */
+  /** Whether the slice has lasted long enough. */
   get isDue(): boolean {
     return performance.now() - this.#since > SLICE_MS;
   }
@@ -35,15 +36,15 @@ export class Slices {
 
 /** `items.filter(test)` in slices. */
 export async function filterInSlices<Item>(items: Iterable<Item>, test: (item: Item) => boolean, slices: Slices): Promise<Item[]> {
-  const kept: Item[] = [];
+  const passed: Item[] = [];
   for (const item of items) {
     if (slices.isDue) await slices.pause();
-    if (test(item)) kept.push(item);
+    if (test(item)) passed.push(item);
   }
-  return kept;
+  return passed;
 }
 
-/** Up to so many items are sorted at once: about a millisecond. */
+/** Runs of up to this length are sorted at once: about a millisecond. */
 const RUN = 256;
 
 /** `items.toSorted(compare)` in slices: runs that are sorted at once, merged pair by pair. */
@@ -66,13 +67,13 @@ async function mergeInSlices<Item>(a: readonly Item[], b: readonly Item[], compa
   let [left, right] = [0, 0];
   while (left < a.length && right < b.length) {
     if (slices.isDue) await slices.pause();
-    const [one, other] = [a[left] as Item, b[right] as Item];
-    // Of equal ones the left one first: the order is stable.
-    if (compare(one, other) <= 0) {
-      merged.push(one);
+    const [leftItem, rightItem] = [a[left] as Item, b[right] as Item];
+    // Of equal items the left one comes first: the order is stable.
+    if (compare(leftItem, rightItem) <= 0) {
+      merged.push(leftItem);
       left += 1;
     } else {
-      merged.push(other);
+      merged.push(rightItem);
       right += 1;
     }
   }

@@ -3,7 +3,7 @@ import { Slots } from "./slots.ts";
 
 const never = new AbortController().signal;
 
-test("so many at a time, the others in order, and a place goes on whatever became of who had it", async () => {
+test("a limited number run at a time, the others in order, and a slot is passed on whatever the outcome of its holder", async () => {
   const slots = new Slots(2);
   const ends: PromiseWithResolvers<void>[] = [];
   const begun: number[] = [];
@@ -27,7 +27,7 @@ test("so many at a time, the others in order, and a place goes on whatever becam
   await Promise.allSettled(all);
 });
 
-test("who is aborted waits no more, and takes nobody's place", async () => {
+test("an aborted waiter stops waiting and takes no slot", async () => {
   const slots = new Slots(1);
   const end = Promise.withResolvers<string>();
   const first = slots.run(never, () => end.promise);

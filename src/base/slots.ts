@@ -1,4 +1,4 @@
-/** So many at a time; who comes beyond that waits for its turn, in order. */
+/** A limited number at a time; the others wait for their turn, in order. */
 
 import { reasonOf } from "./abort.ts";
 
@@ -10,7 +10,10 @@ export class Slots {
     this.#free = most;
   }
 
-  /** Runs `body` when there is room. @throws the signal's reason where it is aborted before */
+  /**
+   * Runs `body` when a slot is free.
+   * @throws the signal's reason if it is aborted before
+   */
   async run<T>(signal: AbortSignal, body: () => Promise<T>): Promise<T> {
     const leave = await this.enter(signal);
     try {
@@ -20,7 +23,10 @@ export class Slots {
     }
   }
 
-  /** Waits until there is room. What it gives is to be called once, when the room is no longer needed. @throws as `run` */
+  /**
+   * Waits until a slot is free. Call the returned function once, when the slot is no longer needed.
+   * @throws as `run`
+   */
   async enter(signal: AbortSignal): Promise<() => void> {
     await this.#take(signal);
     return () => this.#give();
@@ -46,7 +52,7 @@ export class Slots {
     });
   }
 
-  /** The place goes on to who waits longest. */
+  /** Pass the slot on to the longest waiting one. */
   #give(): void {
     const [next] = this.#waiting;
     if (!next) this.#free += 1;

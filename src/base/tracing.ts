@@ -1,4 +1,4 @@
-/** Traces, sent to an OpenTelemetry collector where one is named (OTLP over HTTP). No span names a user, a device, a room or a token. */
+/** Traces, sent to an OpenTelemetry collector if one is configured (OTLP over HTTP). No span names a user, a device, a room or a token. */
 
 import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
@@ -8,16 +8,16 @@ import type { Attributes, Tracer } from "@opentelemetry/api";
 /** How long the last spans may take to be sent, ms: a part of the 10 s that a stop may take. */
 const LAST_SPANS_MS = 2000;
 
-/** Null: nobody wants traces, and they cost nothing. A process has one. */
+/** Null: tracing is off, and costs nothing. There is one per process. */
 let tracing: { readonly api: typeof OpenTelemetry; readonly tracer: Tracer } | null = null;
 
 export type TracingOptions = {
-  /** The collector: `http://127.0.0.1:4318`, with user and password where it wants them; without a path `/v1/traces` is meant. */
+  /** The collector: `http://127.0.0.1:4318`, with user and password if it requires them; without a path, `/v1/traces` is used. */
   readonly url: string;
   readonly version: string;
 };
 
-/** From now on what is traced is sent. The returned function sends the rest, and ends it. `OTEL_…` variables of sampling and limits count. */
+/** Starts sending traces. The returned function sends the remaining spans and stops. The `OTEL_…` variables for sampling and limits apply. */
 export async function startTracing({ url, version }: TracingOptions): Promise<() => Promise<void>> {
   const [api, sdk, { OTLPTraceExporter }, { AsyncLocalStorageContextManager }, { W3CTraceContextPropagator }, resources] = await Promise.all([
     import("@opentelemetry/api"),
@@ -36,7 +36,7 @@ export async function startTracing({ url, version }: TracingOptions): Promise<()
   tracing = { api, tracer: provider.getTracer("syncv3", version) };
   return async () => {
     tracing = null;
-    // A collector that is away, or never answers, must not keep a server from its end.
+    // A collector that is away, or never answers, must not delay the server's stop.
     await Promise.race([provider.shutdown().catch(() => {}), delay(LAST_SPANS_MS, undefined, { ref: false })]);
   };
 }
@@ -50,14 +50,14 @@ function addressOf(text: string): { readonly href: string; readonly authorizatio
   return { href: url.href, authorization: username === "" ? null : `Basic ${credentials}` };
 }
 
-/** Does `work` as a step of what is being traced. */
+/** Runs `work` as a span of the current trace. */
 export function traced<T>(name: string, work: () => Promise<T>, attributes: Attributes = {}): Promise<T> {
   if (!tracing) return work();
   return tracing.tracer.startActiveSpan(name, { attributes }, async (span) => {
     try {
       return await work();
     } catch (error) {
-      // Its message may quote what is nobody's business.
+      // Its message may quote private data.
       span.setStatus({ code: ERROR }).setAttribute("error.type", error instanceof Error ? error.name : "unknown");
       throw error;
     } finally {
@@ -72,12 +72,12 @@ const [ERROR, SERVER] = [2, 1];
 export type TraceableRequest = { readonly method: string; readonly headers: IncomingHttpHeaders; readonly id: string };
 
 export type TracedRequest = {
-  /** What is done for the request, begins in this. */
+  /** Work that is started in `begin` belongs to the request's span. */
   within(begin: () => void): void;
   end(status: number): void;
 };
 
-/** A request of a client's, in the trace that it belongs to where a proxy on the way says so (`traceparent`). Null: nobody wants traces. */
+/** A span for a client's request, in the trace that a proxy named (`traceparent`), if any. Null: tracing is off. */
 export function traceRequest({ method, headers, id }: TraceableRequest, face: string): TracedRequest | null {
   if (!tracing) return null;
   const { api, tracer } = tracing;

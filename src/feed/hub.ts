@@ -1,14 +1,15 @@
 /**
- * Wake-ups inside one process: whoever commits news for an account publishes, whoever waits for that account is told.
- * A wake-up is a hint: what is new can always be read from the store. Where it was stored in this process it comes along, to save that.
+ * Wake-ups inside one process: a transaction that commits news for an account is published, and whoever waits for that account is woken. A
+ * wake-up is a hint: what is new can always be read from the store. If it was stored in this process, it is handed over with the wake-up, to
+ * save the read.
  */
 
 import type { StoredBatch } from "../store/ingest/row-types.ts";
 import type { AccountNo, DeviceNo, RoomId, SessionNo } from "../wire/ids.ts";
 
 /**
- * What a batch may have changed. `to_device` and `key_counts` concern the wake-up's device alone; `device_lists` every device of the
- * account (T10). `keys_uploaded`: a client has uploaded keys of the wake-up's device, so that its poll is to be sent again (T11).
+ * What a batch may have changed. `to_device` and `key_counts` concern only the wake-up's device; `device_lists` every device of the account
+ * (T10). `keys_uploaded`: a client has uploaded keys of the wake-up's device, so its poll must be sent again (T11).
  */
 export type WakeKind =
   | "timeline"
@@ -28,10 +29,10 @@ export type WakeKind =
   | "gone";
 
 /**
- * - news: the account's position or one of its devices' seq advanced. `kinds` and `rooms` are absent where they are not known
- *   (it came from another process): then anything may have changed.
+ * - news: the account's position or one of its devices' seq advanced. `kinds` and `rooms` are absent where unknown (the wake-up came from
+ *   another process): then anything may have changed.
  * - session: a newer request of the session began (D11); `request` sorts after that of each older one.
- * - connection: the same of a device's sliding sync connection; `name`: see digestOf.
+ * - connection: the same for a device's sliding sync connection; `name`: see digestOf.
  */
 export type Wake =
   | {
@@ -40,33 +41,33 @@ export type Wake =
       readonly device?: DeviceNo;
       readonly kinds?: ReadonlySet<WakeKind>;
       readonly rooms?: ReadonlySet<RoomId>;
-      /** What was stored, where that was done in this process: it never leaves it. */
+      /** What was stored, if this process stored it: it never leaves the process. */
       readonly batch?: StoredBatch;
     }
   | { readonly type: "session"; readonly account: AccountNo; readonly session: SessionNo; readonly request: string }
   | { readonly type: "connection"; readonly account: AccountNo; readonly device: DeviceNo; readonly name: string; readonly request: string };
 
-/** What whoever ends sessions, devices or tokens of an account publishes afterwards: requests that wait check whether theirs is still there (T18). */
+/** Publish it after ending sessions, devices or tokens of an account: waiting requests then check whether their own still exists (T18). */
 export function goneWake(account: AccountNo): Wake {
   return { type: "news", account, kinds: new Set(["gone"]), rooms: new Set() };
 }
 
-export type Listener = (wake: Wake) => void;
+export type WakeListener = (wake: Wake) => void;
 
-/** One publisher and subscriber interface for wake-ups; in-process here, across processes in shared-feed.ts. */
+/** The interface to publish and receive wake-ups: inside a process here, across processes in shared-feed.ts. */
 export interface Feed {
   publish(wake: Wake): void;
   /** Calls `listener` for each wake-up of `account` until the returned function is called. */
-  subscribe(account: AccountNo, listener: Listener): () => void;
-  /** Calls `observer` for each wake-up of any account, before those who wait are told. */
-  observe(observer: Listener): void;
+  subscribe(account: AccountNo, listener: WakeListener): () => void;
+  /** Calls `observer` for each wake-up of any account, before the account's own listeners. */
+  observe(observer: WakeListener): void;
 }
 
 export class Hub implements Feed {
-  readonly #listeners = new Map<AccountNo, Set<Listener>>();
-  readonly #observers = new Set<Listener>();
+  readonly #listeners = new Map<AccountNo, Set<WakeListener>>();
+  readonly #observers = new Set<WakeListener>();
 
-  observe(observer: Listener): void {
+  observe(observer: WakeListener): void {
     this.#observers.add(observer);
   }
 
@@ -81,7 +82,7 @@ export class Hub implements Feed {
     for (const account of this.#listeners.keys()) this.publish({ type: "news", account });
   }
 
-  subscribe(account: AccountNo, listener: Listener): () => void {
+  subscribe(account: AccountNo, listener: WakeListener): () => void {
     let listeners = this.#listeners.get(account);
     if (!listeners) this.#listeners.set(account, (listeners = new Set()));
     listeners.add(listener);

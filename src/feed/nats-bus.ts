@@ -1,6 +1,6 @@
 /**
- * NATS: wake-ups go past PostgreSQL. One subject carries all of one database. Nothing is stored there, and while it is away nothing is
- * kept here: who comes back looks anew.
+ * NATS: wake-ups bypass PostgreSQL. One subject carries all wake-ups of one database. Nothing is stored there, and while NATS is away
+ * nothing is stored here either: when it is back, waiting requests evaluate again.
  */
 
 import { setImmediate, setTimeout as delay } from "node:timers/promises";
@@ -9,29 +9,29 @@ import { sleep } from "../base/abort.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Bus, BusEvents } from "./bus.ts";
 
-/** Where NATS is, and as whom. */
+/** The address of NATS, and the credentials. */
 export type NatsOptions = {
-  /** `host:port`, any of which will do. */
+  /** `host:port`; any of them will do. */
   readonly servers: readonly string[];
   readonly user?: string;
   readonly pass?: string;
   readonly token?: string;
-  /** Only over TLS; else where the server asks for it. */
+  /** Only over TLS; otherwise TLS is used if the server requires it. */
   readonly tls: boolean;
 };
 
-/** To get a connection may take so long, ms. */
+/** Time limit for connecting, ms. */
 const CONNECT_MS = 5000;
-/** A connection is asked for a sign of life so often, ms; the third that does not come ends it. */
+/** Interval of pings on a connection, ms; after the third without an answer the connection ends. */
 const PING_MS = 10_000;
-/** Between two attempts, ms: spread, so that not all processes come back at once. */
+/** Between two attempts, ms: randomised, so that not all processes reconnect at once. */
 const AGAIN_MS = 500;
-/** The last texts may take so long, ms. */
+/** Time limit for sending the last texts, ms. */
 const CLOSE_MS = 1000;
 
 /**
- * A connection that hears what others say on `subject`, and may speak there. It does not mend itself.
- * @throws what keeps it from that, in the words of NATS
+ * A connection that is subscribed to `subject` and may publish there. It does not reconnect.
+ * @throws what prevents that, in the words of NATS
  */
 async function open(options: NatsOptions, subject: string, received: (text: string) => void): Promise<NatsConnection> {
   const { servers, tls, ...credentials } = options;
@@ -55,13 +55,13 @@ async function open(options: NatsOptions, subject: string, received: (text: stri
     callback: (error, message) => {
       if (!error) return received(message.string());
       refused.push(error);
-      // It is deaf from now on.
+      // From now on it receives nothing.
       void connection.close();
     },
   });
-  // To speak must be allowed too. An empty text says nothing to anybody.
+  // Publishing must be permitted too. An empty text means nothing to any receiver.
   connection.publish(subject, "");
-  // What the server refuses it says before it answers; we hear of it a turn later.
+  // The server reports a refusal before it answers; we get it one turn of the event loop later.
   const reason = await Promise.race([connection.flush(), connection.closed()]);
   await setImmediate();
   const [error = reason] = refused;
@@ -70,7 +70,7 @@ async function open(options: NatsOptions, subject: string, received: (text: stri
   throw error ?? new Error("the connection was closed");
 }
 
-/** @throws where a server could not use that subject now: an Error with the reason in the words of NATS */
+/** @throws if a server could not use that subject now: an Error with the reason in the words of NATS */
 export async function tryNats(options: NatsOptions, subject: string): Promise<void> {
   const connection = await open(options, subject, () => {});
   await connection.close();
@@ -90,7 +90,7 @@ export class NatsBus implements Bus {
     this.#logger = logger;
   }
 
-  /** Where NATS is away, it goes on without, and tries again and again. */
+  /** If NATS is away, it starts without it and retries. */
   async start(events: BusEvents): Promise<void> {
     await new Promise<void>((tried) => {
       this.#running = this.#run(events, tried);
@@ -105,7 +105,7 @@ export class NatsBus implements Bus {
 
   async close(): Promise<void> {
     this.#closing.abort();
-    // What was sent goes out. What hangs is not waited for.
+    // Texts that were published are still sent. A connection that hangs is not waited for.
     const ended = Promise.all([this.#connection?.drain(), this.#running]);
     await Promise.race([ended, delay(CLOSE_MS, undefined, { ref: false })]);
   }

@@ -1,14 +1,14 @@
-/** LISTEN and NOTIFY: the bus that needs nothing beside the database. */
+/** LISTEN and NOTIFY: the bus that needs nothing but the database. */
 
 import { sleep } from "../base/abort.ts";
 import { connect, type Db, type DbOptions, type Sql } from "../store/db.ts";
 import type { Bus, BusEvents } from "./bus.ts";
 
 const CHANNEL = "syncv3";
-/** After a LISTEN that failed, ms. */
+/** Pause after a failed LISTEN, ms. */
 const RETRY_MS = 100;
 
-/** Many texts are one statement. Nothing is lost with one that a crash of the database takes back: it is not waited for. */
+/** Many texts share one statement. It does not wait for the disk: if a crash of the database undoes it, nothing is lost. */
 export async function notify(db: Db, texts: readonly string[]): Promise<void> {
   await db`
     select pg_notify(${CHANNEL}, payload), set_config('synchronous_commit', 'off', true) from unnest(${[...texts]}::text[]) as payload`;
@@ -19,12 +19,12 @@ export class PostgresBus implements Bus {
   readonly #sql: Sql;
   readonly #closing = new AbortController();
   #listening: Sql | null = null;
-  /** Called when the connection that listens is gone. */
+  /** Called when the listening connection is gone. */
   #lost: () => void = () => {};
 
   /**
-   * @param db must lead straight to PostgreSQL: LISTEN means nothing through a transaction pooler. Takes two connections, one for either
-   * direction; not those that requests and pollers wait for: a wake-up would wait with them.
+   * @param db must lead straight to PostgreSQL: LISTEN means nothing through a transaction pooler. Takes two connections, one for each
+   * direction, apart from those that requests and pollers wait for, so that wake-ups do not wait with them.
    */
   constructor(db: DbOptions) {
     this.#db = db;
@@ -60,7 +60,7 @@ export class PostgresBus implements Bus {
         tried();
         await lost;
       } catch {
-        // Whatever the reason, waking up depends on it: a cancelled LISTEN is tried again like one that met a restart.
+        // Retry whatever the reason, because wake-ups depend on it: also a cancelled LISTEN, not only one that met a restart.
         tried();
         await sleep(RETRY_MS, signal).catch(() => {});
       }

@@ -1,6 +1,6 @@
 /**
- * Wake-ups across processes: over a bus to the others, directly to our own listeners. Processes tell each other that they are there.
- * A wake-up is a hint: what is lost on the way is made up for by waking everybody whom it may have been for.
+ * Wake-ups across processes: over a bus to the others, directly to our own listeners. Processes announce to each other that they exist. A
+ * wake-up is a hint: if one may have been lost, everyone who may have needed it is woken instead.
  */
 
 import { randomUUID } from "node:crypto";
@@ -9,15 +9,15 @@ import { Gathered } from "../base/gathered.ts";
 import type { Logger } from "../base/logger.ts";
 import type { AccountNo } from "../wire/ids.ts";
 import type { Bus } from "./bus.ts";
-import { type Feed, Hub, type Listener, type Wake } from "./hub.ts";
+import { type Feed, Hub, type WakeListener, type Wake } from "./hub.ts";
 import { readText, type Word, wakeText, wordText } from "./wake-text.ts";
 
-/** So often a process says that it is there, and after so long without a word it is taken for gone, ms. */
+/** How often a process announces itself, and after how long a silent one counts as gone, ms. */
 const HERE_MS = 20_000;
 const GONE_MS = 70_000;
-/** Who is there has answered by then, ms. */
+/** Time by which all existing processes have answered, ms. */
 const ANSWER_MS = 5000;
-/** Everybody is woken at most so often: after a failure of the bus each other process asks for it, ms. */
+/** The shortest interval between wake-ups of everyone, ms: after a failure of the bus each other process asks for one. */
 const WAKE_ALL_MS = 1000;
 
 export class SharedFeed implements Feed {
@@ -25,21 +25,21 @@ export class SharedFeed implements Feed {
   readonly #self = randomUUID();
   readonly #bus: Bus;
   readonly #logger: Logger;
-  /** Many wake-ups go out together. */
+  /** Collects wake-ups, so that many go out together. */
   readonly #texts = new Gathered((texts: readonly string[]) => this.#send(texts), { most: 1000 });
-  /** When each other process was last heard of, ms of the monotonic clock. */
+  /** When each other process was last heard from, ms of the monotonic clock. */
   readonly #others = new Map<string, number>();
-  /** From then on it is known who is there. */
+  /** From then on all other processes are known. */
   #knownAt = Infinity;
-  /** Something may not have got out: the next that does says so first. */
+  /** A text may not have been sent; the next text that goes out says so first. */
   #unsent = false;
   #failing = false;
   #saying: NodeJS.Timeout | null = null;
-  /** Set: everybody was woken just now; true: and is to be once more. */
+  /** Set: everyone was woken just now. True: and has to be woken once more. */
   #wakingAll: { again: boolean } | null = null;
   #closed = false;
 
-  /** Takes the bus over: starts and closes it. */
+  /** Takes ownership of the bus: starts and closes it. */
   constructor(bus: Bus, logger: Logger) {
     this.#bus = bus;
     this.#logger = logger;
@@ -54,23 +54,23 @@ export class SharedFeed implements Feed {
 
   publish(wake: Wake): void {
     this.#hub.publish(wake);
-    // A newer request ends an older one: where there is nobody else, no other process has that one.
+    // A newer request ends an older one. If there is no other process, no other process has the older one.
     if (this.#closed || (wake.type !== "news" && this.#isAlone())) return;
     void this.#texts.ask(wakeText(this.#self, wake));
   }
 
-  subscribe(account: AccountNo, listener: Listener): () => void {
+  subscribe(account: AccountNo, listener: WakeListener): () => void {
     return this.#hub.subscribe(account, listener);
   }
 
-  observe(observer: Listener): void {
+  observe(observer: WakeListener): void {
     this.#hub.observe(observer);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#saying) clearInterval(this.#saying);
-    // What was published before goes out: it is in front of this.
+    // Wake-ups published before are sent first: they are ahead of this one.
     await this.#say("!");
     await this.#bus.close();
   }
@@ -101,7 +101,7 @@ export class SharedFeed implements Feed {
     await this.#texts.ask(wordText(this.#self, word));
   }
 
-  /** Never rejects. Others find out at their own next look, at the latest: the data is stored. */
+  /** Never rejects. If sending fails, the others notice the change at their next evaluation at the latest, because the data is stored. */
   async #send(texts: readonly string[]): Promise<readonly undefined[]> {
     try {
       await this.#bus.send(this.#unsent ? [wordText(this.#self, "*"), ...texts] : texts);

@@ -11,12 +11,12 @@ const WAKES: Wake[] = [
   { type: "connection", account, device: 3 as DeviceNo, name: "digest", request: "r2" },
 ];
 
-test("what is said is what is heard", () => {
+test("a wake-up survives its text form", () => {
   for (const wake of WAKES) expect(readText(wakeText("me", wake))).toEqual({ from: "me", says: wake });
   for (const word of ["!", "?", "*"] as const) expect(readText(wordText("me", word))).toEqual({ from: "me", says: word });
 });
 
-test("with very many rooms it says none, which means any", () => {
+test("with very many rooms the text names none, which means any", () => {
   const rooms = new Set(Array.from({ length: 500 }, (_, index) => `!room${index}:test` as RoomId));
   const text = wakeText("me", { type: "news", account, kinds: new Set(["timeline"]), rooms });
   expect(Buffer.byteLength(text)).toBeLessThan(7000);

@@ -1,12 +1,12 @@
-/** A wake-up, or a word between processes, as the text that a bus carries: ids only. */
+/** The text form, for a bus, of a wake-up or of a message between processes: ids only. */
 
 import type { AccountNo, DeviceNo, RoomId, SessionNo } from "../wire/ids.ts";
 import type { Wake, WakeKind } from "./hub.ts";
 
-/** NOTIFY takes 8000 bytes: above this the rooms are left out, and anything may have changed. */
+/** NOTIFY takes 8000 bytes: above this limit the rooms are left out, which means that anything may have changed. */
 const MAX_BYTES = 7000;
 
-/** "!": I am here; "?": and who else is? "*": what I said before may be lost, so look for yourselves. */
+/** "!": I exist. "?": I exist; who else does? "*": what I sent before may be lost, so evaluate again. */
 export type Word = "!" | "?" | "*";
 
 type Payload = {
@@ -21,7 +21,7 @@ type Payload = {
   readonly q?: string | undefined;
 };
 
-/** `from`: a name of the process, as of all texts of it. */
+/** `from`: the process's name, the same in all its texts. */
 export function wordText(from: string, word: Word): string {
   return JSON.stringify({ from, h: word, a: 0 } satisfies Payload);
 }
@@ -31,11 +31,11 @@ export function wakeText(from: string, wake: Wake): string {
   if (wake.type === "connection") return JSON.stringify({ ...base, d: wake.device, c: wake.name, q: wake.request } satisfies Payload);
   if (wake.type === "session") return JSON.stringify({ ...base, s: wake.session, q: wake.request } satisfies Payload);
   const news: Payload = { ...base, d: wake.device, k: wake.kinds && [...wake.kinds] };
-  const whole = JSON.stringify({ ...news, r: wake.rooms && [...wake.rooms] } satisfies Payload);
-  return Buffer.byteLength(whole) <= MAX_BYTES ? whole : JSON.stringify(news);
+  const full = JSON.stringify({ ...news, r: wake.rooms && [...wake.rooms] } satisfies Payload);
+  return Buffer.byteLength(full) <= MAX_BYTES ? full : JSON.stringify(news);
 }
 
-/** What a text says. Null: it is none of ours; anything may be said on a bus, and it must not end us. */
+/** The meaning of a text. Null: not one of ours. Anyone may write to a bus, and that must not end the process. */
 export function readText(text: string): { readonly from: string; readonly says: Word | Wake } | null {
   let payload: Payload;
   try {

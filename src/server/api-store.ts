@@ -8,7 +8,7 @@ import type { Sql } from "../store/db.ts";
 import { writeTx } from "../store/db.ts";
 import { deleteAccount, deleteDevice, findDevice, pollState } from "../store/devices.ts";
 import { findDevices, forgetRoom } from "../store/forget.ts";
-import { atOrAfter, notePaging, placeOf } from "../store/history.ts";
+import { atOrAfter, notePaging, pointOf } from "../store/history.ts";
 import { noteKeyUpload } from "../store/key-uploads.ts";
 import { isWaiting, passAnswer, startPass } from "../store/passed-answers.ts";
 import { endSession, listSessions } from "../store/session-list.ts";
@@ -52,7 +52,7 @@ export function passQueue(sql: Sql): PassQueue {
 export function historyStore(sql: Sql): HistoryStore {
   return {
     noted: (account) => notePaging(sql, account),
-    place: (account, room, event) => placeOf(sql, account, room, event),
+    place: (account, room, event) => pointOf(sql, account, room, event),
     atOrAfter: (account, room, place, ids) => atOrAfter(sql, account, room, place, ids),
   };
 }

@@ -1,4 +1,4 @@
-/** All rooms of an account as they are now, for sliding sync's lists: facts and standing side by side. */
+/** All rooms of an account as they are now, for sliding sync's lists: facts and standing together. */
 
 import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
 import { isRoomId } from "../wire/matrix-id.ts";
@@ -10,7 +10,7 @@ export type AccountRoom = {
   readonly roomId: RoomId;
   readonly membership: Membership;
   readonly facts: RoomFacts;
-  /** When the facts became what they are. */
+  /** Position at which the facts last changed. */
   readonly factsOrd: number;
   readonly changedOrd: number;
   readonly membershipOrd: number;
@@ -23,7 +23,7 @@ export type AccountRoom = {
   readonly purged: boolean;
 };
 
-/** Of a room that was left so long ago that retention has deleted what was known of it; that it was left is still to be told. */
+/** A room that was left so long ago that retention has deleted its facts; that it was left may still have to be sent. */
 const FORGOTTEN_FACTS: RoomFacts = {
   is_dm: false,
   is_encrypted: false,
@@ -36,8 +36,8 @@ const FORGOTTEN_FACTS: RoomFacts = {
   sources: {},
 };
 
-/** The first three are null of a room without facts. */
-type Stored = {
+/** The first three are null for a room without facts. */
+type AccountRoomRecord = {
   room_id: RoomId;
   membership: Membership | null;
   facts: string | null;
@@ -51,12 +51,12 @@ type Stored = {
   inviter: UserId | null;
 };
 
-/** Older versions stored rooms under ids that are none: they are not told (N6). */
+/** Older versions stored rooms under invalid ids: such rooms are not sent (N6). */
 export const hasRoomId = (row: { readonly room_id: RoomId }): boolean => isRoomId(row.room_id);
 
-/** The rooms that changed after `after` (0: all there are), as they are now. */
+/** The rooms that changed after `after` (0: all rooms), as they are now. */
 export async function readAccountRooms(db: Db, account: AccountNo, after: Position | 0): Promise<AccountRoom[]> {
-  const rows = await db<Stored[]>`
+  const rows = await db<AccountRoomRecord[]>`
     select s.room_id, f.membership, f.facts, f.from_ord, s.changed_ord, s.membership_ord, s.active_ord, s.bump_ord, s.kicked, s.ever_joined, s.inviter
     from standings s
     left join lateral (

@@ -1,18 +1,18 @@
-/** How far an account is. */
+/** How far syncing an account has come. */
 
 import type { AccountNo } from "../wire/ids.ts";
 import type { Db } from "./db.ts";
 
 export type AccountStatus = {
-  /** The homeserver's first v2 answer is stored. */
+  /** The homeserver's first v2 response is stored. */
   readonly complete: boolean;
-  /** When it was first seen here. */
+  /** When the account was first seen here. */
   readonly created_at: Date;
-  /** Rooms of which something is stored, invites too. */
+  /** Rooms of which something is stored, invites included. */
   readonly rooms: number;
-  /** Rooms that are still to be read one by one, since the homeserver's answer was too large (N4). */
+  /** Rooms that are still to be read one by one, because the homeserver's answer was too large (N4). */
   readonly left: number;
-  /** Its polls fail: how, and since when; null: they do not. */
+  /** How its polls fail, and since when; null: they do not fail. */
   readonly trouble: { readonly reason: string; readonly since: Date } | null;
 };
 

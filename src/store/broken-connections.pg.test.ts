@@ -1,6 +1,6 @@
 /**
- * N8: a connection that breaks at any message of the server's, in set-up or in a statement of any kind, fails what is under way with an error
- * that says so, and nothing else: no promise is left waiting, none rejects unhandled, and the pool goes on.
+ * N8: if a connection breaks at any message from the server, during set-up or in a statement of any kind, the work under way fails with an
+ * error that says so, and nothing else happens: no promise stays pending, none rejects unhandled, and the pool stays usable.
  */
 
 import { randomUUID } from "node:crypto";
@@ -33,16 +33,16 @@ afterAll(async () => {
   await db.drop();
 });
 
-/** Every third place is broken, another third each day, to save minutes; SYNCV3_TEST_BREAKS=all: every place. */
+/** Every third message is broken, another third each day, to save minutes; SYNCV3_TEST_BREAKS=all: every message. */
 const STEP = process.env["SYNCV3_TEST_BREAKS"] === "all" ? 1 : 3;
 const FIRST = Math.floor(Date.now() / 86_400_000) % STEP;
 
-/** What a run leaves: none of its notes, or both. */
+/** The two rows of a run: none of them is there afterwards, or both. */
 const parts = async (run: string) => (await db.sql`select from notes where run = ${run}`).length;
 
 const FAILS = "a transaction that fails";
 
-/** Each kind of work that the store does, with its result checked. `run`: a name that occurs once. */
+/** Each kind of work that the store does, with its result checked. `run`: a unique name. */
 const KINDS: Readonly<Record<string, (sql: Sql, run: string) => Promise<void>>> = {
   "a statement, prepared and then prepared already": async (sql) => {
     for (const n of [1, 2]) expect(await sql`select ${n}::integer as n, ${["a", null]}::text[] as a`).toEqual([{ n, a: ["a", null] }]);
@@ -88,7 +88,7 @@ const KINDS: Readonly<Record<string, (sql: Sql, run: string) => Promise<void>>> 
   },
 };
 
-/** Fulfilled with the error of `work`, or null; fails where it settles neither way in time. */
+/** Resolves with the error of `work`, or null; fails if `work` does not settle in time. */
 async function outcome(work: Promise<unknown>): Promise<unknown> {
   const settled = work.then(
     () => null,
@@ -99,7 +99,7 @@ async function outcome(work: Promise<unknown>): Promise<unknown> {
   return answer;
 }
 
-/** Runs `work`, broken before message number `after` of the server's, and looks at what it left; then the pool goes on. */
+/** Runs `work` with a break before the server's message number `after`, and checks what is left; the pool must stay usable. */
 async function breakAt(sql: Sql, kind: string, manner: Manner, after: number): Promise<void> {
   const work = KINDS[kind];
   if (work === undefined) throw new Error("no such kind");
@@ -107,13 +107,13 @@ async function breakAt(sql: Sql, kind: string, manner: Manner, after: number): P
   proxy.arm(after, manner);
   const error = await outcome(work(sql, run));
   if (error !== null) expect([run, needOf(error), error]).toEqual([run, expect.stringMatching(/^(connection|shutdown)$/), error]);
-  // An error may hide a commit that was carried out; none hides one that was not.
+  // A commit may have succeeded although there was an error, but never failed without one.
   expect(kind.startsWith("a transaction") && error === null && kind !== FAILS ? [2] : [0, 2], run).toContain(await parts(run));
   proxy.arm(null);
   for (let tries = 0; ; tries += 1) {
     const next = await outcome(work(sql, `${run}, again ${tries}`));
     if (next === null) return;
-    // Another connection of the pool may learn of its end only now.
+    // Another connection of the pool may notice its end only now.
     expect([run, tries < 2, needOf(next), next]).toEqual([run, true, "connection", next]);
   }
 }
@@ -144,18 +144,18 @@ test.each(MANNERS)("N8: a connection that breaks at each message of its set-up a
   expect(unhandled).toEqual([]);
 });
 
-test.each(MANNERS)("N8: wake-ups are heard again after a break at each message of the connection that listens: %s", async (manner) => {
+test.each(MANNERS)("N8: wake-ups arrive again after a break at each message of the listening connection: %s", async (manner) => {
   const sender = new PostgresBus(db.options);
   for (let after = FIRST, isThrough = false; !isThrough; after += STEP) {
     proxy.arm(after, manner);
     const bus = new PostgresBus(proxy.options);
-    let [heard, back] = [0, 0];
-    await outcome(bus.start({ received: () => void (heard += 1), back: () => void (back += 1) }));
-    // Also one that breaks as it hears: then it is told that it may have missed something.
-    await expect.poll(() => sender.send(["x"]).then(() => heard + back)).toBeGreaterThan(0);
+    let [received, back] = [0, 0];
+    await outcome(bus.start({ received: () => void (received += 1), back: () => void (back += 1) }));
+    // Also a connection that breaks while it receives: it must report that wake-ups may have been missed.
+    await expect.poll(() => sender.send(["x"]).then(() => received + back)).toBeGreaterThan(0);
     isThrough = !proxy.hasCut();
-    const before = heard;
-    await expect.poll(() => sender.send(["y"]).then(() => heard)).toBeGreaterThan(before);
+    const before = received;
+    await expect.poll(() => sender.send(["y"]).then(() => received)).toBeGreaterThan(before);
     if (!isThrough) expect(back).toBeGreaterThan(0);
     expect(await outcome(bus.close())).toBeNull();
   }
@@ -166,7 +166,7 @@ test.each(MANNERS)("N8: wake-ups are heard again after a break at each message o
 test("N8: a LISTEN that is cancelled, and is not broken off, is tried again", async () => {
   const [bus, received] = [new PostgresBus(db.options), vi.fn<(text: string) => void>()];
   const [{ database } = { database: "" }] = await db.sql<{ database: string }[]>`select current_database() as database`;
-  // From now on a session that has just been made may not do anything for longer than a millisecond.
+  // From now on a new session may do nothing for longer than a millisecond.
   await db.sql.unsafe(`alter database ${database} set statement_timeout = 1`);
   onTestFinished(async () => void (await db.sql.unsafe(`alter database ${database} reset statement_timeout`)));
   await bus.start({ received, back: () => {} });
@@ -180,7 +180,7 @@ test("N8: a LISTEN that is cancelled, and is not broken off, is tried again", as
 });
 
 test("N8: migrations that break at each message end with an error, and run the next time", async () => {
-  // The last is that of a database with nothing to do.
+  // The last one is for a database with nothing to do.
   for (let after = FIRST, isThrough = false; !isThrough; after += STEP) {
     proxy.arm(after, MANNERS[after % MANNERS.length]);
     const error = await outcome(migrate(proxy.options));
@@ -204,10 +204,10 @@ test.each(MANNERS)("N8: the lock of a living process is taken again after a brea
   expect(unhandled).toEqual([]);
 });
 
-/** Messages of type R (Authentication) of a server that does not keep to the protocol. */
+/** Messages of type R (Authentication) from a server that violates the protocol. */
 const NONSENSE = [3, 5, 10, 11, 12, 99].map((kind) => Buffer.from([82, 0, 0, 0, 10, 0, 0, 0, kind, 120, 61]));
 
-test("N8: a server that speaks nonsense in the set-up is an error of the query", async () => {
+test("N8: nonsense from the server during the set-up is an error of the query", async () => {
   for (const message of [...NONSENSE, Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n"), Buffer.alloc(0)]) {
     const server = createServer((socket) => {
       socket.on("error", () => {});
@@ -225,10 +225,10 @@ test("N8: a server that speaks nonsense in the set-up is an error of the query",
   expect(unhandled).toEqual([]);
 });
 
-test("a statement that cannot be sent fails alone: those before and behind it get their own answers", async () => {
+test("a statement that cannot be sent fails alone: those before and after it get their own answers", async () => {
   const sql = connect(db.options, 1);
   const send = (n: number, values: readonly (string | undefined)[]) => sql`select ${n}::integer as n, ${values as string[]}::text[] as a`;
-  // Prepared, so that its values are looked at before anything is sent.
+  // Prepared, so that its values are checked before anything is sent.
   await send(0, []);
   const answers = await Promise.allSettled([send(1, ["a"]), send(2, [undefined]), send(3, ["c"])]);
   expect(answers).toMatchObject([{ value: [{ n: 1, a: ["a"] }] }, { reason: { message: /undefined element/ } }, { value: [{ n: 3, a: ["c"] }] }]);
@@ -239,7 +239,7 @@ test("a statement that cannot be sent fails alone: those before and behind it ge
 
 test("a transaction has its connection to itself, however many statements wait for it", async () => {
   const sql = connect(db.options, 1);
-  // As many as the driver sends on ahead.
+  // As many as the driver sends ahead.
   const statements = Array.from({ length: 101 }, (_, n) => sql`select ${n}::integer as n`.execute());
   const transactions = Array.from({ length: 3 }, () =>
     writeTx(sql, async (tx) => (await tx`select pg_current_xact_id_if_assigned() as id, 1 as n`)[0]?.["n"]),

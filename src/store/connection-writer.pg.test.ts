@@ -7,7 +7,7 @@ import { findConnectionState, readConnectionHeads, type StateRef } from "./conne
 
 let db: TestDatabase;
 let owner: TestAccount;
-/** Those of two processes. */
+/** The writers of two processes. */
 let writers: readonly [ConnectionWriter, ConnectionWriter];
 beforeAll(async () => {
   db = await freshDatabase();
@@ -32,10 +32,10 @@ async function begin(connId: string, process: 0 | 1 = 0, body = "{}") {
 const follow = (from: StateRef, body = "{}", process: 0 | 1 = 0) =>
   writers[process].save({ from, fromBase: null, base: null, body, position: POSITION });
 const rows = () => db.sql<{ conn_id: string; session: number }[]>`select conn_id, session from sessions where kind = 'connection' order by conn_id`;
-/** Whether a position of that state is answered. */
+/** Whether a position with that state is answered. */
 const isThere = async (at: StateRef) => (await readConnectionHeads(db.sql, [{ device: owner.device, at }]))[0] !== null;
 
-test("M2: of many that begin a connection of one name together there is one in the end, and the last begun is known", async () => {
+test("M2: many requests begin a connection of one name together: one connection remains, and the last one begun is valid", async () => {
   const made = await Promise.all(Array.from({ length: AT_ONCE }, (_, i) => begin("main", (i % 2) as 0 | 1)));
   expect(await rows()).toHaveLength(1);
   expect(new Set(made.map(({ mark }) => mark)).size).toBe(AT_ONCE);
@@ -45,34 +45,34 @@ test("M2: of many that begin a connection of one name together there is one in t
   expect(await Promise.all(made.map(isThere))).not.toContain(true);
 });
 
-test("M4: of many names the longest idle make room, and whoever began another learns how many", async () => {
+test("M4: above the bound the longest idle connections end, and the request that began another one learns how many", async () => {
   const before = await Promise.all(Array.from({ length: AT_ONCE }, (_, i) => begin(`c${i}`, (i % 2) as 0 | 1)));
   const last = await begin("last");
-  const kept = await rows();
-  expect(kept).toHaveLength(5);
-  expect(kept.map((row) => row.session)).toContain(last.session);
-  // Of several that begin in one statement each learns of all that this ended.
+  const remaining = await rows();
+  expect(remaining).toHaveLength(5);
+  expect(remaining.map((row) => row.session)).toContain(last.session);
+  // Of several that begin in one statement each learns how many connections were ended.
   expect([...before, last].reduce((sum, one) => sum + one.ended, 0)).toBeGreaterThanOrEqual(AT_ONCE + 1 - 5);
 });
 
-test("M3: states of many connections are kept together, each under its own", async () => {
+test("M3: states of many connections are stored together, each under its own connection", async () => {
   const begun = await Promise.all(["a", "b", "c"].map((name) => begin(name, 0, `{"first":"${name}"}`)));
   const saved = await Promise.all(begun.map((one, i) => follow(one, `{"n":${i}}`)));
   for (const [i, state] of saved.entries()) {
     expect(state && (await findConnectionState(db.sql, state))?.body).toBe(`{"n":${i}}`);
-    // What the request came with is still there for a retry.
+    // The state that the request came with remains for a retry.
     expect(await isThere(begun[i] as StateRef)).toBe(true);
   }
 });
 
-test("M3: of one connection states that are saved together have numbers of their own", async () => {
+test("M3: states of one connection that are saved together have different numbers", async () => {
   const begun = await begin("main");
   const saved = await Promise.all(Array.from({ length: 10 }, (_, i) => follow(begun, `{"n":${i}}`, (i % 2) as 0 | 1)));
   expect(new Set(saved.map((one) => one?.state)).size).toBe(10);
   for (const [i, state] of saved.entries()) expect(state && (await findConnectionState(db.sql, state))?.body).toBe(`{"n":${i}}`);
 });
 
-test("M2: nothing follows a state that is gone, or one of that number from before the database lost it", async () => {
+test("M2: nothing follows a state that is gone, nor one of the same number from before the database lost it", async () => {
   const begun = await begin("main");
   const other = await begin("other");
   const lost = { ...other, mark: (other.mark + 1) % 2 ** 31 };
@@ -81,7 +81,7 @@ test("M2: nothing follows a state that is gone, or one of that number from befor
   expect([await isThere(lost), await findConnectionState(db.sql, lost)]).toEqual([false, null]);
 });
 
-test("one request's trouble is not another's: a device that is gone meanwhile", async () => {
+test("a device that is gone meanwhile fails only its own request", async () => {
   const gone = await TestAccount.create(db.sql, "@gone:test");
   await db.sql`delete from accounts where account = ${gone.account}`;
   const [good, none] = await Promise.all([
@@ -91,7 +91,7 @@ test("one request's trouble is not another's: a device that is gone meanwhile", 
   expect([await isThere(good), none]).toEqual([true, null]);
 });
 
-test("M3: what the client has acknowledged goes, but for what others are changes of", async () => {
+test("M3: states older than the acknowledged one are deleted, except for those that others are changes of", async () => {
   const first = await begin("main", 0, '{"whole":1}');
   const second = await writers[0].save({ from: first, fromBase: null, base: first.state, body: '{"change":2}', position: POSITION });
   if (!second) throw new Error("it was not saved");

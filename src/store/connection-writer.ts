@@ -1,6 +1,6 @@
 /**
- * Connections as their answers leave them: each answer that changes what a connection has been told writes a state, and its client waits
- * for that. States of many requests go into one statement and one commit.
+ * Writes sliding sync connections. Each answer that changes what was sent on a connection writes a state, and the client waits for that
+ * write. The states of many requests share one statement and one commit.
  */
 
 import { randomInt } from "node:crypto";
@@ -9,7 +9,7 @@ import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
 import type { StateRef } from "./connections.ts";
 import { type Sql, untilThrough } from "./db.ts";
 
-/** A connection that begins, with what its first answer tells. */
+/** A new connection, with what its first answer sends. */
 export type FirstState = {
   readonly account: AccountNo;
   readonly device: DeviceNo;
@@ -19,26 +19,26 @@ export type FirstState = {
   readonly position: Position;
 };
 
-/** `ended`: how many connections of the device had to make room. */
+/** `ended`: how many connections of the device were ended to stay within the bound. */
 export type Begun = StateRef & { readonly ended: number };
 
 /** A state that follows another one. */
 export type NextState = {
-  /** The state that the request came with, and the one which that is stored as a change of (null: it is whole). */
+  /** The state that the request came with, and the full state that it is stored as a change of (null: it is itself full). */
   readonly from: StateRef;
   readonly fromBase: number | null;
-  /** JSON; with `base`, what it changes of that whole one. */
+  /** JSON; with `base`, the change to that full state. */
   readonly base: number | null;
   readonly body: string;
   readonly position: Position;
 };
 
-/** States that a client may still acknowledge instead of the newest: it lost their answers, or changed its mind. */
+/** States that a client may still acknowledge instead of the newest one: it lost their answers, or changed its mind. */
 const UNACKNOWLEDGED = 16;
 const MAX_MARK = 2 ** 31 - 1;
 
 export type ConnectionWriterOptions = {
-  /** At most: the longest idle make room. */
+  /** Most connections; above that, the longest idle ones are ended. */
   readonly connectionsPerDevice: number;
   /** Commits do not wait for the disk. Default: they do. */
   readonly asyncCommits?: boolean | undefined;
@@ -58,7 +58,7 @@ export class ConnectionWriter {
   }
 
   /**
-   * Begins a connection in place of the device's earlier one of that name: positions of that one are unknown from now on. Null: the device
+   * Begins a connection that replaces the device's earlier one of that name: positions of the earlier one become unknown. Null: the device
    * is gone, e.g. it has logged out since its request was authenticated.
    */
   begin(state: FirstState): Promise<Begun | null> {
@@ -66,8 +66,8 @@ export class ConnectionWriter {
   }
 
   /**
-   * Keeps a state. What is older than the one that the request came with goes: the client has acknowledged that one (MSC4186: "the server
-   * may clean up"). Null: the connection or that state is gone.
+   * Stores a state, and deletes those older than the one that the request came with: the client has acknowledged that one (MSC4186: "the
+   * server may clean up"). Null: the connection or that state is gone.
    */
   save(state: NextState): Promise<StateRef | null> {
     return this.#saves.ask(state);
@@ -76,20 +76,20 @@ export class ConnectionWriter {
   async #begin(states: readonly FirstState[]): Promise<(Begun | null)[]> {
     const sql = this.#sql;
     const mark = randomInt(MAX_MARK);
-    // Of one name in one order, so that no two wait for each other.
+    // In one order for all connections of a name, so that no two transactions wait for each other.
     const rows = await untilThrough(
       () => sql<(StateRef & { device: DeviceNo; conn_id: string; fresh: boolean })[]>`
       with asked as (
         select * from unnest(
-          ${states.map((one) => one.account)}::bigint[], ${states.map((one) => one.device)}::bigint[], ${states.map((one) => one.connId)}::text[],
-          ${states.map((one) => one.body)}::text[], ${states.map((one) => one.position)}::bigint[]
+          ${states.map((state) => state.account)}::bigint[], ${states.map((state) => state.device)}::bigint[], ${states.map((state) => state.connId)}::text[],
+          ${states.map((state) => state.body)}::text[], ${states.map((state) => state.position)}::bigint[]
         ) as a(account, device, conn_id, body, position)),
       -- One device that is being deleted must not fail the requests of the others. Accounts first, as whoever deletes locks them.
       owners as materialized (
-        select account from accounts where account = any(${states.map((one) => one.account)}::bigint[]) order by account for key share),
+        select account from accounts where account = any(${states.map((state) => state.account)}::bigint[]) order by account for key share),
       there as materialized (
         select device from devices
-        where device = any(${states.map((one) => one.device)}::bigint[]) and account in (select account from owners)
+        where device = any(${states.map((state) => state.device)}::bigint[]) and account in (select account from owners)
         order by device for key share),
       begun as (
         insert into sessions (account, device, kind, conn_id, position, state)
@@ -109,25 +109,25 @@ export class ConnectionWriter {
     const begun = new Map(rows.map((row) => [`${row.device} ${row.conn_id}`, row]));
     return states.map(({ device, connId }) => {
       const row = begun.get(`${device} ${connId}`);
-      return row ? { session: row.session, state: row.state, mark: row.mark, ended: ended.filter((one) => one === device).length } : null;
+      return row ? { session: row.session, state: row.state, mark: row.mark, ended: ended.filter((other) => other === device).length } : null;
     });
   }
 
-  /** Part of what a statement returns: how its own commit is done. For this transaction alone, so that a pooler may stand between. */
+  /** Part of what a statement returns; it sets how its own commit is done. For this transaction alone, so that it works through a pooler. */
   get #commit() {
     return this.#options.asyncCommits ? this.#sql`, set_config('synchronous_commit', 'off', true) as commit` : this.#sql``;
   }
 
-  /** Ends the longest idle connections above the bound: the device of each. */
+  /** Ends the longest idle connections above the bound. Returns the device of each. */
   async #makeRoom(devices: readonly DeviceNo[]): Promise<DeviceNo[]> {
     const sql = this.#sql;
     const rows = await untilThrough(
       () => sql<{ device: DeviceNo }[]>`
       delete from sessions where session in (
         select session from (
-          select session, row_number() over (partition by device order by used_at desc, session desc) as place
+          select session, row_number() over (partition by device order by used_at desc, session desc) as rank
           from sessions where device = any(${[...devices]}::bigint[]) and kind = 'connection') s
-        where place > ${this.#options.connectionsPerDevice})
+        where rank > ${this.#options.connectionsPerDevice})
       returning device`,
     );
     return rows.map((row) => row.device);
@@ -140,9 +140,9 @@ export class ConnectionWriter {
       () => sql<StateRef[]>`
       with asked as (
         select * from unnest(
-          ${states.map((one) => one.from.session)}::bigint[], ${states.map((one) => one.from.state)}::integer[],
-          ${states.map((one) => one.from.mark)}::integer[], ${states.map((one) => one.fromBase ?? -1)}::integer[],
-          ${states.map((one) => one.base ?? -1)}::integer[], ${states.map((one) => one.body)}::text[], ${states.map((one) => one.position)}::bigint[]
+          ${states.map((state) => state.from.session)}::bigint[], ${states.map((state) => state.from.state)}::integer[],
+          ${states.map((state) => state.from.mark)}::integer[], ${states.map((state) => state.fromBase ?? -1)}::integer[],
+          ${states.map((state) => state.base ?? -1)}::integer[], ${states.map((state) => state.body)}::text[], ${states.map((state) => state.position)}::bigint[]
         ) as a(session, from_state, from_mark, from_base, base, body, position)),
       numbered as (
         update sessions s set state = s.state + 1, used_at = now(), position = a.position

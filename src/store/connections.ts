@@ -1,4 +1,7 @@
-/** Sliding sync connections: rows of `sessions`, and what their positions stand for. What a client waits for is written by connection-writer.ts. */
+/**
+ * Sliding sync connections: rows of `sessions`, and what their positions stand for. The writes that a client waits for are in
+ * connection-writer.ts.
+ */
 
 import type { AccountNo, DeviceNo, Position, SessionNo, UserId } from "../wire/ids.ts";
 import { type Db, type Sql, untilThrough } from "./db.ts";
@@ -7,12 +10,12 @@ import { parseIgnored } from "./ignored.ts";
 import { pagesHere } from "./history.ts";
 import { purgeToDevice } from "./to-device.ts";
 
-/** What one request's evaluation begins with: how far the account, the device and the connection are. */
+/** What the evaluation of a request starts from: how far the account, the device and the connection are. */
 export type ConnectionHead = {
   readonly userId: UserId;
   readonly position: Position;
   readonly complete: boolean;
-  /** In how many rooms the user is, where only some of them are stored; null: all are, or none. */
+  /** How many rooms the user has joined, while only some of them are stored; null: all are stored, or none. */
   readonly joinedRooms: number | null;
   readonly ignored: readonly UserId[];
   /** The newest upstream token; "" before the first. */
@@ -23,23 +26,26 @@ export type ConnectionHead = {
   readonly deviceSeq: number;
   /** How often a room was forgotten. */
   readonly forgotten: number;
-  /** Of the newest to-device message that is queued; 0: there is none. */
+  /** The seq of the newest queued to-device message; 0: none is queued. */
   readonly queued: number;
-  /** JSON texts; null: neither a poll nor an upload of keys has said yet. Told as "none", clients would make keys that they have. */
+  /**
+   * JSON texts; null: neither a poll nor an upload of keys has reported any yet. Sending "none" instead would make clients upload keys that
+   * exist already.
+   */
   readonly keyCounts: { readonly oneTimeKeys: string; readonly fallbackKeys: string | null } | null;
-  /** What the device's connections have acknowledged of its queue, and how long ago that was last noted, ms; null: nothing yet. */
+  /** How far the device's connections have acknowledged its queue, and how long ago that was last recorded, ms; null: nothing yet. */
   readonly acknowledged: { readonly seq: number; readonly agoMs: number } | null;
-  /** Since the connection was last noted as used, ms; 0 where none is asked about. */
+  /** Time since the connection was last recorded as used, ms; 0 if the request names no connection. */
   readonly idleMs: number;
 };
 
-/** A state of a connection: `mark` tells it from another one of that number, from before a crash of the database. */
+/** A state of a connection. `mark` distinguishes it from another state of that number from before a crash of the database. */
 export type StateRef = { readonly session: SessionNo; readonly state: number; readonly mark: number };
 
-/** `at`: null where the connection is still to be made. */
+/** `at`: null if the connection is yet to be created. */
 export type HeadAsk = { readonly device: DeviceNo; readonly at: StateRef | null };
 
-/** headColumns, and `idle` where a connection is asked about. */
+/** headColumns, and `idle` if a connection is named. */
 export type StoredHead = {
   user_id: UserId;
   position: Position;
@@ -59,7 +65,7 @@ export type StoredHead = {
   idle?: number | null;
 };
 
-/** One for each ask. null: the device has no such connection or state (any more). */
+/** One result for each ask. null: the device has no such connection or state (any more). */
 export async function readConnectionHeads(db: Db, asks: readonly HeadAsk[]): Promise<(ConnectionHead | null)[]> {
   const rows = await db<(StoredHead & { n: number })[]>`
     select r.n::integer, ${headColumns(db)},
@@ -79,7 +85,7 @@ export async function readConnectionHeads(db: Db, asks: readonly HeadAsk[]): Pro
   return heads;
 }
 
-/** Of a query that has accounts as `a`, devices as `d` and the device's `sliding` session, where there is one, as `q`. */
+/** For a query that has accounts as `a`, devices as `d` and the device's `sliding` session, if there is one, as `q`. */
 export function headColumns(db: Db) {
   return db`a.user_id, a.position, a.complete, a.joined_rooms, a.ignored, a.since, ${pagesHere(db)}, a.forgotten, d.seq, d.since is not null or d.key_uploads > 0 as counted,
     d.one_time_keys, d.fallback_keys, (select max(m.seq) from to_device m where m.device = d.device) as queued,
@@ -109,15 +115,15 @@ function keyCountsOf(row: StoredHead): ConnectionHead["keyCounts"] {
   return { oneTimeKeys, fallbackKeys };
 }
 
-/** Notes that a connection is in use, and how far the account was in its last position. */
+/** Records that a connection is in use, and how far the account was in its last position. */
 export async function touchConnection(db: Db, session: SessionNo, position: Position): Promise<void> {
   await db`update sessions set used_at = now(), position = ${position} where session = ${session}`;
 }
 
-/** A stored state: `body` JSON; with `base`, what it changes of that whole one. */
+/** A stored state: `body` JSON; with `base`, the change to that full state. */
 export type StoredState = { readonly base: { readonly state: number; readonly body: string } | null; readonly body: string };
 
-/** null: it is gone. */
+/** null: the state is gone. */
 export async function findConnectionState(db: Db, { session, state, mark }: StateRef): Promise<StoredState | null> {
   const [row] = await db<{ body: string; base: number | null; base_body: string | null }[]>`
     select st.body, st.base, b.body as base_body
@@ -128,14 +134,15 @@ export async function findConnectionState(db: Db, { session, state, mark }: Stat
   return row.base_body === null ? null : { base: { state: row.base, body: row.base_body }, body: row.body };
 }
 
-/** Ends one connection: its positions are unknown from now on. */
+/** Ends one connection: its positions become unknown. */
 export async function endConnection(db: Db, session: SessionNo): Promise<void> {
   await db`delete from sessions where session = ${session} and kind = 'connection'`;
 }
 
 /**
- * The device's connections take part in the purge as one (S2): everything up to `acked` was received by their client.
- * 0 where it has received nothing yet, as does more than there is: it is from before our database was restored. Deletes what nobody lacks any more. That they are in use is noted every `touchMs`.
+ * All connections of a device take part in the purge as one reader (S2): their client has received everything up to `acked`. It counts as 0
+ * if that is more than was ever queued: the client then has it from before our database was restored. Deletes what every reader has
+ * received. That the connections are in use is recorded every `touchMs`.
  */
 export async function acknowledgeSliding(
   sql: Sql,

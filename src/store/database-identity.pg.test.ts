@@ -16,7 +16,7 @@ afterEach(async () => {
   await other.drop();
 });
 
-test("a database has one identity, whoever asks, and another one has another", async () => {
+test("a database has one identity, whoever asks, and another database has another", async () => {
   const identity = await databaseIdentity(database.sql);
   expect(identity).toMatch(/^\d+\/\d+$/);
   expect(await databaseIdentity(other.sql)).not.toBe(identity);
@@ -31,12 +31,12 @@ test("a database has one identity, whoever asks, and another one has another", a
   }
 });
 
-test("the same database is told from another one", async () => {
+test("the same database is distinguished from another one", async () => {
   expect(await isSameDatabase(database.sql, database.options)).toBe(true);
   expect(await isSameDatabase(database.sql, other.options)).toBe(false);
 });
 
-test("PostgreSQL itself is no pooler", async () => {
+test("PostgreSQL itself is not taken for a pooler", async () => {
   expect(await isTransactionPooled(database.options)).toBe(false);
 });
 

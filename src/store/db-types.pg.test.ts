@@ -13,7 +13,7 @@ const text = fc
   .oneof(fc.string({ unit: "binary" }), fc.constantFrom("NULL", "null", "", " ", "a,b", "{}", "{a}", '"', "\\", '\\"', "\n", "😀"))
   .map((one) => one.replaceAll("\0", ""));
 
-test("arrays of texts arrive as they are, and come back so, NULL and null apart", async () => {
+test("arrays of texts are unchanged after a round trip, with NULL and null distinguished", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.oneof(text, fc.constant(null))), async (values) => {
       const [row] = await db.sql<{ there: (string | null)[]; one: string }[]>`
@@ -36,7 +36,7 @@ test("arrays of numbers, with null", async () => {
   );
 });
 
-/** Two values of each type of which arrays are parameters. */
+/** Two values of each type that is used in array parameters. */
 const SAMPLES: Readonly<Record<string, readonly (number | string)[]>> = {
   bigint: [-1, 2 ** 53 - 1],
   "double precision": [-0.5, 1e300],
@@ -45,13 +45,13 @@ const SAMPLES: Readonly<Record<string, readonly (number | string)[]>> = {
   text: ["a", "b"],
 };
 
-test.each(Object.entries(SAMPLES))("an array of %s goes there and comes back", async (type, samples) => {
+test.each(Object.entries(SAMPLES))("an array of %s survives a round trip", async (type, samples) => {
   const list = [...samples, null] as string[];
   const rows = await db.sql.unsafe(`select $1::${type} as one, $2::${type}[] as list, $3::${type}[] as none`, [list[0] ?? null, list, []]);
   expect(rows).toEqual([{ one: list[0], list, none: [] }]);
 });
 
-test("an undefined element is refused, and the connection goes on", async () => {
+test("an undefined element is refused, and the connection stays usable", async () => {
   await expect(db.sql`select ${["a", undefined as unknown as string]}::text[]`).rejects.toThrow("undefined element");
   expect(await db.sql`select ${["a"]}::text[] as a`).toEqual([{ a: ["a"] }]);
 });

@@ -1,9 +1,9 @@
 /**
- * How values go to PostgreSQL and come back. The list is complete for what our statements use, so the driver does not have to ask the server
- * for its array types on each new connection: that query costs a round trip, and nobody handles its failure (N8).
+ * How values are sent to PostgreSQL and read back. The list is complete for our statements, so the driver does not have to ask the server
+ * for its array types on each new connection: that query costs a round trip, and nothing handles its failure (N8).
  */
 
-/** `{"a","b \"c\"",NULL}`: elements are quoted whatever they are, so that the text NULL stays a text. */
+/** `{"a","b \"c\"",NULL}`: every element is quoted, so that the text NULL stays a text. */
 function textArray(values: readonly (string | null)[]): string {
   return `{${values.map((value) => (value === null ? "NULL" : `"${defined(value).replace(/["\\]/g, "\\$&")}"`)).join(",")}}`;
 }
@@ -18,7 +18,7 @@ function defined<T>(value: T): T {
   return value;
 }
 
-/** A one-dimensional array as PostgreSQL writes it. Whether an element is quoted is up to PostgreSQL; NULL without quotes is null. */
+/** A one-dimensional array as PostgreSQL writes it. PostgreSQL decides whether an element is quoted; NULL without quotes is null. */
 function parseArray<T>(text: string, parse: (element: string) => T): (T | null)[] {
   const element = /"((?:[^"\\]|\\.)*)"|([^{},]+)/gs;
   return Array.from(text.matchAll(element), ([, quoted, plain]) => {
@@ -27,7 +27,7 @@ function parseArray<T>(text: string, parse: (element: string) => T): (T | null)[
   });
 }
 
-/** Octets outside of printable ASCII as `\ooo`, a backslash as two. */
+/** Octets outside printable ASCII as `\ooo`, a backslash doubled. */
 const ESCAPED = /\\(\\|[0-3][0-7]{2})/g;
 
 /** Either form of `bytea_output`: hex begins with `\x`, which the escape form never does (a backslash is doubled there). */
@@ -41,7 +41,7 @@ function hexOf(bytes: Uint8Array): string {
   return `\\x${Buffer.from(bytes).toString("hex")}`;
 }
 
-/** An array type, by its oid: a fixed number in each version of PostgreSQL. */
+/** An array type, by its oid, which is the same in every version of PostgreSQL. */
 const arrayOf = <V, T>(oid: number, serialize: (values: readonly V[]) => string, parse: (element: string) => T) => ({
   to: oid,
   from: [oid],
@@ -49,12 +49,12 @@ const arrayOf = <V, T>(oid: number, serialize: (values: readonly V[]) => string,
   parse: (text: string) => parseArray(text, parse),
 });
 
-/** What postgres.js does not know by itself, or reads in one form only. */
+/** Types that postgres.js does not know by itself, or reads in one form only. */
 export const types = {
   /** 8-byte integers come as numbers: ours stay far below 2^53 (an open `to_ord`, 2^63-1, is only ever compared in SQL). */
   bigint: { to: 20, from: [20], serialize: (value: number | bigint) => String(value), parse: Number },
   bytea: { to: 17, from: [17], serialize: hexOf, parse: parseBytea },
-  // An array of booleans, dates or bytes is no parameter: the driver declares it to be of its first element's type.
+  // An array of booleans, dates or bytes cannot be a parameter: the driver declares it with the type of its first element.
   smallintArray: arrayOf(1005, numberArray, Number),
   integerArray: arrayOf(1007, numberArray, Number),
   textArray: arrayOf(1009, textArray, String),

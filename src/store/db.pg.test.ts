@@ -11,7 +11,7 @@ afterAll(() => db.drop());
 
 const notes = async () => (await db.sql<{ note: string }[]>`select note from notes order by note`).map((row) => row.note);
 
-test("a transaction that got in another's way runs again, and leaves what it wrote once", async () => {
+test("a transaction that conflicts with another one runs again, and writes its rows once", async () => {
   let runs = 0;
   const result = await writeTx(db.sql, async (tx) => {
     runs += 1;
@@ -47,12 +47,12 @@ test("a read transaction sees one moment, and cannot write", async () => {
   await expect(readTx(db.sql, (tx) => tx`insert into notes values ('written')`)).rejects.toMatchObject({ code: "25006" });
 });
 
-test("a connection that breaks in mid-transaction ends the transaction and nothing else", async () => {
+test("a connection that breaks during a transaction ends the transaction and nothing else", async () => {
   for (let round = 0; round < 20; round += 1) {
     const broken = writeTx(db.sql, async (tx) => {
       const [row] = await tx<{ pid: number }[]>`select pg_backend_pid() as pid`;
       await db.sql`select pg_terminate_backend(${row?.pid ?? 0})`;
-      // What is written on the closed connection fails, however the two meet.
+      // A write on the closed connection fails, whichever happens first.
       for (;;) await tx`select 1`;
     });
     await expect(broken).rejects.toBeInstanceOf(Error);

@@ -1,4 +1,4 @@
-/** The connection pool: types as the rest of the store expects them, and the one way to run a transaction. */
+/** The connection pool: value types as the rest of the store expects them, and the only way to run a transaction. */
 
 import postgres from "postgres";
 import { types } from "./db-types.ts";
@@ -6,12 +6,12 @@ import { SESSION, TRACKED } from "./session-settings.ts";
 
 export type Sql = postgres.Sql<{ bigint: number }>;
 export type Tx = postgres.TransactionSql<{ bigint: number }>;
-/** Our own addition (patches/): ends the transaction of writeTx, together with what was sent before it. */
+/** Our addition to the driver (patches/): ends the transaction of writeTx, together with what was sent before it. */
 type Committing = Tx & { commit(): postgres.PendingQuery<postgres.Row[]> };
-/** Something that queries run on: the pool, or a transaction. */
+/** Anything that runs queries: the pool, or a transaction. */
 export type Db = Sql | Tx;
 
-/** Where PostgreSQL is: what postgres.js takes. */
+/** The address of PostgreSQL, as postgres.js takes it. */
 export type DbOptions = {
   readonly host?: string;
   readonly port?: number;
@@ -23,21 +23,21 @@ export type DbOptions = {
   readonly connection?: Readonly<Record<string, string>>;
   /** Seconds after which a connection is replaced; null: never. */
   readonly max_lifetime?: number | null;
-  /** False: through a pooler in transaction mode, where neither prepared statements nor settings of a connection last. Default true. */
+  /** False: through a pooler in transaction mode, which preserves neither prepared statements nor settings of a connection. Default true. */
   readonly prepare?: boolean;
-  /** Ask for no settings of the session: a pooler stands before PostgreSQL that does not know them. */
+  /** Request no settings for the session: a pooler in between does not know them. */
   readonly isPlain?: boolean;
 };
 
-/** What a pool is told of its connections. */
+/** Events of a pool's connections. */
 export type ConnectionEvents = {
-  /** A connection ended, whoever ended it, or could not be made. */
+  /** A connection ended, on either side, or could not be made. */
   readonly onclose?: () => void;
-  /** A NOTIFY of a channel that a connection of the pool listens to. */
+  /** A NOTIFY on a channel that a connection of the pool listens to. */
   readonly onnotify?: (channel: string, payload: string) => void;
 };
 
-/** Between attempts to connect, s: as long as clients wait for it, the driver's own 20 s are out of place. */
+/** Time between attempts to connect, s. Clients wait for the connection, so the driver's own 20 s would be too long. */
 const backoff = (failures: number): number => (0.5 + Math.random() / 2) * Math.min(1, 0.02 * 2 ** failures);
 
 /**
@@ -59,8 +59,8 @@ export function connect(options: DbOptions, max = 10, events: ConnectionEvents =
 }
 
 /**
- * Runs `body` in a transaction that sees one moment of the database and writes nothing. What `body` returns is not kept waiting for the
- * transaction's end: there is nothing that could still go wrong with it.
+ * Runs `body` in a read-only transaction that sees one moment of the database. The result does not wait for the end of the transaction,
+ * because nothing can fail there any more.
  */
 export function readTx<T>(sql: Sql, body: (tx: Tx) => Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -70,32 +70,32 @@ export function readTx<T>(sql: Sql, body: (tx: Tx) => Promise<T>): Promise<T> {
 }
 
 /**
- * Ends a lateral subquery that looks up few rows by a key: PostgreSQL then does so. By itself it may rather read all that an account has, and
- * join that: how many keys come it cannot know, nor, for a minute after a first sync, how large the account is.
+ * Ends a lateral subquery that looks up few rows by a key, and makes PostgreSQL do that. Without it PostgreSQL may read all rows of an
+ * account and join them: it cannot know how many keys come nor, for a minute after a first sync, how large the account is.
  */
 export function byKey(db: Db) {
   return db`offset 0`;
 }
 
-/** Sends a transaction's last statements and its end in one go. Afterwards it is over: nothing more can be asked in it. */
+/** Sends a transaction's last statements and its end together. Afterwards nothing more can be asked in it. */
 export async function commitWith(tx: Tx, queries: readonly postgres.PendingQuery<postgres.Row[]>[]): Promise<void> {
   for (const query of queries) void query.execute();
   await Promise.all([...queries, (tx as Committing).commit()]);
 }
 
-/** serialization_failure and deadlock_detected: nothing was done, and the same again will do. */
+/** serialization_failure and deadlock_detected: nothing was done, so the same can simply be run again. */
 const PASSING: ReadonlySet<unknown> = new Set(["40001", "40P01"]);
 const TRIES = 5;
 
 /**
- * Runs `body` in a read-committed transaction: all of it or nothing. Where the database says that it got in the way of another
- * transaction it runs anew, so `body` keeps nothing between runs.
+ * Runs `body` in a read-committed transaction: all of it or nothing. If the database reports a conflict with another transaction, `body`
+ * runs again, so it must keep nothing between runs.
  */
 export function writeTx<T>(sql: Sql, body: (tx: Tx) => Promise<T>): Promise<T> {
   return untilThrough(() => sql.begin("isolation level read committed", body as (tx: postgres.TransactionSql) => Promise<T>) as Promise<T>);
 }
 
-/** The same for one statement that locks more than one row: no transaction has to be opened for it. */
+/** The same for a single statement that locks more than one row: it needs no explicit transaction. */
 export async function untilThrough<T>(body: () => PromiseLike<T>): Promise<T> {
   for (let tries = 1; ; tries += 1) {
     try {

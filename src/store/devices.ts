@@ -1,18 +1,18 @@
-/** Devices and the accounts they belong to: how far each was polled, and how they are removed. */
+/** Devices and their accounts: how far each was polled, and how they are removed. */
 
 import type { AccountNo, DeviceNo, UserId } from "../wire/ids.ts";
 import { type Db, type Sql, type Tx, writeTx } from "./db.ts";
 import { ROOM_TABLES } from "./forget.ts";
 
-/** Where polling as a device stands. `accountSince`: of the responses with rooms, whichever device polled them. */
+/** Where polling as a device continues. `accountSince`: the end of the last response with rooms, whichever device polled it. */
 export type PollState = {
   readonly userId: UserId;
   readonly deviceId: string;
   readonly accountSince: string | null;
   readonly deviceSince: string | null;
-  /** How many uploads of the device's keys were noted (T11). */
+  /** How many uploads of the device's keys were recorded (T11). */
   readonly keyUploads: number;
-  /** Nothing of the account's rooms is stored. */
+  /** Nothing is stored about the account's rooms. */
   readonly untouched: boolean;
 };
 
@@ -20,7 +20,7 @@ export type PollState = {
 export type LiveDevice = {
   readonly account: AccountNo;
   readonly device: DeviceNo;
-  /** It is the one that polled the account's rooms last, or nobody did yet: it can go on without a take-over. */
+  /** It polled the account's rooms last, or no device has yet: it can continue without a take-over. */
   readonly current: boolean;
   /** A session of the account asks for presence. */
   readonly presence: boolean;
@@ -34,7 +34,7 @@ export async function pollState(db: Db, device: DeviceNo): Promise<PollState | n
   return rows[0] ?? null;
 }
 
-/** The devices of those accounts with a live token that were seen within `idleMs`, newest token first. */
+/** The devices of those accounts that have a live token and were seen within `idleMs`, newest token first. */
 export async function liveDevices(db: Db, accounts: readonly AccountNo[], idleMs: number): Promise<LiveDevice[]> {
   if (accounts.length === 0) return [];
   return db<LiveDevice[]>`
@@ -47,30 +47,30 @@ export async function liveDevices(db: Db, accounts: readonly AccountNo[], idleMs
     order by t.newest desc`;
 }
 
-/** The accounts that got a token within `withinMs`: a device may have come that nobody polls yet. */
+/** The accounts that got a token within `withinMs`: they may have a new device, which no process polls yet. */
 export async function accountsWithNewTokens(db: Db, withinMs: number): Promise<Set<AccountNo>> {
   const rows = await db<{ account: AccountNo }[]>`
     select distinct account from tokens where created_at > now() - ${withinMs}::double precision * interval '1 millisecond'`;
   return new Set(rows.map((row) => row.account));
 }
 
-/** The device with that id; null: we do not know it. */
+/** The device with that id; null: unknown. */
 export async function findDevice(db: Db, userId: UserId, deviceId: string): Promise<{ account: AccountNo; device: DeviceNo } | null> {
   const rows = await db<{ account: AccountNo; device: DeviceNo }[]>`
     select d.account, d.device from devices d join accounts a using (account) where a.user_id = ${userId} and d.device_id = ${deviceId}`;
   return rows[0] ?? null;
 }
 
-/** The account of a user; null: we do not know the user. */
+/** The account of a user; null: unknown. */
 export async function findAccount(db: Db, userId: UserId): Promise<AccountNo | null> {
   const rows = await db<{ account: AccountNo }[]>`select account from accounts where user_id = ${userId}`;
   return rows[0]?.account ?? null;
 }
 
-/** A client of each of these devices was seen just now: of its account, too. */
+/** Records that a client of each of these devices was seen just now, and so of its account. */
 export async function touchDevices(db: Db, devices: readonly DeviceNo[]): Promise<void> {
   if (devices.length === 0) return;
-  // Accounts before devices, and in order, as everybody who locks both does: no two wait for each other.
+  // Accounts before devices, and in order, like every transaction that locks both: no two wait for each other.
   await db`
     with locked as materialized (
       select account from accounts where account in (select account from devices where device = any(${[...devices]}::bigint[]))
@@ -80,8 +80,8 @@ export async function touchDevices(db: Db, devices: readonly DeviceNo[]): Promis
 }
 
 /**
- * The homeserver has forgotten the device's `since` (D26): it starts anew, and its sessions end, since what changed in
- * the meantime in its device lists cannot be told. For a device whose polls carry rooms the whole account is reset instead.
+ * The homeserver has forgotten the device's `since` (D26): polling starts from scratch, and the device's sessions end, because the changes
+ * of device lists in between cannot be determined. For a device that polls rooms, the whole account is reset instead.
  */
 export async function resetDevice(sql: Sql, device: DeviceNo): Promise<void> {
   await writeTx(sql, async (tx) => {
@@ -96,7 +96,7 @@ export async function resetDevice(sql: Sql, device: DeviceNo): Promise<void> {
  */
 export function deleteDevice(sql: Sql, device: DeviceNo): Promise<{ account: AccountNo; accountDeleted: boolean } | null> {
   return writeTx(sql, async (tx) => {
-    // The account's row is locked first, as ingest does, so that the two never wait for each other.
+    // Lock the account's row first, as ingest does, so that the two never wait for each other.
     const [found] = await tx<{ account: AccountNo }[]>`
       select account from accounts where account = (select account from devices where device = ${device}) for update`;
     if (!found) return null;
@@ -107,17 +107,17 @@ export function deleteDevice(sql: Sql, device: DeviceNo): Promise<{ account: Acc
   });
 }
 
-/** Removes an account and all that is keyed by it (D2: deactivated, logged out everywhere). Shared event bodies stay for retention. */
+/** Removes an account and everything that is keyed by it (D2: deactivated, logged out everywhere). Shared event bodies are left to retention. */
 export async function deleteAccount(sql: Sql, account: AccountNo): Promise<void> {
   await writeTx(sql, (tx) => deleteAccountRows(tx, account));
 }
 
-/** Tables without a foreign key to accounts (they are written most). */
+/** Tables without a foreign key to accounts, because they are written most. */
 const LOG_TABLES = [...ROOM_TABLES, "presence"] as const;
 
-/** Within a transaction of the caller. */
+/** Runs within the caller's transaction. */
 export async function deleteAccountRows(tx: Tx, account: AccountNo): Promise<void> {
-  // First the row that every ingest of the account locks: what is underway finishes, what comes later finds no account.
+  // First the row that every ingest of the account locks: an ingest under way finishes, a later one finds no account.
   await tx`delete from accounts where account = ${account}`;
   for (const table of LOG_TABLES) await tx`delete from ${tx(table)} where account = ${account}`;
 }

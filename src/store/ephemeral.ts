@@ -1,15 +1,20 @@
-/** What is kept only as it is now: typing, receipts, account data, presence, invites. Each row tells when it last changed. */
+/** What is stored only in its present form: typing, receipts, account data, presence, invites. Each row records when it last changed. */
 
 import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
 import { keyCountsText, keyTypesText } from "../wire/key-counts.ts";
 import { isRoomId, isUserId } from "../wire/matrix-id.ts";
 import { byKey, type Db } from "./db.ts";
 
-/** A half-open span of ordinals: after `from`, up to and with `to`. */
-export type Span = { readonly from: number; readonly to: Position };
+/** A half-open span of ordinals: after `from`, up to and including `to`. */
+export type OrdinalSpan = { readonly from: number; readonly to: Position };
 
 /** Typing sets of rooms that changed in the span. `users` is a JSON list. */
-export async function readTyping(db: Db, account: AccountNo, roomIds: readonly RoomId[], span: Span): Promise<{ room_id: RoomId; users: string }[]> {
+export async function readTyping(
+  db: Db,
+  account: AccountNo,
+  roomIds: readonly RoomId[],
+  span: OrdinalSpan,
+): Promise<{ room_id: RoomId; users: string }[]> {
   if (roomIds.length === 0) return [];
   const rows = await db<{ room_id: RoomId; users: string }[]>`
     select room_id, users from typing
@@ -18,7 +23,7 @@ export async function readTyping(db: Db, account: AccountNo, roomIds: readonly R
   return rows.map((row) => ({ ...row, users: soundUsers(row.users) }));
 }
 
-/** A typing set as strict clients accept it, whichever version stored it (N6). */
+/** A typing set in the form that strict clients accept, whichever version stored it (N6). */
 function soundUsers(users: string): string {
   return users === "[]" ? users : JSON.stringify((JSON.parse(users) as string[]).filter(isUserId));
 }
@@ -28,12 +33,12 @@ export type ReceiptRow = {
   readonly user_id: UserId;
   readonly kind: string;
   readonly event_id: string;
-  /** JSON: what stands under the user id. */
+  /** JSON: the receipt as it is sent under the user id. */
   readonly data: string;
 };
 
-/** Receipts that changed in the span, other users' private ones never; by room, event, kind, user. */
-export async function readReceipts(db: Db, account: AccountNo, me: UserId, roomIds: readonly RoomId[], span: Span): Promise<ReceiptRow[]> {
+/** Receipts that changed in the span, without other users' private ones; by room, event, kind, user. */
+export async function readReceipts(db: Db, account: AccountNo, me: UserId, roomIds: readonly RoomId[], span: OrdinalSpan): Promise<ReceiptRow[]> {
   if (roomIds.length === 0) return [];
   return db<ReceiptRow[]>`
     select room_id, user_id, kind, event_id, data from receipts
@@ -43,7 +48,7 @@ export async function readReceipts(db: Db, account: AccountNo, me: UserId, roomI
 }
 
 /** Global account data that changed in the span: the events as received. */
-export async function readGlobalAccountData(db: Db, account: AccountNo, span: Span): Promise<string[]> {
+export async function readGlobalAccountData(db: Db, account: AccountNo, span: OrdinalSpan): Promise<string[]> {
   const rows = await db<{ body: string }[]>`
     select body from account_data where account = ${account} and room_id = '' and ord > ${span.from} and ord <= ${span.to} order by type`;
   return rows.map((row) => row.body);
@@ -54,7 +59,7 @@ export async function readRoomAccountData(
   db: Db,
   account: AccountNo,
   roomIds: readonly RoomId[] | "*",
-  span: Span,
+  span: OrdinalSpan,
 ): Promise<{ room_id: RoomId; body: string }[]> {
   if (roomIds.length === 0) return [];
   const rows = await db<{ room_id: RoomId; body: string }[]>`
@@ -66,7 +71,7 @@ export async function readRoomAccountData(
 }
 
 /** Presence events that changed in the span, as received. */
-export async function readPresence(db: Db, account: AccountNo, span: Span): Promise<string[]> {
+export async function readPresence(db: Db, account: AccountNo, span: OrdinalSpan): Promise<string[]> {
   const rows = await db<{ body: string }[]>`
     select body from presence where account = ${account} and ord > ${span.from} and ord <= ${span.to} order by ord`;
   return rows.map((row) => row.body);
@@ -74,8 +79,8 @@ export async function readPresence(db: Db, account: AccountNo, span: Span): Prom
 
 export type InviteRow = { readonly room_id: RoomId; readonly kind: "invite" | "knock"; readonly body: string; readonly gone: boolean };
 
-/** Invites and knocks that came or went in the span; those by ignored users are left out (D25). */
-export async function readInvites(db: Db, account: AccountNo, ignored: readonly UserId[], span: Span): Promise<InviteRow[]> {
+/** Invites and knocks that came or went in the span, without those by ignored users (D25). */
+export async function readInvites(db: Db, account: AccountNo, ignored: readonly UserId[], span: OrdinalSpan): Promise<InviteRow[]> {
   const rows = await db<InviteRow[]>`
     select room_id, kind, body, gone from invites
     where account = ${account} and ord > ${span.from} and ord <= ${span.to}
@@ -92,7 +97,7 @@ export async function readStripped(db: Db, account: AccountNo, roomIds: readonly
   return new Map(rows.map((row) => [row.room_id, row.body]));
 }
 
-/** A room, and after which ordinal to read of it. */
+/** A room, and the ordinal after which to read it. */
 export type RoomSpan = { readonly roomId: RoomId; readonly from: number };
 
 /** `room_id`: "" of global data. `body`: the event as received. */
@@ -101,14 +106,14 @@ export type DataRow = { readonly room_id: RoomId | ""; readonly type: string; re
 /** `users`: a JSON list. */
 export type TypingRow = { readonly room_id: RoomId; readonly users: string; readonly ord: number };
 
-/** What changed of an account, besides what standings tell. `receipts`: the rooms, and when the last one changed there. */
+/** What changed in an account, apart from what standings record. `receipts`: the rooms, and when the last receipt changed there. */
 export type PartChanges = {
   readonly data: readonly DataRow[];
   readonly typing: readonly TypingRow[];
   readonly receipts: readonly { readonly room_id: RoomId; readonly ord: number }[];
 };
 
-/** What changed after `after`, of receipts after `receiptsAfter`. One statement: there are few rows, and each statement costs. */
+/** What changed after `after`, for receipts after `receiptsAfter`. One statement, because there are few rows and each statement has a cost. */
 export async function readPartChanges(db: Db, account: AccountNo, after: number, receiptsAfter: number): Promise<PartChanges> {
   const rows = await db<{ part: "data" | "typing" | "receipts"; room_id: RoomId | ""; type: string; body: string; ord: number }[]>`
     select 'data' as part, room_id, type, body, ord from account_data where account = ${account} and ord > ${after}
@@ -134,7 +139,7 @@ export async function readReceiptsOf(db: Db, account: AccountNo, me: UserId, spa
     order by r.room_id, r.event_id, r.kind, r.user_id, r.ord`;
 }
 
-/** The receipts of rooms that stand on some events, and all of the user's own. */
+/** The receipts of rooms at certain events, and all of the user's own. */
 export async function readReceiptsOn(
   db: Db,
   account: AccountNo,
@@ -156,14 +161,14 @@ export async function readReceiptsOn(
 export async function readDeviceLists(db: Db, device: number, from: number, to: number): Promise<{ changed: UserId[]; left: UserId[] }> {
   const rows = await db<{ user_id: UserId; kind: "changed" | "left" }[]>`
     select user_id, kind from device_lists where device = ${device} and seq > ${from} and seq <= ${to} order by user_id collate "C"`;
-  // Older versions stored what is no user id as well (N6).
+  // Older versions also stored invalid user ids (N6).
   const having = (kind: string) => rows.filter((row) => row.kind === kind && isUserId(row.user_id)).map((row) => row.user_id);
   return { changed: having("changed"), left: having("left") };
 }
 
 /**
- * A device's key counts as JSON texts (see soundKeyCounts), and the seq at which they last changed. Null: neither a poll nor an upload of keys has said yet. Told as "none", clients would
- * make keys that they have.
+ * A device's key counts as JSON texts (see soundKeyCounts), and the seq at which they last changed. Null: neither a poll nor an upload of
+ * keys has reported any yet. Sending "none" instead would make clients upload keys that exist already.
  */
 export async function readKeyCounts(
   db: Db,
@@ -174,7 +179,7 @@ export async function readKeyCounts(
   return row ? { ...soundKeyCounts(row), counts_seq: row.counts_seq } : null;
 }
 
-/** Key counts as JSON texts that strict clients accept, whichever version stored them (N6). `fallback_keys` null: not said. */
+/** Key counts as JSON texts that strict clients accept, whichever version stored them (N6). `fallback_keys` null: not reported. */
 export function soundKeyCounts(row: { readonly one_time_keys: string; readonly fallback_keys: string | null }) {
   return { one_time_keys: keyCountsText(row.one_time_keys), fallback_keys: row.fallback_keys === null ? null : keyTypesText(row.fallback_keys) };
 }

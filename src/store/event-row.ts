@@ -1,4 +1,4 @@
-/** An event as an account sees it: the shared body, and what is the account's own beside it. */
+/** An event as an account sees it: the shared body, and beside it what is specific to the account. */
 
 import { eventText } from "../wire/event.ts";
 import type { DeviceNo, EventId, RoomId, UserId } from "../wire/ids.ts";
@@ -21,7 +21,10 @@ export function rowText(row: EventRow, device: DeviceNo, now: number): string {
   return textOf(row, row.room_id, device, now);
 }
 
-/** The same without `room_id`: the event stands under its room's id (MSC4186, as in v2). `now` null: ages are left open, see eventText. */
+/**
+ * The same without `room_id`, for places where the event is listed under its room's id (MSC4186, as in v2). `now` null: ages are left open,
+ * see eventText.
+ */
 export function rowTextInRoom(row: EventRow, device: DeviceNo, now: number | null): string {
   return textOf(row, null, device, now);
 }

@@ -5,18 +5,18 @@ import { hasRoomId } from "./account-rooms.ts";
 import { byKey, type Db } from "./db.ts";
 import { type Membership, parseFacts, type RoomFactsRow } from "./room-facts.ts";
 
-type Stored = { room_id: RoomId; membership: Membership; facts: string };
+type FactsRecord = { room_id: RoomId; membership: Membership; facts: string };
 
-const parsed = (row: Stored): RoomFactsRow => ({
+const parsed = (row: FactsRecord): RoomFactsRow => ({
   room_id: row.room_id,
   membership: row.membership,
   facts: parseFacts(row.facts),
 });
 
-/** Facts of some rooms at a position; rooms that were unknown then are left out. */
+/** Facts of some rooms at a position, without rooms that were unknown then. */
 export async function factsAt(db: Db, account: AccountNo, roomIds: readonly RoomId[], at: Position): Promise<Map<RoomId, RoomFactsRow>> {
   if (roomIds.length === 0) return new Map();
-  const rows = await db<Stored[]>`
+  const rows = await db<FactsRecord[]>`
     select room_id, membership, facts from room_facts
     where account = ${account} and room_id = any(${[...roomIds]}::text[]) and from_ord <= ${at} and to_ord > ${at}`;
   return new Map(rows.filter(hasRoomId).map((row) => [row.room_id, parsed(row)]));
@@ -24,7 +24,7 @@ export async function factsAt(db: Db, account: AccountNo, roomIds: readonly Room
 
 /** Facts of all rooms that the user was joined to at a position. */
 export async function joinedFactsAt(db: Db, account: AccountNo, at: Position): Promise<RoomFactsRow[]> {
-  const rows = await db<Stored[]>`
+  const rows = await db<FactsRecord[]>`
     select room_id, membership, facts from room_facts
     where account = ${account} and from_ord <= ${at} and to_ord > ${at} and membership = 'join'`;
   return rows.filter(hasRoomId).map(parsed);
@@ -38,8 +38,8 @@ export async function roomsWithNewFacts(db: Db, account: AccountNo, from: Positi
 }
 
 /**
- * How the user stood to rooms over (from, to]: joined at each end, and whether there was anything but "join" between.
- * Rooms that are unknown are left out.
+ * How the user's membership developed over (from, to]: joined at each end, and whether it was anything but "join" in between. Unknown rooms
+ * are left out.
  */
 export async function membershipOver(
   db: Db,
@@ -59,15 +59,15 @@ export async function membershipOver(
   return new Map(rows.map((row) => [row.room_id, { joinedNow: row.joined_now, interrupted: row.interrupted }]));
 }
 
-/** How a room is now, at whatever position it is looked at. */
+/** A room as it is now, whatever position is being evaluated. */
 export type RoomNow = {
-  /** ms: the smaller of the newest event's origin_server_ts and the time we got it (S5). */
+  /** ms: the smaller of the newest event's origin_server_ts and the time at which it was received (S5). */
   readonly recency: number;
-  /** The position of the batch that changed anything of the room last. */
+  /** The position of the last batch that changed anything in the room. */
   readonly changedOrd: number;
 };
 
-/** The rooms that changed after `after` (0: all there are), as they are now; null: the user is not in it. */
+/** The rooms that changed after `after` (0: all rooms), as they are now; null: the user is not in the room. */
 export async function joinedRoomsNow(db: Db, account: AccountNo, after: Position | 0): Promise<Map<RoomId, (RoomFactsRow & RoomNow) | null>> {
   const rows = await db<{ room_id: RoomId; facts: string | null; last_ts: number; changed_ord: number }[]>`
     select s.room_id, f.facts, r.last_ts, s.changed_ord

@@ -1,11 +1,11 @@
-/** What the homeserver no longer has, as it was named to it (D2): finding our rows of it, and deleting those of a forgotten room. */
+/** Deletion of what the homeserver no longer has, as a request named it (D2): finding our rows, and deleting those of a forgotten room. */
 
 import type { AccountNo, DeviceNo, RoomId, UserId } from "../wire/ids.ts";
 import { finishReread } from "./rereads.ts";
 import type { Db, Sql } from "./db.ts";
 import { writeTx } from "./db.ts";
 
-/** Tables keyed by account and room. `events` is shared by all accounts: retention deletes what nobody refers to. */
+/** Tables keyed by account and room. `events` is shared by all accounts: retention deletes bodies without references. */
 export const ROOM_TABLES = [
   "timeline",
   "older",
@@ -23,16 +23,16 @@ export const ROOM_TABLES = [
 
 /** Deletes all rows of a room that the user has forgotten. */
 export async function forgetRoom(sql: Sql, account: AccountNo, roomId: RoomId): Promise<void> {
-  if (roomId === "") return; // account_data keeps the global data under it
+  if (roomId === "") return; // account_data holds the global data under the empty room id
   await writeTx(sql, async (tx) => {
-    // As ingest does: what is underway finishes first.
+    // As ingest does: an ingest under way finishes first.
     await tx`update accounts set forgotten = forgotten + 1 where account = ${account}`;
     for (const table of ROOM_TABLES) await tx`delete from ${tx(table)} where account = ${account} and room_id = ${roomId}`;
     await finishReread(tx, { account, kind: "room", name: roomId });
   });
 }
 
-/** The account of a user and those of the named devices that we hold (`deviceIds` null: all of the account); null where we hold none. */
+/** The account of a user and those of the named devices that are stored (`deviceIds` null: all devices of the account); null if none is. */
 export async function findDevices(
   db: Db,
   userId: UserId,

@@ -1,36 +1,36 @@
-/** Where an event stands in what an account has of a room's history, for pagination tokens of our own (T20). */
+/** Where an event is located in what an account has of a room's history, for our own pagination tokens (T20). */
 
 import type { AccountNo, EventId, RoomId } from "../wire/ids.ts";
 import { indexKey } from "../wire/index-key.ts";
 import type { Db } from "./db.ts";
 
 /** An event that is stored for the account: in the room's timeline (`ord`), or in fetched history before it (`idx`). */
-export type StoredPlace = {
+export type StoredEventPoint = {
   readonly ord: number | null;
   readonly idx: number | null;
   /**
-   * The event and all that came before it came in the order in which the homeserver got them. False: that is not known, as a first answer
+   * The event and all before it came in the order in which the homeserver received them. False: that is not known, because a first answer
    * and one after a gap may be ordered otherwise.
    */
   readonly streamed: boolean;
-  /** The nearest upstream token at or before the place right before the event; null: none is stored. */
+  /** The nearest upstream token at or before the point right before the event; null: none is stored. */
   readonly earlier: string | null;
 };
 
-/** So long after a client of an account was seen to read history through here, its next requests for history are expected here too. */
+/** For this long after a client of an account read history through this server, its next requests for history are expected here too. */
 const PAGES_HERE_DAYS = 30;
 
-/** A column: whether history of that account's rooms was read through this server lately. Of a query that has accounts as `a`. */
+/** A column: whether history of that account's rooms was read through this server lately. For a query that has accounts as `a`. */
 export function pagesHere(db: Db) {
   return db`(a.history_at > now() - ${PAGES_HERE_DAYS}::int * interval '1 day') is true as pages_here`;
 }
 
-/** A client of the account has just read a room's history through this server. */
+/** Records that a client of the account has just read a room's history through this server. */
 export async function notePaging(db: Db, account: AccountNo): Promise<void> {
   await db`update accounts set history_at = now() where account = ${account}`;
 }
 
-/** Accounts whose clients were seen in that time, and those of them whose history was read through this server. */
+/** The accounts whose clients were seen in that time, and those of them whose history was read through this server. */
 export async function readHistoryUse(db: Db): Promise<{ readonly used: number; readonly paging: number }> {
   const [row] = await db<{ used: number; paging: number }[]>`
     select count(*)::integer as used, count(*) filter (where a.history_at > now() - ${PAGES_HERE_DAYS}::int * interval '1 day')::integer as paging
@@ -39,12 +39,12 @@ export async function readHistoryUse(db: Db): Promise<{ readonly used: number; r
 }
 
 /** null: the event is not stored for the account in this room (any more). */
-export async function placeOf(db: Db, account: AccountNo, room: RoomId, event: EventId): Promise<StoredPlace | null> {
-  const [row] = await db<(StoredPlace & { whole: boolean | null })[]>`
+export async function pointOf(db: Db, account: AccountNo, room: RoomId, event: EventId): Promise<StoredEventPoint | null> {
+  const [row] = await db<(StoredEventPoint & { is_unordered: boolean | null })[]>`
     select t.ord, null::integer as idx,
       (select p.gap or not exists (select from timeline x where x.account = ${account} and x.room_id = ${room} and x.ord < p.ord)
        from timeline p where p.account = ${account} and p.room_id = ${room} and p.ord <= t.ord and (p.gap or p.prev_batch is not null)
-       order by p.ord desc limit 1) as whole,
+       order by p.ord desc limit 1) as is_unordered,
       (select p.prev_batch from timeline p
        where p.account = ${account} and p.room_id = ${room} and p.ord <= t.ord and p.prev_batch is not null
        order by p.ord desc limit 1) as earlier
@@ -54,18 +54,24 @@ export async function placeOf(db: Db, account: AccountNo, room: RoomId, event: E
        where c.account = ${account} and c.room_id = ${room} and c.idx <= o.idx order by c.idx desc limit 1)
     from older o where o.account = ${account} and o.room_id = ${room} and o.event_id = ${event}
     limit 1`;
-  return row ? { ord: row.ord, idx: row.idx, streamed: row.whole === false, earlier: row.earlier } : null;
+  return row ? { ord: row.ord, idx: row.idx, streamed: row.is_unordered === false, earlier: row.earlier } : null;
 }
 
 /**
- * Which of some events are the one at `place` or newer, as the account got them. `place` null: the event is no longer stored. What is still stored
- * of the room is newer then, as the oldest is deleted first.
+ * Which of some events are the one at `point` or newer, in the order in which the account got them. `point` null: the event is no longer
+ * stored; then everything that is still stored of the room is newer, because the oldest is deleted first.
  */
-export async function atOrAfter(db: Db, account: AccountNo, room: RoomId, place: StoredPlace | null, ids: readonly string[]): Promise<Set<string>> {
+export async function atOrAfter(
+  db: Db,
+  account: AccountNo,
+  room: RoomId,
+  point: StoredEventPoint | null,
+  ids: readonly string[],
+): Promise<Set<string>> {
   if (ids.length === 0) return new Set();
   const named = new Map(ids.map((id) => [indexKey(id), id]));
   const list = [...named.keys()];
-  const [ord, idx] = [place?.ord ?? 0, place === null || place.ord !== null ? null : place.idx];
+  const [ord, idx] = [point?.ord ?? 0, point === null || point.ord !== null ? null : point.idx];
   const rows = await db<{ event_id: string }[]>`
     select event_id from timeline where event_id = any(${list}::text[]) and account = ${account} and room_id = ${room} and ord >= ${ord}
     union all

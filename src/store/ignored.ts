@@ -1,10 +1,10 @@
-/** Whom an account ignores, as accounts.ignored has it. */
+/** The users whom an account ignores, from accounts.ignored. */
 
 import { isStorable, type UserId } from "../wire/ids.ts";
 
 /**
- * Reads the column, a JSON list of index keys (wire/index-key.ts). Older versions stored every key of m.ignored_user_list as it was; one with a
- * NUL or a lone surrogate is no text to PostgreSQL, and would have every query that names it fail.
+ * Reads the column, a JSON list of index keys (wire/index-key.ts). Older versions stored every key of m.ignored_user_list unchanged; a key
+ * with a NUL or a lone surrogate is not a text to PostgreSQL, and every query with it as a parameter would fail.
  */
 export function parseIgnored(text: string): UserId[] {
   const users = JSON.parse(text) as UserId[];

@@ -3,14 +3,14 @@ import { expect, test } from "vitest";
 import { freshDatabase } from "../../test/support/database.ts";
 import { incompressibleText } from "../../test/support/lengths.ts";
 
-/** What a row of a B-tree index holds at most, bytes. */
+/** Most bytes that a row of a B-tree index holds. */
 const INDEX_ROW = 2704;
-/** Of a value's length and alignment, and of the row's header, bytes. */
+/** Bytes for a value's length and alignment, and for the row's header. */
 const OVERHEAD = 8;
 
 const ID = 255;
 const KEY = 448;
-/** Of each indexed text column, how many bytes it holds at most: an id, an index key (wire/index-key.ts), or what is said beside it. */
+/** For each indexed text column, the most bytes it holds: an id, an index key (wire/index-key.ts), or the given number. */
 const BOUNDS: Readonly<Record<string, number>> = {
   "account_data.room_id": ID,
   "account_data.type": KEY,
@@ -27,7 +27,7 @@ const BOUNDS: Readonly<Record<string, number>> = {
   "older.event_id": KEY,
   "older.room_id": ID,
   "older_chunks.room_id": ID,
-  // `kind` is one of ours; `name`: a room id, a user id or the index key of a type.
+  // `kind` is one of our words; `name`: a room id, a user id or the index key of a type.
   "poison.kind": 20,
   "poison.name": KEY,
   "presence.user_id": ID,

@@ -1,13 +1,10 @@
-/** What is known of a device's one-time and fallback keys after its client has uploaded some (T11). */
+/** Updates a device's one-time and fallback key counts after its client has uploaded keys (T11). */
 
 import type { DeviceNo } from "../wire/ids.ts";
-import { mergeCounts } from "../wire/key-counts.ts";
+import { mergeCounts, type UploadedKeys } from "../wire/key-counts.ts";
 import { type Sql, writeTx } from "./db.ts";
 
-/** `counts`: of one-time keys, by algorithm. `fallbackTypes`: algorithms of the uploaded fallback keys, none of which is used yet. */
-export type UploadedKeys = { readonly counts: Readonly<Record<string, number>>; readonly fallbackTypes: readonly string[] };
-
-/** Stores them, and marks polls that were sent before as older than the upload. Nothing happens for a device that is gone. */
+/** Stores them, and marks polls that were sent before as older than the upload. Does nothing for a device that is gone. */
 export function noteKeyUpload(sql: Sql, device: DeviceNo, { counts, fallbackTypes }: UploadedKeys): Promise<void> {
   return writeTx(sql, async (tx) => {
     const [known] = await tx<{ one_time_keys: string; fallback_keys: string | null }[]>`
@@ -23,7 +20,7 @@ export function noteKeyUpload(sql: Sql, device: DeviceNo, { counts, fallbackType
   });
 }
 
-/** The list of unused types with `added` in it; null: still never said. */
+/** The list of unused types including `added`; null: still not reported. */
 function mergeTypes(known: string | null, added: readonly string[]): string | null {
   if (added.length === 0) return known;
   const types: unknown = JSON.parse(known ?? "[]");

@@ -1,9 +1,9 @@
 /**
- * Who polls which account: one row each, valid until `expires_at` by the database's clock. The epoch rises whenever an account
+ * Which process polls which account: one row each, valid until `expires_at` by the database's clock. The epoch rises whenever an account
  * changes hands, and every ingest checks it, so that a former owner that does not know yet can store nothing.
  *
- * An owner whose name begins with `lock:` holds, on a connection of its own, the session advisory lock of its name for as long as
- * it lives (owner-lock.ts): where that lock is free the owner is dead, and its accounts may be taken at once instead of after `expires_at`.
+ * An owner whose name begins with `lock:` holds the session advisory lock of its name, on a connection of its own, for as long as it lives
+ * (owner-lock.ts). If that lock is free, the owner is dead, and its accounts may be taken at once instead of after `expires_at`.
  */
 
 import type { AccountNo } from "../wire/ids.ts";
@@ -11,14 +11,14 @@ import type { Db } from "./db.ts";
 
 export type Lease = { readonly account: AccountNo; readonly epoch: number };
 
-/** What a renewal writes: `polledAgoMs` = since the account's last successful v2 answer, null for none since the last renewal. */
+/** What a renewal writes. `polledAgoMs`: time since the account's last successful v2 answer; null: none since the last renewal. */
 export type LeaseRenewal = Lease & { readonly polledAgoMs: number | null };
 
-/** A proof for a token that was polled with: its hash as hex, and how long ago. */
+/** A token was used in a successful poll, which proves that it is valid: its hash as hex, and how long ago. */
 export type TokenProof = { readonly hash: string; readonly agoMs: number };
 
 /**
- * Takes up to `limit` accounts that nobody polls: seen within `idleMs`, with a live token. `only`: that account, whenever it was seen.
+ * Takes up to `limit` accounts that no process polls: seen within `idleMs`, with a live token. `only`: that account, whenever it was seen.
  * Concurrent callers never get the same one. With 50 000 accounts, none of them free, it takes 25 ms.
  */
 export async function claimLeases(
@@ -52,8 +52,8 @@ export async function claimLeases(
 }
 
 /**
- * Renews leases and writes what was learned by polling, in one statement for all accounts of a process: an idle long poll
- * costs no write of its own (10 000 leases: 60 ms). The accounts that are still the owner's; the others were taken over or deleted.
+ * Renews leases and writes what was learned by polling, in one statement for all accounts of a process: an idle long poll costs no write of
+ * its own (10 000 leases: 60 ms). Returns the accounts that are still the owner's; the others were taken over or deleted.
  */
 export async function renewLeases(
   db: Db,
@@ -76,7 +76,7 @@ export async function renewLeases(
   return new Set(rows.map((row) => row.account));
 }
 
-/** Gives leases back, so that another process can take them at once. */
+/** Gives leases up, so that another process can take them at once. */
 export async function releaseLeases(db: Db, owner: string, leases: readonly Lease[]): Promise<void> {
   await db`
     update leases l set expires_at = now()
@@ -84,13 +84,13 @@ export async function releaseLeases(db: Db, owner: string, leases: readonly Leas
     where l.account = i.account and l.epoch = i.epoch and l.owner = ${owner}`;
 }
 
-/** Whether that lease is still the owner's: not taken over, not run out, not deleted. */
+/** Whether that lease is still the owner's: not taken over, not expired, not deleted. */
 export async function isLeaseHeld(db: Db, owner: string, lease: Lease): Promise<boolean> {
   const rows = await db`select 1 from leases where account = ${lease.account} and owner = ${owner} and epoch = ${lease.epoch} and expires_at > now()`;
   return rows.length > 0;
 }
 
-/** For how many more seconds somebody holds a lease; null: nobody does. */
+/** For how many more seconds any process holds a lease; null: none does. */
 export async function anyLease(db: Db): Promise<number | null> {
   const [row] = await db<
     { left: number | null }[]

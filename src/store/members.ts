@@ -1,4 +1,4 @@
-/** Members of rooms at a position: single ones, pages of all, and changes. */
+/** Members of rooms at a position: individual ones, pages of all, and changes. */
 
 import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
 import { byKey, type Db } from "./db.ts";
@@ -7,7 +7,7 @@ import type { EventRow } from "./event-row.ts";
 export type MemberRow = EventRow & { readonly user_id: UserId; readonly from_ord: number; readonly membership: string; readonly learned: boolean };
 export type MembersState = "none" | "complete" | "stale";
 
-/** Whether the full member list of a room is known (and was kept since). */
+/** Whether the full member list of a room is known and up to date. */
 export async function membersState(db: Db, account: AccountNo, roomId: RoomId): Promise<MembersState> {
   const [row] = await db<{ members: MembersState }[]>`
     select members from rooms where account = ${account} and room_id = ${roomId}`;
@@ -23,8 +23,8 @@ export async function roomsWithAllMembers(db: Db, account: AccountNo, roomIds: r
 }
 
 /**
- * Whether members of a room were learned after a position, behind the account's: a snapshot at it lacks them, and they are in no
- * delta after it.
+ * Whether members of a room were learned after a position that is behind the account's: a snapshot at it lacks them, and no delta after it
+ * contains them.
  */
 export async function membersLearnedAfter(db: Db, account: AccountNo, roomId: RoomId, at: Position): Promise<boolean> {
   const [row] = await db<{ late: boolean }[]>`
@@ -34,7 +34,7 @@ export async function membersLearnedAfter(db: Db, account: AccountNo, roomId: Ro
   return row?.late ?? false;
 }
 
-/** Member events of some users at their rooms' positions, as far as they are known; by room, then user. */
+/** Member events of some users at their rooms' positions, where known; by room, then user. */
 export async function membersAt(
   db: Db,
   account: AccountNo,
@@ -52,7 +52,7 @@ export async function membersAt(
     order by m.room_id, m.user_id collate "C"`;
 }
 
-/** All members of a room that are known at a position. For `["m.room.member", "*"]`. */
+/** All known members of a room at a position. For `["m.room.member", "*"]`. */
 export async function allMembersAt(
   db: Db,
   account: AccountNo,
@@ -69,7 +69,7 @@ export async function allMembersAt(
     order by m.room_id, m.user_id collate "C"`;
 }
 
-/** Member events of the same users in each room at its position, as far as they are known; by room, then user. */
+/** Member events of the same users in each room at its position, where known; by room, then user. */
 export async function someMembersAt(
   db: Db,
   account: AccountNo,
@@ -91,12 +91,12 @@ export async function someMembersAt(
 
 export type MemberOrder =
   | { readonly by: "name" }
-  /** Levels of single users, and everybody else's. */
+  /** Levels of individual users, and the default level. */
   | { readonly by: "power"; readonly explicit: readonly (readonly [string, number])[]; readonly usersDefault: number };
 
 /**
- * Up to `limit` members after the user `after` (null: from the start) in an order, at a position. Names compare by code point
- * of their case-folded form, user ids break ties (S3). The list is a partition of the snapshot whatever the limits.
+ * Up to `limit` members after the user `after` (null: from the start) in an order, at a position. Names compare by code point of their
+ * case-folded form, user ids break ties (S3). Whatever the limits, the pages together contain every member of the snapshot exactly once.
  */
 export async function memberPage(
   db: Db,
@@ -116,18 +116,18 @@ export async function memberPage(
   const levels = explicit.map(([, level]) => level);
   const present = db`m.account = ${account} and m.room_id = ${roomId} and m.from_ord <= ${page.at} and m.to_ord > ${page.at}`;
   const asked = db`m.membership = any(${[...page.membership]}::text[])`;
-  // Nearly all have the default level, and are in the order of an index; the others are looked up one by one. `offset 0` keeps PostgreSQL
-  // to that order, which does not know yet how large a list is that was just stored.
+  // Nearly all members have the default level, and their order is that of an index; the others are looked up individually. `offset 0` makes
+  // PostgreSQL use that order, because it does not know yet how large a list is that was just stored.
   return db<MemberRow[]>`
     with explicit as (
       select user_id, level from unnest(${users}::text[], ${levels}::float8[]) as l(user_id, level)
-    ), place as (
+    ), after_member as (
       select coalesce(l.level, ${usersDefault}::float8) as level, m.sort_name, m.user_id
       from (select * from members m where ${present} and m.user_id = ${page.after} ${byKey(db)}) m left join explicit l using (user_id)
     ), start as (
       select p.level, case when p.level > ${usersDefault}::float8 then '' else p.sort_name end as sort_name,
         case when p.level > ${usersDefault}::float8 then '' else p.user_id end as user_id
-      from place p
+      from after_member p
       union all select 'infinity', '', '' where ${page.after}::text is null
     )
     select c.room_id, c.user_id, c.from_ord, c.membership, c.learned, c.event_id, c.unsigned, c.age_ts,
@@ -136,9 +136,9 @@ export async function memberPage(
       select * from (
         select m.*, l.level from explicit l
         cross join lateral (select * from members m where ${present} and m.user_id = l.user_id ${byKey(db)}) m
-        where ${asked} and (${page.after}::text is null or l.level < (select level from place)
-          or (l.level = (select level from place)
-            and (m.sort_name collate "C", m.user_id collate "C") > ((select sort_name from place), (select user_id from place))))
+        where ${asked} and (${page.after}::text is null or l.level < (select level from after_member)
+          or (l.level = (select level from after_member)
+            and (m.sort_name collate "C", m.user_id collate "C") > ((select sort_name from after_member), (select user_id from after_member))))
         union all (
           select m.*, ${usersDefault}::float8 as level
           from (

@@ -23,13 +23,13 @@ test("B58: an empty database gets the whole schema, and a second run does nothin
   expect(await migrate(database.options)).toEqual([]);
 });
 
-test("of two that start together one migrates and the other waits", async () => {
+test("of two processes that start together one migrates and the other waits", async () => {
   const [a, b] = await Promise.all([migrate(database.options), migrate(database.options)]);
   expect([...a, ...b].filter((name) => name === "0001_first")).toHaveLength(1);
   expect(a.length === 0 || b.length === 0).toBe(true);
 });
 
-test("a database that a newer version has used is refused, and left as it is", async () => {
+test("a database that a newer version has used is refused, and not changed", async () => {
   await migrate(database.options);
   await database.sql`insert into migrations (name, run_on) values ('9999_of_tomorrow', now())`;
   await expect(migrate(database.options)).rejects.toThrow(NewerDatabase);
@@ -40,7 +40,7 @@ test("a database that a newer version has used is refused, and left as it is", a
 const MIGRATIONS = join(import.meta.dirname, "../../sql");
 const names = (await readdir(MIGRATIONS)).filter((name) => /^\d.*\.sql$/.test(name)).toSorted();
 
-/** Runs the migrations up to and with the one of that number. */
+/** Runs the migrations up to and including the one with that number. */
 async function migrateUpTo(number: string): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), "syncv3-migrate-"));
   onTestFinished(() => rm(directory, { recursive: true }));
@@ -64,7 +64,7 @@ test("N2: a database whose names do not fit in an index row gets the index", asy
   expect(await sortNames()).toEqual([incompressibleText(3000).slice(0, 500), "bob"]);
 });
 
-test("N2: what was indexed at any length is bounded, as new rows are", async () => {
+test("N2: old indexed values of any length become bounded, as in new rows", async () => {
   await migrateUpTo("0008");
   const { sql } = database;
   const user = "@me:test" as UserId;
@@ -85,7 +85,7 @@ test("N2: what was indexed at any length is bounded, as new rows are", async () 
 });
 
 test.each(names.slice(0, -1).map((name, index) => [name, index + 1] as const))(
-  "one that ended at %s gets the rest, with rows in it and others writing",
+  "a database migrated up to %s gets the rest, with rows in it and other writers",
   async (_, count) => {
     await migrateUpTo(names[count - 1]?.slice(0, 4) ?? "");
     expect(await database.sql`select from migrations`).toHaveLength(count);

@@ -13,7 +13,10 @@ import type { DbOptions } from "./db.ts";
 /** The migrations that come with this package. */
 const MIGRATIONS = fileURLToPath(new URL("../../sql", import.meta.url));
 
-/** Settings of role, database and server that a migration must not meet (N9), for its transaction alone: so it works through any pooler. */
+/**
+ * Neutralises settings of role, database and server that would disturb a migration (N9), for its transaction alone, so that it works through
+ * any pooler.
+ */
 const LIKE_NONE = `
   select set_config(name, value, true)
   from (values ('statement_timeout', '0'), ('lock_timeout', '0'), ('transaction_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
@@ -21,7 +24,7 @@ const LIKE_NONE = `
     ('DateStyle', 'ISO, MDY'), ('IntervalStyle', 'postgres'), ('TimeZone', 'UTC'), ('client_min_messages', 'warning')) as w(name, value)
   where name in (select s.name from pg_settings s)`;
 
-/** The database has migrations that this version does not know: a newer one has used it. */
+/** The database has migrations that this version does not know: a newer version has used it. */
 export class NewerDatabase extends Error {
   override readonly name = "NewerDatabase";
   /** Their names. */
@@ -44,10 +47,10 @@ export async function migrate(options: DbOptions, logger?: Logger, directory: st
   client.on("error", () => {});
   await client.connect();
   try {
-    // The runner's own lock is one of the session, which a pooler in transaction mode would leave with whoever comes next. So is its
-    // transaction only a part of this one, which ends where that does.
+    // The runner's own lock belongs to the session, and a pooler in transaction mode would leave it with its next client. For the same reason the
+    // runner's transaction is a part of this one.
     await client.query("begin isolation level read committed read write");
-    // By itself, and first: the others take a look into a catalog.
+    // A statement of its own, and the first one, because the others read a catalogue.
     await client.query("set local statement_timeout = 0");
     await client.query(LIKE_NONE);
     await client.query("select pg_advisory_xact_lock($1)", [PG_MIGRATE_LOCK_ID]);
@@ -55,7 +58,7 @@ export async function migrate(options: DbOptions, logger?: Logger, directory: st
     const done = await runner({
       dbClient: client,
       dir: directory,
-      // A dump of the whole schema lies beside them, for comparison.
+      // schema.sql, next to the migrations, is the schema after all of them, for readers and a test.
       ignorePattern: "(\\..*|schema\\.sql)",
       migrationsTable: "migrations",
       direction: "up",
@@ -69,7 +72,7 @@ export async function migrate(options: DbOptions, logger?: Logger, directory: st
         error: (text) => logger?.error(text),
       },
     });
-    // Where there was nothing to do it is open still.
+    // If there was nothing to do, the transaction is still open.
     await client.query("commit");
     return done.map((migration) => migration.name);
   } finally {
@@ -86,7 +89,7 @@ async function refuseNewer(client: pg.Client, directory: string): Promise<void> 
   if (unknown.length > 0) throw new NewerDatabase(unknown);
 }
 
-/** The same place in the terms of the `pg` package, which the migrations run on. */
+/** The same address in the terms of the `pg` package, which the migrations run on. */
 function clientConfig(options: DbOptions): pg.ClientConfig {
   const port = options.path === undefined ? options.port : Number(basename(options.path).split(".").at(-1));
   const host = options.path === undefined ? options.host : dirname(options.path);
@@ -96,7 +99,7 @@ function clientConfig(options: DbOptions): pg.ClientConfig {
     ...(options.database === undefined ? {} : { database: options.database }),
     ...(options.username === undefined ? {} : { user: options.username }),
     ...(options.password === undefined ? {} : { password: options.password }),
-    // `prefer` means no certificate check; where the server has no TLS at all, `pg` cannot fall back, so it goes without.
+    // `prefer` means no certificate check. If the server has no TLS, `pg` cannot fall back, so TLS is not used at all.
     ssl: options.ssl === "require" ? { rejectUnauthorized: false } : options.ssl === "verify-full",
     application_name: "syncv3 migrate",
     ...(options.connection?.["options"] === undefined ? {} : { options: options.connection["options"] }),

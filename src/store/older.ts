@@ -1,4 +1,4 @@
-/** History that was fetched with /messages: what lies right before the oldest timeline row of a room. */
+/** History that was fetched with /messages: it ends right before the oldest timeline row of a room. */
 
 import type { AccountNo, EventId, RoomId, UserId } from "../wire/ids.ts";
 import type { Db } from "./db.ts";
@@ -9,16 +9,16 @@ import { likePatterns, type TypeFilter } from "./timeline.ts";
 export type OlderRow = EventRow & { readonly idx: number };
 
 export type OlderHistory = {
-  /** Oldest first, at most `limit`, adjoining the timeline. */
+  /** Oldest first, at most `limit`, directly before the timeline. */
   readonly events: readonly OlderRow[];
   /**
    * State before the first of `events`, without members, overlaid with state events among them that the filter takes out; by
    * type, then key.
    */
   readonly stateBefore: readonly StateRow[];
-  /** Upstream token right before the first of `events`, or else somewhat later; null: none is known. */
+  /** Upstream token right before the first of `events`, or somewhat later; null: none is known. */
   readonly prevBatch: string | null;
-  /** `prevBatch` stands right before the first of `events`. */
+  /** `prevBatch` is right before the first of `events`. */
   readonly exact: boolean;
   /** Upstream token right before the oldest stored event; null: that is the room's beginning. Undefined: nothing was fetched yet. */
   readonly end: string | null | undefined;
@@ -48,16 +48,23 @@ export async function readOlder(db: Db, account: AccountNo, roomId: RoomId, opti
   const end = chunks[0]?.prev_batch;
   const nothing = { events: [], stateBefore: [], prevBatch: null, exact: false, end, complete };
   if (!first) return nothing;
-  // The chunk that holds the first event: the one that begins at or before it, nearest. Its state is rolled forward to the event.
-  const chunk = chunks.findLast((one) => one.idx <= first.idx);
+  // The nearest chunk that begins at or before the first event. Its state is rolled forward to the event.
+  const chunk = chunks.findLast(({ idx }) => idx <= first.idx);
   if (!chunk) return nothing;
-  const next = chunks.find((one) => one.idx >= first.idx);
+  const next = chunks.find(({ idx }) => idx >= first.idx);
   const prevBatch = complete ? (end ?? null) : (next?.prev_batch ?? null);
   const exact = prevBatch !== null && (complete || next?.idx === first.idx);
-  return { events, stateBefore: await rolledState(db, account, roomId, chunk, first.idx, options.filter), prevBatch, exact, end, complete };
+  return {
+    events,
+    stateBefore: await rolledState(db, account, { roomId, chunk, before: first.idx, filter: options.filter }),
+    prevBatch,
+    exact,
+    end,
+    complete,
+  };
 }
 
-/** Events of fetched history by id; those that are not there are left out. */
+/** Events of fetched history by id, without those that are not stored. */
 export async function findOlder(
   db: Db,
   account: AccountNo,
@@ -70,14 +77,10 @@ export async function findOlder(
 
 type Chunk = { readonly idx: number; readonly prev_batch: string | null; readonly state: string };
 
-async function rolledState(
-  db: Db,
-  account: AccountNo,
-  roomId: RoomId,
-  chunk: Chunk,
-  before: number,
-  filter: TypeFilter | undefined,
-): Promise<StateRow[]> {
+type ChunkPoint = { readonly roomId: RoomId; readonly chunk: Chunk; readonly before: number; readonly filter: TypeFilter | undefined };
+
+/** The state right before the event with index `before` of a chunk. See OlderHistory.stateBefore. */
+async function rolledState(db: Db, account: AccountNo, { roomId, chunk, before, filter }: ChunkPoint): Promise<StateRow[]> {
   const { types, notTypes } = likePatterns(filter);
   const rows = await db<StateRow[]>`
     with passed as (

@@ -1,4 +1,4 @@
-/** The session advisory lock that tells other processes that a lease owner is alive; see leases.ts. */
+/** The session advisory lock that shows other processes that a lease owner is alive; see leases.ts. */
 
 import { connect, type DbOptions, type Sql } from "./db.ts";
 
@@ -9,14 +9,14 @@ export class OwnerLock {
   /** `db` must lead straight to PostgreSQL: through a transaction pooler a session lock means nothing. Takes one connection. */
   constructor(db: DbOptions, owner: string) {
     this.#owner = owner;
-    // One connection, never recycled: a new one would begin without the lock. (Not a reserved one of a pool: those hang once broken.)
+    // One connection, never recycled: a new one would begin without the lock. (Not a reserved connection of a pool: those hang once broken.)
     const lasting = { ...db, max_lifetime: null, idle_timeout: null };
     this.#sql = connect(lasting, 1);
   }
 
   /**
-   * Takes the lock, unless this very connection has it already: call it again and again, the connection may have broken.
-   * @throws where it cannot be had: no connection, or the database has not noticed yet that the one before broke.
+   * Takes the lock, unless this very connection has it already. Call it repeatedly, because the connection may have broken.
+   * @throws if it cannot be taken: no connection, or the database has not noticed yet that the previous one broke
    */
   async hold(): Promise<void> {
     const rows = await this.#sql<{ held: boolean }[]>`
@@ -27,7 +27,7 @@ export class OwnerLock {
     if (rows[0]?.held !== true) throw new Error("an old connection of this process still has its lock");
   }
 
-  /** Gives it up with the connection. */
+  /** Releases it by closing the connection. */
   async close(): Promise<void> {
     await this.#sql.end({ timeout: 1 });
   }

@@ -1,6 +1,6 @@
 /**
- * v2 answers that are passed to a client of a polled device (D1). Such a client is one more participant in the purge of
- * to-device messages: one session of kind `v2` a device. Its v2 `since` acknowledges what was told with that token.
+ * v2 answers that are passed to a client of a polled device (D1). Such a client takes part in the purge of to-device messages: it has one
+ * session of kind `v2` per device. Its v2 `since` acknowledges what was sent with that token.
  */
 
 import { createHash } from "node:crypto";
@@ -9,36 +9,36 @@ import type { Db, Tx } from "./db.ts";
 import { acknowledge, appendPassed, purgeToDevice, readToDevice } from "./to-device.ts";
 
 /** How far the v2 client is when it asks. */
-export type PassStart = {
-  /** It has received everything up to this seq: by what it acknowledged before, or by the `since` that it asks with. */
+export type PassedAnswerStart = {
+  /** It has received everything up to this seq: what it acknowledged before, or what the `since` of its request acknowledges. */
   readonly acknowledged: number;
-  /** The device's seq now: what is queued up to here came before the upstream answer that is about to be asked for. */
+  /** The device's seq now: messages queued up to here came before the upstream answer that is about to be requested. */
   readonly upTo: number;
-  /** Whether something between the two is still queued. */
+  /** Whether a message between the two is still queued. */
   readonly waiting: boolean;
 };
 
 export type PassedAnswer = {
   readonly account: AccountNo;
   readonly device: DeviceNo;
-  readonly start: PassStart;
-  /** The client's v2 token, null for none, and the one it is given. */
+  readonly start: PassedAnswerStart;
+  /** The v2 token that the client sent, null for none, and the one that it is given. */
   readonly since: string | null;
   readonly nextBatch: string;
   /** Texts of the answer's to-device messages, oldest first. */
   readonly messages: readonly string[];
-  /** How many messages the client is told at most. */
+  /** Most messages that the client is sent. */
   readonly limit: number;
 };
 
-/** `bodies` are what the client is to be told, oldest first, up to the seq `told`; `added` of them the poller had not seen. */
-export type PassResult = { readonly bodies: readonly string[]; readonly told: number; readonly added: number };
+/** `bodies`: the messages to send to the client, oldest first, up to the seq `sentUpTo`. `added`: how many of them the poller had not seen. */
+export type PassResult = { readonly bodies: readonly string[]; readonly sentUpTo: number; readonly added: number };
 
 /**
- * Where the device's v2 client stands as it asks with `since`; makes its session where there is none. Acknowledges nothing yet. Null: the
- * device is gone, e.g. it has logged out.
+ * Where the device's v2 client is in the queue when it asks with `since`; creates its session if there is none. Acknowledges nothing yet.
+ * Null: the device is gone, e.g. it has logged out.
  */
-export async function startPass(db: Db, account: AccountNo, device: DeviceNo, since: string | null): Promise<PassStart | null> {
+export async function startPass(db: Db, account: AccountNo, device: DeviceNo, since: string | null): Promise<PassedAnswerStart | null> {
   const found = await participant(db, account, device);
   const [row] = await db<{ up_to: number; since_seq: number | null }[]>`
     select d.seq as up_to, (select seq from passed_batches b where b.device = d.device and token_hash = ${hashOfToken(since ?? "")}) as since_seq
@@ -54,16 +54,16 @@ export async function isWaiting(db: Db, device: DeviceNo, after: number): Promis
 }
 
 /**
- * Commits an answer before it is forwarded, acknowledges what its `since` stands for, and tells what the client gets.
+ * Commits an answer before it is forwarded, acknowledges what its `since` stands for, and returns what the client is to be sent.
  *
- * The client is told the queue up to `upTo` or the last message of the answer, whichever is later, and no further: all of that
- * is older upstream than `nextBatch`, so nothing that its next `since` acknowledges can come from upstream again.
+ * The client is sent the queue up to `upTo` or the last message of the answer, whichever is later, and no further: all of that is older
+ * upstream than `nextBatch`, so nothing that its next `since` acknowledges can come from upstream again.
  *
  * Null: the device is gone, e.g. it has logged out while the homeserver answered; nothing is committed.
  */
 export async function passAnswer(tx: Tx, answer: PassedAnswer): Promise<PassResult | null> {
   const { account, device, start } = answer;
-  // The account and then the device, as everybody who locks both does: no two wait for each other.
+  // The account and then the device, like every transaction that locks both: no two wait for each other.
   const [, locked] = await Promise.all([
     tx`select from accounts where account = ${account} for key share`,
     tx`select from devices where device = ${device} for no key update`,
@@ -74,18 +74,18 @@ export async function passAnswer(tx: Tx, answer: PassedAnswer): Promise<PassResu
   await acknowledge(tx, session, start.acknowledged);
   await tx`update sessions set used_at = now() where session = ${session}`;
   const appended = await appendPassed(tx, device, answer.messages, start.acknowledged);
-  const last = Math.max(start.upTo, appended.told);
+  const last = Math.max(start.upTo, appended.lastSeq);
   const rows = (await readToDevice(tx, device, start.acknowledged, answer.limit)).filter(({ seq }) => seq <= last);
-  const told = rows.at(-1)?.seq ?? start.acknowledged;
+  const sentUpTo = rows.at(-1)?.seq ?? start.acknowledged;
   await voidCopies(tx, answer);
-  await recordBatch(tx, answer, told);
+  await recordBatch(tx, answer, sentUpTo);
   await purgeToDevice(tx, device);
-  return { bodies: rows.map(({ body }) => body), told, added: appended.added };
+  return { bodies: rows.map(({ body }) => body), sentUpTo, added: appended.added };
 }
 
 /**
- * Drops the expectation of copies that will not come: what was passed up to the client's `since` is deleted upstream as it asks with
- * it, and a poll that was answered before that is in by now. Else a later message of equal bytes would be taken for the copy.
+ * Stops expecting copies that will not come: what was passed up to the client's `since` is deleted upstream by the request with it, and a
+ * poll that was answered before that has been stored by now. Otherwise a later message with equal bytes would be taken for the copy.
  */
 async function voidCopies(tx: Tx, { device, since }: PassedAnswer): Promise<void> {
   await tx`
@@ -94,10 +94,10 @@ async function voidCopies(tx: Tx, { device, since }: PassedAnswer): Promise<void
 }
 
 /**
- * Notes what `nextBatch` will acknowledge. A token that was told before keeps the lower place, and one that equals `since` is
- * not noted: the client may have got only the earlier answer, and a message told twice is better than one lost.
+ * Records what `nextBatch` will acknowledge. A token that was sent before keeps its lower seq, and one that equals `since` is not recorded:
+ * the client may have received only the earlier answer, and a message sent twice is better than a lost one.
  */
-async function recordBatch(tx: Tx, answer: PassedAnswer, told: number): Promise<void> {
+async function recordBatch(tx: Tx, answer: PassedAnswer, sentUpTo: number): Promise<void> {
   const { device, since, nextBatch } = answer;
   if (since === nextBatch) return;
   if (since !== null) {
@@ -107,11 +107,11 @@ async function recordBatch(tx: Tx, answer: PassedAnswer, told: number): Promise<
   }
   await tx`delete from passed_batches where device = ${device} and passed_at < now() - interval '7 days'`;
   await tx`
-    insert into passed_batches (device, token_hash, seq) values (${device}, ${hashOfToken(nextBatch)}, ${told})
+    insert into passed_batches (device, token_hash, seq) values (${device}, ${hashOfToken(nextBatch)}, ${sentUpTo})
     on conflict (device, token_hash) do update set seq = least(passed_batches.seq, excluded.seq), passed_at = now()`;
 }
 
-/** The session that stands for the device's v2 client; made where there is none. Null: the device is gone. */
+/** The session that represents the device's v2 client; created if there is none. Null: the device is gone. */
 async function participant(db: Db, account: AccountNo, device: DeviceNo): Promise<{ session: SessionNo; acked: number } | null> {
   const find = () => db<{ session: SessionNo; acked: number }[]>`
     select session, acked from sessions where device = ${device} and kind = 'v2' order by session limit 1`;

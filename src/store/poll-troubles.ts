@@ -1,12 +1,12 @@
-/** Accounts that do not advance, and why: what an operator is shown, and what the breaker of N3 counts. */
+/** Accounts that do not advance, and why: what the operator sees, and what the breaker of N3 counts. */
 
 import type { AccountNo } from "../wire/ids.ts";
 import type { Db } from "./db.ts";
 
-/** For so long failures of several accounts count as the same incident. */
+/** For this long failures of several accounts count as the same incident. */
 const ALIKE = "10 minutes";
 
-/** A poll has failed, or its answer could not be stored. A trouble that a successful poll has ended begins again. */
+/** Records that a poll failed, or that its answer could not be stored. After a successful poll a new trouble begins. */
 export async function noteTrouble(db: Db, account: AccountNo, reason: string, detail: string): Promise<void> {
   const ended = db`exists (select from leases l where l.account = p.account and l.polled_at > p.last_at)`;
   await db`
@@ -15,12 +15,12 @@ export async function noteTrouble(db: Db, account: AccountNo, reason: string, de
       first_at = case when ${ended} then now() else p.first_at end, failures = case when ${ended} then 1 else p.failures + 1 end`;
 }
 
-/** It is over. */
+/** Records that the trouble is over. */
 export async function endTrouble(db: Db, account: AccountNo, reason: string): Promise<void> {
   await db`delete from poll_troubles where account = ${account} and reason = ${reason}`;
 }
 
-/** How many accounts have an answer that fails alike, or has been set aside for that, and how many may (N3). */
+/** How many accounts have an answer that fails in the same way, or was set aside for that, and how many may (N3). */
 export type Alike = { readonly accounts: number; readonly allowed: number };
 
 /** More than 3 accounts or 1 % of them, whichever is more, are not blamed: the database or this server is at fault. */
@@ -36,7 +36,7 @@ export async function countAlike(db: Db, detail: string): Promise<Alike> {
   return row ?? { accounts: 0, allowed: 0 };
 }
 
-/** A failure that so many accounts have that none of them is set aside; null: there is none. */
+/** A failure that so many accounts share that none of them is set aside; null: there is none. */
 export async function readBreaker(db: Db): Promise<{ readonly detail: string; readonly accounts: number } | null> {
   const [row] = await db<{ detail: string; accounts: number }[]>`
     select detail, count(*) as accounts from poll_troubles where reason = 'content' and last_at > now() - ${ALIKE}::interval

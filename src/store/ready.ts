@@ -1,4 +1,4 @@
-/** Whether the database can serve: reachable, with this version's schema. */
+/** Whether the database is ready: reachable, with this version's schema. */
 
 import { readdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";

@@ -1,4 +1,4 @@
-/** What waits to be read from the homeserver again: rooms and account data that an answer left open. */
+/** The queue of what has to be read from the homeserver again: rooms and account data that an answer left incomplete. */
 
 import type { AccountNo, DeviceNo, UserId } from "../wire/ids.ts";
 import type { Db, Tx } from "./db.ts";
@@ -7,16 +7,16 @@ import type { SealedToken } from "./tokens.ts";
 export type DueReread = SealedToken & {
   readonly account: AccountNo;
   readonly userId: UserId;
-  /** That the token is of. */
+  /** The device that the token belongs to. */
   readonly device: DeviceNo;
   readonly kind: "room" | "account_data";
   /** Room id or type. */
   readonly name: string;
-  /** That have failed. */
+  /** Tries that have failed. */
   readonly tries: number;
 };
 
-/** Up to `limit` that are due, of those accounts as far as they have a token that lives. Longest due first. */
+/** Up to `limit` due entries of those accounts that have a live token. Longest due first. */
 export async function dueRereads(db: Db, accounts: readonly AccountNo[], limit: number): Promise<DueReread[]> {
   if (accounts.length === 0) return [];
   return await db<DueReread[]>`
@@ -29,7 +29,7 @@ export async function dueRereads(db: Db, accounts: readonly AccountNo[], limit: 
     order by r.due_at limit ${limit}`;
 }
 
-/** It was read and stored, or is not there any more: nothing of it is set aside any longer. */
+/** It was read and stored, or does not exist any more: nothing of it remains set aside. */
 export async function finishReread(tx: Tx, { account, kind, name }: Pick<DueReread, "account" | "kind" | "name">): Promise<void> {
   await Promise.all([
     tx`delete from rereads where account = ${account} and kind = ${kind} and name = ${name}`,
@@ -37,7 +37,7 @@ export async function finishReread(tx: Tx, { account, kind, name }: Pick<DueRere
   ]);
 }
 
-/** The account is complete once no room of a first sync is left to be read. True: it has just become so. */
+/** The account is complete once no room of a first sync is left to be read. True: it has just become complete. */
 export async function completeAccount(db: Db, account: AccountNo): Promise<boolean> {
   const updated = await db`
     update accounts a set complete = true, joined_rooms = null
@@ -46,17 +46,17 @@ export async function completeAccount(db: Db, account: AccountNo): Promise<boole
   return updated.count > 0;
 }
 
-/** So often a room of a first sync is tried before the account does without it. */
+/** After so many tries the account is complete without that room of its first sync. */
 const TRIES_OF_FIRST_SYNC = 3;
 
-/** It failed, or was not stored in full: once more, `ms` from now. */
+/** It failed, or was not stored in full: try again `ms` from now. */
 export async function postponeReread(db: Db, { account, kind, name }: Pick<DueReread, "account" | "kind" | "name">, ms: number): Promise<void> {
   await db`
     update rereads set tries = tries + 1, cause = case when tries + 1 < ${TRIES_OF_FIRST_SYNC} then cause else 'set_aside' end, due_at = now() + ${ms}::double precision * interval '1 millisecond'
     where account = ${account} and kind = ${kind} and name = ${name}`;
 }
 
-/** The newest text that was set aside of it, packed (gzip); null: none. */
+/** The newest text that was set aside of it, compressed (gzip); null: none. */
 export async function readSetAside(db: Db, { account, kind, name }: Pick<DueReread, "account" | "kind" | "name">): Promise<Buffer | null> {
   const [row] = await db<{ body: Buffer }[]>`
     select body from poison where account = ${account} and kind = ${kind} and name = ${name} order by id desc limit 1`;

@@ -1,4 +1,4 @@
-/** What a room list shows, filters or sorts by: one temporal row a change, so that every kept position can be told exactly. */
+/** What a room list shows, filters or sorts by: one temporal row per change, so that it can be sent exactly for every retained position. */
 
 import { isObject } from "../wire/identifier.ts";
 import type { RoomId, UserId } from "../wire/ids.ts";
@@ -12,8 +12,8 @@ export type Membership = "join" | "invite" | "knock" | "leave" | "ban";
 export type Hero = { readonly user_id: UserId; readonly displayname?: string; readonly avatar_url?: string };
 
 /**
- * The `facts` JSON of room_facts. Keys are absent where the room has no such thing.
- * `sources` holds what the computed ones are computed from, so that ingest need not read state again.
+ * The `facts` JSON of room_facts. Keys are absent where the room has no such thing. `sources` holds the inputs of the computed facts, so
+ * that ingest need not read state again.
  */
 export type RoomFacts = {
   /** The computed display name (m.room.name, else canonical alias, else heroes). Absent: an empty room without heroes. */
@@ -26,7 +26,7 @@ export type RoomFacts = {
   /** `type` of m.room.create, e.g. `m.space`. */
   readonly room_type?: string;
   readonly room_version?: string;
-  /** Of an invite or knock whose stripped state does not hold the create event: type and encryption are not known. */
+  /** For an invite or knock whose stripped state lacks the create event: type and encryption are unknown. */
   readonly bare?: true;
   readonly joined_count: number;
   readonly invited_count: number;
@@ -40,37 +40,37 @@ export type RoomFacts = {
     readonly avatar?: string;
     /** m.heroes of the v2 summary. */
     readonly heroes?: readonly UserId[];
-    /** The homeserver never told the counts: they are counted from the members that are known. */
+    /** The homeserver never sent the counts: they are counted from the known members. */
     readonly counted?: true;
   };
 };
 
 export type RoomFactsRow = { readonly room_id: RoomId; readonly membership: Membership; readonly facts: RoomFacts };
 
-/** How deep a tag's content may nest to be told: the spec's is an object of scalars. */
+/** How deep a tag's content may nest to be sent: the spec's is an object of scalars. */
 const TAG_LEVELS = 16;
-/** Of all other facts. */
+/** The same for all other facts. */
 const OTHER_LEVELS = 3;
 
-/** Tags with well-formed text in them; a content that nests deeper than TAG_LEVELS is told as `{}` (N5). */
+/** Tags with well-formed text in them; a content that nests deeper than TAG_LEVELS is sent as `{}` (N5). */
 export function soundTags(tags: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(tags).map(([tag, content]) => [tag.toWellFormed(), soundJson(content, TAG_LEVELS) ?? {}]));
 }
 
-/** Facts as they are stored, fit to be told to strict clients (N6) whichever version stored them. */
+/** Stored facts in a form that can be sent to strict clients (N6), whichever version stored them. */
 export function parseFacts(text: string): RoomFacts {
   const facts = JSON.parse(text) as RoomFacts;
-  // So JSON.stringify writes a lone surrogate.
+  // JSON.stringify writes a lone surrogate like this.
   const isSuspect = text.includes("\\ud");
   const hasUsers = facts.heroes?.every((hero) => isUserId(hero.user_id)) ?? true;
   if (!isSuspect && hasUsers && hasPlainTags(facts)) return facts;
-  const told = isSuspect ? { ...facts, ...(soundJson({ ...facts, tags: {} }, OTHER_LEVELS) as RoomFacts) } : facts;
-  const heroes = told.heroes?.filter((hero) => isUserId(hero.user_id));
-  // The order of the keys stays: equal facts have equal JSON.
-  return { ...told, ...(heroes && { heroes }), tags: soundTags(facts.tags) };
+  const sound = isSuspect ? { ...facts, ...(soundJson({ ...facts, tags: {} }, OTHER_LEVELS) as RoomFacts) } : facts;
+  const heroes = sound.heroes?.filter((hero) => isUserId(hero.user_id));
+  // The order of the keys does not change: equal facts have equal JSON.
+  return { ...sound, ...(heroes && { heroes }), tags: soundTags(facts.tags) };
 }
 
-/** Whether tags are as the spec has them: objects of scalars. */
+/** Whether tags have the form of the spec: objects of scalars. */
 function hasPlainTags({ tags }: RoomFacts): boolean {
   return Object.values(tags).every((content) => isObject(content) && Object.values(content).every((value) => typeof value !== "object"));
 }

@@ -5,26 +5,26 @@ import type { Db, Tx } from "./db.ts";
 import type { EventRow } from "./event-row.ts";
 import { BATCH_ROWS, before } from "./retention/step.ts";
 
-/** By then every client has been told its own events, or has forgotten what it waited for. */
-const KEPT_MS = 24 * 3_600_000;
+/** By then every client has been sent its own events, or has forgotten what it waited for. */
+const STORED_MS = 24 * 3_600_000;
 
-/** Notes a sent event. The same again changes nothing, and nothing is noted for a device that is gone. */
+/** Records a sent event. Repeating it changes nothing; for a device that is gone nothing is recorded. */
 export async function insertSentEvent(db: Db, device: DeviceNo, eventId: string, txnId: string): Promise<void> {
   await db`
     insert into sent_events (event_id, device, txn_id) select ${eventId}, device, ${txnId} from devices where device = ${device} for key share
     on conflict do nothing`;
 }
 
-/** Whose answer an event stands in. */
-type Asker = { readonly device: DeviceNo; readonly userId: UserId };
+/** The device and user that the answer with the event is for. */
+type AnsweredDevice = { readonly device: DeviceNo; readonly userId: UserId };
 
 /**
- * Timelines in which the device's own events have its transaction ids, also where another device's poller brought them (T15). Sync v3 and
- * sliding sync tell them alike. Call Sends.settled before: the answer to a send may still be under way.
+ * Timelines in which the device's own events have its transaction ids, also if another device's poller brought them (T15), for both sync v3
+ * and sliding sync. Call Sends.settled before: the answer to a send may still be under way.
  */
 export async function withTransactions<Timeline extends { readonly events: readonly EventRow[] }>(
   db: Db,
-  { device, userId }: Asker,
+  { device, userId }: AnsweredDevice,
   timelines: ReadonlyMap<RoomId, Timeline>,
 ): Promise<Map<RoomId, Timeline>> {
   const lacks = (row: EventRow) => row.sender === userId && (row.txn_device !== device || !row.txn_id);
@@ -38,7 +38,7 @@ export async function withTransactions<Timeline extends { readonly events: reado
   return new Map([...timelines].map(([roomId, timeline]) => [roomId, { ...timeline, events: timeline.events.map(completed) }]));
 }
 
-/** Of some events the transaction ids of those that a device has sent. */
+/** The transaction ids of those of the events that a device has sent. */
 async function findTransactions(db: Db, device: DeviceNo, eventIds: readonly string[]): Promise<Map<string, string>> {
   if (eventIds.length === 0) return new Map();
   const rows = await db<{ event_id: string; txn_id: string }[]>`
@@ -46,10 +46,10 @@ async function findTransactions(db: Db, device: DeviceNo, eventIds: readonly str
   return new Map(rows.map((row) => [row.event_id, row.txn_id]));
 }
 
-/** A batch of those that are older than a day. */
+/** Deletes a batch of those older than a day. */
 export async function deleteSentEvents(tx: Tx, at: Date): Promise<number> {
   const deleted = await tx`
     delete from sent_events where ctid = any(array(
-      select ctid from sent_events where sent_at < ${before(at, KEPT_MS)} limit ${BATCH_ROWS}))`;
+      select ctid from sent_events where sent_at < ${before(at, STORED_MS)} limit ${BATCH_ROWS}))`;
   return deleted.count;
 }

@@ -3,13 +3,13 @@
 import type { Sql } from "./db.ts";
 
 export type ServerState = {
-  /** 180004 of 18.4. */
+  /** 180004 for 18.4. */
   readonly version: number;
   readonly encoding: string;
   readonly now: Date;
-  /** Connections that clients have now, this one among them. */
+  /** Clients' connections now, including this one. */
   readonly used: number;
-  /** As `show` says them. */
+  /** Values as `show` prints them. */
   readonly settings: Readonly<Record<string, string>>;
 };
 

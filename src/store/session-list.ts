@@ -4,7 +4,7 @@ import type { DeviceNo, SessionNo } from "../wire/ids.ts";
 import type { Db, Tx } from "./db.ts";
 import { purgeToDevice } from "./to-device.ts";
 
-/** `held`: to-device messages that are stored and that this session, as it takes part, has not acknowledged. */
+/** `held`: stored to-device messages that this session, if it takes part, has not acknowledged. */
 export type SessionRow = {
   readonly session: SessionNo;
   readonly kind: "v3" | "v2" | "sliding" | "connection";
@@ -22,9 +22,9 @@ export async function listSessions(db: Db, device: DeviceNo): Promise<SessionRow
     from sessions s where device = ${device} order by created_at, session`;
 }
 
-/** Ends a session of the device; what only it held back is purged. False: the device has no such session. */
+/** Ends a session of the device, and purges what only it held back. False: the device has no such session. */
 export async function endSession(tx: Tx, device: DeviceNo, session: SessionNo): Promise<boolean> {
-  // What it acknowledged counts until it is gone, so purge on both sides of its end.
+  // What it acknowledged counts until it is gone, so purge before and after it ends.
   await purgeToDevice(tx, device);
   const ended = await tx`delete from sessions where session = ${session} and device = ${device}`;
   if (ended.count === 0) return false;

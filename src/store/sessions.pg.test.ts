@@ -16,7 +16,7 @@ async function created(...args: Parameters<typeof createSession>) {
   return made;
 }
 
-test("D20: pages and deltas that are asked for at once never wait for each other in a circle", async () => {
+test("D20: concurrent requests for pages and deltas never deadlock", async () => {
   const { sql } = db;
   const { account, device } = await TestAccount.create(sql);
   const { session } = await created(sql, { account, device, takesPart: true, presence: false }, 10);
@@ -25,13 +25,13 @@ test("D20: pages and deltas that are asked for at once never wait for each other
   for (let round = 0; round < 300; round += 1) {
     await Promise.all([useSession(sql, use), touchSession(sql, session, state), touchSession(sql, session, state)]);
   }
-  // Statistics of a backend become visible when it has nothing to do for a moment, or is told to.
+  // A backend's statistics become visible when it is idle for a moment, or on request.
   await Promise.all(Array.from({ length: 10 }, () => sql`select pg_stat_force_next_flush()`));
   await sql`select 1`;
   expect(await sql`select deadlocks from pg_stat_database where datname = current_database()`).toEqual([{ deadlocks: 0 }]);
 }, 60_000);
 
-test("R11: what is to be kept of a session that has just ended is not, and breaks nothing", async () => {
+test("R11: nothing is stored for a session that has just ended, and nothing fails", async () => {
   const { sql } = db;
   const { account, device } = await TestAccount.create(sql, "@ended:test");
   const { session } = await created(sql, { account, device, takesPart: true, presence: false }, 10);

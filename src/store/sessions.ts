@@ -1,4 +1,4 @@
-/** Sessions (R7-R12, D20): rows that say where a session stands, what its tokens remember, and what its pages sent. */
+/** Sessions (R7-R12, D20): where a session is, what its tokens stand for, and what its pages sent. */
 
 import { createHash } from "node:crypto";
 import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../wire/ids.ts";
@@ -10,10 +10,10 @@ import { purgeToDevice } from "./to-device.ts";
 export type NewSession = { readonly account: AccountNo; readonly device: DeviceNo; readonly takesPart: boolean; readonly presence: boolean };
 
 /**
- * A new v3 session, which holds its device's to-device messages from the start if it takes part (B5).
- * At most `most` sessions a device: the longest idle make room (D20).
- * It is on the disk with the next commit that waits for it: before a client hears of it, its state is (see saveSessionState).
- * `ended`: how many sessions made room. Null: the device is gone, e.g. it has logged out since the request was authenticated.
+ * A new v3 session. If it takes part, it holds its device's to-device messages from the start (B5). At most `most` sessions a device: above
+ * that the longest idle ones are ended (D20). It is on the disk with the next commit that waits for the disk, which happens before a client
+ * learns of it: see saveSessionState. `ended`: how many sessions were ended for it. Null: the device is gone, e.g. it has logged out since
+ * the request was authenticated.
  */
 export async function createSession(
   sql: Sql,
@@ -21,10 +21,10 @@ export async function createSession(
   most: number,
 ): Promise<{ readonly session: SessionNo; readonly ended: number } | null> {
   return writeTx(sql, async (tx) => {
-    // One at a time per device, so that two together do not pass the bound. These statements go out together.
+    // One at a time per device, so that concurrent ones do not exceed the bound together. These statements go out together.
     const [, , locked, removed] = await Promise.all([
       tx`set local synchronous_commit = off`,
-      // The account before the device, as whoever deletes either locks them: neither waits for the other.
+      // The account before the device, like every transaction that deletes either: no two wait for each other.
       tx`select from accounts where account = ${session.account} for key share`,
       tx`select from devices where device = ${session.device} for no key update`,
       tx`
@@ -32,7 +32,7 @@ export async function createSession(
           select session from sessions where device = ${session.device} and kind = 'v3' order by used_at desc, session desc offset ${most - 1})`,
     ]);
     if (locked.count === 0) return null;
-    // Before the new one is there, which lacks everything.
+    // Before the new session exists, because it has received nothing.
     if (removed.count > 0) await purgeToDevice(tx, session.device);
     if (session.presence) await forgetOldPresence(tx, session.account);
     const [row] = await tx<{ session: SessionNo }[]>`
@@ -44,20 +44,20 @@ export async function createSession(
 }
 
 /**
- * Presence is asked for only while a session wants it. What is stored when the first one does is from an earlier time, and would be
- * told as the present: it goes.
+ * Presence is polled only while a session wants it. What is stored when the first session asks for it is out of date, and would be sent as
+ * current: delete it.
  */
 async function forgetOldPresence(tx: Tx, account: AccountNo): Promise<void> {
   await tx`
     delete from presence where account = ${account} and not exists (select from sessions s where s.account = ${account} and s.presence)`;
 }
 
-export type TokenPlace = { readonly session: SessionNo; readonly state: number; readonly position: Position };
+export type TokenPosition = { readonly session: SessionNo; readonly state: number; readonly position: Position };
 
 /**
  * - found: the remembered state of a token, as JSON text.
- * - unknown: the session, its state or its snapshot is gone: never known or idle for too long, another device's, behind the account's horizon
- *   (D3, D10, R10).
+ * - unknown: the session, its state or its snapshot is gone: never known or idle for too long, another device's, behind the account's
+ *   horizon (D3, D10, R10).
  * - ahead: the token stands for more than is stored: our database was restored (D26).
  */
 export type FoundState = { readonly kind: "found"; readonly body: string } | { readonly kind: "unknown" | "ahead" };
@@ -66,7 +66,7 @@ export type FoundState = { readonly kind: "found"; readonly body: string } | { r
 export async function findSessionState(
   db: Db,
   device: DeviceNo,
-  token: TokenPlace & { readonly toDevice: number; readonly e2ee: number },
+  token: TokenPosition & { readonly toDevice: number; readonly e2ee: number },
   idleMs: number,
 ): Promise<FoundState> {
   const [row] = await db<{ body: string | null; ahead: boolean }[]>`
@@ -84,8 +84,8 @@ export async function findSessionState(
 }
 
 /**
- * Ends all sessions and connections of an account: none of them can be told what happened (D26). What devices hold of their queues, as v2
- * clients or by their connections, is in none of these tokens and stays.
+ * Ends all sessions and connections of an account, because none of them can be sent what happened (D26). What devices have acknowledged of
+ * their queues, as v2 clients or by their connections, is independent of these tokens and stays.
  */
 export async function endSessions(db: Db, account: AccountNo): Promise<void> {
   await db`delete from sessions where account = ${account} and kind in ('v3', 'connection')`;
@@ -96,12 +96,12 @@ export async function sessionExists(db: Db, session: SessionNo): Promise<boolean
   return (await db`select from sessions where session = ${session}`).length > 0;
 }
 
-/** How far the numbers of to-device messages jump, so that none of those that were given is given again. */
+/** How far the numbers of to-device messages jump, so that no number is used twice. */
 const JUMP = 2 ** 32;
 
 /**
- * The same of all accounts. Places in queues that clients hold from later than what is stored here (it was restored) must not stand for messages that
- * come yet: numbers go on far above them. How many ended.
+ * The same for all accounts. After a restore of the database clients hold later queue positions than those stored here; these must not match
+ * future messages, so numbering continues far above them. Returns how many sessions ended.
  */
 export async function endAllSessions(tx: Tx): Promise<number> {
   const ended = await tx`delete from sessions where kind in ('v3', 'connection')`;
@@ -109,16 +109,16 @@ export async function endAllSessions(tx: Tx): Promise<number> {
   return ended.count;
 }
 
-export type SessionUse = TokenPlace & {
+export type SessionUse = TokenPosition & {
   readonly account: AccountNo;
-  /** Acknowledged to-device place; null: this request acknowledges nothing. */
+  /** The acknowledged to-device seq; null: this request acknowledges nothing. */
   readonly acked: number | null;
   /** null: unchanged. */
   readonly takesPart: boolean | null;
   readonly presence: boolean;
 };
 
-/** Notes that a token was used. True where that may set to-device messages free to be purged (S2). */
+/** Records that a token was used. True if that may allow to-device messages to be purged (S2). */
 export async function useSession(sql: Sql, use: SessionUse): Promise<boolean> {
   const [row] = await untilThrough(
     () => sql<{ freed: boolean }[]>`
@@ -133,16 +133,16 @@ export async function useSession(sql: Sql, use: SessionUse): Promise<boolean> {
       delete from presence where ${use.presence}::boolean and account = ${use.account}
         and not exists (select from sessions s where s.account = ${use.account} and s.presence)),
     -- The one that was used before, too: its tokens work for a while yet (D10).
-    kept as (
+    used_states as (
       update session_states set used_at = now() where session = ${use.session} and state in (select state from before union select ${use.state}::integer))
     select used.acked > before.acked or (before.takes_part and not used.takes_part) as freed from before, used`,
   );
   return row?.freed ?? false;
 }
 
-/** A page was asked for with a token: its session is in use (D20), and so is the state that the token stands for. */
+/** Records that a page was requested with a token: its session is in use (D20), and so is the state that the token stands for. */
 export async function touchSession(sql: Sql, session: SessionNo, state: number): Promise<void> {
-  // The session first, as useSession locks them: a part of the statement that nothing reads from would run last.
+  // Lock the session first, as useSession does: a part of the statement that nothing reads from would run last.
   await untilThrough(
     () => sql`
     with touched as (update sessions set used_at = now() where session = ${session} returning session)
@@ -150,11 +150,11 @@ export async function touchSession(sql: Sql, session: SessionNo, state: number):
   );
 }
 
-/** The ordered rooms of a list as they were, which its pages walk through. */
+/** The ordered rooms of a list at a moment, which its pages walk through. */
 export type ListSnapshot = { readonly number: number; readonly hash: Buffer; readonly rooms: readonly RoomId[] };
 
 /**
- * Keeps a state of a session, with the snapshot of its list if there is a new one, and gives the state's number; the same content has the
+ * Stores a state of a session, with the snapshot of its list if there is a new one, and returns the state's number; the same content has the
  * same number. Null: the session is gone.
  */
 export async function saveSessionState(sql: Sql, session: SessionNo, body: string, snapshot: ListSnapshot | undefined): Promise<number | null> {
@@ -167,7 +167,7 @@ export async function saveSessionState(sql: Sql, session: SessionNo, body: strin
       on conflict (session, hash) do update set used_at = now()
       returning state`;
     await commitWith(tx, [
-      // One at a time, so that no two take one number.
+      // One at a time, so that no two get the same number.
       tx`select from sessions where session = ${session} for no key update`,
       saved,
       ...(snapshot ? [saveListSnapshot(tx, session, snapshot)] : []),
@@ -177,7 +177,7 @@ export async function saveSessionState(sql: Sql, session: SessionNo, body: strin
   });
 }
 
-/** Notes the rooms that a page answer sent as they were at a position (D14). False: the session is gone. */
+/** Records the rooms that a page answer sent, in their form at a position (D14). False: the session is gone. */
 export async function addSessionPage(sql: Sql, session: SessionNo, position: Position, rooms: readonly RoomId[]): Promise<boolean> {
   return writeTx(sql, async (tx) => {
     const locked = await tx`select from sessions where session = ${session} for no key update`;
@@ -203,7 +203,7 @@ export async function readSessionPages(
   return rows.map((row) => ({ ...row, rooms: JSON.parse(row.rooms) as RoomId[] }));
 }
 
-/** The statement that keeps a snapshot; of a session that is gone nothing. */
+/** The statement that stores a snapshot; if the session is gone it stores nothing. */
 export function saveListSnapshot(db: Db, session: SessionNo, snapshot: ListSnapshot) {
   return db`
     insert into list_snapshots (session, snapshot, hash, rooms)
@@ -211,17 +211,17 @@ export function saveListSnapshot(db: Db, session: SessionNo, snapshot: ListSnaps
     on conflict (session, snapshot) do update set created_at = now()`;
 }
 
-/** The ordered rooms of a kept snapshot; null: it is gone. */
+/** The ordered rooms of a stored snapshot; null: it is gone. */
 export async function findListSnapshot(db: Db, session: SessionNo, snapshot: number): Promise<RoomId[] | null> {
   const [row] = await db<{ rooms: string }[]>`select rooms from list_snapshots where session = ${session} and snapshot = ${snapshot}`;
   return row ? (JSON.parse(row.rooms) as RoomId[]) : null;
 }
 
-/** What one evaluation begins with: how far the account and the device are. Null: the session is gone. */
-export type Head = {
+/** What an evaluation starts from: how far the account and the device are. Null: the session is gone. */
+export type SessionHead = {
   readonly userId: UserId;
   readonly position: Position;
-  /** Below it nothing can be told any more (D10). */
+  /** Below it nothing can be sent any more (D10). */
   readonly horizon: Position;
   readonly complete: boolean;
   readonly ignored: readonly UserId[];
@@ -233,7 +233,7 @@ export type Head = {
   readonly forgotten: number;
 };
 
-export async function readHead(tx: Tx, session: SessionNo): Promise<Head | null> {
+export async function readHead(tx: Tx, session: SessionNo): Promise<SessionHead | null> {
   const [row] = await tx<
     {
       user_id: UserId;

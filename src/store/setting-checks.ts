@@ -1,8 +1,8 @@
-/** Settings as a connection has them: where a pooler does not pass on what is asked for, the start looks whether they are right by themselves (N9). */
+/** Checks of a connection's settings: if a pooler does not pass on what we request, the start checks whether they are right anyway (N9). */
 
 import type { Db } from "./db.ts";
 
-/** The shortest time-out that leaves a statement of ours enough time, ms. */
+/** The shortest time-out that leaves our statements enough time, ms. */
 const SHORTEST_TIMEOUT = 10_000;
 
 type Check = { readonly isRight: (value: string) => boolean; readonly wanted: string; readonly why: string };
@@ -14,7 +14,7 @@ const timeout = (why: string): Check => ({
   isRight: (value) => Number(value) === 0 || Number(value) >= SHORTEST_TIMEOUT,
 });
 
-/** What must be so, however it came to be; times as pg_settings has them, in ms. */
+/** The required settings, however they were set; times as in pg_settings, in ms. */
 const CHECKS: Readonly<Record<string, Check>> = {
   array_nulls: is("on", "missing values would be stored as the text NULL"),
   default_transaction_isolation: is("read committed", "concurrent transactions would fail"),
@@ -35,7 +35,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
 
 export type WrongSetting = { readonly name: string; readonly value: string; readonly wanted: string; readonly why: string };
 
-/** Settings with which we would go wrong, as a connection like `db` has them. */
+/** The settings, of a connection like `db`, that would make us work wrongly. */
 export async function wrongSettings(db: Db): Promise<WrongSetting[]> {
   const rows = await db<{ name: string; setting: string }[]>`
     select name, setting from pg_settings where name = any(${Object.keys(CHECKS)}::text[]) order by name`;
@@ -45,7 +45,7 @@ export async function wrongSettings(db: Db): Promise<WrongSetting[]> {
   });
 }
 
-/** Where another schema of the database holds our tables, and the search path leads past it: that schema; else null. */
+/** If the tables are in another schema of the database that the search path does not find: that schema; otherwise null. */
 export async function schemaPastPath(db: Db): Promise<string | null> {
   const [row] = await db<{ schema: string }[]>`
     select n.nspname as schema from pg_class c join pg_namespace n on n.oid = c.relnamespace

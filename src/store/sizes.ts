@@ -1,4 +1,4 @@
-/** How much is stored, for metrics: cheap, whatever there is. */
+/** How much is stored, for metrics: cheap, whatever the amount. */
 
 import type { Db } from "./db.ts";
 
@@ -8,7 +8,7 @@ export async function databaseBytes(db: Db): Promise<number> {
   return row?.bytes ?? 0;
 }
 
-/** Rows of a table as PostgreSQL keeps count of what is inserted and deleted. */
+/** The rows of a table, from PostgreSQL's statistics of inserts and deletions. */
 export async function estimatedRows(db: Db, table: "to_device" | "accounts" | "sessions" | "poison"): Promise<number> {
   const [row] = await db<{ rows: number }[]>`select n_live_tup as rows from pg_stat_user_tables where relname = ${table}`;
   return row?.rows ?? 0;

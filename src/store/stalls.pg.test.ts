@@ -31,7 +31,7 @@ async function account({ polled = null, complete = true, dead = false, seen = "0
   return no;
 }
 
-test("N7: the oldest account that should advance and does not; the others by reason", async () => {
+test("N7: reports the account that should advance and has not for longest, and counts the others by reason", async () => {
   await account({ polled: "20 s" });
   expect(await readStalls(db.sql)).toMatchObject({ accounts: new Map() });
   const stuck = await account({ polled: "20 min" });
@@ -53,7 +53,7 @@ test("N7: the oldest account that should advance and does not; the others by rea
   );
 });
 
-test("N7: an account says that its polls fail, and since when, until one succeeds", async () => {
+test("N7: the account's status reports that its polls fail, and since when, until one succeeds", async () => {
   const no = await account({ polled: "1 min" });
   const trouble = async () => (await readAccountStatus(db.sql, no))?.trouble;
   expect(await trouble()).toBeNull();

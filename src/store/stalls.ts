@@ -2,15 +2,15 @@
 
 import type { Db } from "./db.ts";
 
-/** An account whose polls succeed has one within a long poll and some seconds. */
+/** An account whose polls succeed has a success within a long poll and some seconds. */
 const ADVANCING = "2 minutes";
 /** Accounts whose clients were not seen for so long are not polled. */
 const IDLE = "30 days";
 
 export type Stalls = {
   /**
-   * Seconds since the last v2 answer was stored, of the account where that is longest: of those with a live token whose client was seen in
-   * the last 30 days and whose first sync is over. 0: there is none.
+   * Seconds since the last v2 answer was stored, for the account where that is longest, among those with a live token whose client was seen
+   * in the last 30 days and whose first sync is over. 0: there is none.
    */
   readonly oldest: number;
   /**
@@ -42,5 +42,5 @@ export async function readStalls(db: Db): Promise<Stalls> {
   };
 }
 
-/** Reasons for which nobody expects an account to advance. */
+/** Reasons for which an account is not expected to advance. */
 export const NOT_DUE: ReadonlySet<string> = new Set(["logged_out", "idle", "first_sync"]);

@@ -1,5 +1,5 @@
 /**
- * Room state at a position, and what changed of it. Members are in a separate table (members.ts); here only `stateEnded` reads it.
+ * Room state at a position, and its changes. Members are in a separate table (members.ts); here only `stateEnded` reads it.
  *
  * A query about several rooms looks up each room separately: see byKey in db.ts.
  */
@@ -60,7 +60,7 @@ export async function stateChanged(db: Db, account: AccountNo, spans: readonly S
 
 /** `type` and `state_key` are index keys. */
 type EndedKey = { readonly room_id: RoomId; readonly type: string; readonly state_key: string; readonly event_id: EventId };
-/** State that is gone. `stub`: what a client knows it as. */
+/** State that has ended. `stub`: its type and key as a client knows them. */
 export type EndedState = EndedKey & { readonly stub: { readonly type: string; readonly state_key: string } };
 
 /** State of each room, including members, that existed at its span's start and no longer exists at its end, without a replacement (MSC4186 StateStub). */
@@ -106,14 +106,14 @@ export async function roomsWithStateChanges(db: Db, account: AccountNo, from: Po
   return rows.map((row) => row.room_id);
 }
 
-/** One state event's body, or null: e.g. the power levels at a position. */
+/** Which state event, and at which position. */
+export type StateEventAt = { readonly roomId: RoomId; readonly type: string; readonly stateKey: string; readonly at: Position };
+
+/** The body and sender of one state event, e.g. the power levels; null: there was none at that position. */
 export async function stateEvent(
   db: Db,
   account: AccountNo,
-  roomId: RoomId,
-  type: string,
-  stateKey: string,
-  at: Position,
+  { roomId, type, stateKey, at }: StateEventAt,
 ): Promise<{ body: string; sender: string } | null> {
   const [row] = await db<{ body: string; sender: string }[]>`
     select e.body, e.sender from state s join events e using (event_id)

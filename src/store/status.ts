@@ -1,4 +1,4 @@
-/** What an operator wants to know at a glance, of all accounts together. */
+/** What an operator wants to know at a glance, for all accounts together. */
 
 import type { Db } from "./db.ts";
 import { readStalls, type Stalls } from "./stalls.ts";
@@ -8,15 +8,15 @@ export type Status = {
   /** Accounts whose first v2 sync is not stored yet. */
   readonly starting: number;
   readonly devices: number;
-  /** Devices without a token that the homeserver takes, as far as it is known. */
+  /** Devices without a token that the homeserver accepts, as far as is known. */
   readonly loggedOut: number;
   readonly polled: number;
   /** Processes that poll. */
   readonly pollers: number;
-  /** Seconds since the homeserver last answered a poll, of the polled account where it is longest; null: nothing is polled. */
+  /** Seconds since the homeserver last answered a poll, for the polled account where that is longest; null: nothing is polled. */
   readonly lag: number | null;
   readonly sessions: { readonly v3: number; readonly connection: number; readonly v2: number };
-  /** To-device messages that somebody has not acknowledged, of how many devices, and seconds since the oldest came. */
+  /** To-device messages that are not acknowledged by all readers, of how many devices, and seconds since the oldest came. */
   readonly toDevice: { readonly messages: number; readonly devices: number; readonly oldest: number | null };
   readonly stalls: Stalls;
   /** Parts of responses that could not be stored. */
@@ -24,7 +24,7 @@ export type Status = {
   readonly bytes: number;
 };
 
-/** Counts rows: of a million to-device messages a second. */
+/** Counts rows: a million to-device messages take a second. */
 export async function readStatus(db: Db): Promise<Status> {
   const [[counts], [polling], [sessions], [queue], stalls] = await Promise.all([
     db<{ accounts: number; starting: number; devices: number; logged_out: number; poison: number; bytes: number }[]>`

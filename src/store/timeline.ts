@@ -13,15 +13,15 @@ export type TimelineRow = EventRow & {
 };
 
 export type Timeline = {
-  /** Oldest first, newest `limit` of the window, none from before a gap. */
+  /** Oldest first, the newest `limit` of the window, none from before a gap. */
   readonly events: readonly TimelineRow[];
-  /** The window holds, or stands behind, older events that are not in `events`. */
+  /** There are older events, in the window or before it, that are not in `events`. */
   readonly limited: boolean;
-  /** An upstream token that stands right before the first event, or else somewhat later: never a hole. */
+  /** An upstream token right before the first event, or somewhat later, so that no event is missed. */
   readonly prevBatch: string | null;
-  /** `prevBatch` stands right before the first event. */
+  /** `prevBatch` is right before the first event. */
   readonly exact: boolean;
-  /** The events reach back to the oldest row that is stored of this room: what is older may be in `older`. */
+  /** The events reach back to the room's oldest stored timeline row: older ones may be in `older`. */
   readonly reachesStart: boolean;
 };
 
@@ -74,7 +74,7 @@ export async function readTimelines(
     order by w.room_id, t.ord desc`;
   for (const [roomId, newestFirst] of groupByRoom(rows)) {
     const [head] = newestFirst;
-    // An empty window still has one row of nulls, which tells its bounds.
+    // An empty window still has one row of nulls, which has its bounds.
     const present = newestFirst.filter((row) => row.ord !== null);
     const events = present.slice(0, options.limit).reverse();
     const [first] = events;
@@ -118,10 +118,7 @@ export async function findOrdinals(
     select room_id, event_id, ord from timeline where account = ${account} and event_id = any(${[...eventIds]}::text[]) order by ord`;
 }
 
-/**
- * What stands before a timeline event of a room: an upstream token right before it, or else somewhat later, and whether there
- * are older events.
- */
+/** What is before a timeline event of a room: an upstream token right before it, or somewhat later, and whether there are older events. */
 export async function standingBefore(
   db: Db,
   account: AccountNo,
@@ -131,26 +128,26 @@ export async function standingBefore(
   const [row] = await db<{ prev_batch: string | null; prev_ord: number | null; older: boolean }[]>`
     select p.prev_batch, p.ord as prev_ord,
       exists (select from timeline where account = ${account} and room_id = ${roomId} and (ord < ${ord} or (ord = ${ord} and gap))) as older
-    from (select 1) one left join lateral (
+    from (select 1) single left join lateral (
       select prev_batch, ord from timeline
       where account = ${account} and room_id = ${roomId} and ord >= ${ord} and prev_batch is not null order by ord limit 1) p on true`;
   return { prevBatch: row?.prev_batch ?? null, exact: row?.prev_ord === ord, older: row?.older ?? false };
 }
 
-/** A filter's types as patterns of SQL's `like`; `types` null: any. */
+/** A filter's types as patterns for SQL's `like`; `types` null: any. */
 export function likePatterns(filter: TypeFilter | undefined): { readonly types: string[] | null; readonly notTypes: string[] } {
   return { types: filter?.types?.map(likePattern) ?? null, notTypes: filter?.notTypes?.map(likePattern) ?? [] };
 }
 
 /**
- * The first row of a room, with no gap before it: the timeline that it came in was all of the room. What Synapse gives as `prev_batch` of such a
- * timeline in a first answer stands after it.
+ * The first row of a room, without a gap before it: the timeline that it came in was the complete room. In a first answer Synapse's
+ * `prev_batch` for such a timeline is a point after it.
  */
 function beginsRoom({ ord, first, gap_ord }: { readonly ord: number; readonly first: number; readonly gap_ord: number | null }): boolean {
   return ord === first && gap_ord !== first;
 }
 
-/** A wildcard sees of a type of more than 255 bytes only what its index key begins with. */
+/** In a type of more than 255 bytes a wildcard can match only the beginning, which its index key has. */
 function likePattern(type: string): string {
   return (type.includes("*") ? type : indexKey(type)).replace(/[\\%_]/g, "\\$&").replaceAll("*", "%");
 }

@@ -22,7 +22,7 @@ beforeEach(async () => {
   device = d?.device ?? (0 as DeviceNo);
 });
 
-/** What the poller does. */
+/** As the poller does. */
 async function queue(...bodies: string[]): Promise<void> {
   for (const body of bodies) {
     await db.sql`
@@ -42,23 +42,23 @@ const append = (bodies: string[], acknowledged = 0) => writeTx(db.sql, (tx) => a
 const passedHashes = () =>
   db.sql<{ hash: Buffer; times: number }[]>`select hash, times from to_device_passed where device = ${device} order by times`;
 
-test("messages are read oldest first, after a place, up to a limit", async () => {
+test("messages are read oldest first, after a seq, up to a limit", async () => {
   await queue('{"n":1}', '{"n":2}', '{"n":3}');
   expect(await readToDevice(db.sql, device, 1, 1)).toEqual([{ seq: 2, before_pos: 7, body: '{"n":2}' }]);
   expect(await readToDevice(db.sql, device, 3, 10)).toEqual([]);
   expect(await unacknowledged(db.sql, device, 2)).toEqual([{ seq: 3, hash: hashOfMessage('{"n":3}') }]);
 });
 
-test("D1: what the poller was first with is not queued again, by count of equal messages", async () => {
+test("D1: messages that the poller brought first are not queued again; equal messages are counted", async () => {
   await queue("A", "B");
-  expect(await append(["A", "A", "C", "B"])).toEqual({ added: 2, told: 4 });
+  expect(await append(["A", "A", "C", "B"])).toEqual({ added: 2, lastSeq: 4 });
   expect(await stored()).toEqual(["A", "B", "A", "C"]);
   expect((await passedHashes()).map(({ times }) => times)).toEqual([1, 1]);
 });
 
 test("D1: a message equal to an acknowledged one is a new one", async () => {
   await queue("A");
-  expect(await append(["A"], 1)).toEqual({ added: 1, told: 2 });
+  expect(await append(["A"], 1)).toEqual({ added: 1, lastSeq: 2 });
   expect(await stored()).toEqual(["A", "A"]);
 });
 
@@ -76,7 +76,7 @@ test("D19: a passed message remembers the account's position", async () => {
   expect((await readToDevice(db.sql, device, 0, 1))[0]?.before_pos).toBe(7);
 });
 
-test("R9, S2: a message goes when one session has acknowledged it and none that takes part lacks it", async () => {
+test("R9, S2: a message is deleted when one session has acknowledged it and none that takes part lacks it", async () => {
   await queue("A", "B", "C");
   expect(await purgeToDevice(db.sql, device), "no session: everything is kept").toBe(0);
   const one = await session(true);
@@ -98,7 +98,7 @@ test("D1: two first requests at once share one participant", async () => {
   expect(await db.sql`select kind, takes_part from sessions where device = ${device}`).toEqual([{ kind: "v2", takes_part: true }]);
 });
 
-/** Of a device that is there. */
+/** For an existing device. */
 async function started(...args: Parameters<typeof startPass>) {
   const start = await startPass(...args);
   if (!start) throw new Error("the device is gone");
@@ -112,15 +112,15 @@ const pass = async (since: string | null, nextBatch: string, messages: string[],
   return passed;
 };
 
-test("D1: the answer tells the queue, the next since acknowledges it, and it is purged", async () => {
+test("D1: the answer has the queue, the next since acknowledges it, and it is purged", async () => {
   await queue("A");
-  expect(await pass("s0", "s1", ["B"])).toEqual({ bodies: ["A", "B"], told: 2, added: 1 });
-  expect(await pass("s0", "s1", ["B"]), "a retry is told the same").toEqual({ bodies: ["A", "B"], told: 2, added: 0 });
-  expect(await pass("s1", "s2", ["C"])).toEqual({ bodies: ["C"], told: 3, added: 1 });
+  expect(await pass("s0", "s1", ["B"])).toEqual({ bodies: ["A", "B"], sentUpTo: 2, added: 1 });
+  expect(await pass("s0", "s1", ["B"]), "a retry is sent the same").toEqual({ bodies: ["A", "B"], sentUpTo: 2, added: 0 });
+  expect(await pass("s1", "s2", ["C"])).toEqual({ bodies: ["C"], sentUpTo: 3, added: 1 });
   expect(await stored()).toEqual(["C"]);
 });
 
-test("D1: what another session lacks stays, and is not told again", async () => {
+test("D1: what another session lacks stays, and is not sent again", async () => {
   await session(true);
   await pass(null, "s1", ["A"]);
   expect((await pass("s1", "s2", [])).bodies).toEqual([]);
@@ -135,7 +135,7 @@ test("D1: a limit splits the queue, and nothing is lost", async () => {
   expect((await started(db.sql, account, device, "s2")).waiting).toBe(false);
 });
 
-test("D1: an answer whose token is the one asked with acknowledges nothing: it cannot be told from its retry", async () => {
+test("D1: an answer whose token equals the request's acknowledges nothing: it cannot be distinguished from its retry", async () => {
   await pass("s0", "s1", []);
   await queue("A");
   expect((await pass("s1", "s1", [])).bodies).toEqual(["A"]);
@@ -143,13 +143,13 @@ test("D1: an answer whose token is the one asked with acknowledges nothing: it c
   expect((await pass("s2", "s3", [])).bodies).toEqual([]);
 });
 
-test("D1: so it is for a token of before our time", async () => {
+test("D1: the same holds for a token from before the server was installed", async () => {
   await queue("A");
   expect((await pass("s1", "s1", [])).bodies).toEqual(["A"]);
   expect((await pass("s1", "s1", [])).bodies).toEqual(["A"]);
 });
 
-test("D1: a copy that the poller cannot get any more is not waited for", async () => {
+test("D1: a copy that the poller can no longer get is not expected", async () => {
   const { sql } = db;
   await pass("s0", "s1", ["A"]);
   await sql`update to_device_passed set passed_at = now() - interval '3 minutes'`;
@@ -159,23 +159,23 @@ test("D1: a copy that the poller cannot get any more is not waited for", async (
   expect(await passedHashes()).toHaveLength(0);
 });
 
-test("D1: the same token told twice acknowledges what the first answer told", async () => {
+test("D1: a token sent twice acknowledges only what the first answer contained", async () => {
   await pass("s0", "s1", ["A"]);
   await queue("B");
   expect((await pass("s0", "s1", ["A"])).bodies).toEqual(["A", "B"]);
   expect((await pass("s1", "s2", [])).bodies).toEqual(["B"]);
 });
 
-test("D1: what came while upstream was asked is told only where the answer holds it too", async () => {
+test("D1: a message that arrived during the upstream request is sent only if the answer has it too", async () => {
   const start = await started(db.sql, account, device, "s0");
   await queue("A", "B");
   const result = await writeTx(db.sql, (tx) => passAnswer(tx, { account, device, start, since: "s0", nextBatch: "s1", messages: ["A"], limit: 10 }));
-  expect(result).toEqual({ bodies: ["A"], told: 1, added: 0 });
+  expect(result).toEqual({ bodies: ["A"], sentUpTo: 1, added: 0 });
   expect((await pass("s1", "s2", ["B"])).bodies).toEqual(["B"]);
   expect(await stored()).toEqual(["B"]);
 });
 
-test("tokens that were followed by a later one are not kept", async () => {
+test("tokens that were followed by a later one are not stored", async () => {
   for (let i = 0; i < 20; i++) await pass(`s${i}`, `s${i + 1}`, []);
   const [row] = await db.sql<{ n: number }[]>`select count(*) as n from passed_batches where device = ${device}`;
   expect(row?.n).toBeLessThanOrEqual(2);

@@ -21,7 +21,7 @@ beforeEach(async () => {
 const register = (token: string, deviceId = "PHONE", userId = alice) => registerToken(db.sql, { ...sealToken(box, token), userId, deviceId });
 
 describe("registerToken", () => {
-  test("makes account, device and token once, whatever is repeated", async () => {
+  test("creates account, device and token once, whatever is repeated", async () => {
     const first = await register("one");
     expect(await register("one")).toEqual(first);
     const refreshed = await register("two");
@@ -34,13 +34,13 @@ describe("registerToken", () => {
     expect(await findAccount(db.sql, "@nobody:test" as UserId)).toBeNull();
   });
 
-  test("works from many places at once", async () => {
+  test("works concurrently", async () => {
     const all = await Promise.all(Array.from({ length: 20 }, (_, index) => register(`t${index % 5}`, `D${index % 2}`)));
     expect(new Set(all.map((one) => one.account)).size).toBe(1);
     expect(new Set(all.map((one) => one.device)).size).toBe(2);
   });
 
-  test("the token reads back, and not under another secret", async () => {
+  test("the token can be recovered, but not under another secret", async () => {
     await register("secret-token");
     const row = await findToken(db.sql, box.hashToken("secret-token"));
     expect(row).toMatchObject({ userId: alice, deviceId: "PHONE", deadAt: null, softLogout: false });
@@ -70,7 +70,7 @@ describe("dead and alive", () => {
     expect(await findToken(db.sql, box.hashToken("new"))).toMatchObject({ deadAt: null, softLogout: false });
   });
 
-  test("proofs move verified_at forward only, and never for a dead token", async () => {
+  test("verified_at only moves forward, and never for a dead token", async () => {
     await register("live");
     await register("dead");
     await markDead(db.sql, box.hashToken("dead"), false);
@@ -92,7 +92,7 @@ describe("dead and alive", () => {
 });
 
 describe("devices", () => {
-  test("liveDevices: newest token first, with whether it goes on where the rooms stand, presence, and only accounts seen lately", async () => {
+  test("liveDevices: newest token first, with presence and whether the device can continue without a take-over; only accounts seen lately", async () => {
     const phone = await register("a");
     const laptop = await register("b", "LAPTOP");
     await register("c", "DEAD");
@@ -113,7 +113,7 @@ describe("devices", () => {
     expect(await liveDevices(db.sql, [], MONTH)).toEqual([]);
   });
 
-  test("resetDevice starts it anew and ends its sessions alone", async () => {
+  test("resetDevice resets the device's since and ends only its sessions", async () => {
     const phone = await register("a");
     const laptop = await register("b", "LAPTOP");
     await db.sql`update devices set since = 's1'`;
@@ -124,7 +124,7 @@ describe("devices", () => {
     expect(await db.sql`select device from sessions`).toEqual([{ device: laptop.device }]);
   });
 
-  test("B11: deleting a device removes what is its own; the last one takes the account with it", async () => {
+  test("B11: deleting a device removes its rows, and the last device the account", async () => {
     const phone = await register("a");
     const laptop = await register("b", "LAPTOP");
     const { account } = phone;

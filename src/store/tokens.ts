@@ -1,6 +1,6 @@
 /**
- * Access tokens: which device each belongs to, whether the homeserver still takes it, and when that was last proven (D2).
- * At rest a token is a key (HMAC) to find it by and a sealed box to use it from; both need the server's secret.
+ * Access tokens: which device each belongs to, whether the homeserver still accepts it, and when that was last verified (D2). At rest a
+ * token is a key (HMAC) to look it up and a sealed box to recover it; both need the server's secret.
  */
 
 import { SealError, type SecretBox } from "../base/secret-box.ts";
@@ -8,7 +8,7 @@ import type { AccountNo, DeviceNo, UserId } from "../wire/ids.ts";
 import { type ConnectionHead, headColumns, headOf, type StoredHead } from "./connections.ts";
 import { type Db, type Sql, type Tx, writeTx } from "./db.ts";
 
-/** What stands in the table for an access token: `tokenHash` 32 bytes, `ciphertext` a box bound to that hash. */
+/** The stored form of an access token: `tokenHash` 32 bytes, `ciphertext` a box bound to that hash. */
 export type SealedToken = { readonly tokenHash: Buffer; readonly ciphertext: Buffer };
 
 export type TokenRow = SealedToken & {
@@ -16,17 +16,17 @@ export type TokenRow = SealedToken & {
   readonly device: DeviceNo;
   readonly userId: UserId;
   readonly deviceId: string;
-  /** Last proof that the homeserver takes it: whoami, or a poll with this very token. */
+  /** When the homeserver was last known to accept it: whoami, or a poll with this very token. */
   readonly verifiedAt: Date;
-  /** When the homeserver said M_UNKNOWN_TOKEN; null: it lives. */
+  /** When the homeserver answered M_UNKNOWN_TOKEN; null: the token is live. */
   readonly deadAt: Date | null;
-  /** With `deadAt`: what the homeserver said with it. */
+  /** With `deadAt`: what the homeserver's answer said. */
   readonly softLogout: boolean;
   /** How far account and device are, of no connection. */
   readonly head: ConnectionHead;
 };
 
-/** How an access token is kept. */
+/** Seals an access token for storage. */
 export function sealToken(box: SecretBox, token: string): SealedToken {
   const tokenHash = box.hashToken(token);
   return { tokenHash, ciphertext: box.seal(token, contextOf(tokenHash)) };
@@ -41,13 +41,13 @@ function contextOf(tokenHash: Buffer): string {
   return `token ${tokenHash.toString("hex")}`;
 }
 
-/** What is known of the token with that hash, dead or alive; null: never seen. */
+/** What is known of the token with that hash, dead or live; null: never seen. */
 export async function findToken(db: Db, tokenHash: Buffer): Promise<TokenRow | null> {
   const [row] = await findTokens(db, [tokenHash]);
   return row ?? null;
 }
 
-/** One for each hash. */
+/** One result for each hash. */
 export async function findTokens(db: Db, tokenHashes: readonly Buffer[]): Promise<(TokenRow | null)[]> {
   const rows = await db<(Omit<TokenRow, "userId" | "head"> & StoredHead)[]>`
     select t.token_hash as "tokenHash", t.ciphertext, t.account, t.device, d.device_id as "deviceId",
@@ -67,9 +67,9 @@ export async function findTokens(db: Db, tokenHashes: readonly Buffer[]): Promis
 }
 
 /**
- * Writes what whoami has just said of a token: its account, device and itself, made or found, in one transaction.
- * Call it only after the homeserver has verified the token (D2). Counts as a proof; a token that was dead lives again.
- * `deviceId`: whoami's; where it tells none, something that stays the same for that token (B10).
+ * Stores what whoami has just answered for a token: its account, device and the token, created or found, in one transaction. Call it only
+ * after the homeserver has verified the token (D2). It counts as verification; a dead token becomes live again. `deviceId`: from whoami; if
+ * that names none, any value that is always the same for that token (B10).
  */
 export function registerToken(
   sql: Sql,
@@ -94,7 +94,7 @@ export function registerToken(
   });
 }
 
-/** A proof for each of the tokens: `agoMs` milliseconds before now. Never sets an older time, never revives a dead one. */
+/** Records that each of the tokens was verified, `agoMs` milliseconds before now. Never sets an older time, never revives a dead token. */
 export async function markVerified(db: Db, proofs: readonly { readonly tokenHash: Buffer; readonly agoMs: number }[]): Promise<void> {
   if (proofs.length === 0) return;
   const list = JSON.stringify(proofs.map((proof) => ({ hash: proof.tokenHash.toString("hex"), ago: proof.agoMs })));
@@ -104,12 +104,12 @@ export async function markVerified(db: Db, proofs: readonly { readonly tokenHash
     where t.token_hash = decode(p.hash, 'hex') and t.dead_at is null`;
 }
 
-/** The homeserver said M_UNKNOWN_TOKEN to it: it is never sent again (B57) until it is registered anew. */
+/** Records that the homeserver answered M_UNKNOWN_TOKEN: the token is never sent again (B57) until it is registered again. */
 export async function markDead(db: Db, tokenHash: Buffer, softLogout: boolean): Promise<void> {
   await db`update tokens set dead_at = coalesce(dead_at, now()), soft_logout = ${softLogout} where token_hash = ${tokenHash}`;
 }
 
-/** The device's token to poll with: the one that was seen first most recently and is not dead. */
+/** The device's token to poll with: the one that was first seen most recently and is not dead. */
 export async function newestLiveToken(db: Db, device: DeviceNo): Promise<SealedToken | null> {
   const rows = await db<SealedToken[]>`
     select token_hash as "tokenHash", ciphertext from tokens
@@ -117,30 +117,30 @@ export async function newestLiveToken(db: Db, device: DeviceNo): Promise<SealedT
   return rows[0] ?? null;
 }
 
-/** Tokens that are sealed anew in one statement. */
+/** Tokens that are resealed in one statement. */
 const RESEAL_BATCH = 1000;
 
 /**
- * Seals all tokens that `from` opens with `to`. Those that `to` opens are done already; those that neither opens stay as they are. With
- * 100 000 tokens it takes seconds. Nobody writes tokens meanwhile: the table is locked until the transaction ends.
+ * Seals all tokens that `from` opens with `to`. Those that `to` opens are done already; those that neither opens stay unchanged. With 100
+ * 000 tokens it takes seconds. No process writes tokens meanwhile: the table is locked until the transaction ends.
  */
 export async function resealTokens(tx: Tx, from: SecretBox, to: SecretBox): Promise<{ sealed: number; unreadable: number }> {
   await tx`lock table tokens in exclusive mode`;
   const rows = await tx<SealedToken[]>`select token_hash as "tokenHash", ciphertext from tokens`;
   const unsealed = rows.filter((row) => tryOpen(to, row) === null);
-  const anew = unsealed.flatMap((row) => {
+  const resealed = unsealed.flatMap((row) => {
     const token = tryOpen(from, row);
     if (token === null) return [];
     const { tokenHash, ciphertext } = sealToken(to, token);
     return { old: row.tokenHash.toString("hex"), hash: tokenHash.toString("hex"), box: ciphertext.toString("hex") };
   });
-  for (let i = 0; i < anew.length; i += RESEAL_BATCH) {
+  for (let i = 0; i < resealed.length; i += RESEAL_BATCH) {
     await tx`
       update tokens t set token_hash = decode(n.hash, 'hex'), ciphertext = decode(n.box, 'hex')
-      from json_to_recordset(${JSON.stringify(anew.slice(i, i + RESEAL_BATCH))}::text::json) as n(old text, hash text, box text)
+      from json_to_recordset(${JSON.stringify(resealed.slice(i, i + RESEAL_BATCH))}::text::json) as n(old text, hash text, box text)
       where t.token_hash = decode(n.old, 'hex')`;
   }
-  const unreadable = unsealed.length - anew.length;
+  const unreadable = unsealed.length - resealed.length;
   return { sealed: rows.length - unreadable, unreadable };
 }
 

@@ -27,7 +27,7 @@ const polled = (secondsAgo: number) => db.sql`
   insert into leases (account, owner, epoch, expires_at, polled_at) values (${account}, 'x', 1, now(), now() - ${secondsAgo}::int * interval '1 second')`;
 const rows = () => db.sql`select room_id, users, ord from typing order by room_id`;
 
-test("S1: after 2 minutes without success sets are emptied, in one new batch; once", async () => {
+test("S1: after 2 minutes without success typing sets are emptied, in one new batch, once", async () => {
   await polled(121);
   expect(await expireTyping(db.sql, 120_000)).toEqual([
     { account, rooms: expect.toSatisfy((rooms: string[]) => rooms.toSorted().join() === "!a:test,!b:test") },
@@ -42,23 +42,23 @@ test("S1: after 2 minutes without success sets are emptied, in one new batch; on
   expect(await db.sql`select position from accounts`).toEqual([{ position: 8 }]);
 });
 
-test("S1: a success within 2 minutes confirms what was", async () => {
+test("S1: a success within 2 minutes keeps the typing sets", async () => {
   await polled(119);
   expect(await expireTyping(db.sql, 120_000)).toEqual([]);
   expect((await rows())[0]).toMatchObject({ users: '["@b:test"]', ord: 5 });
 });
 
-test("S1: a set that has just been told is a success, though the lease's note of it is still to be written", async () => {
+test("S1: a set that has just been received counts as a success, although the lease does not record it yet", async () => {
   await polled(121);
   await db.sql`update typing set told_at = now() where room_id = '!b:test'`;
   expect(await expireTyping(db.sql, 120_000)).toEqual([]);
 });
 
-test("an account that nobody polls at all expires too", async () => {
+test("typing also ends for an account that no process polls", async () => {
   expect(await expireTyping(db.sql, 120_000)).toHaveLength(1);
 });
 
-test("an account that is being written to is left for the next time", async () => {
+test("an account that is being written to is skipped until the next time", async () => {
   await db.sql.begin(async (tx) => {
     await tx`select 1 from accounts where account = ${account} for update`;
     expect(await expireTyping(db.sql, 120_000)).toEqual([]);

@@ -1,4 +1,4 @@
-/** S1: typing ends with an empty set when the account's rooms were not polled with success for a while (poller gone, restarted). */
+/** S1: typing ends with an empty set if the account's rooms were not polled successfully for a while (poller gone, restarted). */
 
 import type { AccountNo, RoomId } from "../wire/ids.ts";
 import { type Sql, writeTx } from "./db.ts";
@@ -6,12 +6,12 @@ import { type Sql, writeTx } from "./db.ts";
 export type ExpiredTyping = { readonly account: AccountNo; readonly rooms: readonly RoomId[] };
 
 /**
- * Empties the typing sets of every account whose last successful v2 answer is older than `ageMs`, as a batch of its own in each:
- * one step of the account's position. Any process may run it at any time; accounts that are being written to are left for the next time.
+ * Empties the typing sets of every account whose last successful v2 answer is older than `ageMs`, as a separate batch in each: one step of
+ * the account's position. Any process may run it at any time; accounts that are being written to are skipped until the next time.
  */
 export function expireTyping(sql: Sql, ageMs: number, limit = 500): Promise<ExpiredTyping[]> {
   return writeTx(sql, async (tx) => {
-    // One batch, one ordinal: all rooms of the account stop at the same position.
+    // One batch, one ordinal: in all rooms of the account typing ends at the same position.
     const rows = await tx<{ account: AccountNo; room_id: RoomId }[]>`
       with stale as (
         select a.account, a.position from accounts a

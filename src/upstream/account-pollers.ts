@@ -8,9 +8,9 @@ import { Poller } from "./poller.ts";
 
 type Running = { readonly poller: Poller; readonly rooms: boolean; readonly done: Promise<void>; stopping: boolean };
 
-/** How long a device is left alone whose token cannot be opened, ms. */
+/** How long a device is left alone if its token cannot be opened, ms. */
 const UNUSABLE_REST_MS = 60_000;
-/** A room poll is answered within half a minute, if only to say that nothing happened. After so long without an answer it is behind, ms. */
+/** A room poll is answered within half a minute, even if nothing happened. After this long without an answer it is behind, ms. */
 const BEHIND_MS = 90_000;
 
 export class AccountPollers {
@@ -19,12 +19,15 @@ export class AccountPollers {
   readonly #onEnd: (end: PollerEnd) => void;
   readonly #running = new Map<DeviceNo, Running>();
   readonly #restUntil = new Map<DeviceNo, number>();
-  /** The devices as they were last told, not yet acted upon. */
+  /** The devices of the latest call that has not been acted upon. */
   #latest: readonly LiveDevice[] | null = null;
   #work: Promise<void> | null = null;
   #stopped = false;
 
-  /** `onEnd` is told when a poller ends that was not stopped: `stale` = the lease is lost, all else = look at the devices again. */
+  /**
+   * `onEnd` is called when a poller ends that was not stopped: `stale` means that the lease is lost, everything else that the devices have
+   * to be checked again.
+   */
   constructor(deps: PollerDeps, lease: Lease, onEnd: (end: PollerEnd) => void) {
     this.#deps = deps;
     this.lease = lease;
@@ -38,8 +41,8 @@ export class AccountPollers {
   }
 
   /**
-   * Makes the pollers what the devices ask for (live ones, newest token first). One at a time: a device's old poller has ended,
-   * with its last commit, before a new one of it starts, since two polls of one device would lose to-device messages.
+   * Starts and stops pollers to match the devices (live ones, newest token first). One call at a time: a device's old poller must have
+   * ended, with its last commit, before a new one starts, because two polls of one device would lose to-device messages.
    */
   reconcile(live: readonly LiveDevice[]): Promise<void> {
     this.#latest = live;
@@ -49,14 +52,14 @@ export class AccountPollers {
     return this.#work;
   }
 
-  /** Ends the pollers of a device (null: of all), and lets them rest for `ms`; resolves after their last commits. */
+  /** Ends the pollers of a device (null: of all), and starts no new ones for `ms`; resolves after their last commits. */
   async rest(device: DeviceNo | null, ms: number): Promise<void> {
     const devices = device === null ? [...this.#running.keys()] : [device];
-    for (const one of devices) this.#restUntil.set(one, this.#deps.now() + ms);
-    await Promise.all(devices.map((one) => this.#stopOne(one)));
+    for (const each of devices) this.#restUntil.set(each, this.#deps.now() + ms);
+    await Promise.all(devices.map((each) => this.#stopDevice(each)));
   }
 
-  /** A client with a token of that device was seen: its token may be usable now. */
+  /** A client with a token of that device was seen: its token may be usable by now. */
   forgive(device: DeviceNo): void {
     this.#restUntil.delete(device);
   }
@@ -69,7 +72,7 @@ export class AccountPollers {
   /** Ends all; resolves after their last commits. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    const ending = [...this.#running.keys()].map((device) => this.#stopOne(device));
+    const ending = [...this.#running.keys()].map((device) => this.#stopDevice(device));
     await Promise.all([...ending, this.#work]);
   }
 
@@ -83,14 +86,14 @@ export class AccountPollers {
 
   async #reconcile(live: readonly LiveDevice[]): Promise<void> {
     const now = this.#deps.now();
-    const wanted = live.filter((one) => (this.#restUntil.get(one.device) ?? 0) <= now);
+    const wanted = live.filter((candidate) => (this.#restUntil.get(candidate.device) ?? 0) <= now);
     const roomDevice = this.#chooseRoomDevice(wanted);
     const leaving = [...this.#running].filter(
-      ([device, { rooms }]) => !wanted.some((one) => one.device === device) || rooms !== (device === roomDevice),
+      ([device, { rooms }]) => !wanted.some((candidate) => candidate.device === device) || rooms !== (device === roomDevice),
     );
-    await Promise.all(leaving.map(([device]) => this.#stopOne(device)));
+    await Promise.all(leaving.map(([device]) => this.#stopDevice(device)));
     if (this.#stopped) return;
-    const presence = wanted.some((one) => one.presence);
+    const presence = wanted.some((candidate) => candidate.presence);
     for (const { device } of wanted) {
       const running = this.#running.get(device);
       if (!running) this.#start(device, device === roomDevice, presence);
@@ -98,10 +101,10 @@ export class AccountPollers {
     }
   }
 
-  /** The one that polls the rooms already; else one that can go on where they stand; else the one with the newest token. */
+  /** The device that polls the rooms already; else one that can continue from the account's `since`; else the one with the newest token. */
   #chooseRoomDevice(wanted: readonly LiveDevice[]): DeviceNo | undefined {
     const present = wanted.find(({ device }) => this.#running.get(device)?.rooms === true);
-    return (present ?? wanted.find((one) => one.current) ?? wanted[0])?.device;
+    return (present ?? wanted.find((candidate) => candidate.current) ?? wanted[0])?.device;
   }
 
   #start(device: DeviceNo, rooms: boolean, presence: boolean): void {
@@ -123,7 +126,7 @@ export class AccountPollers {
     if (!running.stopping && !this.#stopped) this.#onEnd(end);
   }
 
-  #stopOne(device: DeviceNo): Promise<void> {
+  #stopDevice(device: DeviceNo): Promise<void> {
     const running = this.#running.get(device);
     if (!running) return Promise.resolve();
     running.stopping = true;

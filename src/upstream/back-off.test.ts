@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { BackOff } from "./back-off.ts";
 
 describe("B50: back-off", () => {
-  test("its bound doubles from 2 s to the cap, and a success starts anew", () => {
+  test("the bound doubles from 2 s to the cap, and a success resets it", () => {
     const backOff = new BackOff(() => 1);
     expect(Array.from({ length: 8 }, () => backOff.failed())).toEqual([2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
     expect(backOff.failures).toBe(8);
@@ -16,7 +16,7 @@ describe("B50: back-off", () => {
     expect(backOff.failed()).toBe(60_000);
   });
 
-  test("a lower cap holds for the one failure it is given for", () => {
+  test("a lower cap applies only to the failure that it is given for", () => {
     const backOff = new BackOff(() => 1);
     expect(Array.from({ length: 5 }, () => backOff.failed(null, 5000))).toEqual([2000, 4000, 5000, 5000, 5000]);
     expect(backOff.failed()).toBe(60_000);

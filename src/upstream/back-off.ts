@@ -5,7 +5,7 @@ export type BackOffOptions = {
   readonly base: number;
   /** Upper bound after many, ms. */
   readonly cap: number;
-  /** Longest wish of the homeserver that is heeded, ms. */
+  /** The longest wait that the homeserver can ask for, ms. */
   readonly retryAfterCap: number;
 };
 
@@ -28,9 +28,9 @@ export class BackOff {
   }
 
   /**
-   * Counts a failure. Milliseconds to wait: anywhere below the bound, which doubles each time. After a wish of the homeserver
-   * (`retryAfterMs`) the wish, and up to `base` on top, so that not all who were sent away come back together.
-   * `cap`: a lower bound than usual, ms, for something that is back soon.
+   * Counts a failure. Returns milliseconds to wait: a random value below the bound, which doubles each time. If the homeserver asks for a
+   * wait (`retryAfterMs`), that, and up to `base` more, so that not all clients return at the same time. `cap`: a lower bound than usual,
+   * ms, for something that will be back soon.
    */
   failed(retryAfterMs: number | null = null, cap: number = this.#options.cap): number {
     const { base, retryAfterCap } = this.#options;

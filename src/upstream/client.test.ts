@@ -31,7 +31,7 @@ async function failure(promise: Promise<unknown>): Promise<UpstreamError> {
 }
 
 describe("whoami", () => {
-  test("tells user and device, and null where the homeserver tells no device", async () => {
+  test("returns user and device, and null if the homeserver names no device", async () => {
     expect(await client.whoami(token, never)).toEqual({ userId: "@alice:test", deviceId: "PHONE" });
     expect(await client.whoami(hs.login("@bot:test", null), never)).toEqual({ userId: "@bot:test", deviceId: null });
   });
@@ -53,7 +53,7 @@ describe("sync", () => {
     expect(hs.polls(token)[0]?.headers.authorization).toBe(`Bearer ${token}`);
   });
 
-  test("gives the body byte for byte, unpacked", async () => {
+  test("returns the body byte for byte, unpacked", async () => {
     const text = `{"next_batch":"s1", "big": 1.0, "x":"${"é\\u0000".repeat(1000)}"}`;
     hs.queueSync(token, text);
     expect((await client.sync(token, { ...SYNC, since: null }, never)).text).toBe(text);
@@ -84,7 +84,7 @@ describe("sync", () => {
     expect(await failure(client.sync(token, SYNC, never))).toMatchObject({ kind, status });
   });
 
-  test("429 tells how long to wait: body first, then header", async () => {
+  test("a 429 says how long to wait: body first, then header", async () => {
     hs.fail({ path: "/sync" }, { status: 429, body: { errcode: "M_LIMIT_EXCEEDED", retry_after_ms: 1234 }, headers: { "retry-after": "9" } });
     expect((await failure(client.sync(token, SYNC, never))).retryAfterMs).toBe(1234);
     hs.fail({ path: "/sync" }, { status: 503, body: "<html>", headers: { "retry-after": "9" } });
@@ -123,7 +123,7 @@ describe("sync", () => {
     hs = await startFakeHomeserver();
   });
 
-  test("D21: so many first syncs at a time; polls do not wait for them, and the next begins as one ends", async () => {
+  test("D21: a limited number of first syncs run at a time; polls do not wait for them, and the next one begins when one ends", async () => {
     const careful = new HomeserverClient({ baseUrl: hs.url, firstSyncs: 2 });
     const tokens = ["A", "B", "C", "D"].map((device) => hs.login("@alice:test", device));
     for (const one of tokens) hs.holdSync(one);
@@ -147,7 +147,7 @@ describe("sync", () => {
     await hasty.close();
   });
 
-  test("the caller's signal ends it with its own reason, and the homeserver sees the connection go", async () => {
+  test("the caller's signal ends the request with its own reason, and closes the connection", async () => {
     const controller = new AbortController();
     const polling = client.sync(token, { ...SYNC, timeout: 30_000 }, controller.signal);
     const rejected = expect(polling).rejects.toThrow("enough");
@@ -161,7 +161,7 @@ describe("sync", () => {
 test("ids are encoded in paths", async () => {
   hs.on("GET", "/_matrix/client/v3/rooms/:room/context/:event", (request) => ({ body: request.params }));
   hs.on("GET", "/_matrix/client/v3/rooms/:room/members", { body: { chunk: [] } });
-  const answer = await client.context(token, "!a/b:test" as RoomId, "$x/?+" as EventId, 10, never);
+  const answer = await client.context(token, "!a/b:test" as RoomId, "$x/?+" as EventId, { limit: 10 }, never);
   expect(JSON.parse(answer.text)).toEqual({ room: "!a/b:test", event: "$x/?+" });
   await client.members(token, "!a:test" as RoomId, "at&1", never);
   expect(hs.seen({ path: "/members" })[0]?.query.get("at")).toBe("at&1");
@@ -169,11 +169,11 @@ test("ids are encoded in paths", async () => {
   expect(hs.seen({ path: "/members" })[1]?.query.has("at")).toBe(false);
 });
 
-describe("what is asked before a large account's first sync", () => {
+describe("requests before a large account's first sync", () => {
   const room = "!room:test" as RoomId;
   const path = "/_matrix/client/v3";
 
-  test("rooms that the user is in; what is no room id is left out, and an answer without any list is bad_answer", async () => {
+  test("rooms that the user is in: invalid room ids are left out, and an answer without a list is bad_answer", async () => {
     hs.on("GET", `${path}/joined_rooms`, { body: { joined_rooms: [room, 3, "#alias:test"] } });
     expect(await client.joinedRooms(token, never)).toEqual([room]);
     hs.on("GET", `${path}/joined_rooms`, { body: {} });
@@ -190,7 +190,7 @@ describe("what is asked before a large account's first sync", () => {
     expect((await failure(client.accountData(token, "@alice:test" as UserId, "m.direct", never))).status).toBe(500);
   });
 
-  test("a room's state: a list, not too large", async () => {
+  test("a room's state must be a list and not too large", async () => {
     hs.on("GET", `${path}/rooms/:room/state`, { body: [{ type: "m.room.create" }] });
     expect((await client.state(token, room, never, 100)).text).toBe('[{"type":"m.room.create"}]');
     expect(await failure(client.state(token, room, never, 10))).toMatchObject({

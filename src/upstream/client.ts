@@ -1,5 +1,5 @@
 /**
- * The homeserver's client-server API, as far as we ask it ourselves. Answers are texts: what is stored is cut from them byte for byte.
+ * The part of the homeserver's client-server API that we use ourselves. Answers are texts: what is stored is cut from them byte for byte.
  * Every method rejects with UpstreamError, or with the reason of its signal.
  */
 
@@ -13,7 +13,7 @@ import { isIdentifier } from "../wire/identifier.ts";
 import type { EventId, RoomId, UserId } from "../wire/ids.ts";
 import { errorOfStatus, UpstreamError } from "./upstream-error.ts";
 
-/** All in milliseconds, for the whole of a request, its body included. */
+/** All in milliseconds, for the complete request, its body included. */
 export type ClientTimeouts = {
   readonly connect: number;
   /** Any request but /sync. */
@@ -28,45 +28,57 @@ export type ClientOptions = {
   /** Base URL of the homeserver, with or without a slash at the end. */
   readonly baseUrl: string;
   readonly timeouts?: Partial<ClientTimeouts>;
-  /** Bytes of one body, unpacked. Default 256 MiB. */
+  /** Limit for one body, unpacked, in bytes. Default 256 MiB. */
   readonly maxResponseBytes?: number | undefined;
   readonly userAgent?: string;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
-  /** First syncs at the same time: each is the homeserver's dearest answer. And other requests but polls. Default 16 and 128. */
+  /**
+   * Most first syncs at the same time, because each is the homeserver's most expensive answer; and most other requests, without polls.
+   * Default 16 and 128.
+   */
   readonly firstSyncs?: number;
   readonly others?: number;
-  /** Answers above 32 MiB that are in memory at the same time. Default 2. */
+  /** Most answers above 32 MiB that are in memory at the same time. Default 2. */
   readonly large?: number;
-  /** Told how each request went. */
+  /** Receives the outcome of each request. */
   readonly metrics?: Pick<Metrics, "upstream">;
 };
 
 /** A body and when it was complete (ms since 1970). */
-export type Answer = { readonly text: string; readonly receivedAt: number };
+export type HomeserverAnswer = { readonly text: string; readonly receivedAt: number };
 
-/** Who a token belongs to. `deviceId` null: the homeserver told none. */
+/** The owner of a token. `deviceId` null: the homeserver named none. */
 export type Whoami = { readonly userId: UserId; readonly deviceId: string | null };
 
 /** `since` null: from the beginning. `timeout` in milliseconds. `filter`: JSON text (see v2-filter.ts). */
 export type SyncQuery = { readonly since: string | null; readonly timeout: number; readonly filter: string };
 
-/** Answers above that are large, bytes. */
+/** Answers above this size are large, bytes. */
 const LARGE_BYTES = 32 * 1024 * 1024;
 
 const TIMEOUTS: ClientTimeouts = { connect: 10_000, request: 60_000, firstSync: 600_000, syncGrace: 60_000 };
 
-/** Is told how many bytes of an answer have come, unpacked. */
+/** Called with how many bytes of an answer have arrived, unpacked. */
 type Received = (bytes: number) => void;
-/** Of an answer: the most that is read, unpacked, and whether it is a JSON list (else an object). */
+/** What an answer may be: the most that is read, unpacked, and whether it is a JSON list (else an object). */
 type Expected = { readonly maxBytes: number; readonly isList: boolean; readonly received?: Received };
 
-type Query = Readonly<Record<string, string | number | null | undefined>>;
+/** `limitMs`: a deadline for the complete request, its body included. */
+type GetRequest = {
+  readonly token: string | null;
+  readonly path: string;
+  readonly query: QueryParams;
+  readonly limitMs: number;
+  readonly expected: Expected;
+};
+
+type QueryParams = Readonly<Record<string, string | number | null | undefined>>;
 
 export class HomeserverClient {
   readonly #baseUrl: string;
   readonly #timeouts: ClientTimeouts;
-  /** What nearly all answers are. */
+  /** What is expected of nearly all answers. */
   readonly #object: Expected;
   readonly #userAgent: string;
   readonly #now: () => number;
@@ -86,7 +98,8 @@ export class HomeserverClient {
     this.#firstSyncs = new Slots(options.firstSyncs ?? 16);
     this.#others = new Slots(options.others ?? 128);
     this.#large = new Slots(options.large ?? 2);
-    // A connection a waiting poll: undici's default of unlimited connections is wanted. Its own timeouts are off, ours hold.
+    // Each waiting poll has a connection of its own, so undici's default of unlimited connections is right. Its time-outs are off, because we have
+    // our own.
     this.#agent = new Agent({ connect: { timeout: this.#timeouts.connect }, headersTimeout: 0, bodyTimeout: 0, keepAliveTimeout: 4000 });
   }
 
@@ -102,22 +115,27 @@ export class HomeserverClient {
     return { userId: userId as UserId, deviceId: typeof deviceId === "string" && deviceId !== "" ? deviceId : null };
   }
 
-  /** `GET /sync` (v2), without marking the user online. A since that the homeserver does not know rejects as bad_since. */
-  sync(token: string, query: SyncQuery, signal: AbortSignal, received?: Received): Promise<Answer> {
-    const limit = query.since === null ? this.#timeouts.firstSync : query.timeout + this.#timeouts.syncGrace;
-    const params = { since: query.since, timeout: query.timeout, filter: query.filter, set_presence: "offline" };
-    const expected = received ? { ...this.#object, received } : this.#object;
-    const ask = (): Promise<Answer> => this.#get(token, "/_matrix/client/v3/sync", params, limit, signal, expected);
+  /** `GET /sync` (v2), without marking the user online. Rejects with bad_since if the homeserver does not know the `since`. */
+  sync(token: string, query: SyncQuery, signal: AbortSignal, received?: Received): Promise<HomeserverAnswer> {
+    const limitMs = query.since === null ? this.#timeouts.firstSync : query.timeout + this.#timeouts.syncGrace;
+    const request: GetRequest = {
+      token,
+      path: "/_matrix/client/v3/sync",
+      query: { since: query.since, timeout: query.timeout, filter: query.filter, set_presence: "offline" },
+      limitMs,
+      expected: received ? { ...this.#object, received } : this.#object,
+    };
+    const ask = (): Promise<HomeserverAnswer> => this.#get(request, signal);
     return query.since === null ? this.#firstSyncs.run(signal, ask) : ask();
   }
 
   /** `GET /rooms/{roomId}/members`; `at`: a v2 token (null: now). */
-  members(token: string, roomId: RoomId, at: string | null, signal: AbortSignal): Promise<Answer> {
+  members(token: string, roomId: RoomId, at: string | null, signal: AbortSignal): Promise<HomeserverAnswer> {
     return this.get(token, `${roomPath(roomId)}/members`, { at }, signal);
   }
 
   /** `GET /rooms/{roomId}/joined_members`. */
-  joinedMembers(token: string, roomId: RoomId, signal: AbortSignal): Promise<Answer> {
+  joinedMembers(token: string, roomId: RoomId, signal: AbortSignal): Promise<HomeserverAnswer> {
     return this.get(token, `${roomPath(roomId)}/joined_members`, {}, signal);
   }
 
@@ -150,10 +168,16 @@ export class HomeserverClient {
     }
   }
 
-  /** `GET /rooms/{roomId}/state`: the whole present state, a list. One of more than `maxBytes` is no answer. */
-  state(token: string, roomId: RoomId, signal: AbortSignal, maxBytes: number): Promise<Answer> {
-    const expected = { maxBytes, isList: true };
-    return this.#others.run(signal, () => this.#get(token, `${roomPath(roomId)}/state`, {}, this.#timeouts.request, signal, expected));
+  /** `GET /rooms/{roomId}/state`: the full present state, a list. Rejects if it has more than `maxBytes`. */
+  state(token: string, roomId: RoomId, signal: AbortSignal, maxBytes: number): Promise<HomeserverAnswer> {
+    const request: GetRequest = {
+      token,
+      path: `${roomPath(roomId)}/state`,
+      query: {},
+      limitMs: this.#timeouts.request,
+      expected: { maxBytes, isList: true },
+    };
+    return this.#others.run(signal, () => this.#get(request, signal));
   }
 
   /** `GET /rooms/{roomId}/messages`. `from` null: from the newest (dir b). `filter`: JSON text. */
@@ -162,23 +186,30 @@ export class HomeserverClient {
     roomId: RoomId,
     query: { readonly from: string | null; readonly dir: "b" | "f"; readonly limit: number; readonly filter?: string },
     signal: AbortSignal,
-  ): Promise<Answer> {
+  ): Promise<HomeserverAnswer> {
     return this.get(token, `${roomPath(roomId)}/messages`, query, signal);
   }
 
-  /** `GET /rooms/{roomId}/context/{eventId}`. `limit`: events around it. */
-  context(token: string, roomId: RoomId, eventId: EventId, limit: number, signal: AbortSignal, filter?: string): Promise<Answer> {
-    return this.get(token, `${roomPath(roomId)}/context/${encodeURIComponent(eventId)}`, { limit, filter }, signal);
+  /** `GET /rooms/{roomId}/context/{eventId}`. `limit`: events around it. `filter`: JSON text. */
+  context(
+    token: string,
+    roomId: RoomId,
+    eventId: EventId,
+    query: { readonly limit: number; readonly filter?: string },
+    signal: AbortSignal,
+  ): Promise<HomeserverAnswer> {
+    return this.get(token, `${roomPath(roomId)}/context/${encodeURIComponent(eventId)}`, query, signal);
   }
 
   /** `GET /rooms/{roomId}/event/{eventId}`. */
-  event(token: string, roomId: RoomId, eventId: EventId, signal: AbortSignal): Promise<Answer> {
+  event(token: string, roomId: RoomId, eventId: EventId, signal: AbortSignal): Promise<HomeserverAnswer> {
     return this.get(token, `${roomPath(roomId)}/event/${encodeURIComponent(eventId)}`, {}, signal);
   }
 
   /** Any other GET whose answer is JSON. Parameters that are null or undefined are left out. `token` null: unauthenticated. */
-  async get(token: string | null, path: string, query: Query, signal: AbortSignal): Promise<Answer> {
-    const answer = await this.#others.run(signal, () => this.#get(token, path, query, this.#timeouts.request, signal));
+  async get(token: string | null, path: string, query: QueryParams, signal: AbortSignal): Promise<HomeserverAnswer> {
+    const request: GetRequest = { token, path, query, limitMs: this.#timeouts.request, expected: this.#object };
+    const answer = await this.#others.run(signal, () => this.#get(request, signal));
     try {
       JSON.parse(answer.text);
     } catch (cause) {
@@ -192,14 +223,15 @@ export class HomeserverClient {
     await this.#agent.destroy();
   }
 
-  #get(token: string | null, path: string, query: Query, limitMs: number, parent: AbortSignal, expected = this.#object): Promise<Answer> {
+  #get(request: GetRequest, parent: AbortSignal): Promise<HomeserverAnswer> {
+    const { path, limitMs } = request;
     const late = () => new UpstreamError("timed_out", `the homeserver did not answer ${path} within ${limitMs} ms`);
     const startedAt = performance.now();
     let result: string = "ok";
     const answer = traced(`homeserver ${endpointOf(path)}`, () =>
       withDeadline(parent, limitMs, late, async (signal) => {
         try {
-          return await this.#request(token, path, query, signal, expected);
+          return await this.#request(request, signal);
         } catch (cause) {
           if (signal.aborted) throw reasonOf(signal);
           if (cause instanceof UpstreamError) throw cause;
@@ -216,7 +248,7 @@ export class HomeserverClient {
       .finally(() => this.#metrics?.upstream(endpointOf(path), result, performance.now() - startedAt));
   }
 
-  async #request(token: string | null, path: string, query: Query, signal: AbortSignal, expected: Expected): Promise<Answer> {
+  async #request({ token, path, query, expected }: GetRequest, signal: AbortSignal): Promise<HomeserverAnswer> {
     const url = new URL(this.#baseUrl + path);
     for (const [name, value] of Object.entries(query)) if (value !== null && value !== undefined) url.searchParams.set(name, String(value));
     const response = await this.#agent.request({
@@ -234,7 +266,7 @@ export class HomeserverClient {
     const text = await this.#readBody(response, path, expected, signal);
     const receivedAt = this.#now();
     if (response.statusCode !== 200)
-      throw errorOfStatus(response.statusCode, text, one(response.headers["retry-after"]), receivedAt, {
+      throw errorOfStatus(response.statusCode, text, firstValue(response.headers["retry-after"]), receivedAt, {
         path,
         since: typeof query["since"] === "string",
       });
@@ -243,10 +275,10 @@ export class HomeserverClient {
     return { text, receivedAt };
   }
 
-  /** The body, unpacked, never more than the limit in memory; it is read to its end or destroyed, so that no connection leaks. */
+  /** The body, unpacked, never more than the limit in memory. It is read to its end or destroyed, so that no connection leaks. */
   async #readBody(response: Dispatcher.ResponseData, path: string, { maxBytes, received }: Expected, signal: AbortSignal): Promise<string> {
     const { body } = response;
-    const zipped = one(response.headers["content-encoding"])?.toLowerCase() === "gzip";
+    const zipped = firstValue(response.headers["content-encoding"])?.toLowerCase() === "gzip";
     const gunzip = zipped ? createGunzip() : null;
     const stream = gunzip ? body.pipe(gunzip) : body;
     if (gunzip) body.on("error", (error) => gunzip.destroy(error));
@@ -260,7 +292,7 @@ export class HomeserverClient {
           throw new UpstreamError("too_large", `the homeserver's answer to ${path} is larger than ${maxBytes} bytes`, {
             status: response.statusCode,
           });
-        // The rest of a large answer waits in the network while there are enough of them in memory.
+        // While enough large answers are in memory, the rest of this one waits in the network.
         if (size > LARGE_BYTES) leave ??= await this.#large.enter(signal);
         chunks.push(chunk as Buffer);
         received?.(size);
@@ -269,7 +301,7 @@ export class HomeserverClient {
       leave?.();
       gunzip?.destroy();
       body.destroy();
-      body.on("error", () => {}); // destroying a body that is not at its end reports an abort, which nobody needs
+      body.on("error", () => {}); // destroying a body before its end reports an abort, which is of no use
     }
     return Buffer.concat(chunks, size).toString("utf8");
   }
@@ -277,7 +309,7 @@ export class HomeserverClient {
 
 const ENDPOINTS: ReadonlySet<string> = new Set(["sync", "whoami", "members", "joined_members", "joined_rooms", "state", "messages", "versions"]);
 
-/** Of a path, without ids. */
+/** The last part of a path, which contains no id. */
 function endpointOf(path: string): string {
   const last = path.slice(path.lastIndexOf("/") + 1);
   return ENDPOINTS.has(last) ? last : "other";
@@ -287,7 +319,7 @@ function roomPath(roomId: RoomId): string {
   return `/_matrix/client/v3/rooms/${encodeURIComponent(roomId)}`;
 }
 
-function one(header: string | string[] | undefined): string | undefined {
+function firstValue(header: string | string[] | undefined): string | undefined {
   return Array.isArray(header) ? header[0] : header;
 }
 

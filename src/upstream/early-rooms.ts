@@ -1,6 +1,6 @@
 /**
- * The first sync of a large account takes its homeserver many seconds, whatever of it is asked for. A single room takes it milliseconds:
- * those that the user likeliest wants to see are fetched before, so that there is something to show.
+ * The first sync of a large account takes its homeserver many seconds, whatever it asks for. A single room takes it milliseconds. So the
+ * rooms that the user most likely wants to see are fetched before, so that there is something to show.
  */
 
 import type { Logger } from "../base/logger.ts";
@@ -22,22 +22,22 @@ export type EarlyDeps = {
 
 export type EarlyJob = { readonly account: AccountNo; readonly device: DeviceNo; readonly epoch: number; readonly userId: UserId };
 
-/** Accounts with fewer rooms have their first sync about as soon. */
+/** Below this, the first sync itself is about as fast. */
 const MANY_ROOMS = 200;
-/** As many as a client's first window has; those that are being asked about then are told as well. And how many are asked about at the same time. */
+/** As many rooms as a client's first window has; requests under way at that moment may add a few. And how many are requested at the same time. */
 const ENOUGH = 20;
 const AT_ONCE = 5;
-/** Rooms that cannot be had, or are too large, are passed over: at most so many are tried. */
+/** Rooms that cannot be fetched, or are too large, are skipped. Most rooms that are tried. */
 const TRIED = 40;
-/** For all of it, ms. What is there by then is stored. */
+/** Time limit for all of it, ms. What has arrived by then is stored. */
 const PATIENCE_MS = 1500;
 
 const DIRECT = "m.direct";
 const RECENT = "im.vector.setting.breadcrumbs";
 const IGNORED = "m.ignored_user_list";
 
-/** Fetches and stores. Never rejects: what fails comes with the first sync. True: there are rooms to be told of. */
-export async function tellEarly(deps: EarlyDeps, job: EarlyJob, token: string, stop: AbortSignal): Promise<boolean> {
+/** Fetches and stores. Never rejects: rooms that fail come with the first sync. True: there are rooms to be sent. */
+export async function storeEarlyRooms(deps: EarlyDeps, job: EarlyJob, token: string, stop: AbortSignal): Promise<boolean> {
   const started = deps.now();
   const signal = AbortSignal.any([stop, AbortSignal.timeout(PATIENCE_MS)]);
   try {
@@ -60,7 +60,7 @@ export async function tellEarly(deps: EarlyDeps, job: EarlyJob, token: string, s
   }
 }
 
-/** By type, the content's text, where there is one. */
+/** By type, the content's text, if there is one. */
 async function accountDataOf({ client }: EarlyDeps, { userId }: EarlyJob, token: string, signal: AbortSignal): Promise<Map<string, string>> {
   const asked = [DIRECT, RECENT, IGNORED].map(async (type) => [type, await client.accountData(token, userId, type, signal)] as const);
   const found = await Promise.all(asked);
@@ -77,7 +77,7 @@ function likeliest(joined: readonly RoomId[], data: ReadonlyMap<string, string>)
   return [...wanted.union(new Set(joined))].slice(0, TRIED);
 }
 
-/** The first rooms that can be had in time. */
+/** The first rooms that can be fetched in time. */
 async function fetchRooms(
   candidates: readonly RoomId[],
   fetchOne: (roomId: RoomId) => Promise<RoomRead>,

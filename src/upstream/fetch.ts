@@ -1,10 +1,10 @@
-/** What an answer needs and a poll does not bring (D24): full member lists, older history. One fetch at a time for one thing. */
+/** What an answer needs and a poll does not bring (D24): full member lists, older history. Concurrent requests for the same thing share one fetch. */
 
 import type { SecretBox } from "../base/secret-box.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Feed } from "../feed/hub.ts";
 import type { Sql } from "../store/db.ts";
-import { liveToken, oldestToken, syncedPlace } from "../store/fetch-place.ts";
+import { liveToken, oldestToken, syncedUpTo } from "../store/fetch-start.ts";
 import { openToken } from "../store/tokens.ts";
 import { cutEvent } from "../wire/event.ts";
 import { type AccountNo, type EventId, isStorable, type RoomId } from "../wire/ids.ts";
@@ -13,10 +13,10 @@ import type { HomeserverClient } from "./client.ts";
 import { learnMembers } from "./ingest/learn-members.ts";
 import { storeOlder } from "./ingest/store-older.ts";
 
-/** What can be fetched: the engine's `Need`. */
+/** What can be fetched: the APIs' `Need`. */
 export type FetchWish =
   | { readonly kind: "members"; readonly roomId: RoomId }
-  | { readonly kind: "older"; readonly roomId: RoomId; /** At least so many events, where there are. */ readonly count: number };
+  | { readonly kind: "older"; readonly roomId: RoomId; /** At least so many events, if there are. */ readonly count: number };
 
 export type FetcherDeps = {
   readonly sql: Sql;
@@ -27,12 +27,15 @@ export type FetcherDeps = {
   readonly now: () => number;
 };
 
-/** One request of /messages brings at most so many events. */
+/** Most events that one request of /messages brings. */
 const MOST_OLDER = 100;
-/** Empty pages that are followed. */
+/** Most empty pages that are followed. */
 const MOST_EMPTY = 10;
 
-type Page = { readonly chunk: readonly string[]; /** Right before the oldest of `chunk`; null: nothing is. */ readonly end: string | null };
+type HistoryPage = {
+  readonly chunk: readonly string[];
+  /** Right before the oldest of `chunk`; null: there is nothing older. */ readonly end: string | null;
+};
 
 export class Fetcher {
   readonly #deps: FetcherDeps;
@@ -43,14 +46,14 @@ export class Fetcher {
     this.#deps = deps;
   }
 
-  /** Fetches and stores; joins a fetch of the same thing that is under way. Resolves when it is stored, rejects where it cannot be had. */
+  /** Fetches and stores; joins a fetch of the same thing that is under way. Resolves when it is stored, rejects if it cannot be fetched. */
   fetch(account: AccountNo, wish: FetchWish): Promise<void> {
     const key = `${account} ${wish.kind} ${wish.roomId}`;
     const running = this.#running.get(key);
     if (running) return running;
     const work = this.#fetch(account, wish).finally(() => this.#running.delete(key));
     this.#running.set(key, work);
-    // The request that asked may have stopped waiting: the failure is told here, once.
+    // The request that needed it may have stopped waiting, so the failure is logged here, once.
     work.catch((error: unknown) => {
       if (!this.#stop.signal.aborted) {
         this.#deps.logger.info(
@@ -62,7 +65,7 @@ export class Fetcher {
     return work;
   }
 
-  /** Ends what is under way. */
+  /** Ends fetches that are under way. */
   async close(): Promise<void> {
     this.#stop.abort(new Error("stopping"));
     await Promise.allSettled(this.#running.values());
@@ -77,17 +80,17 @@ export class Fetcher {
 
   async #members(account: AccountNo, token: string, roomId: RoomId): Promise<void> {
     const { sql, client, feed } = this.#deps;
-    const place = await syncedPlace(sql, account);
-    if (!place) throw new Error("the account was not synced yet");
-    const { text } = await client.members(token, roomId, place.since, this.#stop.signal);
+    const synced = await syncedUpTo(sql, account);
+    if (!synced) throw new Error("the account was not synced yet");
+    const { text } = await client.members(token, roomId, synced.since, this.#stop.signal);
     const { chunk } = cutAnswer(text);
-    await learnMembers({ sql }, { account, roomId, at: place.position, memberEventTexts: chunk, now: this.#deps.now() });
+    await learnMembers({ sql }, { account, roomId, at: synced.position, memberEventTexts: chunk, now: this.#deps.now() });
     feed.publish({ type: "news", account, kinds: new Set(["members"]), rooms: new Set([roomId]) });
   }
 
   /**
-   * Older events and the state before them. The token that /messages ends with stands right before those events. Their state is asked for
-   * separately: /context of the next older event tells the state after it. The tokens of /context are not used, as homeservers disagree
+   * Older events and the state before them. The token at the end of /messages is right before those events. Their state is requested
+   * separately: /context of the next older event has the state after it. The tokens of /context are not used, because homeservers disagree
    * about whether `end` includes the event (T23).
    */
   async #older(account: AccountNo, token: string, roomId: RoomId, count: number): Promise<void> {
@@ -96,7 +99,7 @@ export class Fetcher {
     if (from === null) throw new Error("no token for the room's history is known");
     const messages = await this.#page(token, roomId, from, Math.min(count, MOST_OLDER));
     const next = messages.end === null ? null : await this.#page(token, roomId, messages.end, 1);
-    // Nothing older: the room begins with these events, although the homeserver gave a token for what is before.
+    // There is nothing older: the room begins with these events, although the homeserver gave a token for what is before.
     const begins = next === null || (next.chunk.length === 0 && next.end === null);
     const [before] = next?.chunk ?? [];
     const event = before === undefined ? null : cutEvent(before, this.#deps.now());
@@ -107,23 +110,23 @@ export class Fetcher {
     feed.publish({ type: "news", account, kinds: new Set(["timeline"]), rooms: new Set([roomId]) });
   }
 
-  /** The next page of older events that is not empty. A homeserver may give an empty one with a token to go on from. */
-  async #page(token: string, roomId: RoomId, from: string, limit: number): Promise<Page> {
-    let page: Page = { chunk: [], end: from };
+  /** The next page of older events that is not empty. A homeserver may send an empty one with a token to continue from. */
+  async #page(token: string, roomId: RoomId, from: string, limit: number): Promise<HistoryPage> {
+    let page: HistoryPage = { chunk: [], end: from };
     for (let tries = 0; tries < MOST_EMPTY && page.chunk.length === 0 && page.end !== null; tries += 1) {
       const query = { from: page.end, dir: "b", limit } as const;
       // oxlint-disable-next-line no-await-in-loop -- each page begins where the one before ended
       const { chunk, end } = cutAnswer((await this.#deps.client.messages(token, roomId, query, this.#stop.signal)).text);
-      // Some homeservers give the same token again where there is nothing older.
+      // Some homeservers return the same token again when there is nothing older.
       page = { chunk, end: chunk.length === 0 && end === page.end ? null : end };
     }
     return page;
   }
 
-  /** The room's state right after an event, members left out but for its sender. */
+  /** The room's state right after an event, without members except for its sender. */
   async #stateAfter(token: string, roomId: RoomId, eventId: EventId): Promise<readonly string[]> {
     const filter = JSON.stringify({ lazy_load_members: true });
-    return cutAnswer((await this.#deps.client.context(token, roomId, eventId, 0, this.#stop.signal, filter)).text).state;
+    return cutAnswer((await this.#deps.client.context(token, roomId, eventId, { limit: 0, filter }, this.#stop.signal)).text).state;
   }
 }
 

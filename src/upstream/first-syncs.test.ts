@@ -5,7 +5,7 @@ import { FirstSyncs } from "./first-syncs.ts";
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-test("a first sync tells how far it is, in the log every ten seconds, until it ends", async () => {
+test("the progress of a first sync is logged every ten seconds until it ends", async () => {
   const info = vi.fn<(names: unknown, text?: string) => void>();
   const syncs = new FirstSyncs({ info });
   const account = 1 as AccountNo;
@@ -24,7 +24,7 @@ test("a first sync tells how far it is, in the log every ten seconds, until it e
   expect(info).toHaveBeenCalledTimes(2);
 });
 
-test("one that fails is over too", async () => {
+test("a first sync that fails is over too", async () => {
   const syncs = new FirstSyncs({ info: () => {} });
   await expect(syncs.run(2 as AccountNo, {}, () => Promise.reject(new Error("no")))).rejects.toThrow("no");
   expect(syncs.received(2 as AccountNo)).toBeNull();

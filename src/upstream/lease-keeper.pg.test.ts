@@ -30,7 +30,7 @@ const expire = () => db.sql`update leases set expires_at = now() - interval '1 s
 const first = () => accounts[0] as AccountNo;
 
 describe("claim", () => {
-  test("two owners at once share the accounts, nobody has one twice", async () => {
+  test("concurrent owners share the accounts, and no account has two owners", async () => {
     const owners = [owner("a"), owner("b"), owner("c")];
     const claims = await Promise.all(Array.from({ length: 12 }, (_, index) => (owners[index % 3] ?? owner("d")).claim(MONTH, 5)));
     const all = claims.flat().map((lease) => lease.account);
@@ -44,7 +44,7 @@ describe("claim", () => {
     ).toEqual(accounts.toSorted((a, b) => a - b));
   });
 
-  test("a held account cannot be had; one that ran out can, by one only, and its epoch rises", async () => {
+  test("a held account cannot be claimed; after its lease has expired exactly one owner can, and the epoch rises", async () => {
     const [a, b, c] = [owner("a"), owner("b"), owner("c")];
     expect(await a.claimOne(first())).toEqual({ account: first(), epoch: 1 });
     expect(await b.claimOne(first())).toBeNull();
@@ -56,7 +56,7 @@ describe("claim", () => {
     expect(a.held()).toEqual([]);
   });
 
-  test("only with a live token, and seen lately; asked for by name, whenever it was seen", async () => {
+  test("only accounts with a live token and seen lately; a named account whenever it was seen", async () => {
     await db.sql`update accounts set seen_at = now() - interval '31 days' where account <> ${first()}`;
     const a = owner("a");
     expect((await a.claim(MONTH, 50)).map((lease) => lease.account)).toEqual([first()]);
@@ -67,7 +67,7 @@ describe("claim", () => {
 });
 
 describe("renew", () => {
-  test("keeps what is held beyond its time, and a lease that ran out but nobody took", async () => {
+  test("extends held leases, also an expired one that no other owner took", async () => {
     const a = owner("a");
     await a.claim(MONTH, 50);
     await expire();
@@ -92,7 +92,7 @@ describe("renew", () => {
     expect((await db.sql`select polled_at from leases`)[0]).toEqual({ polled_at: null });
   });
 
-  test("what could not be renewed for 9 s counts as lost here", async () => {
+  test("a lease that could not be renewed for 9 s counts as lost here", async () => {
     const a = owner("a");
     await a.claimOne(first());
     clock += 8999;
@@ -110,7 +110,7 @@ describe("renew", () => {
   });
 });
 
-test("what was known to be lost is not forgotten under a higher epoch", async () => {
+test("a report of a lost lease does not affect a later one with a higher epoch", async () => {
   const a = owner("a");
   await a.claimOne(first());
   await expire();
@@ -121,7 +121,7 @@ test("what was known to be lost is not forgotten under a higher epoch", async ()
   expect(a.held()).toEqual([]);
 });
 
-test("released leases can be had at once", async () => {
+test("released leases can be claimed at once", async () => {
   const a = owner("a");
   await a.claim(MONTH, 50);
   await a.close();
@@ -134,7 +134,7 @@ describe("the owner's lock", () => {
     select pg_terminate_backend(pid, 5000) from pg_locks
     where locktype = 'advisory' and objsubid = 1 and ((classid::bigint << 32) | objid::bigint) = hashtextextended(${of.owner}, 0)`;
 
-  test("a process that died is noticed before its leases run out", async () => {
+  test("a dead process is noticed before its leases expire", async () => {
     const [a, b] = [owner("a", db.options), owner("b", db.options)];
     await a.claim(MONTH, 50);
     expect(await b.claim(MONTH, 50)).toEqual([]);

@@ -4,7 +4,7 @@
  *
  *     claim ──> held ──renew──> held
  *                 ├── taken over or deleted (renewal does not find it)  ──> lost
- *                 └── no renewal came through for 9 s                   ──> lost: someone else may poll it already
+ *                 └── no renewal came through for 9 s                   ──> lost: another process may poll it already
  */
 
 import type { DbOptions, Sql } from "../store/db.ts";
@@ -14,7 +14,7 @@ import type { AccountNo } from "../wire/ids.ts";
 
 const LEASE_MS = 10_000;
 export const RENEW_MS = 3000;
-/** A lease that could not be renewed for this long counts as lost here, before it runs out in the database. */
+/** A lease that could not be renewed for this long counts as lost here, before it expires in the database. */
 const SELF_FENCE_MS = LEASE_MS - 1000;
 
 export type LeasesOptions = {
@@ -22,8 +22,8 @@ export type LeasesOptions = {
   /** A name that no other process has, now or ever, e.g. a UUID. */
   readonly ownerId: string;
   /**
-   * A way straight to PostgreSQL (not through a transaction pooler): with it a process that died is noticed at once.
-   * Null: its leases have to run out.
+   * A connection straight to PostgreSQL (not through a transaction pooler): with it the death of a process is noticed at once. Null: its
+   * leases have to expire.
    */
   readonly lockDb: DbOptions | null;
   /** Milliseconds; only differences count. */
@@ -33,7 +33,7 @@ export type LeasesOptions = {
 type Held = { readonly epoch: number; renewedAt: number; polledAt: number | null };
 
 export class Leases {
-  /** As it stands in the table. */
+  /** The owner's name in the table. */
   readonly owner: string;
   readonly #options: LeasesOptions;
   readonly #held = new Map<AccountNo, Held>();
@@ -46,7 +46,7 @@ export class Leases {
     this.#lock = options.lockDb && new OwnerLock(options.lockDb, this.owner);
   }
 
-  /** Accounts held, with their epochs. */
+  /** The held accounts, with their epochs. */
   held(): Lease[] {
     return [...this.#held].map(([account, { epoch }]) => ({ account, epoch }));
   }
@@ -55,12 +55,12 @@ export class Leases {
     return this.#held.get(account)?.epoch ?? null;
   }
 
-  /** Takes up to `limit` accounts that nobody polls and that were seen within `idleMs`. */
+  /** Takes up to `limit` accounts that no process polls and that were seen within `idleMs`. */
   async claim(idleMs: number, limit: number): Promise<Lease[]> {
     return this.#claim({ idleMs, limit });
   }
 
-  /** Takes that account; null: somebody polls it, it has no live token, or it is held already. */
+  /** Takes that account; null: another process polls it, it has no live token, or it is held already. */
   async claimOne(account: AccountNo): Promise<Lease | null> {
     return (await this.#claim({ only: account }))[0] ?? null;
   }
@@ -73,20 +73,23 @@ export class Leases {
     return leases;
   }
 
-  /** A poll with rooms of that account succeeded. Written with the next renewal. */
+  /** A poll of that account with rooms succeeded. Written with the next renewal. */
   polled(account: AccountNo, at: number): void {
     const held = this.#held.get(account);
     if (held) held.polledAt = at;
   }
 
-  /** A poll with that token succeeded: it is good (D2). Written with the next renewal. */
+  /** A poll with that token succeeded: the token is valid (D2). Written with the next renewal. */
   proven(tokenHash: Buffer, at: number): void {
     this.#proofs.set(tokenHash.toString("hex"), at);
   }
 
-  /** Renews all and writes what was learned. The accounts that were lost. @throws when the database cannot be reached: see `fenced` */
+  /**
+   * Renews all leases and writes what was learned. Returns the accounts that were lost.
+   * @throws if the database cannot be reached: see `fenced`
+   */
   async renew(): Promise<AccountNo[]> {
-    // Without the lock others may take what we have, but as long as they did not, it is ours: `claim` says what is wrong.
+    // Without the lock other processes may take our accounts, but until they do the accounts are ours. `claim` reports what is wrong.
     await this.#lock?.hold().catch(() => {});
     const before = this.#options.now();
     const input = [...this.#held].map(([account, { epoch, polledAt }]) => ({
@@ -96,13 +99,13 @@ export class Leases {
     }));
     const proofs = [...this.#proofs].map(([hash, at]) => ({ hash, agoMs: Math.max(0, before - at) }));
     if (input.length === 0 && proofs.length === 0) return [];
-    const kept = await renewLeases(this.#options.sql, this.owner, LEASE_MS, input, proofs);
+    const renewed = await renewLeases(this.#options.sql, this.owner, LEASE_MS, input, proofs);
     for (const [hash, at] of this.#proofs) if (at <= before) this.#proofs.delete(hash);
     const lost: AccountNo[] = [];
     for (const { account, epoch } of input) {
       const held = this.#held.get(account);
       if (held?.epoch !== epoch) continue;
-      if (kept.has(account)) {
+      if (renewed.has(account)) {
         held.renewedAt = before;
         if (held.polledAt !== null && held.polledAt <= before) held.polledAt = null;
       } else {
@@ -113,7 +116,7 @@ export class Leases {
     return lost;
   }
 
-  /** Gives up the accounts whose last renewal is too long ago: while the database was away, or this process was frozen. */
+  /** Gives up the accounts whose last renewal is too long ago: the database was away, or this process was frozen. Returns them. */
   fenced(): AccountNo[] {
     const limit = this.#options.now() - SELF_FENCE_MS;
     const lost = [...this.#held].filter(([, held]) => held.renewedAt < limit).map(([account]) => account);
@@ -126,19 +129,19 @@ export class Leases {
     if (this.#held.get(account)?.epoch === epoch) this.#held.delete(account);
   }
 
-  /** Gives accounts back. Their pollers must have ended. */
+  /** Gives accounts up. Their pollers must have ended. */
   async release(accounts: readonly AccountNo[]): Promise<void> {
     const leases = accounts.flatMap((account) => {
       const held = this.#held.get(account);
       return held ? [{ account, epoch: held.epoch }] : [];
     });
     if (leases.length === 0) return;
-    await this.renew(); // what was learned would be lost otherwise
+    await this.renew(); // otherwise what was learned would be lost
     for (const { account } of leases) this.#held.delete(account);
     await releaseLeases(this.#options.sql, this.owner, leases);
   }
 
-  /** Gives everything back, the owner's lock too. */
+  /** Gives everything up, the owner's lock too. */
   async close(): Promise<void> {
     try {
       await this.release([...this.#held.keys()]);

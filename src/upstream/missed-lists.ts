@@ -1,12 +1,12 @@
 /**
- * Device lists while the account's room poll is behind (T10). A poll without rooms brings none at Synapse, so that a further device, whose
- * own polls go on, asks for them. What the room poll brings once it goes on again may be the same: to be sent twice does no harm.
+ * Device lists while the account's room poll is behind (T10). At Synapse a poll without rooms brings none, so a further device, whose own
+ * polls go on, requests them. The room poll may bring the same ones once it works again: sending them twice does no harm.
  */
 
 import { pollState } from "../store/devices.ts";
 import { isIdentifier, isObject } from "../wire/identifier.ts";
 import type { UserId } from "../wire/ids.ts";
-import type { DeviceLists } from "./ingest/device-lists.ts";
+import type { DeviceListChanges } from "./ingest/device-lists.ts";
 import type { PollerDeps, PollerJob } from "./poller-types.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
@@ -29,12 +29,12 @@ export class MissedLists {
   }
 
   /**
-   * What changed up to the end of a poll's answer (`text`): since the last time, at first since the last room poll. null: nothing, or the
-   * homeserver does not say (it is asked again with the next answer), or the room poll is not behind.
-   * `passedOver`: the account's since, where the answer is one of the room poll's that was asked for without rooms (N4): what changed since
-   * then would be lost. Throws what is waited out.
+   * What changed up to the end of a poll's answer (`text`): since the last call, at first since the last room poll. null: nothing, or the
+   * homeserver does not say (it is asked again after the next answer), or the room poll is not behind. `passedOver`: the account's since, if
+   * the answer is one of the room poll's that was requested without rooms (N4): what changed since then would be lost. Throws errors that
+   * can be waited out.
    */
-  async ask(token: string, text: string, signal: AbortSignal, passedOver: string | null): Promise<DeviceLists | null> {
+  async ask(token: string, text: string, signal: AbortSignal, passedOver: string | null): Promise<DeviceListChanges | null> {
     this.#asked = null;
     const isBehind = !this.#job.rooms && (this.#job.isRoomPollBehind?.() ?? false);
     if (!isBehind) this.#upTo = null;
@@ -48,7 +48,7 @@ export class MissedLists {
       const [changed, left] = [idsOf(memberOf(answer.text, "changed")), idsOf(memberOf(answer.text, "left"))];
       return changed.length + left.length > 0 ? { changed, left } : null;
     } catch (error) {
-      // A homeserver that does not know the question will not know it later either.
+      // A homeserver that does not know the endpoint will not know it later either.
       const isRefused = error instanceof UpstreamError && error.status !== null && REFUSED.has(error.status);
       if (signal.aborted || (passedOver !== null && !isRefused)) throw error;
       const reason = error instanceof Error ? error.message : String(error);
@@ -57,7 +57,7 @@ export class MissedLists {
     }
   }
 
-  /** What the last question brought is stored. */
+  /** The result of the last call is stored. */
   stored(): void {
     this.#upTo = this.#asked ?? this.#upTo;
   }

@@ -1,4 +1,4 @@
-/** The poll that is under way, and how it is cut short so that another one can be sent at once. */
+/** Ends the poll that is under way, so that another one can be sent at once. */
 
 export class PollSignal {
   #current = new AbortController();
@@ -15,7 +15,7 @@ export class PollSignal {
     this.#current.abort(new Error(reason));
   }
 
-  /** Cuts it short unless it is a first sync, which would begin from the start. */
+  /** Ends it unless it is a first sync, which would start over. */
   cutUnlessFirst(reason: string): void {
     if (!this.#isFirst) this.cut(reason);
   }

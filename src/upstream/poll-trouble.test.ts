@@ -16,7 +16,7 @@ test.each([
 ])("N7: after 10 minutes of %s the log says what to do, then once an hour, and never the content", async (_what, error, remedy) => {
   let now = 0;
   const log = testLog();
-  // Nothing can be written down: that keeps nothing from being said.
+  // Nothing can be recorded, but that does not prevent logging.
   const sql = (() => {
     throw new Error("no database");
   }) as unknown as Sql;

@@ -25,10 +25,10 @@ const REMEDIES: Readonly<Record<string, string>> = {
   unknown: "its answer cannot be stored: see the log, and please report it",
 };
 
-/** Written down at most so often, ms. */
+/** How often it is recorded at most, ms. */
 const NOTE_MS = 60_000;
-/** Said in the log after so long, and then so often, ms. */
-const SAY_MS = { first: 600_000, again: 3_600_000 };
+/** When the log reports it first, and how often after that, ms. */
+const LOG_MS = { first: 600_000, again: 3_600_000 };
 
 export class PollTrouble {
   readonly #sql: Sql;
@@ -36,7 +36,7 @@ export class PollTrouble {
   readonly #now: () => number;
   #since: number | null = null;
   #notedAt = -Infinity;
-  #saidAt = -Infinity;
+  #loggedAt = -Infinity;
 
   /** @param now ms; only differences count */
   constructor(sql: Sql, logger: Pick<Logger, "error">, now: () => number) {
@@ -49,20 +49,20 @@ export class PollTrouble {
   ended(): void {
     this.#since = null;
     this.#notedAt = -Infinity;
-    this.#saidAt = -Infinity;
+    this.#loggedAt = -Infinity;
   }
 
-  /** A poll has failed. Never rejects: what cannot be written down now is next time. */
+  /** A poll has failed. Never rejects: what cannot be recorded now is recorded next time. */
   async failed(names: { readonly account: AccountNo }, error: unknown): Promise<void> {
     const now = this.#now();
     this.#since ??= now;
     const reason = error instanceof UpstreamError ? error.kind : needOf(error);
-    if (now - this.#since >= SAY_MS.first && now - this.#saidAt >= SAY_MS.again) {
-      this.#saidAt = now;
+    if (now - this.#since >= LOG_MS.first && now - this.#loggedAt >= LOG_MS.again) {
+      this.#loggedAt = now;
       const minutes = Math.round((now - this.#since) / 60_000);
       this.#logger.error({ ...names, reason, minutes }, `The account makes no progress: ${REMEDIES[reason] ?? "see the log"}`);
     }
-    // An answer that cannot be stored is noted by whoever tried (Suspects), with the statement.
+    // An answer that cannot be stored is recorded by Suspects, with the statement.
     if (reason === "unknown" || now - this.#notedAt < NOTE_MS) return;
     this.#notedAt = now;
     await noteTrouble(this.#sql, names.account, reason, "").catch(() => {});

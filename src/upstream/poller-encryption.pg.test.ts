@@ -54,7 +54,7 @@ describe("encryption data", () => {
   const asked = () => fixture.hs.seen({ path: CHANGES }).map(({ query }) => [query.get("from"), query.get("to")]);
   const message = () => v2({ to_device: [toDevice("@bob:test")] });
 
-  test("T10: while the account's room poll is behind, a further device asks what changed: since the rooms' since, then since the last time", async () => {
+  test("T10: while the account's room poll is behind, a further device asks what changed: from the account's since, then from the last time", async () => {
     await fixture.sql`update accounts set since = 'rooms'`;
     let behind = true;
     fixture.hs.on("GET", CHANGES, { body: { changed: ["@bob:test", 5], left: ["@carol:test"] } });
@@ -74,7 +74,7 @@ describe("encryption data", () => {
     expect(fixture.ingest.stored.at(-1)?.lists).toBeUndefined();
   });
 
-  test("T10: what the homeserver did not say is asked for again, and nothing else waits for it", async () => {
+  test("T10: what the homeserver did not answer is requested again, and nothing else waits for it", async () => {
     await fixture.sql`update accounts set since = 'rooms'`;
     fixture.hs.fail({ path: CHANGES }, { status: 500, body: {} });
     fixture.hs.on("GET", CHANGES, { body: { changed: [], left: [] } });
@@ -90,7 +90,7 @@ describe("encryption data", () => {
     expect(fixture.waits).toEqual([]);
   });
 
-  test("T10: a room poll that was asked for without rooms passes no change over", async () => {
+  test("T10: a room poll that was sent without rooms misses no change", async () => {
     await fixture.sql`update accounts set since = 'rooms'`;
     await fixture.sql`update devices set since = 'rooms'`;
     const tooLarge = new UpstreamError("too_large", "too large");
@@ -112,14 +112,14 @@ describe("encryption data", () => {
     expect(fixture.ingest.stored.find((input) => input.toRead)?.lists).toEqual({ changed: ["@bob:test"], left: [] });
   });
 
-  test("T10: the room poller never asks otherwise", async () => {
+  test("T10: otherwise the room poller never asks", async () => {
     fixture.hs.queueSync(alice.token, timeline(1), message());
     await start({ isRoomPollBehind: () => true });
     await fixture.hs.waitForPoll(alice.token);
     expect(asked()).toEqual([]);
   });
 
-  test("T11: after an upload of keys the poll that waits is sent again at once, with what is stored then", async () => {
+  test("T11: after an upload of keys the waiting poll is sent again at once, from what is stored then", async () => {
     fixture.hs.queueSync(alice.token, timeline(1));
     const { poller } = await start();
     const waiting = await fixture.hs.waitForPoll(alice.token);
@@ -135,7 +135,7 @@ describe("encryption data", () => {
     expect(fixture.waits).toEqual([]);
   });
 
-  test("T11: a first sync is not begun again for an upload of keys; the next poll is sent at once", async () => {
+  test("T11: a first sync is not restarted for an upload of keys; the next poll is sent at once", async () => {
     fixture.hs.holdSync(alice.token);
     const { poller } = await start();
     const first = await fixture.hs.waitForPoll(alice.token);

@@ -1,22 +1,22 @@
-/** What a poller says to the operator of its answers, without any of their contents. */
+/** What a poller logs about its answers, without any of their contents. */
 
 import type { Logger } from "../base/logger.ts";
-import type { Answer } from "./client.ts";
-import type { News, SetAside } from "./ingest/ingest-result.ts";
+import type { HomeserverAnswer } from "./client.ts";
+import type { BatchNews, SetAside } from "./ingest/ingest-result.ts";
 import type { SyncSize } from "./sync-size.ts";
 
 export class PollerLog {
   readonly #logger: Logger;
   readonly #names: Readonly<Record<string, number>>;
 
-  /** `names`: of account and device. */
+  /** `names`: account and device. */
   constructor(logger: Logger, names: Readonly<Record<string, number>>) {
     this.#logger = logger;
     this.#names = names;
   }
 
   /** An account's first sync is stored, `ms` after it was asked for. */
-  firstSync(news: News, answer: Answer, ms: number): void {
+  firstSync(news: BatchNews, answer: HomeserverAnswer, ms: number): void {
     const figures = { rooms: news.rooms.size, megabytes: Math.round(answer.text.length / 1e5) / 10, ms: Math.round(ms) };
     this.#logger.info({ ...this.#names, ...figures }, "The account's first sync is stored");
   }
@@ -28,7 +28,7 @@ export class PollerLog {
     );
   }
 
-  /** An answer was too large or too slow: what is asked for now, in `delay` ms. */
+  /** An answer was too large or too slow. `size`: what is requested now, in `delay` ms. */
   size(size: SyncSize, delay: number, reason: string | undefined): void {
     const figures = { ...this.#names, reason, delay };
     if (delay > 0)

@@ -1,4 +1,4 @@
-/** What a poller is made with, and how it ends. */
+/** A poller's dependencies and input, and how it ends. */
 
 import type { Logger } from "../base/logger.ts";
 import type { SecretBox } from "../base/secret-box.ts";
@@ -10,7 +10,6 @@ import type { EarlyDeps } from "./early-rooms.ts";
 import type { FirstSyncs } from "./first-syncs.ts";
 import type { IngestInput, IngestResult } from "./ingest/ingest-result.ts";
 import type { Leases } from "./lease-keeper.ts";
-import type { SyncSize } from "./sync-size.ts";
 
 export type PollerDeps = {
   readonly sql: Sql;
@@ -21,7 +20,7 @@ export type PollerDeps = {
   readonly firstSyncs: FirstSyncs;
   readonly leases: Pick<Leases, "owner" | "polled" | "proven">;
   readonly ingest: (input: IngestInput) => Promise<IngestResult>;
-  /** D26, for the whole account and the device that polls its rooms: they are synced anew, the account's sessions end. */
+  /** D26, for the complete account and the device that polls its rooms: they are synced from scratch, the account's sessions end. */
   readonly resetAccount: (account: AccountNo, device: DeviceNo) => Promise<void>;
   /** Milliseconds; only differences count. The same clock as that of `leases`. */
   readonly now: () => number;
@@ -36,29 +35,19 @@ export type PollerJob = {
   readonly device: DeviceNo;
   /** Of the account's lease. */
   readonly epoch: number;
-  /** It polls the account's rooms, too; else it is a further device. */
+  /** It polls the account's rooms, too; otherwise it is a further device. */
   readonly rooms: boolean;
   readonly presence: boolean;
-  /** Of a further device: whether the account's room poll has brought nothing for long. Default: it is not so. */
+  /** For a further device: whether the account's room poll has brought nothing for long. Default: it is not so. */
   readonly isRoomPollBehind?: () => boolean;
 };
 
 /**
  * Why a poller ended.
- * - stopped: it was told to.
+ * - stopped: `stop` was called.
  * - no_token: the device has no live token (any more); it waits for a newer one.
- * - unusable: its token does not open: it was sealed under another secret.
+ * - unusable: its token cannot be opened: it was sealed under another secret.
  * - stale: the account's lease is not ours any more.
  * - deleted: the device is gone.
  */
 export type PollerEnd = "stopped" | "no_token" | "unusable" | "stale" | "deleted";
-
-/** What the next poll is asked with. `drain`: before a take-over, without rooms. */
-export type Plan = {
-  readonly since: string | null;
-  readonly rooms: boolean;
-  readonly overlap: boolean;
-  readonly drain: boolean;
-  readonly timeout: number;
-  readonly size: SyncSize;
-};

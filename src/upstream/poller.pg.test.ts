@@ -79,7 +79,7 @@ describe("6.4", () => {
     expect(wakes.at(-1)).toMatchObject({ kinds: new Set(["gone"]) });
   });
 
-  test("TestPollerPollFromExisting: goes on where it was; never with an empty since", async () => {
+  test("TestPollerPollFromExisting: continues from the stored since, never with an empty one", async () => {
     await fixture.sql`update accounts set since = '0'`;
     await fixture.sql`update devices set since = '0'`;
     fixture.hs.queueSync(alice.token, ...[4, 3, 2, 1].map((count, index) => ({ ...timeline(count), next_batch: String(index + 1) })));
@@ -144,7 +144,7 @@ describe("what is sent", () => {
   });
 });
 
-describe("answers that are none", () => {
+describe("invalid answers", () => {
   test.each([
     ["an empty body", { body: "" }],
     ["HTML", { body: "<html>captive portal</html>" }],
@@ -158,7 +158,7 @@ describe("answers that are none", () => {
     expect(fixture.waits).toEqual([2000]);
   });
 
-  test("B38: what ingest could not store is asked for again", async () => {
+  test("B38: what ingest could not store is requested again", async () => {
     fixture.hs.queueSync(alice.token, timeline(1));
     fixture.ingest.errors.push(new Error("half a JSON"), new Error("the database is away"));
     await start();
@@ -208,7 +208,7 @@ describe("tokens", () => {
     expect(fixture.hs.polls(alice.token)).toHaveLength(sent);
   });
 
-  test("TestPollerUnblocksIfTerminatedInitially, B28: 401 at the very first poll ends it and wakes who waits", async () => {
+  test("TestPollerUnblocksIfTerminatedInitially, B28: a 401 for the very first poll ends the poller and wakes waiting requests", async () => {
     fixture.hs.revoke(alice.token);
     const wakes = fixture.wakes(alice.account);
     expect(await (await start()).end).toBe("no_token");
@@ -216,7 +216,7 @@ describe("tokens", () => {
     expect(fixture.waits).toEqual([]);
   });
 
-  test("a refreshed token goes on from the same since; the old one is not sent again", async () => {
+  test("a refreshed token continues from the same since; the old one is not sent again", async () => {
     fixture.hs.queueSync(alice.token, timeline(1));
     await start();
     await fixture.hs.waitForPoll(alice.token);
@@ -228,7 +228,7 @@ describe("tokens", () => {
     expect(polls()).toHaveLength(2);
   });
 
-  test("a successful poll is a proof for its token, written with the renewal", async () => {
+  test("a successful poll verifies its token, which is written with the renewal", async () => {
     await fixture.sql`update tokens set verified_at = now() - interval '1 hour'`;
     await start();
     await fixture.hs.waitForPoll(alice.token);
@@ -239,7 +239,7 @@ describe("tokens", () => {
     expect(row?.["polled"]).toBe(true);
   });
 
-  test("a token sealed under another secret is left alone", async () => {
+  test("a token sealed under another secret is not used", async () => {
     expect(await (await start({}, { box: new SecretBox("another") })).end).toBe("unusable");
     expect(polls()).toEqual([]);
     expect((await findToken(fixture.sql, fixture.box.hashToken(alice.token)))?.deadAt).toBeNull();
@@ -256,7 +256,7 @@ describe("since", () => {
     expect(polls().map((poll) => poll.since)).toEqual([null, "s1", "s1", null, "s1"]);
   });
 
-  test("once alone does not", async () => {
+  test("once does not", async () => {
     fixture.hs.queueSync(alice.token, timeline(1));
     fixture.hs.fail({ path: "/sync", where: (request) => request.query.has("since") }, { status: 400, body: { errcode: "M_UNKNOWN" } });
     await start();
@@ -278,7 +278,7 @@ describe("since", () => {
     expect(await fixture.sql`select 1 from sessions`).toHaveLength(0);
   });
 
-  test("take-over: drains its own queue until two empty answers in a row, then goes on where the rooms stand", async () => {
+  test("take-over: drains its own queue until two empty answers in a row, then continues from the account's since", async () => {
     await fixture.sql`update accounts set since = 'rooms'`;
     await fixture.sql`update devices set since = 'mine'`;
     fixture.hs.queueSync(alice.token, v2({ to_device: [toDevice("@bob:test")] }), v2({ to_device: [toDevice("@bob:test")] }));
@@ -305,7 +305,7 @@ describe("since", () => {
 describe("answers that say nothing new", () => {
   const counts = (n: number) => ({ one_time_keys: { signed_curve25519: n } });
 
-  test("the first is stored, the same again moves only the next poll; what says anything else is stored", async () => {
+  test("the first is stored, a repetition only moves the next poll; any other answer is stored", async () => {
     let later = 0;
     fixture.hs.queueSync(alice.token, timeline(1), ...["n1", "n2", "n3"].map((next_batch) => v2({ next_batch, ...counts(5) })));
     await start({}, { now: () => Date.now() + later });
@@ -319,7 +319,7 @@ describe("answers that say nothing new", () => {
     for (const [i, n] of [4, 4, 3].entries()) fixture.hs.queueSync(alice.token, v2({ next_batch: `k${i}`, ...counts(n) }));
     await fixture.hs.waitForPoll(alice.token);
     expect((await pollState(fixture.sql, alice.device))?.deviceSince).toBe("k2");
-    // What is stored never becomes old.
+    // The stored since never becomes too old.
     later = 300_000;
     fixture.hs.queueSync(alice.token, v2({ next_batch: "old", ...counts(3) }));
     await fixture.hs.waitForPoll(alice.token);
@@ -327,7 +327,7 @@ describe("answers that say nothing new", () => {
     expect((await pollState(fixture.sql, alice.device))?.deviceSince).toBe("old");
   });
 
-  test("after an error it goes on from what is stored", async () => {
+  test("after an error polling continues from what is stored", async () => {
     fixture.hs.queueSync(alice.token, timeline(1), ...["n1", "n2", "n3"].map((next_batch) => v2({ next_batch })));
     await start();
     await fixture.hs.waitForPoll(alice.token);
@@ -357,7 +357,7 @@ describe("leases", () => {
     expect(await pollState(fixture.sql, alice.device)).toMatchObject({ accountSince: null, deviceSince: null });
   });
 
-  test("where since was moved by somebody else, it goes on from there", async () => {
+  test("if another process moved since, polling continues from there", async () => {
     fixture.hs.queueSync(alice.token, timeline(1));
     await start();
     await fixture.hs.waitForPoll(alice.token);
@@ -390,7 +390,7 @@ describe("leases", () => {
     expect(polls()).toHaveLength(1);
   });
 
-  test("an account that is deleted under it ends it", async () => {
+  test("deleting the account ends its poller", async () => {
     const { end } = await start();
     await fixture.hs.waitForPoll(alice.token);
     await deleteAccount(fixture.sql, alice.account);

@@ -1,4 +1,4 @@
-/** Pollers with the real ingest: what the homeserver says ends up in the store, once. */
+/** Pollers with the real ingest: what the homeserver sends is stored once. */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
@@ -44,7 +44,7 @@ const toDeviceContents = async () => {
   return rows.map((row) => (JSON.parse(row.body) as { content: unknown }).content);
 };
 
-test("what came is stored, the account is complete, and who waits is told what changed", async () => {
+test("the response is stored, the account is complete, and waiting requests learn what changed", async () => {
   const wakes = fixture.wakes(alice.account);
   fixture.hs.queueSync(alice.token, first);
   supervise();
@@ -70,7 +70,7 @@ test("an idle long poll wakes nobody and leaves the position", async () => {
   expect(wakes).toEqual([]);
 });
 
-test("half a JSON under a right length is asked for again, and nothing of it is stored", async () => {
+test("truncated JSON with a matching length is requested again, and nothing of it is stored", async () => {
   fixture.hs.queueSync(alice.token, first);
   const text = JSON.stringify({ ...first, next_batch: "half" });
   fixture.hs.fail({ path: "/sync" }, { body: text.slice(0, text.length / 2) });
@@ -81,7 +81,7 @@ test("half a JSON under a right length is asked for again, and nothing of it is 
   expect((await pollState(fixture.sql, alice.device))?.accountSince).toBe("s1");
 });
 
-test("a restart between two responses loses and doubles nothing", async () => {
+test("a restart between two responses loses and duplicates nothing", async () => {
   const supervisor = supervise();
   fixture.hs.queueSync(alice.token, first, message());
   await fixture.hs.waitForPoll(alice.token);
@@ -94,7 +94,7 @@ test("a restart between two responses loses and doubles nothing", async () => {
 });
 
 describe("two processes", () => {
-  test("B55: while leases are stolen again and again, each response is stored once", async () => {
+  test("B55: while leases change hands repeatedly, each response is stored once", async () => {
     fixture.hs.queueSync(alice.token, first);
     supervise({ sql: fixture.pool() });
     supervise({ sql: fixture.pool() });
@@ -114,7 +114,7 @@ describe("two processes", () => {
 });
 
 describe("take-over of the rooms by another device", () => {
-  test("to-device messages that come again with the rooms are not doubled", async () => {
+  test("to-device messages that come again with the rooms are not duplicated", async () => {
     fixture.hs.queueSync(alice.token, first);
     const supervisor = supervise();
     await fixture.hs.waitForPoll(alice.token);
@@ -124,7 +124,7 @@ describe("take-over of the rooms by another device", () => {
     fixture.hs.queueSync(laptop.token, v2({ next_batch: "l1", to_device: [one] }));
     supervisor.ensure(laptop.account, laptop.device);
     await fixture.hs.waitForPoll(laptop.token);
-    // From where the rooms stand the homeserver tells the first message once more, and a new one with the rooms' news.
+    // From the account's since the homeserver sends the first message once more, and a new one with the rooms' news.
     fixture.hs.queueSync(laptop.token, v2({ next_batch: "l2" }));
     await until(async () => expect((await pollState(fixture.sql, laptop.device))?.deviceSince).toBe("l2"));
     fixture.hs.fail(
@@ -137,7 +137,7 @@ describe("take-over of the rooms by another device", () => {
     expect(await timelineLength()).toBe(2);
   });
 
-  test("when the first device comes back, it polls its own things, and its messages of meanwhile arrive", async () => {
+  test("when the first device comes back, it polls without rooms, and the messages sent meanwhile arrive", async () => {
     fixture.hs.queueSync(alice.token, first);
     const supervisor = supervise();
     await fixture.hs.waitForPoll(alice.token);
@@ -156,7 +156,7 @@ describe("take-over of the rooms by another device", () => {
   });
 });
 
-test("D26: a homeserver that was set back is synced anew; sessions end, messages stay", async () => {
+test("D26: a restored homeserver is synced from scratch; sessions end, messages stay", async () => {
   fixture.hs.queueSync(
     alice.token,
     v2({ ...first, next_batch: "old", to_device: [toDevice("@bob:test", { n: 1 })], join: { [room]: { state: newRoom("@alice:test") } } }),

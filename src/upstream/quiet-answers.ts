@@ -1,20 +1,21 @@
 /**
- * Nearly all answers to the polls of an idle account say the same and change nothing. Each would be a transaction: after the first of them
- * they are not stored. What is lost with the process is the place where they ended, and a poll from before them gets nothing more.
+ * Nearly all answers to the polls of an idle account have the same content and change nothing. Storing each would be a transaction, so after
+ * the first of them they are not stored. If the process ends, only the point where they ended is lost, and a poll from before them brings
+ * nothing more.
  */
 
-import type { Answer } from "./client.ts";
+import type { HomeserverAnswer } from "./client.ts";
 
-/** How old the stored place may become, ms: a poll that begins there is to be as quick as one that goes on. */
-const STORE_PLACE_MS = 300_000;
-/** Longer answers are taken to say something, characters. */
+/** How old the stored `since` may become, ms: a poll from it must stay as quick as one from the latest. */
+const STORE_MS = 300_000;
+/** Longer answers are assumed to bring something new, characters. */
 const LONGEST = 1000;
 
-type Said = { readonly nextBatch: string; readonly rest: string };
+type AnswerContent = { readonly nextBatch: string; readonly rest: string };
 
 export class QuietAnswers {
   readonly #now: () => number;
-  /** The last answer that was stored, if it changed nothing. `rooms`: of the poll that it was the answer to. */
+  /** The last answer that was stored, if it changed nothing. `rooms`: whether its poll had rooms. */
   #last: { readonly rooms: boolean; readonly rest: string; readonly storedAt: number } | null = null;
 
   /** @param now ms; only differences count */
@@ -22,23 +23,28 @@ export class QuietAnswers {
     this.#now = now;
   }
 
-  /** Where the answer ends, if it says no more than the last one; null: it has to be stored. */
-  repeated(answer: Answer, rooms: boolean): string | null {
+  /** The end of the answer if it has the same content as the last one; null: it has to be stored. */
+  repeated(answer: HomeserverAnswer, rooms: boolean): string | null {
     const last = this.#last;
-    if (last?.rooms !== rooms || this.#now() - last.storedAt >= STORE_PLACE_MS) return null;
-    const said = saidOf(answer);
-    return said?.rest === last.rest ? said.nextBatch : null;
+    if (last?.rooms !== rooms || this.#now() - last.storedAt >= STORE_MS) return null;
+    const content = contentOf(answer);
+    return content?.rest === last.rest ? content.nextBatch : null;
   }
 
-  /** It was stored. */
-  stored(answer: Answer, rooms: boolean, changedNothing: boolean): void {
-    const said = changedNothing ? saidOf(answer) : null;
-    this.#last = said && { rooms, rest: said.rest, storedAt: this.#now() };
+  /** The next answer has to be stored. */
+  forget(): void {
+    this.#last = null;
+  }
+
+  /** The answer was stored. */
+  stored(answer: HomeserverAnswer, rooms: boolean, changedNothing: boolean): void {
+    const content = changedNothing ? contentOf(answer) : null;
+    this.#last = content && { rooms, rest: content.rest, storedAt: this.#now() };
   }
 }
 
-/** null: it is long, or no v2 answer. */
-function saidOf({ text }: Answer): Said | null {
+/** null: it is long, or not a v2 answer. */
+function contentOf({ text }: HomeserverAnswer): AnswerContent | null {
   if (text.length > LONGEST) return null;
   try {
     const { next_batch: nextBatch, ...rest } = JSON.parse(text) as Record<string, unknown>;

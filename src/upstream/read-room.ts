@@ -1,4 +1,7 @@
-/** Reads one room from the homeserver in the form that a v2 response has for it. A /sync without `since` would cost it hundreds of times as much. */
+/**
+ * Reads one room from the homeserver in the form that a v2 response has for it. A /sync without `since` would cost the homeserver hundreds
+ * of times as much.
+ */
 
 import type { RoomId, UserId } from "../wire/ids.ts";
 import { eachElement } from "../wire/json-scan.ts";
@@ -14,8 +17,9 @@ const MAX_STATE_BYTES = 4 * 1024 * 1024;
 const HEROES = 5;
 
 /**
- * Reads a room's state, then its newest messages: what happens in between is in the timeline. Members are those that lazy loading would bring.
- * @throws UpstreamError, also where the state is larger than 4 MiB
+ * Reads a room's state, then its newest messages: what happens in between is in the timeline. Members are those that lazy loading would
+ * bring.
+ * @throws UpstreamError, also if the state is larger than 4 MiB
  */
 export async function readRoom(
   client: Pick<HomeserverClient, "state" | "messages">,
@@ -27,10 +31,10 @@ export async function readRoom(
   const messages = cutAnswer(answer.text);
   const timeline = messages.chunk.toReversed();
   const events = timeline.map((text) => JSON.parse(text) as StateEvent);
-  const told = new Set(events.map((event) => event.event_id));
+  const inTimeline = new Set(events.map((event) => event.event_id));
   const heroes = heroesOf(state, me);
   const members = new Set<unknown>([me, ...heroes, ...events.map((event) => event.sender)]);
-  const before = state.filter(({ event }) => !told.has(event.event_id) && (event.type !== "m.room.member" || members.has(event.state_key)));
+  const before = state.filter(({ event }) => !inTimeline.has(event.event_id) && (event.type !== "m.room.member" || members.has(event.state_key)));
   const summary = {
     "m.heroes": heroes,
     "m.joined_member_count": state.filter(({ membership }) => membership === "join").length,
@@ -66,7 +70,7 @@ function stateEvents(answer: string): StateText[] {
   return events;
 }
 
-/** Who a room may be named after, as a v2 summary has it: the longest there first; where nobody is, who was. */
+/** The members that a room may be named after, as in a v2 summary: the longest there first; if no one is, those who were. */
 function heroesOf(state: readonly StateText[], me: UserId): UserId[] {
   const others = state.filter(({ event, membership }) => membership !== undefined && event.state_key !== me);
   const present = others.filter(({ membership }) => membership === "join" || membership === "invite");

@@ -1,5 +1,5 @@
 /**
- * Reads from the homeserver again what an answer left open: rooms and account data that could not be stored (N3), and rooms of which two
+ * Reads from the homeserver again what an answer left incomplete: rooms and account data that could not be stored (N3), rooms of which two
  * sections contradicted each other (N1), and the rooms of an account whose answers are too large (N4). Until then such a room has a gap.
  */
 
@@ -15,7 +15,7 @@ import { completeAccount, type DueReread, dueRereads, finishReread, postponeRere
 import { openToken } from "../store/tokens.ts";
 import type { RoomId } from "../wire/ids.ts";
 import { isCutKey } from "../wire/index-key.ts";
-import { cutResponse, type JoinedRoom, type V2Response } from "../wire/v2-response.ts";
+import { cutResponse, type V2JoinedRoom, type V2Response } from "../wire/v2-response.ts";
 import type { HomeserverClient } from "./client.ts";
 import { storeReread } from "./ingest/store-reread.ts";
 import { readRoom } from "./read-room.ts";
@@ -29,12 +29,12 @@ export type RereadsDeps = {
   readonly logger: Pick<Logger, "info" | "warn">;
 };
 
-/** In one run, and at the same time. */
+/** Most in one run, and at the same time. */
 const MOST = 20;
 const AT_ONCE = 2;
-/** Between tries: doubled from the first to the last, ms. */
+/** Between tries: doubles from the first value to the last, ms. */
 const REST_MS = { first: 60_000, last: 24 * 3_600_000 };
-/** About a month of tries; then the room's next gap is all there is. */
+/** About a month of tries. After that only the room's next gap triggers another read. */
 const MOST_TRIES = 40;
 
 export class Rereads {
@@ -44,7 +44,7 @@ export class Rereads {
     this.#deps = deps;
   }
 
-  /** Reads what is due of those accounts. One that fails waits; the others go on, unless the homeserver or the database is in trouble. */
+  /** Reads what is due for those accounts. An entry that fails waits, and the others go on, unless the homeserver or the database is in trouble. */
   async run(leases: readonly Lease[], signal: AbortSignal): Promise<void> {
     const epochs = new Map(leases.map(({ account, epoch }) => [account, epoch]));
     let isOver = false;
@@ -53,11 +53,11 @@ export class Rereads {
       const due = await dueRereads(this.#deps.sql, [...epochs.keys()], MOST);
       const left = due.values();
       const work = async () => {
-        for (const one of left) {
+        for (const entry of left) {
           if (isOver || signal.aborted) return;
           // oxlint-disable-next-line no-await-in-loop -- so many at once as there are workers
-          const result = await this.#read(one, epochs.get(one.account) ?? 0, signal);
-          if (result === "not ours") epochs.delete(one.account);
+          const result = await this.#read(entry, epochs.get(entry.account) ?? 0, signal);
+          if (result === "not ours") epochs.delete(entry.account);
           else if (result === "trouble") isOver = true;
         }
       };
@@ -68,16 +68,16 @@ export class Rereads {
   }
 
   /**
-   * "not ours": the account is another process's now, or its token is not taken any more. "trouble": nothing can be read just now, which is
-   * no fault of what was to be read.
+   * "not ours": another process has the account now, or its token is no longer accepted. "trouble": nothing can be read at present, whatever
+   * the entry.
    */
-  async #read(one: DueReread, epoch: number, signal: AbortSignal): Promise<"done" | "not ours" | "trouble"> {
+  async #read(entry: DueReread, epoch: number, signal: AbortSignal): Promise<"done" | "not ours" | "trouble"> {
     const { sql, feed, logger } = this.#deps;
-    const { account, kind, tries } = one;
+    const { account, kind, tries } = entry;
     try {
-      const left = await this.#readAndStore(one, epoch, signal);
+      const left = await this.#readAndStore(entry, epoch, signal);
       if (left === null) return "not ours";
-      await this.#settle(one, left === 0);
+      await this.#settle(entry, left === 0);
       if (await completeAccount(sql, account)) feed.publish({ type: "news", account, kinds: new Set(["complete"]), rooms: new Set() });
       logger.info({ account, kind, left }, left === 0 ? "Postponed data is now stored" : "Part of the postponed data is now stored");
       return "done";
@@ -85,24 +85,24 @@ export class Rereads {
       if (signal.aborted || isTrouble(error)) return "trouble";
       if (error instanceof UpstreamError && error.kind === "unknown_token") return "not ours";
       const isGone = error instanceof UpstreamError && (error.status === 403 || error.status === 404);
-      await this.#settle(one, isGone);
+      await this.#settle(entry, isGone);
       logger.info({ account, kind, tries, reason: error instanceof Error ? error.message : String(error) }, "Postponed data could not be read");
       return "done";
     }
   }
 
-  /** Ends it, or has it tried once more later. */
-  async #settle(one: DueReread, isOver: boolean): Promise<void> {
+  /** Ends the entry, or schedules another try. */
+  async #settle(entry: DueReread, isOver: boolean): Promise<void> {
     const { sql } = this.#deps;
-    if (isOver || one.tries >= MOST_TRIES) await writeTx(sql, (tx) => finishReread(tx, one));
-    else await postponeReread(sql, one, restAfter(one.tries));
+    if (isOver || entry.tries >= MOST_TRIES) await writeTx(sql, (tx) => finishReread(tx, entry));
+    else await postponeReread(sql, entry, restAfter(entry.tries));
   }
 
-  /** How much could not be stored; null: the account is another process's now. */
-  async #readAndStore(one: DueReread, epoch: number, signal: AbortSignal): Promise<number | null> {
+  /** How much could not be stored; null: another process has the account now. */
+  async #readAndStore(entry: DueReread, epoch: number, signal: AbortSignal): Promise<number | null> {
     const { sql, box, feed } = this.#deps;
-    const { account, device, userId } = one;
-    const { response, now } = await this.#ask(one, openToken(box, one), signal);
+    const { account, device, userId } = entry;
+    const { response, now } = await this.#ask(entry, openToken(box, entry), signal);
     const result = await storeReread(sql, { account, device, userId, epoch, response, now });
     if (result.kind === "stale") return null;
     const { kinds, rooms } = result.news;
@@ -110,14 +110,14 @@ export class Rereads {
     return result.left;
   }
 
-  async #ask(one: DueReread, token: string, signal: AbortSignal): Promise<{ response: V2Response; now: number }> {
+  async #ask(entry: DueReread, token: string, signal: AbortSignal): Promise<{ response: V2Response; now: number }> {
     const { client, sql } = this.#deps;
-    const { userId, name } = one;
-    if (one.kind === "account_data" && isCutKey(name)) {
-      const kept = await readSetAside(sql, one);
-      return { response: cutResponse(kept ? gunzipSync(kept).toString("utf8") : '{"next_batch":"read"}', Date.now()), now: Date.now() };
+    const { userId, name } = entry;
+    if (entry.kind === "account_data" && isCutKey(name)) {
+      const stored = await readSetAside(sql, entry);
+      return { response: cutResponse(stored ? gunzipSync(stored).toString("utf8") : '{"next_batch":"read"}', Date.now()), now: Date.now() };
     }
-    if (one.kind === "account_data") {
+    if (entry.kind === "account_data") {
       const content = await client.accountData(token, userId, name, signal);
       const event = `{"type":${JSON.stringify(name)},"content":${content ?? "{}"}}`;
       return { response: cutResponse(`{"next_batch":"read","account_data":{"events":[${event}]}}`, Date.now()), now: Date.now() };
@@ -127,23 +127,23 @@ export class Rereads {
     const section = read.membership === "join" ? "join" : "leave";
     const response = cutResponse(`{"next_batch":"read","rooms":{"${section}":{${JSON.stringify(roomId)}:${read.text}}}}`, read.receivedAt);
     const room = response[section].get(roomId);
-    if (room) await this.#addTheRest(one, room, token, signal);
+    if (room) await this.#addTheRest(entry, room, token, signal);
     return { response, now: read.receivedAt };
   }
 
   /**
-   * What neither /state nor /messages brings: account data of the types that were set aside is asked for, receipts are as they were. So is
-   * account data whose type may not fit in a path.
+   * Adds what neither /state nor /messages has: account data of the types that were set aside is requested, receipts are taken from what was
+   * set aside. So is account data whose type may not fit in a path.
    */
-  async #addTheRest(one: DueReread, room: JoinedRoom, token: string, signal: AbortSignal): Promise<void> {
+  async #addTheRest(entry: DueReread, room: V2JoinedRoom, token: string, signal: AbortSignal): Promise<void> {
     const { sql, client } = this.#deps;
-    const kept = await readSetAside(sql, one);
-    const before = kept ? sectionsIn(gunzipSync(kept).toString("utf8"), one.name as RoomId) : [];
+    const stored = await readSetAside(sql, entry);
+    const before = stored ? sectionsIn(gunzipSync(stored).toString("utf8"), entry.name as RoomId) : [];
     room.ephemeral.receipts = before.flatMap(({ ephemeral }) => ephemeral.receipts);
     const items = new Map(before.flatMap(({ accountData }) => accountData.map((item) => [item.type, item] as const)));
     room.accountData.push(...[...items.values()].filter(({ type }) => isCutKey(type)));
     const types = [...items.keys()].filter((type) => !isCutKey(type));
-    const asked = types.map(async (type) => [type, await client.roomAccountData(token, one.userId, one.name as RoomId, type, signal)] as const);
+    const asked = types.map(async (type) => [type, await client.roomAccountData(token, entry.userId, entry.name as RoomId, type, signal)] as const);
     for (const [type, content] of await Promise.all(asked)) {
       const text = `{"type":${JSON.stringify(type)},"content":${content ?? "{}"}}`;
       const { accountData } = cutResponse(`{"next_batch":"read","account_data":{"events":[${text}]}}`, 0);
@@ -152,15 +152,15 @@ export class Rereads {
   }
 }
 
-function sectionsIn(text: string, roomId: RoomId): JoinedRoom[] {
+function sectionsIn(text: string, roomId: RoomId): V2JoinedRoom[] {
   const { join, leave } = cutResponse(text, Date.now());
   return [join.get(roomId), leave.get(roomId)].filter((section) => section !== undefined);
 }
 
-/** What a reverse proxy answers for a homeserver that is down. A 500 or a time-out may be that of one room. */
+/** What a reverse proxy answers for a homeserver that is down. A 500 or a time-out may concern only one room. */
 const AWAY: readonly unknown[] = [502, 503, 504];
 
-/** The same would happen to anything else that is read now. */
+/** Whether anything else that is read now would fail as well. */
 function isTrouble(error: unknown): boolean {
   if (error instanceof UpstreamError) return error.kind === "rate_limited" || error.kind === "unreachable" || AWAY.includes(error.status);
   return needOf(error) !== "unknown";

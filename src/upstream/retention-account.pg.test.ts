@@ -15,7 +15,7 @@ beforeEach(async () => {
   it = await RetentionFixture.make(db);
 });
 
-/** Everything up to `horizon` can be asked for no more; the account is further. */
+/** No client can ask for anything up to `horizon` any more; the account has advanced further. */
 async function horizonAt(horizon: number) {
   await it.moveTo(horizon + 1000);
   await it.session({ position: horizon });
@@ -31,7 +31,7 @@ const keys = async (table: "state" | "members") =>
   (await db.sql<{ from_ord: number }[]>`select from_ord from ${db.sql(table)} order by from_ord`).map((row) => row.from_ord);
 
 describe("timelines", () => {
-  test("the newest 100 rows up to the horizon stay, and all above it; the first one stands behind a gap", async () => {
+  test("the newest 100 rows up to the horizon stay, and all above it; the first one follows a gap", async () => {
     const room = await it.room("r", 1, 250);
     const counts = await horizonAt(200);
     expect(await ordinals(room)).toEqual({ first: { ord: 101, gap: true, prev_batch: "t101" }, count: 150, gaps: 1 });
@@ -45,7 +45,7 @@ describe("timelines", () => {
     expect(await ordinals(room)).toEqual({ first: { ord: 1, gap: false, prev_batch: "t1" }, count: 400, gaps: 0 });
   });
 
-  test("they are cut where an upstream token is known, if one is near", async () => {
+  test("they are cut at a known upstream token, if one is near", async () => {
     const near = await it.room("n", 1, 300, 70);
     const far = await it.room("f", 301, 600, 1000);
     await horizonAt(600);
@@ -53,7 +53,7 @@ describe("timelines", () => {
     expect(await ordinals(far)).toMatchObject({ first: { ord: 501, gap: true, prev_batch: null }, count: 100 });
   });
 
-  test("readers see a limited timeline that goes on at the next known token", async () => {
+  test("readers see a limited timeline that continues at the next known token", async () => {
     const room = await it.room("r", 1, 300, 70);
     await horizonAt(300);
     const read = (limit: number) => readTimelines(db.sql, it.account, [{ roomId: room, after: 0 }], { to: 300 as Position, limit, ignored: [] });
@@ -61,25 +61,25 @@ describe("timelines", () => {
     expect((await read(200)).get(room)).toMatchObject({ limited: true, prevBatch: "t140", reachesStart: true });
   });
 
-  test("fetched history goes with what it adjoined, and stays where nothing was cut", async () => {
+  test("fetched history is deleted with the rows that it joined up with, and stays if nothing was cut", async () => {
     const cut = await it.room("c", 1, 200);
-    const whole = await it.room("w", 201, 220);
+    const uncut = await it.room("w", 201, 220);
     await it.events(["$old-c", "$old-w", "$s-c", "$s-w"]);
     for (const [room, name] of [
       [cut, "c"],
-      [whole, "w"],
+      [uncut, "w"],
     ] as const) {
       await db.sql`insert into older (account, room_id, idx, event_id) values (${it.account}, ${room}, -1, ${`$old-${name}`})`;
       await db.sql`insert into older_chunks (account, room_id, idx, state) values (${it.account}, ${room}, -1, ${`["$s-${name}"]`})`;
     }
     const counts = await horizonAt(220);
     expect(counts).toMatchObject({ older: 2, timeline: 100, events: 102 });
-    expect(await db.sql`select room_id from older`).toEqual([{ room_id: whole }]);
-    expect(await db.sql`select room_id from older_chunks`).toEqual([{ room_id: whole }]);
+    expect(await db.sql`select room_id from older`).toEqual([{ room_id: uncut }]);
+    expect(await db.sql`select room_id from older_chunks`).toEqual([{ room_id: uncut }]);
     expect((await it.eventIds()).filter((id) => !/^\$[cw]\d/.test(id))).toEqual(["$old-w", "$s-w"]);
   });
 
-  test("a second run goes on where the first one ended, and one without a higher horizon has nothing to do", async () => {
+  test("a second run continues where the first one ended, and has nothing to do without a higher horizon", async () => {
     const room = await it.room("r", 1, 250);
     const [session] = [await it.session({ position: 200 })];
     await it.moveTo(300);
@@ -90,14 +90,14 @@ describe("timelines", () => {
     expect(await ordinals(room)).toEqual({ first: { ord: 151, gap: true, prev_batch: "t151" }, count: 100, gaps: 1 });
   });
 
-  test("more than a batch goes in one run", async () => {
+  test("one run deletes more than a batch", async () => {
     await it.room("r", 1, 5100);
     expect(await horizonAt(5100)).toMatchObject({ timeline: 5000, events: 5000 });
   });
 });
 
 describe("state and members", () => {
-  test("rows that ended up to the horizon go, open ones and later ones stay", async () => {
+  test("rows that ended up to the horizon are deleted, open ones and later ones stay", async () => {
     const room = "!r:test" as RoomId;
     await it.state(room, "a", 1, 9);
     await it.state(room, "a", 9, 10);
@@ -113,9 +113,9 @@ describe("state and members", () => {
     expect(await it.eventIds()).toEqual(["$m-@a-10", "$m-@a-12", "$s-a-10", "$s-a-11"]);
   });
 
-  test("S4: the state before the oldest kept timeline event can still be told", async () => {
+  test("S4: the state before the oldest remaining timeline event can still be sent", async () => {
     const room = await it.room("r", 100, 300);
-    // The timeline will begin at 201: the state before it is that at 200.
+    // The timeline will begin at 201, so the state before it is the one at 200.
     await it.state(room, "a", 1, 200);
     await it.state(room, "a", 200, 201);
     await it.state(room, "a", 201);
@@ -128,7 +128,7 @@ describe("state and members", () => {
     expect(await keys("members")).toEqual([200, 201, 250]);
   });
 
-  test("facts that ended up to the horizon go", async () => {
+  test("facts that ended up to the horizon are deleted", async () => {
     const facts = (from: number, to: string) => db.sql`
       insert into room_facts (account, room_id, from_ord, to_ord, membership, facts) values (${it.account}, '!r:test', ${from}, ${to}::bigint, 'join', '{}')`;
     await facts(1, "10");
@@ -153,7 +153,7 @@ describe("invites and rooms that were left", () => {
   const invite = (room: string, gone: boolean, ord: number) => db.sql`
     insert into invites (account, room_id, kind, body, gone, ord) values (${it.account}, ${room}, 'invite', '{}', ${gone}, ${ord})`;
 
-  test("an invite goes once every token has been told that it is gone", async () => {
+  test("an invite is deleted once every token has been sent that it is gone", async () => {
     await invite("!pending:test", false, 5);
     await invite("!told:test", true, 10);
     await invite("!untold:test", true, 11);
@@ -161,14 +161,14 @@ describe("invites and rooms that were left", () => {
     expect(await db.sql`select room_id from invites order by ord`).toEqual([{ room_id: "!pending:test" }, { room_id: "!untold:test" }]);
   });
 
-  test("all of a room goes once every token has been told that it was left", async () => {
+  test("a room is deleted once every token has been sent that it was left", async () => {
     const left = await it.room("l", 1, 10, 1, "leave");
     const banned = await it.room("b", 11, 20, 1, "ban");
     const late = await it.room("k", 21, 31, 1, "leave");
     const joined = await it.room("j", 32, 40);
-    for (const [place, room] of [left, banned, late, joined].entries()) {
-      await it.state(room, `s${place}`, 2);
-      await it.member(room, "@me:test", 3 + place);
+    for (const [index, room] of [left, banned, late, joined].entries()) {
+      await it.state(room, `s${index}`, 2);
+      await it.member(room, "@me:test", 3 + index);
       await db.sql`insert into account_data (account, room_id, type, body, ord) values (${it.account}, ${room}, 'm.tag', '{}', 4)`;
       await db.sql`
         insert into receipts (account, room_id, user_id, kind, event_id, data, ord) values (${it.account}, ${room}, '@a', 'm.read', '$x', '{}', 4)`;
@@ -189,14 +189,14 @@ describe("invites and rooms that were left", () => {
     expect(await db.sql`select room_id from invites`).toEqual([{ room_id: left }]);
   });
 
-  test("a left room of which something is news for some token waits", async () => {
+  test("a left room with news for some token is not deleted", async () => {
     const room = await it.room("l", 1, 10, 1, "leave");
     await db.sql`insert into account_data (account, room_id, type, body, ord) values (${it.account}, ${room}, 'm.tag', '{}', 31)`;
     expect(await horizonAt(30)).toMatchObject({ left_rooms: 0, left_room_rows: 0 });
     expect((await ordinals(room)).count).toBe(10);
   });
 
-  test("a large one goes in several steps", async () => {
+  test("a large room is deleted in several steps", async () => {
     const room = await it.room("l", 1, 10, 1, "leave");
     const users = Array.from({ length: 4500 }, (_, index) => `@u${index}`);
     await it.events(users.map((user) => `$${user}`));

@@ -26,7 +26,7 @@ beforeEach(async () => {
 const marks = async () => (await db.sql<{ position: number }[]>`select position from position_marks order by marked_at`).map((row) => row.position);
 
 describe("D10: the horizon", () => {
-  test("rises to the lowest last-used token, an hour after that was so", async () => {
+  test("rises to the lowest last-used token, with a delay of an hour", async () => {
     await it.moveTo(100);
     await it.session({ position: 50 });
     await it.session({ position: 80 });
@@ -76,7 +76,7 @@ describe("D10: the horizon", () => {
     expect(await it.horizon()).toBe(90);
   });
 
-  test("without sessions it is where the account was an hour ago", async () => {
+  test("without sessions it is the account's position of an hour ago", async () => {
     await it.moveTo(100);
     await it.run();
     it.pass(30 * MINUTE);
@@ -90,14 +90,14 @@ describe("D10: the horizon", () => {
     expect(await it.horizon()).toBe(200);
   });
 
-  test("a v2 client's session, which has no position, holds nothing up", async () => {
+  test("a v2 client's session, which has no position, does not hold it back", async () => {
     await it.moveTo(100);
     await it.session({ kind: "v2" });
     await it.anHour();
     expect(await it.horizon()).toBe(100);
   });
 
-  test("D20: a session that is idle for too long holds nothing up", async () => {
+  test("D20: a session that is idle for too long does not hold it back", async () => {
     await it.moveTo(100);
     await it.session({ position: 5, idleMs: 7 * DAY });
     await it.anHour();
@@ -114,7 +114,7 @@ describe("D10: the horizon", () => {
 });
 
 describe("sessions that have had only their first answer", () => {
-  test("D23: one that had it before there was any data keeps its token of position 0", async () => {
+  test("D23: a session that had it before there was any data keeps its token of position 0", async () => {
     await db.sql`update accounts set complete = false`;
     const session = await it.session();
     await it.anHour();
@@ -128,7 +128,7 @@ describe("sessions that have had only their first answer", () => {
     expect(await it.horizon()).toBe(100);
   });
 
-  test("one that began later keeps the position that the account had then, and does not hold up what is older", async () => {
+  test("a session that began later keeps the account's position of that time, and does not hold back older rows", async () => {
     await it.moveTo(100);
     await it.run();
     it.pass(10 * MINUTE);
@@ -138,11 +138,11 @@ describe("sessions that have had only their first answer", () => {
       await it.anHour();
     }
     expect(await it.horizon()).toBe(100);
-    // Of the marks in between nothing is read.
+    // The marks in between are no longer needed.
     expect(await marks()).toEqual([100, 204]);
   });
 
-  test("a mark that was set while the session began is not trusted", async () => {
+  test("a mark from the moment at which the session began is not trusted", async () => {
     await it.moveTo(100);
     await it.run();
     it.pass(10 * MINUTE);
@@ -168,7 +168,7 @@ describe("sessions that have had only their first answer", () => {
 });
 
 describe("marks", () => {
-  test("one each period, and only where something changed", async () => {
+  test("one per period, and only if something changed", async () => {
     await it.moveTo(10);
     await it.run();
     await it.moveTo(20);
@@ -182,7 +182,7 @@ describe("marks", () => {
     expect(await marks()).toEqual([10, 20]);
   });
 
-  test("only those of the last hour and the one before are kept", async () => {
+  test("only those of the last hour and the one before remain", async () => {
     for (let run = 0; run < 30; run += 1) {
       await it.moveTo(run);
       await it.run();
@@ -193,7 +193,7 @@ describe("marks", () => {
     expect(await it.horizon()).toBe(17);
   });
 
-  test("an account that is being written to is left for the next run", async () => {
+  test("an account that is being written to is skipped until the next run", async () => {
     await it.moveTo(100);
     await db.sql.begin(async (tx) => {
       await tx`select from accounts for update`;
@@ -209,7 +209,7 @@ describe("marks", () => {
     expect((await it.run()).horizons).toBe(1);
   });
 
-  test("many processes at once do no harm, and one of them does it all", async () => {
+  test("concurrent processes do no harm, and one of them does all the work", async () => {
     await it.moveTo(100);
     await it.run();
     it.pass(HOUR);

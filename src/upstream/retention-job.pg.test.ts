@@ -18,7 +18,7 @@ beforeEach(async () => {
 
 type Line = { readonly level: string; readonly fields: Record<string, unknown> };
 
-/** A logger that keeps its lines, and tells when each comes. */
+/** A logger that stores its lines, and notifies of each. */
 function recorder() {
   const lines: Line[] = [];
   let heard = Promise.withResolvers<Line>();
@@ -31,7 +31,7 @@ function recorder() {
   return { lines, logger, next: () => heard.promise };
 }
 
-test("tells in one debug line what it did, and only that", async () => {
+test("logs in one debug line what it did, and only that", async () => {
   await it.moveTo(300);
   await it.room("r", 1, 250);
   await it.run();
@@ -44,7 +44,7 @@ test("tells in one debug line what it did, and only that", async () => {
   ]);
 });
 
-test("where another process is at it, it leaves the work to that one", async () => {
+test("leaves the work to another process that is doing it", async () => {
   await it.session({ idleMs: 30 * 24 * HOUR });
   await db.sql.begin(async (tx) => {
     await tx`select pg_advisory_xact_lock(hashtextextended('syncv3 retention', 0))`;
@@ -53,7 +53,7 @@ test("where another process is at it, it leaves the work to that one", async () 
   expect(await it.job().runOnce()).toMatchObject({ busy: false, counts: { sessions: 1 } });
 });
 
-test("runs each period by the database's clock, goes on after an error, and stops", async () => {
+test("runs each period by the database's clock, continues after an error, and stops", async () => {
   await db.sql`
     insert into sessions (account, device, kind, used_at) values (${it.account}, ${it.device}, 'v3', now() - interval '2 hours')`;
   const { lines, logger, next } = recorder();
@@ -70,7 +70,7 @@ test("runs each period by the database's clock, goes on after an error, and stop
   expect(lines).toHaveLength(count);
 });
 
-test("a stop before the first run, or while one is under way, ends it in good order", async () => {
+test("a stop before the first run, or during one, is clean", async () => {
   const idle = new RetentionJob({ sql: db.sql, feed: new Hub(), logger: recorder().logger, sessionIdleMs: HOUR });
   idle.start();
   await idle.stop();

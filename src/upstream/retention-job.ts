@@ -1,12 +1,12 @@
 /**
  * Deletes what no client can ask for any more, every few minutes.
  *
- *   sessions   that nobody used for long end; what only they held back is purged        D20, S2
+ *   sessions   that were unused for long end; what only they held back is purged         D20, S2
  *   horizons   of accounts rise to the lowest token that is still answered               D10
- *   accounts   lose the rows below their horizon, and bodies that nobody refers to
- *   leftovers  of sessions, devices, dead access tokens                                  D1, D2, D15, S2
+ *   accounts   lose the rows below their horizon, and event bodies without references
+ *   leftovers  of sessions, devices, dead access tokens are deleted                      D1, D2, D15, S2
  *
- * Any number of processes may do it: every step is a short transaction under one lock, and a run ends where another is at it.
+ * Any number of processes may run it: every step is a short transaction under one lock, and a run ends if another process has the lock.
  */
 
 import { sleep } from "../base/abort.ts";
@@ -16,7 +16,7 @@ import { type Feed, goneWake } from "../feed/hub.ts";
 import type { Sql, Tx } from "../store/db.ts";
 import {
   accountsToSweep,
-  type Cut,
+  type RoomCut,
   cutTimelines,
   deleteFacts,
   deleteInvites,
@@ -32,7 +32,7 @@ import {
   deleteIfEmpty,
   deletePassedBatches,
   deletePassedNotes,
-  deletePoison,
+  deleteSetAside,
   deleteTokenless,
   deleteUnwantedMessages,
   deleteUnwantedPresence,
@@ -52,7 +52,7 @@ export type RetentionOptions = {
   /** Wakes requests whose sessions have ended (T18). */
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Logger;
-  /** A session that was not used for so long ends (D20), ms. */
+  /** How long a session may be unused before it ends (D20), ms. */
   readonly sessionIdleMs: number;
   /** Between two runs, ms. Default 5 minutes. */
   readonly everyMs?: number;
@@ -92,16 +92,16 @@ const KINDS = [
   "poison",
 ] as const;
 
-/** What is counted: rows deleted, or for `horizons`, `accounts_swept` and `left_rooms` what happened to so many. */
+/** Counts: rows deleted, or for `horizons`, `accounts_swept` and `left_rooms` how many of them changed. */
 export type RetentionKind = (typeof KINDS)[number];
 
-/** `busy`: another process was at it, and does the rest. */
+/** `busy`: another process was running retention, and does the rest. */
 export type RetentionReport = { readonly busy: boolean; readonly counts: Readonly<Record<RetentionKind, number>> };
 
-/** What goes of an account, in order: states are kept for timeline events, so those go first. */
+/** What is deleted of an account, in order: states are kept for timeline events, so those go first. */
 const PARTS: readonly (readonly [
   RetentionKind,
-  (tx: Tx, swept: SweptAccount, cuts: readonly Cut[]) => Promise<Deleted & { readonly rooms?: number }>,
+  (tx: Tx, swept: SweptAccount, cuts: readonly RoomCut[]) => Promise<Deleted & { readonly rooms?: number }>,
 ])[] = [
   ["timeline", deleteTimeline],
   ["state", (tx, swept) => deleteState(tx, swept, "state")],
@@ -111,13 +111,13 @@ const PARTS: readonly (readonly [
   ["left_room_rows", deleteLeftRooms],
 ];
 
-/** Accounts whose horizons are raised in one step: no one is kept from writing to them for long. */
+/** Accounts whose horizons are raised in one step: none is blocked for writers for long. */
 const HORIZON_BATCH = 200;
 /** Accounts listed at once to be swept. */
 const ACCOUNT_BATCH = 1000;
-/** Devices that are looked at in one run. */
+/** Devices that are checked in one run. */
 const DEVICE_BATCH = 100;
-/** Event bodies looked at in one step, and steps in one run, of the walk through all of them. */
+/** Event bodies checked in one step, and steps in one run, of the walk through all of them. */
 const EVENT_BATCH = 1000;
 const EVENT_STEPS = 20;
 
@@ -127,7 +127,7 @@ export class RetentionJob {
   readonly #keepMs: number;
   readonly #stop = new AbortController();
   #loop: Promise<void> | null = null;
-  /** How far the walk through the bodies is. Somewhere at first, as many a process does not live as long as a walk takes. */
+  /** How far the walk through the bodies is. It starts at a random point, because many a process does not live as long as a walk takes. */
   #eventCursor = `$${Math.random().toString(36).slice(2)}`;
 
   constructor(options: RetentionOptions) {
@@ -164,8 +164,8 @@ export class RetentionJob {
       if (!(error instanceof RetentionBusy)) throw error;
       busy = true;
     }
-    const told = Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
-    this.#options.logger.debug({ ...told, busy, ms: Math.round(performance.now() - started) }, "Deleted old data (retention)");
+    const nonZero = Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
+    this.#options.logger.debug({ ...nonZero, busy, ms: Math.round(performance.now() - started) }, "Deleted old data (retention)");
     this.#options.metrics?.retained(counts);
     return { busy, counts };
   }
@@ -194,7 +194,7 @@ export class RetentionJob {
     this.#ended(accounts);
   }
 
-  /** Requests that wait check whether their session is still there. */
+  /** Waiting requests then check whether their session still exists. */
   #ended(accounts: Iterable<AccountNo>): void {
     for (const account of accounts) this.#options.feed.publish(goneWake(account));
   }
@@ -224,12 +224,12 @@ export class RetentionJob {
   }
 
   /**
-   * Everything up to the horizon as it is at the beginning; it may rise meanwhile, but never falls. Most accounts have little to
-   * delete and take one transaction; it is ended and another begun after a batch of rows.
+   * Sweeps everything up to the horizon as it is at the beginning; it may rise meanwhile, but never falls. Most accounts have little to
+   * delete and take one transaction; after a batch of rows the transaction ends and another one begins.
    */
   async #account(counts: Record<RetentionKind, number>, account: AccountNo): Promise<void> {
     let swept: SweptAccount | null = null;
-    let cuts: readonly Cut[] | null = null;
+    let cuts: readonly RoomCut[] | null = null;
     let part = 0;
     while (part < PARTS.length) {
       const ended = await this.#step(async (tx) => {
@@ -264,7 +264,7 @@ export class RetentionJob {
     counts.session_pages += await this.#batches(deleteSessionPages);
     counts.list_snapshots += await this.#batches((tx) => deleteListSnapshots(tx, at, this.#keepMs));
     counts.presence += await this.#batches(deleteUnwantedPresence);
-    counts.poison += await this.#batches((tx) => deletePoison(tx, at));
+    counts.poison += await this.#batches((tx) => deleteSetAside(tx, at));
   }
 
   async #devices(counts: Record<RetentionKind, number>, at: Date): Promise<void> {
@@ -283,14 +283,14 @@ export class RetentionJob {
     for (const account of await deviceless(sql, at, DEVICE_BATCH)) counts.accounts += await this.#step((tx) => deleteIfEmpty(tx, account));
   }
 
-  /** A part of the walk through all bodies; it begins anew when it has come to the end. */
+  /** A part of the walk through all bodies; it starts over when it has reached the end. */
   async #events(counts: Record<RetentionKind, number>): Promise<void> {
     for (let step = 0; step < EVENT_STEPS; step += 1) {
       const ids = await nextEvents(this.#options.sql, this.#eventCursor, EVENT_BATCH);
       counts.events += await this.#step((tx) => deleteUnreferenced(tx, ids));
-      const begunAnew = this.#eventCursor === "";
+      const wasAtStart = this.#eventCursor === "";
       this.#eventCursor = ids.length < EVENT_BATCH ? "" : (ids.at(-1) ?? "");
-      if (this.#eventCursor === "" && begunAnew) return;
+      if (this.#eventCursor === "" && wasAtStart) return;
     }
   }
 

@@ -24,7 +24,7 @@ async function message(seq: number, ageMs = 0) {
 const queued = () => column(db.sql`select seq from to_device order by seq`);
 
 describe("sessions", () => {
-  test("D20: those that are idle for long end, of v2 clients too", async () => {
+  test("D20: sessions that are idle for long end, also those of v2 clients", async () => {
     await it.session({ idleMs: 7 * DAY });
     await it.session({ idleMs: 7 * DAY, kind: "v2" });
     const live = await it.session({ idleMs: 7 * DAY - 1 });
@@ -32,7 +32,7 @@ describe("sessions", () => {
     expect(await column(db.sql`select session from sessions`)).toEqual([live]);
   });
 
-  test("S2: what only they held back is purged; what they alone acknowledged, too", async () => {
+  test("S2: what only they held back is purged, and so is what only they acknowledged", async () => {
     for (const seq of [1, 2, 3, 4]) await message(seq);
     await it.session({ idleMs: 7 * DAY, takesPart: true, acked: 1 });
     await it.session({ takesPart: true, acked: 3 });
@@ -40,7 +40,7 @@ describe("sessions", () => {
     expect(await queued()).toEqual([4]);
   });
 
-  test("S2: the last one's end leaves what it had not acknowledged to who comes next", async () => {
+  test("S2: when the last session ends, what it had not acknowledged is left to the next one", async () => {
     for (const seq of [1, 2]) await message(seq);
     await it.session({ idleMs: 7 * DAY, takesPart: true, acked: 1 });
     expect(await it.run()).toMatchObject({ sessions: 1, purged: 1 });
@@ -57,7 +57,7 @@ describe("what sessions leave behind", () => {
   const state = (session: SessionNo, number: number, ageMs: number) => db.sql`
     insert into session_states (session, state, hash, body, used_at) values (${session}, ${number}, ${Buffer.from([number])}, '{}', ${ago(ageMs)})`;
 
-  test("B17: states go an hour of use after they were used, but the last used one and what was given after it", async () => {
+  test("B17: states are deleted an hour of use after they were used, except the last used one and those given out after it", async () => {
     const session = await it.session({ state: 3, idleMs: DAY });
     await state(session, 1, DAY + HOUR + 1);
     await state(session, 2, DAY + HOUR);
@@ -68,7 +68,7 @@ describe("what sessions leave behind", () => {
     expect(await column(db.sql`select state from session_states order by state`)).toEqual([2, 3, 4]);
   });
 
-  test("page answers below the horizon go, but a session's newest 100", async () => {
+  test("page answers below the horizon are deleted, except a session's newest 100", async () => {
     await it.moveTo(1000);
     const session = await it.session({ position: 300 });
     await db.sql`
@@ -90,7 +90,7 @@ describe("what sessions leave behind", () => {
     expect(await column(db.sql`select snapshot from list_snapshots`)).toEqual([2]);
   });
 
-  test("presence that no session asks for any more goes", async () => {
+  test("presence that no session asks for is deleted", async () => {
     await db.sql`insert into presence (account, user_id, body, ord) values (${it.account}, '@a', '{}', 1)`;
     const session = await it.session({ presence: true });
     expect(await it.run()).toMatchObject({ presence: 0 });
@@ -100,7 +100,7 @@ describe("what sessions leave behind", () => {
 });
 
 describe("devices", () => {
-  test("S2: messages that nobody came for in 30 days go; those that somebody holds stay", async () => {
+  test("S2: messages that no client fetched in 30 days are deleted; those that a session holds stay", async () => {
     await message(1, 31 * DAY);
     await message(2, 30 * DAY + 1);
     await message(3, 30 * DAY);
@@ -112,7 +112,7 @@ describe("devices", () => {
     expect(await queued()).toEqual([3]);
   });
 
-  test("D1: notes and tokens of passed answers go with their time", async () => {
+  test("D1: records and tokens of passed answers are deleted when they expire", async () => {
     const note = (hash: string, ageMs: number) => db.sql`
       insert into to_device_passed (device, hash, times, passed_at) values (${it.device}, ${hash}, 1, ${ago(ageMs)})`;
     await note("a", DAY + 1);
@@ -126,7 +126,7 @@ describe("devices", () => {
     expect(await column(db.sql`select count(*) from passed_batches where token_hash in ('old', 'b20', 'b21')`)).toEqual([0]);
   });
 
-  test("transaction ids of sent events go after a day, and with their device", async () => {
+  test("transaction ids of sent events are deleted after a day, and with their device", async () => {
     const sent = (eventId: string, ageMs: number) => db.sql`
       insert into sent_events (event_id, device, txn_id, sent_at) values (${eventId}, ${it.device}, 'm1', ${ago(ageMs)})`;
     await sent("$old", DAY + 1);
@@ -137,7 +137,7 @@ describe("devices", () => {
     expect(await column(db.sql`select event_id from sent_events`)).toEqual([]);
   });
 
-  test("D2: a device whose last token died 30 days ago goes, and with the last device all of the account", async () => {
+  test("D2: a device whose last token died 30 days ago is deleted, and with the last device the account", async () => {
     const [second] = await db.sql<{ device: number }[]>`
       insert into devices (account, device_id, created_at) values (${it.account}, 'E', ${ago(40 * DAY)}) returning device`;
     await db.sql`insert into tokens (token_hash, device, account, ciphertext, dead_at) values ('b', ${second?.device ?? 0}, ${it.account}, 'c', ${ago(30 * DAY + 1)})`;
@@ -153,20 +153,20 @@ describe("devices", () => {
     }
   });
 
-  test("D2: one with another token that lives stays, and so does a new one", async () => {
+  test("D2: a device with another live token stays, and so does a new one", async () => {
     await db.sql`insert into tokens (token_hash, device, account, ciphertext, dead_at) values ('b', ${it.device}, ${it.account}, 'c', ${ago(31 * DAY)})`;
     await db.sql`update devices set created_at = ${ago(40 * DAY)}`;
     await db.sql`insert into devices (account, device_id, created_at) values (${it.account}, 'new', ${ago(30 * DAY)})`;
     expect(await it.run()).toMatchObject({ tokens: 1, devices: 0, accounts: 0 });
   });
 
-  test("an account that has no device goes, a new one stays", async () => {
+  test("an account without a device is deleted, a new one stays", async () => {
     await db.sql`insert into accounts (user_id, created_at) values ('@old:test', ${ago(31 * DAY)}), ('@new:test', ${ago(29 * DAY)})`;
     expect(await it.run()).toMatchObject({ accounts: 1 });
     expect(await column(db.sql`select user_id from accounts order by user_id`)).toEqual(["@me:test", "@new:test"]);
   });
 
-  test("responses that were kept aside go after 30 days", async () => {
+  test("responses that were set aside are deleted after 30 days", async () => {
     const poison = (ageMs: number) => db.sql`
       insert into poison (account, device, error, body, at) values (${it.account}, ${it.device}, 'x', 'x', ${ago(ageMs)})`;
     await poison(30 * DAY + 1);

@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => db.drop());
 
-/** What one v2 response says of one room: `n` events, and what becomes of the user's membership. */
+/** One room in one v2 response: `n` events, and what becomes of the user's membership. */
 const roomStep = fc.record({
   room: fc.constantFrom(...ROOMS),
   n: fc.integer({ min: 0, max: 45 }),
@@ -32,13 +32,13 @@ const roomStep = fc.record({
   fate: fc.constantFrom("join", "join", "join", "join", "join", "leave", "invite"),
 });
 const history = fc.array(fc.uniqueArray(roomStep, { selector: (step) => step.room, minLength: 1, maxLength: 3 }), { minLength: 12, maxLength: 24 });
-/** Where sessions stand, from 0 (the beginning) to 1 (now), and whether the last used token was the first one. */
-const places = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 3 });
+/** The positions of sessions, from 0 (the beginning) to 1 (now), and whether the last used token was the first one. */
+const fractions = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 3 });
 
-type Step = typeof roomStep extends fc.Arbitrary<infer T> ? T : never;
+type RetentionStep = typeof roomStep extends fc.Arbitrary<infer T> ? T : never;
 
-/** Much happens in three rooms and nobody holds anything back: chance alone may draw sessions that all stand at the beginning. */
-const muchToDelete: [Step[][], number[]] = [
+/** Much happens in three rooms and no session holds anything back: random draws alone might only produce sessions at the beginning. */
+const muchToDelete: [RetentionStep[][], number[]] = [
   Array.from({ length: 18 }, (_, index) => [{ room: ROOMS[index % 3] ?? ROOMS[0], n: 30, kinds: [4, 0, 1], limited: index % 5 === 4, fate: "join" }]),
   [],
 ];
@@ -52,8 +52,8 @@ function event(kind: number, index: number): Json {
   return ev.message(user, `text ${index}`);
 }
 
-/** Plays a history; the account's position after each response. */
-async function play(account: TestAccount, steps: readonly (readonly Step[])[]): Promise<number[]> {
+/** Replays a history; returns the account's position after each response. */
+async function play(account: TestAccount, steps: readonly (readonly RetentionStep[])[]): Promise<number[]> {
   const joined = new Set<string>();
   const positions: number[] = [];
   for (const step of steps) {
@@ -78,7 +78,7 @@ async function play(account: TestAccount, steps: readonly (readonly Step[])[]): 
   return positions;
 }
 
-/** What of a timeline reaches a client. */
+/** The part of a timeline that reaches a client. */
 function shown(timeline: Timeline | undefined): unknown {
   return timeline && [timeline.events.map(({ ord, event_id, body, notify }) => [ord, event_id, body, notify]), timeline.limited, timeline.prevBatch];
 }
@@ -87,7 +87,7 @@ function unordered(rows: Iterable<unknown>): string[] {
   return [...rows].map((row) => JSON.stringify(row)).sort();
 }
 
-/** All that a token at `at` may be told when the account is at `now`. */
+/** Everything that a token at `at` may be sent when the account is at `now`. */
 async function answers(account: TestAccount, at: number, now: number): Promise<unknown> {
   const { sql } = db;
   const no = account.account;
@@ -95,7 +95,7 @@ async function answers(account: TestAccount, at: number, now: number): Promise<u
   const to = now as Position;
   const facts = (await joinedFactsAt(sql, no, from)).sort((a, b) => (a.room_id < b.room_id ? -1 : 1));
   const rooms = facts.map((row) => row.room_id);
-  const told: unknown[] = [
+  const answer: unknown[] = [
     facts,
     await stateAt(
       sql,
@@ -115,15 +115,15 @@ async function answers(account: TestAccount, at: number, now: number): Promise<u
       const timeline = timelines.get(roomId);
       const first = timeline?.events[0];
       const before = first ? first.ord - 1 : at;
-      told.push(shown(timeline));
-      told.push(await stateAt(sql, no, [{ roomId, at: before }], "all"), await allMembersAt(sql, no, [{ roomId, at: before }]));
-      if (first) told.push(await standingBefore(sql, no, roomId, first.ord));
+      answer.push(shown(timeline));
+      answer.push(await stateAt(sql, no, [{ roomId, at: before }], "all"), await allMembersAt(sql, no, [{ roomId, at: before }]));
+      if (first) answer.push(await standingBefore(sql, no, roomId, first.ord));
     }
   }
   for (const roomId of rooms) {
     const page = { at: from, membership: ["join", "invite", "leave"], order: { by: "name" } as const, after: null, limit: 1000 };
-    told.push(await memberPage(sql, no, roomId, page));
-    told.push(await memberChanges(sql, no, roomId, { from, to, membership: ["join", "leave"], limit: 1000 }));
+    answer.push(await memberPage(sql, no, roomId, page));
+    answer.push(await memberChanges(sql, no, roomId, { from, to, membership: ["join", "leave"], limit: 1000 }));
   }
   const deltas = await readTimelines(
     sql,
@@ -131,8 +131,8 @@ async function answers(account: TestAccount, at: number, now: number): Promise<u
     ROOMS.map((roomId) => ({ roomId: roomId as RoomId, after: at })),
     { to, limit: 100, ignored: [] },
   );
-  told.push([...deltas].map(([roomId, timeline]) => [roomId, shown(timeline)]));
-  told.push(
+  answer.push([...deltas].map(([roomId, timeline]) => [roomId, shown(timeline)]));
+  answer.push(
     await stateChanged(
       sql,
       no,
@@ -140,20 +140,20 @@ async function answers(account: TestAccount, at: number, now: number): Promise<u
       "all",
     ),
   );
-  told.push(unordered(await membershipOver(sql, no, rooms, from, to)), unordered(await roomsWithNewFacts(sql, no, from, to)));
-  told.push(unordered(await roomsWithEvents(sql, no, from, to)), await readInvites(sql, no, [], { from: at, to }));
-  return JSON.parse(JSON.stringify(told));
+  answer.push(unordered(await membershipOver(sql, no, rooms, from, to)), unordered(await roomsWithNewFacts(sql, no, from, to)));
+  answer.push(unordered(await roomsWithEvents(sql, no, from, to)), await readInvites(sql, no, [], { from: at, to }));
+  return JSON.parse(JSON.stringify(answer));
 }
 
-test("whatever can be asked for at or above the horizon is answered as before", async () => {
+test("every question at or above the horizon is answered as before", async () => {
   let deleted = 0;
   await fc.assert(
-    fc.asyncProperty(history, places, async (steps, sessions) => {
+    fc.asyncProperty(history, fractions, async (steps, sessions) => {
       users += 1;
       const account = await TestAccount.create(db.sql, `@me${users}:test`);
       const positions = await play(account, steps);
       const now = positions.at(-1) ?? 0;
-      const used = sessions.map((place) => positions[Math.floor(place * (positions.length - 1))] ?? 0);
+      const used = sessions.map((fraction) => positions[Math.floor(fraction * (positions.length - 1))] ?? 0);
       for (const position of used) {
         await db.sql`insert into sessions (account, device, kind, position) values (${account.account}, ${account.device}, 'v3', ${position})`;
       }

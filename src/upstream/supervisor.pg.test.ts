@@ -20,7 +20,7 @@ afterEach(() => fixture.stop());
 const timeline = (next?: string) =>
   v2({ ...(next === undefined ? {} : { next_batch: next }), join: { "!a:test": { timeline: [ev.message("@bob:test")] } } });
 const until = <T>(check: () => T | Promise<T>): Promise<T> => vi.waitFor(check, { timeout: 8000, interval: 20 });
-/** Whether the newest poll of a token carried rooms. */
+/** Whether the newest poll with a token had rooms. */
 const withRooms = (token: string) => !(fixture.hs.polls(token).at(-1)?.query.get("filter") ?? "").includes('"rooms":[]');
 const sinces = (token: string) => fixture.hs.polls(token).map((poll) => poll.query.get("since"));
 const expireLeases = () => fixture.sql`update leases set expires_at = now() - interval '1 second'`;
@@ -40,7 +40,7 @@ describe("which accounts are polled", () => {
     expect(fixture.hs.peakPolls(alice.token)).toBe(1);
   });
 
-  test("ensure starts a new account at once, long before the next sweep", async () => {
+  test("ensure starts polling a new account at once, long before the next sweep", async () => {
     const supervisor = fixture.supervise({ sweepMs: 3_600_000 });
     await until(async () => expect(await fixture.sql`select 1 from leases`).toHaveLength(0));
     const alice = await fixture.login();
@@ -51,7 +51,7 @@ describe("which accounts are polled", () => {
     expect(fixture.hs.peakPolls(alice.token)).toBe(1);
   });
 
-  test("accounts that nobody saw for 30 days rest, and resume when somebody comes", async () => {
+  test("accounts without a client for 30 days are not polled, and resume when one comes", async () => {
     const alice = await fixture.login();
     const supervisor = fixture.supervise();
     await fixture.hs.waitForPoll(alice.token);
@@ -66,7 +66,7 @@ describe("which accounts are polled", () => {
     expect(row?.["seen"]).toBe(true);
   });
 
-  test("S2: a device that nobody saw for 30 days rests while another one of the account is polled, and resumes when it comes", async () => {
+  test("S2: a device without a client for 30 days is not polled while another device of the account is, and resumes when its client comes", async () => {
     const phone = await fixture.login("@alice:test", "PHONE");
     const laptop = await fixture.login("@alice:test", "LAPTOP");
     const supervisor = fixture.supervise();
@@ -79,7 +79,7 @@ describe("which accounts are polled", () => {
     await fixture.hs.waitForPoll(phone.token);
   });
 
-  test("B57: an account whose only token died is left alone until a newer one is registered", async () => {
+  test("B57: an account whose only token died is not polled until a newer one is registered", async () => {
     const alice = await fixture.login();
     const supervisor = fixture.supervise();
     await fixture.hs.waitForPoll(alice.token);
@@ -94,9 +94,9 @@ describe("which accounts are polled", () => {
     expect(fixture.hs.polls(alice.token)).toHaveLength(sent);
   });
 
-  test("of many accounts few are looked at in one sweep: all in turn, those with a new token at once", async () => {
+  test("a sweep checks few of many accounts: all in turn, those with a new token at once", async () => {
     const users = await Promise.all(["a", "b", "c", "d"].map((name) => fixture.login(`@${name}:test`)));
-    // One account a sweep, and long between two of them: what is noticed soon was not in its turn.
+    // One account per sweep, and a long time between sweeps: what is noticed soon was not noticed in turn.
     fixture.supervise({ sweepMs: 300, sweepBatch: 1 });
     await Promise.all(users.map((user) => fixture.hs.waitForPoll(user.token)));
     const further = await fixture.login("@c:test", "TABLET");
@@ -120,7 +120,7 @@ describe("which accounts are polled", () => {
 });
 
 describe("devices of one account", () => {
-  test("one polls the rooms, the others their own things alone", async () => {
+  test("one polls the rooms, the others only their own data", async () => {
     const phone = await fixture.login();
     const laptop = await fixture.login("@alice:test", "LAPTOP");
     fixture.supervise();
@@ -128,7 +128,7 @@ describe("devices of one account", () => {
     expect(withRooms(phone.token)).toBe(!withRooms(laptop.token));
   });
 
-  test("when the token of the room poller dies, another device takes over where the rooms stand", async () => {
+  test("when the token of the room poller dies, another device takes over from the account's since", async () => {
     const phone = await fixture.login();
     const supervisor = fixture.supervise();
     fixture.hs.queueSync(phone.token, timeline("rooms-1"));
@@ -187,7 +187,7 @@ describe("several processes", () => {
     expect(fixture.ingest.stale).toBe(0);
   });
 
-  test("a lease that ran out is taken over; what the former owner still brings is refused and it lets go", async () => {
+  test("an expired lease is taken over; the former owner's late response is refused, and it stops", async () => {
     const alice = await fixture.login();
     const frozen = fixture.supervise({ sql: fixture.pool(), sweepMs: 3_600_000 });
     frozen.ensure(alice.account, alice.device);
@@ -204,7 +204,7 @@ describe("several processes", () => {
     expect(new Set(fixture.ingest.stored.slice(before).map((input) => input.epoch))).toEqual(new Set([2]));
   });
 
-  test("a process that died is replaced at once, not when its leases run out", async () => {
+  test("a dead process is replaced at once, not when its leases expire", async () => {
     const alice = await fixture.login();
     await fixture.sql`insert into leases (account, owner, epoch, expires_at) values (${alice.account}, 'lock:dead', 7, now() + interval '1 hour')`;
     fixture.supervise({ lockDb: fixture.database.options });
@@ -214,7 +214,7 @@ describe("several processes", () => {
 });
 
 describe("endings", () => {
-  test("D2: forget resolves when a device, or all of the account, is polled no more, and it is not polled anew at once", async () => {
+  test("D2: forget resolves when a device, or the whole account, is no longer polled, and it is not polled again at once", async () => {
     const phone = await fixture.login();
     const laptop = await fixture.login("@alice:test", "LAPTOP");
     const supervisor = fixture.supervise();
@@ -231,7 +231,7 @@ describe("endings", () => {
     expect(fixture.hs.polls(laptop.token)).toHaveLength(sent);
   });
 
-  test("stop ends the polls, gives the leases back, and nothing starts again", async () => {
+  test("stop ends the polls, releases the leases, and nothing starts again", async () => {
     const alice = await fixture.login();
     const supervisor = fixture.supervise({ lockDb: fixture.database.options });
     const poll = await fixture.hs.waitForPoll(alice.token);
@@ -254,7 +254,7 @@ describe("endings", () => {
     expect(row?.["proven"]).toBe(true);
   });
 
-  test("S1: typing of an account that is not polled any more ends, and who waits is told", async () => {
+  test("S1: typing of an account that is no longer polled ends, and waiting requests are woken", async () => {
     const alice = await fixture.login();
     await fixture.sql`insert into typing (account, room_id, users, ord, told_at) values (${alice.account}, '!a:test', '["@bob:test"]', 1, now() - interval '1 hour')`;
     await markDead(fixture.sql, fixture.box.hashToken(alice.token), false);
@@ -263,7 +263,7 @@ describe("endings", () => {
     await until(() => expect(wakes).toEqual([{ type: "news", account: alice.account, kinds: new Set(["typing"]), rooms: new Set(["!a:test"]) }]));
   });
 
-  test("an outage of the database is survived", async () => {
+  test("polling survives an outage of the database", async () => {
     const alice = await fixture.login();
     fixture.supervise({ sql: fixture.pool() });
     await fixture.hs.waitForPoll(alice.token);

@@ -1,11 +1,11 @@
 /**
  * Which accounts this process polls. Every account that was seen in the last 30 days and has a live token is polled by exactly one
- * process: at start and every few seconds each takes what nobody polls (a restart resumes without any client asking).
+ * process: at start and every few seconds each process takes accounts that none polls (after a restart polling resumes without a client).
  *
- *     renew   every 3 s: leases, and what polling proved; what was lost is stopped
- *     sweep   every second or so: accounts that are free are taken; devices and tokens that came or went start or end pollers
- *     rereads every 5 s: what an answer left open is read from the homeserver again
- *     typing  every 15 s: sets of accounts that nobody polled with success for 2 minutes are emptied (S1)
+ *     renew   every 3 s: renews leases, writes what polling proved, stops the pollers of lost accounts
+ *     sweep   every second or so: takes free accounts; starts or ends pollers for devices and tokens that came or went
+ *     rereads every 5 s: reads from the homeserver again what an answer left incomplete
+ *     typing  every 15 s: empties the typing sets of accounts that were not polled successfully for 2 minutes (S1)
  */
 
 import { LRUCache } from "lru-cache";
@@ -26,41 +26,41 @@ export type SupervisorOptions = Omit<PollerDeps, "feed" | "firstSyncs" | "leases
   /** A name that no other process has, now or ever, e.g. a UUID. */
   readonly ownerId: string;
   readonly feed: Pick<Feed, "publish" | "observe">;
-  /** See LeasesOptions: a way straight to PostgreSQL, of which one connection is kept; null behind a transaction pooler. */
+  /** See LeasesOptions: connects straight to PostgreSQL and keeps one connection; null behind a transaction pooler. */
   readonly lockDb: DbOptions | null;
-  /** False: others poll, and learn from here only which devices are there. Default true. */
+  /** False: other processes poll, and learn from this one only which devices exist. Default true. */
   readonly polls?: boolean;
   /** Accounts whose clients were not seen for so long are not polled, ms. Default 30 days. */
   readonly idleMs?: number;
-  /** Between two looks at what there is to poll, ms. Default 1000; longer where a look takes long. */
+  /** Interval between two checks of what there is to poll, ms. Default 1000; longer if a check takes long. */
   readonly sweepMs?: number;
-  /** Held accounts that are looked at in one sweep at least. Default 100. */
+  /** Held accounts that are checked in one sweep at least. Default 100. */
   readonly sweepBatch?: number;
   /** Age of the last success at which typing ends, ms. Default 2 minutes. */
   readonly typingMs?: number;
-  /** Between two looks for it, ms. Default 15 s. */
+  /** Interval between two checks of that, ms. Default 15 s. */
   readonly typingSweepMs?: number;
-  /** Between two looks at what is to be read again, ms. Default 5 s. */
+  /** Interval between two checks of what is to be read again, ms. Default 5 s. */
   readonly rereadMs?: number;
-  /** See PollerDeps. Default: a clock that nobody sets. */
+  /** See PollerDeps. Default: a monotonic clock. */
   readonly now?: () => number;
   readonly random?: () => number;
   readonly sleep?: PollerDeps["sleep"];
 };
 
-/** Accounts taken in one sweep: a start does not ask the homeserver for everybody at the same moment. */
+/** Accounts taken in one sweep, so that a start does not poll the homeserver for all accounts at the same moment. */
 const CLAIM_BATCH = 200;
-/** Sweeps until all of many held accounts were looked at. */
+/** Number of sweeps in which all of many held accounts are checked. */
 const SWEEPS_A_TURN = 30;
-/** A token is new for so long, ms: some sweeps may fail. */
+/** How long a token counts as new, ms: some sweeps may fail. */
 const FRESH_MS = 10_000;
-/** How long what is about to be deleted is not polled anew, ms. */
+/** How long what is about to be deleted is not polled again, ms. */
 const FORGET_MS = 10_000;
-/** devices.seen_at is written at most so often for a device. */
+/** Shortest interval between writes of devices.seen_at for a device. */
 const TOUCH_MS = 3_600_000;
 
 export class Supervisor {
-  /** Those that are under way in this process. */
+  /** First syncs that are under way in this process. */
   readonly firstSyncs: FirstSyncs;
   readonly #options: SupervisorOptions;
   readonly #deps: PollerDeps;
@@ -69,14 +69,14 @@ export class Supervisor {
   readonly #accounts = new Map<AccountNo, AccountPollers>();
   readonly #stop = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
-  /** Accounts that are being looked at; true: look once more, somebody asked meanwhile. */
+  /** Accounts that are being checked; true: check once more, because it was requested meanwhile. */
   readonly #attending = new Map<AccountNo, boolean>();
   /** Accounts that another process polls, as of a second ago. */
   readonly #elsewhere = new LRUCache<AccountNo, true>({ max: 50_000, ttl: 1000 });
   readonly #touched = new LRUCache<DeviceNo, true>({ max: 100_000, ttl: TOUCH_MS });
   /** Where the next sweep begins among the held accounts. */
   #turn = 0;
-  /** Devices to be noted as seen, with their accounts. */
+  /** Devices to be recorded as seen, with their accounts. */
   readonly #toTouch = new Map<DeviceNo, AccountNo>();
 
   constructor(options: SupervisorOptions) {
@@ -92,7 +92,7 @@ export class Supervisor {
   /** Begins to poll; returns at once. Call it once. */
   start(): void {
     const { sweepMs = 1000, typingSweepMs = 15_000, rereadMs = 5000, polls = true } = this.#options;
-    this.#options.feed.observe((wake) => this.#hear(wake));
+    this.#options.feed.observe((wake) => this.#onWake(wake));
     if (!polls) return this.#loop("Recording devices in use", sweepMs, () => this.#touch([...this.#toTouch.keys()]));
     this.#loop("Lease renewal", RENEW_MS, () => this.#renew());
     this.#loop("Looking for accounts to poll", sweepMs, () => this.#sweep());
@@ -101,8 +101,8 @@ export class Supervisor {
   }
 
   /**
-   * A client of that device is here: it is polled, by this process if nobody does yet. Returns at once, cheap where all is well;
-   * also where a token of the device has just been registered.
+   * A client of that device is here: the device gets polled, by this process if none does yet. Returns at once, cheap if the device is
+   * polled already; also call it when a token of the device has just been registered.
    */
   ensure(account: AccountNo, device: DeviceNo): void {
     if (this.#stop.signal.aborted) return;
@@ -118,8 +118,8 @@ export class Supervisor {
   }
 
   /**
-   * The device (null: the whole account) is about to be deleted: resolves when this process polls it no more. Another process that polls
-   * it is stopped by the deletion itself.
+   * The device (null: the whole account) is about to be deleted: resolves when this process no longer polls it. A poller in another process
+   * is stopped by the deletion itself.
    */
   async forget(account: AccountNo, device: DeviceNo | null): Promise<void> {
     await this.#accounts.get(account)?.rest(device, FORGET_MS);
@@ -130,7 +130,7 @@ export class Supervisor {
     return [...this.#accounts.keys()];
   }
 
-  /** Ends all polls, each after its commit, and gives the accounts back. */
+  /** Ends all polls, each after its commit, and gives the accounts up. */
   async stop(): Promise<void> {
     this.#stop.abort(new Error("the supervisor was stopped"));
     while (this.#tasks.size > 0) await Promise.all(this.#tasks);
@@ -139,8 +139,8 @@ export class Supervisor {
     await this.#leases.close();
   }
 
-  /** Through whichever process keys were uploaded: the poller of the device asks how many there are. */
-  #hear(wake: Wake): void {
+  /** Whichever process the keys were uploaded through, the poller of the device requests the new counts. */
+  #onWake(wake: Wake): void {
     if (wake.type !== "news" || wake.device === undefined || !wake.kinds?.has("keys_uploaded")) return;
     this.#accounts.get(wake.account)?.keysUploaded(wake.device);
   }
@@ -163,7 +163,7 @@ export class Supervisor {
     const { sql } = this.#options;
     const claimed = await this.#leases.claim(this.#idleMs, CLAIM_BATCH);
     const held = await this.#nextInTurn(new Set(claimed.map((lease) => lease.account)));
-    const live = Map.groupBy(await liveDevices(sql, held, this.#idleMs), (one) => one.account);
+    const live = Map.groupBy(await liveDevices(sql, held, this.#idleMs), (device) => device.account);
     const unused: AccountNo[] = [];
     for (const account of held) {
       const devices = live.get(account);
@@ -173,7 +173,7 @@ export class Supervisor {
     if (unused.length > 0) await this.#giveBack(unused);
   }
 
-  /** The accounts to look at in this sweep: in turn, all of them within half a minute; those just taken, or with a new token, at once. */
+  /** The accounts to check in this sweep: in turn, all of them within half a minute; those just taken, or with a new token, at once. */
   async #nextInTurn(claimed: ReadonlySet<AccountNo>): Promise<AccountNo[]> {
     const held = this.#leases.held().map((lease) => lease.account);
     const many = Math.max(this.#options.sweepBatch ?? 100, Math.ceil(held.length / SWEEPS_A_TURN));
@@ -185,13 +185,13 @@ export class Supervisor {
     return held.filter((account) => turn.has(account) || claimed.has(account) || fresh.has(account));
   }
 
-  /** Has the account's pollers fit its devices, if the account is ours (still). */
+  /** Matches the account's pollers to its devices, if the account is (still) ours. */
   async #poll(account: AccountNo, devices: readonly LiveDevice[]): Promise<void> {
     const epoch = this.#leases.epoch(account);
     if (epoch === null || this.#stop.signal.aborted) return;
     let pollers = this.#accounts.get(account);
     if (pollers && pollers.lease.epoch !== epoch) {
-      // Lost and taken again in between: the old ones must have ended first.
+      // Lost and taken again in between: the old pollers must have ended first.
       await pollers.stop();
       if (this.#accounts.get(account) === pollers) this.#accounts.delete(account);
       return this.#poll(account, devices);
@@ -213,7 +213,7 @@ export class Supervisor {
     } else this.#attend(account);
   }
 
-  /** The lease is gone: somebody else has the account, or will soon. */
+  /** The lease is lost: another process has the account, or will soon. */
   #lose(account: AccountNo): void {
     const pollers = this.#accounts.get(account);
     if (!pollers) return;
@@ -225,14 +225,14 @@ export class Supervisor {
     );
   }
 
-  /** Nothing to poll there: no live token, or nobody seen for long. */
+  /** There is nothing to poll for these accounts: no live token, or no client was seen for long. */
   async #giveBack(accounts: readonly AccountNo[]): Promise<void> {
     await Promise.all(accounts.flatMap((account) => this.#accounts.get(account)?.stop() ?? []));
     for (const account of accounts) this.#accounts.delete(account);
     await this.#leases.release(accounts);
   }
 
-  /** Looks at one account now; what is asked meanwhile is one more look. */
+  /** Checks one account now; a request during the check causes one more. */
   #attend(account: AccountNo): void {
     if (this.#stop.signal.aborted) return;
     if (this.#attending.has(account)) {
@@ -241,7 +241,7 @@ export class Supervisor {
     }
     this.#attending.set(account, false);
     this.#spawn(
-      this.#look(account).finally(() => {
+      this.#check(account).finally(() => {
         const again = this.#attending.get(account) === true;
         this.#attending.delete(account);
         if (again) this.#attend(account);
@@ -249,7 +249,7 @@ export class Supervisor {
     );
   }
 
-  async #look(account: AccountNo): Promise<void> {
+  async #check(account: AccountNo): Promise<void> {
     const { sql } = this.#options;
     await this.#touch([...this.#toTouch].filter(([, of]) => of === account).map(([device]) => device));
     if (this.#leases.epoch(account) === null && !(await this.#leases.claimOne(account))) {
@@ -276,7 +276,7 @@ export class Supervisor {
     return this.#options.idleMs ?? 30 * 24 * 3_600_000;
   }
 
-  /** Runs `body` at once and again and again, `ms` apart; a failure is logged and waits for the next time. */
+  /** Runs `body` at once and then repeatedly, `ms` apart; a failure is logged and retried the next time. */
   #loop(name: string, ms: number, body: () => Promise<void>): void {
     const run = async () => {
       let failures = 0;
@@ -289,7 +289,7 @@ export class Supervisor {
           failures += 1;
           if (failures === 1 || failures % 60 === 0) this.#options.logger.warn({ err: error, failures }, `${name} failed; it will be tried again`);
         }
-        // What takes long is done more seldom, but leases are renewed in time.
+        // Slow work is done less often, but leases are renewed in time.
         const pause = Math.max(ms, Math.min(RENEW_MS, 9 * (performance.now() - startedAt)));
         await sleep(pause, this.#stop.signal).catch(() => {});
       }
@@ -297,7 +297,7 @@ export class Supervisor {
     this.#spawn(run());
   }
 
-  /** Keeps a promise until it settles, for `stop`; what it rejects with is logged. */
+  /** Tracks a promise until it settles, for `stop`; a rejection is logged. */
   #spawn(work: Promise<void>): void {
     const task = work
       .catch((error: unknown) => this.#options.logger.warn({ err: error }, "Polling could not be started or stopped; it will be tried again"))

@@ -9,7 +9,7 @@ const gateway = new UpstreamError("rejected", "x", { status: 504 });
 const MINUTE = 60_000;
 
 describe("N4: how much a poll asks for", () => {
-  test("less at once, until there is no less; then a rest of 10 minutes that doubles up to 6 hours", () => {
+  test("less at once, down to the least; then a rest of 10 minutes that doubles up to 6 hours", () => {
     let now = 0;
     const steps = new SizeSteps(() => now);
     for (const minutes of [10, 20, 40, 80, 160, 320, 360, 360]) {
@@ -38,7 +38,7 @@ describe("N4: how much a poll asks for", () => {
     expect(descend()).toEqual([0, 0, "bare"]);
   });
 
-  test.each([timedOut, gateway])("a first sync that takes too long asks for less at once, a later poll at the third time", (slow) => {
+  test.each([timedOut, gateway])("a first sync that takes too long asks for less at once, a later poll the third time", (slow) => {
     expect(new SizeSteps(() => 0).failed(slow, true)).toBe(0);
     const steps = new SizeSteps(() => 0);
     expect([1, 2, 3].map(() => steps.failed(slow, false))).toEqual([null, null, 0]);

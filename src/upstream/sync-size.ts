@@ -1,11 +1,11 @@
 /**
- * How much a poll asks for (N4). An answer that is too large, or takes too long, is asked for again with less:
+ * How much a poll asks for (N4). An answer that is too large, or takes too long, is requested again with less:
  *
  *     full ──fails──> short ──fails──> bare ──fails──> full again, after a rest
  *
- * full: timelines as usual. short: one event a room. bare: no rooms but invites and those that were left; the joined ones are then read one
- * by one. What succeeds makes the next poll a full one. Such a descent costs the homeserver as much as three first syncs, so an account has
- * one in 10 minutes, then in 20, up to 6 hours, until a full poll succeeds.
+ * full: timelines as usual. short: one event per room. bare: only invites and left rooms; the joined ones are then read one by one. After a
+ * success the next poll is a full one. Such a descent costs the homeserver as much as three first syncs, so an account has at most one in 10
+ * minutes, then in 20, up to 6 hours, until a full poll succeeds.
  */
 
 import { UpstreamError } from "./upstream-error.ts";
@@ -14,17 +14,17 @@ export type SyncSize = "full" | "short" | "bare";
 
 const LESS: Readonly<Record<SyncSize, SyncSize>> = { full: "short", short: "bare", bare: "full" };
 const REST_MS = { first: 600_000, last: 6 * 3_600_000 };
-/** A poll that goes on from a `since` and times out so often in a row is taken to ask for too much; before that, for a slow moment. */
+/** If this many polls from a `since` time out in a row, they are assumed to ask for too much; fewer, to have met a slow moment. */
 const SLOW_POLLS = 3;
-/** What a reverse proxy answers where the homeserver takes too long for it. */
+/** What a reverse proxy answers if the homeserver takes too long for it. */
 const GATEWAY_TIMEOUTS: readonly unknown[] = [504, 524];
 
 export class SizeSteps {
   readonly #now: () => number;
   #size: SyncSize = "full";
-  /** How often less was asked for since a full poll succeeded. */
+  /** How often less was requested since a full poll succeeded. */
   #descents = 0;
-  /** Before that nothing less is asked for again. */
+  /** Until then nothing less is requested again. */
   #restsUntil = -Infinity;
   #slow = 0;
 
@@ -46,7 +46,7 @@ export class SizeSteps {
     this.#slow = 0;
   }
 
-  /** A poll has failed. Milliseconds until the next one, 0 being at once with less; null: its size is not to blame. */
+  /** A poll has failed. Returns milliseconds until the next one, 0 meaning at once with less; null: its size is not to blame. */
   failed(error: unknown, isFirst: boolean): number | null {
     if (!this.#isOfSize(error, isFirst)) return null;
     this.#slow = 0;

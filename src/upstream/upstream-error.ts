@@ -1,14 +1,14 @@
-/** What can go wrong when the homeserver is asked: one class, told apart by `kind`. */
+/** What can go wrong when the homeserver is asked: one class, distinguished by `kind`. */
 
 /**
  * - unknown_token: the homeserver does not know the access token (any more); final for that token. See `softLogout`.
  * - forbidden: 403 for another reason.
- * - rate_limited: 429. `retryAfterMs` where it said so.
- * - bad_since: it does not know the `since` that we asked with (D26).
- * - rejected: any other status that is not 200; `status` and, where there was one, `errcode`.
+ * - rate_limited: 429. `retryAfterMs` if it said so.
+ * - bad_since: it does not know the `since` that we sent (D26).
+ * - rejected: any other status that is not 200; `status` and, if there was one, `errcode`.
  * - unreachable: no connection, or a broken one.
  * - timed_out: no answer in time.
- * - bad_answer: 200 with something that is no Matrix answer.
+ * - bad_answer: 200 with something that is not a Matrix answer.
  * - too_large: an answer of more bytes than are read.
  */
 export type UpstreamErrorKind =
@@ -23,7 +23,7 @@ export type UpstreamErrorKind =
   | "too_large";
 
 export type UpstreamErrorDetails = {
-  /** HTTP status; null where none came. */
+  /** HTTP status; null if there was none. */
   readonly status?: number | null;
   readonly errcode?: string | null;
   readonly softLogout?: boolean;
@@ -38,7 +38,7 @@ export class UpstreamError extends Error {
   readonly errcode: string | null;
   /** The client may log in again and keep its data (D2). */
   readonly softLogout: boolean;
-  /** Milliseconds to wait before the next try, as the homeserver wishes; null: it did not say. */
+  /** Milliseconds to wait before the next try, as the homeserver asked; null: it did not. */
   readonly retryAfterMs: number | null;
 
   constructor(kind: UpstreamErrorKind, message: string, details: UpstreamErrorDetails = {}) {
@@ -51,7 +51,7 @@ export class UpstreamError extends Error {
   }
 }
 
-/** The answer's own wish in milliseconds: `retry_after_ms` of the body, else Retry-After (seconds or an HTTP date). */
+/** The wait in milliseconds that the answer asks for: `retry_after_ms` of the body, else Retry-After (seconds or an HTTP date). */
 export function retryAfter(body: Readonly<Record<string, unknown>>, header: string | undefined, now: number): number | null {
   const inBody = body["retry_after_ms"];
   if (typeof inBody === "number" && Number.isFinite(inBody) && inBody >= 0) return inBody;
@@ -63,7 +63,7 @@ export function retryAfter(body: Readonly<Record<string, unknown>>, header: stri
 
 const BAD_SINCE_CODES: ReadonlySet<unknown> = new Set(["M_INVALID_PARAM", "M_UNKNOWN", "M_UNKNOWN_POS"]);
 
-/** The error that a status other than 200 stands for. `text` is the body, of whatever kind (a proxy's HTML page, nothing, JSON). */
+/** The error for a status other than 200. `text` is the body, of whatever kind (a proxy's HTML page, nothing, JSON). */
 export function errorOfStatus(
   status: number,
   text: string,
@@ -73,8 +73,8 @@ export function errorOfStatus(
 ): UpstreamError {
   const body = parseObject(text);
   const errcode = typeof body["errcode"] === "string" ? body["errcode"] : null;
-  const said = typeof body["error"] === "string" ? `: ${body["error"].slice(0, 200)}` : "";
-  const message = `the homeserver answered ${status}${errcode === null ? "" : ` ${errcode}`} to ${what.path}${said}`;
+  const detail = typeof body["error"] === "string" ? `: ${body["error"].slice(0, 200)}` : "";
+  const message = `the homeserver answered ${status}${errcode === null ? "" : ` ${errcode}`} to ${what.path}${detail}`;
   const details: UpstreamErrorDetails = {
     status,
     errcode,

@@ -3,11 +3,11 @@
 import type { SyncSize } from "./sync-size.ts";
 
 export type V2FilterOptions = {
-  /** With rooms; without, for further devices of an account: to-device messages, device lists and key counts alone. */
+  /** With rooms; without, for further devices of an account: only to-device messages, device lists and key counts. */
   readonly rooms: boolean;
   /** A session of the account asks for presence. */
   readonly presence: boolean;
-  /** No `since` yet: smaller timelines, as every room comes. */
+  /** No `since` yet: smaller timelines, because every room comes. */
   readonly first: boolean;
   /** See sync-size.ts. Default full. */
   readonly size?: SyncSize;
@@ -17,15 +17,15 @@ export type V2FilterOptions = {
 export const FIRST_TIMELINE = 20;
 const NOTHING = { not_types: ["*"] };
 /**
- * The members that a timeline needs, also those that the device was sent before (T13): homeservers remember that by device, so what another
- * reader of the device was sent would be left out here for good.
+ * The members that a timeline needs, also those that the device was sent before (T13): homeservers remember that by device, so members that
+ * another reader of the device was sent would never arrive here.
  */
 const LAZY_MEMBERS = { lazy_load_members: true, include_redundant_members: true } as const;
 
 export function v2Filter(options: V2FilterOptions): string {
   if (!options.rooms) return JSON.stringify({ room: { rooms: [] }, account_data: NOTHING, presence: NOTHING });
   const presence = options.presence ? {} : { presence: NOTHING };
-  // Invites, and rooms that were left, come all the same.
+  // Invites and left rooms come nevertheless.
   if (options.size === "bare") {
     return JSON.stringify({ room: { timeline: { limit: 1, ...NOTHING }, state: NOTHING, ephemeral: NOTHING, account_data: NOTHING }, ...presence });
   }

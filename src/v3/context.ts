@@ -1,7 +1,7 @@
 /** What every evaluation of a request begins with, of page requests too. */
 
 import type { Tx } from "../store/db.ts";
-import type { Head } from "../store/sessions.ts";
+import type { SessionHead } from "../store/sessions.ts";
 import { type Context, type ListCaches, NOTHING_TRACKED } from "./streams/stream.ts";
 import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
 import type { SyncToken } from "./token.ts";
@@ -15,7 +15,12 @@ export type Requester = {
 };
 
 /** A context that cannot seal page tokens yet, since those depend on the snapshot that is paged through. `now`: ms since the epoch. */
-export function unsealedContext(tx: Tx, { account, device, token, lists, ownTokens }: Requester, head: Head, now: number): Omit<Context, "sealPage"> {
+export function unsealedContext(
+  tx: Tx,
+  { account, device, token, lists, ownTokens }: Requester,
+  head: SessionHead,
+  now: number,
+): Omit<Context, "sealPage"> {
   return {
     tx,
     account,

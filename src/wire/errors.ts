@@ -1,9 +1,9 @@
-/** Every error that we answer with: one table of status, errcode and text. Thrown low, turned into a response once, at the edge. */
+/** All errors that we answer with, in one table of status, errcode and text. Thrown anywhere, turned into a response in one place, at the edge. */
 
 /** Extra members of an error body, e.g. `soft_logout`, `retry_after_ms`. */
 export type ErrorExtra = Readonly<Record<string, unknown>>;
 
-/** The body of an error answer, as the client-server spec's "Standard error response" has it. */
+/** The body of an error answer, as in the client-server spec's "Standard error response". */
 export type ErrorBody = { readonly errcode: string; readonly error: string } & ErrorExtra;
 
 /** An error with the status and the body that a client gets for it. Its message is the body's `error`: never put a secret in it. */
@@ -33,12 +33,12 @@ export class MatrixError extends Error {
   }
 }
 
-/** No access token in the Authorization header (D2). `text` says so when one was found in the query instead (R2). */
+/** No access token in the Authorization header (D2). `text` says so if there was one in the query instead (R2). */
 export function missingToken(text = "Missing access token"): MatrixError {
   return new MatrixError(401, "M_MISSING_TOKEN", text);
 }
 
-/** The homeserver does not know the token (D2); `softLogout` as it said. */
+/** The homeserver does not know the token (D2); `softLogout` from its answer. */
 export function unknownToken(softLogout = false): MatrixError {
   return new MatrixError(401, "M_UNKNOWN_TOKEN", "Unknown access token", { soft_logout: softLogout });
 }
@@ -63,12 +63,12 @@ export function invalidParam(text: string): MatrixError {
   return new MatrixError(400, "M_INVALID_PARAM", text);
 }
 
-/** R11, D3: unknown, expired, malformed or someone else's `since`: one answer for all. */
+/** R11, D3: unknown, expired, malformed or someone else's `since`: the same answer for all. */
 export function unknownSession(): MatrixError {
   return new MatrixError(400, "M_UNKNOWN_SYNC_SESSION", "Session unknown or expired");
 }
 
-/** MSC4186: a sliding sync position that is unknown, expired, malformed or somebody else's: the client starts the connection anew. */
+/** MSC4186: a sliding sync position that is unknown, expired, malformed or another user's: the client starts the connection from scratch. */
 export function unknownPos(): MatrixError {
   return new MatrixError(400, "M_UNKNOWN_POS", "Unknown position");
 }
@@ -78,7 +78,7 @@ export function unrecognized(status: 404 | 405 = 404): MatrixError {
   return new MatrixError(status, "M_UNRECOGNIZED", status === 405 ? "Method not allowed" : "Unrecognized request");
 }
 
-/** A known thing that is not there (any more). */
+/** A known resource that does not exist (any more). */
 export function notFound(text = "Not found"): MatrixError {
   return new MatrixError(404, "M_NOT_FOUND", text);
 }
@@ -94,7 +94,7 @@ export function limitExceeded(retryAfterMs: number, text = "Too many requests"):
   return new MatrixError(429, "M_LIMIT_EXCEEDED", text, { retry_after_ms: ms }, { "retry-after": String(Math.ceil(ms / 1000)) });
 }
 
-/** D4: the homeserver cannot be reached, or answers what cannot be used, when it is needed; `text` names the reason. */
+/** D4: the homeserver is needed, but cannot be reached or gives an unusable answer; `text` names the reason. */
 export function badGateway(text: string): MatrixError {
   return new MatrixError(502, "M_UNKNOWN", text);
 }
@@ -104,7 +104,7 @@ export function unavailable(text: string, retryAfter = 1): MatrixError {
   return new MatrixError(503, "M_UNKNOWN", text, {}, { "retry-after": String(retryAfter) });
 }
 
-/** What went wrong is ours, and in the log. */
+/** The fault is ours; the log has the details. */
 export function internalError(): MatrixError {
   return new MatrixError(500, "M_UNKNOWN", "Internal server error");
 }

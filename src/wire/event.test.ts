@@ -51,7 +51,7 @@ describe("cutEvent", () => {
     expect(cut(` ${text.replace("{ ", '{ "unsigned":{"age":1}, ')}`).body).toBe(text);
   });
 
-  test("tells a state event by its state key, empty or not", () => {
+  test("recognises a state event by its state key, empty or not", () => {
     expect(cut({ ...MESSAGE, state_key: "" }).state_key).toBe("");
     expect(cut({ ...MESSAGE, state_key: "@b:c" }).state_key).toBe("@b:c");
     expect(cut(MESSAGE).state_key).toBeNull();
@@ -137,7 +137,7 @@ describe("cutEvent", () => {
     expect(cut({ ...MESSAGE, unsigned: { transaction_id: "a\0" } }).txn_id).toBeNull();
   });
 
-  test("tells that the homeserver has redacted it", () => {
+  test("recognises that the homeserver has redacted it", () => {
     const because = { event_id: "$r", type: "m.room.redaction" };
     const event = cut({ ...MESSAGE, unsigned: { age: 1, redacted_by: "$r", redacted_because: because } });
     expect(event.redacted_because).toBe(true);
@@ -156,7 +156,7 @@ describe("cutEvent", () => {
     expect(cut({ ...MESSAGE, type: "m.room.redaction", ...fields }).redacts).toBe(expected);
   });
 
-  test("redacts nothing as a message", () => {
+  test("a message redacts nothing", () => {
     expect(cut({ ...MESSAGE, redacts: "$x", content: { redacts: "$x" } }).redacts).toBeNull();
   });
 
@@ -178,23 +178,23 @@ test("cutEventAt finds the end of the event in a longer text", () => {
 });
 
 describe("eventText", () => {
-  test("counts the age on, never below 0", () => {
+  test("adds the time since to the age, never below 0", () => {
     const event = cut({ ...MESSAGE, unsigned: { age: 250 } });
     expect(join(event, NOW + 1000)).toEqual({ ...MESSAGE, room_id: ROOM, unsigned: { age: 1250 } });
     expect(join(event, NOW - 1000)).toMatchObject({ unsigned: { age: 0 } });
   });
 
-  test("has no unsigned where nothing is known of it", () => {
+  test("has no unsigned if nothing is known", () => {
     expect(join(cut(MESSAGE), NOW)).toEqual({ ...MESSAGE, room_id: ROOM });
   });
 
-  test("escapes what it puts in", () => {
+  test("escapes what it inserts", () => {
     const room = '!"\\:b' as RoomId;
     const parts = { body: '{"a":1}', room_id: room, unsigned: null, age_ts: null, txn_id: '"\\' };
     expect(JSON.parse(eventText(parts, NOW))).toEqual({ a: 1, room_id: room, unsigned: { transaction_id: '"\\' } });
   });
 
-  test("gives back what was cut, whatever it was", () => {
+  test("restores what was cut, for any event", () => {
     const unsigned = fc.record(
       { age: fc.nat(), transaction_id: fc.string(), prev_content: fc.jsonValue(), "m.relations": fc.jsonValue() },
       { requiredKeys: [] },
@@ -212,7 +212,7 @@ describe("eventText", () => {
     );
   });
 
-  test("splices each part in without the others", () => {
+  test("inserts each part without the others", () => {
     for (const unsigned of [null, '{"x":1.0}']) {
       for (const age_ts of [null, NOW]) {
         for (const txn_id of [null, "t"]) {

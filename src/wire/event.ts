@@ -1,6 +1,6 @@
 /**
- * A client-format event, cut into what is shared by all who see it (the body) and what differs for each (`unsigned`), and joined
- * again. Bodies stay text: what the homeserver wrote is what a client gets.
+ * A client-format event, split into what is shared by all accounts that see it (the body) and what differs for each (`unsigned`), and joined
+ * again. Bodies stay text: clients get what the homeserver wrote.
  */
 
 import { isObject } from "./identifier.ts";
@@ -9,7 +9,7 @@ import type { EventId, RoomId, UserId } from "./ids.ts";
 import { isStorable } from "./ids.ts";
 import { copyText, cutMembers, expectEnd, JsonSyntaxError, skipSpace, skipValue } from "./json-scan.ts";
 
-/** Ids, type and state key are index keys (index-key.ts): what they are in full stands in the body. */
+/** Ids, type and state key are index keys (index-key.ts): the body has them in full. */
 export type CutEvent = {
   readonly kind: "event";
   readonly event_id: EventId;
@@ -17,21 +17,21 @@ export type CutEvent = {
   /** null: not a state event. */
   readonly state_key: string | null;
   readonly sender: UserId;
-  /** origin_server_ts, ms, a safe integer; where the event has none, the time it was cut at. */
+  /** origin_server_ts, ms, a safe integer; if the event has none, the time at which it was cut. */
   readonly ts: number;
-  /** The event's own text less the top-level `unsigned` and `room_id`. Well-formed: it can be stored. */
+  /** The event's own text without the top-level `unsigned` and `room_id`. Well-formed: it can be stored. */
   readonly body: string;
   /** Parsed; {} where it is not an object. */
   readonly content: Record<string, unknown>;
-  /** JSON object less `age` and `transaction_id`; null where that is absent, empty or not an object. */
+  /** JSON object without `age` and `transaction_id`; null if it is absent, empty or not an object. */
   readonly unsigned: string | null;
-  /** When the homeserver got the event by our clock, ms: now - unsigned.age. null where it does not say. */
+  /** When the homeserver received the event, by our clock, ms: now - unsigned.age. null if the age is missing. */
   readonly age_ts: number | null;
-  /** unsigned.transaction_id: the device that asked is the one that sent the event. */
+  /** unsigned.transaction_id: the event was sent by the device that polled. */
   readonly txn_id: string | null;
-  /** What an m.room.redaction redacts; null where the two places that may name it (by room version) disagree. */
+  /** The event that an m.room.redaction redacts; null if the two places that may name it (by room version) disagree. */
   readonly redacts: EventId | null;
-  /** True where the homeserver has redacted the event already (unsigned.redacted_because). */
+  /** True if the homeserver has redacted the event already (unsigned.redacted_because). */
   readonly redacted_because: boolean;
 };
 
@@ -39,7 +39,7 @@ export type CutEvent = {
 export type MalformedEvent = { readonly kind: "malformed"; readonly reason: string };
 
 const NOT_IN_BODY: ReadonlySet<string> = new Set(["unsigned", "room_id"]);
-/** Beside that, what Synapse repeats at the top level in answers other than a sync's, as the first version of the API had it. */
+/** Synapse repeats these at the top level in answers other than a sync's, as in the first version of the API. */
 const OF_OLD: ReadonlySet<string> = new Set([
   ...NOT_IN_BODY,
   "age",
@@ -54,8 +54,8 @@ const OF_OLD: ReadonlySet<string> = new Set([
 const OWN_OF_DEVICE: ReadonlySet<string> = new Set(["age", "transaction_id"]);
 
 /**
- * Cuts one event of another answer than a sync's, the whole of `text`. `now` is the time it was received at, ms.
- * Never throws: what is not JSON, or not an event, is malformed.
+ * Cuts one event from an answer other than a sync's; `text` is the event. `now` is the time at which it was received, ms. Never throws: a
+ * text that is not JSON, or not an event, is malformed.
  */
 export function cutEvent(text: string, now: number): CutEvent | MalformedEvent {
   try {
@@ -70,7 +70,7 @@ export function cutEvent(text: string, now: number): CutEvent | MalformedEvent {
 
 /**
  * Cuts the event that begins at `start` of a longer text; `end` is where it ends. Nothing returned keeps `text` alive.
- * @throws JsonSyntaxError where the text is not JSON.
+ * @throws JsonSyntaxError if the text is not JSON.
  */
 export function cutEventAt(
   text: string,
@@ -80,7 +80,7 @@ export function cutEventAt(
 ): { event: CutEvent | MalformedEvent; end: number } {
   if (text.charAt(skipSpace(text, start)) !== "{") return { event: malformed("not an object"), end: skipValue(text, start) };
   const cut = cutMembers(text, start, without);
-  // Parsing a joined text makes it flat, a copy of its own; one without cuts is a slice.
+  // Parsing a joined text flattens it into a separate copy; without cuts it is a slice.
   const body = cut.removed.size === 0 ? copyText(cut.text) : cut.text.toWellFormed();
   const fields: unknown = JSON.parse(body);
   if (!isObject(fields)) return { event: malformed("not an object"), end: cut.end };
@@ -127,8 +127,8 @@ function cutUnsigned(text: string | undefined, now: number): UnsignedParts {
 }
 
 /**
- * Room versions 1 to 10 name the redacted event at the top level, 11 and later in the content; homeservers copy the one to the other
- * for clients. Where both are there and differ, one was made up by the sender, and we cannot tell which.
+ * Room versions 1 to 10 name the redacted event at the top level, 11 and later in the content; homeservers copy each to the other for
+ * clients. If both exist and differ, the sender made one up, and we cannot tell which.
  */
 function redactedId(top: unknown, inner: unknown): EventId | null {
   if (isName(top) && isName(inner) && top !== inner) return null;
@@ -136,7 +136,7 @@ function redactedId(top: unknown, inner: unknown): EventId | null {
   return isName(inner) ? (indexKey(inner) as EventId) : null;
 }
 
-/** A text that can name something: any but the empty one. */
+/** A text that can be an id: any but the empty one. */
 function isName(value: unknown): value is string {
   return typeof value === "string" && value !== "";
 }
@@ -148,7 +148,7 @@ function malformed(reason: string): MalformedEvent {
 /** What eventText joins: see CutEvent for the members. `body` has at least one member and ends with its brace. */
 export type EventParts = {
   readonly body: string;
-  /** null: left out, as where the event stands under its room's id. */
+  /** null: left out, where the event is listed under its room's id. */
   readonly room_id: RoomId | null;
   readonly unsigned: string | null;
   readonly age_ts: number | null;
@@ -156,8 +156,8 @@ export type EventParts = {
 };
 
 /**
- * The client-format event as JSON text: the body with `room_id`, and `unsigned` with `age` (ms, at least 0) and `transaction_id`
- * put back where they are known. Joins texts only. `now` in ms; null: ages are left open, as AGE_GAP.
+ * The client-format event as JSON text: the body with `room_id`, and `unsigned` with `age` (ms, at least 0) and `transaction_id` put back if
+ * they are known. Only joins texts. `now` in ms; null: ages are left open, as AGE_GAP.
  */
 export function eventText(parts: EventParts, now: number | null): string {
   let own = "";
@@ -169,5 +169,5 @@ export function eventText(parts: EventParts, now: number | null): string {
   return own === "" ? `${head},"unsigned":${parts.unsigned}}` : `${head},"unsigned":${parts.unsigned.slice(0, -1)},${own}}}`;
 }
 
-/** Where an age is to be put in: as wide as any is. No JSON text has a NUL. */
+/** Placeholder for an age, as wide as the widest. No JSON text contains a NUL. */
 export const AGE_GAP = "\0".repeat(13);

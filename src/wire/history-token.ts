@@ -1,8 +1,7 @@
 /**
- * A pagination token of our own (T20): the place right before an event of a room. It is used where the homeserver gave no token for that
- * exact place. Everything it says is in its text: it needs no stored row, does not expire and survives a new secret. It is not secret
- * and not signed either: whoever makes one up asks the homeserver with their own access token, and gets nothing that they could not
- * have asked for without it.
+ * Our own pagination token (T20): the point right before an event of a room. It is used if the homeserver gave no token for exactly that
+ * point. The token is self-contained: it needs no stored row, does not expire and survives a new secret. It is neither secret nor signed:
+ * whoever makes one up asks the homeserver with their own access token, and gets nothing that they could not have got without it.
  */
 
 import { isIdentifier } from "./identifier.ts";
@@ -10,20 +9,20 @@ import type { EventId, RoomId } from "./ids.ts";
 
 export type HistoryToken = {
   readonly room: RoomId;
-  /** The place is right before this event. */
+  /** The point is right before this event. */
   readonly event: EventId;
-  /** The homeserver's nearest token after that place, as far as was known: from there the event itself is found too. "": the newest event. */
+  /** The homeserver's nearest known token after that point: from there the event itself is found too. "": the newest event. */
   readonly later: string;
 };
 
-/** No homeserver's token begins with it, and no position of ours does (src/sliding/pos.ts). */
+/** No homeserver's token begins with it, and neither does a position (src/sliding/pos.ts). */
 const PREFIX = "syncv3~";
 /** Characters. The token travels in URLs. */
 const MAX_LENGTH = 2048;
 
 /**
- * The token's text: URL-safe but for what the homeserver put into `later`. Where it would be too long, or an id is too long to be one (what
- * is stored stands for it, then), `later` alone.
+ * The token's text: URL-safe, except for what the homeserver put into `later`. If it would be too long, or an id is too long to be one (then
+ * a key is stored in its place), `later` alone.
  */
 export function historyToken({ room, event, later }: HistoryToken): string {
   if (!isIdentifier(room) || !isIdentifier(event)) return later;
@@ -36,7 +35,7 @@ export function isHistoryToken(text: string): boolean {
   return text.startsWith(PREFIX);
 }
 
-/** The token that a text stands for; null: it is none. */
+/** Decodes a token; null: the text is not one. */
 export function readHistoryToken(text: string): HistoryToken | null {
   if (!isHistoryToken(text) || text.length > MAX_LENGTH) return null;
   const [, room, event, ...later] = text.split("~");

@@ -23,6 +23,6 @@ test.each(["a", "@ü:b", "😀"])("%j is one", (value) => {
   expect(isIdentifier(value)).toBe(true);
 });
 
-test("lists and null are no objects", () => {
+test("lists and null are not objects", () => {
   expect([{}, [], null, "x"].map(isObject)).toEqual([true, false, false, false]);
 });

@@ -1,8 +1,8 @@
-/** What may be an identifier: ids, types and keys that are stored in indexed columns. */
+/** What is accepted as an identifier: ids, types and keys that are stored in indexed columns. */
 
 import { isStorable } from "./ids.ts";
 
-/** Of event ids, room ids, user ids, types and state keys, in bytes of UTF-8 (spec: "Size limits"). */
+/** Limit for event ids, room ids, user ids, types and state keys, in bytes of UTF-8 (spec: "Size limits"). */
 const MAX_ID_BYTES = 255;
 
 /** True if `text` is at most `bytes` long as UTF-8. */
@@ -11,7 +11,7 @@ export function isShort(text: string, bytes: number = MAX_ID_BYTES): boolean {
   return text.length * 3 <= bytes || (text.length <= bytes && Buffer.byteLength(text, "utf8") <= bytes);
 }
 
-/** True for a non-empty string that can be stored as an id: short, no NUL, no lone surrogate. No more grammar than that is asked for. */
+/** True for a non-empty string that can be stored as an id: short, no NUL, no lone surrogate. The grammar is not checked further. */
 export function isIdentifier(value: unknown): value is string {
   return typeof value === "string" && value !== "" && isShort(value) && isStorable(value);
 }

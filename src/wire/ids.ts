@@ -1,4 +1,4 @@
-/** Branded identifiers: a string or number that was checked once, so that they are never mixed up. */
+/** Branded identifiers: a string or number that was checked once, so that different kinds are never mixed up. */
 
 declare const brand: unique symbol;
 type Branded<T, Name extends string> = T & { readonly [brand]: Name };
@@ -9,7 +9,7 @@ export type RoomId = Branded<string, "RoomId">;
 export type UserId = Branded<string, "UserId">;
 /** A Matrix event id, `$…`. */
 export type EventId = Branded<string, "EventId">;
-/** accounts.account: one Matrix user whose homeserver we stand in front of. */
+/** accounts.account: one Matrix user of the homeserver. */
 export type AccountNo = Branded<number, "AccountNo">;
 /** devices.device: one device of an account. */
 export type DeviceNo = Branded<number, "DeviceNo">;
@@ -18,7 +18,7 @@ export type SessionNo = Branded<number, "SessionNo">;
 /** An ordinal of an account that ends a batch; 0 = nothing yet. */
 export type Position = Branded<number, "Position">;
 
-/** True for a text that PostgreSQL can hold and that reads back the same: no NUL, no lone surrogate. */
+/** True for a text that PostgreSQL can store and returns unchanged: no NUL, no lone surrogate. */
 export function isStorable(text: string): boolean {
   return !text.includes("\0") && text.isWellFormed();
 }

@@ -24,12 +24,12 @@ test("N2: texts that differ have keys that differ", () => {
   expect(new Set(texts.map(indexKey)).size).toBe(texts.length);
 });
 
-test("a key of a key is another one: nothing that is stored under a key is looked up under it twice", () => {
+test("the key of a key is a different one: a text is never mapped twice", () => {
   const key = indexKey("x".repeat(300));
   expect(indexKey(key)).not.toBe(key);
 });
 
-test("the beginning of a long text stands before its hash, cut between characters", () => {
+test("the beginning of a long text comes before its hash, cut between characters", () => {
   expect(indexKey("😀".repeat(300))).toMatch(/^(😀){48}…{64}[0-9a-f]{64}$/u);
   expect(indexKey(`a\0${"b".repeat(300)}`)).toMatch(/^a\ufffdb{46}…{64}[0-9a-f]{64}$/u);
 });

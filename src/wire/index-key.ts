@@ -1,6 +1,6 @@
 /**
- * What a text of any length is stored under in an indexed column. A row of a PostgreSQL index holds about 2700 bytes, and a text column
- * holds no NUL; homeservers and clients send longer texts than that, and texts with NUL.
+ * The form in which a text of any length is stored in an indexed column. A row of a PostgreSQL index holds about 2700 bytes, and a text
+ * column holds no NUL; homeservers and clients send longer texts than that, and texts with NUL.
  */
 
 import { createHash } from "node:crypto";
@@ -11,13 +11,13 @@ import { isStorable } from "./ids.ts";
 
 /** How much of a long text its key begins with, in characters (code points). */
 const PREFIX = 48;
-/** 192 bytes: with the hash it makes every such key longer than any text that stands for itself. */
+/** 192 bytes: with the hash it makes every such key longer than any text that is stored unchanged. */
 const CUT = "…".repeat(64);
 
 /**
- * The text itself where it is short (at most 255 bytes of UTF-8) and can be stored as it is; else its beginning and its SHA-256, at most
- * 448 bytes. Two texts have the same key only if they are equal: no short text is as long as the key of a long one. A key is never sent
- * to anybody: what a client gets is read from the body of the event. sql/0009_bounded_indexes.sql computes the same for rows from before.
+ * The text itself if it is short (at most 255 bytes of UTF-8) and can be stored unchanged; else its beginning and its SHA-256, at most 448
+ * bytes. Two texts have the same key only if they are equal: no short text is as long as the key of a long one. A key is never sent: clients
+ * get the text from the event's body. sql/0009_bounded_indexes.sql computes the same for older rows.
  */
 export function indexKey(text: string): string {
   const storable = isStorable(text);

@@ -35,11 +35,11 @@ test.each(["", "[]", "null", '{"a":1', "{}x", '"{}"'])("%j is no object", (text)
   expect(() => withMember(text, "k", () => "1")).toThrow(JsonSyntaxError);
 });
 
-test("of any object all other members are kept", () => {
+test("all other members of any object keep their bytes", () => {
   const keys = fc.oneof(fc.constantFrom("k", "", "}", '"', "__proto__"), fc.string());
   fc.assert(
     fc.property(fc.dictionary(keys, fc.jsonValue()), fc.constantFrom(undefined, 0, 1, "\t"), (made, indent) => {
-      // As JSON has it: without -0.
+      // As in JSON: without -0.
       const object = JSON.parse(JSON.stringify(made)) as Record<string, unknown>;
       const text = JSON.stringify(object, null, indent);
       const others = Object.entries(object).filter(([key]) => key !== "k");

@@ -1,11 +1,11 @@
-/** One member of a JSON object changed in its text: what is not changed keeps its own bytes (`1.0`, 20-digit numbers, key order). */
+/** Changes one member of a JSON object in its text: everything else keeps its own bytes (`1.0`, 20-digit numbers, key order). */
 
 import { withoutMembers } from "./json-scan.ts";
 
 /**
- * `text`, which is one object and nothing else, with the top-level member `key` as `change` has it: given its text (undefined: there is
- * none; of doubles the last), it returns the new text, or undefined for no such member. A member that changes moves to the end.
- * @throws JsonSyntaxError, also where there is no object.
+ * `text`, which is one object and nothing else, with the top-level member `key` changed by `change`: given its text (undefined: there is
+ * none; of duplicates the last), it returns the new text, or undefined to remove the member. A member that changes moves to the end.
+ * @throws JsonSyntaxError, also if there is no object.
  */
 export function withMember(text: string, key: string, change: (value: string | undefined) => string | undefined): string {
   const { text: rest, removed } = withoutMembers(text, new Set([key]));
@@ -14,11 +14,11 @@ export function withMember(text: string, key: string, change: (value: string | u
   if (after === before) return text;
   if (after === undefined) return rest;
   const end = rest.lastIndexOf("}");
-  const kept = rest.slice(0, end).trimEnd();
-  return `${kept}${kept.endsWith("{") ? "" : ","}${JSON.stringify(key)}:${after}${rest.slice(end)}`;
+  const remaining = rest.slice(0, end).trimEnd();
+  return `${remaining}${remaining.endsWith("{") ? "" : ","}${JSON.stringify(key)}:${after}${rest.slice(end)}`;
 }
 
-/** `withMember` of an object inside: where the member is missing, or no object, it is made. */
+/** `withMember` for an object inside: if the member is missing, or not an object, it is created. */
 export function withObject(text: string, key: string, change: (value: string) => string): string {
   return withMember(text, key, (value) => change(value?.startsWith("{") === true ? value : "{}"));
 }

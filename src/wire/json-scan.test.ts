@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { copyText, eachElement, eachMember, JsonSyntaxError, skipValue, withoutMembers } from "./json-scan.ts";
 
-/** JSON texts with white space in every place, built beside JSON.stringify, which writes none. */
+/** JSON texts with white space wherever it is allowed, built independently of JSON.stringify, which writes none. */
 const spaced = fc.tuple(fc.jsonValue(), fc.constantFrom("", " ", "\n", "\t ", "\r\n")).map(([value, space]) => print(value, space));
 
 function print(value: unknown, space: string): string {
@@ -23,7 +23,7 @@ function parses(text: string): boolean {
   }
 }
 
-/** True if the scanner takes the whole of `text` for one value. */
+/** True if the scanner takes all of `text` for one value. */
 function scans(text: string): boolean {
   try {
     return /^[ \t\r\n]*$/.test(text.slice(skipValue(text, 0)));
@@ -42,7 +42,7 @@ describe("skipValue", () => {
     );
   });
 
-  test("refuses every text that was cut short, but for a number's digits", () => {
+  test("refuses every truncated text, except for a number's digits", () => {
     fc.assert(
       fc.property(
         spaced.filter((text) => /^[[{"]/.test(text)),
@@ -113,7 +113,7 @@ describe("skipValue", () => {
     expect(() => skipValue('{"a":'.repeat(deep), 0)).toThrow(JsonSyntaxError);
   });
 
-  test("says where a text ends too early", () => {
+  test("reports where a text ends too early", () => {
     expect(() => skipValue('{"a":[1,', 0)).toThrow("JSON ends too early, at 8");
     expect(() => skipValue('{"a":x}', 0)).toThrow("Not JSON at 5");
   });
@@ -162,7 +162,7 @@ describe("withoutMembers", () => {
   const objects = fc.dictionary(fc.constantFrom("a", "b", "c", "d", "e\n"), fc.jsonValue());
   const keySets = fc.subarray(["a", "b", "c", "e\n", "x"]);
 
-  test("cuts those members and no others", () => {
+  test("cuts the named members and no others", () => {
     fc.assert(
       fc.property(objects, keySets, fc.constantFrom("", " ", "\n  "), (object, keys, space) => {
         const text = print(object, space);
@@ -191,7 +191,7 @@ describe("withoutMembers", () => {
     expect(withoutMembers(text, new Set(["x"])).text).toBe(expected);
   });
 
-  test("tells the last of doubles", () => {
+  test("returns the last of duplicates", () => {
     expect(withoutMembers('{"x":1,"x":{"y": 2}}', new Set(["x"])).removed).toEqual(new Map([["x", '{"y": 2}']]));
   });
 

@@ -1,7 +1,7 @@
 /**
- * A scanner over JSON text: finds where values begin and end without building them, so that an event is stored with the
- * homeserver's own bytes (`1.0`, `1e2`, 20-digit numbers, key order). It accepts exactly what JSON.parse accepts: a response
- * that was cut short is refused. Offsets are in UTF-16 code units. Nothing here recurses, so depth is not limited.
+ * A scanner over JSON text: finds where values begin and end without building them, so that an event is stored with the homeserver's own
+ * bytes (`1.0`, `1e2`, 20-digit numbers, key order). It accepts exactly what JSON.parse accepts: a truncated response is refused. Offsets
+ * are in UTF-16 code units. Nothing here recurses, so depth is not limited.
  */
 
 const QUOTE = 0x22;
@@ -16,7 +16,7 @@ const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
-/** The text is not JSON. `offset` is where that shows, in UTF-16 code units. */
+/** The text is not JSON. `offset`: where the error is, in UTF-16 code units. */
 export class JsonSyntaxError extends Error {
   override readonly name = "JsonSyntaxError";
   readonly offset: number;
@@ -43,7 +43,7 @@ function skipString(text: string, i: number): number {
     const c = text.charCodeAt(i);
     if (c === QUOTE) return i + 1;
     if (c === BACKSLASH) i = skipEscape(text, i);
-    // Written so that the NaN behind the end is refused too.
+    // Written so that the NaN after the end is refused too.
     else if (!(c >= 0x20)) throw new JsonSyntaxError(text, i);
   }
 }
@@ -148,9 +148,10 @@ export function skipValue(text: string, start: number): number {
 }
 
 /**
- * Walks the members of the object at `start` in one pass. `visit` gets each key (decoded), where its value begins and where the key
- * begins, and returns where the value ends: from skipValue, or from a walk of its own.
- * @returns the end offset of the object. @throws JsonSyntaxError, also where there is no object.
+ * Walks the members of the object at `start` in one pass. `visit` gets each key (decoded), where its value begins and where the key begins,
+ * and returns where the value ends: from skipValue, or from its own walk.
+ * @returns the end offset of the object.
+ * @throws JsonSyntaxError, also if there is no object.
  */
 export function walkMembers(text: string, start: number, visit: (key: string, valueStart: number, keyStart: number) => number): number {
   let i = skipSpace(text, start);
@@ -170,7 +171,7 @@ export function walkMembers(text: string, start: number, visit: (key: string, va
   }
 }
 
-/** Walks the elements of the list at `start`, as walkMembers does an object's members. */
+/** Walks the elements of the list at `start`, as walkMembers walks an object's members. */
 export function walkElements(text: string, start: number, visit: (start: number) => number): number {
   let i = skipSpace(text, start);
   if (text.charCodeAt(i) !== OPEN_BRACKET) throw new JsonSyntaxError(text, i);
@@ -185,7 +186,7 @@ export function walkElements(text: string, start: number, visit: (start: number)
   }
 }
 
-/** Calls `visit` for each member of the object at `start`, doubles of a key included; returns the object's end. @throws JsonSyntaxError */
+/** Calls `visit` for each member of the object at `start`, duplicate keys included; returns the object's end. @throws JsonSyntaxError */
 export function eachMember(text: string, start: number, visit: (key: string, valueStart: number, valueEnd: number) => void): number {
   return walkMembers(text, start, (key, valueStart) => {
     const end = skipValue(text, valueStart);
@@ -194,7 +195,7 @@ export function eachMember(text: string, start: number, visit: (key: string, val
   });
 }
 
-/** The texts of the members of `text`, which is one object, by key; of doubles the last counts. @throws JsonSyntaxError */
+/** The texts of the members of `text`, which is one object, by key; of duplicates the last counts. @throws JsonSyntaxError */
 export function memberTexts(text: string): Map<string, string> {
   const members = new Map<string, string>();
   expectEnd(
@@ -221,18 +222,19 @@ export function decodeString(text: string, start: number, end: number): string {
   return typeof decoded === "string" ? decoded : raw;
 }
 
-/** An object's text less the members cut out, and theirs by key; of doubles the last counts, as with JSON.parse. */
+/** An object's text without the members cut out, and theirs by key; of duplicates the last counts, as with JSON.parse. */
 export type Cut = { readonly text: string; readonly removed: Map<string, string>; readonly end: number };
 
 /**
- * Cuts the top-level members named by `keys` out of the object at `start`; all other members, and what stands between them, keep
- * their bytes. `end` is the object's end offset. @throws JsonSyntaxError, also where there is no object.
+ * Cuts the top-level members named by `keys` out of the object at `start`; all other members, and what is between them, keep their bytes.
+ * `end` is the object's end offset.
+ * @throws JsonSyntaxError, also if there is no object.
  */
 export function cutMembers(text: string, start: number, keys: ReadonlySet<string>): Cut {
   const begin = skipSpace(text, start);
   const removed = new Map<string, string>();
-  let kept = "";
-  // The run of kept members not yet copied: from runStart (with the separator before it, if any) to lastEnd.
+  let remaining = "";
+  // The run of remaining members not yet copied: from runStart (with the separator before it, if any) to lastEnd.
   let runStart = -1;
   let lastEnd = -1;
   let firstKey = -1;
@@ -240,23 +242,23 @@ export function cutMembers(text: string, start: number, keys: ReadonlySet<string
     const valueEnd = skipValue(text, valueStart);
     if (firstKey < 0) firstKey = keyStart;
     if (keys.has(key)) {
-      if (runStart >= 0) kept += text.slice(runStart, lastEnd);
+      if (runStart >= 0) remaining += text.slice(runStart, lastEnd);
       runStart = -1;
       removed.set(key, text.slice(valueStart, valueEnd));
     } else if (runStart < 0) {
-      // The first member that is kept at all needs no separator before it.
-      runStart = kept === "" ? keyStart : lastEnd;
+      // The first remaining member needs no separator before it.
+      runStart = remaining === "" ? keyStart : lastEnd;
     }
     lastEnd = valueEnd;
     return valueEnd;
   });
   if (removed.size === 0) return { text: text.slice(begin, end), removed, end };
-  if (runStart >= 0) kept += text.slice(runStart, lastEnd);
-  return { text: text.slice(begin, firstKey) + kept + text.slice(lastEnd, end), removed, end };
+  if (runStart >= 0) remaining += text.slice(runStart, lastEnd);
+  return { text: text.slice(begin, firstKey) + remaining + text.slice(lastEnd, end), removed, end };
 }
 
 /**
- * `text`, which is one object and nothing else, less the top-level members named by `keys`. See cutMembers.
+ * `text`, which is one object and nothing else, without the top-level members named by `keys`. See cutMembers.
  * @throws JsonSyntaxError
  */
 export function withoutMembers(text: string, keys: ReadonlySet<string>): { text: string; removed: Map<string, string> } {
@@ -265,7 +267,7 @@ export function withoutMembers(text: string, keys: ReadonlySet<string>): { text:
   return { text: cut.text, removed: cut.removed };
 }
 
-/** @throws JsonSyntaxError if anything but white space stands at or after `i`. */
+/** @throws JsonSyntaxError if there is anything but white space at or after `i`. */
 export function expectEnd(text: string, i: number): void {
   const end = skipSpace(text, i);
   if (end < text.length) throw new JsonSyntaxError(text, end);

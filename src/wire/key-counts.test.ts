@@ -10,21 +10,21 @@ it.each([
   ['{"a":5}', '{"a":null}', '{"a":5}'],
   ["{}", '{"a":null,"b":2}', '{"b":2}'],
   ['{"a":1}', '{"b":"x"}', '{"a":0}'],
-])("T12: %s, then %s: %s", (known, said, merged) => {
-  expect(mergeCounts(known, said)).toBe(merged);
+])("T12: %s, then %s: %s", (known, reported, merged) => {
+  expect(mergeCounts(known, reported)).toBe(merged);
 });
 
 it("T12: an algorithm may have any name", () => {
   expect(mergeCounts('{"__proto__":3,"toString":1}', "{}")).toBe('{"__proto__":0,"toString":0}');
 });
 
-it("T12: algorithms that a homeserver makes up do not pile up", () => {
+it("T12: made-up algorithms do not accumulate", () => {
   let known = "{}";
   for (let n = 0; n < 200; n += 1) known = mergeCounts(known, `{"algorithm${n}":1}`);
   expect(Object.keys(JSON.parse(known) as object).length).toBeLessThanOrEqual(21);
 });
 
-it("T12: all that was said stays, all that was not is 0, and the same again changes nothing", () => {
+it("T12: listed counts stay, missing ones become 0, and the same again changes nothing", () => {
   const counts = fc.dictionary(fc.string(), fc.nat(), { maxKeys: 8 });
   fc.assert(
     fc.property(counts, counts, (before, now) => {

@@ -1,6 +1,14 @@
-/** A device's key counts as strict clients read them (N6). What cannot be one is left out alone. */
+/** A device's key counts as strict clients read them (N6). Only invalid values are left out. */
 
 import { isObject } from "./identifier.ts";
+
+/** A device's keys after an upload (T11). */
+export type UploadedKeys = {
+  /** How many one-time keys there are by algorithm, as the homeserver counted them. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** Algorithms of the uploaded fallback keys, none of which is used yet. */
+  readonly fallbackTypes: readonly string[];
+};
 
 /**
  * `device_one_time_keys_count` as JSON text: by algorithm an integer, 0 or more. `50.0` and `"50"` become 50; other values are left out.
@@ -11,10 +19,10 @@ export function keyCountsText(text: string): string {
 }
 
 /**
- * The same of what a homeserver says, for mergeCounts: a value that is no count is null, as its algorithm is not used up for that.
+ * The same for a homeserver's counts, for mergeCounts: an invalid value is null, because it does not mean that the keys are used up.
  * @param text a JSON object
  */
-export function saidCountsText(text: string): string {
+export function reportedCountsText(text: string): string {
   return JSON.stringify(Object.fromEntries(countsIn(text)));
 }
 
@@ -22,13 +30,13 @@ function countsIn(text: string): (readonly [string, number | null])[] {
   return Object.entries(readObject(text)).flatMap(([algorithm, value]) => {
     const count = typeof value === "string" && /^\d{1,16}$/.test(value) ? Number(value) : value;
     const isCount = typeof count === "number" && Number.isSafeInteger(count) && count >= 0;
-    // "+ 0", since -0 is a safe integer too.
+    // "+ 0", because -0 is a safe integer too.
     return algorithm.isWellFormed() ? [[algorithm, isCount ? count + 0 : null] as const] : [];
   });
 }
 
 /**
- * `device_unused_fallback_key_types` as JSON text: names of algorithms; what is no text is left out.
+ * `device_unused_fallback_key_types` as JSON text: names of algorithms, without values that are not texts.
  * @param text a JSON list
  */
 export function keyTypesText(text: string): string {
@@ -36,15 +44,15 @@ export function keyTypesText(text: string): string {
   return JSON.stringify(Array.isArray(types) ? types.filter((type) => typeof type === "string" && type.isWellFormed()) : []);
 }
 
-/** At most so many algorithms are remembered as used up: a homeserver cannot make the text grow without bound. */
+/** Most algorithms that are remembered as used up: a homeserver cannot make the text grow without bound. */
 const MOST_USED_UP = 20;
 
 /**
- * The counts to store after `said` (T12). In v2 an algorithm that is not listed has no keys, but sliding sync clients take "not listed" for
- * "unchanged": whatever was listed before and is not now is listed with 0. One that is listed with null stays as it was.
+ * The counts to store after `reported` (T12). In v2 an algorithm that is not listed has no keys, but sliding sync clients take "not listed" for
+ * "unchanged": whatever was listed before and is missing now is listed with 0. An algorithm that is listed with null does not change.
  */
-export function mergeCounts(known: string, said: string): string {
-  const [before, listed] = [readObject(known), readObject(said)];
+export function mergeCounts(known: string, reported: string): string {
+  const [before, listed] = [readObject(known), readObject(reported)];
   const counts = Object.entries(listed).flatMap(([algorithm, count]) => {
     const merged = count ?? before[algorithm];
     return typeof merged === "number" ? [[algorithm, merged] as const] : [];

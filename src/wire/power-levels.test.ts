@@ -15,13 +15,13 @@ describe("without a power-level event", () => {
     expect([CREATOR, "@b:a"].map((userId) => levels.ofUser(userId))).toEqual([100, 0]);
   });
 
-  test("nobody has more than 0 where the creator is not known", () => {
+  test("no user has more than 0 if the creator is unknown", () => {
     expect(powerLevels(null, null, undefined, "10")).toMatchObject({ explicit: [], usersDefault: 0 });
   });
 });
 
 describe("with a power-level event", () => {
-  test("each has what it says", () => {
+  test("each user has the level in the event", () => {
     const levels = powerLevels({ users: { "@a:a": 50, "@b:a": -5 }, users_default: 10 }, CREATOR, undefined, "10");
     expect(levels).toMatchObject({
       explicit: [
@@ -62,7 +62,7 @@ describe("with a power-level event", () => {
     expect(powerLevels({ users: { "@\0": 5, "": 5, "@a:a": 5 } }, null, undefined, "10").explicit).toEqual([["@a:a", 5]]);
   });
 
-  test("a member of Object.prototype is no user", () => {
+  test("a member of Object.prototype is not a user", () => {
     expect(level({ users: {} }, "constructor")).toBe(0);
     expect(level(JSON.parse('{"users":{"__proto__":5}}'), "toString")).toBe(0);
   });
@@ -78,7 +78,7 @@ describe("from room version 12 on", () => {
     expect(levels.explicit.map(([userId]) => userId)).toEqual(["@a:a", CREATOR, "@second:a"]);
   });
 
-  test("also without the event", () => {
+  test("creators do so without the event too", () => {
     expect(level(null, CREATOR, "12")).toBe(CREATOR_LEVEL);
     expect(level(null, "@b:a", "12")).toBe(0);
   });
@@ -87,7 +87,7 @@ describe("from room version 12 on", () => {
     expect(powerLevels({}, CREATOR, additional, "12").explicit).toEqual([[CREATOR, CREATOR_LEVEL]]);
   });
 
-  test("and not before", () => {
+  test("creators do not before room version 12", () => {
     expect(powerLevels({}, CREATOR, ["@second:a"], "11").explicit).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-/** A tolerant reader of m.room.power_levels (S3): what a strict one refuses must not cost a room its member list (B44). */
+/** A tolerant reader of m.room.power_levels (S3): content that a strict one refuses must not cost a room its member list (B44). */
 
 import { isIdentifier, isObject } from "./identifier.ts";
 import type { UserId } from "./ids.ts";
@@ -10,7 +10,7 @@ export const CREATOR_LEVEL: number = Number.MAX_SAFE_INTEGER;
 export type PowerLevels = {
   /** A safe integer, may be negative. */
   ofUser(userId: string): number;
-  /** The users whose level is not `usersDefault` by default alone, each once. */
+  /** Users with a level of their own, each once. */
   readonly explicit: readonly (readonly [UserId, number])[];
   readonly usersDefault: number;
 };
@@ -48,11 +48,11 @@ export function powerLevels(
   return { ofUser: (userId) => levels.get(userId as UserId) ?? usersDefault, explicit: [...levels], usersDefault };
 }
 
-/** Integers, and as old rooms have them fractions (cut) and strings of digits; null for all else. Below CREATOR_LEVEL. */
+/** Integers, and as in old rooms fractions (truncated) and strings of digits; null for everything else. Below CREATOR_LEVEL. */
 function readLevel(value: unknown): number | null {
   const isDigits = typeof value === "string" && /^\s*[+-]?\d+\s*$/.test(value);
   const level = isDigits ? Number(value) : value;
   if (typeof level !== "number" || Number.isNaN(level)) return null;
-  // "+ 0" since a cut -0.5, or "-0", is -0.
+  // "+ 0" because a truncated -0.5, or "-0", is -0.
   return Math.trunc(Math.min(Math.max(level, -CREATOR_LEVEL), CREATOR_LEVEL - 1)) + 0;
 }

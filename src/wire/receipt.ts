@@ -1,9 +1,9 @@
-/** What stands in a receipt under its user, `{"ts":…,"thread_id":…}`, as strict clients read it (N6). */
+/** The data of a user's receipt, `{"ts":…,"thread_id":…}`, as strict clients read it (N6). */
 
 import { eachMember } from "./json-scan.ts";
 import { isEventId } from "./matrix-id.ts";
 
-/** What homeservers send: nothing of it needs a change. Groups: ts, thread; or thread, ts. */
+/** The form that homeservers send, which needs no change. Groups: ts, thread; or thread, ts. */
 const USUAL = /^\{(?:"ts":(0|[1-9]\d{0,14})(?:,"thread_id":"(main|\$[\w-]{1,100})")?|"thread_id":"(main|\$[\w-]{1,100})","ts":(0|[1-9]\d{0,14}))\}$/;
 
 export type ReceiptData = {
@@ -11,13 +11,13 @@ export type ReceiptData = {
   readonly text: string;
   /** `thread_id`; '' for an unthreaded receipt. */
   readonly thread: string;
-  /** ms; 0 where it is not known. */
+  /** ms; 0 if it is unknown. */
   readonly ts: number;
 };
 
 /**
- * Reads one: a `ts` that is no time is left out, and so is a `thread_id` of null; `5.0` becomes 5. null: what it is for cannot be said (no
- * object, or a `thread_id` that is no text, or that starts with `$` and is no event id).
+ * Reads receipt data: a `ts` that is not a time is left out, and so is a `thread_id` of null; `5.0` becomes 5. null: what the receipt is for
+ * is unclear (not an object, or a `thread_id` that is not a text, or that starts with `$` and is not an event id).
  * @param text JSON, without white space around it
  */
 export function readReceiptData(text: string): ReceiptData | null {
@@ -25,7 +25,7 @@ export function readReceiptData(text: string): ReceiptData | null {
   return usual ? { text, thread: usual[2] ?? usual[3] ?? "", ts: Number(usual[1] ?? usual[4]) } : readUnusual(text);
 }
 
-/** Whether it is as homeservers send it: fit to be told. */
+/** Whether it has the form that homeservers send, and so can be sent. */
 export function isUsualReceiptData(text: string): boolean {
   return USUAL.test(text);
 }
@@ -35,15 +35,15 @@ function readUnusual(text: string): ReceiptData | null {
   const members = new Map<string, string>();
   let isSound = true;
   eachMember(text, 0, (key, start, end) => {
-    // Strict parsers refuse doubles, of which the last counts, and ill-formed keys.
+    // Strict parsers refuse duplicates, of which the last counts, and ill-formed keys.
     if (members.has(key) || !key.isWellFormed()) isSound = false;
     if (key.isWellFormed()) members.set(key, text.slice(start, end));
   });
   const parsed = (key: string): unknown => JSON.parse(members.get(key) ?? "null");
   const thread = parsed("thread_id") ?? "";
   if (typeof thread !== "string" || !thread.isWellFormed() || (thread.startsWith("$") && thread.includes(":") && !isEventId(thread))) return null;
-  const told = parsed("ts");
-  const ts = typeof told === "number" && Number.isSafeInteger(told) && told >= 0 ? told + 0 : null;
+  const time = parsed("ts");
+  const ts = typeof time === "number" && Number.isSafeInteger(time) && time >= 0 ? time + 0 : null;
   const wanted: readonly (readonly [string, string | undefined])[] = [
     ["ts", ts === null ? undefined : String(ts)],
     ["thread_id", thread === "" ? undefined : members.get("thread_id")],

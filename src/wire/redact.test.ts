@@ -4,10 +4,10 @@ import { JsonSyntaxError } from "./json-scan.ts";
 import { pruneEvent } from "./redact.ts";
 
 const VERSIONS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"] as const;
-type Version = (typeof VERSIONS)[number];
+type RoomVersion = (typeof VERSIONS)[number];
 
-const from = (first: number): readonly Version[] => VERSIONS.filter((version) => Number(version) >= first);
-const upTo = (last: number): readonly Version[] => VERSIONS.filter((version) => Number(version) <= last);
+const from = (first: number): readonly RoomVersion[] => VERSIONS.filter((version) => Number(version) >= first);
+const upTo = (last: number): readonly RoomVersion[] => VERSIONS.filter((version) => Number(version) <= last);
 
 function prune(event: object, version: string | undefined): Record<string, unknown> {
   const { type } = event as { type: string };
@@ -16,11 +16,11 @@ function prune(event: object, version: string | undefined): Record<string, unkno
 
 const content = (type: string, value: object, version: string | undefined): unknown => prune({ type, content: value }, version)["content"];
 
-/** Type, content key, value, the versions that keep it, and what they keep where that is not all. */
-type Case = [type: string, key: string, value: unknown, keptIn: readonly Version[], kept?: unknown];
+/** Type, content key, value, the versions that keep it, and what they keep if that is not all of it. */
+type RedactionCase = [type: string, key: string, value: unknown, keptIn: readonly RoomVersion[], kept?: unknown];
 
 /** Every content key that any version keeps, and some that none does. */
-const CASES: Case[] = [
+const CASES: RedactionCase[] = [
   ["m.room.member", "membership", "join", VERSIONS],
   ["m.room.member", "displayname", "Bob", []],
   ["m.room.member", "join_authorised_via_users_server", "@a:b", from(9)],
@@ -31,7 +31,7 @@ const CASES: Case[] = [
   ["m.room.join_rules", "join_rule", "public", VERSIONS],
   ["m.room.join_rules", "allow", [{ type: "x" }], from(8)],
   ["m.room.join_rules", "other", 1, []],
-  ...["ban", "events", "events_default", "kick", "redact", "state_default", "users", "users_default"].map((key): Case => [
+  ...["ban", "events", "events_default", "kick", "redact", "state_default", "users", "users_default"].map((key): RedactionCase => [
     "m.room.power_levels",
     key,
     { a: 1 },
@@ -50,7 +50,7 @@ const CASES: Case[] = [
 
 describe("content", () => {
   for (const version of VERSIONS) {
-    test.each<Case>(CASES)(`of %s in room version ${version}: %s`, (type, key, value, keptIn, kept = value) => {
+    test.each<RedactionCase>(CASES)(`of %s in room version ${version}: %s`, (type, key, value, keptIn, kept = value) => {
       expect(content(type, { junk: 1, [key]: value, more: {} }, version)).toEqual(
         type === "m.room.create" && Number(version) >= 11 ? { junk: 1, [key]: value, more: {} } : keptIn.includes(version) ? { [key]: kept } : {},
       );
@@ -68,7 +68,7 @@ describe("content", () => {
     expect(pruneEvent("{}", "m.room.message", "1")).toBe('{"content":{}}');
   });
 
-  test("loses a third party invite that is no object", () => {
+  test("loses a third party invite that is not an object", () => {
     expect(content("m.room.member", { membership: "join", third_party_invite: "x" }, "11")).toEqual({ membership: "join" });
   });
 });
@@ -98,19 +98,19 @@ describe("the top level", () => {
   });
 });
 
-test("what is kept keeps its bytes", () => {
+test("what remains keeps its bytes", () => {
   const body = '{"content" : {"users":{"@a:b":1e2,"@c:d": 100.0}, "x":1}, "type":"m.room.power_levels","depth":12345678901234567890}';
   expect(pruneEvent(body, "m.room.power_levels", "10")).toBe(
     '{"content":{"users":{"@a:b":1e2,"@c:d": 100.0}},"type":"m.room.power_levels","depth":12345678901234567890}',
   );
 });
 
-test("of doubles the last counts, so that nothing hides behind one", () => {
+test("of duplicates the last counts, so that nothing can hide behind one", () => {
   const body = '{"content":{"body":"a"},"type":"m.room.member","content":{"membership":"join","membership":"leave"}}';
   expect(pruneEvent(body, "m.room.member", "11")).toBe('{"type":"m.room.member","content":{"membership":"leave"}}');
 });
 
-test("pruning twice is pruning once, for any event", () => {
+test("pruning twice is the same as pruning once, for any event", () => {
   const keys = fc.constantFrom("content", "membership", "signed", "third_party_invite", "creator", "type", "unsigned", "__proto__", "constructor");
   const anything = fc.letrec((tie) => ({
     value: fc.oneof({ depthSize: "small" }, fc.jsonValue({ maxDepth: 1 }), fc.dictionary(keys, tie("value"))),
@@ -125,6 +125,6 @@ test("pruning twice is pruning once, for any event", () => {
   );
 });
 
-test("what is no object is refused", () => {
+test("a text that is not an object is refused", () => {
   expect(() => pruneEvent("[]", "m.room.message", "1")).toThrow(JsonSyntaxError);
 });

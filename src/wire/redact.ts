@@ -1,31 +1,31 @@
-/** The redaction algorithm (spec: "Redactions" of each room version), on text: what is kept keeps its bytes. */
+/** The redaction algorithm (spec: "Redactions" of each room version), on text: what remains keeps its bytes. */
 
 import { eachMember } from "./json-scan.ts";
 import type { RoomVersionFacts } from "./room-versions.ts";
 import { roomVersionFacts } from "./room-versions.ts";
 
-/** What is kept of a value: all of it, or of an object the members named, each in its own measure. */
-type Kept = "all" | { readonly [key: string]: Kept };
+/** What remains of a value: all of it, or only the named members of an object, each with a rule of its own. */
+type KeptKeys = "all" | { readonly [key: string]: KeptKeys };
 
-/** Of every event, whatever the version. `room_id` and `unsigned` are not in a body. */
+/** For every event, whatever the version. `room_id` and `unsigned` are not in a body. */
 const TOP_LEVEL = ["event_id", "type", "sender", "state_key", "hashes", "signatures", "depth", "prev_events", "auth_events", "origin_server_ts"];
 
 const POWER_LEVELS = ["ban", "events", "events_default", "kick", "redact", "state_default", "users", "users_default"];
 
 /**
- * The redacted event as JSON text. `body` is the event's (one JSON object, see CutEvent), `type` its type.
- * An unknown room version, or undefined, is taken for the newest. Pruning twice changes nothing more.
- * @throws JsonSyntaxError where `body` is no JSON object.
+ * The redacted event as JSON text. `body` is the event's (one JSON object, see CutEvent), `type` its type. An unknown room version, or
+ * undefined, counts as the newest. Pruning twice changes nothing more.
+ * @throws JsonSyntaxError if `body` is not a JSON object.
  */
 export function pruneEvent(body: string, type: string, roomVersion: string | undefined): string {
   const version = roomVersionFacts(roomVersion);
   const kept = all(...TOP_LEVEL, ...(version.cleanRedactions ? [] : ["origin", "membership", "prev_state"]));
   const pruned = prune(body, { ...kept, content: contentKept(type, version) });
-  // An event whose content is missing or no object still has one for its readers.
+  // Readers expect a content, also of an event whose content is missing or not an object.
   return pruned.content ? pruned.text : `${pruned.text.slice(0, -1)}${pruned.text === "{}" ? "" : ","}"content":{}}`;
 }
 
-function contentKept(type: string, version: RoomVersionFacts): Kept {
+function contentKept(type: string, version: RoomVersionFacts): KeptKeys {
   switch (type) {
     case "m.room.member":
       return {
@@ -49,17 +49,17 @@ function contentKept(type: string, version: RoomVersionFacts): Kept {
   }
 }
 
-function all(...keys: readonly string[]): { [key: string]: Kept } {
+function all(...keys: readonly string[]): { [key: string]: KeptKeys } {
   return Object.fromEntries(keys.map((key) => [key, "all"]));
 }
 
-/** Keeps of the object `text` what `kept` names. Where an object is asked for and there is none, the member goes. */
-function prune(text: string, kept: { readonly [key: string]: Kept }): { text: string; content: boolean } {
+/** Reduces the object `text` to what `kept` names. If an object is expected and there is none, the member is removed. */
+function prune(text: string, kept: { readonly [key: string]: KeptKeys }): { text: string; content: boolean } {
   const members = new Map<string, string>();
   eachMember(text, 0, (key, start, end) => {
     const measure = Object.hasOwn(kept, key) ? kept[key] : undefined;
     if (measure === undefined) return;
-    // Of doubles the last counts, as with JSON.parse.
+    // Of duplicates the last counts, as with JSON.parse.
     members.delete(key);
     const value = text.slice(start, end);
     if (measure === "all" && (key !== "content" || value.startsWith("{"))) members.set(key, value);

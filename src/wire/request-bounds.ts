@@ -1,6 +1,6 @@
 /**
- * How much one request may ask for (N10): one table for sync v3 and both dialects of sliding sync. Each bound is at least 20 times what any
- * client, SDK or bench is known to send; docs/PROTOCOL.md lists them. What is sticky is counted with what the request adds.
+ * How much one request may ask for (N10): one table for sync v3 and both dialects of sliding sync. Each bound is at least 20 times the
+ * largest known value of any client, SDK or bench; docs/PROTOCOL.md lists them. Sticky parameters count together with what the request adds.
  */
 
 import { invalidParam } from "./errors.ts";
@@ -10,13 +10,16 @@ const BOUNDS = {
   lists: 100,
   /** Windows of one list. */
   ranges: 50,
-  /** Rooms in all windows of all lists together: what the answer names. */
+  /** Rooms in all windows of all lists together, which the answer names. */
   listedRooms: 200_000,
   /** Room subscriptions of /v4/sync, as MSC4186 has it. */
   subscriptions: 100,
-  /** Those of the unstable dialect: beyond them the oldest end. Its clients only ever add some, and take a 400 for the end of the connection. */
+  /**
+   * Room subscriptions of the unstable dialect: above it the oldest end. Its clients only ever add some, and take a 400 for the end of the
+   * connection.
+   */
   unstableSubscriptions: 10_000,
-  /** Subscriptions of matrix-js-sdk that a connection remembers: beyond them the oldest end. */
+  /** Subscriptions of matrix-js-sdk that a connection remembers: above it the oldest end. */
   stickySubscriptions: 100,
   /** Entries of one required_state. One that is narrowed by exclusions counts once more for each of them. */
   stateEntries: 500,
@@ -24,13 +27,19 @@ const BOUNDS = {
   allStateEntries: 2000,
   /** All different required_state of a request, as JSON. */
   stateCharacters: 250_000,
-  /** Different combinations of the lists' required_state, of rooms that are in several lists; beyond, every room is told all that any list asks for. */
+  /**
+   * Different combinations of the lists' required_state, for rooms that are in several lists; above it every room is sent everything that
+   * any list asks for.
+   */
   combinations: 100,
   /** Those combinations, as JSON. */
   combinedCharacters: 1_000_000,
-  /** Entries that a connection remembers of a room without being asked for them any more. */
+  /** Entries that a connection remembers for a room although they are not asked for any more. */
   rememberedEntries: 500,
-  /** All required_state that a connection remembers, as JSON: beyond, what is not asked for any more is forgotten, and told again when it is. */
+  /**
+   * All required_state that a connection remembers, as JSON: above it, what is not asked for any more is forgotten, and sent again when it
+   * is asked for.
+   */
   rememberedCharacters: 1_000_000,
   /** Values of one filter: tags, room types, spaces. */
   filterValues: 100,
@@ -60,7 +69,7 @@ export type RequestBounds = Readonly<Record<keyof typeof BOUNDS, number>>;
 
 let current: RequestBounds = BOUNDS;
 
-/** The bounds that hold. */
+/** The bounds in force. */
 export function requestBounds(): RequestBounds {
   return current;
 }
@@ -71,7 +80,7 @@ export function scaleRequestBounds(factor: number): void {
 }
 
 /**
- * @param what names the field, e.g. `lists.a.ranges`
+ * @param what the field, e.g. `lists.a.ranges`
  * @throws MatrixError 400 M_INVALID_PARAM that names field and bound
  */
 export function atMost(what: string, count: number, most: number, unit = "entries"): void {

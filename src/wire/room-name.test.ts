@@ -18,7 +18,7 @@ function name(heroes: readonly NamingHero[], joined: number, more: Partial<RoomN
 }
 
 describe("a room with a name of its own", () => {
-  test("is called so", () => expect(name([BOB], 2, { name: "Tea", alias: "#tea:a" })).toBe("Tea"));
+  test("is called by it", () => expect(name([BOB], 2, { name: "Tea", alias: "#tea:a" })).toBe("Tea"));
   test("is called by its alias where the name is empty", () => expect(name([BOB], 2, { name: "", alias: "#tea:a" })).toBe("#tea:a"));
   test("is called by its members where both are empty", () => expect(name([BOB], 2, { name: "", alias: "" })).toBe("Bob"));
 });
@@ -39,12 +39,12 @@ describe("a room called by its heroes", () => {
     expect(name(heroes, joined)).toBe(expected);
   });
 
-  test("counts the invited", () => {
+  test("counts invited members", () => {
     expect(name([BOB], 1, { invited: 1 })).toBe("Bob");
     expect(name([BOB], 1, { invited: 3 })).toBe("Bob and 2 others");
   });
 
-  test("does not count below none where there are more heroes than members", () => expect(name([ALICE, BOB], 2)).toBe("Alice and Bob"));
+  test("never counts below 0 if there are more heroes than members", () => expect(name([ALICE, BOB], 2)).toBe("Alice and Bob"));
   test("leaves the user out", () => expect(name([{ user_id: ME, displayname: "Me" }, BOB], 2)).toBe("Bob"));
   test("has no name without heroes", () => {
     expect(name([], 1)).toBeUndefined();
@@ -56,12 +56,12 @@ describe("a room called by its heroes", () => {
     expect(name([{ user_id: "@x:a", displayname }], 2)).toBe("@x:a");
   });
 
-  test("tells those of the same display name apart, and only those", () => {
+  test("distinguishes heroes with the same display name, and only those", () => {
     const other = { user_id: "@other:a", displayname: "Bob" };
     expect(name([BOB, ALICE, other], 4)).toBe("Bob (@bob:a), Alice, and Bob (@other:a)");
   });
 
-  test("tells one who calls himself by another's user id apart", () => {
+  test("distinguishes a hero whose display name is another's user id", () => {
     expect(name([{ user_id: "@x:a" }, { user_id: "@y:a", displayname: "@x:a" }], 3)).toBe("@x:a and @x:a (@y:a)");
   });
 });

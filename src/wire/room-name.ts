@@ -1,25 +1,25 @@
 /** The name of a room as its user sees it. Spec: client-server API, "Calculating the display name for a room". */
 
-/** A member that names a room which has no name of its own. */
+/** A member after whom a room without a name of its own is named. */
 export type NamingHero = { readonly user_id: string; readonly displayname?: string | undefined };
 
 export type RoomNameSources = {
-  /** m.room.name; empty counts as none. */
+  /** m.room.name; empty counts as missing. */
   readonly name?: string | undefined;
-  /** m.room.canonical_alias; empty counts as none. */
+  /** m.room.canonical_alias; empty counts as missing. */
   readonly alias?: string | undefined;
-  /** At most 5 are named, the rest are among the "others". The user himself is left out. */
+  /** At most 5 are named, the rest are among the "others". Without the user. */
   readonly heroes: readonly NamingHero[];
-  /** Members joined and invited, the user included. */
+  /** Members joined and invited, including the user. */
   readonly joined: number;
   readonly invited: number;
-  /** The user who looks at it. */
+  /** The user who sees the name. */
   readonly me: string;
 };
 
 const MAX_NAMED = 5;
 
-/** The computed name; undefined where nothing names the room: an empty room without heroes, or members nobody told us of. */
+/** The computed name; undefined if there is nothing to name the room by: an empty room without heroes, or members that the homeserver never sent. */
 export function computeRoomName(sources: RoomNameSources): string | undefined {
   if (sources.name) return sources.name;
   if (sources.alias) return sources.alias;
@@ -33,7 +33,7 @@ export function computeRoomName(sources: RoomNameSources): string | undefined {
   return joinNames([...names, others === 1 ? "1 other" : `${others} others`]);
 }
 
-/** Display names, or user ids where there is none; what two heroes share is told apart by the user id. */
+/** Display names, or user ids of heroes without one; heroes with the same display name are distinguished by their user ids. */
 function disambiguate(heroes: readonly NamingHero[]): string[] {
   const times = new Map<string, number>();
   for (const hero of heroes) times.set(label(hero), (times.get(label(hero)) ?? 0) + 1);

@@ -5,7 +5,7 @@ test("creators outrank all from version 12 on", () => {
   expect(["1", "10", "11", "12"].map((version) => roomVersionFacts(version).creatorsOutrank)).toEqual([false, false, false, true]);
 });
 
-test("an unknown version is taken for the newest", () => {
+test("an unknown version counts as the newest", () => {
   for (const version of [undefined, "99", "1.0", " 1", "org.example"]) expect(roomVersionFacts(version)).toEqual(roomVersionFacts("12"));
 });
 

@@ -1,4 +1,4 @@
-/** What differs between room versions, as far as it shows outside a homeserver. Spec: "Room Versions". */
+/** Differences between room versions that are visible outside a homeserver. Spec: "Room Versions". */
 
 import { isObject } from "./identifier.ts";
 
@@ -20,7 +20,7 @@ export type RoomVersionFacts = {
 
 const NEWEST = 12;
 
-/** The facts of a version; those of the newest for an unknown one, and for `undefined`: the version is not known. */
+/** The facts of a version; for an unknown one, and for `undefined`, those of the newest. */
 export function roomVersionFacts(version: string | undefined): RoomVersionFacts {
   const number = version !== undefined && /^([1-9]|1[0-2])$/.test(version) ? Number(version) : NEWEST;
   return {
@@ -32,7 +32,7 @@ export function roomVersionFacts(version: string | undefined): RoomVersionFacts 
   };
 }
 
-/** The version that the content of an m.room.create names: "1" where it names none; undefined where that is no string. */
+/** The version named in the content of an m.room.create: "1" if it names none; undefined if it is not a string. */
 export function roomVersionOf(createContent: unknown): string | undefined {
   const version = isObject(createContent) ? (createContent["room_version"] ?? "1") : undefined;
   return typeof version === "string" ? version : undefined;

@@ -1,18 +1,18 @@
 import { describe, expect, test } from "vitest";
 import type { RoomId } from "./ids.ts";
-import type { JoinedRoom } from "./v2-response.ts";
+import type { V2JoinedRoom } from "./v2-response.ts";
 import { cutResponse } from "./v2-response.ts";
 
 const ROOM = "!a:example.org" as RoomId;
 
 /** The joined room of a response's text. */
-const roomOf = (text: string): JoinedRoom | undefined => cutResponse(text, 0).join.get(ROOM);
-const cutRoom = (room: unknown): JoinedRoom | undefined => roomOf(JSON.stringify({ next_batch: "s1", rooms: { join: { [ROOM]: room } } }));
+const roomOf = (text: string): V2JoinedRoom | undefined => cutResponse(text, 0).join.get(ROOM);
+const cutRoom = (room: unknown): V2JoinedRoom | undefined => roomOf(JSON.stringify({ next_batch: "s1", rooms: { join: { [ROOM]: room } } }));
 
 describe("receipts", () => {
   const receipts = (content: unknown): unknown => cutRoom({ ephemeral: { events: [{ content, type: "m.receipt" }] } })?.ephemeral.receipts;
 
-  test("the newest of a user, kind and thread stays", () => {
+  test("the newest receipt of a user, kind and thread stays", () => {
     expect(receipts({ $1: { "m.read": { "@a:b": { ts: 9 } } }, $2: { "m.read": { "@a:b": { ts: 8 }, "@c:d": { ts: 1 } } } })).toMatchObject([
       { event_id: "$1", user_id: "@a:b" },
       { event_id: "$2", user_id: "@c:d" },
@@ -23,7 +23,7 @@ describe("receipts", () => {
     expect(receipts({ $1: { "m.read": { "@a:b": { ts: 9 } } }, $2: { "m.read": { "@a:b": { ts: 9 } } } })).toMatchObject([{ event_id: "$2" }]);
   });
 
-  test("of different threads and kinds stay apart", () => {
+  test("receipts of different threads and kinds stay separate", () => {
     const content = {
       $1: { "m.read": { "@a:b": { ts: 1, thread_id: "$t" } }, "m.read.private": { "@a:b": { ts: 1 } } },
       $2: { "m.read": { "@a:b": { ts: 2 } } },
@@ -41,6 +41,6 @@ describe("receipts", () => {
   });
 });
 
-test("typing of nobody is an empty set, which is not the same as not said", () => {
+test("no typing users are an empty set, which is not the same as absent", () => {
   expect(cutRoom({ ephemeral: { events: [{ type: "m.typing", content: { user_ids: [] } }] } })?.ephemeral.typing).toEqual([]);
 });

@@ -1,4 +1,4 @@
-/** The ephemeral events of a room in a v2 response: who types, who has read what. */
+/** The ephemeral events of a room in a v2 response: typing and receipts. */
 
 import { isIdentifier, isObject } from "./identifier.ts";
 import type { EventId, UserId } from "./ids.ts";
@@ -6,7 +6,7 @@ import { indexKey } from "./index-key.ts";
 import { copyText, skipValue } from "./json-scan.ts";
 import { isEventId, isUserId } from "./matrix-id.ts";
 import { readReceiptData } from "./receipt.ts";
-import type { Reading } from "./v2-part.ts";
+import type { PartReading } from "./v2-part.ts";
 import { parseValue, readMap, readMembers, skip, userIdsOf } from "./v2-part.ts";
 
 /** One user's receipt. */
@@ -17,15 +17,15 @@ export type Receipt = {
   readonly user_id: UserId;
   /** '' for an unthreaded receipt, `main` for the main timeline, else the index key of the thread's root (index-key.ts). */
   readonly thread_id: string;
-  /** What stands under the user id: `{"ts":…,"thread_id":…}`, see readReceiptData. */
+  /** The receipt data under the user id: `{"ts":…,"thread_id":…}`, see readReceiptData. */
   readonly data: string;
 };
 
-/** `typing`: the whole present set, null where the response says nothing. `receipts`: one for each user, kind and thread. */
+/** `typing`: the full present set, null if the response has none. `receipts`: one for each user, kind and thread. */
 export type Ephemeral = { typing: UserId[] | null; receipts: Receipt[] };
 
 /** Reads one ephemeral event into `into`; the last m.typing counts. */
-export function readEphemeral(r: Reading, start: number, where: string, into: EphemeralBuilder): number {
+export function readEphemeral(r: PartReading, start: number, where: string, into: EphemeralBuilder): number {
   if (r.text.charAt(start) !== "{") return skip(r, start, where, "not an object");
   let type: unknown = null;
   let contentStart = -1;
@@ -47,7 +47,7 @@ export function readEphemeral(r: Reading, start: number, where: string, into: Ep
   return end;
 }
 
-function readTyping(r: Reading, start: number, where: string, into: EphemeralBuilder): void {
+function readTyping(r: PartReading, start: number, where: string, into: EphemeralBuilder): void {
   const { value } = parseValue(r, start);
   const users = isObject(value) ? value["user_ids"] : undefined;
   if (Array.isArray(users)) into.typing = userIdsOf(r, users, `${where}.content.user_ids`);
@@ -55,7 +55,7 @@ function readTyping(r: Reading, start: number, where: string, into: EphemeralBui
 }
 
 /** content = event id → kind → user id → data. */
-function readReceipts(r: Reading, start: number, where: string, into: EphemeralBuilder): void {
+function readReceipts(r: PartReading, start: number, where: string, into: EphemeralBuilder): void {
   readMap(r, start, where, isEventId, (event_id, kindsStart, inEvent) =>
     readMap(r, kindsStart, inEvent, isIdentifier, (kind, usersStart, inKind) =>
       readMap(r, usersStart, inKind, isUserId, (user_id, dataStart, atUser) => {

@@ -1,6 +1,6 @@
 /**
- * Tolerant reading of a v2 response in one pass: what has the wrong type is left out and noted, and everything around it is kept.
- * Only what is not JSON at all fails, since then the response was cut short.
+ * Tolerant reading of a v2 response in one pass: values of the wrong type are left out and recorded, and everything around them is kept.
+ * Only a text that is not JSON fails, because then the response was truncated.
  */
 
 import type { UserId } from "./ids.ts";
@@ -10,14 +10,14 @@ import { isUserId } from "./matrix-id.ts";
 /** A part that was left out: where in the response (`rooms.join.!a:b.timeline.events[3]`), and why. */
 export type Skipped = { readonly where: string; readonly reason: string };
 
-/** What is being read: the response's text, when it came (ms), and what had to be left out so far. */
-export type Reading = { readonly text: string; readonly now: number; readonly skipped: Skipped[] };
+/** The state of the reading: the response's text, when it arrived (ms), and what had to be left out so far. */
+export type PartReading = { readonly text: string; readonly now: number; readonly skipped: Skipped[] };
 
 /** Reads the value at `start`, found at `where`; returns its end offset. */
 export type PartReader = (start: number, where: string) => number;
 
-/** Reads an object: each member that `readers` knows by its reader, the others passed over. */
-export function readMembers(r: Reading, start: number, where: string, readers: Readonly<Record<string, PartReader>>): number {
+/** Reads an object: each member that `readers` knows by its reader; the others are skipped. */
+export function readMembers(r: PartReading, start: number, where: string, readers: Readonly<Record<string, PartReader>>): number {
   if (r.text.charAt(start) !== "{") return skip(r, start, where, "not an object");
   return walkMembers(r.text, start, (key, valueStart) => {
     const reader = Object.hasOwn(readers, key) ? readers[key] : undefined;
@@ -25,9 +25,9 @@ export function readMembers(r: Reading, start: number, where: string, readers: R
   });
 }
 
-/** Reads an object used as a map: every member by one reader. A key that is not what `isKey` accepts is left out. */
+/** Reads an object used as a map: every member by one reader. Keys that `isKey` does not accept are left out. */
 export function readMap<Key extends string>(
-  r: Reading,
+  r: PartReading,
   start: number,
   where: string,
   isKey: (key: unknown) => key is Key,
@@ -35,41 +35,41 @@ export function readMap<Key extends string>(
 ): number {
   if (r.text.charAt(start) !== "{") return skip(r, start, where, "not an object");
   return walkMembers(r.text, start, (key, valueStart) => {
-    // The key is a slice of the response, and a map's keys are kept.
+    // The key is a slice of the response, and a map's keys live long.
     const id = copyText(key);
     const at = `${where}.${id.slice(0, 300)}`;
-    // A lone surrogate would be another character in the copy, and so the id of something else.
+    // A lone surrogate would become another character in the copy, and so the id of something else.
     return key.isWellFormed() && isKey(id) ? read(id, valueStart, at) : skip(r, valueStart, at, "not an id");
   });
 }
 
 /** Reads a list: every element by one reader. */
-export function readList(r: Reading, start: number, where: string, read: PartReader): number {
+export function readList(r: PartReading, start: number, where: string, read: PartReader): number {
   if (r.text.charAt(start) !== "[") return skip(r, start, where, "not a list");
   let index = 0;
   return walkElements(r.text, start, (elementStart) => read(elementStart, `${where}[${index++}]`));
 }
 
 /** Reads `{"events": […]}`. */
-export function readEvents(r: Reading, start: number, where: string, read: PartReader): number {
+export function readEvents(r: PartReading, start: number, where: string, read: PartReader): number {
   return readMembers(r, start, where, { events: (at, path) => readList(r, at, path, read) });
 }
 
-/** Passes over the value at `start` and notes why. */
-export function skip(r: Reading, start: number, where: string, reason: string): number {
+/** Skips the value at `start` and records why. */
+export function skip(r: PartReading, start: number, where: string, reason: string): number {
   r.skipped.push({ where, reason });
   return skipValue(r.text, start);
 }
 
 /** The value at `start`, parsed, with its own text. For small values only. */
-export function parseValue(r: Reading, start: number): { value: unknown; text: string; end: number } {
+export function parseValue(r: PartReading, start: number): { value: unknown; text: string; end: number } {
   const end = skipValue(r.text, start);
   const text = copyText(r.text.slice(start, end));
   return { value: JSON.parse(text), text, end };
 }
 
-/** A list of user ids without doubles; what is no user id in it is left out and noted. */
-export function readUserIds(r: Reading, start: number, where: string, keep: (ids: UserId[]) => void): number {
+/** A list of user ids without duplicates; invalid ones are left out and recorded. */
+export function readUserIds(r: PartReading, start: number, where: string, keep: (ids: UserId[]) => void): number {
   const { value, end } = parseValue(r, start);
   if (Array.isArray(value)) keep(userIdsOf(r, value, where));
   else r.skipped.push({ where, reason: "not a list" });
@@ -77,7 +77,7 @@ export function readUserIds(r: Reading, start: number, where: string, keep: (ids
 }
 
 /** The ids of a parsed list; see readUserIds. */
-export function userIdsOf(r: Reading, list: readonly unknown[], where: string): UserId[] {
+export function userIdsOf(r: PartReading, list: readonly unknown[], where: string): UserId[] {
   const ids = new Set<UserId>();
   for (const [index, item] of list.entries()) {
     if (isUserId(item)) ids.add(item);
@@ -86,8 +86,8 @@ export function userIdsOf(r: Reading, list: readonly unknown[], where: string): 
   return [...ids];
 }
 
-/** A number of things: a safe integer, 0 or more; anything else is left out and noted, but null and absent mean unknown. */
-export function readCount(r: Reading, start: number, where: string, keep: (count: number) => void): number {
+/** A count: a safe integer, 0 or more. Anything else is left out and recorded, except null and absent, which mean unknown. */
+export function readCount(r: PartReading, start: number, where: string, keep: (count: number) => void): number {
   const { value, end } = parseValue(r, start);
   if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) keep(value);
   else if (value !== null) r.skipped.push({ where, reason: "not a count" });

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { pathsOf, replaced } from "../../test/support/json-paths.ts";
 import type { RoomId } from "./ids.ts";
 import { indexKey } from "./index-key.ts";
-import type { JoinedRoom, V2Response } from "./v2-response.ts";
+import type { V2JoinedRoom, V2Response } from "./v2-response.ts";
 import { BadResponse, cutResponse } from "./v2-response.ts";
 
 const NOW = 1_700_000_000_000;
@@ -24,14 +24,14 @@ function cut(response: unknown): V2Response {
 }
 
 /** Cuts a response with one joined room. */
-function cutRoom(room: unknown): { room: JoinedRoom | undefined; skipped: readonly { where: string; reason: string }[] } {
+function cutRoom(room: unknown): { room: V2JoinedRoom | undefined; skipped: readonly { where: string; reason: string }[] } {
   const response = cut({ next_batch: "s1", rooms: { join: { [ROOM]: room } } });
   return { room: response.join.get(ROOM), skipped: response.skipped };
 }
 
 const ids = (events: readonly { event_id: string }[]): string[] => events.map((event) => event.event_id);
 
-/** What a homeserver really sends, with something in every part. */
+/** What a homeserver really sends, with content in every part. */
 const FULL = {
   next_batch: "s72_5",
   account_data: {
@@ -145,7 +145,7 @@ describe("a whole response", () => {
     expect(left).toMatchObject({ prev_batch: "t9", limited: false, ephemeral: { typing: null, receipts: [] } });
   });
 
-  test("cut short anywhere is no response", () => {
+  test("truncated anywhere it is not a response", () => {
     const text = JSON.stringify(FULL);
     fc.assert(
       fc.property(fc.nat(text.length - 1), (length) => {
@@ -191,7 +191,7 @@ describe("the least response", () => {
     });
   });
 
-  test("has a room with nothing said about it", () => {
+  test("has a room without any content", () => {
     expect(cutRoom({})).toEqual({
       room: {
         state: [],
@@ -219,12 +219,12 @@ describe("the least response", () => {
 });
 
 describe("wrong types lose only their part", () => {
-  /** Every place of FULL, replaced by every wrong thing: the response is still read, and to-device messages are kept. */
-  test("wherever they are", () => {
-    const places = pathsOf(FULL).filter(([first]) => first !== "next_batch" && first !== "to_device");
+  /** Every part of FULL, replaced by every wrong value: the response is still read, and to-device messages are kept. */
+  test("anywhere in the response", () => {
+    const paths = pathsOf(FULL).filter(([first]) => first !== "next_batch" && first !== "to_device");
     fc.assert(
       fc.property(
-        fc.constantFrom(...places),
+        fc.constantFrom(...paths),
         fc.constantFrom(null, true, 5, "x", [], {}, [null], [[]], { events: 5 }, { events: [5] }),
         (path, wrong) => {
           const response = cut(replaced(FULL, path, wrong));
@@ -281,7 +281,7 @@ describe("wrong types lose only their part", () => {
     expect(skipped).toHaveLength(2);
   });
 
-  test("but a count of null is just unknown", () => {
+  test("a count of null only means unknown", () => {
     const { room, skipped } = cutRoom({ unread_notifications: { notification_count: null } });
     expect(room?.unread.notifications).toBeNull();
     expect(skipped).toEqual([]);
@@ -298,7 +298,7 @@ describe("wrong types lose only their part", () => {
     expect(response.skipped.map((part) => part.where)).toEqual([0, 1].map((i) => `account_data.events[${i}]`));
   });
 
-  test("N2: account data of a type of any length is kept under the index key of its type", () => {
+  test("N2: account data of a type of any length is stored under the index key of its type", () => {
     const types = ["t\0", "\ud800", "t".repeat(256), "t".repeat(5000)];
     const response = cut({ next_batch: "s", account_data: { events: types.map((type) => ({ type, content: 5 })) } });
     expect(response.accountData.map(({ type }) => type)).toEqual(types.map(indexKey));
@@ -306,14 +306,14 @@ describe("wrong types lose only their part", () => {
     expect(response.skipped).toEqual([]);
   });
 
-  test("an ephemeral event that nobody knows, or without content", () => {
+  test("an ephemeral event of an unknown type, or without content", () => {
     const { skipped } = cutRoom({ ephemeral: { events: [{ type: "org.example", content: {} }, { type: "m.typing" }] } });
     expect(skipped.map((part) => part.reason)).toEqual(["unknown type", "no content"]);
   });
 });
 
 describe("doubles", () => {
-  test("in a timeline: the first stays (B36)", () => {
+  test("in a timeline: the first one stays (B36)", () => {
     const { room } = cutRoom({ timeline: { events: [message("$1", { content: { n: 1 } }), message("$2"), message("$1", { content: { n: 2 } })] } });
     expect(room?.timeline.map((event) => [event.event_id, event.content])).toEqual([
       ["$1", { n: 1 }],
@@ -340,23 +340,23 @@ describe("doubles", () => {
     expect(response.deviceLists.changed).toEqual(["@a:b"]);
   });
 
-  test("of to-device messages are not doubles: nothing is merged", () => {
+  test("equal to-device messages are not duplicates: nothing is merged", () => {
     const text = '{ "type":"m.dummy","content":{"n":1.0} }';
     expect(cut(`{"to_device":{"events":[${text},${text}]},"next_batch":"s"}`).toDevice).toEqual([text, text]);
   });
 });
 
-test("an event of the state block without a state key is no state", () => {
+test("an event of the state block without a state key is not state", () => {
   const { room, skipped } = cutRoom({ state: { events: [message("$1"), message("$2", { state_key: "" })] } });
   expect(ids(room?.state ?? [])).toEqual(["$2"]);
   expect(skipped).toEqual([{ where: "rooms.join.!a:example.org.state.events[0]", reason: "no state_key" }]);
 });
 
-test("a key that is escaped is the key that it stands for", () => {
+test("an escaped key is the key that it stands for", () => {
   const { join } = cut(`{"next\\u005fbatch":"s","rooms":{"jo\\u0069n":{"!\\u0061:example.org":{}}}}`);
   expect([...join.keys()]).toEqual([ROOM]);
 });
 
-test("fallback key types under their old name count where the new one is missing", () => {
+test("fallback key types under their old name count if the new one is missing", () => {
   expect(cut({ next_batch: "s", "org.matrix.msc2732.device_unused_fallback_key_types": ["a"] }).fallbackKeys).toBe('["a"]');
 });

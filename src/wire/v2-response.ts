@@ -1,21 +1,21 @@
-/** A `GET /sync` (v2) response, cut into parts that are stored as they came. Spec: client-server API, "Syncing". */
+/** A `GET /sync` (v2) response, cut into parts that are stored as received. Spec: client-server API, "Syncing". */
 
 import { isObject } from "./identifier.ts";
 import type { RoomId, UserId } from "./ids.ts";
 import { isStorable } from "./ids.ts";
 import { copyText, expectEnd, JsonSyntaxError, skipSpace, skipValue } from "./json-scan.ts";
-import { keyTypesText, saidCountsText } from "./key-counts.ts";
+import { keyTypesText, reportedCountsText } from "./key-counts.ts";
 import { isRoomId, isUserId } from "./matrix-id.ts";
-import type { PartReader, Reading, Skipped } from "./v2-part.ts";
+import type { PartReader, PartReading, Skipped } from "./v2-part.ts";
 import { parseValue, readEvents, readMap, readMembers, readUserIds, skip } from "./v2-part.ts";
-import type { AccountDataItem, JoinedRoom, StrippedRoom } from "./v2-room.ts";
+import type { AccountDataItem, V2JoinedRoom, StrippedRoom } from "./v2-room.ts";
 import { readAccountData, readJoinedRoom, readStrippedRoom } from "./v2-room.ts";
 
 export type { Ephemeral, Receipt } from "./v2-ephemeral.ts";
 export type { Skipped } from "./v2-part.ts";
-export type { AccountDataItem, JoinedRoom, StrippedEvent, StrippedRoom } from "./v2-room.ts";
+export type { AccountDataItem, V2JoinedRoom, StrippedEvent, StrippedRoom } from "./v2-room.ts";
 
-/** A presence event: whose, and its own text. */
+/** A presence event: its user, and its own text. */
 export type PresenceItem = { readonly user_id: UserId; readonly body: string };
 
 export type V2Response = {
@@ -27,26 +27,26 @@ export type V2Response = {
   /** Byte for byte, oldest first. */
   readonly toDevice: string[];
   readonly deviceLists: { readonly changed: UserId[]; readonly left: UserId[] };
-  /** device_one_time_keys_count, an object's text (see saidCountsText); null: not said. */
+  /** device_one_time_keys_count, an object's text (see reportedCountsText); null: absent. */
   readonly oneTimeKeys: string | null;
-  /** device_unused_fallback_key_types, a list's text (see keyTypesText); null: not said. */
+  /** device_unused_fallback_key_types, a list's text (see keyTypesText); null: absent. */
   readonly fallbackKeys: string | null;
-  readonly join: Map<RoomId, JoinedRoom>;
-  readonly leave: Map<RoomId, JoinedRoom>;
+  readonly join: Map<RoomId, V2JoinedRoom>;
+  readonly leave: Map<RoomId, V2JoinedRoom>;
   readonly invite: Map<RoomId, StrippedRoom>;
   readonly knock: Map<RoomId, StrippedRoom>;
-  /** What had to be left out: nothing around it is lost for that (B37). */
+  /** What had to be left out; nothing around it is lost (B37). */
   readonly skipped: Skipped[];
 };
 
-/** The text is no v2 response at all: not JSON (it may have been cut short), not an object, or without a next_batch. */
+/** The text is not a v2 response: not JSON (it may have been truncated), not an object, or without a next_batch. */
 export class BadResponse extends Error {
   override readonly name = "BadResponse";
 }
 
 /**
- * Cuts a v2 response. `now` is when it came, ms. Whatever has a wrong type is left out alone and named in `skipped`; nothing in the
- * answer keeps `text` alive.
+ * Cuts a v2 response. `now` is when it arrived, ms. Values of a wrong type are left out and listed in `skipped`; nothing in the result keeps
+ * `text` alive.
  * @throws BadResponse
  */
 export function cutResponse(text: string, now: number): V2Response {
@@ -58,7 +58,7 @@ export function cutResponse(text: string, now: number): V2Response {
   }
 }
 
-function readResponse(r: Reading): V2Response {
+function readResponse(r: PartReading): V2Response {
   const start = skipSpace(r.text, 0);
   if (r.text.charAt(start) !== "{") {
     expectEnd(r.text, skipValue(r.text, start));
@@ -72,8 +72,8 @@ function readResponse(r: Reading): V2Response {
   const presence = new Map<UserId, PresenceItem>();
   const toDevice: string[] = [];
   const deviceLists = { changed: new Array<UserId>(), left: new Array<UserId>() };
-  const join = new Map<RoomId, JoinedRoom>();
-  const leave = new Map<RoomId, JoinedRoom>();
+  const join = new Map<RoomId, V2JoinedRoom>();
+  const leave = new Map<RoomId, V2JoinedRoom>();
   const invite = new Map<RoomId, StrippedRoom>();
   const knock = new Map<RoomId, StrippedRoom>();
   const end = readMembers(r, start, "", {
@@ -90,9 +90,9 @@ function readResponse(r: Reading): V2Response {
         changed: (list, path) => readUserIds(r, list, path, (ids) => (deviceLists.changed = ids)),
         left: (list, path) => readUserIds(r, list, path, (ids) => (deviceLists.left = ids)),
       }),
-    device_one_time_keys_count: textOf(r, "{", (body) => (oneTimeKeys = saidCountsText(body))),
+    device_one_time_keys_count: textOf(r, "{", (body) => (oneTimeKeys = reportedCountsText(body))),
     device_unused_fallback_key_types: textOf(r, "[", (body) => (fallbackKeys = keyTypesText(body))),
-    // What homeservers called it before Matrix 1.2.
+    // The name before Matrix 1.2.
     "org.matrix.msc2732.device_unused_fallback_key_types": textOf(r, "[", (body) => (oldFallbackKeys = keyTypesText(body))),
     rooms: (at, where) =>
       readMembers(r, at, where, {
@@ -120,12 +120,12 @@ function readResponse(r: Reading): V2Response {
   };
 }
 
-function roomsOf(r: Reading, read: (id: RoomId, start: number, where: string) => number): PartReader {
+function roomsOf(r: PartReading, read: (id: RoomId, start: number, where: string) => number): PartReader {
   return (start, where) => readMap(r, start, where, isRoomId, read);
 }
 
-/** Keeps the text of a value that begins with `first`. */
-function textOf(r: Reading, first: "{" | "[", keep: (text: string) => void): PartReader {
+/** Passes the text of a value that begins with `first` to `keep`. */
+function textOf(r: PartReading, first: "{" | "[", keep: (text: string) => void): PartReader {
   return (start, where) => {
     if (r.text.charAt(start) !== first) return skip(r, start, where, first === "{" ? "not an object" : "not a list");
     const end = skipValue(r.text, start);
@@ -134,11 +134,11 @@ function textOf(r: Reading, first: "{" | "[", keep: (text: string) => void): Par
   };
 }
 
-function readToDevice(r: Reading, start: number, where: string, into: string[]): number {
+function readToDevice(r: PartReading, start: number, where: string, into: string[]): number {
   return textOf(r, "{", (text) => into.push(text))(start, where);
 }
 
-function readPresence(r: Reading, start: number, where: string, into: Map<UserId, PresenceItem>): number {
+function readPresence(r: PartReading, start: number, where: string, into: Map<UserId, PresenceItem>): number {
   const { value, text, end } = parseValue(r, start);
   const { type, sender, content } = isObject(value) ? value : {};
   if (isUserId(sender) && typeof type === "string" && type.isWellFormed() && isObject(content)) into.set(sender, { user_id: sender, body: text });

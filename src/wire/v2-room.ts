@@ -8,21 +8,21 @@ import { isStorable } from "./ids.ts";
 import { indexKey } from "./index-key.ts";
 import type { Ephemeral } from "./v2-ephemeral.ts";
 import { EphemeralBuilder, readEphemeral } from "./v2-ephemeral.ts";
-import type { Reading } from "./v2-part.ts";
+import type { PartReading } from "./v2-part.ts";
 import { parseValue, readCount, readEvents, readList, readMembers, readUserIds } from "./v2-part.ts";
 
 /** An account data event: its own text, and its content parsed ({} where it is not an object). `type` is an index key (index-key.ts). */
 export type AccountDataItem = { readonly type: string; readonly body: string; readonly content: Record<string, unknown> };
 
-/** A room under `rooms.join` or `rooms.leave`. Unknown numbers and lists are null: "not said", which is not the same as 0 or none. */
-export type JoinedRoom = {
-  /** The state before the timeline, without doubles and without events that are in the timeline too. */
+/** A room under `rooms.join` or `rooms.leave`. Unknown numbers and lists are null: absent, which is not the same as 0 or empty. */
+export type V2JoinedRoom = {
+  /** The state before the timeline, without duplicates and without events that are in the timeline too. */
   state: CutEvent[];
-  /** Oldest first, without doubles (the first one stays). */
+  /** Oldest first, without duplicates (the first one stays). */
   timeline: CutEvent[];
-  /** Older events than these were left out: a gap, unless this is the first time the room comes. */
+  /** Older events than these were left out: a gap, unless the room comes for the first time. */
   limited: boolean;
-  /** Stands right before the first event of the timeline. */
+  /** The token right before the first event of the timeline. */
   prev_batch: string | null;
   ephemeral: Ephemeral;
   accountData: AccountDataItem[];
@@ -42,8 +42,8 @@ export type StrippedEvent = {
 export type StrippedRoom = { body: string; events: StrippedEvent[] };
 
 /** Reads a room under `rooms.join` or `rooms.leave`. */
-export function readJoinedRoom(r: Reading, start: number, where: string, keep: (room: JoinedRoom) => void): number {
-  const room: JoinedRoom = {
+export function readJoinedRoom(r: PartReading, start: number, where: string, keep: (room: V2JoinedRoom) => void): number {
+  const room: V2JoinedRoom = {
     state: [],
     timeline: [],
     limited: false,
@@ -94,7 +94,7 @@ export function readJoinedRoom(r: Reading, start: number, where: string, keep: (
   return end;
 }
 
-function readEvent(r: Reading, start: number, where: string, into: Map<EventId, CutEvent>, isState: boolean): number {
+function readEvent(r: PartReading, start: number, where: string, into: Map<EventId, CutEvent>, isState: boolean): number {
   const { event, end } = cutEventAt(r.text, start, r.now);
   if (event.kind === "malformed") r.skipped.push({ where, reason: event.reason });
   else if (isState && event.state_key === null) r.skipped.push({ where, reason: "no state_key" });
@@ -104,7 +104,7 @@ function readEvent(r: Reading, start: number, where: string, into: Map<EventId, 
 }
 
 /** Reads one account data event, global or of a room; a later one of the same type in the same response replaces the earlier. */
-export function readAccountData(r: Reading, start: number, where: string, into: AccountDataItem[]): number {
+export function readAccountData(r: PartReading, start: number, where: string, into: AccountDataItem[]): number {
   const { value, text, end } = parseValue(r, start);
   const name = isObject(value) ? value["type"] : undefined;
   if (!isObject(value) || typeof name !== "string") {
@@ -120,7 +120,7 @@ export function readAccountData(r: Reading, start: number, where: string, into: 
 
 /** Reads a room under `rooms.invite` (`member` = `invite_state`) or `rooms.knock` (`knock_state`). */
 export function readStrippedRoom(
-  r: Reading,
+  r: PartReading,
   start: number,
   where: string,
   member: "invite_state" | "knock_state",

@@ -1,4 +1,4 @@
-/** The accounts' locks, and what ingest must know of the devices. */
+/** The accounts' locks, and what ingest needs to know about devices. */
 
 import type { AccountNo, DeviceNo, UserId } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
@@ -22,20 +22,19 @@ export type KnownDevice = {
   readonly one_time_keys: string;
   readonly fallback_keys: string | null;
   readonly counts_seq: number;
-  /** How many uploads of keys were noted (T11). */
+  /** How many uploads of keys were recorded (T11). */
   readonly key_uploads: number;
-  /** Of the users asked about, what the account's room poll brought lately (T10). */
+  /** Recent changes of the given users' device lists that the account's room poll brought (T10). */
   readonly shared: readonly { readonly user_id: UserId; readonly kind: "changed" | "left" }[];
-  /** to_device_passed of the response's messages; hashes are hex. */
+  /** to_device_passed for the response's messages; hashes are hex. */
   readonly passed: readonly { readonly hash: string; readonly times: number }[];
-  /** How many copies of each of the response's messages are stored; only where doubles are looked for. */
+  /** How many copies of each of the response's messages are stored; only where duplicates are looked for. */
   readonly stored: readonly { readonly hash: string; readonly copies: number }[];
 };
 
 /**
- * Locks the account until the transaction ends: one writer at a time. undefined: it is gone.
- * `no key`, so that rows which refer to it (sessions, tokens) can be written meanwhile.
- * Sent as soon as it is called, so that queries sent along with it run after it.
+ * Locks the account until the transaction ends, so that it has one writer at a time. undefined: it is gone. `no key`, so that rows that
+ * refer to it (sessions, tokens) can be written meanwhile. Sent as soon as it is called, so that queries sent along with it run after it.
  */
 export async function lockAccount(tx: Tx, account: AccountNo): Promise<LockedAccount | undefined> {
   const [row] = await tx<LockedAccount[]>`
@@ -43,10 +42,13 @@ export async function lockAccount(tx: Tx, account: AccountNo): Promise<LockedAcc
   return row;
 }
 
-/** Of rows that somebody else has locked: wait for them, or leave them out. */
+/** What to do about rows that another transaction has locked: wait for them, or leave them out. */
 export type Busy = "wait" | "skip";
 
-/** The same of several. Who has locks and waits for none takes part in no ring: of more than one, skip those that are busy. */
+/**
+ * The same for several accounts. A transaction that never waits for a lock cannot be part of a deadlock: when locking more than one account,
+ * skip those that are busy.
+ */
 export async function lockAccounts(tx: Tx, accounts: readonly AccountNo[], busy: Busy): Promise<Map<AccountNo, LockedAccount>> {
   const rows = await tx<(LockedAccount & { account: AccountNo })[]>`
     select account, user_id, position, since, complete, ignored, forgotten from accounts where account = any(${[...accounts]}::bigint[])
@@ -54,11 +56,11 @@ export async function lockAccounts(tx: Tx, accounts: readonly AccountNo[], busy:
   return new Map(rows.map((row) => [row.account, row]));
 }
 
-/** Which leases are still held under the epoch that is known of them. */
+/** Which leases are still held under their known epoch. */
 export async function heldLeases(tx: Tx, leases: readonly Lease[]): Promise<ReadonlySet<AccountNo>> {
   if (leases.length === 0) return new Set();
   const rows = await tx<{ account: AccountNo }[]>`
-    select l.account from unnest(${leases.map((one) => one.account)}::bigint[], ${leases.map((one) => one.epoch)}::bigint[]) as a(account, epoch)
+    select l.account from unnest(${leases.map((lease) => lease.account)}::bigint[], ${leases.map((lease) => lease.epoch)}::bigint[]) as a(account, epoch)
     join leases l on l.account = a.account and l.epoch = a.epoch and l.expires_at > now()`;
   return new Set(rows.map((row) => row.account));
 }
@@ -67,27 +69,27 @@ export async function heldLeases(tx: Tx, leases: readonly Lease[]): Promise<Read
 export type AskedDevice = {
   readonly account: AccountNo;
   readonly device: DeviceNo;
-  /** Hashes of the to-device messages that came for it. */
+  /** Hashes of the to-device messages that the response brought for it. */
   readonly hashes: readonly string[];
-  /** They may be doubles of stored ones. */
+  /** The messages may be duplicates of stored ones. */
   readonly overlap: boolean;
-  /** Users of whom it may be known already that their devices changed. */
+  /** Users whose changed devices may be recorded already. */
   readonly users: readonly UserId[];
-  /** Lock the account's other devices, too, that have a session or connection: each is to be given the device lists. */
+  /** Lock the account's other devices, too, if they have a session or connection: each is to be given the device lists. */
   readonly others: boolean;
 };
 
-/** The devices that were asked for and are locked; `others`: of an account, besides the one that was polled. */
+/** The requested devices that are locked; `others`: the account's devices besides the polled one. */
 export type LockedDevices = {
   readonly asked: ReadonlyMap<DeviceNo, KnownDevice>;
   readonly others: ReadonlyMap<AccountNo, readonly KnownDevice[]>;
-  /** Accounts of which another device is busy: nothing of theirs can be stored now. */
+  /** Accounts that have another device locked elsewhere: nothing can be stored for them now. */
   readonly busy: ReadonlySet<AccountNo>;
 };
 
 /**
- * Locks devices, as others number their messages too; in their order, those of several accounts as well, so that no two wait for each other.
- * Sent as soon as it is called, as above: what is read of messages and lists is read after that.
+ * Locks devices, because other transactions number their messages too; in order, also across accounts, so that no two wait for each other.
+ * Sent as soon as it is called, as above: messages and lists are read after that.
  */
 export async function lockDevices(tx: Tx, asked: readonly AskedDevice[], busy: Busy): Promise<LockedDevices> {
   const messages = asked.flatMap(({ device, hashes, overlap }) => [...new Set(hashes)].map((hash) => ({ device, hash, overlap })));
@@ -106,16 +108,16 @@ export async function lockDevices(tx: Tx, asked: readonly AskedDevice[], busy: B
     const { device } = row;
     return { ...row, shared: sharedOf.get(device) ?? [], passed: passedOf.get(device) ?? [], stored: storedOf.get(device) ?? [] };
   });
-  const isAsked = new Set(asked.map((one) => one.device));
+  const isAsked = new Set(asked.map((ask) => ask.device));
   const others = Map.groupBy(
     devices.filter(({ device }) => !isAsked.has(device)),
-    (one) => one.account,
+    (row) => row.account,
   );
   const missing = wanted.filter(({ account, devices: count }) => count > (others.get(account)?.length ?? 0));
   return {
-    asked: new Map(devices.filter(({ device }) => isAsked.has(device)).map((one) => [one.device, one])),
+    asked: new Map(devices.filter(({ device }) => isAsked.has(device)).map((row) => [row.device, row])),
     others,
-    busy: new Set(busy === "skip" ? missing.map((one) => one.account) : []),
+    busy: new Set(busy === "skip" ? missing.map((ask) => ask.account) : []),
   };
 }
 
@@ -127,8 +129,8 @@ function listens(tx: Tx) {
 }
 
 async function lockRows(tx: Tx, asked: readonly AskedDevice[], busy: Busy): Promise<readonly DeviceRow[]> {
-  const [devices, accounts] = [asked.map((one) => one.device), asked.map((one) => one.account)];
-  const sharing = asked.filter((one) => one.others).map((one) => one.account);
+  const [devices, accounts] = [asked.map((ask) => ask.device), asked.map((ask) => ask.account)];
+  const sharing = asked.filter((ask) => ask.others).map((row) => row.account);
   const columns = tx`d.account, d.device, d.since, d.seq, d.one_time_keys, d.fallback_keys, d.counts_seq, d.key_uploads`;
   // Two statements, so that the usual one stays a look-up by key.
   if (sharing.length === 0) {
@@ -143,26 +145,26 @@ async function lockRows(tx: Tx, asked: readonly AskedDevice[], busy: Busy): Prom
     order by d.device for no key update of d ${skipping(tx, busy)}`;
 }
 
-/** How many devices besides the polled one are to be given device lists, of accounts that have such. */
+/** How many devices besides the polled one are to be given device lists, for accounts that have such. */
 async function countListeners(tx: Tx, asked: readonly AskedDevice[]): Promise<readonly { account: AccountNo; devices: number }[]> {
-  const sharing = asked.filter((one) => one.others);
+  const sharing = asked.filter((ask) => ask.others);
   if (sharing.length === 0) return [];
   return await tx<{ account: AccountNo; devices: number }[]>`
     select d.account, count(*) as devices
-    from unnest(${sharing.map((one) => one.device)}::bigint[], ${sharing.map((one) => one.account)}::bigint[]) as a(device, account)
+    from unnest(${sharing.map((ask) => ask.device)}::bigint[], ${sharing.map((ask) => ask.account)}::bigint[]) as a(device, account)
     join devices d on d.account = a.account and d.device <> a.device
     where ${listens(tx)} group by d.account`;
 }
 
 type SharedRow = { readonly device: DeviceNo; readonly user_id: UserId; readonly kind: "changed" | "left" };
 
-/** The polls of an account's devices bring the same change at about the same time. What is older than this counts as another change. */
+/** The polls of an account's devices bring the same change at about the same time. An older record counts as another change. */
 async function sharedLists(tx: Tx, asked: readonly AskedDevice[]): Promise<readonly SharedRow[]> {
   const pairs = asked.flatMap(({ device, users }) => users.map((user) => ({ device, user })));
   if (pairs.length === 0) return [];
   return await tx<SharedRow[]>`
     select l.device, l.user_id, l.kind
-    from unnest(${pairs.map((one) => one.device)}::bigint[], ${pairs.map((one) => one.user)}::text[]) as a(device, user_id)
+    from unnest(${pairs.map((pair) => pair.device)}::bigint[], ${pairs.map((pair) => pair.user)}::text[]) as a(device, user_id)
     join device_lists l on l.device = a.device and l.user_id = a.user_id and l.shared_at > now() - interval '2 minutes'`;
 }
 
@@ -172,7 +174,7 @@ async function passedCopies(tx: Tx, messages: readonly Message[]): Promise<reado
   if (messages.length === 0) return [];
   return await tx<{ device: DeviceNo; hash: string; times: number }[]>`
     select p.device, encode(p.hash, 'hex') as hash, p.times
-    from unnest(${messages.map((one) => one.device)}::bigint[], ${messages.map((one) => one.hash)}::text[]) as a(device, hash)
+    from unnest(${messages.map((message) => message.device)}::bigint[], ${messages.map((message) => message.hash)}::text[]) as a(device, hash)
     join to_device_passed p on p.device = a.device and p.hash = decode(a.hash, 'hex') and p.times > 0`;
 }
 
@@ -180,7 +182,7 @@ async function storedCopies(tx: Tx, messages: readonly Message[]): Promise<reado
   if (messages.length === 0) return [];
   return await tx<{ device: DeviceNo; hash: string; copies: number }[]>`
     select a.device, a.hash, count(*) as copies
-    from unnest(${messages.map((one) => one.device)}::bigint[], ${messages.map((one) => one.hash)}::text[]) as a(device, hash)
+    from unnest(${messages.map((message) => message.device)}::bigint[], ${messages.map((message) => message.hash)}::text[]) as a(device, hash)
     join to_device t on t.device = a.device and t.hash = decode(a.hash, 'hex') group by a.device, a.hash`;
 }
 

@@ -1,15 +1,15 @@
-/** What ingest must know before it can plan a batch: read in one go, under the account's lock. */
+/** What ingest must know before it can plan a batch: read together, under the account's lock. */
 
 import type { AccountNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
 import { byKey, type Tx } from "../db.ts";
 import { type Membership, parseFacts, type RoomFacts } from "../room-facts.ts";
-import type { RoomRow, StandingRow } from "./row-types.ts";
+import type { RoomWrite, StandingWrite } from "./row-types.ts";
 import { OPEN } from "./row-types.ts";
 
-/** The rows that a response may change or that decide how it is read. */
+/** The rows that a response may change or that decide how it is interpreted. */
 export type Touched = {
   readonly rooms: readonly RoomId[];
-  /** Read every room's facts too: m.direct came, or the account is synced anew. */
+  /** Read every room's facts too: m.direct came, or the account is synced from scratch. */
   readonly everything: boolean;
   /** Events of the timelines. */
   readonly events: readonly EventId[];
@@ -18,7 +18,7 @@ export type Touched = {
   readonly receipts: readonly ReceiptKey[];
   readonly accountData: readonly AccountDataKey[];
   readonly presence: readonly UserId[];
-  /** Events that are redacted, or come redacted. */
+  /** Events that are redacted by the response, or came redacted in it. */
   readonly redacted: readonly EventId[];
 };
 export type StateKey = { readonly room_id: RoomId; readonly type: string; readonly state_key: string };
@@ -27,19 +27,19 @@ export type ReceiptKey = { readonly room_id: RoomId; readonly user_id: UserId; r
 export type AccountDataKey = { readonly room_id: RoomId | ""; readonly type: string };
 
 /** `membership` and `facts` null: the room has no open facts row. */
-export type RoomNow = RoomRow & { readonly membership: Membership | null; readonly facts: RoomFacts | null };
-export type KnownRoom = RoomNow & {
+export type KnownRoomRow = RoomWrite & { readonly membership: Membership | null; readonly facts: RoomFacts | null };
+export type KnownRoom = KnownRoomRow & {
   /** The stored typing set, JSON; null: there never was one. */
   readonly typing: string | null;
   /** The pending invite or knock. */
   readonly pending: { readonly kind: "invite" | "knock"; readonly body: string } | null;
   /** null: it has none yet. */
-  readonly standing: StandingRow | null;
+  readonly standing: StandingWrite | null;
 };
 export type KnownState = StateKey & { readonly event_id: EventId };
 /** `body` only where the display name may be needed. */
 export type KnownMember = MemberKey & { readonly event_id: EventId; readonly membership: string; readonly body: string };
-/** An event that this account has, with where it has it. `open`: it is the present state of its key. */
+/** An event that this account has, and in which room. `open`: it is the present state of its key. */
 export type KnownEvent = {
   readonly room_id: RoomId;
   readonly event_id: EventId;
@@ -51,9 +51,9 @@ export type KnownEvent = {
   readonly open: boolean;
 };
 
-export type Known = {
+export type KnownRows = {
   readonly rooms: readonly KnownRoom[];
-  /** Timeline and older rows of the touched events; ord 0: in the fetched history. */
+  /** Timeline and older rows of the touched events; ord 0: in fetched history. */
   readonly seen: readonly { readonly room_id: RoomId; readonly event_id: EventId; readonly ord: number }[];
   readonly state: readonly KnownState[];
   readonly members: readonly KnownMember[];
@@ -63,7 +63,7 @@ export type Known = {
   readonly redacted: readonly KnownEvent[];
 };
 
-type RoomRecord = Omit<KnownRoom, "facts" | "pending" | "standing"> & {
+type KnownRoomRecord = Omit<KnownRoom, "facts" | "pending" | "standing"> & {
   readonly account: AccountNo;
   readonly facts: string | null;
   readonly standing: string | null;
@@ -71,11 +71,11 @@ type RoomRecord = Omit<KnownRoom, "facts" | "pending" | "standing"> & {
   readonly body: string | null;
 };
 
-/** What is asked about, and of which account. */
+/** Which rows to read, and of which account. */
 export type AskedRows = { readonly account: AccountNo; readonly touched: Touched };
 
-/** Sends every query that has something to ask at once, each for all the accounts. Rows are looked up one by one: see byKey. */
-export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Map<AccountNo, Known>> {
+/** Sends all necessary queries at once, each for all accounts. Rows are looked up individually: see byKey. */
+export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Map<AccountNo, KnownRows>> {
   const [rooms, seen, state, members, receipts, accountData, presence, redacted] = await Promise.all([
     readRooms(tx, asked),
     readSeen(tx, asked),
@@ -134,13 +134,13 @@ function pairsOf<Id extends string>(asked: readonly AskedRows[], pick: (touched:
 
 async function readRooms(tx: Tx, asked: readonly AskedRows[]): Promise<(KnownRoom & OfAccount)[]> {
   const { accounts, ids } = pairsOf(asked, (touched) => touched.rooms);
-  const whole = asked.filter(({ touched }) => touched.everything).map(({ account }) => account);
-  if (ids.length === 0 && whole.length === 0) return [];
+  const everythingOf = asked.filter(({ touched }) => touched.everything).map(({ account }) => account);
+  if (ids.length === 0 && everythingOf.length === 0) return [];
   const every =
-    whole.length === 0
+    everythingOf.length === 0
       ? tx``
-      : tx`union select account, room_id from room_facts where account = any(${whole}::bigint[]) and to_ord = ${OPEN}::bigint`;
-  const rows = await tx<RoomRecord[]>`
+      : tx`union select account, room_id from room_facts where account = any(${everythingOf}::bigint[]) and to_ord = ${OPEN}::bigint`;
+  const rows = await tx<KnownRoomRecord[]>`
     select t.account, t.room_id, coalesce(r.last_ord, 0) as last_ord, coalesce(r.last_ts, 0) as last_ts, coalesce(r.members, 'none') as members,
            coalesce(r.unsure_ord, 0) as unsure_ord, coalesce(r.pending_gap, false) as pending_gap, f.membership, f.facts, y.users as typing, i.kind, i.body,
            to_json(s)::text as standing
@@ -153,16 +153,16 @@ async function readRooms(tx: Tx, asked: readonly AskedRows[]): Promise<(KnownRoo
     left join lateral (select * from standings s where s.account = t.account and s.room_id = t.room_id ${byKey(tx)}) s on true`;
   return rows.map(({ facts, kind, body, standing, ...room }) => ({
     ...room,
-    standing: standing === null ? null : (JSON.parse(standing) as StandingRow),
+    standing: standing === null ? null : (JSON.parse(standing) as StandingWrite),
     facts: facts === null ? null : parseFacts(facts),
     pending: kind === null || body === null ? null : { kind, body },
   }));
 }
 
-async function readSeen(tx: Tx, asked: readonly AskedRows[]): Promise<(Known["seen"][number] & OfAccount)[]> {
+async function readSeen(tx: Tx, asked: readonly AskedRows[]): Promise<(KnownRows["seen"][number] & OfAccount)[]> {
   const { accounts, ids } = pairsOf(asked, (touched) => touched.events);
   if (ids.length === 0) return [];
-  return await tx<(Known["seen"][number] & OfAccount)[]>`
+  return await tx<(KnownRows["seen"][number] & OfAccount)[]>`
     with a as (select * from unnest(${accounts}::bigint[], ${ids}::text[]) as a(account, event_id))
     select a.account, t.room_id, a.event_id, t.ord from a
     cross join lateral (select room_id, ord from timeline t where t.account = a.account and t.event_id = a.event_id ${byKey(tx)}) t
@@ -181,8 +181,8 @@ async function readState(tx: Tx, keys: readonly (StateKey & OfAccount)[]): Promi
         and s.to_ord = ${OPEN}::bigint ${byKey(tx)}) s`;
 }
 
-/** All of the rooms' present state. */
-export async function readWholeState(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): Promise<KnownState[]> {
+/** All present state of the rooms. */
+export async function readFullState(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): Promise<KnownState[]> {
   if (rooms.length === 0) return [];
   return await tx<KnownState[]>`
     select s.room_id, s.type, s.state_key, s.event_id from unnest(${[...rooms]}::text[]) r (room_id)
@@ -200,9 +200,9 @@ async function readMembers(tx: Tx, keys: readonly (MemberKey & OfAccount)[]): Pr
     left join events e on e.event_id = m.event_id`;
 }
 
-async function readReceipts(tx: Tx, keys: readonly (ReceiptKey & OfAccount)[]): Promise<(Known["receipts"][number] & OfAccount)[]> {
+async function readReceipts(tx: Tx, keys: readonly (ReceiptKey & OfAccount)[]): Promise<(KnownRows["receipts"][number] & OfAccount)[]> {
   if (keys.length === 0) return [];
-  return await tx<(Known["receipts"][number] & OfAccount)[]>`
+  return await tx<(KnownRows["receipts"][number] & OfAccount)[]>`
     select r.account, r.room_id, r.user_id, r.kind, r.thread_id, r.event_id, r.data
     from json_to_recordset(${JSON.stringify(keys)}::text::json) k (account bigint, room_id text, user_id text, kind text, thread_id text)
     cross join lateral (
@@ -210,19 +210,22 @@ async function readReceipts(tx: Tx, keys: readonly (ReceiptKey & OfAccount)[]): 
         and r.thread_id = k.thread_id ${byKey(tx)}) r`;
 }
 
-export async function readAccountData(tx: Tx, keys: readonly (AccountDataKey & OfAccount)[]): Promise<(Known["accountData"][number] & OfAccount)[]> {
+export async function readAccountData(
+  tx: Tx,
+  keys: readonly (AccountDataKey & OfAccount)[],
+): Promise<(KnownRows["accountData"][number] & OfAccount)[]> {
   if (keys.length === 0) return [];
-  return await tx<(Known["accountData"][number] & OfAccount)[]>`
+  return await tx<(KnownRows["accountData"][number] & OfAccount)[]>`
     select a.account, a.room_id, a.type, a.body
     from json_to_recordset(${JSON.stringify(keys)}::text::json) k (account bigint, room_id text, type text)
     cross join lateral (
       select * from account_data a where a.account = k.account and a.room_id = k.room_id and a.type = k.type ${byKey(tx)}) a`;
 }
 
-async function readPresence(tx: Tx, asked: readonly AskedRows[]): Promise<(Known["presence"][number] & OfAccount)[]> {
+async function readPresence(tx: Tx, asked: readonly AskedRows[]): Promise<(KnownRows["presence"][number] & OfAccount)[]> {
   const { accounts, ids } = pairsOf(asked, (touched) => touched.presence);
   if (ids.length === 0) return [];
-  return await tx<(Known["presence"][number] & OfAccount)[]>`
+  return await tx<(KnownRows["presence"][number] & OfAccount)[]>`
     select account, user_id, body from unnest(${accounts}::bigint[], ${ids}::text[]) as a(account, user_id) join presence using (account, user_id)`;
 }
 
@@ -242,7 +245,7 @@ async function readRedacted(tx: Tx, asked: readonly AskedRows[]): Promise<(Known
     group by x.account, x.room_id, e.event_id`;
 }
 
-/** How many are joined and invited among the known members of each room. */
+/** How many of the known members of each room are joined and invited. */
 export async function countMembers(
   tx: Tx,
   account: AccountNo,
@@ -256,7 +259,7 @@ export async function countMembers(
     group by r.room_id`;
 }
 
-/** The first members of each room, joined before invited, by user id, `me` left out: stand-ins for the heroes that the homeserver does not tell. */
+/** The first members of each room, joined before invited, by user id, without `me`: stand-ins if the homeserver names no heroes. */
 export async function readStandIns(tx: Tx, account: AccountNo, rooms: readonly RoomId[], me: UserId): Promise<KnownMember[]> {
   if (rooms.length === 0) return [];
   return await tx<KnownMember[]>`

@@ -3,20 +3,20 @@
 import type { AccountNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
 import { parseFacts } from "../room-facts.ts";
-import type { RoomNow } from "./known.ts";
+import type { KnownRoomRow } from "./known.ts";
 import { OPEN } from "./row-types.ts";
 
 export type OpenMember = { readonly user_id: UserId; readonly event_id: EventId; readonly membership: string; readonly from_ord: number };
 
-/** Everybody who is known in the room now, whatever the membership. */
+/** All known members of the room, whatever their membership. */
 export async function readOpenMembers(tx: Tx, account: AccountNo, room: RoomId): Promise<OpenMember[]> {
   return await tx<OpenMember[]>`
     select user_id, event_id, membership, from_ord from members where account = ${account} and room_id = ${room} and to_ord = ${OPEN}::bigint`;
 }
 
 /** undefined: the account has never had the room. */
-export async function readRoom(tx: Tx, account: AccountNo, room: RoomId): Promise<RoomNow | undefined> {
-  const [row] = await tx<(Omit<RoomNow, "facts"> & { facts: string | null })[]>`
+export async function readRoom(tx: Tx, account: AccountNo, room: RoomId): Promise<KnownRoomRow | undefined> {
+  const [row] = await tx<(Omit<KnownRoomRow, "facts"> & { facts: string | null })[]>`
     select r.room_id, r.last_ord, r.last_ts, r.members, r.unsure_ord, r.pending_gap, f.membership, f.facts
     from rooms r
     left join room_facts f on f.account = r.account and f.room_id = r.room_id and f.to_ord = ${OPEN}::bigint

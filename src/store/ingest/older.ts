@@ -2,20 +2,20 @@
 
 import type { AccountNo, EventId, RoomId } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
-import type { Query } from "./statement.ts";
+import type { Statement } from "./statement.ts";
 import { some } from "./statement.ts";
 
-export type OlderRow = { readonly idx: number; readonly event_id: EventId; readonly unsigned: string | null; readonly age_ts: number | null };
+export type OlderWrite = { readonly idx: number; readonly event_id: EventId; readonly unsigned: string | null; readonly age_ts: number | null };
 export type OlderChunk = { readonly idx: number; readonly prev_batch: string | null; readonly state: readonly EventId[] };
 
-/** The lowest idx of the room's history and the event there; 0: none is stored. */
+/** The lowest idx of the room's fetched history and the event there; 0: none is stored. */
 export async function readOldest(tx: Tx, account: AccountNo, room: RoomId): Promise<{ idx: number; event_id: EventId | null }> {
   const [row] = await tx<{ idx: number; event_id: EventId }[]>`
     select idx, event_id from older where account = ${account} and room_id = ${room} order by idx limit 1`;
   return row ?? { idx: 0, event_id: null };
 }
 
-/** Which of the events the account has in the room, in its timeline or its history. */
+/** Which of the events the account has in the room, in its timeline or in fetched history. */
 export async function readStoredIds(tx: Tx, account: AccountNo, room: RoomId, ids: readonly EventId[]): Promise<Set<EventId>> {
   const list = [...ids];
   const rows = await tx<{ event_id: EventId }[]>`
@@ -25,7 +25,7 @@ export async function readStoredIds(tx: Tx, account: AccountNo, room: RoomId, id
   return new Set(rows.map((row) => row.event_id));
 }
 
-export function writeOlder(tx: Tx, account: AccountNo, room: RoomId, rows: readonly OlderRow[], chunk: OlderChunk): Query[] {
+export function writeOlder(tx: Tx, account: AccountNo, room: RoomId, rows: readonly OlderWrite[], chunk: OlderChunk): Statement[] {
   return [
     ...some(
       rows,

@@ -1,4 +1,4 @@
-/** Forgetting how far the homeserver has told an account. */
+/** Resets an account's `since`, so that the homeserver sends everything again. */
 
 import type { AccountNo, DeviceNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";

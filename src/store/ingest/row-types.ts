@@ -1,12 +1,12 @@
-/** What one batch writes: rows as the planner makes them and write.ts stores them. Names are those of the columns. */
+/** What one batch writes: rows as the planner makes them and write.ts stores them. Their members are named like the columns. */
 
 import type { AccountNo, DeviceNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
 import type { Membership, RoomFacts } from "../room-facts.ts";
 
-/** An open row's to_ord. As text: it is beyond what a number holds. */
+/** The to_ord of an open row. A text, because a number cannot hold it. */
 export const OPEN = "9223372036854775807";
 
-export type EventRow = {
+export type EventWrite = {
   readonly event_id: EventId;
   readonly type: string;
   readonly state_key: string | null;
@@ -16,7 +16,7 @@ export type EventRow = {
   readonly pruned: boolean;
 };
 
-export type TimelineRow = {
+export type TimelineWrite = {
   readonly ord: number;
   readonly room_id: RoomId;
   readonly event_id: EventId;
@@ -29,7 +29,7 @@ export type TimelineRow = {
 };
 
 /** A new state row; `to_ord` null: open. */
-export type StateRow = {
+export type StateWrite = {
   readonly room_id: RoomId;
   readonly type: string;
   readonly state_key: string;
@@ -40,7 +40,7 @@ export type StateRow = {
   readonly age_ts: number | null;
 };
 
-export type MemberRow = {
+export type MemberWrite = {
   readonly room_id: RoomId;
   readonly user_id: UserId;
   readonly from_ord: number;
@@ -57,10 +57,10 @@ export type MemberRow = {
 /** Ends the stored open row. */
 export type StateEnd = { readonly room_id: RoomId; readonly type: string; readonly state_key: string; readonly to_ord: number };
 export type MemberEnd = { readonly room_id: RoomId; readonly user_id: UserId; readonly to_ord: number };
-/** Ends every open member row of the room that began by `before`, but those of `keep`. */
+/** Ends every open member row of the room that began by `before`, except those of `keep`. */
 export type MembersEnd = { readonly room_id: RoomId; readonly to_ord: number; readonly before: number; readonly keep: readonly UserId[] };
 
-export type RoomRow = {
+export type RoomWrite = {
   readonly room_id: RoomId;
   readonly last_ord: number;
   readonly last_ts: number;
@@ -69,7 +69,7 @@ export type RoomRow = {
   readonly pending_gap: boolean;
 };
 /** A room's row of `standings`. */
-export type StandingRow = {
+export type StandingWrite = {
   readonly room_id: RoomId;
   readonly changed_ord: number;
   readonly membership_ord: number;
@@ -81,9 +81,9 @@ export type StandingRow = {
 };
 export type MembersKnown = "none" | "complete" | "stale";
 
-export type FactsRow = { readonly room_id: RoomId; readonly from_ord: number; readonly membership: Membership; readonly facts: string };
-export type TypingRow = { readonly room_id: RoomId; readonly users: string; readonly ord: number };
-export type ReceiptRow = {
+export type FactsWrite = { readonly room_id: RoomId; readonly from_ord: number; readonly membership: Membership; readonly facts: string };
+export type TypingWrite = { readonly room_id: RoomId; readonly users: string; readonly ord: number };
+export type ReceiptWrite = {
   readonly room_id: RoomId;
   readonly user_id: UserId;
   readonly kind: string;
@@ -93,9 +93,9 @@ export type ReceiptRow = {
   readonly ord: number;
 };
 /** `room_id` '': global. */
-export type AccountDataRow = { readonly room_id: RoomId | ""; readonly type: string; readonly body: string; readonly ord: number };
-export type PresenceRow = { readonly user_id: UserId; readonly body: string; readonly ord: number };
-export type InviteRow = {
+export type AccountDataWrite = { readonly room_id: RoomId | ""; readonly type: string; readonly body: string; readonly ord: number };
+export type PresenceWrite = { readonly user_id: UserId; readonly body: string; readonly ord: number };
+export type InviteWrite = {
   readonly room_id: RoomId;
   readonly kind: "invite" | "knock";
   readonly body: string;
@@ -105,28 +105,28 @@ export type InviteRow = {
 export type InviteEnd = { readonly room_id: RoomId; readonly ord: number };
 
 /** A stored event that is redacted now: its pruned body, and `unsigned` for this account's rows of it. */
-export type RedactionRow = {
+export type RedactionWrite = {
   readonly event_id: EventId;
   readonly body: string;
   readonly unsigned: string | null;
-  /** For member rows: the name to sort by once the display name is gone, from `ord` on: older snapshots keep their order. */
+  /** For member rows: the sort name once the display name is gone, from `ord` on: older snapshots keep their order. */
   readonly sort_name: string | null;
   readonly ord: number | null;
 };
 
-export type ToDeviceRow = {
+export type ToDeviceWrite = {
   readonly seq: number;
   readonly before_pos: number;
   readonly body: string;
-  /** Base64: the message where the database refuses its text, `body` being empty then; else null. */
+  /** Base64: the message, if the database refuses its text; `body` is empty then. Otherwise null. */
   readonly bytes: string | null;
   readonly hash: string;
 };
-export type PassedRow = { readonly hash: string; readonly times: number };
-/** `shared`: the account's room poll brought it, which gives it to every device. */
-export type DeviceListRow = { readonly user_id: UserId; readonly kind: "changed" | "left"; readonly seq: number; readonly shared: boolean };
+export type PassedWrite = { readonly hash: string; readonly times: number };
+/** `shared`: it came with the account's room poll, which distributes it to every device. */
+export type DeviceListWrite = { readonly user_id: UserId; readonly kind: "changed" | "left"; readonly seq: number; readonly shared: boolean };
 
-/** What belongs to the device, whatever becomes of the rest. Hashes are hex. */
+/** What belongs to the device, independent of the rest of the response. Hashes are hex. */
 export type DeviceWrites = {
   /** null: it was not polled yet. */
   readonly since: string | null;
@@ -134,10 +134,10 @@ export type DeviceWrites = {
   readonly one_time_keys: string;
   readonly fallback_keys: string | null;
   readonly counts_seq: number;
-  readonly toDevice: readonly ToDeviceRow[];
-  /** Copies that were dropped, to be taken off to_device_passed. */
-  readonly passed: readonly PassedRow[];
-  readonly deviceLists: readonly DeviceListRow[];
+  readonly toDevice: readonly ToDeviceWrite[];
+  /** Copies that were dropped, to be deducted from to_device_passed. */
+  readonly passed: readonly PassedWrite[];
+  readonly deviceLists: readonly DeviceListWrite[];
 };
 
 /** What belongs to the account. `position` is the new one. */
@@ -145,39 +145,39 @@ export type RoomWrites = {
   readonly position: number;
   /** null: unchanged. */
   readonly ignored: string | null;
-  /** Somebody is no longer ignored: sessions and connections end (D25). */
+  /** A user is no longer ignored: sessions and connections end (D25). */
   readonly endSessions: boolean;
-  readonly events: readonly EventRow[];
-  readonly timeline: readonly TimelineRow[];
-  readonly state: readonly StateRow[];
+  readonly events: readonly EventWrite[];
+  readonly timeline: readonly TimelineWrite[];
+  readonly state: readonly StateWrite[];
   readonly stateEnds: readonly StateEnd[];
-  readonly members: readonly MemberRow[];
+  readonly members: readonly MemberWrite[];
   readonly memberEnds: readonly MemberEnd[];
   readonly membersEnds: readonly MembersEnd[];
-  readonly rooms: readonly RoomRow[];
-  readonly facts: readonly FactsRow[];
-  readonly standings: readonly StandingRow[];
-  readonly typing: readonly TypingRow[];
-  readonly receipts: readonly ReceiptRow[];
-  readonly accountData: readonly AccountDataRow[];
-  readonly presence: readonly PresenceRow[];
-  readonly invites: readonly InviteRow[];
+  readonly rooms: readonly RoomWrite[];
+  readonly facts: readonly FactsWrite[];
+  readonly standings: readonly StandingWrite[];
+  readonly typing: readonly TypingWrite[];
+  readonly receipts: readonly ReceiptWrite[];
+  readonly accountData: readonly AccountDataWrite[];
+  readonly presence: readonly PresenceWrite[];
+  readonly invites: readonly InviteWrite[];
   readonly inviteEnds: readonly InviteEnd[];
-  readonly redactions: readonly RedactionRow[];
+  readonly redactions: readonly RedactionWrite[];
 };
 
-/** A batch as it was stored, for those in the same process who are told of it. */
+/** A batch as it was stored, handed over to its readers in the same process. */
 export type StoredBatch = {
   readonly account: AccountNo;
-  /** That it came for. */
+  /** The device whose poll brought it. */
   readonly device: DeviceNo;
   /** The account's position before it; `writes.position` is the one after it. */
   readonly from: number;
-  /** The upstream token that ends it. */
+  /** The upstream token at its end. */
   readonly since: string;
   /** accounts.forgotten. */
   readonly forgotten: number;
   readonly writes: RoomWrites;
-  /** What the facts were in rooms where they changed; of a new room there were none. */
+  /** The previous facts of the rooms where they changed; a new room has none. */
   readonly factsBefore: ReadonlyMap<RoomId, RoomFacts>;
 };

@@ -1,25 +1,25 @@
-/** What could not be stored of a response (N3): kept for the operator, and asked for again. */
+/** What could not be stored of a response (N3): saved for the operator, and requested again. */
 
 import { gzipSync } from "node:zlib";
 
 import type { AccountNo, DeviceNo, RoomId } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
-import type { Query } from "./statement.ts";
+import type { Statement } from "./statement.ts";
 import { OPEN } from "./row-types.ts";
 import { some } from "./statement.ts";
 
-/** `text`: of a v2 response that holds this part alone. `error` must hold no content. */
+/** `text`: a v2 response with this part alone. `error` must not contain message content. */
 export type SetAsideRow = { readonly kind: string; readonly name: string; readonly error: string; readonly text: string };
 
-export function insertSetAside(tx: Tx, account: AccountNo, device: DeviceNo, rows: readonly SetAsideRow[]): Query[] {
+export function insertSetAside(tx: Tx, account: AccountNo, device: DeviceNo, rows: readonly SetAsideRow[]): Statement[] {
   return rows.map(
     ({ kind, name, error, text }) => tx`
       insert into poison (account, device, kind, name, error, body) values (${account}, ${device}, ${kind}, ${name}, ${error}, ${gzipSync(text)})`,
   );
 }
 
-/** The rooms have events that are not stored: the next one comes after a gap, and who is in them is not certain. Unknown rooms are passed over. */
-export function markGaps(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): Query[] {
+/** The rooms have events that are not stored: the next event comes after a gap, and their membership is uncertain. Unknown rooms are skipped. */
+export function markGaps(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): Statement[] {
   if (rooms.length === 0) return [];
   return [
     tx`
@@ -28,8 +28,8 @@ export function markGaps(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): 
   ];
 }
 
-/** All of the account's joined rooms are to be read one by one, those with the newest activity first. What is stored of them has a gap. */
-export function queueAllRooms(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): Query[] {
+/** Queues all joined rooms of the account to be read one by one, those with the newest activity first. What is stored of them has a gap. */
+export function queueAllRooms(tx: Tx, account: AccountNo, rooms: readonly RoomId[]): Statement[] {
   if (rooms.length === 0) return [];
   const ids = [...rooms];
   return [
@@ -49,8 +49,8 @@ export function queueAllRooms(tx: Tx, account: AccountNo, rooms: readonly RoomId
 /** `kind` room: `name` is its id; account_data: of the account, its type. */
 export type Reread = { readonly kind: "room" | "account_data"; readonly name: string };
 
-/** Has them read from the homeserver, `afterMs` from now; those that wait already stay as they are. */
-export function queueRereads(tx: Tx, account: AccountNo, cause: "set_aside" | "membership", afterMs: number, rows: readonly Reread[]): Query[] {
+/** Has them read from the homeserver, `afterMs` from now. Entries that are queued already do not change. */
+export function queueRereads(tx: Tx, account: AccountNo, cause: "set_aside" | "membership", afterMs: number, rows: readonly Reread[]): Statement[] {
   return some(
     rows,
     (json) => tx`

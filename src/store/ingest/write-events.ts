@@ -3,23 +3,23 @@
 import type { AccountNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
 import { holdEvents, keepEvents } from "./hold-events.ts";
-import type { EventRow, RoomWrites } from "./row-types.ts";
+import type { EventWrite, RoomWrites } from "./row-types.ts";
 import { OPEN } from "./row-types.ts";
-import type { Query } from "./statement.ts";
+import type { Statement } from "./statement.ts";
 import { some } from "./statement.ts";
 
-type Pruned = Pick<EventRow, "event_id" | "body">;
+type Pruned = Pick<EventWrite, "event_id" | "body">;
 
 /**
- * Inserts what is not there yet; a pruned version replaces a whole one, never the other way round.
- * In order of event ids: accounts that share rooms write the same rows at the same time, and must not wait for each other in a ring.
- * `do nothing` and an update of the few pruned ones, since `do update … where` would lock every row that is there already.
+ * Inserts the bodies that are missing; a pruned version replaces a full one, never the other way round. In order of event ids: accounts that
+ * share rooms write the same rows at the same time, and must not deadlock. `do nothing` and an update of the few pruned ones, because `do
+ * update … where` would lock every row that exists already.
  */
-export function writeEvents(tx: Tx, events: readonly EventRow[]): Query[] {
+export function writeEvents(tx: Tx, events: readonly EventWrite[]): Statement[] {
   const sorted = onlyOnce(events).toSorted(byId);
   const ids = sorted.map((event) => event.event_id);
   return [
-    // What is there already stays there until the rows that refer to it are committed.
+    // Existing bodies must not be deleted until the rows that refer to them are committed.
     ...holdEvents(tx, ids),
     ...some(
       sorted,
@@ -38,18 +38,18 @@ export function writeEvents(tx: Tx, events: readonly EventRow[]): Query[] {
   ];
 }
 
-/** Several accounts may have been told the same event, some of them pruned. */
-function onlyOnce(events: readonly EventRow[]): EventRow[] {
-  const byIds = new Map<EventRow["event_id"], EventRow>();
+/** Several accounts may have received the same event, some of them pruned. */
+function onlyOnce(events: readonly EventWrite[]): EventWrite[] {
+  const byIds = new Map<EventWrite["event_id"], EventWrite>();
   for (const event of events) if (event.pruned || !byIds.has(event.event_id)) byIds.set(event.event_id, event);
   return [...byIds.values()];
 }
 
-/** Prunes stored events, and tells why in every row that these accounts have of them. */
+/** Prunes stored events, and records the redaction in every row that these accounts have of them. */
 export function writeRedactions(
   tx: Tx,
   batches: readonly { readonly account: AccountNo; readonly writes: Pick<RoomWrites, "redactions"> }[],
-): Query[] {
+): Statement[] {
   const redactions = batches.flatMap(({ account, writes }) => writes.redactions.map((row) => ({ account, ...row }))).toSorted(byId);
   return [
     ...prune(tx, redactions),
@@ -70,7 +70,7 @@ export function writeRedactions(
   ];
 }
 
-function prune(tx: Tx, events: readonly Pruned[]): Query[] {
+function prune(tx: Tx, events: readonly Pruned[]): Statement[] {
   const bodies = events.map(({ event_id, body }) => ({ event_id, body }));
   return some(
     bodies,

@@ -1,26 +1,23 @@
-/**
- * Writes planned batches, of one account or of several: one statement a table, all sent at once. Everything rests on the accounts' locks
- * being held.
- */
+/** Writes planned batches, of one account or of several: one statement per table, all sent at once. The caller must hold the accounts' locks. */
 
 import type { AccountNo, DeviceNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
 import type { DeviceWrites, RoomWrites } from "./row-types.ts";
 import { OPEN } from "./row-types.ts";
-import type { Query } from "./statement.ts";
+import type { Statement } from "./statement.ts";
 import { some } from "./statement.ts";
 import { writeEvents, writeRedactions } from "./write-events.ts";
 
-/** What is written of an account: as much of a batch as there is. */
+/** What is written for an account: those parts of a batch that exist. */
 export type AccountWrites<Part extends keyof RoomWrites> = { readonly account: AccountNo; readonly writes: Pick<RoomWrites, Part> };
 /**
- * A whole batch, and the device that it came for. `since`: with it the account has been told everything once (D23); null: these are single
- * rooms, before that.
+ * A full batch, and the device whose poll brought it. `since`: with it the account has received everything once (D23); null: these are
+ * single rooms, before that.
  */
 export type Batch = { readonly account: AccountNo; readonly device: DeviceNo; readonly since: string | null; readonly writes: RoomWrites };
 
 /** The accounts' parts, `since` included. */
-export function writeRooms(tx: Tx, batches: readonly Batch[]): Query[] {
+export function writeRooms(tx: Tx, batches: readonly Batch[]): Statement[] {
   return [
     ...writeEvents(
       tx,
@@ -38,7 +35,7 @@ export function writeRooms(tx: Tx, batches: readonly Batch[]): Query[] {
 }
 
 /** The devices' parts, `since` included. */
-export function writeDevices(tx: Tx, batches: readonly { readonly device: DeviceNo; readonly writes: DeviceWrites }[]): Query[] {
+export function writeDevices(tx: Tx, batches: readonly { readonly device: DeviceNo; readonly writes: DeviceWrites }[]): Statement[] {
   const ofDevices = <Part extends "toDevice" | "passed" | "deviceLists">(part: Part) =>
     batches.flatMap(({ device, writes }) => writes[part].map((row: DeviceWrites[Part][number]) => ({ device, ...row })));
   return [
@@ -67,7 +64,7 @@ export function writeDevices(tx: Tx, batches: readonly { readonly device: Device
     tx`
       update devices d
       set since = r.since, seq = r.seq, one_time_keys = r.one_time_keys, fallback_keys = r.fallback_keys, counts_seq = r.counts_seq
-      from unnest(${batches.map((one) => one.device)}::bigint[], ${batches.map(({ writes }) => writes.since)}::text[],
+      from unnest(${batches.map((batch) => batch.device)}::bigint[], ${batches.map(({ writes }) => writes.since)}::text[],
         ${batches.map(({ writes }) => writes.seq)}::bigint[], ${batches.map(({ writes }) => writes.one_time_keys)}::text[],
         ${batches.map(({ writes }) => writes.fallback_keys)}::text[], ${batches.map(({ writes }) => writes.counts_seq)}::bigint[]
       ) as r(device, since, seq, one_time_keys, fallback_keys, counts_seq)
@@ -75,12 +72,12 @@ export function writeDevices(tx: Tx, batches: readonly { readonly device: Device
   ];
 }
 
-/** In how many rooms the user is, while single ones of them are stored. */
-export function writeJoinedRooms(tx: Tx, account: AccountNo, joined: number): Query {
+/** In how many rooms the user is, while only single ones are stored. */
+export function writeJoinedRooms(tx: Tx, account: AccountNo, joined: number): Statement {
   return tx`update accounts set joined_rooms = ${joined} where account = ${account}`;
 }
 
-function writeAccounts(tx: Tx, batches: readonly Batch[]): Query[] {
+function writeAccounts(tx: Tx, batches: readonly Batch[]): Statement[] {
   const ending = batches.filter(({ writes }) => writes.endSessions).map(({ account }) => account);
   return [
     tx`
@@ -89,7 +86,7 @@ function writeAccounts(tx: Tx, batches: readonly Batch[]): Query[] {
           select is_complete, case when is_complete then null else a.joined_rooms end
           from (select a.complete or r.since is not null and not exists (
             select from rereads x where x.account = a.account and x.cause = 'too_large')) as c(is_complete))
-      from unnest(${batches.map((one) => one.account)}::bigint[], ${batches.map((one) => one.since)}::text[],
+      from unnest(${batches.map((batch) => batch.account)}::bigint[], ${batches.map((batch) => batch.since)}::text[],
         ${batches.map(({ writes }) => writes.position)}::bigint[], ${batches.map(({ writes }) => writes.ignored)}::text[]
       ) as r(account, since, position, ignored)
       where a.account = r.account`,
@@ -97,7 +94,7 @@ function writeAccounts(tx: Tx, batches: readonly Batch[]): Query[] {
   ];
 }
 
-/** Rows of one kind of all batches, each with its account. */
+/** The rows of one kind from all batches, each with its account. */
 function rowsOf<Part extends ListsOf<RoomWrites>>(
   batches: readonly AccountWrites<Part>[],
   part: Part,
@@ -107,7 +104,7 @@ function rowsOf<Part extends ListsOf<RoomWrites>>(
 
 type ListsOf<T> = { [K in keyof T]: T[K] extends readonly object[] ? K : never }[keyof T];
 
-function writeTimeline(tx: Tx, batches: readonly Batch[]): Query[] {
+function writeTimeline(tx: Tx, batches: readonly Batch[]): Statement[] {
   const sent = batches.flatMap(({ account, device, writes }) =>
     writes.timeline.map((row) => ({ account, ...row, txn_device: row.txn_id === null ? null : device })),
   );
@@ -121,7 +118,7 @@ function writeTimeline(tx: Tx, batches: readonly Batch[]): Query[] {
   );
 }
 
-function writeState(tx: Tx, batches: readonly Batch[]): Query[] {
+function writeState(tx: Tx, batches: readonly Batch[]): Statement[] {
   return [
     ...some(
       rowsOf(batches, "stateEnds"),
@@ -141,8 +138,8 @@ function writeState(tx: Tx, batches: readonly Batch[]): Query[] {
   ];
 }
 
-/** Also for a member list that was fetched: see learn-members.ts. */
-export function writeMembers(tx: Tx, batches: readonly AccountWrites<"members" | "memberEnds" | "membersEnds">[]): Query[] {
+/** Also for a fetched member list: see learn-members.ts. */
+export function writeMembers(tx: Tx, batches: readonly AccountWrites<"members" | "memberEnds" | "membersEnds">[]): Statement[] {
   return [
     ...some(
       rowsOf(batches, "memberEnds"),
@@ -171,8 +168,8 @@ export function writeMembers(tx: Tx, batches: readonly AccountWrites<"members" |
   ];
 }
 
-/** Also for a member list that was fetched. */
-export function writeRoomRows(tx: Tx, batches: readonly AccountWrites<"rooms" | "facts">[]): Query[] {
+/** Also for a fetched member list. */
+export function writeRoomRows(tx: Tx, batches: readonly AccountWrites<"rooms" | "facts">[]): Statement[] {
   return [
     ...some(
       rowsOf(batches, "rooms"),
@@ -196,7 +193,7 @@ export function writeRoomRows(tx: Tx, batches: readonly AccountWrites<"rooms" | 
   ];
 }
 
-function writeStandings(tx: Tx, batches: readonly Batch[]): Query[] {
+function writeStandings(tx: Tx, batches: readonly Batch[]): Statement[] {
   return some(
     rowsOf(batches, "standings"),
     (rows) => tx`
@@ -210,7 +207,7 @@ function writeStandings(tx: Tx, batches: readonly Batch[]): Query[] {
   );
 }
 
-function writeParts(tx: Tx, batches: readonly Batch[]): Query[] {
+function writeParts(tx: Tx, batches: readonly Batch[]): Statement[] {
   return [
     ...some(
       rowsOf(batches, "typing"),

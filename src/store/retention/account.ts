@@ -1,6 +1,6 @@
 /**
- * What of an account's log nobody can ask for any more: what is below its horizon, but for what a snapshot at the horizon still
- * shows. Every step holds the account's lock, as ingest does, and so sees no half of a batch and meets no other writer.
+ * Deletes from an account's log what no client can ask for any more: what is below its horizon, except for what a snapshot at the horizon
+ * still shows. Every step holds the account's lock, as ingest does, so it sees no half of a batch and meets no other writer.
  */
 
 import type { AccountNo, EventId, RoomId } from "../../wire/ids.ts";
@@ -9,15 +9,15 @@ import { OPEN } from "../ingest/row-types.ts";
 import { deleteUnreferenced } from "./events.ts";
 import { BATCH_ROWS } from "./step.ts";
 
-/** Timeline events of a room that every snapshot can show: S4's largest timeline_limit. */
+/** Timeline events of a room that every snapshot must be able to show: S4's largest timeline_limit. */
 const SHOWN = 100;
-/** How much further down a room's timeline is kept where that makes it begin at a known upstream token: more than one response holds. */
+/** How much further down a room's timeline is kept if it then begins at a known upstream token: more than one response holds. */
 const TOKEN_REACH = 100;
 
-/** What is to be swept: rows up to `horizon`, where everything up to `swept` has been. */
+/** What is to be swept: rows up to `horizon`; those up to `swept` have been. */
 export type SweptAccount = { readonly account: AccountNo; readonly horizon: number; readonly swept: number };
 
-/** `rows` of the log and bodies of `events` that were deleted. `more`: not all that can be, as it is more than a batch. */
+/** How many `rows` of the log and bodies of `events` were deleted. `more`: there is more to delete than one batch. */
 export type Deleted = { readonly rows: number; readonly events: number; readonly more: boolean };
 
 /** The account, locked; null: there is nothing to sweep, or it is gone. */
@@ -26,42 +26,42 @@ export async function lockForSweep(tx: Tx, account: AccountNo): Promise<SweptAcc
   return row && row.swept < row.horizon ? row : null;
 }
 
-/** Up to `limit` accounts after a number that have something to be swept. */
+/** Up to `limit` accounts, after a number, that have something to be swept. */
 export async function accountsToSweep(db: Db, after: number, limit: number): Promise<AccountNo[]> {
   const rows = await db<{ account: AccountNo }[]>`
     select account from accounts where swept < horizon and account > ${after} order by account limit ${limit}`;
   return rows.map((row) => row.account);
 }
 
-/** All up to the horizon is deleted that can be. */
+/** Records that everything up to the horizon that can be deleted is deleted. */
 export async function markSwept(tx: Tx, swept: SweptAccount): Promise<void> {
   await tx`update accounts set swept = greatest(swept, ${swept.horizon}) where account = ${swept.account}`;
 }
 
 /** Where a room's timeline begins now. */
-export type Cut = { readonly room_id: RoomId; readonly ord: number };
+export type RoomCut = { readonly room_id: RoomId; readonly ord: number };
 
-/** `deleted`: of fetched history. */
-export type CutTimelines = { readonly cuts: readonly Cut[]; readonly deleted: Deleted };
+/** `deleted`: rows of fetched history. */
+export type CutTimelines = { readonly cuts: readonly RoomCut[]; readonly deleted: Deleted };
 
 /**
- * Makes the timelines of rooms that have grown begin later: at the newest row that has SHOWN rows up to the horizon from it on
- * and, if there is one near, an upstream token before it, so that history can still be fetched from there. That row then stands
- * behind a gap, as older events exist that are not told; fetched history no longer adjoins it and goes.
- * The rows below are deleted by deleteTimeline.
+ * Moves the beginning of timelines that have grown: to the newest row that has SHOWN rows up to the horizon from it on and, if there is one
+ * near, an upstream token before it, so that history can still be fetched from there. That row is then marked as following a gap, because
+ * older events exist that are not sent. Fetched history no longer joins up with it and is deleted. The rows below are deleted by
+ * deleteTimeline.
  */
 export async function cutTimelines(tx: Tx, { account, horizon, swept }: SweptAccount): Promise<CutTimelines> {
-  const cuts = await tx<Cut[]>`
+  const cuts = await tx<RoomCut[]>`
     select t.room_id, c.ord
     from (select distinct room_id from timeline where account = ${account} and ord > ${swept} and ord <= ${horizon}) t
     cross join lateral (
       select ord from (
-        select ord, prev_batch, row_number() over (order by ord desc) as place
+        select ord, prev_batch, row_number() over (order by ord desc) as rank
         from timeline x where x.account = ${account} and x.room_id = t.room_id and x.ord <= ${horizon}
         order by ord desc limit ${SHOWN + TOKEN_REACH}
       ) newest
-      where place >= ${SHOWN}
-      order by prev_batch is null, place limit 1
+      where rank >= ${SHOWN}
+      order by prev_batch is null, rank limit 1
     ) c
     where exists (select from timeline o where o.account = ${account} and o.room_id = t.room_id and o.ord < c.ord)`;
   if (cuts.length === 0) return { cuts, deleted: { rows: 0, events: 0, more: false } };
@@ -77,7 +77,7 @@ export async function cutTimelines(tx: Tx, { account, horizon, swept }: SweptAcc
 }
 
 /** A batch of the timeline rows below the cuts. */
-export async function deleteTimeline(tx: Tx, { account }: SweptAccount, cuts: readonly Cut[]): Promise<Deleted> {
+export async function deleteTimeline(tx: Tx, { account }: SweptAccount, cuts: readonly RoomCut[]): Promise<Deleted> {
   if (cuts.length === 0) return { rows: 0, events: 0, more: false };
   const rows = await tx<{ event_id: EventId }[]>`
     delete from timeline t using (
@@ -92,8 +92,8 @@ export async function deleteTimeline(tx: Tx, { account }: SweptAccount, cuts: re
 }
 
 /**
- * A batch of the closed state and member rows that no snapshot holds: at or above the horizon, or before one of the room's timeline
- * events, as the state there is told with the events (S4). Call it once the timelines are cut.
+ * A batch of the closed state and member rows that no snapshot contains: neither one at or above the horizon, nor one before a timeline
+ * event of the room, since the state there is sent with the events (S4). Call it once the timelines are cut.
  */
 export async function deleteState(tx: Tx, { account, horizon }: SweptAccount, table: "state" | "members"): Promise<Deleted> {
   const rows = await tx<{ event_id: EventId }[]>`
@@ -115,7 +115,7 @@ export async function deleteFacts(tx: Tx, { account, horizon }: SweptAccount): P
   return { rows: rows.count, events: 0, more: rows.count === BATCH_ROWS };
 }
 
-/** Invites and knocks that every token has been told are gone. */
+/** Invites and knocks whose end every token has been sent. */
 export async function deleteInvites(tx: Tx, { account, horizon }: SweptAccount): Promise<Deleted> {
   const rows = await tx`delete from invites where account = ${account} and gone and ord <= ${horizon}`;
   return { rows: rows.count, events: 0, more: false };

@@ -1,4 +1,4 @@
-/** What belongs to devices and has grown old (S2, D1, D2); and accounts that have none any more. */
+/** Old data of devices (S2, D1, D2), and accounts that have no device any more. */
 
 import type { AccountNo, DeviceNo } from "../../wire/ids.ts";
 import type { Db, Tx } from "../db.ts";
@@ -6,15 +6,15 @@ import { deleteAccountRows } from "../devices.ts";
 import { BATCH_ROWS, before } from "./step.ts";
 
 const DAY = 24 * 3_600_000;
-/** S2, D2: for so long data waits for somebody who wants it. */
+/** S2, D2: how long data waits for a reader. */
 const WAIT_MS = 30 * DAY;
-/** D1: tokens of v2 answers that were passed, per device. */
-const BATCHES_KEPT = 20;
+/** D1: tokens of passed v2 answers per device. */
+const STORED_BATCHES = 20;
 
-/** A batch of the messages that nobody has come for in 30 days (S2). */
+/** A batch of the messages that no client has fetched in 30 days (S2). */
 export async function deleteUnwantedMessages(tx: Tx, at: Date): Promise<number> {
   const old = before(at, WAIT_MS);
-  // A device's first message is its oldest: one look tells whether there is anything to do.
+  // A device's first message is its oldest, so one look-up tells whether there is anything to do.
   const deleted = await tx`
     delete from to_device where ctid = any(array(
       select t.ctid
@@ -25,7 +25,7 @@ export async function deleteUnwantedMessages(tx: Tx, at: Date): Promise<number> 
   return deleted.count;
 }
 
-/** Notes of messages that a passed answer brought and the poller has not met within a day. */
+/** Records of messages that a passed answer brought and the poller has not received within a day. */
 export async function deletePassedNotes(tx: Tx, at: Date): Promise<number> {
   const deleted = await tx`
     delete from to_device_passed where ctid = any(array(
@@ -33,14 +33,14 @@ export async function deletePassedNotes(tx: Tx, at: Date): Promise<number> {
   return deleted.count;
 }
 
-/** Tokens of passed answers that no v2 client comes back with: older than 7 days, or not among the device's newest 20. */
+/** Tokens of passed answers that no v2 client will send again: older than 7 days, or not among the device's newest 20. */
 export async function deletePassedBatches(tx: Tx, at: Date): Promise<number> {
   const deleted = await tx`
     delete from passed_batches p using (
       select device, token_hash from (
-        select device, token_hash, passed_at, row_number() over (partition by device order by passed_at desc) as place from passed_batches
+        select device, token_hash, passed_at, row_number() over (partition by device order by passed_at desc) as rank from passed_batches
       ) b
-      where place > ${BATCHES_KEPT} or passed_at < ${before(at, 7 * DAY)} limit ${BATCH_ROWS}
+      where rank > ${STORED_BATCHES} or passed_at < ${before(at, 7 * DAY)} limit ${BATCH_ROWS}
     ) old
     where p.device = old.device and p.token_hash = old.token_hash`;
   return deleted.count;
@@ -53,7 +53,7 @@ export async function deleteDeadTokens(tx: Tx, at: Date): Promise<number> {
   return deleted.count;
 }
 
-/** Up to `limit` devices without any token: the last died 30 days ago (D2). New ones get the benefit of the doubt. */
+/** Up to `limit` devices without any token: the last one died 30 days ago (D2). New devices are given time to get one. */
 export async function tokenlessDevices(db: Db, at: Date, limit: number): Promise<{ account: AccountNo; device: DeviceNo }[]> {
   return await db<{ account: AccountNo; device: DeviceNo }[]>`
     select account, device from devices d
@@ -61,9 +61,9 @@ export async function tokenlessDevices(db: Db, at: Date, limit: number): Promise
     order by device limit ${limit}`;
 }
 
-/** Deletes a device that still has no token, and with the last one its account. What went. */
+/** Deletes a device that still has no token, and with the last one its account. Returns what was deleted. */
 export async function deleteTokenless(tx: Tx, account: AccountNo, device: DeviceNo): Promise<{ devices: number; accounts: number }> {
-  // Whoever registers a token locks the account's row too, so that none can come in between.
+  // A transaction that registers a token locks the account's row too, so that no token can be added in between.
   await tx`select from accounts where account = ${account} for update`;
   const devices = await tx`delete from devices d where device = ${device} and not exists (select from tokens t where t.device = d.device)`;
   return { devices: devices.count, accounts: devices.count > 0 ? await deleteIfEmpty(tx, account) : 0 };
@@ -87,7 +87,7 @@ export async function deleteIfEmpty(tx: Tx, account: AccountNo): Promise<number>
   return 1;
 }
 
-/** A batch of the presence of accounts that no session asks it for. */
+/** A batch of the presence of accounts without a session that asks for it. */
 export async function deleteUnwantedPresence(tx: Tx): Promise<number> {
   const deleted = await tx`
     delete from presence where ctid = any(array(
@@ -97,11 +97,11 @@ export async function deleteUnwantedPresence(tx: Tx): Promise<number> {
   return deleted.count;
 }
 
-/** What is kept of what could not be stored, bytes as packed (N3). */
-const POISON_BYTES = 2 ** 30;
+/** Limit for what is stored of parts that were set aside, compressed bytes (N3). */
+const SET_ASIDE_BYTES = 2 ** 30;
 
 /** Parts of responses that were set aside 30 days ago; and the oldest ones where there are more than 1 GiB. */
-export async function deletePoison(tx: Tx, at: Date, mostBytes = POISON_BYTES): Promise<number> {
+export async function deleteSetAside(tx: Tx, at: Date, mostBytes = SET_ASIDE_BYTES): Promise<number> {
   const deleted = await tx`
     delete from poison where id in (
       select id from (select id, at, sum(octet_length(body)) over (order by id desc) as bytes from poison) p

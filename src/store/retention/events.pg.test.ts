@@ -53,7 +53,7 @@ test("the index for the states of fetched history is one that the query can use"
   expect(plan.map((row) => row["QUERY PLAN"]).join("\n")).toContain("older_chunks_state");
 });
 
-test("a transaction that is about to refer to a body keeps it", async () => {
+test("a body is not deleted while a transaction is about to refer to it", async () => {
   await insert("$a", "$b");
   await db.sql.begin(async (tx) => {
     await write(tx, ["$a"]);
@@ -62,7 +62,7 @@ test("a transaction that is about to refer to a body keeps it", async () => {
   expect(await stored()).toEqual(["$a"]);
 });
 
-test("a body that is being deleted is waited for, and written anew", async () => {
+test("a writer waits for a body that is being deleted, and inserts it again", async () => {
   await insert("$a");
   let writing: Promise<unknown> = Promise.resolve();
   await db.sql.begin(async (tx) => {
@@ -77,7 +77,7 @@ test("a body that is being deleted is waited for, and written anew", async () =>
   expect(await stored()).toEqual(["$a"]);
 });
 
-test("writers and deleters at once never leave a reference without its body", async () => {
+test("concurrent writers and deleters never leave a reference without its body", async () => {
   const names = Array.from({ length: 4 }, (_, index) => `$${index}`);
   const rounds = async (account: number) => {
     for (let round = 0; round < 200; round += 1) {
@@ -89,7 +89,7 @@ test("writers and deleters at once never leave a reference without its body", as
           gone.map((row) => row.event_id),
         );
       });
-      // Where one of its own is gone, another's may be there still.
+      // Where its own row is gone, another account's may still exist.
       const [dangling] = await db.sql`select from timeline t where not exists (select from events e where e.event_id = t.event_id)`;
       expect(dangling).toBeUndefined();
     }

@@ -4,13 +4,12 @@ import type { EventId } from "../../wire/ids.ts";
 import type { Db, Tx } from "../db.ts";
 
 /**
- * Deletes those of the events that nothing refers to. Returns how many.
+ * Deletes those of the events that no row refers to. Returns how many.
  *
- * Ingest may be about to refer to one of them. It locks the bodies that are there already `for key share` before it does (see
- * hold-events.ts), so there are two cases. It was first: its lock makes us pass the body over, or, where it has committed already,
- * the second statement sees its rows, as it looks at the database after our locks were had. We were first: it waits for us,
- * finds the body gone, and writes it anew. One statement would not do: its snapshot is older than its locks.
- * Locks are taken without waiting, so nobody waits for us in a ring.
+ * Ingest may be about to refer to one of them. It locks the existing bodies `for key share` first (see hold-events.ts), so there are two
+ * cases. If it was first: its lock makes us skip the body; or, if it has committed already, the second statement sees its rows, because its
+ * snapshot is taken after we had our locks. If we were first: it waits for us, finds the body gone, and inserts it again. A single statement
+ * would not do, because its snapshot is older than its locks. Our locks are taken without waiting, so we cannot be part of a deadlock.
  */
 export async function deleteUnreferenced(tx: Tx, ids: readonly EventId[]): Promise<number> {
   if (ids.length === 0) return 0;
@@ -25,8 +24,8 @@ export async function deleteUnreferenced(tx: Tx, ids: readonly EventId[]): Promi
 }
 
 /**
- * The next `limit` event ids after one, for a look at all of them in small parts: what goes with an account or a forgotten room
- * leaves its bodies behind.
+ * The next `limit` event ids after a given one, to check all of them in small parts: deleting an account or a forgotten room leaves its
+ * bodies behind.
  */
 export async function nextEvents(db: Db, after: string, limit: number): Promise<EventId[]> {
   const rows = await db<{ event_id: EventId }[]>`select event_id from events where event_id > ${after} order by event_id limit ${limit}`;

@@ -1,9 +1,9 @@
 /**
- * How far back an account can be asked for (D10). Below its horizon tokens are answered as R11, and rows are deleted.
+ * How far back an account can be asked for (D10). Tokens below its horizon are answered as in R11, and rows below it are deleted.
  *
- * A token works until a later one of its session has been used, and for an hour after that. Nothing says when a later one was
- * used, so it is noted from time to time (position_marks) what the lowest token was that was the last one used in its session.
- * What an hour-old mark says, less what has been used again since, is the horizon; at most some minutes behind the truth.
+ * A token works until a later one of its session has been used, and for an hour after that. When a later one was used is not stored.
+ * Instead, the lowest of the tokens last used in each session is recorded from time to time (position_marks). The value of an hour-old mark,
+ * lowered by tokens that were used again since, is the horizon; it lags the truth by some minutes at most.
  */
 
 import type { Db, Tx } from "../db.ts";
@@ -19,16 +19,16 @@ export async function nextAccounts(db: Db, after: number, limit: number): Promis
 }
 
 /**
- * Notes where the accounts and their sessions are, where that has changed since a mark that is at least `everyMs` old.
- * An account whose first v2 answer is not in yet has no mark and so no horizon: tokens of position 0 are out (D23).
- * Leaves accounts that are being written to for the next time.
+ * Records where the accounts and their sessions are, if that has changed since a mark that is at least `everyMs` old. An account whose first
+ * v2 answer is not stored yet gets no mark and so no horizon: tokens of position 0 have been given out (D23). Skips accounts that are being
+ * written to until the next time.
  */
 export async function markPositions(tx: Tx, range: AccountRange, at: Date, everyMs: number): Promise<number> {
-  // The reference to the account is checked with a lock that may have to wait: it is taken beforehand, where it is to be had.
+  // Checking the reference to the account takes a lock that may have to wait. Take it beforehand, where it is free.
   const marked = await tx`
     with due as (
       select f.account, f.position, f.lowest
-      from (${places(tx, range)}) f
+      from (${tokenPositions(tx, range)}) f
       left join lateral (
         select marked_at, position, lowest from position_marks m where m.account = f.account order by marked_at desc limit 1
       ) m on true
@@ -44,15 +44,15 @@ export async function markPositions(tx: Tx, range: AccountRange, at: Date, every
 }
 
 /**
- * Raises horizons to what the newest mark of at least `keepMs` ago allows. Never lowers one; leaves accounts that are being
- * written to for the next time. Returns how many were raised.
+ * Raises horizons to what the newest mark of at least `keepMs` ago allows. Never lowers one; skips accounts that are being written to until
+ * the next time. Returns how many were raised.
  */
 export async function raiseHorizons(tx: Tx, range: AccountRange, at: Date, keepMs: number): Promise<number> {
-  // An old token that was used again since the mark counts as it is now.
+  // An old token that was used again since the mark counts with its present position.
   const raised = await tx`
     with due as (
       select f.account, least(f.lowest, m.lowest) as horizon
-      from (${places(tx, range)}) f
+      from (${tokenPositions(tx, range)}) f
       cross join lateral (
         select lowest from position_marks m
         where m.account = f.account and m.marked_at <= ${at}::timestamptz - ${keepMs}::float8 * interval '1 millisecond'
@@ -68,8 +68,8 @@ export async function raiseHorizons(tx: Tx, range: AccountRange, at: Date, keepM
 }
 
 /**
- * Deletes the marks that nothing is read from any more. Kept: those of the last `keepMs`, the newest one before, and for each
- * session that has used no token with a position yet the newest one before its beginning.
+ * Deletes the marks that are no longer needed. Those of the last `keepMs` and the newest one before stay, and for each session that has not
+ * used a token with a position yet the newest one before its beginning.
  */
 export async function deleteMarks(tx: Tx, range: AccountRange, at: Date, keepMs: number): Promise<number> {
   const deleted = await tx`
@@ -88,15 +88,15 @@ export async function deleteMarks(tx: Tx, range: AccountRange, at: Date, keepMs:
   return deleted.count;
 }
 
-/** A mark may tell a position that is somewhat later than the time it bears. */
+/** The position in a mark may be from somewhat later than the mark's time. */
 const MARGIN = "1 minute";
 
 /**
- * `position` of each account, and `lowest`: that of the lowest token that is the last one used in its session.
- * A session that has only had its first answer has used none: what that answer gave is not lower than where the account was
- * when the session began, by the marks; 0 where there was none, as the answer may have been the one without data (D23).
+ * `position` of each account, and `lowest`: the position of the lowest token among those last used in each session. A session that has only
+ * had its first answer has used none: what that answer gave is not lower than where the account was when the session began, according to the
+ * marks; 0 if there was no mark, because the answer may have been the one without data (D23).
  */
-function places(tx: Tx, range: AccountRange) {
+function tokenPositions(tx: Tx, range: AccountRange) {
   return tx`
     select a.account, a.position, a.horizon, least(a.position, (
       select min(case when s.position > 0 then s.position else coalesce((

@@ -1,6 +1,6 @@
 /**
- * Rooms that the user has left, once every token has been told so: nothing of them is shown again. Sliding sync still lists rooms
- * that the user was kicked or banned from (M9), so those stay; of others it tells that they were left, which `standings` knows.
+ * Rooms that the user has left, once every token has been sent that: nothing of them is shown again. Sliding sync still lists rooms that the
+ * user was kicked or banned from (M9), so those stay; of others it sends that they were left, which `standings` records.
  */
 
 import type { EventId, RoomId } from "../../wire/ids.ts";
@@ -10,19 +10,19 @@ import type { Deleted, SweptAccount } from "./account.ts";
 import { deleteUnreferenced } from "./events.ts";
 import { BATCH_ROWS } from "./step.ts";
 
-/** Rooms that are looked at together. */
+/** Rooms that are checked together. */
 const ROOM_BATCH = 100;
 /** Tables that may have many rows of a room, and refer to event bodies. */
 const LARGE = ["timeline", "older", "state", "members"] as const;
-/** The rest; `room_facts` last, as it says that the room was left. Invites come and go by a rule of their own. */
+/** The other tables; `room_facts` last, because it records that the room was left. Invites have a rule of their own. */
 const SMALL = ["older_chunks", "receipts", "typing", "account_data", "rooms", "room_facts"] as const;
 
-/** `rooms`: how many are gone for good. */
+/** `rooms`: how many were deleted completely. */
 export type LeftRooms = Deleted & { readonly rooms: number };
 
 /**
- * Deletes a batch of the rows of rooms that were left (or banned from) at or below the horizon, with nothing above it.
- * What is deleted only in part is not seen either, and is whole again when the user joins: ingest compares it with what it is told.
+ * Deletes a batch of the rows of rooms that were left (or banned from) at or below the horizon, with nothing above it. A room that is
+ * deleted only in part is not shown either, and becomes complete again when the user joins: ingest compares the room with the response.
  */
 export async function deleteLeftRooms(tx: Tx, { account, horizon }: SweptAccount): Promise<LeftRooms> {
   const left = await tx<{ room_id: RoomId }[]>`
@@ -61,7 +61,7 @@ export async function deleteLeftRooms(tx: Tx, { account, horizon }: SweptAccount
       deleted.flatMap((row) => (row.state === null ? [] : (JSON.parse(row.state) as EventId[]))),
     );
   }
-  // Who remembers the account's rooms reads them again.
+  // Readers that cache the account's rooms read them again.
   await tx`update accounts set forgotten = forgotten + 1 where account = ${account}`;
   return { rows, events, rooms: ids.length, more: ids.length === ROOM_BATCH };
 }

@@ -1,4 +1,4 @@
-/** Sessions that nobody uses any more, and what live ones need no more (D20, D10, D15). */
+/** Sessions that are no longer used, and what live ones no longer need (D20, D10, D15). */
 
 import type { AccountNo, DeviceNo, SessionNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
@@ -8,19 +8,19 @@ import { BATCH_ROWS, before } from "./step.ts";
 /** Sessions that end in one step. */
 export const SESSION_BATCH = 200;
 
-/** `purged`: to-device messages that only those sessions held back. `accounts`: whose they were. */
+/** `purged`: to-device messages that only those sessions held back. `accounts`: the owners of the sessions. */
 export type EndedSessions = { readonly ended: number; readonly purged: number; readonly accounts: readonly AccountNo[] };
 
-/** Ends up to SESSION_BATCH sessions that were idle for `idleMs`, of v2 clients too, and purges what only they held back (S2). */
+/** Ends up to SESSION_BATCH sessions that were idle for `idleMs`, also those of v2 clients, and purges what only they held back (S2). */
 export async function endIdleSessions(tx: Tx, at: Date, idleMs: number): Promise<EndedSessions> {
   const idle = before(at, idleMs);
   const rows = await tx<{ session: SessionNo; device: DeviceNo; account: AccountNo }[]>`
     select session, device, account from sessions where used_at <= ${idle} order by used_at limit ${SESSION_BATCH}`;
   if (rows.length === 0) return { ended: 0, purged: 0, accounts: [] };
   const devices = [...new Set(rows.map((row) => row.device))].sort((a, b) => a - b);
-  // As all do who change a device's queue, so that no two wait for each other.
+  // Lock like every transaction that changes a device's queue, so that no two wait for each other.
   await tx`select from devices where device = any(${devices}::bigint[]) order by device for no key update`;
-  // What they acknowledged counts until they are gone, so purge on both sides of their end.
+  // What they acknowledged counts until they are gone, so purge before and after they end.
   let purged = await purgeAll(tx, devices);
   const ended = await tx`delete from sessions where session = any(${rows.map((row) => row.session)}::bigint[]) and used_at <= ${idle}`;
   purged += await purgeAll(tx, devices);
@@ -34,8 +34,8 @@ async function purgeAll(tx: Tx, devices: readonly DeviceNo[]): Promise<number> {
 }
 
 /**
- * States that belong to tokens which a later one has replaced for long: neither used nor given out in the last `keepMs` of the
- * session's use. Counted from the session's last use and not from now: what a session's last answer gave stays as long as it does.
+ * States of tokens that were replaced by a later one long ago: neither used nor given out in the last `keepMs` of the session's use. Counted
+ * from the session's last use and not from now: what a session's last answer gave stays as long as the session.
  */
 export async function deleteSessionStates(tx: Tx, keepMs: number): Promise<number> {
   const deleted = await tx`
@@ -49,11 +49,11 @@ export async function deleteSessionStates(tx: Tx, keepMs: number): Promise<numbe
 }
 
 /** Page answers of a session that are kept whatever their age. */
-const PAGES_KEPT = 100;
+const STORED_PAGES = 100;
 
 /**
- * Page answers that are older than any token that is answered. The newest of a session stay nevertheless: a token with a later
- * position may not have folded them into its state yet, as it may have been given while the page was asked for.
+ * Page answers that are older than any token that is still answered. The newest ones of a session stay nevertheless: a token with a later
+ * position may not have merged them into its state yet, because it may have been given out while the page was requested.
  */
 export async function deleteSessionPages(tx: Tx): Promise<number> {
   const deleted = await tx`
@@ -62,14 +62,14 @@ export async function deleteSessionPages(tx: Tx): Promise<number> {
       from session_pages p
       join sessions s using (session)
       join accounts a using (account)
-      where p.position < a.horizon and p.page <= (select max(page) from session_pages n where n.session = p.session) - ${PAGES_KEPT}::integer
+      where p.position < a.horizon and p.page <= (select max(page) from session_pages n where n.session = p.session) - ${STORED_PAGES}::integer
       limit ${BATCH_ROWS}
     ) old
     where p.session = old.session and p.page = old.page`;
   return deleted.count;
 }
 
-/** Ordered rooms of snapshots whose pages can be asked for no more: they are valid for `keepMs` after the snapshot (D15). */
+/** Ordered rooms of snapshots whose pages cannot be requested any more: they are valid for `keepMs` after the snapshot (D15). */
 export async function deleteListSnapshots(tx: Tx, at: Date, keepMs: number): Promise<number> {
   const deleted = await tx`
     delete from list_snapshots l using (

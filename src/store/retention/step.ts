@@ -1,9 +1,9 @@
-/** The steps of retention: short transactions, one process at a time, each of which may be the last. */
+/** The steps of retention: short transactions, by one process at a time. It may stop after any of them. */
 
 import type { Sql, Tx } from "../db.ts";
 import { writeTx } from "../db.ts";
 
-/** Another process is at it. */
+/** Another process is running retention. */
 export class RetentionBusy extends Error {
   constructor() {
     super("another process is running retention");
@@ -11,12 +11,12 @@ export class RetentionBusy extends Error {
   }
 }
 
-/** At most so many rows are deleted in one transaction: some tens of milliseconds. */
+/** Most rows that one transaction deletes: some tens of milliseconds. */
 export const BATCH_ROWS = 2000;
 
 /**
- * Runs `body` in a transaction that no other process's step overlaps. Where one does, that other one does the work.
- * The lock is the transaction's, not the connection's: it works behind a transaction pooler, and ends with a crash.
+ * Runs `body` in a transaction that no other process's step overlaps. If one would, that other process does the work. The lock belongs to
+ * the transaction, not to the connection: it works behind a transaction pooler, and ends with a crash.
  * @throws RetentionBusy
  */
 export function retentionStep<T>(sql: Sql, body: (tx: Tx) => Promise<T>): Promise<T> {
@@ -27,7 +27,7 @@ export function retentionStep<T>(sql: Sql, body: (tx: Tx) => Promise<T>): Promis
   });
 }
 
-/** Repeats a step that says how many rows it deleted, until it deletes fewer than `batch` or `signal` aborts. The sum. */
+/** Repeats a step that returns how many rows it deleted, until it deletes fewer than `batch` or `signal` aborts. Returns the sum. */
 export async function inBatches(sql: Sql, signal: AbortSignal, step: (tx: Tx) => Promise<number>, batch = BATCH_ROWS): Promise<number> {
   let sum = 0;
   for (;;) {
@@ -43,7 +43,7 @@ export function before(at: Date, spanMs: number): Date {
   return new Date(at.getTime() - spanMs);
 }
 
-/** The database's clock: it dates the rows that retention looks at. */
+/** The database's clock: the rows that retention checks are dated by it. */
 export async function databaseTime(sql: Sql): Promise<Date> {
   const [row] = await sql<{ at: Date }[]>`select now() as at`;
   if (!row) throw new Error("no row was returned");

@@ -22,20 +22,24 @@ beforeEach(async () => {
 const USERS = ["@a:test", "@b:test", "@c:test"];
 const DEVICES = 3;
 
-type Kind = "changed" | "left";
-/** `poll`: of the rooms by the first device, of a device alone, or a client's sync. `unfiltered`: the homeserver has lists in each poll. */
-type Step =
-  | { readonly kind: "history"; readonly user: string; readonly is: Kind }
+type ListKind = "changed" | "left";
+/** `poll`: with rooms by the first device, or by one further device; or a client's sync. `unfiltered`: the homeserver has lists in each poll. */
+type ListStep =
+  | { readonly kind: "history"; readonly user: string; readonly is: ListKind }
   | { readonly kind: "rooms" }
   | { readonly kind: "own"; readonly device: number }
   | { readonly kind: "client"; readonly device: number }
   | { readonly kind: "begin"; readonly device: number };
 
 const deviceNumber = fc.integer({ min: 0, max: DEVICES - 1 });
-const step: fc.Arbitrary<Step> = fc.oneof(
+const step: fc.Arbitrary<ListStep> = fc.oneof(
   {
     weight: 4,
-    arbitrary: fc.record({ kind: fc.constant("history" as const), user: fc.constantFrom(...USERS), is: fc.constantFrom<Kind>("changed", "left") }),
+    arbitrary: fc.record({
+      kind: fc.constant("history" as const),
+      user: fc.constantFrom(...USERS),
+      is: fc.constantFrom<ListKind>("changed", "left"),
+    }),
   },
   { weight: 3, arbitrary: fc.constant({ kind: "rooms" as const }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("own" as const), device: fc.integer({ min: 1, max: DEVICES - 1 }) }) },
@@ -43,13 +47,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("begin" as const), device: deviceNumber }) },
 );
 
-/** What the homeserver knows: each change of a user, oldest first; a poll tells the last state of each user since its own place. */
-class World {
-  readonly history: { readonly user: string; readonly is: Kind }[] = [];
+/** What the homeserver knows: each change of a user, oldest first. A poll returns the last state of each user since its own cursor. */
+class ListWorld {
+  readonly history: { readonly user: string; readonly is: ListKind }[] = [];
 
-  since(place: number): { changed: string[]; left: string[] } {
-    const last = new Map(this.history.slice(place).map(({ user, is }) => [user, is]));
-    const of = (kind: Kind) => [...last].filter(([, is]) => is === kind).map(([user]) => user);
+  since(cursor: number): { changed: string[]; left: string[] } {
+    const last = new Map(this.history.slice(cursor).map(({ user, is }) => [user, is]));
+    const of = (kind: ListKind) => [...last].filter(([, is]) => is === kind).map(([user]) => user);
     return { changed: of("changed"), left: of("left") };
   }
 }
@@ -58,10 +62,10 @@ class Account {
   readonly #ingester = new Ingester({ sql: database.sql });
   readonly account: AccountNo;
   readonly devices: readonly DeviceNo[];
-  /** `place`: up to where of the history a device was polled; `seq`: up to where its client was told; null: it has no session. */
-  readonly places: number[] = Array.from({ length: DEVICES }, () => 0);
+  /** `cursor`: how far in the history a device was polled. `seq`: up to where its client was sent changes; null: it has no session. */
+  readonly cursors: number[] = Array.from({ length: DEVICES }, () => 0);
   readonly sinces: (string | null)[] = Array.from({ length: DEVICES }, () => null);
-  readonly clients: ({ seq: number; readonly lists: Map<string, Kind>; begunAt: number } | null)[] = Array.from({ length: DEVICES }, () => null);
+  readonly clients: ({ seq: number; readonly lists: Map<string, ListKind>; begunAt: number } | null)[] = Array.from({ length: DEVICES }, () => null);
   #batch = 0;
 
   private constructor(account: AccountNo, devices: readonly DeviceNo[]) {
@@ -80,13 +84,13 @@ class Account {
     );
   }
 
-  poll(world: World, index: number, hasLists: boolean): Promise<IngestResult> {
+  poll(world: ListWorld, index: number, hasLists: boolean): Promise<IngestResult> {
     const rooms = index === 0;
     const next_batch = `s${(this.#batch += 1)}`;
-    const response = v2({ next_batch, ...(hasLists && { device_lists: world.since(this.places[index] ?? 0) }) });
+    const response = v2({ next_batch, ...(hasLists && { device_lists: world.since(this.cursors[index] ?? 0) }) });
     const since = this.sinces[index] ?? null;
     this.sinces[index] = next_batch;
-    this.places[index] = world.history.length;
+    this.cursors[index] = world.history.length;
     return this.#ingester.ingest({
       account: this.account,
       device: this.devices[index] as DeviceNo,
@@ -102,7 +106,7 @@ class Account {
   }
 
   /** A client begins: its first answer has no lists, so that it asks for all. */
-  async begin(world: World, index: number): Promise<void> {
+  async begin(world: ListWorld, index: number): Promise<void> {
     const device = this.devices[index] as DeviceNo;
     await database.sql`insert into sessions (account, device, kind) values (${this.account}, ${device}, 'v3')`;
     this.clients[index] = { seq: await this.#seq(device), lists: new Map(), begunAt: world.history.length };
@@ -126,8 +130,8 @@ class Account {
   }
 }
 
-/** What the client must have been told of a user: a device list that changed must never be missed; one that left in vain does no harm. */
-function expectTold(world: World, account: Account, index: number): void {
+/** The changes that the client must have been sent for a user: a changed device list must never be missed; a superfluous "left" does no harm. */
+function expectSent(world: ListWorld, account: Account, index: number): void {
   const client = account.clients[index];
   if (!client) return;
   for (const user of USERS) {
@@ -144,7 +148,7 @@ it.each([
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 30 }), async (steps) => {
       await database.sql`truncate accounts restart identity cascade`;
-      const world = new World();
+      const world = new ListWorld();
       const account = await Account.create("@me:test");
       for (let index = 0; index < DEVICES; index += 1) await account.poll(world, index, true);
       for (const one of steps) {
@@ -157,7 +161,7 @@ it.each([
       for (const index of [0, 1, 2]) await account.poll(world, index, index === 0 || unfiltered);
       for (const index of [0, 1, 2]) {
         await account.client(index);
-        expectTold(world, account, index);
+        expectSent(world, account, index);
       }
       const rows = await database.sql`select device, user_id from device_lists`;
       expect(rows.length, "one row a device and user").toBeLessThanOrEqual(DEVICES * USERS.length);
@@ -166,21 +170,21 @@ it.each([
   );
 });
 
-it("T10: polls of many accounts and all of their devices at once: nobody waits in a ring, and nothing is missed", async () => {
+it("T10: concurrent polls of many accounts and all of their devices never deadlock, and nothing is missed", async () => {
   const accounts = await Promise.all(Array.from({ length: 12 }, (_, n) => Account.create(`@user${n}:test`)));
-  const world = new World();
+  const world = new ListWorld();
   for (const account of accounts) for (const index of [0, 1, 2]) await account.begin(world, index);
   for (const account of accounts) for (const index of [0, 1, 2]) await account.poll(world, index, false);
   for (let round = 0; round < 10; round += 1) {
     world.history.push({ user: USERS[round % 3] ?? "", is: round % 4 === 3 ? "left" : "changed" });
-    // Each account's devices at the same time, and what else locks devices without their account.
+    // Polls of each account's devices at the same time, together with the other work that locks devices without their account.
     const results = await Promise.all(accounts.flatMap((account) => [0, 1, 2].map((index) => account.poll(world, index, index < 2))));
     expect(new Set(results.map((result) => result.kind))).toEqual(new Set(["stored"]));
   }
   for (const account of accounts) {
     for (const index of [0, 1, 2]) {
       await account.client(index);
-      expectTold(world, account, index);
+      expectSent(world, account, index);
     }
   }
 });

@@ -1,28 +1,28 @@
-/** A batch in the making: its ordinals, its rows so far, and what it is news of. */
+/** A batch while it is planned: its ordinals, its rows so far, and what it is news of. */
 
 import type { WakeKind } from "../../feed/hub.ts";
 import type { RoomFacts, Membership } from "../../store/room-facts.ts";
 import type {
-  AccountDataRow,
-  EventRow,
-  FactsRow,
+  AccountDataWrite,
+  EventWrite,
+  FactsWrite,
   InviteEnd,
-  InviteRow,
+  InviteWrite,
   MemberEnd,
-  MemberRow,
+  MemberWrite,
   MembersEnd,
-  PresenceRow,
-  ReceiptRow,
-  RedactionRow,
-  RoomRow,
+  PresenceWrite,
+  ReceiptWrite,
+  RedactionWrite,
+  RoomWrite,
   RoomWrites,
-  StandingRow,
+  StandingWrite,
   StateEnd,
-  StateRow,
-  TimelineRow,
-  TypingRow,
+  StateWrite,
+  TimelineWrite,
+  TypingWrite,
 } from "../../store/ingest/row-types.ts";
-import type { RoomNow } from "../../store/ingest/known.ts";
+import type { KnownRoomRow } from "../../store/ingest/known.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
 
 export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -32,23 +32,23 @@ export class Draft {
   readonly start: number;
   readonly kinds = new Set<WakeKind>();
   readonly newsOf = new Set<RoomId>();
-  readonly events = new Map<EventId, Mutable<EventRow>>();
-  readonly timeline: Mutable<TimelineRow>[] = [];
-  readonly state: Mutable<StateRow>[] = [];
+  readonly events = new Map<EventId, Mutable<EventWrite>>();
+  readonly timeline: Mutable<TimelineWrite>[] = [];
+  readonly state: Mutable<StateWrite>[] = [];
   readonly stateEnds: StateEnd[] = [];
-  readonly members: Mutable<MemberRow>[] = [];
+  readonly members: Mutable<MemberWrite>[] = [];
   readonly memberEnds: MemberEnd[] = [];
   readonly membersEnds: MembersEnd[] = [];
-  readonly rooms: RoomRow[] = [];
-  readonly facts: FactsRow[] = [];
-  readonly standings: StandingRow[] = [];
-  readonly typing: TypingRow[] = [];
-  readonly receipts: ReceiptRow[] = [];
-  readonly accountData: AccountDataRow[] = [];
-  readonly presence: PresenceRow[] = [];
-  readonly invites: InviteRow[] = [];
+  readonly rooms: RoomWrite[] = [];
+  readonly facts: FactsWrite[] = [];
+  readonly standings: StandingWrite[] = [];
+  readonly typing: TypingWrite[] = [];
+  readonly receipts: ReceiptWrite[] = [];
+  readonly accountData: AccountDataWrite[] = [];
+  readonly presence: PresenceWrite[] = [];
+  readonly invites: InviteWrite[] = [];
   readonly inviteEnds: InviteEnd[] = [];
-  readonly redactions = new Map<EventId, RedactionRow>();
+  readonly redactions = new Map<EventId, RedactionWrite>();
   ignored: readonly UserId[] | null = null;
   endSessions = false;
   #last: number;
@@ -58,7 +58,7 @@ export class Draft {
     this.#last = position;
   }
 
-  /** The ordinal given last; once the batch is whole, the new position. */
+  /** The last ordinal used; once the batch is complete, the new position. */
   get last(): number {
     return this.#last;
   }
@@ -71,15 +71,15 @@ export class Draft {
     return this.#last;
   }
 
-  /** New facts get a row, with an ordinal of its own; the same as before get none. */
-  putFacts(room: RoomNow, membership: Membership, facts: RoomFacts): void {
+  /** Changed facts get a row, with an ordinal of its own; unchanged ones get none. */
+  putFacts(room: KnownRoomRow, membership: Membership, facts: RoomFacts): void {
     const text = JSON.stringify(facts);
     if (room.membership === membership && room.facts !== null && JSON.stringify(room.facts) === text) return;
     this.facts.push({ room_id: room.room_id, from_ord: this.next("facts", room.room_id), membership, facts: text });
   }
 
-  /** Writes the room's row where it differs from the stored one. */
-  putRoom(stored: RoomNow, row: RoomRow): void {
+  /** Writes the room's row if it differs from the stored one. */
+  putRoom(stored: KnownRoomRow, row: RoomWrite): void {
     const same =
       stored.membership !== null &&
       stored.last_ord === row.last_ord &&

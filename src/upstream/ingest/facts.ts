@@ -1,4 +1,4 @@
-/** What a room list shows of a room, from what it showed before and what a batch changed. */
+/** The facts that a room list shows of a room, from the previous ones and what a batch changed. */
 
 import { type Hero, type RoomFacts, soundTags } from "../../store/room-facts.ts";
 import { isObject } from "../../wire/identifier.ts";
@@ -9,27 +9,27 @@ import { roomVersionOf } from "../../wire/room-versions.ts";
 
 type Content = Readonly<Record<string, unknown>>;
 
-/** As many as homeservers tell. */
+/** As many as homeservers send. */
 const MAX_HEROES = 5;
 const PRESENCE: readonly unknown[] = ["join", "invite"];
 
 export type FactsChange = {
   readonly me: UserId;
-  /** Contents of state with an empty key, by type, as far as they were told now. */
+  /** Contents of state with an empty key, by type, if the batch has them. */
   readonly contents: ReadonlyMap<string, { readonly content: Content }>;
-  /** A member's event content where it is known; undefined: as before. */
+  /** A member's event content if it is known; undefined: unchanged. */
   readonly member: (user: UserId) => Content | undefined;
-  /** What the v2 summary said; null: nothing. */
+  /** The v2 summary; null: there was none. */
   readonly heroes: readonly UserId[] | null;
   readonly joined: number | null;
   readonly invited: number | null;
-  /** Counts of the known members, for a room whose counts nobody tells; null: not counted. */
+  /** Counts of the known members, for a room without counts from the homeserver; null: not counted. */
   readonly counted: { readonly joined: number; readonly invited: number } | null;
-  /** Members to name the room by where the homeserver tells no heroes; null: those of before. */
+  /** Members to name the room by if the homeserver names no heroes; null: the previous ones. */
   readonly standIns: readonly UserId[] | null;
   readonly notifications: number | null;
   readonly highlights: number | null;
-  /** Tags; null: as before. */
+  /** Tags; null: the previous ones. */
   readonly tags: Readonly<Record<string, unknown>> | null;
   readonly isDm: boolean;
 };
@@ -46,7 +46,7 @@ export const NO_FACTS: RoomFacts = {
   sources: {},
 };
 
-/** A change that says nothing new. */
+/** A change that changes nothing. */
 export function noChange(me: UserId, old: RoomFacts): FactsChange {
   return {
     me,
@@ -64,7 +64,7 @@ export function noChange(me: UserId, old: RoomFacts): FactsChange {
   };
 }
 
-/** The new facts. Keys come in one order, so that equal facts have equal JSON. */
+/** The new facts. Keys come in a fixed order, so that equal facts have equal JSON. */
 export function computeFacts(old: RoomFacts, change: FactsChange): RoomFacts {
   const create = change.contents.get("m.room.create")?.content;
   const roomType = create ? text(create["type"]) : old.room_type;
@@ -96,8 +96,8 @@ export function computeFacts(old: RoomFacts, change: FactsChange): RoomFacts {
 
 function computeSources(old: RoomFacts, change: FactsChange): RoomFacts["sources"] {
   const pick = (type: string, key: string, before: string | undefined): string | undefined => {
-    const told = change.contents.get(type);
-    return told ? text(told.content[key]) : before;
+    const changed = change.contents.get(type);
+    return changed ? text(changed.content[key]) : before;
   };
   const name = pick("m.room.name", "name", old.sources.name);
   const alias = pick("m.room.canonical_alias", "alias", old.sources.alias);
@@ -113,15 +113,15 @@ function computeSources(old: RoomFacts, change: FactsChange): RoomFacts["sources
   };
 }
 
-/** As MSC4186 has them, whatever homeservers do: without the user, joined before invited before others. */
-function heroesOf(told: readonly UserId[], { me, member }: FactsChange): UserId[] {
-  // Of whom nothing is known, the homeserver says that he is there.
+/** Heroes as MSC4186 defines them, whatever homeservers do: without the user, joined before invited before others. */
+function heroesOf(named: readonly UserId[], { me, member }: FactsChange): UserId[] {
+  // If the membership is unknown, the hero counts as joined, because the homeserver names the hero.
   const rank = (user: UserId) => PRESENCE.indexOf(member(user)?.["membership"] ?? "join");
   const last = (at: number) => (at === -1 ? PRESENCE.length : at);
-  return told.filter((user) => user !== me).sort((a, b) => last(rank(a)) - last(rank(b)));
+  return named.filter((user) => user !== me).sort((a, b) => last(rank(a)) - last(rank(b)));
 }
 
-/** Who names a room where the homeserver names nobody: the first members by user id, joined ones before invited ones. */
+/** The members that name a room if the homeserver names no heroes: the first ones by user id, joined before invited. */
 export function standInsAmong(members: Iterable<readonly [UserId, string]>, me: UserId): UserId[] {
   // The state key of a member event may be anything.
   const present = [...members].filter(([user, membership]) => user !== me && PRESENCE.includes(membership) && isUserId(user));
@@ -147,7 +147,7 @@ export function text(value: unknown): string | undefined {
   return typeof value === "string" && value !== "" ? value.toWellFormed() : undefined;
 }
 
-/** The rooms of m.direct: `{user: [room, …]}`. What is of another shape is passed over. */
+/** The rooms of m.direct: `{user: [room, …]}`. Values of another shape are skipped. */
 export function directRooms(content: unknown): Set<string> {
   const rooms = new Set<string>();
   if (!isObject(content)) return rooms;
@@ -157,7 +157,7 @@ export function directRooms(content: unknown): Set<string> {
   return rooms;
 }
 
-/** The tags of m.tag, fit to be told: see soundTags. */
+/** The tags of m.tag, in a form that can be sent: see soundTags. */
 export function tagsOf(content: unknown): Record<string, unknown> {
   const tags = isObject(content) ? content["tags"] : undefined;
   return isObject(tags) ? soundTags(tags) : {};

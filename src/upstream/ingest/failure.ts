@@ -1,4 +1,4 @@
-/** Names a failure without its text, which may quote events. */
+/** Describes a failure without its message, which may quote events. */
 
 /** `code`: SQLSTATE, else the error's name. `at`: the statement without its values, else where in our code it was thrown. */
 export type Failure = { readonly code: string; readonly at: string };
@@ -10,8 +10,8 @@ export function failureOf(error: unknown): Failure {
   const { code, query } = error as { readonly code?: unknown; readonly query?: unknown };
   if (typeof code === "string" && typeof query === "string") return { code, at: query.replaceAll(/\s+/g, " ").trim().slice(0, LONGEST) };
   const frames = (error.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
-  const place = frames[0]?.trim().replace(/\(.*[/\\](?=[^/\\]+\))/, "(") ?? "";
-  return { code: typeof code === "string" ? code : error.name, at: place.slice(0, LONGEST) };
+  const frame = frames[0]?.trim().replace(/\(.*[/\\](?=[^/\\]+\))/, "(") ?? "";
+  return { code: typeof code === "string" ? code : error.name, at: frame.slice(0, LONGEST) };
 }
 
 /** For the log and the operator: `23505 insert into timeline …`. */

@@ -20,7 +20,7 @@ afterAll(() => Promise.all([together.drop(), apart.drop()]));
 
 const ROOM = "!shared:test";
 
-/** Accounts whose responses are stored together where they come together. */
+/** Accounts whose responses are stored together if they arrive together. */
 async function accounts(count: number): Promise<TestAccount[]> {
   const made: TestAccount[] = [];
   for (let n = 0; n < count; n += 1) {
@@ -31,14 +31,14 @@ async function accounts(count: number): Promise<TestAccount[]> {
   return made;
 }
 
-/** How many transactions wrote these accounts last. */
+/** How many transactions last wrote these accounts. */
 async function writers(of: readonly TestAccount[]): Promise<number> {
   const ids = of.map((each) => each.account);
   const rows = await together.sql`select distinct xmin::text from accounts where account = any(${ids}::bigint[])`;
   return rows.length;
 }
 
-test("what comes at the same time is stored in few transactions", async () => {
+test("responses that arrive at the same time are stored in few transactions", async () => {
   const all = await accounts(20);
   const feed = () =>
     Promise.all(all.map((each) => each.step({ join: { [ROOM]: { timeline: newRoom(each.me) } }, to_device: [toDevice("@bob:test")] })));
@@ -46,7 +46,7 @@ test("what comes at the same time is stored in few transactions", async () => {
   expect(await writers(all)).toBeLessThanOrEqual(2);
 });
 
-test("B8 B26: many accounts' batches stored together are what they are stored one by one", async () => {
+test("B8 B26: many accounts' batches stored together give the same rows as one by one", async () => {
   const histories = fc.array(fc.array(fc.array(anyOperation(3), { maxLength: 6 }), { minLength: 3, maxLength: 3 }), { minLength: 1, maxLength: 5 });
   await fc.assert(
     fc.asyncProperty(histories, async (batches) => {
@@ -67,12 +67,12 @@ test("B8 B26: many accounts' batches stored together are what they are stored on
   );
 });
 
-test("one whose content cannot be stored is set aside, the others are stored whole (TestBadPollDataDoesntDropToDeviceMsgs)", async () => {
+test("a response whose content cannot be stored is set aside, the others are stored completely (TestBadPollDataDoesntDropToDeviceMsgs)", async () => {
   const all = await accounts(5);
   const [bad] = all;
   if (!bad) throw new Error("no account");
   await Promise.all(all.map((each) => each.step({ join: { [ROOM]: { timeline: newRoom(each.me) } } })));
-  // A row that the new one meets, as in ingest.pg.test.ts.
+  // A row that conflicts with the new one, as in ingest.pg.test.ts.
   await together.sql`
     insert into timeline (account, ord, room_id, event_id) values (${bad.account}, ${(await bad.position()) + 1}, ${ROOM}, '$in-the-way')`;
   const event = ev.message("@bob:test");
@@ -83,7 +83,7 @@ test("one whose content cannot be stored is set aside, the others are stored who
   for (const each of all.slice(1)) expect(await each.ids(ROOM)).toContain(event.event_id);
 });
 
-test("an account that somebody else writes to holds up none of the others", async () => {
+test("an account that another transaction writes to does not delay the others", async () => {
   const all = await accounts(4);
   const [busy, ...others] = all;
   if (!busy) throw new Error("no account");
@@ -98,18 +98,18 @@ test("an account that somebody else writes to holds up none of the others", asyn
   expect(await together.sql`select since from accounts where account = ${busy.account}`).toEqual([{ since: "s1" }]);
 });
 
-test("what one was told pruned is stored pruned, whoever else was told it whole", async () => {
-  const [whole, pruned] = await accounts(2);
-  if (!whole || !pruned) throw new Error("no accounts");
+test("an event that one account received pruned is stored pruned, whoever else received it in full", async () => {
+  const [full, pruned] = await accounts(2);
+  if (!full || !pruned) throw new Error("no accounts");
   const event = ev.message("@bob:test", "secret");
   const redaction = ev.event("m.room.redaction", "@bob:test", {}, { redacts: event.event_id });
   const redacted = { ...event, content: {}, unsigned: { redacted_because: redaction } };
-  await Promise.all([whole.step({ join: { [ROOM]: { timeline: [event] } } }), pruned.step({ join: { [ROOM]: { timeline: [redacted] } } })]);
+  await Promise.all([full.step({ join: { [ROOM]: { timeline: [event] } } }), pruned.step({ join: { [ROOM]: { timeline: [redacted] } } })]);
   const [row] = await together.sql`select pruned, body from events where event_id = ${event.event_id}`;
   expect(row).toMatchObject({ pruned: true, body: expect.not.stringContaining("secret") });
 });
 
-test("one of them that is stale changes nothing, the others are stored", async () => {
+test("a stale response changes nothing, and the others are stored", async () => {
   const all = await accounts(3);
   const results = await Promise.all(all.map((each, n) => each.feed({}, n === 1 ? { deviceSince: "other" } : {})));
   expect(results.map((result) => result.kind)).toEqual(["stored", "stale", "stored"]);

@@ -24,7 +24,7 @@ function account(): Promise<TestAccount> {
 }
 
 describe("one response is one step", () => {
-  test("the first one: position, since of account and device, complete, news", async () => {
+  test("the first response sets position, since of account and device, complete, and is news", async () => {
     const me = await account();
     const result = await me.feed({ join: { [ROOM]: { timeline: newRoom(me.me) } }, to_device: [toDevice("@bob:test")] });
     expect(result).toMatchObject({ kind: "stored", nextBatch: "s1", toDevice: true });
@@ -39,7 +39,7 @@ describe("one response is one step", () => {
     expect(result.position).toBe(5);
   });
 
-  test("no news: since moves, the position does not", async () => {
+  test("without news since moves and the position does not", async () => {
     const me = await account();
     const before = await me.step({ join: { [ROOM]: { timeline: newRoom(me.me) } } });
     const result = await me.feed({});
@@ -68,7 +68,7 @@ describe("one response is one step", () => {
     expect(await me.ids(ROOM)).toHaveLength(5);
   });
 
-  test("accounts that share rooms store the same events at once, in whatever order they come, without waiting in a ring", async () => {
+  test("accounts that share rooms store the same events concurrently, in any order, without deadlock", async () => {
     const rooms = Array.from({ length: 6 }, (_, n) => ({
       id: `!shared${n}:test`,
       timeline: Array.from({ length: 5 }, () => ev.message("@bob:test")),
@@ -84,7 +84,7 @@ describe("one response is one step", () => {
     expect(row).toEqual({ n: 30 });
   });
 
-  test("device since that moved, gone account or device: stale", async () => {
+  test("a changed since of the device, or a deleted account or device, is stale", async () => {
     const me = await account();
     const text = JSON.stringify(v2({ next_batch: "n1" }));
     expect(await new Ingester({ sql: db.sql }).ingest(me.input(text, { deviceSince: "x" }))).toEqual({ kind: "stale" });
@@ -101,7 +101,7 @@ describe("one response is one step", () => {
     expect((await me.feed({}, { epoch: 7 })).kind).toBe("stale");
   });
 
-  test("a device that polls without rooms: its own part only, whatever the account's since", async () => {
+  test("a device that polls without rooms stores only its own part, whatever the account's since", async () => {
     const me = await account();
     const position = await me.step({ join: { [ROOM]: { timeline: newRoom(me.me) } } });
     const result = await me.feed(
@@ -115,7 +115,7 @@ describe("one response is one step", () => {
     expect(await me.ids(ROOM)).toHaveLength(4);
   });
 
-  test("a response that is none is thrown, nothing is written (TestPollerResendsOnCallbackError)", async () => {
+  test("a text that is not a response is an error, and nothing is written (TestPollerResendsOnCallbackError)", async () => {
     const me = await account();
     await me.step({});
     const before = await me.dump();
@@ -159,7 +159,7 @@ describe("content that cannot be stored", () => {
     expect((await me.facts(ROOM)).name).toBe("name\u0000\ufffd");
   });
 
-  test("a database that cannot be asked is thrown", async () => {
+  test("an unreachable database is an error", async () => {
     const me = await account();
     await db.sql`alter table presence rename to presence_away`;
     try {

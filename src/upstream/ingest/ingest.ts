@@ -1,6 +1,6 @@
 /**
- * v2 responses become rows. Each is one batch of its account: a crash leaves all of it or nothing. Batches of several accounts that come at
- * the same time are stored in one transaction, with one statement a table: that costs little more than one of them would.
+ * v2 responses become rows. Each is one batch of its account: a crash leaves all of it or nothing. Batches of several accounts that arrive
+ * at the same time are stored in one transaction, with one statement per table: that costs little more than a single batch.
  */
 
 import { needOf } from "../../base/database-needs.ts";
@@ -23,13 +23,13 @@ export type IngestDeps = {
   readonly sql: Sql;
   readonly metrics?: Pick<Metrics, "committed" | "ingested">;
   readonly logger?: Pick<Logger, "error">;
-  /** When an answer that cannot be stored is blamed for it, other than by default. */
+  /** Overrides when an answer that cannot be stored is blamed for it. */
   readonly suspects?: Partial<SuspectsOptions>;
 };
 
-/** Transactions at the same time: while one waits for the disk, the next one is made. */
+/** Transactions at the same time: while one waits for the disk, the next one is prepared. */
 const LANES = 2;
-/** Responses in one transaction, and characters of one that has others wait with it. */
+/** Most responses in one transaction; and above how many characters a response would make the others wait too long. */
 const MOST = 64;
 const LARGE = 200_000;
 
@@ -52,7 +52,7 @@ export class Ingester {
 
   /**
    * Stores one v2 response: a crash leaves all of it or nothing (B8, B26), and the same response again is stale.
-   * @throws BadResponse where the text is no v2 response; the database's error where it could not be asked.
+   * @throws BadResponse if the text is not a v2 response; the database's error if it could not be asked
    */
   async ingest(input: IngestInput): Promise<IngestResult> {
     const startedAt = performance.now();
@@ -64,7 +64,7 @@ export class Ingester {
 
   async #ingest(input: IngestInput): Promise<IngestResult> {
     const cut = cutResponse(input.text, input.now);
-    // Asked for without rooms, an answer may still name some, with nothing in them.
+    // An answer that was requested without rooms may still name some, with nothing in them.
     const job = jobOf(input, input.toRead ? { ...cut, join: new Map() } : cut);
     try {
       const goesAlone = input.text.length > LARGE || job.rounds.length > 1;
@@ -89,7 +89,7 @@ export class Ingester {
     return results;
   }
 
-  /** In a transaction of its own, which waits for whoever has the account. */
+  /** Stores it in a separate transaction, which waits for other transactions that have locked the account. */
   async #alone(job: Job): Promise<IngestResult> {
     const [result] = await this.#store([job], "wait");
     if (result === undefined || result === "busy") throw new Error("no result of a single response");

@@ -1,17 +1,17 @@
-/** Finds what of many parts cannot be stored, by trying in transactions that are undone (N3). */
+/** Finds the parts that cannot be stored, by trying in transactions that are rolled back (N3). */
 
 import { needOf } from "../../base/database-needs.ts";
 import { type Sql, type Tx, writeTx } from "../../store/db.ts";
 
-/** More transactions than that are not tried: what has not been cleared by then is taken for bad. */
+/** Most transactions that are tried: parts that have not been cleared by then count as bad. */
 const MOST_TRIALS = 200;
 
-/** Ends a transaction that was a trial. */
+/** Rolls back a trial. */
 class Undone extends Error {}
 
 /**
- * Whether `body` runs through. Whatever it does is undone.
- * @throws the database's error where it says nothing about what was to be stored
+ * Whether `body` succeeds. Its effects are rolled back.
+ * @throws the database's error if it says nothing about what was to be stored
  */
 export async function fits(sql: Sql, body: (tx: Tx) => Promise<unknown>): Promise<boolean> {
   try {
@@ -28,8 +28,8 @@ export async function fits(sql: Sql, body: (tx: Tx) => Promise<unknown>): Promis
 }
 
 /**
- * Parts that can be stored together, and the others. `holds` tells whether a set can be stored. With b bad ones of n it takes about
- * b log2 n trials.
+ * The parts that can be stored together, and the others. `holds` returns whether a set can be stored. With b bad ones of n it takes about b
+ * log2 n trials.
  */
 export async function separate<Part>(
   parts: readonly Part[],

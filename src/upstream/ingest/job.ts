@@ -1,4 +1,4 @@
-/** An answer on its way into the database, and what is locked for it. */
+/** A response that is being stored, and what is locked for it. */
 
 import type { KnownDevice, LockedAccount } from "../../store/ingest/device.ts";
 import type { RoomId } from "../../wire/ids.ts";
@@ -7,19 +7,19 @@ import type { IngestInput } from "./ingest-result.ts";
 import { messageHash } from "./plan-device.ts";
 import { roundsOf } from "./rounds.ts";
 
-/** An answer to be stored. */
+/** A response to be stored. */
 export type Job = {
   readonly input: IngestInput;
   readonly response: V2Response;
-  /** See roundsOf: more than one where a room stands in several sections. Such a job is stored in a transaction of its own. */
+  /** See roundsOf: more than one if a room is in several sections. Such a job is stored in a separate transaction. */
   readonly rounds: readonly V2Response[];
-  /** Rooms that are to be read from the homeserver, since the answer does not tell how they stand. */
+  /** Rooms that are to be read from the homeserver, because the answer does not say which membership is the newest. */
   readonly unsure: readonly RoomId[];
-  /** Of response.toDevice, in its order. */
+  /** The hashes of response.toDevice, in its order. */
   readonly hashes: readonly string[];
-  /** Hashes of to-device messages that are stored as bytes, since the database refuses their text (N3). */
+  /** Hashes of to-device messages that are stored as bytes, because the database refuses their text (N3). */
   readonly asBytes: ReadonlySet<string>;
-  /** Rooms that `response` does not hold although the user is in them: they are set aside, or to be read one by one. */
+  /** Rooms that are not in `response` although the user is in them: they are set aside, or to be read one by one. */
   readonly missing: ReadonlySet<RoomId>;
 };
 
@@ -33,5 +33,5 @@ export function jobOf(
   return { input, response, rounds, unsure, hashes: response.toDevice.map(messageHash), asBytes, missing: absent };
 }
 
-/** `others`: devices that are given the response's device lists as well. */
+/** `others`: devices that are also given the response's device lists. */
 export type Locked = { readonly account: LockedAccount; readonly device: KnownDevice; readonly others: readonly KnownDevice[] };

@@ -22,7 +22,7 @@ function learn(at: number, members: readonly MatrixEvent[]): Promise<LearnResult
 }
 
 describe("a fetched member list", () => {
-  test("the first one is learned: each change has an ordinal, what is known stays", async () => {
+  test("the first list is learned: each change has an ordinal, known members stay", async () => {
     const state = newRoom(me.me);
     const own = state[1] as MatrixEvent;
     const at = await me.step({ join: { [ROOM]: { state, timeline: [ev.message(BOB)] } } });
@@ -34,16 +34,16 @@ describe("a fetched member list", () => {
       "@eve:test": { membership: "leave", was: null, learned: true, id: eve.event_id },
     });
     expect((await me.room(ROOM)).members).toBe("complete");
-    // Nobody told how many there are: now they are counted.
+    // The homeserver never sent counts: now the members are counted.
     expect(await me.facts(ROOM)).toMatchObject({ joined_count: 2, name: BOB });
     expect(await learn(at + 3, [own, bob, eve])).toEqual({ position: at + 3, changed: 0 });
-    // From then on what the state block brings did happen.
+    // From then on what the state block has counts as a change.
     const dan = ev.member("@dan:test");
     await me.step({ join: { [ROOM]: { state: [dan], timeline: [ev.message("@dan:test")] } } });
     expect((await me.members(ROOM))["@dan:test"]?.learned).toBe(false);
   });
 
-  test("what came since it was asked for is newer; who is not in it is gone", async () => {
+  test("changes since the request are newer; members who are not in the list are gone", async () => {
     const state = [...newRoom(me.me), ev.member(BOB), ev.member("@eve:test"), ev.member("@dan:test")];
     const own = state[1] as MatrixEvent;
     const at = await me.step({ join: { [ROOM]: { state, timeline: [ev.message(BOB)] } } });
@@ -54,7 +54,7 @@ describe("a fetched member list", () => {
     expect((await me.room(ROOM)).members).toBe("complete");
   });
 
-  test("after a gap that came meanwhile it stays stale; asked again, changes are changes", async () => {
+  test("after a gap during the request the list stays stale; the next list's differences are changes", async () => {
     const state = [...newRoom(me.me), ev.member(BOB)];
     const own = state[1] as MatrixEvent;
     const at = await me.step({ join: { [ROOM]: { state, timeline: [ev.message(BOB)] } } });
@@ -69,7 +69,7 @@ describe("a fetched member list", () => {
     expect((await me.members(ROOM))[BOB]).toEqual({ membership: "leave", was: "join", learned: false, id: left.event_id });
   });
 
-  test("a room never heard of: nothing", async () => {
+  test("an unknown room changes nothing", async () => {
     const at = await me.step({});
     expect(await learn(at, [ev.member(BOB)])).toEqual({ position: at, changed: 0 });
   });

@@ -1,12 +1,12 @@
-/** Stores a room's full member list, as the homeserver's /members tells it. */
+/** Stores a room's full member list, from the homeserver's /members. */
 
 import type { Tx } from "../../store/db.ts";
 import { writeTx } from "../../store/db.ts";
 import { lockAccount } from "../../store/ingest/device.ts";
-import type { RoomNow } from "../../store/ingest/known.ts";
+import type { KnownRoomRow } from "../../store/ingest/known.ts";
 import type { OpenMember } from "../../store/ingest/member-list.ts";
 import { readOpenMembers, readRoom, writePosition } from "../../store/ingest/member-list.ts";
-import type { RoomRow } from "../../store/ingest/row-types.ts";
+import type { RoomWrite } from "../../store/ingest/row-types.ts";
 import { writeEvents } from "../../store/ingest/write-events.ts";
 import { writeMembers, writeRoomRows } from "../../store/ingest/write.ts";
 import type { CutEvent } from "../../wire/event.ts";
@@ -20,20 +20,20 @@ import { RoomState } from "./room-state.ts";
 export type LearnInput = {
   readonly account: AccountNo;
   readonly roomId: RoomId;
-  /** The account's position when /members was asked: what came since is newer than the answer. */
+  /** The account's position when /members was requested: what came since is newer than the answer. */
   readonly at: Position;
   /** The answer's `chunk`. */
   readonly memberEventTexts: readonly string[];
-  /** When the answer came, ms. */
+  /** When the answer arrived, ms. */
   readonly now: number;
 };
 
-/** `position`: the account's, now. `changed`: how many members were not known, or known otherwise. */
+/** `position`: the account's present one. `changed`: how many members were unknown or different. */
 export type LearnResult = { readonly position: Position; readonly changed: number };
 
 /**
- * The list is complete afterwards, unless it became unsure (a gap, a new join) after it was asked for: then ask again.
- * Each change has an ordinal of its own; those who are in the room no more end at one.
+ * The list is complete afterwards, unless it became uncertain (a gap, a new join) after it was requested: then request it again. Each change
+ * has an ordinal of its own; the rows of members who are no longer in the room end at a common one.
  */
 export async function learnMembers(deps: IngestDeps, input: LearnInput): Promise<LearnResult> {
   const events = new Map<UserId, CutEvent>();
@@ -54,7 +54,7 @@ async function learn(tx: Tx, input: LearnInput, events: ReadonlyMap<UserId, CutE
   const draft = new Draft(account.position);
   const gone = planList(draft, input, room, stored, events);
   if (room.unsure_ord <= input.at) draft.putRoom(room, { ...pick(room), members: "complete" });
-  planCounts(draft, account.user_id, room, stored, gone, events);
+  planCounts(draft, account.user_id, room, { stored, gone, events });
   await Promise.all([
     ...writeEvents(tx, [...draft.events.values()]),
     ...writeMembers(tx, [{ account: input.account, writes: draft }]),
@@ -64,11 +64,11 @@ async function learn(tx: Tx, input: LearnInput, events: ReadonlyMap<UserId, CutE
   return { position: draft.last as Position, changed: draft.members.length + gone.size };
 }
 
-/** Plans the rows; gives those who are not in the list. */
+/** Plans the rows; returns the members who are not in the list. */
 function planList(
   draft: Draft,
   input: LearnInput,
-  room: RoomNow,
+  room: KnownRoomRow,
   stored: readonly OpenMember[],
   events: ReadonlyMap<UserId, CutEvent>,
 ): ReadonlySet<UserId> {
@@ -86,14 +86,16 @@ function planList(
   return new Set(gone);
 }
 
-/** Where nobody tells how many there are, now we know. */
+/** Sets the counts of a room whose counts the homeserver does not send: they are known now. */
 function planCounts(
   draft: Draft,
   me: UserId,
-  room: RoomNow,
-  stored: readonly OpenMember[],
-  gone: ReadonlySet<UserId>,
-  events: ReadonlyMap<UserId, CutEvent>,
+  room: KnownRoomRow,
+  {
+    stored,
+    gone,
+    events,
+  }: { readonly stored: readonly OpenMember[]; readonly gone: ReadonlySet<UserId>; readonly events: ReadonlyMap<UserId, CutEvent> },
 ): void {
   if (room.facts?.sources.counted !== true || room.membership === null) return;
   const members = new Map<UserId, string>();
@@ -109,6 +111,6 @@ function planCounts(
   draft.putFacts(room, room.membership, facts);
 }
 
-function pick({ room_id, last_ord, last_ts, members, unsure_ord, pending_gap }: RoomNow): RoomRow {
+function pick({ room_id, last_ord, last_ts, members, unsure_ord, pending_gap }: KnownRoomRow): RoomWrite {
   return { room_id, last_ord, last_ts, members, unsure_ord, pending_gap };
 }

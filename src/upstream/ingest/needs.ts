@@ -1,53 +1,53 @@
-/** Which rooms need a second look before they can be planned: most responses have none. */
+/** Which rooms need more to be read before they can be planned: for most responses none. */
 
 import type { KnownRoom } from "../../store/ingest/known.ts";
 import type { RoomId } from "../../wire/ids.ts";
-import type { JoinedRoom, V2Response } from "../../wire/v2-response.ts";
+import type { V2JoinedRoom, V2Response } from "../../wire/v2-response.ts";
 import type { KnownIndex } from "./plan-context.ts";
 import { DIRECT } from "./touched.ts";
 
 /**
- * - wholeState: rooms of which we have state, and are told all of it again.
+ * - fullState: rooms with stored state of which the response has the full state again.
  * - count: rooms whose known members are to be counted.
- * - standIns: rooms to be named by members that nobody called heroes.
- * - direct: rooms came that may be among those of the stored m.direct.
+ * - standIns: rooms to be named by members, because the homeserver named no heroes.
+ * - direct: the response has rooms that may be listed in the stored m.direct.
  */
 export type Needs = {
-  readonly wholeState: readonly RoomId[];
+  readonly fullState: readonly RoomId[];
   readonly count: readonly RoomId[];
   readonly standIns: readonly RoomId[];
   readonly direct: boolean;
 };
 
-/** `isFull`: whether the response tells a joined room from scratch although it is stored. */
+/** `isFull`: whether the response has a joined room from scratch although it is stored. */
 export function needsOf(response: V2Response, known: KnownIndex, isFull: (room: RoomId) => boolean): Needs {
-  const wholeState: RoomId[] = [];
+  const fullState: RoomId[] = [];
   const count: RoomId[] = [];
   const standIns: RoomId[] = [];
   for (const [id, section] of [...response.join, ...response.leave]) {
     const room = known.room(id);
     if (room.facts === null) continue;
     if (response.join.has(id) && (isFull(id) || room.membership !== "join")) {
-      wholeState.push(id);
+      fullState.push(id);
       continue;
     }
     if (needsCount(room, section)) count.push(id);
     if (needsStandIns(room, section)) standIns.push(id);
   }
   const ids = [response.join, response.leave].flatMap((sections) => [...sections.keys()]);
-  // An invite is told from scratch, also where we know the room.
+  // An invite always comes from scratch, also for a known room.
   const fresh = response.invite.size + response.knock.size > 0 || ids.some((id) => known.room(id).facts === null);
   const direct = fresh && !response.accountData.some((item) => item.type === DIRECT);
-  return { wholeState, count, standIns, direct };
+  return { fullState, count, standIns, direct };
 }
 
-/** The count is the check of a complete member list, and the stand-in for a summary that never comes. */
-function needsCount(room: KnownRoom, section: JoinedRoom): boolean {
+/** The count verifies a complete member list, and replaces a summary that never comes. */
+function needsCount(room: KnownRoom, section: V2JoinedRoom): boolean {
   if (room.members === "complete" && section.summary.joined !== null) return true;
   return room.facts?.sources.counted === true && section.summary.joined === null && changesState(section, MEMBERS);
 }
 
-function needsStandIns(room: KnownRoom, section: JoinedRoom): boolean {
+function needsStandIns(room: KnownRoom, section: V2JoinedRoom): boolean {
   const { heroes } = room.facts?.sources ?? {};
   if (section.summary.heroes !== null || heroes !== undefined) return false;
   return changesState(section, NAMING);
@@ -56,7 +56,7 @@ function needsStandIns(room: KnownRoom, section: JoinedRoom): boolean {
 const MEMBERS: ReadonlySet<string> = new Set(["m.room.member"]);
 const NAMING: ReadonlySet<string> = new Set(["m.room.member", "m.room.name", "m.room.canonical_alias"]);
 
-function changesState(section: JoinedRoom, types: ReadonlySet<string>): boolean {
+function changesState(section: V2JoinedRoom, types: ReadonlySet<string>): boolean {
   const matches = (event: { readonly type: string; readonly state_key: string | null }): boolean => event.state_key !== null && types.has(event.type);
   return section.state.some(matches) || section.timeline.some(matches);
 }

@@ -1,4 +1,4 @@
-/** The parts of a v2 response that can be stored without each other: what cannot be stored is found and left out by part (N3). */
+/** The parts of a v2 response that can be stored independently: what cannot be stored is found and left out by part (N3). */
 
 import { isObject } from "../../wire/identifier.ts";
 import { indexKey } from "../../wire/index-key.ts";
@@ -11,7 +11,7 @@ export type PartKind = "room" | "account_data" | "presence" | "to_device" | "dev
 /** `name`: a room id, the index key of a type (wire/index-key.ts), a user id, a message's hash; '' of key counts. */
 export type Part = { readonly kind: PartKind; readonly name: string };
 
-/** All that a response has, what clients wait for most first. A room is one part, with all its sections. */
+/** All parts of a response, beginning with what clients wait for most. A room is one part, with all its sections. */
 export function partsOf(response: V2Response, rooms: boolean): Part[] {
   const part = (kind: PartKind) => (name: string) => ({ kind, name });
   const counts = response.oneTimeKeys !== null || response.fallbackKeys !== null ? [""] : [];
@@ -29,7 +29,7 @@ export function partsOf(response: V2Response, rooms: boolean): Part[] {
   ]);
 }
 
-/** Every room that it has a section for. */
+/** Every room that has a section. */
 export function roomsIn({ join, leave, invite, knock }: V2Response): RoomId[] {
   return [join, leave, invite, knock].flatMap((section) => [...section.keys()]);
 }
@@ -42,13 +42,13 @@ export function keyOf({ kind, name }: Part): string {
   return `${kind} ${name}`;
 }
 
-/** The response with those parts alone. To-device messages all stay: of those that are no part of `keep` the caller has the bytes stored. */
+/** The response with those parts alone. To-device messages all stay: the caller stores those that are not in `keep` as bytes. */
 export function withParts(response: V2Response, keep: ReadonlySet<string>): V2Response {
   const has = (kind: PartKind, name: string) => keep.has(keyOf({ kind, name }));
   const roomsOf = <Section>(sections: ReadonlyMap<RoomId, Section>) => new Map([...sections].filter(([room]) => has("room", room)));
   const listed = <Id extends string>(users: readonly Id[]) => users.filter((user) => has("device_list", user));
   const counts = has("key_counts", "");
-  // Left out here, they are not absent, which would say that there are no keys (T12).
+  // They are left out here; to report them as absent would mean that there are no keys (T12).
   const leftOut = response.oneTimeKeys === null || counts ? [] : [{ where: KEY_COUNTS, reason: "set aside" }];
   return {
     ...response,
@@ -68,12 +68,12 @@ export function withParts(response: V2Response, keep: ReadonlySet<string>): V2Re
 const SECTIONS: ReadonlySet<string> = new Set(["join", "leave", "invite", "knock"]);
 
 /**
- * The text of a v2 response that holds that part alone: it can be cut as one. Rooms, account data and presence keep the bytes that the
+ * The text of a v2 response with that part alone, which can be cut like any other. Rooms, account data and presence have the bytes that the
  * homeserver sent.
  */
 export function textOfPart(text: string, part: Part, response: V2Response): string {
-  const said = part.kind === "room" ? roomText(text, part.name) : LISTS.has(part.kind) ? listText(text, part) : deviceText(part, response);
-  return `{"next_batch":"set aside",${said}}`;
+  const section = part.kind === "room" ? roomText(text, part.name) : LISTS.has(part.kind) ? listText(text, part) : deviceText(part, response);
+  return `{"next_batch":"set aside",${section}}`;
 }
 
 function roomText(text: string, room: string): string {
@@ -90,18 +90,18 @@ function roomText(text: string, room: string): string {
   return `"rooms":{${sections.join()}}`;
 }
 
-/** Lists of events, and by which of their members a part is named. */
+/** Lists of events, and which member of an event names a part. */
 const LISTS: ReadonlyMap<string, string> = new Map([
   ["account_data", "type"],
   ["presence", "sender"],
 ]);
 
 function listText(text: string, { kind, name }: Part): string {
-  const kept: string[] = [];
+  const matching: string[] = [];
   const keep = (from: number, to: number) => {
     const event: unknown = JSON.parse(text.slice(from, to));
     const named = isObject(event) ? event[LISTS.get(kind) ?? ""] : undefined;
-    if (typeof named === "string" && indexKey(named) === name) kept.push(text.slice(from, to));
+    if (typeof named === "string" && indexKey(named) === name) matching.push(text.slice(from, to));
   };
   eachMember(text, 0, (key, list) => {
     if (key !== kind || text[list] !== "{") return;
@@ -109,7 +109,7 @@ function listText(text: string, { kind, name }: Part): string {
       if (member === "events" && text[events] === "[") eachElement(text, events, keep);
     });
   });
-  return `"${kind}":{"events":[${kept.join()}]}`;
+  return `"${kind}":{"events":[${matching.join()}]}`;
 }
 
 function deviceText({ kind, name }: Part, { deviceLists, oneTimeKeys, fallbackKeys }: V2Response): string {

@@ -1,33 +1,33 @@
-/** What every part of the planner needs: who asks, and what is known, found quickly. */
+/** What every part of the planner needs: the account, and what is known, indexed for quick look-ups. */
 
-import type { AccountDataKey, Known, KnownEvent, KnownMember, KnownRoom, KnownState } from "../../store/ingest/known.ts";
+import type { AccountDataKey, KnownRows, KnownEvent, KnownMember, KnownRoom, KnownState } from "../../store/ingest/known.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
 
-/** What only some rooms need: see needs.ts. */
+/** Data that only some rooms need: see needs.ts. */
 export type Extra = {
-  /** All the open state of rooms that are told anew. */
-  readonly wholeState: ReadonlyMap<RoomId, readonly KnownState[]>;
+  /** All open state of rooms that come from scratch. */
+  readonly fullState: ReadonlyMap<RoomId, readonly KnownState[]>;
   readonly counts: ReadonlyMap<RoomId, { readonly joined: number; readonly invited: number }>;
   readonly standIns: ReadonlyMap<RoomId, readonly KnownMember[]>;
 };
 
 export type PlanContext = {
   readonly me: UserId;
-  /** When the response came, ms. */
+  /** When the response arrived, ms. */
   readonly now: number;
-  /** Of rooms that are stored all is told anew: the account's since was lost (D26), or they were told early. */
+  /** Stored rooms come from scratch: the account's since was lost (D26), or they were stored early. */
   readonly reset: boolean;
-  /** It is the account's first sync, and single rooms were told before it (early-rooms.ts). */
+  /** It is the account's first sync, and single rooms were stored before it (early-rooms.ts). */
   readonly early: boolean;
-  /** Rooms that are there although the response has no section for them: theirs was set aside. */
+  /** Rooms that exist although the response has no section for them: theirs was set aside. */
   readonly present: ReadonlySet<RoomId>;
-  /** Rooms that the response holds in full, from scratch: read from the homeserver again. */
+  /** Rooms that the response has in full, from scratch: they were read from the homeserver again. */
   readonly reread: ReadonlySet<RoomId>;
   readonly ignored: readonly UserId[];
   readonly known: KnownIndex;
   readonly extra: Extra;
-  /** Rooms of m.direct, where it is known now; null: rooms keep what they are. `told`: the response brought it. */
-  readonly direct: { readonly rooms: ReadonlySet<string>; readonly told: boolean } | null;
+  /** Rooms of m.direct, if it is known; null: rooms stay as they are. `isInResponse`: the response has m.direct. */
+  readonly direct: { readonly rooms: ReadonlySet<string>; readonly isInResponse: boolean } | null;
 };
 
 export class KnownIndex {
@@ -37,10 +37,10 @@ export class KnownIndex {
   readonly members: ReadonlyMap<RoomId, readonly KnownMember[]>;
   readonly redacted: ReadonlyMap<RoomId, readonly KnownEvent[]>;
   readonly presence: ReadonlyMap<UserId, string>;
-  readonly #receipts: ReadonlyMap<string, Known["receipts"][number]>;
+  readonly #receipts: ReadonlyMap<string, KnownRows["receipts"][number]>;
   readonly #accountData: ReadonlyMap<string, string>;
 
-  constructor(known: Known) {
+  constructor(known: KnownRows) {
     this.rooms = new Map(known.rooms.map((room) => [room.room_id, room]));
     const seen = new Map<RoomId, Map<EventId, number>>();
     for (const row of known.seen) {
@@ -57,7 +57,7 @@ export class KnownIndex {
     this.#accountData = new Map(known.accountData.map((row) => [key(row.room_id, row.type), row.body]));
   }
 
-  /** What is known of a room; of an unknown one, that. */
+  /** What is known of a room, or the values for an unknown one. */
   room(room_id: RoomId): KnownRoom {
     return (
       this.rooms.get(room_id) ?? {
@@ -76,7 +76,7 @@ export class KnownIndex {
     );
   }
 
-  receipt(room: RoomId, user: UserId, kind: string, thread: string): Known["receipts"][number] | undefined {
+  receipt(room: RoomId, user: UserId, kind: string, thread: string): KnownRows["receipts"][number] | undefined {
     return this.#receipts.get(key(room, user, kind, thread));
   }
 

@@ -14,10 +14,10 @@ eachWithAccount((account) => {
   me = account;
 });
 
-type Stored = { seq: number; before_pos: number; body: string };
+type StoredMessage = { seq: number; before_pos: number; body: string };
 
-async function queue(): Promise<Stored[]> {
-  return [...(await me.sql<Stored[]>`select seq, before_pos, body from to_device where device = ${me.device} order by seq`)];
+async function queue(): Promise<StoredMessage[]> {
+  return [...(await me.sql<StoredMessage[]>`select seq, before_pos, body from to_device where device = ${me.device} order by seq`)];
 }
 const raw =
   (...messages: string[]) =>
@@ -43,7 +43,7 @@ describe("to-device messages", () => {
     expect((await queue())[0]?.before_pos).toBe(0);
   });
 
-  test("D1: a message that a passed answer brought is dropped, as often as it was passed", async () => {
+  test("D1: a message that a passed answer brought is dropped as often as it was passed", async () => {
     const hash = Buffer.from(messageHash(text(1)), "hex");
     await me.sql`insert into to_device_passed (device, hash, times) values (${me.device}, ${hash}, 1)`;
     await me.feed(raw(text(1), text(1), text(2))("n1"));
@@ -77,7 +77,7 @@ describe("device lists and key counts", () => {
     return row && { ...row };
   };
 
-  test("the latest of each user, with a number of its own; changed over left in one response", async () => {
+  test("the latest change of each user is stored, with a number of its own; changed wins over left in one response", async () => {
     await me.step({ device_lists: { changed: [BOB, "@eve:test"], left: ["@dan:test"] } });
     await me.step({ device_lists: { changed: ["@dan:test"], left: [BOB, "@dan:test"] } });
     const rows = await me.sql`select user_id, kind, seq from device_lists where device = ${me.device} order by user_id`;
@@ -92,7 +92,7 @@ describe("device lists and key counts", () => {
     expect(await device()).toMatchObject({ seq: 5, counts_seq: 0 });
   });
 
-  test("counts: only a change is one, and unused fallback key types that are not said stay", async () => {
+  test("only different counts are a change, and fallback key types that are absent stay", async () => {
     await me.step({ one_time_keys: { signed_curve25519: 50 }, fallback_keys: [] });
     const first = { seq: 1, one_time_keys: '{"signed_curve25519":50}', fallback_keys: "[]", counts_seq: 1 };
     expect(await device()).toEqual(first);
@@ -116,7 +116,7 @@ describe("device lists and key counts", () => {
     expect(await device()).toMatchObject({ seq: 3, one_time_keys: '{"curve25519":3,"signed_curve25519":0}' });
   });
 
-  test("T12: counts that cannot be read are not taken for absent ones, and where there never were counts none are invented", async () => {
+  test("T12: unreadable counts are not taken for absent ones, and no counts are invented if there never were any", async () => {
     await me.step({});
     expect(await device()).toMatchObject({ seq: 0, one_time_keys: "{}", counts_seq: 0 });
     await me.step({ one_time_keys: { signed_curve25519: 50 } });
@@ -124,7 +124,7 @@ describe("device lists and key counts", () => {
     expect(await device()).toMatchObject({ seq: 1, one_time_keys: '{"signed_curve25519":50}' });
   });
 
-  test("T11: counts of a poll that was sent before an upload was answered change nothing; those of the next one do", async () => {
+  test("T11: counts from a poll that was sent before an upload was answered change nothing; the next poll's do", async () => {
     await me.step({ one_time_keys: { signed_curve25519: 0 }, fallback_keys: [] });
     const keys = { counts: { signed_curve25519: 50 }, fallbackTypes: ["signed_curve25519"] };
     await noteKeyUpload(me.sql, me.device, keys);
@@ -138,7 +138,7 @@ describe("device lists and key counts", () => {
     expect(await device()).toMatchObject({ one_time_keys: '{"signed_curve25519":49}', fallback_keys: "[]", counts_seq: 4 });
   });
 
-  test("T11: the same counts again are no change, but older polls are outdated all the same", async () => {
+  test("T11: equal counts are not a change, but older polls are out of date nevertheless", async () => {
     await me.step({ one_time_keys: { signed_curve25519: 50 }, fallback_keys: ["signed_curve25519"] });
     const before = await device();
     await noteKeyUpload(me.sql, me.device, { counts: { signed_curve25519: 50 }, fallbackTypes: ["signed_curve25519"] });

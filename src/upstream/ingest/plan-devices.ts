@@ -1,14 +1,14 @@
-/** The devices' parts of a response: of the device that was polled, and of those that are given its device lists. */
+/** The device parts of a response: for the polled device, and for those that are also given its device lists. */
 
 import type { AskedDevice } from "../../store/ingest/device.ts";
 import type { DeviceWrites } from "../../store/ingest/row-types.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
-import { type DeviceLists, ownChanges, planOtherDevice, sharedChanges } from "./device-lists.ts";
+import { type DeviceListChanges, ownChanges, planOtherDevice, sharedChanges } from "./device-lists.ts";
 import { planDevice } from "./plan-device.ts";
 import type { Job, Locked } from "./job.ts";
 
 export type DevicePlans = {
-  /** Of the polled device; it is in `all`, too. */
+  /** The plan of the polled device; it is in `all`, too. */
   readonly own: DeviceWrites;
   readonly all: readonly { readonly device: DeviceNo; readonly writes: DeviceWrites }[];
   /** The response's key counts were from before an upload, and are not stored (T11). */
@@ -33,8 +33,8 @@ export function planDevices(job: Job, { account, device, others }: Locked): Devi
   return { own, all: [{ device: input.device, writes: own }, ...given], countsAreOld };
 }
 
-/** What the poll brought, and what was asked for beside it. */
-function listsOf({ input: { lists }, response: { deviceLists } }: Pick<Job, "input" | "response">): DeviceLists {
+/** The device lists that the poll brought, and those requested in addition. */
+function listsOf({ input: { lists }, response: { deviceLists } }: Pick<Job, "input" | "response">): DeviceListChanges {
   if (!lists) return deviceLists;
   return { changed: [...deviceLists.changed, ...lists.changed], left: [...deviceLists.left, ...lists.left] };
 }

@@ -1,4 +1,4 @@
-/** Rooms of the invite and knock sections: all that is known of them is their stripped state. */
+/** Rooms of the invite and knock sections: only their stripped state is known. */
 
 import type { KnownRoom } from "../../store/ingest/known.ts";
 import type { Hero, RoomFacts } from "../../store/room-facts.ts";
@@ -21,7 +21,7 @@ export function planInvite(draft: Draft, context: PlanContext, stored: KnownRoom
   }
   planTyping(draft, stored, []);
   draft.putFacts(stored, kind, strippedFacts(context, stored, section.events, own));
-  // An invite is as recent as it is new; it has no event with a time of its own.
+  // The time of an invite is that of its arrival, because it has no event with a time of its own.
   if (stored.membership !== kind) {
     const { last_ord, members, unsure_ord, pending_gap } = stored;
     draft.putRoom(stored, { room_id: room, last_ord, last_ts: context.now, members, unsure_ord, pending_gap });
@@ -40,7 +40,7 @@ function strippedFacts(context: PlanContext, stored: KnownRoom, events: readonly
   const roomType = text(create?.["type"]);
   const roomVersion = create === undefined ? undefined : roomVersionOf(create);
   const isDm = own?.content["is_direct"] === true || (context.direct?.rooms.has(stored.room_id) ?? false);
-  // Whoever invited is in the room, whether or not the stripped state says so.
+  // The inviter is in the room, whether or not the stripped state says so.
   const joined = Math.max(1, others.filter((event) => event.content["membership"] === "join").length);
   const invited = others.filter((event) => event.content["membership"] === "invite").length + (own?.content["membership"] === "invite" ? 1 : 0);
   const shown = computeRoomName({ name, alias, heroes, joined, invited, me: context.me });
@@ -67,7 +67,7 @@ function strippedFacts(context: PlanContext, stored: KnownRoom, events: readonly
   };
 }
 
-/** The inviter first: often the only one that the stripped state tells. */
+/** The inviter first, who is often the only member in the stripped state. */
 function heroesOf(present: readonly StrippedEvent[], own: StrippedEvent | undefined, me: UserId): Hero[] {
   const heroes = present.flatMap((event): Hero[] => {
     const user_id = event.state_key;

@@ -44,7 +44,7 @@ describe("facts", () => {
     });
   });
 
-  test("a row only for what differs; the old one ends where the new one begins", async () => {
+  test("a row is written only for differences; the old row ends where the new one begins", async () => {
     await me.step({ join: { [ROOM]: { timeline: newRoom(me.me), summary: heroes(BOB) } } });
     const first = await me.facts(ROOM);
     await me.step({ join: { [ROOM]: { timeline: [ev.message(BOB)] } } });
@@ -59,7 +59,7 @@ describe("facts", () => {
     expect(rows[0]?.["to_ord"]).toBe(position);
   });
 
-  test("named by heroes, whose names come later, change and stay; counts that are not told stay", async () => {
+  test("a room named by heroes, whose names come later, change and stay; absent counts stay", async () => {
     await me.step({ join: { [ROOM]: { timeline: newRoom(me.me), state: [], summary: heroes(BOB, "@eve:test") } } });
     expect((await me.facts(ROOM)).name).toBe("@bob:test and @eve:test");
     await me.step({ join: { [ROOM]: { state: [ev.member(BOB, "join", { displayname: "Bob" })], timeline: [ev.message(BOB)] } } });
@@ -71,13 +71,13 @@ describe("facts", () => {
       joined_count: 5,
       heroes: [{ user_id: BOB, displayname: "Rob", avatar_url: "mxc://rob/1" }, { user_id: "@eve:test" }],
     });
-    // New heroes who are known from before.
+    // New heroes whose names are already known.
     await me.step({ join: { [ROOM]: { summary: heroes("@eve:test") } } });
     await me.step({ join: { [ROOM]: { summary: heroes(BOB) } } });
     expect((await me.facts(ROOM)).name).toBe("Rob");
   });
 
-  test("no summary ever: counted and named by the members that are known", async () => {
+  test("without any summary a room is counted and named by its known members", async () => {
     await me.step({ join: { [ROOM]: { timeline: [...newRoom(me.me), ev.member(BOB, "join", { displayname: "Bob" })] } } });
     expect(await me.facts(ROOM)).toMatchObject({ joined_count: 2, invited_count: 0, name: "Bob" });
     await me.step({ join: { [ROOM]: { timeline: [ev.member("@eve:test", "invite", {}, { sender: BOB })] } } });
@@ -89,7 +89,7 @@ describe("facts", () => {
     expect((await me.facts(ROOM)).name).toBe("@eve:test");
   });
 
-  test("m.direct: before the room, after it, and no more; the other's avatar in a DM", async () => {
+  test("m.direct before the room, after it, and removed; the other's avatar in a DM", async () => {
     await me.step({ account_data: [direct(ROOM)] });
     const bob = ev.member(BOB, "join", { avatar_url: "mxc://bob/1" });
     await me.step({
@@ -106,11 +106,11 @@ describe("facts", () => {
     expect(await me.facts(ROOM)).not.toHaveProperty("avatar");
     expect(await me.facts("!b:test")).toMatchObject({ is_dm: true, avatar: "mxc://bob/1" });
     const before = await me.position();
-    // In another order it is the same to the rooms: one account data row, no facts.
+    // A different order is no difference to the rooms: one account data row, no facts.
     expect(await me.step({ account_data: [{ type: "m.direct", content: { [BOB]: ["!b:test", 5], x: 7 } }] })).toBe(before + 1);
   });
 
-  test("the count is the check of a complete member list", async () => {
+  test("the homeserver's count verifies a complete member list", async () => {
     await me.step({ join: { [ROOM]: { timeline: [...newRoom(me.me), ev.member(BOB)], summary: heroes(BOB) } } });
     await me.sql`update rooms set members = 'complete' where account = ${me.account}`;
     await me.step({ join: { [ROOM]: { timeline: [ev.member("@eve:test")], summary: { "m.joined_member_count": 3 } } } });
@@ -142,7 +142,7 @@ describe("invites and knocks", () => {
     expect((await me.room(ROOM)).last_ts).toBe(me.now);
   });
 
-  test("TestStuckInvites: joined or turned down, it is gone; it may come again", async () => {
+  test("TestStuckInvites: a joined or rejected invite is gone, and may come again", async () => {
     await me.step({ invite: { [ROOM]: stripped(me.me), "!b:test": stripped(me.me) } });
     const before = await me.position();
     await me.step({
@@ -154,7 +154,7 @@ describe("invites and knocks", () => {
       { gone: true, newer: true },
       { gone: true, newer: true },
     ]);
-    // The invite was direct: until m.direct comes, the room is.
+    // The invite was direct, so the room is until m.direct comes.
     expect(await me.facts(ROOM)).toMatchObject({ membership: "join", is_dm: true });
     expect((await me.facts("!b:test")).membership).toBe("leave");
     await me.step({ invite: { "!b:test": stripped(me.me) } });
@@ -163,7 +163,7 @@ describe("invites and knocks", () => {
     expect((await me.facts("!b:test")).membership).toBe("invite");
   });
 
-  test("the same invite twice is no news", async () => {
+  test("the same invite again is not news", async () => {
     const events = stripped(me.me);
     const before = await me.step({ invite: { [ROOM]: events } });
     expect(await me.step({ invite: { [ROOM]: events } })).toBe(before);

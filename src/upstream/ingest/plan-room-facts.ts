@@ -1,4 +1,4 @@
-/** The facts of a room of the join or leave section, and whether its member list adds up. */
+/** The facts of a room of the join or leave section, and whether its member list matches the homeserver's count. */
 
 import type { KnownMember } from "../../store/ingest/known.ts";
 import type { Membership } from "../../store/room-facts.ts";
@@ -8,13 +8,13 @@ import type { FactsChange } from "./facts.ts";
 import { computeFacts, NO_FACTS, standInsAmong, tagsOf } from "./facts.ts";
 import type { RoomWork } from "./room-work.ts";
 
-/** Plans the facts row. True: the members known to be joined are not as many as the homeserver counts, though all should be known. */
+/** Plans the facts row. True: the number of members known to be joined differs from the homeserver's count, although all should be known. */
 export function planRoomFacts(work: RoomWork, membership: Membership): boolean {
-  const { draft, context, stored, section, state, whole } = work;
+  const { draft, context, stored, section, state, isFull } = work;
   const counted = countMembers(work);
-  const base = whole || stored.facts === null ? NO_FACTS : stored.facts;
+  const base = isFull || stored.facts === null ? NO_FACTS : stored.facts;
   const gone = membership !== "join";
-  // A room that is read again comes without its unread counts.
+  // A room that was read again comes without its unread counts.
   const unread = context.reread.has(stored.room_id) ? stored.facts : null;
   const change: FactsChange = {
     me: context.me,
@@ -30,22 +30,22 @@ export function planRoomFacts(work: RoomWork, membership: Membership): boolean {
   };
   const facts = computeFacts(base, change);
   draft.putFacts(stored, membership, facts);
-  if (whole || stored.members !== "complete" || section.summary.joined === null || counted === null) return false;
+  if (isFull || stored.members !== "complete" || section.summary.joined === null || counted === null) return false;
   return counted.joined !== section.summary.joined;
 }
 
-/** Members that are known, after the batch; null where nobody counted those before it. */
+/** The number of known members after the batch; null if they were not counted before it. */
 function countMembers(work: RoomWork): { joined: number; invited: number } | null {
-  const { context, stored, state, whole } = work;
-  const before = whole || stored.facts === null ? { joined: 0, invited: 0 } : context.extra.counts.get(stored.room_id);
+  const { context, stored, state, isFull } = work;
+  const before = isFull || stored.facts === null ? { joined: 0, invited: 0 } : context.extra.counts.get(stored.room_id);
   if (before === undefined) return null;
-  return whole ? countTold(work) : { joined: before.joined + state.joinedBy, invited: before.invited + state.invitedBy };
+  return isFull ? countInResponse(work) : { joined: before.joined + state.joinedBy, invited: before.invited + state.invitedBy };
 }
 
-/** Of a whole room, the members that the response told, whether or not they were known before. */
-function countTold(work: RoomWork): { joined: number; invited: number } {
-  const told = [...work.state.memberContents.values()].map((member) => member.membership);
-  return { joined: told.filter((each) => each === "join").length, invited: told.filter((each) => each === "invite").length };
+/** For a full room: the members in the response, whether or not they were known before. */
+function countInResponse(work: RoomWork): { joined: number; invited: number } {
+  const memberships = [...work.state.memberContents.values()].map((member) => member.membership);
+  return { joined: memberships.filter((each) => each === "join").length, invited: memberships.filter((each) => each === "invite").length };
 }
 
 function memberContent(work: RoomWork): (user: UserId) => Record<string, unknown> | undefined {
@@ -53,17 +53,17 @@ function memberContent(work: RoomWork): (user: UserId) => Record<string, unknown
   const known = new Map((context.known.members.get(stored.room_id) ?? []).map((member) => [member.user_id, member]));
   for (const member of context.extra.standIns.get(stored.room_id) ?? []) known.set(member.user_id, member);
   return (user) => {
-    const told = state.memberContents.get(user);
-    if (told) return told.content;
+    const inBatch = state.memberContents.get(user);
+    if (inBatch) return inBatch.content;
     const member = known.get(user);
     return member ? contentOf(member.body) : undefined;
   };
 }
 
-/** Who names the room where the homeserver never told heroes; null: as before. */
+/** The members that name the room if the homeserver never sent heroes; null: the previous ones. */
 function standIns(work: RoomWork): UserId[] | null {
-  const { context, stored, section, state, whole } = work;
-  const fresh = whole || stored.facts === null;
+  const { context, stored, section, state, isFull } = work;
+  const fresh = isFull || stored.facts === null;
   if (section.summary.heroes !== null || (!fresh && stored.facts?.sources.heroes !== undefined)) return null;
   const known: readonly KnownMember[] | undefined = fresh ? [] : context.extra.standIns.get(stored.room_id);
   if (known === undefined) return null;
@@ -73,14 +73,14 @@ function standIns(work: RoomWork): UserId[] | null {
 }
 
 function tags(work: RoomWork): Record<string, unknown> | null {
-  const told = work.section.accountData.find((item) => item.type === "m.tag");
-  if (told) return tagsOf(told.content);
+  const item = work.section.accountData.find(({ type }) => type === "m.tag");
+  if (item) return tagsOf(item.content);
   return work.stored.facts === null ? null : { ...work.stored.facts.tags };
 }
 
 function isDirect(work: RoomWork): boolean {
   const { context, stored } = work;
-  if (context.direct?.told || stored.facts === null) return context.direct?.rooms.has(stored.room_id) ?? false;
+  if (context.direct?.isInResponse || stored.facts === null) return context.direct?.rooms.has(stored.room_id) ?? false;
   return stored.facts.is_dm;
 }
 

@@ -17,7 +17,7 @@ beforeEach(async () => {
 });
 
 describe("typing, receipts, account data, presence", () => {
-  test("TestTypingTable: each new set has a larger ordinal; the same set, in whatever order, is no news (B53)", async () => {
+  test("TestTypingTable: each new set has a larger ordinal; the same set, in any order, is not news (B53)", async () => {
     const stored = async () => {
       const [row] = await me.sql`select users, ord from typing where account = ${me.account}`;
       return row && { users: JSON.parse(String(row["users"])) as unknown, ord: Number(row["ord"]) };
@@ -34,7 +34,7 @@ describe("typing, receipts, account data, presence", () => {
     expect(await stored()).toEqual({ users: [], ord: three });
   });
 
-  test("receipts: one a user, kind and thread; the same again is no news", async () => {
+  test("receipts: one per user, kind and thread; the same again is not news", async () => {
     const one = await me.step({ join: { [ROOM]: { ephemeral: [receipt("$1", BOB), receipt("$1", me.me, "m.read.private")] } } });
     expect(await me.step({ join: { [ROOM]: { ephemeral: [receipt("$1", BOB)] } } })).toBe(one);
     await me.step({ join: { [ROOM]: { ephemeral: [receipt("$2", BOB), receipt("$2", BOB, "m.read", { ts: 1, thread_id: "$t" })] } } });
@@ -46,7 +46,7 @@ describe("typing, receipts, account data, presence", () => {
     ]);
   });
 
-  test("account data: global and of rooms, the latest of each type, an unchanged one is no news", async () => {
+  test("account data: global and of rooms, the latest of each type; unchanged data is not news", async () => {
     const global = { type: "x", content: { a: 1 } };
     const one = await me.step({ account_data: [global], join: { [ROOM]: { account_data: [{ type: "x", content: { a: 2 } }] } } });
     expect(await me.step({ account_data: [global] })).toBe(one);
@@ -65,7 +65,7 @@ describe("typing, receipts, account data, presence", () => {
     expect(await me.step(presence("offline"))).toBe(one + 1);
   });
 
-  test("D25: ignoring is kept; nobody but v3 sessions minds that it ends", async () => {
+  test("D25: the ignored users are stored; only v3 sessions end when a user is no longer ignored", async () => {
     const ignore = (...ids: string[]) => ({
       account_data: [{ type: "m.ignored_user_list", content: { ignored_users: Object.fromEntries(ids.map((id) => [id, {}])) } }],
     });
@@ -88,7 +88,7 @@ describe("redactions (B48, TestEventTableRedact)", () => {
   };
   const contentOf = async (id: string): Promise<unknown> => (JSON.parse((await me.body(id)).body) as { content: unknown }).content;
 
-  test("of a stored event: the body is pruned for good, the rows say why", async () => {
+  test("of a stored event: the body is pruned for good, and the rows have the redaction", async () => {
     const message = ev.message(BOB, "secret", { unsigned: { "m.relations": { x: 1 } } });
     await me.step({ join: { [ROOM]: { timeline: [message] } } });
     const redaction = ev.redaction(BOB, message.event_id);
@@ -99,7 +99,7 @@ describe("redactions (B48, TestEventTableRedact)", () => {
       "m.relations": { x: 1 },
       redacted_because: expect.objectContaining({ event_id: redaction.event_id, room_id: ROOM }) as unknown,
     });
-    // Another account gets the whole version later.
+    // Another account receives the full version later.
     const other = await TestAccount.create(me.sql, "@other1:test");
     await other.step({ join: { [ROOM]: { timeline: [message] } } });
     expect(await contentOf(message.event_id)).toEqual({});
@@ -114,7 +114,7 @@ describe("redactions (B48, TestEventTableRedact)", () => {
     }
   });
 
-  test("an event that comes redacted replaces the whole one", async () => {
+  test("an event that comes redacted replaces the full one", async () => {
     const message = ev.message(BOB, "secret");
     await me.step({ join: { [ROOM]: { timeline: [message] } } });
     const other = await TestAccount.create(me.sql, "@other2:test");
@@ -154,7 +154,7 @@ describe("redactions (B48, TestEventTableRedact)", () => {
     const [row] =
       await me.sql`select membership, sort_name from members where account = ${me.account} and event_id = ${bob.event_id} order by from_ord desc`;
     expect(row).toEqual({ membership: "join", sort_name: "bob:test" });
-    // One that was replaced already takes nothing with it.
+    // Redacting an event that was replaced already removes nothing else.
     const [old, now] = [ev.name(me.me, "old"), ev.name(me.me, "now")];
     await me.step({ join: { [ROOM]: { timeline: [old, now] } } });
     await me.step({ join: { [ROOM]: { timeline: [ev.redaction(me.me, old.event_id)] } } });

@@ -1,4 +1,4 @@
-/** What comes with a room beside its events: who types, receipts, account data; and the end of an invite. */
+/** What comes with a room besides its events: typing, receipts, account data; and the end of an invite. */
 
 import { isObject } from "../../wire/identifier.ts";
 import type { AccountDataItem } from "../../wire/v2-response.ts";
@@ -16,7 +16,7 @@ export function planRoomParts(work: RoomWork): void {
   for (const receipt of section.ephemeral.receipts) {
     const known = context.known.receipt(room, receipt.user_id, receipt.kind, receipt.thread_id);
     if (known?.event_id === receipt.event_id && known.data === receipt.data) continue;
-    // Of a room that is read again they are from the answer that was set aside: a later one may have come.
+    // For a room that was read again they are from the answer that was set aside, and a later one may have been stored since.
     if (known && context.reread.has(room) && timeOf(known.data) > timeOf(receipt.data)) continue;
     draft.receipts.push({ room_id: room, ...receipt, ord: draft.next("receipts", room) });
   }
@@ -29,7 +29,7 @@ function timeOf(receipt: string): number {
   return isObject(data) && typeof data["ts"] === "number" ? data["ts"] : 0;
 }
 
-/** The whole present set; the order it comes in means nothing, and no row is an empty set. */
+/** The full set of typing users; its order means nothing, and a missing row is an empty set. */
 export function planTyping(draft: Draft, room: KnownRoom, users: readonly UserId[]): void {
   const stored = JSON.parse(room.typing ?? "[]") as string[];
   const now = [...new Set(users)];
@@ -45,7 +45,7 @@ export function planAccountData(draft: Draft, context: PlanContext, room: RoomId
   }
 }
 
-/** A pending invite or knock of the room is over. */
+/** Ends a pending invite or knock of the room. */
 export function endInvite(draft: Draft, { room_id, pending }: KnownRoom): void {
   if (pending !== null) draft.inviteEnds.push({ room_id, ord: draft.next("invites", room_id) });
 }

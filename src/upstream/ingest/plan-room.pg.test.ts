@@ -13,7 +13,7 @@ eachWithAccount((account) => {
 });
 
 describe("timelines and state", () => {
-  test("a room joined anew: the state block is no history (TestHistoryDoesntIncludeState, B42), each change has its ordinal", async () => {
+  test("a newly joined room: the state block is not history (TestHistoryDoesntIncludeState, B42), each change has its ordinal", async () => {
     const state = newRoom(me.me);
     const message = ev.message(BOB);
     const position = await me.step({ join: { [ROOM]: { state, timeline: [message] } } });
@@ -89,7 +89,7 @@ describe("timelines and state", () => {
     expect((await me.ids(ROOM)).slice(4)).toEqual([join.event_id, topic.event_id, next.event_id]);
     expect((await me.state(ROOM))["m.room.topic|"]).toBe(topic.event_id);
     expect((await me.memberships(ROOM))[BOB]).toBe("join");
-    // The token stands before the old events, not before the new one.
+    // The token is before the old events, not before the new one.
     expect((await me.timeline(ROOM)).at(-1)).toMatchObject({ prev_batch: null, gap: false });
   });
 
@@ -103,7 +103,7 @@ describe("timelines and state", () => {
     expect(await me.ids(ROOM)).toEqual([d.event_id, a.event_id, message.event_id]);
   });
 
-  test("TestMalformedEventsTimeline, TestMalformedEventsState: bad events are skipped alone (B37)", async () => {
+  test("TestMalformedEventsTimeline, TestMalformedEventsState: only bad events are skipped (B37)", async () => {
     const good = newRoom(me.me);
     const bad = { ...ev.name(me.me, "x"), event_id: 7 };
     const message = ev.message(BOB);
@@ -138,7 +138,7 @@ describe("timelines and state", () => {
     expect(await me.room(ROOM)).toMatchObject({ last_ts: me.now, last_ord: position });
   });
 
-  test("S5: events by others are notifiable where the count rose", async () => {
+  test("S5: events by others are notifiable if the count rose", async () => {
     await me.step({ join: { [ROOM]: { timeline: newRoom(me.me), unread: { notification_count: 1 } } } });
     const batch = (count: number) => ({
       join: { [ROOM]: { timeline: [ev.message(BOB), ev.message(me.me)], unread: { notification_count: count } } },
@@ -166,7 +166,7 @@ describe("gaps", () => {
     ]);
     expect((await me.state(ROOM))["m.room.topic|"]).toBe(topic.event_id);
     expect(await me.ids(ROOM)).not.toContain(topic.event_id);
-    // The state before the first event after the gap holds the change; what was not named stays.
+    // The state before the first event after the gap includes the change; the rest is unchanged.
     expect((await me.state(ROOM, (rows.at(-2)?.ord ?? 0) - 1))["m.room.topic|"]).toBe(topic.event_id);
     expect((await me.state(ROOM, before))["m.room.topic|"]).not.toBe(topic.event_id);
     expect(Object.keys(await me.state(ROOM))).toHaveLength(4);
@@ -206,7 +206,7 @@ describe("gaps", () => {
     expect((await me.state(ROOM))["m.room.topic|"]).toBe(topic.event_id);
   });
 
-  test("a room joined anew with a limited timeline has a gap before it; one that is told from its creation has none", async () => {
+  test("a newly joined room with a limited timeline has a gap before it; one that comes from its creation has none", async () => {
     await me.step({
       join: {
         [ROOM]: { limited: true, prev_batch: "p", state: newRoom(me.me), timeline: [ev.message(BOB)] },
@@ -236,7 +236,7 @@ describe("coming and going", () => {
     expect(typing).toEqual({ users: "[]" });
   });
 
-  test("ban; a lone leave without an event; a leave of a room never heard of", async () => {
+  test("a ban; a leave without an event; a leave of an unknown room", async () => {
     await me.step({ join: { [ROOM]: { timeline: newRoom(me.me) }, "!b:test": { timeline: newRoom(me.me) } } });
     const ban = ev.member(me.me, "ban", {}, { sender: BOB });
     await me.step({ leave: { [ROOM]: { timeline: [ban] }, "!b:test": {}, "!c:test": {} } });
@@ -262,12 +262,12 @@ describe("coming and going", () => {
     const firstOfJoin = rows.findIndex(({ id }) => id === timeline[0]?.event_id);
     expect(rows.slice(firstOfJoin).map(({ id }) => id)).toEqual(timeline.map((event) => event.event_id));
     expect(rows[firstOfJoin]).toMatchObject({ gap: true, prev_batch: "p2" });
-    // The next answer goes on from there.
+    // The next answer continues from there.
     await me.step({ join: { [room]: { timeline: [ev.message("@bob:test", "4")] } } });
     expect((await me.timeline(room)).at(-1)).toMatchObject({ gap: false });
   });
 
-  test("rejoining: what is not in the whole state ends; members are to be learned again; a gap", async () => {
+  test("rejoining: what is not in the full state ends, members must be learned again, and there is a gap", async () => {
     const topic = ev.topic(me.me, "old");
     const first = newRoom(me.me);
     await me.step({ join: { [ROOM]: { timeline: [...first, topic, ev.member(BOB), ev.member("@eve:test")] } } });
@@ -299,14 +299,14 @@ describe("coming and going", () => {
     expect(before).not.toHaveProperty("m.room.name|");
   });
 
-  test("rejoining unlimited in a room that has older events of ours: a gap all the same", async () => {
+  test("rejoining without limited in a room with older stored events leaves a gap too", async () => {
     await me.step({ join: { [ROOM]: { timeline: newRoom(me.me) } } });
     await me.step({ leave: { [ROOM]: { timeline: [leaveOf(me.me)] } } });
     await me.step({ join: { [ROOM]: { state: newRoom(me.me), timeline: [ev.member(me.me)] } } });
     expect((await me.timeline(ROOM)).at(-1)?.gap).toBe(true);
   });
 
-  test("rejoining where the timeline goes on from the leave: no gap", async () => {
+  test("rejoining with a timeline that continues from the leave leaves no gap", async () => {
     const first = newRoom(me.me);
     const leave = leaveOf(me.me);
     await me.step({ join: { [ROOM]: { timeline: first } } });
@@ -329,7 +329,7 @@ describe("coming and going", () => {
     expect(memberships).toEqual(["join", "invite", "leave", "ban"]);
   });
 
-  test("TestAccumulatorMembershipLogs, TestEventTableMembershipDetection: was tells a join from a new name", async () => {
+  test("TestAccumulatorMembershipLogs, TestEventTableMembershipDetection: `was` distinguishes a join from a new name", async () => {
     await me.step({ join: { [ROOM]: { timeline: [ev.create(me.me), ev.member(me.me)] } } });
     await me.step({
       join: { [ROOM]: { timeline: [ev.member(me.me, "join", { displayname: "M" }), ev.member(BOB, "invite", {}, { sender: me.me })] } },

@@ -5,7 +5,7 @@ import type { MembersKnown } from "../../store/ingest/row-types.ts";
 import type { Membership } from "../../store/room-facts.ts";
 import type { CutEvent } from "../../wire/event.ts";
 import type { EventId, UserId } from "../../wire/ids.ts";
-import type { JoinedRoom } from "../../wire/v2-response.ts";
+import type { V2JoinedRoom } from "../../wire/v2-response.ts";
 import type { Draft } from "./draft.ts";
 import type { PlanContext } from "./plan-context.ts";
 import { planRoomFacts } from "./plan-room-facts.ts";
@@ -16,23 +16,23 @@ import { splitTimeline } from "./room-timeline.ts";
 import type { RoomWork } from "./room-work.ts";
 
 /** State first, then the timeline, then what follows from them. */
-export function planRoom(draft: Draft, context: PlanContext, stored: KnownRoom, section: JoinedRoom, to: "join" | "leave"): void {
+export function planRoom(draft: Draft, context: PlanContext, stored: KnownRoom, section: V2JoinedRoom, to: "join" | "leave"): void {
   const { known } = context;
   const firstJoin = to === "join" && stored.membership !== "join" && stored.standing?.ever_joined !== true;
-  const whole = to === "join" && (context.reset || context.reread.has(stored.room_id) || stored.membership !== "join");
+  const isFull = to === "join" && (context.reset || context.reread.has(stored.room_id) || stored.membership !== "join");
   const split = splitTimeline(section.timeline, known.seen.get(stored.room_id) ?? new Map<EventId, number>(), stored.last_ord, {
     limited: section.limited,
-    whole,
+    isFull,
     firstJoin,
     pendingGap: stored.pending_gap,
   });
   const state = new RoomState(
     draft,
     stored.room_id,
-    context.extra.wholeState.get(stored.room_id) ?? known.state.get(stored.room_id) ?? [],
+    context.extra.fullState.get(stored.room_id) ?? known.state.get(stored.room_id) ?? [],
     known.members.get(stored.room_id) ?? [],
   );
-  const work: RoomWork = { draft, context, stored, section, to, whole, split, state };
+  const work: RoomWork = { draft, context, stored, section, to, isFull, split, state };
   planStateBlock(work);
   const newest = planTimeline(work);
   planRedactions(work);
@@ -43,27 +43,27 @@ export function planRoom(draft: Draft, context: PlanContext, stored: KnownRoom, 
 
 /** The state before the timeline, as changes to what is stored. */
 function planStateBlock(work: RoomWork): void {
-  const { draft, stored, section, split, state, whole } = work;
+  const { draft, stored, section, split, state, isFull } = work;
   const effective = new Map<string, CutEvent>();
   for (const event of section.state) effective.set(stateKey(event.type, event.state_key ?? ""), event);
   for (const event of split.before) {
     if (event.state_key === null) continue;
     const key = stateKey(event.type, event.state_key);
-    // The state block is that of the timeline's beginning. Of a whole room it is moved on to where the fresh events begin; else
-    // what it says is older than what we know of these keys.
-    if (whole) effective.set(key, event);
+    // The state block is from the beginning of the timeline. For a full room it is moved on to where the fresh events begin; otherwise it is older
+    // than what is stored for these keys.
+    if (isFull) effective.set(key, event);
     else effective.delete(key);
   }
-  if (whole && stored.membership !== null) state.endAllBut(effective, draft.next("state", stored.room_id));
-  // Where members are loaded lazily, one that is told for the first time was there before; another event of a known one is a change.
-  const isLearned = (event: CutEvent) => whole || (stored.members === "none" && state.membershipOf(event.state_key as UserId) === null);
+  if (isFull && stored.membership !== null) state.endAllBut(effective, draft.next("state", stored.room_id));
+  // With lazy loading, a member that is sent for the first time was in the room before; another event of a known member is a change.
+  const isLearned = (event: CutEvent) => isFull || (stored.members === "none" && state.membershipOf(event.state_key as UserId) === null);
   for (const event of effective.values()) {
     if (!state.isNew(event)) state.remember(event);
     else state.apply(event, draft.next(event.type === "m.room.member" ? "members" : "state", stored.room_id), isLearned(event));
   }
 }
 
-/** Appends the fresh events; gives the newest one's ordinal and event. */
+/** Appends the fresh events; returns the newest one's ordinal and event. */
 function planTimeline(work: RoomWork): { ord: number; ts: number } | null {
   const { draft, context, stored, section, split, state } = work;
   const notify = (section.unread.notifications ?? 0) > (stored.facts?.notification_count ?? 0);
@@ -78,8 +78,8 @@ function planTimeline(work: RoomWork): { ord: number; ts: number } | null {
       age_ts: event.age_ts,
       txn_id: event.txn_id,
       gap: index === 0 && split.gap,
-      // The token stands before the first event of the response, which need not be the first fresh one. Of a left room whose timeline is
-      // not limited Synapse's stands after it (T20).
+      // The token is right before the first event of the response, which need not be the first fresh one. For a left room whose timeline is not
+      // limited, Synapse's token is after it (T20).
       prev_batch: index === 0 && split.before.length === 0 && (work.to === "join" || section.limited) ? section.prev_batch : null,
       notify: notify && event.sender !== context.me,
     };
@@ -95,22 +95,22 @@ function planTimeline(work: RoomWork): { ord: number; ts: number } | null {
   return newest;
 }
 
-/** A join section means joined. In a leave section the own member event tells a ban; without one it is a leave. */
+/** A join section means joined. In a leave section the user's own member event may show a ban; otherwise it is a leave. */
 function ownMembership(work: RoomWork): Membership {
   if (work.to === "join") return "join";
   return work.state.membershipOf(work.context.me) === "ban" ? "ban" : "leave";
 }
 
-/** What is true of the room now; `wrong`: the member list is not what the homeserver counts. */
+/** The room's present row. `wrong`: the member list does not match the homeserver's count. */
 function planRoomRow(work: RoomWork, newest: { ord: number; ts: number } | null, wrong: boolean): void {
-  const { draft, context, stored, section, split, whole } = work;
-  // Of a gap that only now gets its event the member list knew already.
-  const unsure = wrong || whole || (split.gap && section.limited);
+  const { draft, context, stored, section, split, isFull } = work;
+  // The member list was marked stale when the gap was found; this event changes nothing.
+  const unsure = wrong || isFull || (split.gap && section.limited);
   let members: MembersKnown = stored.members;
-  if (whole) members = "none";
+  if (isFull) members = "none";
   else if (unsure && members === "complete") {
     members = "stale";
-    // Who follows the members has the list fetched again.
+    // Readers of the member list fetch it again.
     draft.kinds.add("members");
   }
   draft.putRoom(stored, {

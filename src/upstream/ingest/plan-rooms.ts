@@ -1,10 +1,10 @@
-/** Plans what a response says of rooms: reads what the plan needs beside what is known already. */
+/** Plans the rooms of a response: reads what the plan needs in addition to what is known already. */
 
 import type { Tx } from "../../store/db.ts";
 import { parseIgnored } from "../../store/ignored.ts";
 import type { LockedAccount } from "../../store/ingest/device.ts";
-import type { Known } from "../../store/ingest/known.ts";
-import { countMembers, readAccountData, readStandIns, readWholeState } from "../../store/ingest/known.ts";
+import type { KnownRows } from "../../store/ingest/known.ts";
+import { countMembers, readAccountData, readStandIns, readFullState } from "../../store/ingest/known.ts";
 import type { AccountNo, RoomId, UserId } from "../../wire/ids.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
 import { directRooms } from "./facts.ts";
@@ -12,47 +12,50 @@ import { needsOf } from "./needs.ts";
 import type { PlanContext } from "./plan-context.ts";
 import { KnownIndex } from "./plan-context.ts";
 import { contentOf } from "./plan-room-facts.ts";
-import type { Plan } from "./plan.ts";
+import type { IngestPlan } from "./plan.ts";
 import { planBatch } from "./plan.ts";
 import { DIRECT } from "./touched.ts";
 
-/** What is planned beside the response itself. */
+/** What the plan takes besides the response. */
 export type RoomsInput = {
   readonly account: AccountNo;
   readonly userId: UserId;
-  /** When the response came, ms. */
+  /** When the response arrived, ms. */
   readonly now: number;
-  /** Rooms that are there although the response has no section for them: theirs was set aside. */
+  /** Rooms that exist although the response has no section for them: theirs was set aside. */
   readonly present?: ReadonlySet<RoomId>;
-  /** Rooms that the response holds in full, from scratch: read from the homeserver again. */
+  /** Rooms that the response has in full, from scratch: they were read from the homeserver again. */
   readonly reread?: ReadonlySet<RoomId>;
 };
 
-/** @param account as it is locked. @param found what is known of what the response touches. */
-export async function planRooms(tx: Tx, input: RoomsInput, response: V2Response, account: LockedAccount, found: Known): Promise<Plan> {
+/**
+ * @param account as it is locked.
+ * @param found what is known of the rows that the response touches.
+ */
+export async function planRooms(tx: Tx, input: RoomsInput, response: V2Response, account: LockedAccount, found: KnownRows): Promise<IngestPlan> {
   const known = new KnownIndex(found);
-  const isAnew = account.since === null && account.position > 0;
+  const isReset = account.since === null && account.position > 0;
   const { present = NONE, reread = NONE } = input;
-  const needs = needsOf(response, known, (room) => isAnew || reread.has(room));
-  const [wholeState, counts, standIns, direct] = await Promise.all([
-    readWholeState(tx, input.account, needs.wholeState),
+  const needs = needsOf(response, known, (room) => isReset || reread.has(room));
+  const [fullState, counts, standIns, direct] = await Promise.all([
+    readFullState(tx, input.account, needs.fullState),
     countMembers(tx, input.account, needs.count),
     readStandIns(tx, input.account, needs.standIns, input.userId),
     readAccountData(tx, needs.direct ? [{ account: input.account, room_id: "", type: DIRECT }] : []),
   ]);
-  const stateOf = Map.groupBy(wholeState, (row) => row.room_id);
+  const stateOf = Map.groupBy(fullState, (row) => row.room_id);
   const standInsOf = Map.groupBy(standIns, (member) => member.room_id);
   const context: PlanContext = {
     me: input.userId,
     now: input.now,
-    reset: isAnew,
-    early: isAnew && !account.complete,
+    reset: isReset,
+    early: isReset && !account.complete,
     present,
     reread,
     ignored: parseIgnored(account.ignored),
     known,
     extra: {
-      wholeState: new Map(needs.wholeState.map((room) => [room, stateOf.get(room) ?? []])),
+      fullState: new Map(needs.fullState.map((room) => [room, stateOf.get(room) ?? []])),
       counts: new Map(counts.map((row) => [row.room_id, row])),
       standIns: new Map(needs.standIns.map((room) => [room, standInsOf.get(room) ?? []])),
     },
@@ -63,9 +66,9 @@ export async function planRooms(tx: Tx, input: RoomsInput, response: V2Response,
 
 const NONE: ReadonlySet<RoomId> = new Set();
 
-/** `stored`: the body of m.direct, where it was needed and is there. */
+/** `stored`: the body of m.direct, if it was needed and exists. */
 function directOf(response: V2Response, stored: string | undefined): PlanContext["direct"] {
-  const told = response.accountData.find((item) => item.type === DIRECT);
-  if (told) return { rooms: directRooms(told.content), told: true };
-  return stored === undefined ? null : { rooms: directRooms(contentOf(stored)), told: false };
+  const inResponse = response.accountData.find((item) => item.type === DIRECT);
+  if (inResponse) return { rooms: directRooms(inResponse.content), isInResponse: true };
+  return stored === undefined ? null : { rooms: directRooms(contentOf(stored)), isInResponse: false };
 }

@@ -47,7 +47,7 @@ const own = (membership: string, sender: string = a.me) => ({ timeline: [ev.memb
 const rejoin = (): RoomParts => ({ state: newRoom(ALICE), timeline: [ev.member(a.me)], limited: true, prev_batch: "p" });
 
 describe("the order of rooms", () => {
-  it("M10: of one batch is that of their newest events' times, with places of their own, at most now", async () => {
+  it("M10: within a batch it follows the times of their newest events, at most now, each with an ordinal of its own", async () => {
     const future = a.now + 1_000_000;
     const position = await a.step({
       join: {
@@ -61,12 +61,12 @@ describe("the order of rooms", () => {
     const ords = await Promise.all((await order()).map(async (id) => (await standing(id)).active_ord));
     expect(new Set(ords).size).toBe(4);
     expect(ords.every((ord) => ord > 0 && ord <= position)).toBe(true);
-    // What comes later is above it, whatever it says of its time.
+    // Later events are above it, whatever their own time.
     await a.step({ join: { "!old:test": { timeline: [ev.message(ALICE, "", at(2))] }, "!mid:test": { timeline: [ev.message(ALICE, "", at(1))] } } });
     expect(await order()).toEqual(["!old:test", "!mid:test", "!future:test", "!new:test"]);
   });
 
-  it("M10: rooms of one time are apart by their ids; a room without events stands where it was made", async () => {
+  it("M10: rooms with equal times are ordered by their ids; a room without events by its creation", async () => {
     await a.step({
       join: {
         "!b:test": room(ev.message(ALICE, "", at(5000))),
@@ -77,7 +77,7 @@ describe("the order of rooms", () => {
     expect(await order()).toEqual(["!made:test", "!b:test", "!a:test"]);
   });
 
-  it("M10: what is no event changes a room, and does not move it", async () => {
+  it("M10: a change without an event does not move a room", async () => {
     await a.step({ join: { "!a:test": room(ev.message(ALICE, "", at(1))), "!b:test": room(ev.message(ALICE, "", at(2))) } });
     const before = await standing();
     const position = await a.step({ join: { "!a:test": { unread: { notification_count: 3 }, summary: { "m.joined_member_count": 9 } } } });
@@ -86,7 +86,7 @@ describe("the order of rooms", () => {
     expect([(await standing()).changed_ord, same > position]).toEqual([position, true]);
   });
 
-  it("M10: an invite, a leave and a kick move the room up; an invite told again does not", async () => {
+  it("M10: an invite, a leave and a kick move the room up; a repeated invite does not", async () => {
     await a.step({ join: { "!a:test": room(ev.message(ALICE)), "!b:test": room(ev.message(ALICE)), "!c:test": room(ev.message(ALICE)) } });
     await a.step({ invite: { "!i:test": invited() } });
     expect((await order())[0]).toBe("!i:test");
@@ -98,7 +98,7 @@ describe("the order of rooms", () => {
 });
 
 describe("bump stamps", () => {
-  it("M28: are raised by what counts as activity alone", async () => {
+  it("M28: are raised only by events that count as activity", async () => {
     await a.step({ join: { [ROOM]: room(ev.message(ALICE)) } });
     let { bump_ord } = await standing();
     const quiet = [
@@ -124,7 +124,7 @@ describe("bump stamps", () => {
     }
   });
 
-  it("M28: of a first batch are in the order of the events that count", async () => {
+  it("M28: follow the order of the events that count in a first batch", async () => {
     await a.step({
       join: {
         "!a:test": room(ev.message(ALICE, "", at(1000)), ev.topic(ALICE, "", at(9000))),
@@ -135,7 +135,7 @@ describe("bump stamps", () => {
     expect(await order("active_ord")).toEqual(["!a:test", "!b:test"]);
   });
 
-  it("M28: where the user is not in the room, are when that came about", async () => {
+  it("M28: follow the membership change if the user is not in the room", async () => {
     await a.step({ join: { [ROOM]: room(ev.message(ALICE)), "!b:test": room(ev.message(ALICE)) }, invite: { "!i:test": invited() } });
     expect((await order("bump_ord"))[0]).toBe("!i:test");
     await a.step({ join: { "!b:test": { timeline: [ev.message(ALICE)] } } });
@@ -144,8 +144,8 @@ describe("bump stamps", () => {
   });
 });
 
-describe("how the user stands to a room", () => {
-  it("M9: kicked is who left by somebody else's doing; not who was banned, left, or came back", async () => {
+describe("the user's membership of a room", () => {
+  it("M9: a user is kicked if someone else made them leave, and not if they were banned, left, or came back", async () => {
     await a.step({ join: { "!kick:test": room(), "!ban:test": room(), "!left:test": room() } });
     await a.step({ leave: { "!kick:test": own("leave", ALICE), "!ban:test": own("ban", ALICE), "!left:test": own("leave") } });
     expect((await standing("!kick:test")).kicked).toBe(true);
@@ -174,7 +174,7 @@ describe("how the user stands to a room", () => {
     expect(await ever("!in:test")).toEqual([true]);
   });
 
-  it("M33: membership_ord is when the user's membership became what it is", async () => {
+  it("M33: membership_ord is when the user's membership last changed", async () => {
     const joined = await a.step({ join: { [ROOM]: room(ev.message(ALICE)) } });
     await a.step({ join: { [ROOM]: { timeline: [ev.message(ALICE)] } } });
     expect((await standing()).membership_ord).toBe(joined);
@@ -184,7 +184,7 @@ describe("how the user stands to a room", () => {
     expect((await standing()).membership_ord).toBe(back);
   });
 
-  it("M18: inviter is who sent the newest invite, as long as it is one", async () => {
+  it("M18: inviter is the sender of the newest invite while the invite is pending", async () => {
     await a.step({ invite: { [ROOM]: invited("@first:test") } });
     expect((await standing()).inviter).toBe("@first:test");
     await a.step({ invite: { [ROOM]: invited("@second:test") } });

@@ -1,17 +1,17 @@
 /**
- * How the rooms of a batch stand among the others afterwards: what sliding sync sorts and picks rooms by (MSC4186).
+ * The order of the batch's rooms among all rooms afterwards: what sliding sync sorts and picks rooms by (MSC4186).
  *
- * Rooms that came together have no order of their own in a v2 response, so they are put in that of their events' times, at most now:
- * after a first sync a list is as the homeserver's would be. A batch has at least as many ordinals as it has rooms, so each
- * room gets a place of its own in it, above all places given before.
+ * Rooms that came together have no order in a v2 response, so they are ordered by their events' times, at most now: after a first sync a
+ * list has the same order as the homeserver's would. A batch has at least as many ordinals as rooms, so each room gets an ordinal of its own
+ * in it, above all earlier ones.
  */
 
-import type { EventRow, FactsRow, InviteRow, StandingRow } from "../../store/ingest/row-types.ts";
+import type { EventWrite, FactsWrite, InviteWrite, StandingWrite } from "../../store/ingest/row-types.ts";
 import type { KnownRoom } from "../../store/ingest/known.ts";
 import type { Membership } from "../../store/room-facts.ts";
 import { isObject } from "../../wire/identifier.ts";
 import type { RoomId, UserId } from "../../wire/ids.ts";
-import type { JoinedRoom, V2Response } from "../../wire/v2-response.ts";
+import type { V2JoinedRoom, V2Response } from "../../wire/v2-response.ts";
 import type { Draft } from "./draft.ts";
 import type { PlanContext } from "./plan-context.ts";
 
@@ -26,24 +26,24 @@ const BUMPING: ReadonlySet<string> = new Set([
   "m.beacon_info",
 ]);
 
-/** A room of the batch; times in ms, null: nothing of the kind happened. */
-type Change = {
+/** A room of the batch; times in ms, null: no such event. */
+type StandingChange = {
   readonly stored: KnownRoom;
   readonly membership: Membership;
   readonly activeAt: number | null;
   readonly bumpedAt: number | null;
 };
 
-type Happened = Pick<EventRow, "type" | "state_key" | "sender" | "ts">;
+type Happened = Pick<EventWrite, "type" | "state_key" | "sender" | "ts">;
 
 /** Call it when everything else of the batch is planned. */
 export function planStandings(draft: Draft, context: PlanContext, response: V2Response): void {
   const rows = new Rows(draft);
-  // Rooms that were told early take their places among all that come now.
+  // Rooms that were stored early are ordered among all that come now.
   const touched = context.early ? new Set([...rows.changed, ...response.join.keys()]) : rows.changed;
   const changes = [...touched].map((room) => changeOf(draft, context, response, rows, context.known.room(room)));
-  const active = places(draft, changes, (change) => change.activeAt);
-  const bumped = places(draft, changes, (change) => change.bumpedAt);
+  const active = ordinalsBy(draft, changes, (change) => change.activeAt);
+  const bumped = ordinalsBy(draft, changes, (change) => change.bumpedAt);
   for (const change of changes) {
     const { room_id, standing } = change.stored;
     const moved = change.stored.membership !== change.membership;
@@ -58,7 +58,7 @@ export function planStandings(draft: Draft, context: PlanContext, response: V2Re
       kicked: change.membership === "leave" && (moved ? own !== null && own.sender !== context.me : (standing?.kicked ?? false)),
       ever_joined: joined,
       inviter: rows.invites.get(room_id)?.inviter ?? standing?.inviter ?? null,
-    } satisfies StandingRow);
+    } satisfies StandingWrite);
   }
 }
 
@@ -66,8 +66,8 @@ export function planStandings(draft: Draft, context: PlanContext, response: V2Re
 class Rows {
   readonly changed: ReadonlySet<RoomId>;
   readonly timeline: ReadonlyMap<RoomId, Draft["timeline"]>;
-  readonly facts: ReadonlyMap<RoomId, FactsRow>;
-  readonly invites: ReadonlyMap<RoomId, InviteRow>;
+  readonly facts: ReadonlyMap<RoomId, FactsWrite>;
+  readonly invites: ReadonlyMap<RoomId, InviteWrite>;
 
   constructor(draft: Draft) {
     this.timeline = Map.groupBy(draft.timeline, (row) => row.room_id);
@@ -78,18 +78,18 @@ class Rows {
   }
 }
 
-function changeOf(draft: Draft, context: PlanContext, response: V2Response, rows: Rows, stored: KnownRoom): Change {
+function changeOf(draft: Draft, context: PlanContext, response: V2Response, rows: Rows, stored: KnownRoom): StandingChange {
   const room = stored.room_id;
   const section = response.join.get(room);
   const fresh = () => (rows.timeline.get(room) ?? []).flatMap((row) => draft.events.get(row.event_id) ?? []);
-  // Messages of ignored users are not told (D25), so they move nothing.
-  const isTold = (event: Happened) => event.state_key !== null || !context.ignored.includes(event.sender);
-  const events: readonly Happened[] = (context.early && section ? section.timeline : fresh()).filter(isTold);
+  // Messages of ignored users are not sent (D25), so they move nothing.
+  const isSent = (event: Happened) => event.state_key !== null || !context.ignored.includes(event.sender);
+  const events: readonly Happened[] = (context.early && section ? section.timeline : fresh()).filter(isSent);
   const membership = rows.facts.get(room)?.membership ?? stored.membership ?? "leave";
   const invited = rows.invites.has(room);
   const last = events.at(-1)?.ts;
   const bump = events.findLast((event) => BUMPING.has(event.type))?.ts;
-  // Where the user is not in the room, what counts is when that came about.
+  // For a room that the user is not in, the time of the membership change counts.
   const moved = stored.membership !== membership && membership !== "join";
   const first = stored.standing === null || context.early || (stored.membership !== "join" && membership === "join");
   const activeAt = last ?? (invited || moved || first ? firstSeen(section, context.now) : null);
@@ -98,13 +98,13 @@ function changeOf(draft: Draft, context: PlanContext, response: V2Response, rows
   return { stored, membership, activeAt: atMostNow(activeAt), bumpedAt: atMostNow(bumpedAt) };
 }
 
-/** Of a room that is told without activity: when it was made, else its oldest event; ms. */
-function firstSeen(section: JoinedRoom | undefined, now: number): number {
+/** The time for a room that comes without activity: its creation, else its oldest event; ms. */
+function firstSeen(section: V2JoinedRoom | undefined, now: number): number {
   const create = section?.state.find((event) => event.type === "m.room.create");
   return create?.ts ?? section?.timeline[0]?.ts ?? now;
 }
 
-function places(draft: Draft, changes: readonly Change[], at: (change: Change) => number | null): Map<RoomId, number> {
+function ordinalsBy(draft: Draft, changes: readonly StandingChange[], at: (change: StandingChange) => number | null): Map<RoomId, number> {
   const timed = changes.flatMap((change) => {
     const ts = at(change);
     return ts === null ? [] : [{ room: change.stored.room_id, ts }];
@@ -113,7 +113,7 @@ function places(draft: Draft, changes: readonly Change[], at: (change: Change) =
   return new Map(timed.map(({ room }, index) => [room, draft.last - (timed.length - 1 - index)]));
 }
 
-/** The user's own member event: who sent it, and whether the user had been in the room before. Null: none is known. */
+/** The user's own member event: its sender, and whether the user had been in the room before. Null: none is known. */
 function ownMember(draft: Draft, context: PlanContext, room: RoomId): { sender: UserId; before: boolean } | null {
   const row = draft.members.findLast((member) => member.room_id === room && member.user_id === context.me);
   const event = row && draft.events.get(row.event_id);

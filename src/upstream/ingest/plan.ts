@@ -1,4 +1,4 @@
-/** Plans a batch: from what is known and what came, what is to be written. Pure. */
+/** Plans what a batch writes, from what is known and what arrived. Pure. */
 
 import type { WakeKind } from "../../feed/hub.ts";
 import type { KnownRoom } from "../../store/ingest/known.ts";
@@ -17,18 +17,18 @@ import { planRoom } from "./plan-room.ts";
 import { endInvite, planAccountData, planTyping } from "./plan-room-parts.ts";
 import { planStandings } from "./plan-standings.ts";
 
-export type Plan = {
+export type IngestPlan = {
   readonly writes: RoomWrites;
   readonly kinds: ReadonlySet<WakeKind>;
   readonly rooms: ReadonlySet<RoomId>;
-  /** Places in timelines where events are missing. */
+  /** Number of points in timelines where events are missing. */
   readonly gaps: number;
 };
 
 const IGNORED = "m.ignored_user_list";
 
 /** `position`: the account's, before the batch. */
-export function planBatch(context: PlanContext, response: V2Response, position: number): Plan {
+export function planBatch(context: PlanContext, response: V2Response, position: number): IngestPlan {
   const draft = new Draft(position);
   const { known } = context;
   for (const [room, section] of response.join) planRoom(draft, context, known.room(room), section, "join");
@@ -46,14 +46,14 @@ export function planBatch(context: PlanContext, response: V2Response, position: 
   return { writes: draft.writes(), kinds: draft.kinds, rooms: draft.newsOf, gaps: draft.timeline.filter((row) => row.gap).length };
 }
 
-/** Rooms that the response has no section for: m.direct tells of any room, and after a reset a missing one is lost. */
+/** Rooms without a section in the response: m.direct may name any room, and after a reset a room that is missing has been left. */
 function planOtherRooms(draft: Draft, context: PlanContext, response: V2Response): void {
-  if (!context.reset && !context.direct?.told) return;
+  if (!context.reset && !context.direct?.isInResponse) return;
   const present = new Set([...context.present, ...roomsIn(response)]);
   for (const room of context.known.rooms.values()) {
     if (present.has(room.room_id) || room.facts === null || room.membership === null) continue;
     if (context.reset && room.membership !== "leave" && room.membership !== "ban") planLost(draft, context, room);
-    else if (context.direct?.told) planDirect(draft, context, room);
+    else if (context.direct?.isInResponse) planDirect(draft, context, room);
   }
 }
 
@@ -65,7 +65,7 @@ function planLost(draft: Draft, context: PlanContext, room: KnownRoom): void {
   draft.putFacts(room, "leave", computeFacts(room.facts, change));
 }
 
-/** An invite that called itself direct stays so until it is answered: m.direct is written by the client that answers. */
+/** An invite that was marked as direct stays so until it is answered: m.direct is written by the client that answers. */
 function planDirect(draft: Draft, context: PlanContext, room: KnownRoom): void {
   if (room.facts === null || room.membership === null) return;
   const listed = context.direct?.rooms.has(room.room_id) ?? false;
@@ -82,6 +82,6 @@ function planIgnored(draft: Draft, context: PlanContext, response: V2Response): 
   const before = new Set(context.ignored);
   if (before.size === now.length && now.every((user) => before.has(user))) return;
   draft.ignored = now;
-  // What the ignored user sent in between was filtered out of what sessions have been told (D25).
+  // Messages of the previously ignored user were filtered out of what sessions have been sent (D25).
   draft.endSessions = context.ignored.some((user) => !now.includes(user));
 }

@@ -1,4 +1,4 @@
-/** Redactions: what they name is pruned for good, in the batch and in the store, and says why (B48). */
+/** Redactions: their targets are pruned for good, in the batch and in the store, and get the redaction in `unsigned` (B48). */
 
 import type { KnownEvent } from "../../store/ingest/known.ts";
 import { eventText } from "../../wire/event.ts";
@@ -11,8 +11,8 @@ import type { RoomWork } from "./room-work.ts";
 import { membershipOf, sortName } from "./room-state.ts";
 
 /**
- * Applies the redactions of a room's fresh events. Only to events that this account has in that very room: an event elsewhere could
- * name any id. Events that come redacted while we have them whole count likewise.
+ * Applies the redactions of a room's fresh events. Only to events that this account has in that very room, because an event in another room
+ * could name any id. Events that come redacted although they are stored in full count likewise.
  */
 export function planRedactions(work: RoomWork): void {
   const { context, section, split, stored } = work;
@@ -61,32 +61,32 @@ function redactStored(work: RoomWork, target: KnownEvent, body: string, unsigned
   if (target.open) forget(work, { ...target, body });
 }
 
-/** Tells the room's facts that a state event says less now, unless the batch put another in its place. */
+/** Removes the redacted content from the room's facts, unless the batch has a newer event for that state. */
 function forget(work: RoomWork, event: Pick<KnownEvent, "event_id" | "type" | "state_key" | "body">): void {
   const { state } = work;
-  // The version is there in no pruned m.room.create of old rooms, and the type is not either; both stay what they were.
+  // In old rooms a pruned m.room.create has neither its version nor its type; both facts stay as they were.
   if (event.state_key === null || event.type === "m.room.create") return;
   const content = contentOf(event.body);
   if (event.type === "m.room.member") {
     const user = event.state_key as UserId;
-    const told = state.memberContents.get(user);
-    if (told === undefined || told.event_id === event.event_id) {
+    const inBatch = state.memberContents.get(user);
+    if (inBatch === undefined || inBatch.event_id === event.event_id) {
       state.memberContents.set(user, { event_id: event.event_id, membership: membershipOf(content), content });
     }
     return;
   }
-  const told = state.contents.get(event.type);
-  if (event.state_key === "" && (told === undefined || told.event_id === event.event_id)) {
+  const inBatch = state.contents.get(event.type);
+  if (event.state_key === "" && (inBatch === undefined || inBatch.event_id === event.event_id)) {
     state.contents.set(event.type, { event_id: event.event_id, content });
   }
 }
 
 function roomVersion(work: RoomWork): string | undefined {
-  const told = work.state.contents.get("m.room.create");
-  return told ? roomVersionOf(told.content) : work.stored.facts?.room_version;
+  const inBatch = work.state.contents.get("m.room.create");
+  return inBatch ? roomVersionOf(inBatch.content) : work.stored.facts?.room_version;
 }
 
-/** `unsigned` with the redaction event in it. Texts are joined: what was there keeps its bytes. */
+/** `unsigned` with the redaction event in it. The texts are joined, so that what was there keeps its bytes. */
 function withReason(unsigned: string | null, because: string): string {
   if (unsigned === null) return `{"redacted_because":${because}}`;
   return hasReason(unsigned) ? unsigned : `{"redacted_because":${because},${unsigned.slice(1)}`;

@@ -14,7 +14,7 @@ eachWithAccount((account) => {
 });
 
 describe("D26: the upstream since is lost", () => {
-  test("sessions end; the next response tells rooms whole, with a gap; rooms and invites that are not in it are lost", async () => {
+  test("sessions end; the next response has full rooms, with a gap; rooms and invites that are missing from it are lost", async () => {
     const first = newRoom(me.me);
     const topic = ev.topic(me.me, "gone");
     const invite = [ev.member(me.me, "invite", {}, { sender: BOB })];
@@ -42,7 +42,7 @@ describe("D26: the upstream since is lost", () => {
     expect(gone).toEqual({ gone: true, users: "[]" });
   });
 
-  test("a timeline that reaches back to what we have: no gap, no doubles, and no step back of the state", async () => {
+  test("a timeline that reaches back to stored events causes no gap, no duplicates and no older state", async () => {
     const first = newRoom(me.me);
     const [one, two] = [ev.topic(me.me, "1"), ev.topic(me.me, "2")];
     await me.step({ join: { [ROOM]: { timeline: [...first, one, two] } } });

@@ -1,4 +1,4 @@
-/** An account whose upstream `since` was lost is synced anew (D26). */
+/** An account whose upstream `since` was lost is synced from scratch (D26). */
 
 import type { Sql } from "../../store/db.ts";
 import { writeTx } from "../../store/db.ts";
@@ -6,8 +6,8 @@ import type { AccountNo, DeviceNo } from "../../wire/ids.ts";
 import { forgetSince } from "../../store/ingest/reset.ts";
 
 /**
- * Forgets accounts.since and the since of `device`, the one that polls for rooms, and ends the account's sessions (R11): device lists
- * can no longer be told exactly. What is stored stays; the next response is compared with it, and gaps are marked.
+ * Resets accounts.since and the since of `device`, which polls the rooms, and ends the account's sessions (R11): changes of device lists can
+ * no longer be determined. What is stored stays; the next response is compared with it, and gaps are marked.
  */
 export async function resetAccount(db: Sql, account: AccountNo, device: DeviceNo): Promise<void> {
   await writeTx(db, (tx) => forgetSince(tx, account, device));

@@ -3,17 +3,16 @@
 import { firstCharacters } from "../../base/first-characters.ts";
 import { memberSortName } from "../../base/case-fold.ts";
 import type { KnownMember, KnownState } from "../../store/ingest/known.ts";
-import type { MemberRow, StateRow, TimelineRow } from "../../store/ingest/row-types.ts";
+import type { MemberWrite, StateWrite, TimelineWrite } from "../../store/ingest/row-types.ts";
 import type { CutEvent } from "../../wire/event.ts";
 import { isObject } from "../../wire/identifier.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
 import type { Draft, Mutable } from "./draft.ts";
 
-type Content = Record<string, unknown>;
-type HasUnsigned = Mutable<Pick<TimelineRow | StateRow | MemberRow, "unsigned">>;
-type StateNow = { event_id: EventId; row: Mutable<StateRow> | null };
+type HasUnsigned = Mutable<Pick<TimelineWrite | StateWrite | MemberWrite, "unsigned">>;
+type StateNow = { event_id: EventId; row: Mutable<StateWrite> | null };
 /** `event_id` null: that row has ended. */
-type MemberNow = { event_id: EventId | null; membership: string; row: Mutable<MemberRow> | null };
+type MemberNow = { event_id: EventId | null; membership: string; row: Mutable<MemberWrite> | null };
 
 const MEMBER = "m.room.member";
 
@@ -22,10 +21,10 @@ export class RoomState {
   readonly #room: RoomId;
   readonly #state = new Map<string, StateNow>();
   readonly #members = new Map<UserId, MemberNow>();
-  /** Contents that the batch (or a redaction) told: of state with an empty key by type, of members by user. */
-  readonly contents = new Map<string, { event_id: EventId; content: Content }>();
-  readonly memberContents = new Map<UserId, { event_id: EventId; membership: string; content: Content }>();
-  /** The batch's rows of each of its events: where a redaction has to be noted. */
+  /** Contents from the batch (or a redaction): of state with an empty key by type, of members by user. */
+  readonly contents = new Map<string, { event_id: EventId; content: CutEvent["content"] }>();
+  readonly memberContents = new Map<UserId, { event_id: EventId; membership: string; content: CutEvent["content"] }>();
+  /** The batch's rows of each of its events, for redactions to be recorded in. */
   readonly rowsOf = new Map<EventId, HasUnsigned[]>();
   /** By how much the batch changes the number of members known to be joined and invited. */
   joinedBy = 0;
@@ -39,12 +38,12 @@ export class RoomState {
     for (const row of members) this.#members.set(row.user_id, { event_id: row.event_id, membership: row.membership, row: null });
   }
 
-  /** Whether a state event is not the present one of its key. */
+  /** Whether a state event differs from the present one of its key. */
   isNew(event: CutEvent): boolean {
     return this.#present(event) !== event.event_id;
   }
 
-  /** Applies a state event at an ordinal; nothing where it is the present one already. `learned`: see members.learned. */
+  /** Applies a state event at an ordinal; does nothing if it is the present one already. `learned`: see members.learned. */
   apply(event: CutEvent, ord: number, learned: boolean): void {
     this.remember(event);
     if (event.state_key === null || !this.isNew(event)) return;
@@ -53,7 +52,7 @@ export class RoomState {
     else this.#applyState(event, event.state_key, ord);
   }
 
-  /** Notes what a state event says, for the room's facts, whether or not it is new. */
+  /** Records the content of a state event, for the room's facts, whether or not it is new. */
   remember(event: CutEvent): void {
     if (event.state_key === null) return;
     const { event_id, content } = event;
@@ -61,7 +60,7 @@ export class RoomState {
     else if (event.state_key === "") this.contents.set(event.type, { event_id, content });
   }
 
-  /** Ends stored state and members that the room's whole state does not hold: it begins at `ord`, told as `effective` by key. */
+  /** Ends stored state and members that are not in the room's full state, which begins at `ord` and is given as `effective` by key. */
   endAllBut(effective: ReadonlyMap<string, CutEvent>, ord: number): void {
     for (const [key, now] of this.#state) {
       if (now.row !== null || effective.has(key)) continue;
@@ -71,7 +70,7 @@ export class RoomState {
     }
     const users = [...effective.values()].filter((event) => event.type === MEMBER).map((event) => event.state_key as UserId);
     const keep = new Set(users);
-    // Of all that are stored only those of the batch are known here.
+    // Only the batch's members are loaded here, of all that are stored.
     this.#draft.membersEnds.push({ room_id: this.#room, to_ord: ord, before: this.#draft.start, keep: [...keep] });
     for (const [user, now] of this.#members) if (!keep.has(user)) this.#members.set(user, { ...now, event_id: null });
   }
@@ -111,7 +110,7 @@ export class RoomState {
     const now = this.#state.get(key);
     if (now?.row) now.row.to_ord = ord;
     else if (now) this.#draft.stateEnds.push({ room_id: this.#room, type: event.type, state_key, to_ord: ord });
-    const row: Mutable<StateRow> = {
+    const row: Mutable<StateWrite> = {
       room_id: this.#room,
       type: event.type,
       state_key,
@@ -131,7 +130,7 @@ export class RoomState {
     const membership = membershipOf(event.content);
     if (now?.row) now.row.to_ord = ord;
     else if (now && now.event_id !== null) this.#draft.memberEnds.push({ room_id: this.#room, user_id, to_ord: ord });
-    const row: Mutable<MemberRow> = {
+    const row: Mutable<MemberWrite> = {
       room_id: this.#room,
       user_id,
       from_ord: ord,
@@ -153,15 +152,18 @@ export class RoomState {
   }
 }
 
-/** Characters of a sort name that are stored: at most 2000 bytes, so that they fit in an index row. sql/0008 and sql/0009 cut alike. */
+/** Characters of a sort name that are stored: at most 2000 bytes, so that they fit in an index row. sql/0008 and sql/0009 cut in the same way. */
 const MAX_SORT_NAME = 500;
 
-/** S3's sort name as it is stored and compared: its first 500 characters. Members whose names agree in those are ordered by user id. */
+/**
+ * S3's sort name in the form in which it is stored and compared: its first 500 characters. Members whose names agree in those are ordered by
+ * user id.
+ */
 export function sortName(user: UserId, displayname: unknown): string {
   return firstCharacters(memberSortName(user, displayname), MAX_SORT_NAME);
 }
 
-/** content.membership; one that is no text, or cannot be stored, counts as having left. */
+/** content.membership; a value that is not a text, or cannot be stored, counts as "leave". */
 export function membershipOf(content: unknown): string {
   const membership = isObject(content) ? content["membership"] : undefined;
   return typeof membership === "string" && /^[\w.]{1,64}$/.test(membership) ? membership : "leave";

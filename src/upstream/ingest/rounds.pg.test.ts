@@ -13,13 +13,13 @@ afterAll(() => db.drop());
 const ROOM = "!room:test";
 const OTHER = "!other:test";
 const KINDS = ["join", "invite", "knock", "leave"] as const;
-type Kind = (typeof KINDS)[number];
+type RoundKind = (typeof KINDS)[number];
 const BEFORE = ["unknown", "join", "invite", "leave"] as const;
 
-/** Every set of two or more sections, and which of them is the newest; null: nothing tells. */
+/** Every set of two or more sections, and which of them is the newest; null: nothing shows it. */
 const CASES = subsets(KINDS).flatMap((kinds) => [...kinds, null].map((newest) => ({ kinds, newest })));
 
-function subsets(kinds: readonly Kind[]): Kind[][] {
+function subsets(kinds: readonly RoundKind[]): RoundKind[][] {
   const all = Array.from({ length: 2 ** kinds.length }, (_, bits) => kinds.filter((_kind, index) => (bits >> index) & 1));
   return all.filter((set) => set.length > 1);
 }
@@ -38,12 +38,12 @@ async function account(before: (typeof BEFORE)[number]): Promise<TestAccount> {
 /** The newest section's own membership is of `ts` 2, the others' of 1; `without`: none has a time. */
 function answer(me: string, { kinds, newest }: (typeof CASES)[number]): { parts: V2Parts; message: MatrixEvent[] } {
   const message: MatrixEvent[] = [];
-  const over = (kind: Kind): Json => (newest === null ? { origin_server_ts: 7 } : { origin_server_ts: kind === newest ? 2 : 1 });
+  const over = (kind: RoundKind): Json => (newest === null ? { origin_server_ts: 7 } : { origin_server_ts: kind === newest ? 2 : 1 });
   const section = (kind: "join" | "leave"): RoomParts => {
-    const said = ev.message("@bob:test", kind);
-    message.push(said);
+    const sent = ev.message("@bob:test", kind);
+    message.push(sent);
     const state = kind === "join" ? newRoom("@bob:test") : [];
-    return { state, timeline: [said, ev.member(me, kind, {}, over(kind))], ephemeral: [], account_data: [{ type: `was.${kind}`, content: {} }] };
+    return { state, timeline: [sent, ev.member(me, kind, {}, over(kind))], ephemeral: [], account_data: [{ type: `was.${kind}`, content: {} }] };
   };
   const stripped = (kind: "invite" | "knock"): Json[] => [ev.member(me, kind, {}, { sender: kind === "invite" ? "@bob:test" : me, ...over(kind) })];
   const parts: V2Parts = {
@@ -63,7 +63,7 @@ describe.each(BEFORE)("N1: one room in several sections of an answer, before: %s
     expect(await me.feed(parts)).toMatchObject({ kind: "stored", toDevice: true, setAside: null });
     const expected = one.newest ?? KINDS.find((kind) => one.kinds.includes(kind));
     expect((await me.facts(ROOM)).membership).toBe(expected);
-    // What the other sections brought is stored too.
+    // The content of the other sections is stored too.
     expect(await me.ids(ROOM)).toEqual(expect.arrayContaining(message.map((event) => event.event_id)));
     const types = await db.sql<{ type: string }[]>`select type from account_data where account = ${me.account} and room_id = ${ROOM} order by type`;
     expect(types.map(({ type }) => type)).toEqual(
@@ -71,7 +71,7 @@ describe.each(BEFORE)("N1: one room in several sections of an answer, before: %s
     );
     const invites = await db.sql<{ kind: string }[]>`select kind from invites where account = ${me.account} and room_id = ${ROOM} and not gone`;
     expect(invites.map(({ kind }) => kind)).toEqual(expected === "invite" || expected === "knock" ? [expected] : []);
-    // So is the rest of the answer, and the room is read again where nothing told which membership is the newest.
+    // So is the rest of the answer, and the room is read again if nothing showed which membership is the newest.
     expect((await me.facts(OTHER)).membership).toBe("join");
     expect(await db.sql`select from to_device where device = ${me.device}`).toHaveLength(1);
     expect(await db.sql`select from rereads where account = ${me.account}`).toHaveLength(one.newest === null ? 1 : 0);
@@ -90,7 +90,7 @@ describe("N1: which of two memberships is the newer one", () => {
     expect((await me.facts(ROOM)).membership).toBe("invite");
   });
 
-  test("else the later one in a timeline that has both", async () => {
+  test("otherwise the later one in a timeline that has both", async () => {
     const me = await account("join");
     const invited = ev.member(me.me, "invite", {}, { sender: "@bob:test", origin_server_ts: 9 });
     const rejected = ev.member(me.me, "leave", {}, { origin_server_ts: 1 });

@@ -1,30 +1,30 @@
 /**
- * A v2 answer may name one room in two sections (N1): Synapse after a kick and an invite between two polls, Dendrite after a leave and a
- * join. Each section is then planned in a round of its own, as if it had come in an answer of its own; all rounds are one transaction.
+ * A v2 answer may have one room in two sections (N1): Synapse after a kick and an invite between two polls, Dendrite after a leave and a
+ * join. Each section is then planned in a round of its own, as if it had come in a separate answer; all rounds are one transaction.
  */
 
 import { isObject } from "../../wire/identifier.ts";
 import type { RoomId, UserId } from "../../wire/ids.ts";
-import type { JoinedRoom, StrippedRoom, V2Response } from "../../wire/v2-response.ts";
+import type { V2JoinedRoom, StrippedRoom, V2Response } from "../../wire/v2-response.ts";
 
-type Kind = "join" | "invite" | "knock" | "leave";
-/** In the order of precedence where nothing else tells which membership is the newest. */
-const KINDS: readonly Kind[] = ["join", "invite", "knock", "leave"];
+type SectionKind = "join" | "invite" | "knock" | "leave";
+/** In the order of precedence if nothing else shows which membership is the newest. */
+const KINDS: readonly SectionKind[] = ["join", "invite", "knock", "leave"];
 
-/** The user's own member event in a section, as far as it says when it came about. */
-type Own = { readonly eventId: string | null; readonly ts: number | null; readonly replaces: string | null };
-type Section = { readonly kind: Kind; readonly own: Own; /** Event ids, oldest first. */ readonly timeline: readonly string[] };
+/** The user's own member event in a section, with what shows when it was created. */
+type OwnMember = { readonly eventId: string | null; readonly ts: number | null; readonly replaces: string | null };
+type Section = { readonly kind: SectionKind; readonly own: OwnMember; /** Event ids, oldest first. */ readonly timeline: readonly string[] };
 
 export type Rounds = {
-  /** At least one. The first is the whole answer but for the later sections of such rooms; the others hold nothing but those. */
+  /** At least one. The first is the complete answer without the later sections of such rooms; the others have only those. */
   readonly responses: readonly [V2Response, ...V2Response[]];
-  /** Rooms of which nothing but the kinds of their sections told which membership is the newest. */
+  /** Rooms for which only the kinds of their sections show which membership is the newest. */
   readonly unsure: readonly RoomId[];
 };
 
 /**
- * Puts each room into at most one section a round. The newest own membership comes last, so it is the one that stays. An older invite or
- * knock is left out: its stripped state is no history.
+ * Puts each room into at most one section per round. The newest own membership comes last, so it is the one that stays. An older invite or
+ * knock is left out: its stripped state is not history.
  */
 export function roundsOf(response: V2Response, me: UserId): Rounds {
   const unsure: RoomId[] = [];
@@ -54,19 +54,19 @@ function roomsOfSeveral(response: V2Response): RoomId[] {
   return [...several];
 }
 
-/** Null: nothing tells. */
+/** Null: nothing shows it. */
 function isNewerThan(a: Section, b: Section): boolean | null {
   if (a.own.replaces !== null && a.own.replaces === b.own.eventId) return true;
   if (b.own.replaces !== null && b.own.replaces === a.own.eventId) return false;
   for (const { timeline } of [a, b]) {
-    const [placeOfA, placeOfB] = [timeline.indexOf(a.own.eventId ?? ""), timeline.indexOf(b.own.eventId ?? "")];
-    if (placeOfA >= 0 && placeOfB >= 0 && placeOfA !== placeOfB) return placeOfA > placeOfB;
+    const [indexOfA, indexOfB] = [timeline.indexOf(a.own.eventId ?? ""), timeline.indexOf(b.own.eventId ?? "")];
+    if (indexOfA >= 0 && indexOfB >= 0 && indexOfA !== indexOfB) return indexOfA > indexOfB;
   }
   if (a.own.ts !== null && b.own.ts !== null && a.own.ts !== b.own.ts) return a.own.ts > b.own.ts;
   return null;
 }
 
-function sectionOf(response: V2Response, kind: Kind, room: RoomId, me: UserId): Section | null {
+function sectionOf(response: V2Response, kind: SectionKind, room: RoomId, me: UserId): Section | null {
   if (kind === "join" || kind === "leave") {
     const section = response[kind].get(room);
     return section ? { kind, own: ownOf(section, me), timeline: section.timeline.map((event) => event.event_id) } : null;
@@ -75,15 +75,15 @@ function sectionOf(response: V2Response, kind: Kind, room: RoomId, me: UserId): 
   return stripped ? { kind, own: ownOfStripped(stripped, me), timeline: [] } : null;
 }
 
-function ownOf(section: JoinedRoom, me: UserId): Own {
+function ownOf(section: V2JoinedRoom, me: UserId): OwnMember {
   const isOwn = (event: { readonly type: string; readonly state_key: string | null }) => event.type === "m.room.member" && event.state_key === me;
   const event = section.timeline.findLast(isOwn) ?? section.state.findLast(isOwn);
   if (!event) return NOBODY;
   return { eventId: event.event_id, ts: event.ts, replaces: replacesState(event.unsigned === null ? null : JSON.parse(event.unsigned)) };
 }
 
-/** Synapse gives the invite itself as a whole event among the stripped ones. */
-function ownOfStripped(section: StrippedRoom, me: UserId): Own {
+/** Synapse puts the invite itself, as a complete event, among the stripped ones. */
+function ownOfStripped(section: StrippedRoom, me: UserId): OwnMember {
   const body: unknown = JSON.parse(section.body);
   const events = isObject(body) && Array.isArray(body["events"]) ? body["events"] : [];
   const event: unknown = events.findLast((each) => isObject(each) && each["type"] === "m.room.member" && each["state_key"] === me);
@@ -96,16 +96,16 @@ function ownOfStripped(section: StrippedRoom, me: UserId): Own {
   };
 }
 
-const NOBODY: Own = { eventId: null, ts: null, replaces: null };
+const NOBODY: OwnMember = { eventId: null, ts: null, replaces: null };
 
 function replacesState(unsigned: unknown): string | null {
   const id = isObject(unsigned) ? unsigned["replaces_state"] : undefined;
   return typeof id === "string" ? id : null;
 }
 
-/** The answer with a room in that one of its sections alone. */
-function onlyIn(response: V2Response, room: RoomId, kind: Kind): V2Response {
-  const without = <T>(map: Map<RoomId, T>, of: Kind) => (of === kind ? map : new Map([...map].filter(([id]) => id !== room)));
+/** The answer with a room only in one of its sections. */
+function onlyIn(response: V2Response, room: RoomId, kind: SectionKind): V2Response {
+  const without = <T>(map: Map<RoomId, T>, of: SectionKind) => (of === kind ? map : new Map([...map].filter(([id]) => id !== room)));
   const { join, leave, invite, knock } = response;
   return {
     ...response,
@@ -116,7 +116,7 @@ function onlyIn(response: V2Response, room: RoomId, kind: Kind): V2Response {
   };
 }
 
-function withSection(to: V2Response, from: V2Response, room: RoomId, kind: Kind): V2Response {
+function withSection(to: V2Response, from: V2Response, room: RoomId, kind: SectionKind): V2Response {
   if (kind === "join" || kind === "leave") {
     const section = from[kind].get(room);
     if (section) to[kind].set(room, section);
@@ -127,7 +127,7 @@ function withSection(to: V2Response, from: V2Response, room: RoomId, kind: Kind)
   return to;
 }
 
-/** An answer that says nothing. */
+/** An answer without any content. */
 function emptyAnswer(nextBatch: string): V2Response {
   return {
     next_batch: nextBatch,

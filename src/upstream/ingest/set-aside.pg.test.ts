@@ -26,7 +26,7 @@ const GOOD = "!good:test";
 const BAD = "!bad:test";
 
 let users = 0;
-/** In both rooms. An answer that fails is blamed at once. */
+/** For both rooms. An answer that fails is blamed at once. */
 async function account(): Promise<TestAccount> {
   users += 1;
   const ingester = new Ingester({ sql: db.sql, suspects: { tries: 1, patienceMs: 0 } });
@@ -36,7 +36,7 @@ async function account(): Promise<TestAccount> {
 }
 
 let messages = 0;
-/** Something of everything in both rooms, and beside them. What the triggers refuse has `bad` in its name. */
+/** Content of every kind in both rooms, and outside them. What the triggers refuse has `bad` in its name. */
 function everything(me: string): V2Parts {
   messages += 1;
   const room = (name: string) => ({
@@ -70,7 +70,7 @@ async function asides(me: TestAccount): Promise<Aside[]> {
   return [...(await db.sql<Aside[]>`select kind, name from poison where account = ${me.account} order by kind, name`)];
 }
 
-/** Everything of the last answer but what is named is stored. */
+/** Everything in the last answer except for the named part is stored. */
 async function expectTheRest(me: TestAccount, result: IngestResult): Promise<void> {
   expect(result).toMatchObject({ kind: "stored", toDevice: true });
   expect(await me.ids(GOOD)).toContain(`$good-message${messages}`);
@@ -81,7 +81,7 @@ async function expectTheRest(me: TestAccount, result: IngestResult): Promise<voi
   messages -= 1;
 }
 
-/** `everything` has counted on since. */
+/** `everything` has incremented its counter since. */
 function withCount(by: number): (message: Json) => Json {
   return (message) => {
     const content = Object.fromEntries(Object.entries(message["content"] as Record<string, number>).map(([key, n]) => [key, n + by]));
@@ -89,7 +89,7 @@ function withCount(by: number): (message: Json) => Json {
   };
 }
 
-/** Each statement of an ingest, by its table: what of it is refused, and what is set aside for that. */
+/** Each statement of an ingest, by its table: what is refused, and what is set aside for that. */
 const STATEMENTS: readonly { table: string; when: string; aside: (n: number) => Aside[] }[] = [
   { table: "events", when: "new.event_id like '$bad%'", aside: () => [{ kind: "room", name: BAD }] },
   { table: "timeline", when: "new.event_id like '$bad%'", aside: () => [{ kind: "room", name: BAD }] },
@@ -105,22 +105,22 @@ const STATEMENTS: readonly { table: string; when: string; aside: (n: number) => 
   { table: "presence", when: "new.user_id like '@bad%'", aside: () => [{ kind: "presence", name: "@bad:test" }] },
   { table: "invites", when: "new.room_id like '!bad-invite%'", aside: (n) => [{ kind: "room", name: `!bad-invite${n}:test` }] },
   { table: "device_lists", when: "new.user_id like '@bad%'", aside: (n) => [{ kind: "device_list", name: `@bad${n}:test` }] },
-  // Messages are kept as bytes, and are sent all the same.
+  // Messages are stored as bytes, and are sent nevertheless.
   { table: "to_device", when: "new.body like '%@bad%'", aside: () => [] },
 ];
 
-/** Of each class of PostgreSQL's that says nothing of what the database needs, one code. */
+/** One code of each SQLSTATE class that does not show what the database needs. */
 const CODES = ["0A000", "21000", "22021", "23505", "24000", "26000", "2BP01", "38000", "39000", "42703", "42883", "44000", "53400", "54000", "54023"];
 const CODES_TOO = ["55000", "57014", "F0000", "HV000", "P0001", "XX000", "XX001", "XX002"];
 
-describe("N3: what cannot be stored is set aside alone", () => {
+describe("N3: only what cannot be stored is set aside", () => {
   test.each(STATEMENTS)("refused by $table where $when", async ({ table, when, aside }) => {
     const me = await account();
     await refuse(db.sql, { table, when, code: "P0001" });
     const result = await me.feed(everything(me.me));
     expect(await asides(me)).toEqual(aside(messages));
     await expectTheRest(me, result);
-    // The next answer is stored whole once nothing is refused any more.
+    // The next answer is stored completely once nothing is refused any more.
     await stopRefusing(db.sql);
     expect(await me.feed(everything(me.me))).toMatchObject({ kind: "stored", setAside: null });
   });
@@ -134,7 +134,7 @@ describe("N3: what cannot be stored is set aside alone", () => {
     await expectTheRest(me, result);
   });
 
-  test("its text is kept as the homeserver sent it, the error without any content; the room has a gap and is to be read again", async () => {
+  test("its text is saved as the homeserver sent it, the error without any content; the room has a gap and is queued to be read again", async () => {
     const me = await account();
     await refuse(db.sql, { table: "timeline", when: "new.event_id like '$bad%'", code: "23505" });
     const answer = everything(me.me);
@@ -142,9 +142,9 @@ describe("N3: what cannot be stored is set aside alone", () => {
     const [row] = await db.sql<{ error: string; body: Buffer }[]>`select error, body from poison where account = ${me.account}`;
     expect(row?.error).toMatch(/^23505 insert into timeline/);
     expect(row?.error).not.toContain("bad");
-    const kept = cutResponse(gunzipSync(row?.body ?? "").toString("utf8"), 0);
-    expect([...kept.join.keys()]).toEqual([BAD]);
-    expect(kept.join.get(BAD as RoomId)?.timeline.map((event) => event.event_id)).toEqual([`$bad-message${messages}`, `$bad-name${messages}`]);
+    const saved = cutResponse(gunzipSync(row?.body ?? "").toString("utf8"), 0);
+    expect([...saved.join.keys()]).toEqual([BAD]);
+    expect(saved.join.get(BAD as RoomId)?.timeline.map((event) => event.event_id)).toEqual([`$bad-message${messages}`, `$bad-name${messages}`]);
     expect(await db.sql`select kind, name, cause from rereads where account = ${me.account}`).toEqual([
       { kind: "room", name: BAD, cause: "set_aside" },
     ]);
@@ -154,7 +154,7 @@ describe("N3: what cannot be stored is set aside alone", () => {
     expect((await me.timeline(BAD)).at(-1)).toMatchObject({ gap: true });
   });
 
-  test("nothing of it is kept once the user has forgotten the room", async () => {
+  test("nothing of it remains once the user has forgotten the room", async () => {
     const me = await account();
     await refuse(db.sql, { table: "timeline", when: "new.event_id like '$bad%'", code: "23505" });
     await me.feed(everything(me.me));
@@ -180,7 +180,7 @@ describe("N3: what cannot be stored is set aside alone", () => {
     ]);
   });
 
-  test("the same answer fed twice changes nothing", async () => {
+  test("the same answer again changes nothing", async () => {
     const me = await account();
     await refuse(db.sql, { table: "timeline", when: "new.event_id like '$bad%'", code: "22000" });
     const since = me.since;
@@ -233,7 +233,7 @@ describe("N3: nothing is blamed without proof", () => {
     },
   );
 
-  test("an answer is blamed after three tries and the patience, not before", async () => {
+  test("an answer is blamed after three tries and the minimum time, not before", async () => {
     users += 1;
     const ingester = new Ingester({ sql: db.sql, suspects: { patienceMs: 0 } });
     const me = await TestAccount.create(db.sql, `@me${users}:test`, ingester);

@@ -17,13 +17,13 @@ export type EarlyInput = {
   readonly epoch: number;
   /** In how many rooms the user is. */
   readonly joined: number;
-  /** The rooms, in the form of a v2 response. What it says of the device and its own `next_batch` are not looked at. */
+  /** The rooms, in the form of a v2 response. Its device parts and its `next_batch` are ignored. */
   readonly text: string;
-  /** When it came, ms. */
+  /** When it arrived, ms. */
   readonly now: number;
 };
 
-/** False: something of the account is stored already, or the lease is lost. Nothing was written then. */
+/** False: something of the account is stored already, or the lease is lost. Then nothing is written. */
 export async function storeEarly(sql: Sql, input: EarlyInput): Promise<boolean> {
   const { account: no, device, userId, epoch, joined, now } = input;
   const response = cutResponse(input.text, now);

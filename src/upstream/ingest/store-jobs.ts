@@ -8,11 +8,11 @@ import type { Tx } from "../../store/db.ts";
 import { commitWith } from "../../store/db.ts";
 import type { Busy, LockedAccount } from "../../store/ingest/device.ts";
 import { heldLeases, lockAccounts, lockDevices } from "../../store/ingest/device.ts";
-import type { Known } from "../../store/ingest/known.ts";
+import type { KnownRows } from "../../store/ingest/known.ts";
 import { readKnown } from "../../store/ingest/known.ts";
 import type { StoredBatch } from "../../store/ingest/row-types.ts";
 import { queueAllRooms, queueRereads, type Reread } from "../../store/ingest/set-aside.ts";
-import type { Query } from "../../store/ingest/statement.ts";
+import type { Statement } from "../../store/ingest/statement.ts";
 import { type Batch, writeDevices, writeRooms } from "../../store/ingest/write.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
@@ -20,22 +20,22 @@ import type { IngestResult } from "./ingest-result.ts";
 import type { Job, Locked } from "./job.ts";
 import { askedDevice, type DevicePlans, planDevices } from "./plan-devices.ts";
 import { planRooms } from "./plan-rooms.ts";
-import type { Plan } from "./plan.ts";
+import type { IngestPlan } from "./plan.ts";
 import { touchedBy } from "./touched.ts";
 
 /** Sends a transaction's last statements and ends it. */
-export type Finish = (tx: Tx, queries: readonly Query[]) => Promise<void>;
+export type Finish = (tx: Tx, queries: readonly Statement[]) => Promise<void>;
 
-/** `roomPlan`: with what was known of the account's rooms; `known` null: that is not all of what it was made from. */
-type Stored = {
+/** `known`: what was known of the account's rooms when `roomPlan` was made; null: the plan was made from more than that. */
+type PlannedJob = {
   readonly job: Job;
   readonly locked: Locked;
   readonly devicePlans: DevicePlans;
-  readonly roomPlan: Plan | null;
-  readonly known: Known | null;
+  readonly roomPlan: IngestPlan | null;
+  readonly known: KnownRows | null;
 };
 
-/** The results, in the order of the jobs. "busy": another transaction has the account or device just now, or there is none. */
+/** The results, in the order of the jobs. "busy": another transaction has locked the account or device, or they do not exist. */
 export async function storeJobs(tx: Tx, jobs: readonly Job[], busy: Busy, finish: Finish = commitWith): Promise<(IngestResult | "busy")[]> {
   const touched = jobs.flatMap(({ input, rounds }) => {
     if (!input.rooms) return [];
@@ -43,7 +43,7 @@ export async function storeJobs(tx: Tx, jobs: readonly Job[], busy: Busy, finish
   });
   const [lockedOf, known] = await Promise.all([lock(tx, jobs, busy), readKnown(tx, touched)]);
   const stored = await Promise.all(
-    jobs.map(async (job): Promise<Stored | "stale" | "busy"> => {
+    jobs.map(async (job): Promise<PlannedJob | "stale" | "busy"> => {
       const locked = lockedOf(job);
       if (locked === "stale" || locked === "busy") return locked;
       const devicePlans = planDevices(job, locked);
@@ -51,21 +51,21 @@ export async function storeJobs(tx: Tx, jobs: readonly Job[], busy: Busy, finish
       return { job, locked, devicePlans, ...(found ? await planRounds(tx, job, locked.account, found) : { roomPlan: null, known: null }) };
     }),
   );
-  const written = stored.filter((one) => typeof one !== "string");
+  const written = stored.filter((outcome) => typeof outcome !== "string");
   const batches = written.flatMap(({ job, roomPlan }) => (roomPlan ? [batchFor(job, roomPlan)] : []));
   const ofDevices = written.flatMap(({ devicePlans }) => devicePlans.all);
   await finish(tx, [
-    // Before the accounts' rows: one with rooms to be read is not complete.
+    // Before the accounts' rows: an account with rooms to be read is not complete.
     ...written.flatMap(({ job: { input } }) => queueAllRooms(tx, input.account, input.toRead ?? [])),
     ...(ofDevices.length > 0 ? writeDevices(tx, ofDevices) : []),
     ...(batches.length > 0 ? writeRooms(tx, batches) : []),
     ...written.flatMap(({ job: { input, unsure } }) => queueRereads(tx, input.account, "membership", 0, unsure.map(roomToRead))),
   ]);
-  return stored.map((one) => (one === "stale" ? { kind: "stale" } : one === "busy" ? "busy" : resultOf(one)));
+  return stored.map((outcome) => (outcome === "stale" ? { kind: "stale" } : outcome === "busy" ? "busy" : resultOf(outcome)));
 }
 
-/** Plans one round after the other. What all but the last one write is sent to the database, as the next one builds on it. */
-async function planRounds(tx: Tx, job: Job, account: LockedAccount, found: Known): Promise<Pick<Stored, "roomPlan" | "known">> {
+/** Plans one round after the other. The writes of all but the last one are sent to the database at once, because the next round builds on them. */
+async function planRounds(tx: Tx, job: Job, account: LockedAccount, found: KnownRows): Promise<Pick<PlannedJob, "roomPlan" | "known">> {
   const { input, rounds } = job;
   const { account: no, userId, now } = input;
   let plan = await planRooms(tx, { account: no, userId, now, present: job.missing }, firstOf(rounds), account, found);
@@ -94,11 +94,11 @@ function firstOf(rounds: readonly V2Response[]): V2Response {
   return first;
 }
 
-function batchFor({ input: { account, device }, response }: Job, { writes }: Plan): Batch {
+function batchFor({ input: { account, device }, response }: Job, { writes }: IngestPlan): Batch {
   return { account, device, since: response.next_batch, writes };
 }
 
-function resultOf(stored: Stored): IngestResult {
+function resultOf(stored: PlannedJob): IngestResult {
   const {
     job: { response },
     locked: { account, device },
@@ -123,8 +123,8 @@ function resultOf(stored: Stored): IngestResult {
   };
 }
 
-/** null: also of an account that was not complete, or that ignores others from now on, or where one round is not all. */
-function batchOf({ job: { input, response }, locked: { account }, roomPlan, known }: Stored): StoredBatch | null {
+/** null also for an account that was not complete, or that ignores other users from now on, or if there is more than one round. */
+function batchOf({ job: { input, response }, locked: { account }, roomPlan, known }: PlannedJob): StoredBatch | null {
   if (!roomPlan || !known || !account.complete || account.since === null || roomPlan.writes.ignored !== null) return null;
   const changed = new Set(roomPlan.writes.facts.map((row) => row.room_id));
   const before = known.rooms.flatMap(({ room_id, facts }) => (facts && changed.has(room_id) ? [[room_id, facts] as const] : []));
@@ -139,10 +139,10 @@ function batchOf({ job: { input, response }, locked: { account }, roomPlan, know
   };
 }
 
-/** Locks accounts and devices. Stale: they are not as they were when the poll was asked, or the lease is lost. */
+/** Locks accounts and devices. Stale: they have changed since the poll was sent, or the lease is lost. */
 async function lock(tx: Tx, jobs: readonly Job[], busy: Busy): Promise<(job: Job) => Locked | "stale" | "busy"> {
   const leases = jobs.flatMap(({ input: { account, epoch } }) => (epoch === null ? [] : { account, epoch }));
-  // In this order on the wire: what is read after the lock is what the last writer left.
+  // Sent in this order: what is read after the lock is what the last writer left.
   const [accounts, held, devices] = await Promise.all([
     lockAccounts(
       tx,

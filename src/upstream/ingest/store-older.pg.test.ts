@@ -26,7 +26,7 @@ function older(events: readonly MatrixEvent[], state: readonly MatrixEvent[], pr
 const chunks = () => me.sql`select idx, prev_batch, state from older_chunks where account = ${me.account} order by idx desc`;
 
 describe("fetched history", () => {
-  test("chunks go below one another; members are in no state; known events are passed over", async () => {
+  test("chunks go below each other, without members in their state; known events are skipped", async () => {
     const [create, member, levels] = newRoom(me.me) as [MatrixEvent, MatrixEvent, MatrixEvent];
     const messages = [1, 2, 3, 4, 5].map((n) => ev.message(BOB, String(n))) as [MatrixEvent, MatrixEvent, MatrixEvent, MatrixEvent, MatrixEvent];
     const newest = ev.message(BOB);
@@ -51,7 +51,7 @@ describe("fetched history", () => {
     expect((await chunks()).at(-1)?.["prev_batch"]).toBe("p3");
   });
 
-  test("a shorter chunk from the same place, fetched at the same time, changes nothing", async () => {
+  test("a shorter chunk from the same point, fetched at the same time, changes nothing", async () => {
     const [create, member] = newRoom(me.me) as [MatrixEvent, MatrixEvent];
     const messages = [1, 2, 3, 4].map((n) => ev.message(BOB, String(n))).toReversed();
     await me.step({ join: { [ROOM]: { limited: true, prev_batch: "p", state: [create, member], timeline: [ev.message(BOB)] } } });
@@ -61,7 +61,7 @@ describe("fetched history", () => {
     expect(await chunks()).toEqual(before);
   });
 
-  test("history that a later timeline brings again is known (B35); redacting it is noted", async () => {
+  test("history in a later timeline is known (B35), and its redaction is recorded", async () => {
     await me.step({ join: { [ROOM]: { limited: true, prev_batch: "p", state: newRoom(me.me), timeline: [ev.message(BOB)] } } });
     const old = ev.message(BOB, "secret");
     await older([old], [], null);

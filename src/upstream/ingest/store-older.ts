@@ -4,7 +4,7 @@ import type { Tx } from "../../store/db.ts";
 import { writeTx } from "../../store/db.ts";
 import { lockAccount } from "../../store/ingest/device.ts";
 import { readOldest, readStoredIds, writeOlder } from "../../store/ingest/older.ts";
-import type { EventRow } from "../../store/ingest/row-types.ts";
+import type { EventWrite } from "../../store/ingest/row-types.ts";
 import { writeEvents } from "../../store/ingest/write-events.ts";
 import type { CutEvent } from "../../wire/event.ts";
 import { cutEvent } from "../../wire/event.ts";
@@ -14,20 +14,20 @@ import type { IngestDeps } from "./ingest.ts";
 export type OlderInput = {
   readonly account: AccountNo;
   readonly roomId: RoomId;
-  /** Newest first, the newest right before the oldest event that is stored. */
+  /** Newest first; the newest is right before the oldest stored event. */
   readonly events: readonly string[];
-  /** The state before the oldest of them; members are left out. */
+  /** The state before the oldest of them, without members. */
   readonly state: readonly string[];
-  /** Stands before the oldest of them; null: the room's beginning. */
+  /** The token before the oldest of them; null: the room's beginning. */
   readonly prevBatch: string | null;
-  /** When they came, ms. */
+  /** When they arrived, ms. */
   readonly now: number;
 };
 
-/** `stored`: how many were not known. `oldest`: the lowest idx now, of older and older_chunks; 0: the oldest timeline event is. */
+/** `stored`: how many were unknown. `oldest`: the lowest idx now, of older and older_chunks; 0: nothing is older than the oldest timeline event. */
 export type OlderResult = { readonly stored: number; readonly oldest: number };
 
-/** Malformed events and those that are known are passed over. The position stays: history is no news. */
+/** Skips malformed and known events. The position does not change: history is not news. */
 export async function storeOlder(deps: IngestDeps, input: OlderInput): Promise<OlderResult> {
   const events = cutAll(input.events, input.now);
   const state = cutAll(input.state, input.now).filter((event) => event.state_key !== null && event.type !== "m.room.member");
@@ -48,7 +48,7 @@ async function store(tx: Tx, input: OlderInput, events: readonly CutEvent[], sta
   ]);
   const fresh = events.filter((event) => !known.has(event.event_id));
   const lowest = oldestKnown.idx;
-  // Another process fetched from the same place, and further: what this chunk ends with is not where the history ends.
+  // Another process fetched from the same point, and further: the end of this chunk is not the end of the history.
   if (fresh.length === 0 && events.length > 0 && events.at(-1)?.event_id !== oldestKnown.event_id) return { stored: 0, oldest: lowest };
   const rows = fresh.map(({ event_id, unsigned, age_ts }, index) => ({ idx: lowest - 1 - index, event_id, unsigned, age_ts }));
   const oldest = lowest - fresh.length;
@@ -57,11 +57,11 @@ async function store(tx: Tx, input: OlderInput, events: readonly CutEvent[], sta
   return { stored: fresh.length, oldest };
 }
 
-function eventRow({ event_id, type, state_key, sender, ts, body, redacted_because }: CutEvent): EventRow {
+function eventRow({ event_id, type, state_key, sender, ts, body, redacted_because }: CutEvent): EventWrite {
   return { event_id, type, state_key, sender, ts, body, pruned: redacted_because };
 }
 
-/** Without doubles and without what is malformed. */
+/** Without duplicates and malformed events. */
 function cutAll(texts: readonly string[], now: number): CutEvent[] {
   const events = new Map<EventId, CutEvent>();
   for (const text of texts) {

@@ -1,4 +1,4 @@
-/** Stores what was read from the homeserver again: a room in full, or account data. The account's `since` stays. */
+/** Stores what was read from the homeserver again: a room in full, or account data. The account's `since` does not change. */
 
 import { needOf } from "../../base/database-needs.ts";
 import { commitWith, type Sql, type Tx, writeTx } from "../../store/db.ts";
@@ -6,8 +6,8 @@ import { heldLeases, lockAccounts } from "../../store/ingest/device.ts";
 import { readKnown } from "../../store/ingest/known.ts";
 import { writeRooms } from "../../store/ingest/write.ts";
 import type { AccountNo, DeviceNo, UserId } from "../../wire/ids.ts";
-import type { JoinedRoom, V2Response } from "../../wire/v2-response.ts";
-import type { News } from "./ingest-result.ts";
+import type { V2JoinedRoom, V2Response } from "../../wire/v2-response.ts";
+import type { BatchNews } from "./ingest-result.ts";
 import { roomsIn } from "./parts.ts";
 import { planRooms } from "./plan-rooms.ts";
 import { fits, separate } from "./isolate-unstorable.ts";
@@ -16,21 +16,21 @@ import { touchedBy } from "./touched.ts";
 
 export type RereadInput = {
   readonly account: AccountNo;
-  /** Whose token it was read with. */
+  /** The device whose token it was read with. */
   readonly device: DeviceNo;
   readonly userId: UserId;
   /** Of the account's lease. */
   readonly epoch: number;
-  /** In the form of a v2 response. What it says of the device and its `next_batch` are not looked at. */
+  /** In the form of a v2 response. Its device parts and its `next_batch` are ignored. */
   readonly response: V2Response;
-  /** When it came, ms. */
+  /** When it arrived, ms. */
   readonly now: number;
 };
 
-/** `left`: how many events and the like could not be stored. */
-export type RereadResult = { readonly kind: "stored"; readonly news: News; readonly left: number } | { readonly kind: "stale" };
+/** `left`: how many events and other items could not be stored. */
+export type RereadResult = { readonly kind: "stored"; readonly news: BatchNews; readonly left: number } | { readonly kind: "stale" };
 
-/** What cannot be stored of a room is left out event by event. "stale": the lease is lost, or the account is not synced. */
+/** If a room cannot be stored, the events that cannot are left out. "stale": the lease is lost, or the account is not synced. */
 export async function storeReread(sql: Sql, input: RereadInput): Promise<RereadResult> {
   try {
     return await writeTx(sql, (tx) => store(tx, input, commitWith));
@@ -72,17 +72,17 @@ function itemsOf(response: V2Response): string[] {
 }
 
 function withItems(response: V2Response, keep: ReadonlySet<string>): V2Response {
-  const kept = (section: JoinedRoom): JoinedRoom => ({
+  const storable = (section: V2JoinedRoom): V2JoinedRoom => ({
     ...section,
     state: section.state.filter((event) => keep.has(event.event_id)),
     timeline: section.timeline.filter((event) => keep.has(event.event_id)),
     ephemeral: { ...section.ephemeral, receipts: section.ephemeral.receipts.filter((receipt) => keep.has(receiptItem(receipt))) },
     accountData: section.accountData.filter(({ type }) => keep.has(type)),
   });
-  const each = <Id>(sections: ReadonlyMap<Id, JoinedRoom>) => new Map([...sections].map(([id, section]) => [id, kept(section)]));
-  return { ...response, join: each(response.join), leave: each(response.leave) };
+  const inAll = <Id>(sections: ReadonlyMap<Id, V2JoinedRoom>) => new Map([...sections].map(([id, section]) => [id, storable(section)]));
+  return { ...response, join: inAll(response.join), leave: inAll(response.leave) };
 }
 
-function receiptItem({ kind, user_id, thread_id }: JoinedRoom["ephemeral"]["receipts"][number]): string {
+function receiptItem({ kind, user_id, thread_id }: V2JoinedRoom["ephemeral"]["receipts"][number]): string {
   return JSON.stringify([kind, user_id, thread_id]);
 }

@@ -9,7 +9,7 @@ import { readBreaker } from "../../store/poll-troubles.ts";
 import { Draft } from "./draft.ts";
 import { Ingester } from "./ingest.ts";
 
-/** As many accounts as one incident may cost, and then some. */
+/** More accounts than one incident may cost. */
 const ACCOUNTS = 200;
 
 let db: TestDatabase;
@@ -38,28 +38,28 @@ function answers(): V2Parts[] {
   }));
 }
 
-/** What is wrong, and how it is mended. */
-const INCIDENTS: readonly { readonly what: string; readonly breakIt: () => Promise<unknown>; readonly mend: () => Promise<unknown> }[] = [
+/** What is wrong, and how it is repaired. */
+const INCIDENTS: readonly { readonly what: string; readonly breakIt: () => Promise<unknown>; readonly repair: () => Promise<unknown> }[] = [
   {
     what: "a dropped column",
     breakIt: () => db.sql`alter table timeline rename column notify to notify_gone`,
-    mend: () => db.sql`alter table timeline rename column notify_gone to notify`,
+    repair: () => db.sql`alter table timeline rename column notify_gone to notify`,
   },
   {
     // What PostgreSQL says of one that it reads; damaging the file of a database that other tests share would harm them.
     what: "a corrupt index",
     breakIt: () => refuse(db.sql, { table: "timeline", when: "true", code: "XX002" }),
-    mend: () => stopRefusing(db.sql),
+    repair: () => stopRefusing(db.sql),
   },
   {
     what: "a constraint that refuses everything",
     breakIt: () => db.sql`alter table timeline add constraint nothing_fits check (ord < 0) not valid`,
-    mend: () => db.sql`alter table timeline drop constraint nothing_fits`,
+    repair: () => db.sql`alter table timeline drop constraint nothing_fits`,
   },
   {
     what: "a constraint that refuses since",
     breakIt: () => db.sql`alter table accounts add constraint nothing_fits check (since = '') not valid`,
-    mend: () => db.sql`alter table accounts drop constraint nothing_fits`,
+    repair: () => db.sql`alter table accounts drop constraint nothing_fits`,
   },
   {
     what: "a planner that throws for everybody",
@@ -67,38 +67,41 @@ const INCIDENTS: readonly { readonly what: string; readonly breakIt: () => Promi
       vi.spyOn(Draft.prototype, "putFacts").mockImplementation(() => {
         throw new TypeError("a bug of the test");
       }),
-    mend: async () => vi.restoreAllMocks(),
+    repair: async () => vi.restoreAllMocks(),
   },
 ];
 
-test.each(INCIDENTS)("N3: $what under 200 accounts: no since moves, no row is lost, all go on when it is mended", async ({ breakIt, mend }) => {
-  const due = answers();
-  const sinces = () => db.sql`select account, since, position from accounts order by account`;
-  const before = await sinces();
-  await breakIt();
-  const feed = () => Promise.allSettled(accounts.map((each, n) => each.feed(due[n] ?? {})));
-  for (let tries = 0; tries < 5; tries += 1) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
-    const results = await feed();
-    expect(results.filter(({ status }) => status === "fulfilled")).toEqual([]);
-  }
-  expect(await sinces()).toEqual(before);
-  expect(await db.sql`select from poison`).toHaveLength(0);
-  expect(await readBreaker(db.sql)).toMatchObject({ accounts: ACCOUNTS });
-  await mend();
-  expect((await feed()).filter(({ status }) => status === "rejected")).toEqual([]);
-  const stored = await db.sql`select event_id from timeline where event_id like ${`$${round}-%`}`;
-  expect(stored).toHaveLength(ACCOUNTS);
-  expect(await db.sql`select from to_device`).toHaveLength(ACCOUNTS * round);
-  expect(await db.sql`select from poison`).toHaveLength(0);
-  expect(await readBreaker(db.sql)).toBeNull();
-});
+test.each(INCIDENTS)(
+  "N3: $what under 200 accounts: no since moves, no row is lost, and all continue when it is repaired",
+  async ({ breakIt, repair }) => {
+    const due = answers();
+    const sinces = () => db.sql`select account, since, position from accounts order by account`;
+    const before = await sinces();
+    await breakIt();
+    const feed = () => Promise.allSettled(accounts.map((each, n) => each.feed(due[n] ?? {})));
+    for (let tries = 0; tries < 5; tries += 1) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const results = await feed();
+      expect(results.filter(({ status }) => status === "fulfilled")).toEqual([]);
+    }
+    expect(await sinces()).toEqual(before);
+    expect(await db.sql`select from poison`).toHaveLength(0);
+    expect(await readBreaker(db.sql)).toMatchObject({ accounts: ACCOUNTS });
+    await repair();
+    expect((await feed()).filter(({ status }) => status === "rejected")).toEqual([]);
+    const stored = await db.sql`select event_id from timeline where event_id like ${`$${round}-%`}`;
+    expect(stored).toHaveLength(ACCOUNTS);
+    expect(await db.sql`select from to_device`).toHaveLength(ACCOUNTS * round);
+    expect(await db.sql`select from poison`).toHaveLength(0);
+    expect(await readBreaker(db.sql)).toBeNull();
+  },
+);
 
 test("N3: the log says so once, not for each account", () => {
   expect(log.text().match(/Answers of many accounts cannot be stored/g)).toHaveLength(1);
 });
 
-test("N3: three accounts whose answers fail alike are set aside", async () => {
+test("N3: three accounts whose answers fail in the same way are set aside", async () => {
   await refuse(db.sql, { table: "timeline", when: "new.event_id like '$alike%'", code: "22000" });
   const few = accounts.slice(0, 3);
   const feed = () =>

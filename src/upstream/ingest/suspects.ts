@@ -1,6 +1,6 @@
 /**
  * When an answer may be blamed for not being stored (N3): it fails again and again, for long enough that every account has had an answer
- * since, and few accounts fail alike. Where many do, the breaker is open: nobody's answer is set aside, and all wait.
+ * since, and few accounts fail in the same way. If many do, the breaker is open: no answer is set aside, and all wait.
  */
 
 import type { Logger } from "../../base/logger.ts";
@@ -12,16 +12,19 @@ import { describe } from "./failure.ts";
 import type { IngestInput } from "./ingest-result.ts";
 
 export type SuspectsOptions = {
-  /** An answer has to fail so often. */
+  /** How often an answer has to fail. */
   readonly tries: number;
-  /** And for so long, ms: a long poll of every other account ends within it, so that a fault of ours shows in many accounts before it costs one. */
+  /**
+   * And for how long, ms: a long poll of every other account ends within this time, so that our own fault shows in many accounts before it
+   * costs one account data.
+   */
   readonly patienceMs: number;
 };
 
 export const SUSPECTS_DEFAULTS: SuspectsOptions = { tries: 3, patienceMs: 30_000 };
 
-/** How often the log says that the breaker is open, ms. */
-const TELL_MS = 600_000;
+/** How often the log reports that the breaker is open, ms. */
+const LOG_MS = 600_000;
 
 type Suspect = { readonly since: string | null; readonly firstAt: number; readonly tries: number };
 
@@ -31,7 +34,7 @@ export class Suspects {
   readonly #options: SuspectsOptions;
   readonly #now: () => number;
   readonly #suspects = new Map<AccountNo, Suspect>();
-  #toldAt = -Infinity;
+  #loggedAt = -Infinity;
 
   /** @param now ms; only differences count */
   constructor(sql: Sql, logger: Pick<Logger, "error"> | undefined, options: SuspectsOptions, now: () => number = () => performance.now()) {
@@ -46,7 +49,7 @@ export class Suspects {
     if (this.#suspects.delete(account)) await endTrouble(this.#sql, account, "content");
   }
 
-  /** An answer has failed, whatever the database needs not being the cause. True: it may be blamed now. */
+  /** Records that an answer failed for a reason other than the database's needs. True: it may be blamed now. */
   async isRipe(input: IngestInput, failure: Failure): Promise<boolean> {
     const { account } = input;
     const since = input.rooms ? input.accountSince : input.deviceSince;
@@ -59,13 +62,13 @@ export class Suspects {
     if (suspect.tries < this.#options.tries || this.#now() - suspect.firstAt < this.#options.patienceMs) return false;
     const { accounts, allowed } = await countAlike(this.#sql, detail);
     if (accounts <= allowed) return true;
-    this.#tell(detail, accounts);
+    this.#logOpenBreaker(detail, accounts);
     return false;
   }
 
-  #tell(failure: string, accounts: number): void {
-    if (this.#now() - this.#toldAt < TELL_MS) return;
-    this.#toldAt = this.#now();
+  #logOpenBreaker(failure: string, accounts: number): void {
+    if (this.#now() - this.#loggedAt < LOG_MS) return;
+    this.#loggedAt = this.#now();
     this.#logger?.error(
       { failure, accounts },
       "Answers of many accounts cannot be stored for the same reason: the database schema or this version is at fault. The answers wait; nothing is set aside",

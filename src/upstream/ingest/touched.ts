@@ -2,11 +2,11 @@
 
 import type { AccountDataKey, MemberKey, ReceiptKey, StateKey, Touched } from "../../store/ingest/known.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
-import type { JoinedRoom, V2Response } from "../../wire/v2-response.ts";
+import type { V2JoinedRoom, V2Response } from "../../wire/v2-response.ts";
 
 export const DIRECT = "m.direct";
 
-/** `reset`: the account is synced anew (D26). */
+/** `reset`: the account is synced from scratch (D26). */
 export function touchedBy(response: V2Response, me: UserId, reset: boolean): Touched {
   const lists = new Lists();
   for (const [room, section] of response.join) lists.addRoom(room, section);
@@ -38,7 +38,7 @@ class Lists {
   readonly accountData: AccountDataKey[] = [];
   readonly redacted = new Set<EventId>();
 
-  addRoom(room: RoomId, section: JoinedRoom): void {
+  addRoom(room: RoomId, section: V2JoinedRoom): void {
     for (const hero of section.summary.heroes ?? []) this.addMember(room, hero);
     for (const event of section.timeline) {
       this.events.push(event.event_id);

@@ -171,8 +171,8 @@ export async function readPage(
 async function memberOrder(context: Context, sort: MembersSort, roomId: RoomId, at: Position): Promise<MemberOrder> {
   if (sort === "by_name") return { by: "name" };
   const [levels, create] = await Promise.all([
-    stateEvent(context.tx, context.account, roomId, "m.room.power_levels", "", at),
-    stateEvent(context.tx, context.account, roomId, "m.room.create", "", at),
+    stateEvent(context.tx, context.account, { roomId, type: "m.room.power_levels", stateKey: "", at }),
+    stateEvent(context.tx, context.account, { roomId, type: "m.room.create", stateKey: "", at }),
   ]);
   const created = create ? (JSON.parse(create.body) as { content?: { additional_creators?: unknown } }).content : undefined;
   const content = levels ? (JSON.parse(levels.body) as { content?: unknown }).content : null;

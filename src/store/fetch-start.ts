@@ -4,22 +4,20 @@ import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
 import type { Db } from "./db.ts";
 import type { SealedToken } from "./tokens.ts";
 
-/** The account's position and the upstream token that stands for it, in one moment; null: nothing was synced yet. */
-export async function syncedPlace(db: Db, account: AccountNo): Promise<{ position: Position; since: string } | null> {
+/** The account's position and the upstream token that stands for it, read at one moment; null: nothing was synced yet. */
+export async function syncedUpTo(db: Db, account: AccountNo): Promise<{ position: Position; since: string } | null> {
   const [row] = await db<{ position: Position; since: string | null }[]>`select position, since from accounts where account = ${account}`;
   return row && row.since !== null ? { position: row.position, since: row.since } : null;
 }
 
-/** An access token of the account that the homeserver takes, as far as is known: the one that was proven last. */
+/** An access token of the account that the homeserver accepts, as far as is known: the most recently verified one. */
 export async function liveToken(db: Db, account: AccountNo): Promise<SealedToken | null> {
   const [row] = await db<SealedToken[]>`
     select token_hash as "tokenHash", ciphertext from tokens where account = ${account} and dead_at is null order by verified_at desc limit 1`;
   return row ?? null;
 }
 
-/**
- * The upstream token right before the oldest event that is stored of a room; null: none is known, or there is nothing older.
- */
+/** The upstream token right before the oldest stored event of a room; null: none is known, or there is nothing older. */
 export async function oldestToken(db: Db, account: AccountNo, roomId: RoomId): Promise<string | null> {
   const [chunk] = await db<{ prev_batch: string | null }[]>`
     select prev_batch from older_chunks where account = ${account} and room_id = ${roomId} order by idx limit 1`;

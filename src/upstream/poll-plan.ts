@@ -1,0 +1,43 @@
+/** What the next poll asks for. Pure. */
+
+import type { PollState } from "../store/devices.ts";
+import type { PollerMemory } from "./poller-state.ts";
+import type { SyncSize } from "./sync-size.ts";
+
+/** Length of a long poll, ms. */
+const POLL_MS = 30_000;
+/** A take-over waits until so many polls in a row found the device's to-device queue empty. */
+const EMPTY_QUEUES = 2;
+
+/** Where polling continues. `unstored`: where the last of some answers ended that said nothing new, and were not stored; null: none. */
+export type PollCursor = PollState & { readonly unstored: string | null };
+
+export type PollPlan = {
+  readonly since: string | null;
+  readonly rooms: boolean;
+  /** The answer may repeat to-device messages that are stored. */
+  readonly overlap: boolean;
+  /** Without rooms, to empty the device's to-device queue before a take-over. */
+  readonly drain: boolean;
+  /** ms */
+  readonly timeout: number;
+  readonly size: SyncSize;
+};
+
+/** `rooms`: whether the poller polls the account's rooms too. `size`: how much a poll of them asks for. */
+export function planPoll(rooms: boolean, cursor: PollCursor, { isHurried, emptyQueues }: PollerMemory, size: SyncSize): PollPlan {
+  const { accountSince, deviceSince, unstored } = cursor;
+  const timeout = isHurried ? 0 : POLL_MS;
+  const ofDevice = { rooms: false, overlap: deviceSince === null, size: "full" } as const;
+  if (!rooms) return { ...ofDevice, since: unstored ?? deviceSince, drain: false, timeout };
+  const isTakeOver = accountSince !== deviceSince;
+  if (isTakeOver && emptyQueues < EMPTY_QUEUES) return { ...ofDevice, since: deviceSince, drain: true, timeout: 0 };
+  return {
+    since: unstored ?? accountSince,
+    rooms: true,
+    overlap: isTakeOver || accountSince === null,
+    drain: false,
+    timeout: isTakeOver ? 0 : timeout,
+    size,
+  };
+}
