@@ -17,7 +17,7 @@ export type Cutting = {
 };
 
 /** A page as received: the texts of events with their ids, newest first, and the upstream token of the next page (null: none). */
-type HistoryPage = { readonly chunk: readonly { readonly id: string; readonly text: string }[]; readonly end: string | null };
+type CutPage = { readonly chunk: readonly { readonly id: string; readonly text: string }[]; readonly end: string | null };
 
 /**
  * The most empty pages that are followed in one request, because matrix-js-sdk takes an empty page for the end. Rarely more is cut than one v2
@@ -48,12 +48,12 @@ export function cutPages(cutting: Cutting): Edit {
   };
 }
 
-function withPage(text: string, remaining: HistoryPage["chunk"], { token, key }: Cutting, end: string | null): string {
+function withPage(text: string, remaining: CutPage["chunk"], { token, key }: Cutting, end: string | null): string {
   const cut = withMember(text, "chunk", () => `[${remaining.map((event) => event.text).join(",")}]`);
   return end === null ? cut : withMember(cut, key, () => JSON.stringify(historyToken({ ...token, later: end })));
 }
 
-function pageOf(text: string, key: Cutting["key"]): HistoryPage {
+function pageOf(text: string, key: Cutting["key"]): CutPage {
   const chunk: { id: string; text: string }[] = [];
   let end: string | null = null;
   eachMember(text, 0, (name, start, stop) => {

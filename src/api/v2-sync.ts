@@ -39,7 +39,7 @@ export type V2SyncDeps = {
   readonly count: (request: FastifyRequest, device: DeviceNo) => void;
 };
 
-type HomeserverAnswer = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly bytes: Buffer };
+type V2Reply = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly bytes: Buffer };
 
 const zip = promisify(gzip);
 /** Below this size, compressing costs more than it saves. */
@@ -96,7 +96,7 @@ export class V2Sync {
     since: string | null,
     signal: AbortSignal,
     holding: Holding,
-  ): Promise<{ asked: HomeserverAnswer; start: PassStart } | null> {
+  ): Promise<{ asked: V2Reply; start: PassStart } | null> {
     const { forwarder, queue, feed } = this.#deps;
     const url = request.raw.url ?? "/";
     for (;;) {
@@ -193,7 +193,7 @@ export class V2Sync {
   }
 }
 
-async function send(request: FastifyRequest, reply: FastifyReply, asked: HomeserverAnswer, bytes: Buffer, stallMs: number): Promise<FastifyReply> {
+async function send(request: FastifyRequest, reply: FastifyReply, asked: V2Reply, bytes: Buffer, stallMs: number): Promise<FastifyReply> {
   reply.code(asked.status).headers(clientHeaders(asked.headers, BODY_HEADERS));
   const isPacked = acceptsGzip(request.headers["accept-encoding"]) && bytes.length >= ZIP_FROM_BYTES;
   if (isPacked) reply.header("content-encoding", "gzip");

@@ -60,7 +60,7 @@ function settingsOf({ settings, encoding, used }: ServerState): Finding[] {
     ...(settings["autovacuum"] === "off" ? warn("autovacuum is off", "Set autovacuum = on: without it the database grows without limit") : []),
     ...(free < CONNECTIONS
       ? warn(
-          `${counted(free, "free connection")}`,
+          counted(free, "free connection"),
           `One process opens up to ${CONNECTIONS}: raise max_connections, or see docs/OPERATIONS.md, "Connection budgets"`,
         )
       : []),

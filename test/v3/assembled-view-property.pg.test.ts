@@ -165,14 +165,9 @@ async function fresh(client: V3Client, list: Json): Promise<View> {
   return view;
 }
 
-async function followed(
-  client: V3Client,
-  world: World,
-  list: Json,
-  limit: number,
-  before: readonly Op[],
-  steps: readonly { op: Op; asks: string }[],
-): Promise<void> {
+type Course = { readonly list: Json; readonly limit: number; readonly before: readonly Op[]; readonly steps: readonly { op: Op; asks: string }[] };
+
+async function followed(client: V3Client, world: World, { list, limit, before, steps }: Course): Promise<void> {
   const deliver = async (one: Op) => {
     const response = world.happens(one);
     if (response) await t.deliver(client, response);
@@ -237,7 +232,7 @@ it("S4 S5 D10 D14 I11: a client that assembles rooms from pages and deltas has w
       async (list, limit, before, steps) => {
         count += 1;
         const world = new World(`@me${count}:test`);
-        await followed(t.login(world.me, "PHONE", world.first()), world, list, limit, before, steps);
+        await followed(t.login(world.me, "PHONE", world.first()), world, { list, limit, before, steps });
       },
     ),
     { numRuns: Number(process.env["FC_RUNS"] ?? 40) },
