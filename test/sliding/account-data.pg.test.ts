@@ -18,7 +18,7 @@ const sectionOf = (answer: Answer) =>
   answer.extensions["account_data"] as { readonly global: readonly Json[]; readonly rooms: Readonly<Record<string, Json[]>> };
 
 describe.each(DIALECTS)("account_data (%s)", (dialect) => {
-  /** A user in two rooms, `near` the newer one, and a list that shows so many of them. */
+  /** A user in two rooms, of which `near` is the newer one, and a list whose window shows this many of them. */
   async function twoRooms() {
     const one = scene(t);
     const phone = new SlidingClient(one.client, dialect);
@@ -99,7 +99,7 @@ describe.each(DIALECTS)("account_data (%s)", (dialect) => {
     const back = await phone.sync(window(0), { pos: quiet.pos });
     expect(sectionOf(back).rooms).toEqual({ [near]: [item("m.fully_read", 2)] });
     expect(newsOf(await phone.sync(window(0), { pos: back.pos }))).toEqual({});
-    // A retry of an older position forgets nothing either.
+    // A retry of an older position misses nothing either.
     expect(sectionOf(await phone.sync(window(0), { pos: quiet.pos })).rooms).toEqual({ [near]: [item("m.fully_read", 2)] });
   });
 

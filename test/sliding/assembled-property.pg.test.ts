@@ -12,8 +12,8 @@ import { startV3, type V3Fixture } from "../support/v3.ts";
 import { Hub } from "../../src/feed/hub.ts";
 
 /**
- * After every answer a client has of each room that it asks about what is true of it, however it came there: windows, filters and
- * configs that change, rooms that come and go, answers that are lost, restarts, history that is deleted.
+ * After every answer, a client knows the actual state of each room that it asks about, however it got there: windows, filters and configs change,
+ * rooms come and go, answers are lost, the server restarts, history is deleted.
  */
 
 const ROOMS = 4;
@@ -43,9 +43,9 @@ const happening: fc.Arbitrary<Happening> = fc.record({
   who: fc.nat(3),
   value: fc.nat(9),
 });
-/** The user is in some rooms from the beginning. */
+/** The user is in some rooms from the start. */
 const JOINS: readonly Happening[] = [0, 1].map((room) => ({ what: "join", room, who: 0, value: 1 }));
-/** Things happen, and then the client asks by one of its plans; `lost`: an answer to another plan does not reach it before. */
+/** Events happen, then the client asks by one of its plans; `lost`: first, an answer to another plan does not reach it. */
 const step = fc.record({
   happenings: fc.array(happening, { maxLength: 5 }),
   plan: fc.nat(2),
@@ -55,7 +55,7 @@ const step = fc.record({
 });
 type Step = { happenings: Happening[]; plan: number; lost: number | null; quiet: boolean; trouble: "restart" | "retention" | null };
 
-/** What nobody can ask for any more is deleted. */
+/** Retention deletes what no client can ask for any more. */
 async function anHour(): Promise<void> {
   const job = new RetentionJob({ sql: t.sql, feed: new Hub(), logger: silentLogger(), sessionIdleMs: 1e12, now: () => clock });
   await job.runOnce();
@@ -63,7 +63,7 @@ async function anHour(): Promise<void> {
   await job.runOnce();
 }
 
-/** When a room goes depends on what the client may still ask for, which is tested elsewhere. */
+/** When retention deletes a room depends on what the client may still ask for, which other tests cover. */
 async function deletedRooms({ world }: Run): Promise<string[]> {
   const rows = await t.sql<{ room_id: string }[]>`
     select s.room_id from standings s join accounts a using (account)
@@ -136,7 +136,7 @@ function checkTimeline(truth: WorldRoom, seen: ViewRoom, asked: Scoped, answer: 
   expect(seen.timeline).toHaveLength(Math.min(asked.limit, known));
 }
 
-/** All that is asked for, and nothing that is not there; of rooms that the user left not all members are known. */
+/** Everything that was asked for, and nothing that does not exist; of rooms that the user left, some members are unknown. */
 function checkState(truth: WorldRoom, seen: ViewRoom, { matches, lazy }: Scoped): void {
   const isIn = truth.membership === "join";
   const asked = (key: string) => {
@@ -157,7 +157,7 @@ function checkFields(world: SlidingWorld, dialect: DialectName, truth: WorldRoom
   const isV4 = dialect === "v4";
   const name = truth.content("m.room.name|")["name"] || undefined;
   const heroes = truth.heroes(world.me).slice(0, 5);
-  // The other dialect has no way to say that a name is gone, that nobody is a hero any more, that a room is no DM any more.
+  // The unstable dialect cannot say that a name is gone, that a room has no heroes any more, or that it is no longer a DM.
   if (isV4 || name !== undefined) expect(seen.name ?? undefined, truth.id).toBe(name);
   if (name === undefined && heroes.length > 0) expect(seen.heroes, truth.id).toEqual(heroes);
   if (isV4 || world.direct.has(truth.id)) expect(seen.isDm, truth.id).toBe(world.direct.has(truth.id));
@@ -167,7 +167,7 @@ function checkFields(world: SlidingWorld, dialect: DialectName, truth: WorldRoom
 }
 
 function checkExtensions({ world, view }: Run, { extensions }: Plan, ids: readonly string[]): void {
-  // What was sent before a room was purged, clients may have or not.
+  // Clients may or may not have what was sent before a room was purged.
   const dataOf = (room: string, of: ReadonlyMap<string, string>, wasPurged = false) => {
     const seen = [...view.accountData]
       .filter(([key]) => key.startsWith(`${room} `))
@@ -186,7 +186,7 @@ function checkExtensions({ world, view }: Run, { extensions }: Plan, ids: readon
   }
 }
 
-/** The user's own, those on events that the client has, and what it was sent of any others. */
+/** The user's own receipts, those on events that the client has, and any others that it was sent. */
 function checkReceipts(world: SlidingWorld, view: SlidingView, truth: WorldRoom): void {
   const shown = new Set(view.rooms.get(truth.id)?.timeline);
   for (const [key, eventId] of truth.receipts) {

@@ -1,4 +1,4 @@
-/** What a request may look like, and what is said of one that may not. */
+/** Which requests are valid, and the errors for those that are not. */
 
 import { describe, expect, it } from "vitest";
 import { ev, type Json, newRoom, v2 } from "../support/fake-homeserver.ts";
@@ -12,7 +12,7 @@ const t = v3Server();
 const fresh = (dialect: DialectName) => new SlidingClient(scene(t).client, dialect);
 const many = (count: number, value: Json): Json => Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, value]));
 
-/** A user in a room with so many messages. */
+/** A user in a room with this many messages. */
 async function talkative(dialect: DialectName, count: number) {
   const { client, me, room } = scene(t);
   const phone = new SlidingClient(client, dialect);
@@ -199,7 +199,7 @@ describe("bodies of the unstable dialect", () => {
       delta_token: "x",
     });
     expect(bare.status).toBe(200);
-    // Where it does not say, a timeline has twenty.
+    // The default timeline_limit is 20.
     expect(timelineIds(bare.body["rooms"][room])).toHaveLength(20);
     expect(bare.body["extensions"]).toEqual({});
   });

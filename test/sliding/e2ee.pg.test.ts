@@ -37,7 +37,7 @@ describe.each(DIALECTS)("e2ee (%s)", (dialect) => {
   it("M48: the first answer of a further device waits until its key counts are known", async () => {
     const { me } = await withKeys();
     const token = t.hs.login(me, "TABLET");
-    // Its first poll is not answered before there is something to say: an empty answer says that there are no keys.
+    // The first poll is not answered until there is something to say: an empty response says that there are no keys.
     t.hs.holdSync(token);
     const tablet = new SlidingClient(t.clientOf(me, "TABLET", token), dialect);
     const first = tablet.sync(E2EE);
@@ -148,7 +148,7 @@ describe.each(DIALECTS)("e2ee (%s)", (dialect) => {
     await t.deliver(client, v2({ to_device: [toDevice("@bob:test")] }));
   });
 
-  /** The user's second device, with a connection; the rooms come by the phone's poll. */
+  /** The user's second device, with a connection. The phone's poll fetches the rooms. */
   async function withTablet() {
     const one = await withKeys();
     const tablet = new SlidingClient(t.login(one.me, "TABLET", keys()), dialect);

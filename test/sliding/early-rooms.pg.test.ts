@@ -1,4 +1,4 @@
-/** A large account that nobody asked for before: single rooms are sent while its homeserver makes the first v2 response. */
+/** A new large account: single rooms are sent while its homeserver prepares the first v2 response. */
 
 import { describe, expect, it } from "vitest";
 import { ev, type Json, type MatrixEvent, newRoom, v2 } from "../support/fake-homeserver.ts";
@@ -14,7 +14,7 @@ let count = 0;
 
 type Room = { readonly state: MatrixEvent[]; readonly timeline: MatrixEvent[] };
 
-/** A user in many rooms, the later ones more active, whose homeserver holds the first v2 response back until `answer` is called. */
+/** A user in many rooms, the later ones more active, whose homeserver holds back the first v2 response until `answer` is called. */
 class LargeAccount {
   readonly me = `@large${(count += 1)}:test`;
   readonly token = t.hs.login(this.me, "PHONE");
@@ -63,10 +63,10 @@ class LargeAccount {
 
 describe.each(DIALECTS)("rooms sent early (%s)", (dialect) => {
   const RECENT = "im.vector.setting.breadcrumbs";
-  /** All its rooms are sent with it. */
+  /** A list of all rooms from the first to this one. */
   const window = (to: number): Ask => ({ lists: { all: { ranges: [[0, to]], limit: 5, state: [["m.room.name", ""]] } } });
 
-  /** Those that were asked for when the twentieth came are sent as well. */
+  /** Rooms that had been requested when the twentieth arrived are sent as well. */
   const expectAbout20 = ({ length }: readonly string[]): void => {
     expect(length).toBeGreaterThanOrEqual(20);
     expect(length).toBeLessThan(25);
@@ -91,7 +91,7 @@ describe.each(DIALECTS)("rooms sent early (%s)", (dialect) => {
       "Room 7",
       account.rooms.get(seven)?.timeline.map((event) => event.event_id),
     ]);
-    // What happens meanwhile comes with the rest, once.
+    // What happens meanwhile is sent once, with the other rooms.
     const message = account.send(seven);
     const waiting = phone.sync(window(49), { pos: first.pos, timeout: LONG });
     await t.hs.waitForRequest({ path: /\/sync$/, token: account.token });
@@ -102,7 +102,7 @@ describe.each(DIALECTS)("rooms sent early (%s)", (dialect) => {
     expect(second.rooms[seven]?.["initial"]).not.toBe(true);
     const others = Object.entries(second.rooms).filter(([id]) => !told.includes(id));
     expect(others.every(([, room]) => room["initial"] === true)).toBe(true);
-    // From now on the rooms are in the order of their activity: those of the first window are the newest.
+    // From now on the rooms are ordered by activity, and those of the first window are the newest.
     expect(new Set([...Object.keys(second.rooms), ...told])).toEqual(new Set([...account.ids.slice(-49), seven, ...told]));
   });
 

@@ -1,4 +1,4 @@
-/** How long connections live, and how many there are. */
+/** How long connections live, and how many of them there are. */
 
 import { describe, expect, it } from "vitest";
 import { silentLogger } from "../../src/base/logger.ts";
@@ -16,20 +16,20 @@ const WEEK = 7 * 24 * HOUR;
 
 const t = v3Server({ sliding: { connectionsPerDevice: MOST, expireRooms: 3 } });
 
-/** The user's connections were last used so long ago. */
+/** Makes the user's connections look as if they were last used this long ago. */
 async function leaveIdle({ client }: { client: V3Client }, ms: number): Promise<void> {
   await t.sql`
     update sessions set used_at = now() - ${ms}::float8 * interval '1 millisecond'
     where account = (select account from accounts where user_id = ${client.userId})`;
 }
 
-/** A run of the retention job, so long from now. */
+/** Runs the retention job as if this much time had passed. */
 async function retain(inMs = 0): Promise<void> {
   await new RetentionJob({ sql: t.sql, feed: new Hub(), logger: silentLogger(), sessionIdleMs: WEEK, now: () => Date.now() + inMs }).runOnce();
 }
 
 describe.each(DIALECTS)("expiry (%s)", (dialect) => {
-  /** A user in the scene's room and three more, and what sends something of all of them. */
+  /** A user in the scene's room and three more, and a function that sends an event to all of them. */
   async function busyScene() {
     const one = scene(t);
     const rooms = [one.room, ...["a", "b", "c"].map((name) => `${one.room}${name}`)];

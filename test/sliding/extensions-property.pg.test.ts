@@ -1,4 +1,4 @@
-/** Whatever a client asks about, in whatever order, with answers lost: in the end its extensions say what the homeserver said. */
+/** Whatever a client asks for, in any order and with answers lost, its extensions end up with what the homeserver sent. */
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -21,7 +21,7 @@ type Step =
     }
   | {
       readonly kind: "sync";
-      /** The last room of the window; null: no list. */
+      /** The last room of the window; null: there is no list. */
       readonly window: number | null;
       readonly sub: number | null;
       readonly enabled: readonly (typeof EXTENSIONS)[number][];
@@ -60,14 +60,14 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
 
 let runs = 0;
 
-/** What the homeserver has said, and what the client has heard. */
+/** What the homeserver has sent, and what the client has received. */
 class Run {
   readonly #phone: SlidingClient;
   readonly #client: V3Client;
   readonly #rooms: readonly string[];
   readonly #truth = new Map<string, unknown>();
   readonly #heard = new Map<string, unknown>();
-  /** Receipts that came before anything of their room's was sent: of those it may lack some. */
+  /** Receipts that came before the room was ever sent: the client may lack some of them. */
   readonly #early = new Set<string>();
   readonly #told = new Set<string>();
   readonly #listed = { due: new Set<string>(), heard: new Set<string>(), on: false };
@@ -133,7 +133,7 @@ class Run {
     this.#pos = answer.pos;
     if (enabled.includes("e2ee")) this.#listed.on = true;
     this.#hear(answer);
-    // From now on all receipts of the rooms that were in scope count.
+    // From now on all receipts of the rooms that were in scope must arrive.
     if (enabled.includes("receipts") && scope === "all" && window === ROOMS - 1) for (const one of this.#rooms) this.#told.add(one);
   }
 
@@ -153,12 +153,12 @@ class Run {
     for (const user of (e2ee?.device_lists?.changed ?? []) as string[]) this.#listed.heard.add(user);
   }
 
-  /** Asks about everything: then it must have heard all that is true. */
+  /** Asks for everything; then the client must have the complete data. */
   async check(): Promise<void> {
     await this.sync({ window: ROOMS - 1, sub: null, enabled: EXTENSIONS, scope: "all", lost: false });
     for (const [key, value] of this.#truth) {
       const heard = this.#heard.get(key);
-      // Nobody typing need not be said to who has not heard of anybody.
+      // An empty typing set need not be sent to a client that knows of nobody typing.
       if (heard === undefined && (value === "[]" || this.#early.has(key))) continue;
       if (this.#early.has(key)) continue;
       assert.deepEqual(heard, value, key);

@@ -1,4 +1,4 @@
-/** An account that nobody asked for before, in front of a homeserver that takes long for its first v2 response. */
+/** A new account at a homeserver that takes long for its first v2 response. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ev, newRoom, toDevice, typing, v2 } from "../support/fake-homeserver.ts";
@@ -9,7 +9,7 @@ import { startV3, type V3Fixture } from "../support/v3.ts";
 const FIRST_CONTACT_MS = 400;
 
 let t: V3Fixture;
-/** The same server, but for its patience at first contact. */
+/** The same server, with another patience at first contact. */
 let patient: V3Fixture;
 beforeAll(async () => {
   [t, patient] = await Promise.all([startV3({ sliding: { ...NOTED, firstContactMs: FIRST_CONTACT_MS } }), startV3({ sliding: NOTED })]);
@@ -91,7 +91,7 @@ describe.each(DIALECTS)("first contact (%s)", (dialect) => {
     expect(first.extensions["e2ee"]).toEqual({});
     answer();
     const filled = await phone.sync(ask, { pos: first.pos, timeout: LONG });
-    // What belongs to the device may come first: it does not wait for the rooms.
+    // To-device messages and key counts may come first: they do not wait for the rooms.
     const rest = Object.keys(filled.rooms).length > 0 ? filled : await phone.sync(ask, { pos: filled.pos, timeout: LONG });
     expect(rest.extensions["e2ee"]).toEqual({ device_one_time_keys_count: { signed_curve25519: 1 } });
     expect(rest.extensions["to_device"].events).toEqual([toDevice(BOB)]);

@@ -1,4 +1,4 @@
-/** What a process sends from the batches that it has just stored is what another one reads from the database. */
+/** A process that answers from the batches that it has just stored sends the same as one that reads the database. */
 
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -20,7 +20,7 @@ afterAll(async () => {
 });
 
 const ROOMS = 3;
-/** Longer than it takes until there is news; what ends no wait is sent with it. */
+/** Longer than it takes for news to arrive; what ends no wait is sent with it. */
 const WAIT_MS = 1500;
 const NARROW = [["m.room.name", ""] as const, ["m.room.member", "$ME"] as const, ["m.room.member", "$LAZY"] as const];
 const WIDE = [...NARROW, ["m.room.topic", ""] as const, ["m.room.member", "@bob:test"] as const];
@@ -58,7 +58,7 @@ async function play(dialect: DialectName, steps: readonly Step[]): Promise<void>
   let left = (await here.sync(asked(last, "here"))).pos;
   let right = (await there.sync(asked(last, "there"))).pos;
   for (const now of steps) {
-    // What changes in the request is sent first: the answer after it is about what happens.
+    // Changes of the request are answered first, so that the answer after it is only about what happens.
     const [a, b] = [await here.sync(asked(now, "here"), { pos: left }), await there.sync(asked(now, "there"), { pos: right })];
     expect(shown(a)).toEqual(shown(b));
     const giveUp = new AbortController();

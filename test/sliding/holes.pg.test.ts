@@ -1,4 +1,4 @@
-/** What a client lacks is never taken for sent. */
+/** The server never assumes that a client has what it lacks. */
 
 import { describe, expect, it } from "vitest";
 import { ev, newRoom, v2, type V2Parts } from "../support/fake-homeserver.ts";

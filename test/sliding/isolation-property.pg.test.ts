@@ -23,7 +23,7 @@ type Step =
       readonly user: number;
       readonly device: number;
       readonly conn: number;
-      /** Which of the positions so far, of anybody where it is stolen; null: none. */
+      /** Which of the positions so far, anybody's if it is stolen; null: none. */
       readonly pos: number | null;
       readonly stolen: boolean;
       readonly ask: (typeof ASKS)[number];
@@ -52,14 +52,14 @@ type Issued = { readonly user: number; readonly device: number; readonly conn: n
 
 let worlds = 0;
 
-/** Two users in a room that they share, each in a room of their own as well, with two devices each. */
+/** Two users in a shared room, each also in a room of their own, with two devices each. */
 class World {
   readonly #dialect: DialectName;
   readonly #number = ++worlds;
   readonly #clients: V3Client[][] = [];
   readonly #issued: Issued[] = [];
   #marks = 0;
-  /** Own secrets that were sent, and stolen positions that were refused. */
+  /** How many own secrets were sent, and how many stolen positions were refused. */
   readonly seen = { secrets: 0, thefts: 0 };
 
   constructor(dialect: DialectName) {
@@ -167,7 +167,7 @@ describe.each(DIALECTS)("isolation (%s)", (dialect) => {
       }),
       { numRuns: 15 },
     );
-    // Else it would prove nothing.
+    // Otherwise the test would prove nothing.
     expect([seen.secrets > 50, seen.thefts > 10]).toEqual([true, true]);
   }, 120_000);
 

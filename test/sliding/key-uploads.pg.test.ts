@@ -1,4 +1,4 @@
-/** T11: keys that are uploaded through the server: the very next answer is right, whatever polls that are under way say. */
+/** T11: when keys are uploaded through the server, the very next answer has the right counts, whatever pending polls say. */
 
 import { describe, expect, it } from "vitest";
 import { type Json, toDevice, v2 } from "../support/fake-homeserver.ts";
@@ -16,7 +16,7 @@ const NONE = { device_one_time_keys_count: { signed_curve25519: 0 }, device_unus
 const UPLOADED = { device_one_time_keys_count: { signed_curve25519: 50 }, device_unused_fallback_key_types: ["signed_curve25519"] };
 const sectionOf = (answer: Answer): Json => answer.extensions["e2ee"] as Json;
 
-/** Has the homeserver take uploads of keys. `meanwhile`: before it answers. */
+/** Has the homeserver accept uploads of keys. `meanwhile`: runs before it answers. */
 function takesKeys(counts: Json = { signed_curve25519: 50 }, meanwhile: () => Promise<void> = () => Promise.resolve()): void {
   t.hs.on("POST", UPLOAD, async () => {
     await meanwhile();
@@ -24,13 +24,13 @@ function takesKeys(counts: Json = { signed_curve25519: 50 }, meanwhile: () => Pr
   });
 }
 
-/** From now on polls say so too. */
+/** From now on polls return these counts too. */
 const countKeys = (client: V3Client) => t.hs.setKeys(client.token, { signed_curve25519: 50 }, ["signed_curve25519"]);
 const upload = (client: V3Client, body: unknown = BODY, path = UPLOAD) => client.fetch("POST", path, JSON.stringify(body));
 const polls = (client: V3Client) => t.hs.polls(client.token).length;
 
 describe.each(DIALECTS)("uploads of keys (%s)", (dialect) => {
-  /** A device without keys, whose poll hangs. */
+  /** A device without keys, whose poll is pending. */
   async function withoutKeys() {
     const { client, me } = scene(t);
     t.hs.setKeys(client.token, { signed_curve25519: 0 }, []);
@@ -62,7 +62,7 @@ describe.each(DIALECTS)("uploads of keys (%s)", (dialect) => {
   it("T11: a poll that was sent before the upload was answered changes nothing; the next one is sent at once, and does", async () => {
     const { client, phone, first } = await withoutKeys();
     const old = v2({ one_time_keys: { signed_curve25519: 0 }, fallback_keys: [], to_device: [toDevice("@bob:test")] });
-    // The homeserver answers the poll with what it was before the upload, which it has taken but not answered yet.
+    // The homeserver answers the poll with the counts from before the upload, which it has accepted but not answered yet.
     takesKeys({ signed_curve25519: 50 }, async () => t.hs.queueSync(client.token, old));
     const before = polls(client);
     t.hs.setKeys(client.token, { signed_curve25519: 49 }, []);

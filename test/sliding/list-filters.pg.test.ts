@@ -18,7 +18,7 @@ const direct = (...rooms: string[]) => ({ type: "m.direct", content: { [ALICE]: 
 const create = (content: Json = {}) => ({ type: "m.room.create", state_key: "", sender: ALICE, content });
 const encryption = { type: "m.room.encryption", state_key: "", sender: ALICE, content: { algorithm: "m.megolm.v1.aes-sha2" } };
 const deliver = (client: SlidingClient, parts: V2Parts) => t.deliver(client.client, v2(parts));
-/** Names of the rooms that match, without what every id has. */
+/** Names of the rooms that match, without what all ids have in common. */
 const matching = async (client: SlidingClient, filters: Json) => (await listed(client, filters)).map((id) => id.slice(1, -5)).toSorted();
 
 describe.each(DIALECTS)("%s: filters", (dialect) => {
@@ -98,7 +98,7 @@ describe.each(DIALECTS)("%s: filters", (dialect) => {
       all: 5,
     });
     expect(Object.keys(answer.rooms)).toHaveLength(5);
-    // A list that is named and empty of rooms counts nothing.
+    // A list with a name but without rooms has a count of 0.
     expect((await client.sync({ lists: { odd: list({ is_dm: true, is_invite: true }) } })).lists["odd"]?.count).toBe(0);
   });
 
@@ -211,7 +211,7 @@ describe.each(DIALECTS)("%s: filters", (dialect) => {
     const told: boolean[] = [];
     for (const filter of filters) told.push((await matching(client, filter)).includes("i"));
     expect(told).toEqual([true, false, false, true, false, true]);
-    // Once joined, the room's own state counts.
+    // Once the room is joined, its own state decides.
     await deliver(client, { join: { "!i:test": { ...room(), limited: true, prev_batch: "p" } } });
     expect(await matching(client, { is_encrypted: false, room_types: [null] })).toEqual(["a", "i"]);
   });

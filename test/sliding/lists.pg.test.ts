@@ -8,7 +8,7 @@ const ALICE = "@alice:test";
 
 const t = v3Server();
 
-/** A room whose newest event is of that time. */
+/** A room whose newest event has that timestamp. */
 const room = (ts: number, ...more: Json[]): RoomParts => ({
   state: newRoom(ALICE),
   timeline: [...more, ev.message(ALICE, "newest", { origin_server_ts: ts })],
@@ -172,7 +172,7 @@ describe.each(DIALECTS)("%s: order and windows", (dialect) => {
     await deliver(client, { join: { "!a:test": { timeline: [ev.message(ALICE)] } } });
     const third = await client.sync(list(0, 1), { pos: second.pos });
     expect([Object.keys(third.rooms), third.rooms["!a:test"]?.["initial"]]).toEqual([["!a:test"], true]);
-    // What was pushed out of the window and did not change is not sent again.
+    // A room that was pushed out of the window and did not change is not sent again.
     expect((await client.sync(list(0, 9), { pos: third.pos })).rooms).toEqual({});
   });
 });

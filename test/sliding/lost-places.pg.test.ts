@@ -1,4 +1,4 @@
-/** Places that are lost: the homeserver's, or our own database's, restored from a backup. */
+/** Lost positions: the homeserver's, or our own database's after a restore from a backup. */
 
 import { describe, expect, it } from "vitest";
 import { ev, newRoom, toDevice, v2 } from "../support/fake-homeserver.ts";

@@ -1,4 +1,4 @@
-/** Wake-ups between processes over NATS (`-bus`). Skipped where nats-server is not installed and cannot be. */
+/** Wake-ups between processes over NATS (`-bus`). Skipped if nats-server cannot be installed. */
 
 import { connect } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -21,7 +21,7 @@ describe.runIf(isInstalled("nats-server"))("NATS (skipped where nats-server is n
   let t: V3Fixture;
   let second: V3Fixture;
   const log = testLog();
-  /** What goes over NATS, with its subject. */
+  /** The messages on NATS, with their subjects. */
   const heard: { subject: string; text: string }[] = [];
   beforeAll(async () => {
     nats = await startNats(["--user", "syncv3", "--pass", PASSWORD]);
@@ -57,7 +57,7 @@ describe.runIf(isInstalled("nats-server"))("NATS (skipped where nats-server is n
       expect(timelineIds((await answer).rooms[one.room])).toEqual([message.event_id]);
       const account = await accountOf(one);
       await vi.waitUntil(() => heard.some(({ text }) => text !== "" && (JSON.parse(text) as { a: number }).a === account), 10_000);
-      // Ids, no content.
+      // Ids only, no content.
       expect(heard.map(({ text }) => text).join("")).not.toContain(message.event_id);
       expect(await t.sql`select query from pg_stat_activity where datname = current_database() and query ilike 'listen%'`).toEqual([]);
     });
@@ -83,7 +83,7 @@ describe.runIf(isInstalled("nats-server"))("NATS (skipped where nats-server is n
       await vi.waitUntil(() => log.count(AWAY) === before.away + 2, 10_000);
       const [told, missed] = [ev.message("@bob:test"), ev.message("@bob:test")];
       await one.deliver({ timeline: [missed] });
-      // Who asks is answered, and who waits where it is polled is woken.
+      // New requests are answered, and requests that wait in the polling process are woken.
       const here = await hangSliding(t, phoneOf(other), ALL, { pos: ofOther.pos, timeout: LONG });
       await other.deliver({ timeline: [told] });
       expect(timelineIds((await here.answer).rooms[other.room])).toEqual([told.event_id]);
@@ -91,7 +91,7 @@ describe.runIf(isInstalled("nats-server"))("NATS (skipped where nats-server is n
       await nats.start();
       expect(timelineIds((await answer).rooms[one.room])).toEqual([missed.event_id]);
       await vi.waitUntil(() => log.count(BACK) === before.back + 2, 10_000);
-      // A line for each process, not one a message or attempt.
+      // One line per process, not one per message or attempt.
       expect(log.count(AWAY)).toBe(before.away + 2);
       expect(log.count(UNSENT)).toBeGreaterThan(before.unsent);
       expect(log.count(UNSENT)).toBeLessThanOrEqual(before.unsent + 2);

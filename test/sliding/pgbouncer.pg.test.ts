@@ -1,4 +1,4 @@
-/** Through PgBouncer, in session and in transaction mode. Skipped where it is not installed and cannot be. */
+/** Through PgBouncer, in session and in transaction mode. Skipped if it cannot be installed. */
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -19,7 +19,7 @@ import { V3Client, V3Fixture } from "../support/v3.ts";
 
 const hasNats = isInstalled("nats-server");
 
-/** What is beside the pooler. */
+/** By mode of the pooler, the option for connections beside it. */
 const WAYS = [
   { mode: "session", beside: "nothing" },
   { mode: "transaction", beside: "-db-direct" },
@@ -89,7 +89,7 @@ describe.runIf(isInstalled("pgbouncer"))("PgBouncer (skipped where it is not ins
         await bouncer.restart();
         const [missed, message] = [ev.message("@bob:test"), ev.message("@bob:test")];
         await one.deliver({ timeline: [missed] });
-        // A query that was under way as it died is answered 500, as where PostgreSQL itself dies.
+        // A query that was running when the pooler died is answered 500, as when PostgreSQL itself dies.
         const then = await vi.waitFor(() => at(one).sync(ALL, { pos: first.pos }), 10_000);
         expect(timelineIds(then.rooms[one.room])).toEqual([missed.event_id]);
         const { answer } = await vi.waitFor(() => hangSliding(t, at(one), ALL, { pos: then.pos, timeout: LONG }), 10_000);
@@ -161,7 +161,7 @@ describe.runIf(isInstalled("pgbouncer"))("PgBouncer (skipped where it is not ins
         hs.queueSync(token, v2({ join: { "!room:test": { timeline: [message] } } }));
         const then = await at(there).sync(ALL, { pos: first.pos, timeout: 30_000 });
         expect(timelineIds(then.rooms["!room:test"])).toEqual([message.event_id]);
-        // Where its lock is seen to be gone; else its leases run for 10 s.
+        // At once if the lost lock is noticed; otherwise the leases run out after 10 s.
         if (beside !== "-bus") expect(performance.now() - killed).toBeLessThan(6000);
         other.signal("SIGTERM");
         expect((await other.ended).code).toBe(0);
@@ -187,7 +187,7 @@ describe.runIf(isInstalled("pgbouncer"))("PgBouncer (skipped where it is not ins
       return `${code}: ${stderr.trim().split("\n").at(-1)}`;
     };
     const db = ["-db", pooled.dsn];
-    // Whether or not the pooler lets settings pass.
+    // Whether or not the pooler passes settings on.
     for (const dsn of [pooled.dsn, quiet.dsn]) {
       expect(await failing("-db", dsn)).toMatch(
         /^1: syncv3: -db: there is a pooler in transaction mode in front of PostgreSQL\. Give -db-pool-mode transaction, and -db-direct or -bus/,
@@ -201,6 +201,6 @@ describe.runIf(isInstalled("pgbouncer"))("PgBouncer (skipped where it is not ins
     expect(await failing(...told, "-db-direct", "host=127.0.0.1 port=1")).toMatch(
       /^1: syncv3: -db-direct: cannot connect to PostgreSQL at 127\.0\.0\.1:1/,
     );
-    // It starts the command seven times.
+    // The test starts the command seven times.
   }, 120_000);
 });

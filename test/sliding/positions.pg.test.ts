@@ -1,4 +1,4 @@
-/** Positions: whose they are, how long they are worth something, and what they stand for. */
+/** Positions: whose they are, how long they are valid, and what they stand for. */
 
 import { describe, expect, it } from "vitest";
 import { ev, newRoom, v2 } from "../support/fake-homeserver.ts";
@@ -120,7 +120,7 @@ describe.each(DIALECTS)("positions (%s)", (dialect) => {
     const more = await phone.sync(ALL, { pos: first.pos });
     expect(timelineIds(more.rooms[one.room])).toEqual([a.event_id, b.event_id]);
     expect(newsOf(await phone.sync(ALL, { pos: more.pos }))).toEqual({});
-    // What a lost answer said counts where the client got it after all: its position is as good.
+    // A lost answer may have reached the client after all, so its position is as valid as the other.
     expect(timelineIds((await phone.sync(ALL, { pos: lost.pos })).rooms[one.room])).toEqual([b.event_id]);
   });
 

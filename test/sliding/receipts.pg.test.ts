@@ -13,7 +13,7 @@ const BOB = "@bob:test";
 const CAROL = "@carol:test";
 const EXT = { receipts: { enabled: true } };
 
-/** `event kind user` of each of a room's receipts. */
+/** The receipts of each room, as `event kind user`. */
 function receiptsOf(answer: Answer, room: string): string[] {
   const content = (answer.extensions["receipts"]?.rooms[room]?.content ?? {}) as Record<string, Record<string, Json>>;
   return Object.entries(content)
@@ -23,7 +23,7 @@ function receiptsOf(answer: Answer, room: string): string[] {
 const read = (event: { event_id: string }, user: string, kind = "m.read") => `${event.event_id} ${kind} ${user}`;
 
 describe.each(DIALECTS)("receipts (%s)", (dialect) => {
-  /** A user in a room with three messages, read here and there. */
+  /** A user in a room with three messages and some receipts. */
   async function withReceipts() {
     const one = scene(t, { others: [BOB, CAROL] });
     const phone = new SlidingClient(one.client, dialect);
@@ -33,7 +33,7 @@ describe.each(DIALECTS)("receipts (%s)", (dialect) => {
     await one.deliver({ timeline: [...messages], ephemeral: [receipt(m1.event_id, BOB), receipt(m3.event_id, CAROL), receipt(m1.event_id, one.me)] });
     const asking = (limit: number): Ask => ({ lists: { all: { ranges: [[0, 0]], limit } }, ext: EXT });
     const mark = (event: { event_id: string }, user: string, kind?: string) => one.deliver({ ephemeral: [receipt(event.event_id, user, kind)] });
-    /** Another room comes to the top of the list, this one goes out of its window. */
+    /** Another room moves to the top of the list, so this one leaves its window. */
     const pushOut = () => t.deliver(one.client, v2({ join: { [`${one.room}other`]: { state: newRoom(one.me), timeline: [ev.message(BOB)] } } }));
     return { ...one, phone, asking, mark, pushOut, m1, m2, m3 };
   }
@@ -131,7 +131,7 @@ describe.each(DIALECTS)("receipts (%s)", (dialect) => {
     const left = await phone.sync(asking(5), { pos: first.pos });
     await deliver({ timeline: [ev.member(me), ev.message(BOB)] });
     const again = await phone.sync(asking(5), { pos: left.pos });
-    // What was before is behind a gap, but the own receipt is there.
+    // The events from before are behind a gap, but the user's own receipt is sent.
     expect([again.rooms[room]?.["initial"], timelineIds(again.rooms[room]).length, receiptsOf(again, room)]).toEqual([true, 2, [read(m1, me)]]);
   });
 

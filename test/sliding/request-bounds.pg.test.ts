@@ -1,4 +1,4 @@
-/** Bounds of one request (N10) at a server: see src/sliding/face/request-bounds.test.ts for each of them. */
+/** The bounds of a request (N10), tested at a server. src/sliding/face/request-bounds.test.ts tests each of them. */
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -20,7 +20,7 @@ const recorded = JSON.parse(readFileSync(join(import.meta.dirname, "../recording
 const times = <T>(many: number, make: (index: number) => T): T[] => Array.from({ length: many }, (_, index) => make(index));
 const tuples = (prefix: string, many: number) => times(many, (n) => [`${prefix}${n}`, ""]);
 
-/** A client of an account in some rooms that have a topic. */
+/** A client of an account in some rooms with topics. */
 async function phoneIn(dialect: "unstable" | "v4", rooms: number) {
   const { client, me, room } = scene(t);
   const ids = times(rooms, (n) => `${room}${n}`);
@@ -60,7 +60,7 @@ describe("bounds of a request", () => {
     let answer = await answered(phone, list([topic]));
     for (const id of ids) expect(typesIn(answer, id)).toEqual(["m.room.topic"]);
     for (let n = 0; n < 10; n += 1) answer = await answered(phone, list([["m.room.create", ""], ...tuples(`${n}.`, stateEntries - 1)]), answer.pos);
-    // Asked for once more than is remembered ago.
+    // Asked for longer ago than is remembered.
     answer = await answered(phone, list([topic]), answer.pos);
     for (const id of ids) expect(typesIn(answer, id)).toEqual(["m.room.topic"]);
     answer = await answered(phone, list([topic]), answer.pos);

@@ -1,4 +1,4 @@
-/** What a connection sees of retention where its position is from before what was deleted: less history, and nothing wrong. */
+/** What a connection sees if retention has deleted data after its position: less history, and nothing wrong. */
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { silentLogger } from "../../src/base/logger.ts";
@@ -18,7 +18,7 @@ beforeAll(() => {
   clock = Date.now();
 });
 
-/** An hour goes by, with a run at both ends of it; the account's horizon is where it was at its beginning. */
+/** An hour passes, with a run at its beginning and its end; the account's horizon is the position at its beginning. */
 async function anHour() {
   const job = new RetentionJob({ sql: t.sql, feed: new Hub(), logger: silentLogger(), sessionIdleMs: 7 * 24 * HOUR, now: () => clock });
   await job.runOnce();

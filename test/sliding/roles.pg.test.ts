@@ -51,7 +51,7 @@ describe.each(DIALECTS)("roles (%s)", (dialect) => {
     await client.fetch("POST", "/_matrix/client/v3/keys/upload", JSON.stringify({ one_time_keys: { "signed_curve25519:A": {} } }));
     await new Promise((resolve) => (waiting.signal.aborted ? resolve(null) : waiting.signal.addEventListener("abort", resolve)));
     await api.hs.waitForPoll(client.token);
-    // What was polled then ends the wait with it.
+    // What is polled then ends the wait together with it.
     await api.deliver(client, v2({ one_time_keys: { signed_curve25519: 49 }, to_device: [toDevice("@bob:test")] }));
     expect((await answer).extensions["e2ee"]).toMatchObject({ device_one_time_keys_count: { signed_curve25519: 49 } });
   });

@@ -1,4 +1,4 @@
-/** Every member of a room: v2 sends few of them, so the list must be fetched. */
+/** Every member of a room: v2 sends only some of them, so the list must be fetched. */
 
 import { afterEach, describe, expect, it } from "vitest";
 import { ev, type MatrixEvent } from "../support/fake-homeserver.ts";
@@ -22,7 +22,7 @@ afterEach(() => t.hs.heal());
 const path = (room: FollowedRoom) => `/_matrix/client/v3/rooms/${encodeURIComponent(room.id)}/members`;
 const joined = (...users: string[]) => users.map((user) => `${user}: join`).toSorted();
 
-/** What /members says: those that v2 sent, and two more. */
+/** The answer of /members: the members that v2 sent, and two more. */
 const members = (room: FollowedRoom): MatrixEvent[] => [ALICE, room.me, BOB, CAROL].map((user) => ev.member(user));
 
 /** Answers `/members` only when it is released. */

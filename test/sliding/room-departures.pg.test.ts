@@ -8,7 +8,7 @@ import { v3Server } from "../support/v3.ts";
 const t = v3Server();
 
 const own = (room: FollowedRoom, membership: string, sender = ALICE) => ev.member(room.me, membership, {}, { sender });
-/** Nothing of members is asked for: the own one comes all the same. */
+/** No members are asked for, but the user's own is sent nevertheless. */
 const CONFIG = { limit: 5, state: [["m.room.topic", ""] as const] };
 const ENDS = [
   ["leave", (room: FollowedRoom) => own(room, "leave", room.me)],
@@ -16,7 +16,7 @@ const ENDS = [
   ["ban", (room: FollowedRoom) => own(room, "ban")],
 ] as const;
 
-/** What Element X needs to see that the user is not in the room. */
+/** What Element X needs to recognise that the user is not in the room. */
 function expectOwn(told: RoomAnswer | undefined, room: FollowedRoom, membership: string): void {
   expect(membersTold(told)).toContain(`${room.me}: ${membership}`);
   expect(told).not.toHaveProperty("invite_state");

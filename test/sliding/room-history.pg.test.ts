@@ -1,4 +1,4 @@
-/** Timelines of open rooms that reach further back than what v2 brought: it is fetched. */
+/** Timelines of open rooms that reach further back than what v2 sent: the history is fetched. */
 
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ev, type FakeRequest, type MatrixEvent, newRoom, v2 } from "../support/fake-homeserver.ts";
@@ -15,7 +15,7 @@ beforeAll(() => {
 });
 afterEach(() => t.hs.heal());
 
-/** A room with this history after its creation, of which v2 sends the last `synced`. Tokens are `h<how many events stand before>`. */
+/** A room with this history after its creation, of which v2 sends the last `synced` events. Tokens are `h<number of events before>`. */
 async function room(dialect: DialectName, history: readonly MatrixEvent[], synced: number, config: AskedConfig = { limit: 1 }) {
   const { me, id } = newNames();
   const events = [...newRoom(ALICE), ev.member(me), ev.member(BOB), ...history];
@@ -24,7 +24,7 @@ async function room(dialect: DialectName, history: readonly MatrixEvent[], synce
     const start = Math.max(0, from - Number(request.query.get("limit")));
     return { start: `h${from}`, chunk: events.slice(start, from).toReversed(), ...(start > 0 ? { end: `h${start}` } : {}) };
   });
-  // The state right after the first event that is fetched.
+  // The state right after the first fetched event.
   routes.context(id, (request: FakeRequest) => {
     const at = events.findIndex((event) => event.event_id === request.params["event"]) + 1;
     const state = events.slice(0, at).filter((event) => event.state_key !== undefined);
@@ -60,7 +60,7 @@ describe.each(DIALECTS)("history of open rooms", (dialect) => {
       expect(told).toMatchObject({ initial: true, limited: true, num_live: 0, prev_batch: `h${events.length - 10}` });
       expect(told).not.toHaveProperty("unstable_expanded_timeline");
     }
-    // The events, and one more for the state before them.
+    // The events, plus one more for the state before them.
     expect(routes.asked("messages", followed.id)).toHaveLength(2);
   });
 

@@ -20,7 +20,7 @@ const knocking = (room: FollowedRoom) => [{ type: "m.room.member", state_key: ro
 const left = (room: FollowedRoom, sender = room.me) =>
   ev.member(room.me, "leave", {}, { sender, unsigned: { prev_content: { membership: "invite" } } });
 
-/** What v4 adds to every entry does not count. */
+/** Ignores what v4 adds to every entry. */
 const fields = (room: RoomAnswer | undefined) =>
   Object.keys(room ?? {})
     .filter((key) => key !== "membership" && key !== "lists")
@@ -107,7 +107,7 @@ describe.each(DIALECTS)("invites and knocks", (dialect) => {
     expect(told).not.toHaveProperty("invite_state");
   });
 
-  /** The end of an invite: the own membership in whichever way the dialect sends it, and no more of the room. */
+  /** The end of an invite: the user's membership in the way of the dialect, and nothing else of the room. */
   function expectEnd(told: RoomAnswer | undefined): void {
     expect(told).toBeDefined();
     expect(told).not.toHaveProperty("unstable_expanded_timeline");

@@ -1,4 +1,4 @@
-/** A client that puts rooms together from any windows ends with what a new connection is sent, and is never sent anything wrong. */
+/** A client that assembles rooms from any windows ends up with what a new connection is sent, and is never sent anything wrong. */
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -17,10 +17,10 @@ const WIDE = [...NARROW, ["m.room.topic", ""] as const, ["m.room.member", "@bob:
 
 type Step = {
   readonly operations: readonly Operation[];
-  /** How many rooms the window has. */
+  /** The number of rooms in the window. */
   readonly window: number;
   readonly limit: number;
-  /** The room that is subscribed to, with a longer timeline; from 1, 0: none. */
+  /** The room that is subscribed to with a longer timeline, counted from 1; 0: none. */
   readonly open: number;
   readonly wide: boolean;
   /** The answer never arrives. */
@@ -44,7 +44,7 @@ function asked({ window, limit, wide, open }: Omit<Step, "operations" | "lost">,
   };
 }
 
-/** What is sent must be true as it stands. */
+/** Everything that is sent must be correct when it is sent. */
 function expectTrue(world: World, reader: RoomReader, roomId: string, told: RoomAnswer, wide: boolean): void {
   const room = reader.apply(roomId, told, wide ? [world.me, "@bob:test"] : [world.me]);
   const members = world.members(roomId, null);
@@ -84,7 +84,7 @@ async function play(dialect: DialectName, steps: readonly Step[]): Promise<void>
   expectSame(reader, (await client.sync({ ...everything, connId: "fresh" })).rooms);
 }
 
-/** A new connection is sent the same; but of rooms that were left it is sent nothing. */
+/** A new connection is sent the same, except for rooms that were left. */
 function expectSame(reader: RoomReader, rooms: Readonly<Record<string, RoomAnswer>>): void {
   const fresh = new RoomReader(reader.me);
   for (const [roomId, told] of Object.entries(rooms)) {

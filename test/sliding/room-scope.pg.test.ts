@@ -5,7 +5,7 @@ import { ids } from "../support/rooms.ts";
 import { type Ask, DIALECTS, type RoomAnswer, type SlidingClient, stateOf, timelineIds } from "../support/sliding.ts";
 import { v3Server } from "../support/v3.ts";
 
-/** Rooms that come into scope and go out of it: never sent, sent as they change, sent up to some position. */
+/** Rooms that enter and leave the scope: never sent, sent live, or sent up to some position. */
 
 const ALICE = "@alice:test";
 const [A, B] = ["!a:test", "!b:test"];
@@ -19,13 +19,13 @@ const t = v3Server();
 
 const room = (timeline: Json[], state: Json[] = []): RoomParts => ({ state: [...newRoom(ALICE), ...state], timeline });
 const messages = (count: number) => Array.from({ length: count }, (_, index) => ev.message(ALICE, `${index}`));
-/** The newest room alone. */
+/** Only the newest room. */
 const top = (limit = 5): Ask => ({ lists: { top: { ranges: [[0, 0]], limit, state: STATE } } });
 const wide = (limit = 5): Ask => ({ lists: { top: { ranges: [[0, 9]], limit, state: STATE } } });
 const keysOf = (told: RoomAnswer | undefined) => stateOf(told).map((one) => one.split("|").join(" ").trim());
 
 describe.each(DIALECTS)("%s: what a room out of scope missed", (dialect) => {
-  /** A was sent and is out of the window now, as something happened in B. */
+  /** A was sent and has left the window, because something happened in B. */
   async function outOfScope(limit = 5): Promise<{ client: SlidingClient; pos: string; say: (roomId: string, ...events: Json[]) => Promise<void> }> {
     const client = newcomer(t, dialect, {
       join: {
@@ -126,7 +126,7 @@ describe.each(DIALECTS)("%s: what a room out of scope missed", (dialect) => {
     const lost = await client.sync(wide(), { pos: third.pos });
     const again = await client.sync(wide(), { pos: third.pos });
     expect([lost, again].map((answer) => timelineIds(answer.rooms[A]))).toEqual([[missed.event_id], [missed.event_id]]);
-    // Another body for the same position: nothing of the room was sent with it.
+    // Another body for the same position, which did not send anything of the room.
     const other = await client.sync(top(), { pos: third.pos });
     expect(other.rooms).toEqual({});
     expect(timelineIds((await client.sync(wide(), { pos: other.pos })).rooms[A])).toEqual([missed.event_id]);
@@ -144,7 +144,7 @@ describe.each(DIALECTS)("%s: what a room out of scope missed", (dialect) => {
     expect(rooms[A]).not.toHaveProperty("avatar");
   });
 
-  /** A is left out of scope; the answer that sends anything of it in the end. */
+  /** A is left while out of scope; the answer that finally sends the leave. */
   async function leftOutOfScope(back: boolean): Promise<RoomAnswer | undefined> {
     const { client, pos, say } = await outOfScope();
     const { userId } = client.client;

@@ -1,4 +1,4 @@
-/** What of required_state only one of the dialects can say. */
+/** Parts of required_state that only one of the dialects has. */
 
 import { describe, expect, it } from "vitest";
 import { indexKey } from "../../src/wire/index-key.ts";
@@ -14,7 +14,7 @@ const t = v3Server();
 const odd = (key: string) => ev.state("org.example.odd", key, ALICE, {});
 const NEW_ROOM = ["m.room.create|", "m.room.join_rules|", "m.room.power_levels|"];
 
-/** A list with a v4 required_state as it is. */
+/** A list with a v4 required_state, passed as it is. */
 const v4 = (required_state: Json, timeline_limit = 5) => ({ more: { lists: { all: { range: [0, 9], timeline_limit, required_state } } } });
 const first = async (room: FollowedRoom, required_state: Json): Promise<RoomAnswer | undefined> =>
   (await room.client.sync({ connId: "own", ...v4(required_state) })).rooms[room.id];
@@ -127,7 +127,7 @@ describe("v4: include, exclude, lazy_members", () => {
 });
 
 describe("v4: deleted state", () => {
-  /** v2 has no word for it: the row ends in the database, as after a state reset that a homeserver sent. */
+  /** v2 cannot express it: the row ends in the database, as after a state reset that a homeserver sent. */
   async function endState(room: FollowedRoom, type: string, key: string): Promise<void> {
     await t.sql`
       with a as (update accounts set position = position + 1 where user_id = ${room.me} returning account, position)
@@ -178,7 +178,7 @@ describe("v4: deleted state", () => {
     const people = [ALICE, BOB, CAROL, room.me].map((user) => ev.member(user));
     serveMembers(t, room.id, people);
     const other = await room.client.sync({ ...all(every), connId: "every" });
-    // After a gap the list is fetched again: two are in it no more.
+    // After a gap the list is fetched again, without two of the members.
     serveMembers(t, room.id, [people[0] ?? {}, people[3] ?? {}]);
     await room.deliver({ timeline: messages(1), limited: true, prev_batch: "gap" });
     const then = await room.client.sync({ ...all(every), connId: "every" }, { pos: other.pos });

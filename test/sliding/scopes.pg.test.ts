@@ -1,4 +1,4 @@
-/** Which rooms extensions cover, and when they are sent at all. */
+/** Which rooms extensions cover, and whether they are sent at all. */
 
 import { describe, expect, it } from "vitest";
 import { type Json, newRoom, receipt, toDevice, typing, v2 } from "../support/fake-homeserver.ts";
@@ -29,7 +29,7 @@ async function fiveRooms(dialect: DialectName) {
     ...(scope && { ext: Object.fromEntries(ROOM_EXTENSIONS.map((name) => [name, { enabled: true, ...scope }])) }),
   });
   let count = 0;
-  /** Something of each kind in every room. */
+  /** Sends data of each kind to every room. */
   const tell = async () => {
     count += 1;
     const parts = {
@@ -38,7 +38,7 @@ async function fiveRooms(dialect: DialectName) {
     };
     await t.deliver(one.client, v2({ join: Object.fromEntries(rooms.map((room) => [room, parts])) }));
   };
-  /** Names of the rooms that each extension sends of. */
+  /** The names of the rooms in each extension. */
   const told = (answer: Answer): string[] =>
     ROOM_EXTENSIONS.map((name) => {
       const section = answer.extensions[name] as { rooms: Json } | undefined;
@@ -64,14 +64,14 @@ describe.each(DIALECTS)("scopes (%s)", (dialect) => {
       [{ lists: [] }, "ce"],
       [{ rooms: [] }, "abcd"],
       [{ lists: ["near"], rooms: [rooms.c] }, "abc"],
-      // A list or room that is not asked about, or not there, is nothing.
+      // Lists and rooms that are not asked for or do not exist are ignored.
       [{ lists: ["nowhere"], rooms: [rooms.d, "!unknown:test"] }, ""],
     ];
     for (const [scope, expected] of cases) {
       await tell();
       expect(told(await phone.sync(ask(scope))), JSON.stringify(scope)).toEqual([expected, expected, expected]);
     }
-    // The same of what changes.
+    // The same for changes.
     for (const [scope, expected] of cases) {
       const { pos } = await phone.sync(ask(scope));
       await tell();

@@ -37,7 +37,7 @@ describe.each(DIALECTS)("%s: subscriptions", (dialect) => {
     expect(second.rooms["!a:test"]).not.toHaveProperty("initial");
     expect(timelineIds(second.rooms["!a:test"])).toEqual([renamed.event_id]);
     expect((await client.sync(ask, { pos: second.pos })).rooms).toEqual({});
-    // A subscription ends where it is not named any more (a client that names its connection is no old one).
+    // A subscription ends when it is not named any more (a client that names its connection is not an old-style one).
     await deliver(client, { join: { "!a:test": { timeline: [ev.message(ALICE)] } } });
     expect((await client.sync({}, { pos: second.pos })).rooms).toEqual({});
   });

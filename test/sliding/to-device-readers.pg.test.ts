@@ -19,7 +19,7 @@ const queueOf = (answer: Answer): Section => answer.extensions["to_device"] as S
 const asking = (since?: string, more: Json = {}): Ask => ({ ext: { to_device: { enabled: true, ...(since !== undefined && { since }), ...more } } });
 const stored = async () => (await t.sql`select from to_device`).length;
 
-/** A client that asks with what it has, and keeps what it gets. */
+/** A client that asks with the position and since that it has, and stores what it gets. */
 class Reader {
   readonly got: number[] = [];
   since: string | undefined;
@@ -38,7 +38,7 @@ class Reader {
   }
 }
 
-/** A client of today: one v2 loop. */
+/** A v2 client with its sync loop. */
 class OldReader {
   readonly got = new Set<number>();
   since = "";

@@ -1,4 +1,4 @@
-/** The to_device extension: one queue a device, whatever connection asks. */
+/** The to_device extension: one queue per device, whichever connection asks. */
 
 import { describe, expect, it } from "vitest";
 import { type Json, v2 } from "../support/fake-homeserver.ts";
@@ -15,7 +15,7 @@ const queueOf = (answer: Answer): Section => answer.extensions["to_device"] as S
 const asking = (since?: string, more: Json = {}): Ask => ({ ext: { to_device: { enabled: true, ...(since !== undefined && { since }), ...more } } });
 
 describe.each(DIALECTS)("to_device (%s)", (dialect) => {
-  /** A device, asked about once, with so many messages. */
+  /** A device with one connection and this many messages. */
   async function withMessages(count: number) {
     const { client, me } = scene(t);
     const phone = new SlidingClient(client, dialect);
@@ -23,7 +23,7 @@ describe.each(DIALECTS)("to_device (%s)", (dialect) => {
     if (count > 0) await t.deliver(client, carry(...numbered(1, count)));
     return { client, me, phone, first };
   }
-  /** Messages that are stored of the user's devices. */
+  /** Stored messages of the user's devices. */
   const stored = async (me: string) =>
     (await t.sql`select from to_device join devices using (device) join accounts using (account) where user_id = ${me}`).length;
 
@@ -52,7 +52,7 @@ describe.each(DIALECTS)("to_device (%s)", (dialect) => {
     await t.deliver(client, carry(...numbered(3, 3)));
     const c = await phone.sync(asking(queueOf(a).next_batch), { pos: b.pos });
     expect(queueOf(c).events).toEqual(numbered(3, 3));
-    // The older one cannot bring back what was acknowledged, but skips nothing.
+    // The older one cannot undo the acknowledgement, but skips nothing.
     expect(queueOf(await phone.sync(asking(queueOf(first).next_batch), { pos: c.pos })).events).toEqual(numbered(3, 3));
   });
 
@@ -135,7 +135,7 @@ describe.each(DIALECTS)("to_device (%s)", (dialect) => {
     const { phone, client, me } = await withMessages(40);
     const ahead = queueOf(await phone.sync(asking())).next_batch;
     await phone.sync(asking(ahead));
-    // The backup is from when there were ten.
+    // The backup is from when there were ten messages.
     await t.sql`update devices set seq = 10 where account = (select account from accounts where user_id = ${me})`;
     await t.sql`update sessions set acked = 10 where account = (select account from accounts where user_id = ${me})`;
     await t.deliver(client, carry(...numbered(41, 42)));

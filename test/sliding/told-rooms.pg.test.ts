@@ -1,4 +1,4 @@
-/** What a connection has been sent a room decides what it is sent: all, what changed, or what it missed. */
+/** What a connection has been sent of a room decides what it is sent next: everything, what changed, or what it missed. */
 
 import { describe, expect, it } from "vitest";
 import { ev, type MatrixEvent, newRoom, v2 } from "../support/fake-homeserver.ts";
@@ -11,12 +11,12 @@ const t = v3Server();
 
 const BOB = "@bob:test";
 const idsOf = (events: readonly MatrixEvent[]) => events.map((event) => event.event_id);
-/** Names and topics of a room's required_state. */
+/** Names and topics in a room's required_state. */
 const contents = (room: RoomAnswer | undefined): unknown[] =>
   ((room?.["required_state"] ?? []) as MatrixEvent[]).map((event) => Object.values(event.content)[0]);
 
 describe.each(DIALECTS)("sent rooms (%s)", (dialect) => {
-  /** A user in a room and another, newer one, and a list that shows the newest alone. */
+  /** A user in a room and another, newer one, and a list that shows only the newest. */
   async function twoRooms() {
     const one = scene(t, { state: [ev.name("@x:test", "first"), ev.topic("@x:test", "tea")] });
     const phone = new SlidingClient(one.client, dialect);
@@ -140,7 +140,7 @@ describe.each(DIALECTS)("sent rooms (%s)", (dialect) => {
     for (let i = 0; i < 2; i += 1) {
       expect(timelineIds((await phone.sync(window(), { pos: away.pos })).rooms[room])).toEqual(idsOf([missed, last]));
     }
-    // The one before never heard that the room was gone.
+    // The earlier position was never told that the room had left the window.
     expect(timelineIds((await phone.sync(window(), { pos: first.pos })).rooms[room])).toEqual(idsOf([missed, last]));
   });
 

@@ -1,4 +1,4 @@
-/** Events as they are sent: without the room's id, with the transaction id for who sent them, redacted where they are. */
+/** Events as they are sent: without a room id, with the transaction id only for their sender, and redacted if they were. */
 
 import { describe, expect, it } from "vitest";
 import { ev, type FakeReply, type Json, type MatrixEvent, v2 } from "../support/fake-homeserver.ts";
@@ -15,7 +15,7 @@ describe.each(DIALECTS)("events (%s)", (dialect) => {
   const eventsOf = (answer: Answer, room: string): MatrixEvent[] => (answer.rooms[room]?.["timeline"] ?? []) as MatrixEvent[];
   const transactionOf = (event: MatrixEvent | undefined): unknown => (event?.["unsigned"] as Json | undefined)?.["transaction_id"];
 
-  /** A user's two devices; rooms come by the phone's poller alone, as it was the first. */
+  /** A user with two devices. Only the phone's poller fetches rooms, since the phone came first. */
   async function twoDevices() {
     const one = scene(t);
     const phone = new SlidingClient(one.client, dialect);
@@ -26,7 +26,7 @@ describe.each(DIALECTS)("events (%s)", (dialect) => {
     return { ...one, phone, tablet };
   }
 
-  /** Sends a message through the server, which the homeserver takes under an id of its own. */
+  /** Sends a message through the server, which the homeserver accepts under an id of its own. */
   async function send(
     { me, room }: Scene,
     from: SlidingClient,
@@ -74,7 +74,7 @@ describe.each(DIALECTS)("events (%s)", (dialect) => {
     await one.deliver({ timeline: [event] });
     expect(transactionOf(eventsOf(await one.tablet.sync(ALL, { pos: first.pos }), one.room)[0])).toBe(txnId);
     expect(transactionOf(eventsOf(await one.phone.sync(ALL, { pos: other.pos }), one.room)[0])).toBeUndefined();
-    // So it is for a connection that begins later.
+    // The same for a connection that starts later.
     expect(transactionOf(eventsOf(await one.tablet.sync({ ...ALL, connId: "late" }), one.room).at(-1))).toBe(txnId);
   });
 

@@ -1,4 +1,4 @@
-/** Trouble of the homeserver, and tokens that change: what a client sees of them. */
+/** What a client sees of trouble at the homeserver, and of tokens that change. */
 
 import { afterEach, describe, expect, it } from "vitest";
 import { ev, type Fault, toDevice, v2 } from "../support/fake-homeserver.ts";

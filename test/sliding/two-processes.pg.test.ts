@@ -1,4 +1,4 @@
-/** Two processes on one database are one server. */
+/** Two processes on one database act as one server. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ev, toDevice, v2 } from "../support/fake-homeserver.ts";

@@ -14,7 +14,7 @@ const CAROL = "@carol:test";
 const EXT = { typing: { enabled: true } };
 const EVERYWHERE: Ask = { ...ALL, ext: EXT };
 
-/** Who types where, by room. */
+/** Users who type, by room. */
 const typingOf = (answer: Answer): Record<string, string[]> =>
   Object.fromEntries(
     Object.entries((answer.extensions["typing"]?.rooms ?? {}) as Record<string, { content: { user_ids: string[] } }>).map(([room, event]) => [
@@ -112,7 +112,7 @@ describe.each(DIALECTS)("typing (%s)", (dialect) => {
     await t.deliver(client, v2({ join: { [second]: { timeline: [ev.message(BOB)] } } }));
     const back = await phone.sync(window(0), { pos: quiet.pos });
     expect(typingOf(back)).toEqual({ [second]: [] });
-    // Nothing of it changed while the other was away.
+    // It did not change while the other room was shown.
     await deliver({ timeline: [ev.message(BOB)] });
     expect(typingOf(await phone.sync(window(0), { pos: back.pos }))).toEqual({ [room]: [BOB] });
   });

@@ -16,7 +16,7 @@ beforeAll(() => {
 let count = 0;
 
 describe.each(DIALECTS)("upstream tokens (%s)", (dialect) => {
-  /** A user who has got two positions, with the homeserver's tokens of both moments. */
+  /** A user with two positions, and the homeserver's tokens of both moments. */
   async function twoPositions() {
     count += 1;
     const [me, room] = [`@token${count}:test`, `!token${count}:test`];

@@ -1,4 +1,4 @@
-/** When a request is answered: at once, with news, or after its time. */
+/** When a request is answered: at once, when there is news, or after its timeout. */
 
 import { describe, expect, it } from "vitest";
 import { forgetRoom } from "../../src/store/forget.ts";
@@ -14,7 +14,7 @@ const t = v3Server({ sliding: NOTED });
 const BOB = "@bob:test";
 const on = (...names: string[]): Json => Object.fromEntries(names.map((name) => [name, { enabled: true }]));
 
-/** Gives the device each of some v2 responses, one after the other. */
+/** Delivers some v2 responses to the device, one after the other. */
 async function deliverAll(client: V3Client, responses: readonly Json[]): Promise<void> {
   for (const response of responses) await t.deliver(client, response);
 }
@@ -53,7 +53,7 @@ describe.each(DIALECTS)("waiting (%s)", (dialect) => {
     await t.deliver(one.client, v2({ leave: { [gone]: { timeline: [ev.member(one.me, "leave")] } } }));
     const { pos } = await phone.sync(ALL, { pos: first.pos });
     const { answer } = await hangSliding(t, phone, ALL, { pos, timeout: LONG });
-    // As by another process, of which a wake-up is still under way.
+    // As if another process had stored it, and its wake-up were still on the way.
     const [row] = await t.sql<{ account: AccountNo }[]>`select account from accounts where user_id = ${one.me}`;
     if (!row) throw new Error("there is no account");
     await forgetRoom(t.sql, row.account, gone as RoomId);
@@ -137,7 +137,7 @@ describe.each(DIALECTS)("waiting (%s)", (dialect) => {
     const phone = phoneOf(one);
     const ask = { lists: { all: { ranges: [[0, 0]] as const } } };
     const { pos } = await phone.sync(ask);
-    // A room that is older than every other is beyond the window.
+    // A room older than all others is beyond the window.
     const { answer } = await hangSliding(t, phone, ask, { pos, timeout: LONG });
     const old = [ev.create(one.me, {}, { origin_server_ts: 1 }), ev.member(one.me)];
     await t.deliver(one.client, v2({ join: { [`${one.room}old`]: { state: old }, [one.room]: { timeline: [ev.message(BOB)] } } }));

@@ -15,7 +15,7 @@ const ignoring = (...users: string[]): Json => ({
   content: { ignored_users: Object.fromEntries(users.map((user) => [user, {}])) },
 });
 
-/** Texts of a room's timeline in the room stream. */
+/** The texts in a room's timeline in the room stream. */
 const texts = (answer: Answer, room: string): string[] =>
   answer["room"].rooms[room].timeline.events.map((event: { content: { body?: string } }) => event.content.body ?? "(state)");
 
@@ -74,7 +74,7 @@ describe("D26: lost positions", () => {
     const { client, room, me, members, deliver } = scene(t, { others: [bob], timeline: [ev.message(bob, "before")] });
     const first = await client.sync({ room: { room_id: room }, room_members: { room_id: room }, to_device: {} });
     const waiting = await hangRequest(client, {}, { since: first.next, timeout: 60_000 });
-    // The homeserver comes back from a backup.
+    // The homeserver is restored from a backup.
     const state = [...newRoom(me).filter((event) => event.type !== "m.room.member"), ...members];
     t.hs.fail(
       { path: /\/sync$/, token: client.token, where: (request) => request.query.has("since") },

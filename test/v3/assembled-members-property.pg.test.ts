@@ -4,7 +4,7 @@ import { ev, type Json, type MatrixEvent, newRoom, v2 } from "../support/fake-ho
 import { RoomRoutes } from "../support/rooms.ts";
 import { type Answer, startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
 
-/** A client that puts a room's members together from pages and deltas ends with the list that the homeserver has. */
+/** A client that assembles a room's members from pages and deltas ends up with the homeserver's list. */
 
 const ADMIN = "@admin:test";
 let t: V3Fixture;
@@ -28,7 +28,7 @@ const step = fc.record({ op, asks: fc.constantFrom("sync", "sync", "page", "noth
 
 const isPresent = (event: MatrixEvent) => ["join", "invite"].includes(String(event.content["membership"]));
 
-/** The homeserver's side: the room's members, also those that v2 never sent. */
+/** The homeserver's side: all members of the room, also those that v2 never sent. */
 class World {
   readonly members = new Map<string, MatrixEvent>();
   inside = true;
@@ -61,7 +61,7 @@ class World {
     }
     const unseen = () => put(ev.member(user, what === "unseen join" ? "join" : "leave"));
     if (!this.inside) {
-      // What happens while the user is out is never sent.
+      // What happens while the user is not in the room is never sent.
       if (what.startsWith("unseen")) unseen();
       return null;
     }
@@ -109,7 +109,7 @@ async function assembled(
       else held.delete(String(event.state_key));
     }
   };
-  /** Pages hold the snapshot: what a delta sent since is newer. The client walks before it continues (R18). */
+  /** Pages contain the snapshot, so a delta sent since then is newer. The client fetches all pages before it continues (R18). */
   const walk = async (most: number) => {
     for (let n = 0; page !== null && n < most; n++) {
       const answer: Answer = await client.sync({ room_members: { p: { since: page.token } } }, { since: page.since });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { ev, type Json, type MatrixEvent, newRoom, v2 } from "../support/fake-homeserver.ts";
 import { type Answer, startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
 
-/** A client that puts rooms together from pages and deltas ends with the view that a fresh session gets. */
+/** A client that assembles rooms from pages and deltas ends up with the view of a new session. */
 
 const ADMIN = "@admin:test";
 const TIMELINE = 3;
@@ -61,7 +61,7 @@ class World {
     this.me = me;
   }
 
-  /** What v2 says first: the user is in a space without children. */
+  /** The first v2 response: the user is in a space without children. */
   first(): Json {
     this.joined.set(SPACE, { name: "space", topic: 0 });
     return v2({
@@ -71,7 +71,7 @@ class World {
     });
   }
 
-  /** What v2 says of something that happens; null: it cannot. */
+  /** The v2 response for something that happens; null: it cannot happen now. */
   happens({ room: n, what, value }: Op): Json | null {
     const id = `!r${n}:test`;
     const room = this.joined.get(id);
@@ -137,7 +137,7 @@ const op = fc.record({
   what: fc.constantFrom<Op["what"]>("join", "join", "say", "say", "rename", "topic", "gap", "count", "tag", "child", "child", "leave"),
   value: fc.nat(20),
 });
-/** What the client does after something happened: asks for what is new, fetches a page, both at once, asks twice, or nothing. */
+/** What the client does after something happened: asks for news, fetches a page, does both at once, asks twice, or nothing. */
 const step = fc.record({ op, asks: fc.constantFrom("sync", "sync", "page", "both", "replay", "nothing") });
 const parameters = fc.constantFrom<Json>(
   {},
@@ -152,7 +152,7 @@ const streams = (list: Json): Json => ({
   room: { room_id: "room_list", timeline_limit: TIMELINE },
 });
 
-/** The newest events agree: one of the two may reach further back, as the client began elsewhere or was sent more at once. */
+/** The newest events are equal; one of the timelines may reach further back, since the client started elsewhere or was sent more at once. */
 function expectSameTail(a: readonly string[], b: readonly string[]): void {
   const length = Math.min(a.length, b.length);
   expect(a.slice(a.length - length)).toEqual(b.slice(b.length - length));
@@ -196,7 +196,7 @@ async function followed(client: V3Client, world: World, { list, limit, before, s
     else if (asks === "page" && page !== undefined) takesPage(await asksPage());
     else if (asks === "replay") await asksNew();
     else if (asks === "both" && page !== undefined) {
-      // Whichever the server saw first: a page is older than every answer, so a client takes it first.
+      // In whichever order the server saw them: a page is older than every answer, so the client applies it first.
       const [told, more] = await Promise.all([asksNew(), asksPage()]);
       takesPage(more);
       takesNew(told);

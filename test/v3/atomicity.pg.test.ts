@@ -19,7 +19,7 @@ function login(userId: string, messages: Json[] = []): V3Client {
 const batch = (messages: Json[], event: MatrixEvent) => v2({ join: { [ROOM]: { timeline: [event] } }, to_device: messages });
 const room = (limit?: number) => ({ room: { room_id: ROOM }, to_device: limit === undefined ? {} : { limit } });
 
-/** What an answer holds, in short: numbers of the keys, ids of the room's new events. */
+/** An answer in short: the numbers of the keys, and the ids of the room's new events. */
 function brief(answer: Answer): { keys: number[]; events: string[] } {
   const messages = (answer["to_device"]?.events ?? []) as { content: { key: number } }[];
   const timeline = (answer["room"]?.rooms[ROOM]?.timeline?.events ?? []) as MatrixEvent[];

@@ -1,4 +1,4 @@
-/** History that we fetch, at homeservers that disagree about the tokens of /context. */
+/** Fetched history, at homeservers that disagree about the tokens of /context. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ev, newRoom, v2 } from "../support/fake-homeserver.ts";
@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => t.stop());
 
-/** A user in a room of 40 messages and a topic between each two, of which v2 sends the last event. */
+/** A user in a room of 40 messages, with a topic between each two of them, of which v2 sends the last event. */
 function scene(end: EndReading) {
   rooms += 1;
   const [id, me] = [`!fetched${rooms}:test`, `@me${rooms}:test`];

@@ -1,4 +1,4 @@
-/** D24: what an answer needs and polls do not bring. */
+/** D24: data that an answer needs and that polls do not deliver. */
 
 import { afterEach, expect, it } from "vitest";
 import { ev, newRoom, v2 } from "../support/fake-homeserver.ts";
@@ -65,7 +65,7 @@ it("D24: two requests that need the same share one fetch", async () => {
   const { release, asked } = slowMembers(room, members);
   const both = [one, two].map((token) => hang(client, { room_members: { room_id: room } }, { since: token.next }));
   const [first, second] = await Promise.all(both);
-  // Both wait; at most one question of a process is out.
+  // Both wait: a process sends at most one question for it.
   await client.sync({ typing: { room_id: room } });
   release();
   for (const waiting of [first, second]) expect(membersOf((await waiting?.answer) ?? { next: "" })).toEqual([client.userId]);

@@ -1,4 +1,4 @@
-/** D23, D4: an account that nobody asked for before. */
+/** D23, D4: a new account. */
 
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { newRoom, typing, v2 } from "../support/fake-homeserver.ts";
@@ -8,7 +8,7 @@ import { startV3, type V3Fixture } from "../support/v3.ts";
 const FIRST_CONTACT_MS = 400;
 
 let t: V3Fixture;
-/** The same server, but for its patience at first contact. */
+/** The same server, with another patience at first contact. */
 let patient: V3Fixture;
 beforeAll(async () => {
   [t, patient] = await Promise.all([startV3({ engine: { firstContactMs: FIRST_CONTACT_MS } }), startV3()]);
@@ -64,7 +64,7 @@ it("D23: after the longest wait it is answered as in progress, the room absent a
   const first = await client.sync(body, { timeout: 0 });
   expect(performance.now() - started + 2).toBeGreaterThanOrEqual(FIRST_CONTACT_MS);
   expect(first).toEqual({ initial_sync: "in_progress", next: expect.any(String) as unknown });
-  // Nor does a token wait longer than it says.
+  // A request with a token does not wait longer than its timeout either.
   const still = await client.sync({}, { since: first.next, timeout: 0 });
   expect(still).toEqual({ initial_sync: "in_progress", next: expect.any(String) as unknown });
   const waiting = client.sync({}, { since: still.next, timeout: 60_000 });

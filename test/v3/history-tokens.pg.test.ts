@@ -1,4 +1,4 @@
-/** `prev_batch` where the homeserver gave no token for the very place, at homeservers that are not Synapse and at one that is. */
+/** `prev_batch` where the homeserver gave no token for that position, at Synapse and at other homeservers. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readHistoryToken } from "../../src/wire/history-token.ts";
@@ -67,7 +67,7 @@ describe("T20: prev_batch in the midst of a v2 response", () => {
 
   it("T20: a homeserver whose pages are ordered otherwise than v2: nothing is left out and nothing repeated", async () => {
     const { room, client, prevBatch, older } = await scene();
-    // The newest event that was not sent stands after all that were, and one that was sent far before.
+    // The newest event that was not sent is after all that were, and one that was sent is far before them.
     const [sent] = room.events.splice(-20, 1);
     const [late] = room.events.splice(-20, 1);
     room.events.splice(30, 0, sent as MatrixEvent);
@@ -139,7 +139,7 @@ it.each(["v3", ...DIALECTS] as const)(
     const client = t.login(me, "PHONE", v2({ next_batch: "h0" }));
     await client.sync({});
     const room = new PagedRoom(routes, id, [...newRoom(ALICE), ev.member(me), ...messages(3)]);
-    // As Synapse says it: limited, as any newly joined room is, with a token that stands after the timeline.
+    // As Synapse sends it: limited, like every newly joined room, with a token after the timeline.
     const section = { timeline: room.events, limited: true, prev_batch: `h${room.events.length}` };
     await t.deliver(client, v2({ next_batch: `h${room.events.length}`, join: { [id]: section } }));
     let prevBatch: unknown;

@@ -1,4 +1,4 @@
-/** What a long poll costs that nobody wakes. */
+/** The cost of a long poll that is never woken. */
 
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { freshDatabase } from "../support/database.ts";

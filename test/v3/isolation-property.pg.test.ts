@@ -11,7 +11,7 @@ const t = v3Server();
 
 const SESSIONS = "/_matrix/client/unstable/syncv3/sessions";
 const bit = fc.nat({ max: 1 });
-/** Who asks, and whose things are named: the own ones, or the other's. */
+/** Who asks, and whose things are named: the user's own, or the other's. */
 const step = fc.record({
   user: bit,
   theirs: fc.boolean(),

@@ -10,14 +10,14 @@ afterEach(() => t.stop());
 const ME = "@alice:test";
 const ROOMS = Array.from({ length: 45 }, (_, n) => `!room${n}:test`);
 const MOST = 100_000;
-/** Of each of three rooms: larger together than what is read. */
+/** Characters in each of three rooms: together more than what is read of a response. */
 const TEXT = "x".repeat(40_000);
 
 type Filter = { readonly room: { readonly timeline: { readonly limit: number; readonly not_types?: string[] } } };
 const filterOf = (request: FakeRequest) => JSON.parse(request.query.get("filter") ?? "{}") as Filter;
 const isBare = (request: FakeRequest) => filterOf(request).room.timeline.not_types !== undefined;
 
-/** A homeserver whose answers with rooms to that `since` are too large; `short`: also those with one event a room. */
+/** A homeserver whose responses with rooms to that `since` are too large; `short`: also those with one event per room. */
 function growLarge(since: string | null, short: boolean): void {
   const large = { body: v2({ next_batch: "large", join: { [ROOMS[0] ?? ""]: { timeline: [ev.message(ME, "x".repeat(MOST))] } } }) };
   const isLarge = (request: FakeRequest) =>
@@ -25,7 +25,7 @@ function growLarge(since: string | null, short: boolean): void {
   t.hs.fail({ path: /\/sync$/, where: isLarge }, large, 1000);
 }
 
-/** Each room, asked about by itself. */
+/** Each room was requested individually. */
 function serveRooms(): void {
   const state = (room: string) => [...newRoom(ME), ev.name(ME, `name of ${room}`, { event_id: `$name-${room}` })];
   t.hs.on("GET", "/_matrix/client/v3/joined_rooms", () => ({ body: { joined_rooms: ROOMS } }));
@@ -55,7 +55,7 @@ it("N4: a first answer that is too large: all rooms are read one by one, the mes
   expect(first["to_device"].events).toHaveLength(1);
   expect(JSON.stringify(first["invites"])).toContain("!invite:test");
   expect(JSON.stringify(first["account_data"])).toContain('"type":"a"');
-  // Three /sync without since in all, none of them for a room.
+  // Three /sync requests without since in total, none of them for a room.
   expect(t.hs.seen({ path: /\/sync$/, where: ({ query }) => query.get("since") === null })).toHaveLength(3);
   const [row] = await t.sql`select complete, joined_rooms, since from accounts`;
   expect(row).toEqual({ complete: true, joined_rooms: null, since: "s1" });
@@ -73,7 +73,7 @@ it("N4: while rooms are read, the account says how many are left, and sliding sy
   const alice = await start(v2({ next_batch: "s1" }));
   growLarge(null, true);
   serveRooms();
-  // The homeserver answers for one room only, until it is let go.
+  // The homeserver answers for one room only, until it is released.
   let letGo = () => {};
   let first: string | undefined;
   const gate = new Promise<void>((resolve) => (letGo = resolve));

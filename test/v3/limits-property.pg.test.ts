@@ -4,7 +4,7 @@ import { ev, type MatrixEvent, newRoom, v2 } from "../support/fake-homeserver.ts
 import { ids, RoomRoutes } from "../support/rooms.ts";
 import { type Answer, startV3, type V3Fixture } from "../support/v3.ts";
 
-/** I4: all limited batches together are the unlimited answer, in order, without doubles. */
+/** I4: all limited batches together are the unlimited answer, in order and without duplicates. */
 
 const ADMIN = "@admin:test";
 const RUNS = Number(process.env["FC_RUNS"] ?? 25);
@@ -46,7 +46,7 @@ it("S3 I4 I1: member deltas, with gaps, and the own leave at the end", async () 
       const ask = async () => {
         last = await client.sync({}, { since: next });
         const events: MatrixEvent[] = last["room_members"]?.events ?? [];
-        // The own leave of the last update stands beside what the limit counts where nobody asked for it.
+        // The user's leave in the last update does not count towards the limit if its membership was not asked for.
         expect(events.length).toBeLessThanOrEqual(size + 1);
         if (!last["room_members"]?.errcode) expect(events.length).toBeLessThanOrEqual(size);
         told.push(...events);

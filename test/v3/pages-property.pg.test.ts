@@ -4,7 +4,7 @@ import { ev, type Json, type MatrixEvent, v2 } from "../support/fake-homeserver.
 import { RoomRoutes } from "../support/rooms.ts";
 import { startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
 
-/** I5: pages over a snapshot partition it, whatever happens meanwhile. */
+/** I5: pages of a snapshot partition it, whatever happens meanwhile. */
 
 const ADMIN = "@admin:test";
 let t: V3Fixture;
@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => t.stop());
 
-/** Every page from `first` on, each with its own limit; `between` happens before each. */
+/** All pages from `first` on, each with its own limit; `between` runs before each. */
 async function walk(
   client: V3Client,
   stream: string,

@@ -1,4 +1,4 @@
-/** Page requests and page one, whatever the stream (R15-R21, D14-D17). */
+/** Page requests and page one, for all streams with pages (R15-R21, D14-D17). */
 
 import { describe, expect, it } from "vitest";
 import { ev, newRoom, toDevice, typing, v2 } from "../support/fake-homeserver.ts";
@@ -9,7 +9,7 @@ const t = v3Server();
 
 const SHORT = 300;
 
-/** A scene with three further rooms `a`, `b`, `c`, named so. */
+/** A scene with three more rooms, named `a`, `b` and `c`. */
 async function fourRooms(): Promise<Scene & { readonly rooms: Readonly<Record<"a" | "b" | "c", string>> }> {
   const one = scene(t, { others: ["@b:test", "@c:test"], state: [ev.name("@b:test", "z")] });
   await one.client.sync({});
@@ -56,7 +56,7 @@ describe("D14: page requests", () => {
     );
     expect(Object.keys(page).sort()).toEqual(["next", "room_list"]);
     expect([page.next, listed(page)]).toEqual([first.next, [rooms.b]]);
-    // Nor did it take anything from the stream of news, or remember anything.
+    // The page neither took news from the stream nor was anything remembered.
     const then = await client.sync({}, { since: page.next });
     expect(Object.keys(then).sort()).toEqual(["next", "to_device", "typing"]);
   });
@@ -132,7 +132,7 @@ describe("D14: page requests", () => {
   it("D15: when the snapshot is no longer stored it is 400 M_INVALID_PARAM, and page 1 helps", async () => {
     const { client, rooms } = await fourRooms();
     const first = await client.sync({ room_list: { p: { limit: 1, sort: "by_name" } } });
-    // As retention does, an hour and more later.
+    // As retention does, after an hour and more.
     await t.sql`delete from list_snapshots where session in (select session from sessions join accounts using (account) where user_id = ${client.userId})`;
     const reply = await client.request({ room_list: { p: { since: first["room_list"].p.next } } }, { since: first.next });
     expect([reply.status, reply.body["errcode"]]).toEqual([400, "M_INVALID_PARAM"]);

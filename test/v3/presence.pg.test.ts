@@ -18,7 +18,7 @@ const poll = (client: V3Client, wanted: boolean) => ({
   where: (request: FakeRequest) => asks(request) === wanted,
 });
 
-/** Waits until the device's poll that hangs asks, or does not ask, for presence. */
+/** Waits until the device's pending poll asks, or does not ask, for presence. */
 async function untilPolled(client: V3Client, wanted: boolean): Promise<void> {
   const before = t.hs.seen(poll(client, wanted)).length;
   const latest = await t.hs.waitForPoll(client.token);

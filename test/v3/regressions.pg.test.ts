@@ -1,4 +1,4 @@
-/** What the first implementation's tests were about and no other file here is, seen from outside. */
+/** Tests of the first implementation that no other file here covers, from the outside. */
 
 import { beforeAll, expect, it } from "vitest";
 import { ev, type MatrixEvent, newRoom, v2 } from "../support/fake-homeserver.ts";
@@ -45,7 +45,7 @@ it("TestAccumulatorDelta: a timeline from the creation on is sent in full, or it
   expect(ids(room(newest, "!d:test").state.events).toSorted()).toEqual(ids([...newRoomOf(events)]).toSorted());
 });
 
-/** The state events of a timeline that are no members. */
+/** State events of a timeline, except members. */
 function newRoomOf(events: readonly MatrixEvent[]): MatrixEvent[] {
   return events.filter((event) => event.state_key !== undefined && event.type !== "m.room.member");
 }
@@ -91,7 +91,7 @@ it("TestVisibleEventNIDsBetween: of a room that was left and joined again, what 
   await t.deliver(user, say("!v:test", before), v2({ leave: { "!v:test": { timeline: [leave] } } }));
   const second = await user.sync({}, { since: first.next });
   expect(timeline(second, "!v:test")).toEqual(ids([before, leave]));
-  // What was said meanwhile the homeserver does not show.
+  // The homeserver does not show what was said meanwhile.
   await t.deliver(
     user,
     v2({ join: { "!v:test": { state: newRoom(BOB), timeline: [join], limited: true, prev_batch: "p" } } }),

@@ -1,4 +1,4 @@
-/** Bounds of one request (N10) at a server: see src/v3/param-bounds.test.ts for each of them. */
+/** The bounds of a request (N10), tested at a server. src/v3/param-bounds.test.ts tests each of them. */
 
 import { afterEach, describe, expect, it } from "vitest";
 import { requestBounds, scaleRequestBounds } from "../../src/wire/request-bounds.ts";
@@ -10,7 +10,7 @@ const t = v3Server();
 afterEach(() => scaleRequestBounds(1));
 
 let count = 0;
-/** A new user in so many rooms. */
+/** A new user in this many rooms. */
 function user(rooms: number): V3Client {
   count += 1;
   const parts = (): RoomParts => ({ state: newRoom(ALICE), timeline: [ev.message(ALICE)] });

@@ -1,4 +1,4 @@
-/** The request and its errors: what is asked how, and what is refused. */
+/** The request and its errors. */
 
 import { describe, expect, it } from "vitest";
 import { scene, typingOf } from "../support/scene.ts";

@@ -1,4 +1,4 @@
-/** D22: of any process between any two requests: nothing visible changes. */
+/** D22: a restart of any process between any two requests changes nothing visible. */
 
 import { expect, it } from "vitest";
 import { ev, toDevice, typing, v2 } from "../support/fake-homeserver.ts";

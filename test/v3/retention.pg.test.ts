@@ -1,4 +1,4 @@
-/** What clients see of retention: nothing, but that tokens which were replaced an hour ago are R11 (D10). */
+/** What clients see of retention: only that tokens which were replaced an hour ago get R11 (D10). */
 
 import { beforeAll, expect, it } from "vitest";
 import { silentLogger } from "../../src/base/logger.ts";
@@ -15,7 +15,7 @@ beforeAll(() => {
   clock = Date.now();
 });
 
-/** An hour goes by, with a run at both ends of it. */
+/** An hour passes, with a run at its beginning and its end. */
 async function anHour() {
   const job = new RetentionJob({ sql: t.sql, feed: new Hub(), logger: silentLogger(), sessionIdleMs: 7 * 24 * HOUR, now: () => clock });
   await job.runOnce();
@@ -35,7 +35,7 @@ it("D10: the last used token and all after it are answered as before; an older o
   const second = await one.client.sync({}, { since: first.next });
   await one.deliver({ timeline: [ev.topic("@b:test", "two"), ...messages(40)], prev_batch: "p2" });
   await anHour();
-  // The first token is the last one used: it still holds everything up.
+  // The first token is the last one used, so nothing can be deleted yet.
   expect(idsOf(one, await one.client.sync({}, { since: first.next })).slice(0, 41)).toEqual([topic, ...rest].map((event) => event.event_id));
   const third = await one.client.sync({}, { since: second.next });
   const counts = await anHour();
@@ -55,7 +55,7 @@ it("S4: a room whose timeline was cut is sent with its newest 100 events and the
   const second = await one.client.sync({}, { since: first.next });
   const asked = { room: { room_id: one.room, timeline_limit: 100 } };
   const before = await one.client.sync(asked, { since: second.next });
-  // Used, so that nothing is held up any more.
+  // Used, so that nothing is held back any more.
   await one.client.sync({}, { since: before.next });
   await one.deliver({ timeline: messages(60), prev_batch: "p3" });
   const after = await one.client.sync({}, { since: before.next });

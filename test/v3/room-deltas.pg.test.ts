@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => t.stop());
 
-/** A new user in a room with these events, following it; `deliver` gives to it, `next` asks with the newest token. */
+/** A new user in a room with these events, who follows it. `deliver` sends events to it, `next` asks with the newest token. */
 async function follow(parts: RoomParts = { timeline: [ev.message(ALICE, "first")] }, params: Json = {}) {
   rooms += 1;
   const id = `!room${rooms}:test`;

@@ -15,8 +15,8 @@ beforeAll(async () => {
 afterAll(() => t.stop());
 
 /**
- * A room whose full history is `history` after its creation; v2 sends the last `synced` of it. /messages and /context answer
- * as a homeserver does: tokens are `h<place>`, a place is how many events stand before it.
+ * A room whose full history is `history` after its creation; v2 sends the last `synced` events. /messages and /context answer as a homeserver does:
+ * tokens are `h<number of events before>`.
  */
 function room(history: MatrixEvent[], synced: number) {
   rooms += 1;
@@ -69,7 +69,7 @@ describe("history that v2 did not bring", () => {
     const { id, all, first } = room([...messages(10), ev.topic(ALICE, "t"), ...messages(30)], 5);
     await first({ timeline_limit: 10 });
     expect(ids((await first({ timeline_limit: 8 })).timeline.events)).toEqual(ids(all.slice(-8)));
-    // The events, and one more for the state before them.
+    // The events, plus one more for the state before them.
     expect(routes.asked("messages", id)).toHaveLength(2);
     const more = await first({ timeline_limit: 35 });
     expect(ids(more.timeline.events)).toEqual(ids(all.slice(-35)));
@@ -165,7 +165,7 @@ describe("earliest_timeline_event_ids", () => {
     expect(topics(told.state.events)).toEqual(["old"]);
     expect(told.state.events.some((event: MatrixEvent) => event.type === "m.room.name")).toBe(false);
     expect(told.timeline.limited).toBe(true);
-    // Not later than the id: else there would be a hole between what it leads to and what the client has.
+    // Not after that event: otherwise there would be a hole between the page it leads to and what the client has.
     expect(Number(told.timeline.prev_batch.slice(1))).toBeGreaterThanOrEqual(all.length - 6);
   });
 

@@ -20,7 +20,7 @@ const says = (parts: RoomParts = {}): RoomParts => ({ timeline: [ev.message(ALIC
 const roomIds = (rooms: Json[]): string[] => rooms.map((one) => String(one["room_id"]));
 const LETTERS = ["a", "b", "c", "d", "e", "f", "g"];
 
-/** A new user in rooms !a:test to !g:test, named by their letter. */
+/** A new user in rooms !a:test to !g:test, each named by its letter. */
 function user(): V3Client {
   count += 1;
   return t.login(`@me${count}:test`, "PHONE", v2({ join: Object.fromEntries(LETTERS.map((letter) => [`!${letter}:test`, room(letter)])) }));
@@ -197,7 +197,7 @@ describe("page one", () => {
     const first = await client.sync({ room_list: { p: { limit: 2, sort: "by_name", since: "1" } } });
     expect(await client.sync({ room_list: { p: { since: "1" } } }, { since: first.next, timeout: 100 })).toEqual({ next: expect.any(String) });
     const waiting = client.sync({ room_list: { p: { since: "1" } } }, { since: first.next, timeout: 30_000 });
-    // Not of page one.
+    // Neither of them is on page one.
     await deliver(client, { "!f:test": says() });
     await deliver(client, { "!e:test": { timeline: [ev.name(ALICE, "ab")] } });
     const then = (await waiting)["room_list"];

@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => t.stop());
 
-/** A room of ALICE and a new user; what /members says can be changed through `list`. */
+/** A room with ALICE and a new user; `list` changes the answer of /members. */
 function room(extra: MatrixEvent[] = []) {
   rooms += 1;
   const id = `!deltas${rooms}:test`;
@@ -52,7 +52,7 @@ describe("TestHandlerRoomMember", () => {
     const two = await client.sync({}, { since: one.next, timeout: 30_000 });
     expect(users(two["room_members"].events)).toEqual([BOB]);
     expect(await client.sync({}, { since: two.next })).toEqual({ next: expect.any(String) });
-    // D10: the same token, the same data.
+    // D10: the same token gets the same data.
     expect(users((await client.sync({}, { since: one.next }))["room_members"].events)).toEqual([BOB]);
   });
 });

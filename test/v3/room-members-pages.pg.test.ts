@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => t.stop());
 
-/** A room of these members that a new user is in too; lazily loaded, so that only /members sends them all. */
+/** A room with these members and a new user, loaded lazily, so that only /members returns all of them. */
 function room(members: MatrixEvent[], state: MatrixEvent[] = newRoom(ALICE).filter((event) => event.type !== "m.room.member")) {
   rooms += 1;
   const id = `!members${rooms}:test`;
@@ -54,7 +54,7 @@ describe("names of any length", () => {
     named("@g:test", "\0\ud800".repeat(3000)),
     named("@h:test", "Hannah"),
   ];
-  /** By code point of the first 500 characters; what agrees in those, by user id. */
+  /** By code point of the first 500 characters; if those are equal, by user id. */
   const order = ["@c:test", "@a:test", "@b:test", "@h:test", "@d:test", "@e:test", "@g:test", "@f:test"];
 
   it.each([
@@ -281,7 +281,7 @@ describe("page one and page tokens", () => {
     const same = await client.sync({ room_members: { p: { since: "1" } } }, { since: first.next, timeout: 100 });
     expect(same).toEqual({ next: expect.any(String) });
     const waiting = client.sync({ room_members: { p: { since: "1" } } }, { since: same.next, timeout: 30_000 });
-    // Page two changes: no news.
+    // A change on page two is no news.
     await t.deliver(
       client,
       v2({ join: { [id]: { timeline: [ev.member("@zoe:test")] } } }),
@@ -351,7 +351,7 @@ describe("page one and page tokens", () => {
     const fresh = await client.sync({ room_members: { ...params, p: { sort: "by_name" } } });
     expect(withoutMe(fresh["room_members"].events)).toEqual(["@b:test", "@c:test", "@x:test"]);
     expect(JSON.stringify(fresh)).not.toContain("secret");
-    // It happened to an event that was sent already: no member event of its own.
+    // It happened to an event that was sent already, so no member event is sent.
     expect(await client.sync({}, { since: first.next })).toEqual({ next: expect.any(String) });
   });
 

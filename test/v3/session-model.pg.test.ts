@@ -1,6 +1,6 @@
 /**
- * The session state machine against a model of it: random sessions ask, repeat old tokens, page, wait, end and expire while
- * data comes and the server restarts, and each answer must be exactly what the model says (I1-I6, I9).
+ * The session state machine against a model of it: random sessions ask, repeat old tokens, fetch pages, wait, end and expire while data comes and
+ * the server restarts. Each answer must be exactly what the model says (I1-I6, I9).
  */
 
 import fc from "fast-check";
@@ -44,7 +44,7 @@ const batches: fc.Arbitrary<Batch> = fc
   .map(({ typing: set, ...batch }) => ({ ...batch, ...(set && { typing: set }) }));
 const picks = fc.nat({ max: PICKS - 1 });
 
-/** What does not matter shrinks to nothing. */
+/** Shrinking removes what does not matter. */
 const commands = fc.oneof<fc.Arbitrary<Command>[]>(
   { withCrossShrink: true },
   fc.constant(new Nothing()),

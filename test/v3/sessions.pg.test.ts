@@ -1,4 +1,4 @@
-/** Sessions: several a device, how they end, and what they hold (R8-R12, D20). */
+/** Sessions: several per device, how they end, and what they hold (R8-R12, D20). */
 
 import { describe, expect, it } from "vitest";
 import { toDevice, typing, v2 } from "../support/fake-homeserver.ts";
@@ -15,7 +15,7 @@ type Listed = { id: string; kind: string; created_ts: number; last_used_ts: numb
 
 const list = async (client: V3Client): Promise<Listed[]> => (await client.fetch("GET", SESSIONS)).body["sessions"];
 
-/** Makes all sessions of the user look as if they had not been used for so long. */
+/** Makes all sessions of the user look as if they had not been used for this long. */
 async function age(client: V3Client, interval: string): Promise<void> {
   await t.sql`update sessions set used_at = used_at - ${interval}::interval where account = (select account from accounts where user_id = ${client.userId})`;
 }
@@ -195,7 +195,7 @@ describe("B1-B5: what a session holds", () => {
     const reader = await client.sync({ to_device: {} });
     const message = toDevice("@b:test");
     await t.deliver(client, v2({ to_device: [message] }));
-    // Its answer is lost on the way: it asks for the first time again.
+    // The answer is lost on the way, so it asks again as at first.
     await client.sync({ to_device: {} });
     const read = await client.sync({}, { since: reader.next });
     await client.sync({}, { since: read.next });
@@ -221,7 +221,7 @@ describe("B1-B5: what a session holds", () => {
     const dropped = await client.sync({ to_device: null }, { since: two.next });
     await client.sync({}, { since: read.next });
     await t.deliver(client, v2({ to_device: messages.slice(1) }));
-    // The first is purged, the second still there.
+    // The first message is purged, the second still stored.
     expect((await client.sync({ to_device: {} }, { since: dropped.next }))["to_device"].events).toEqual(messages.slice(1));
   });
 });

@@ -14,7 +14,7 @@ const ROOM = "!room:test";
 const OTHER = "!other:test";
 const ME = "@alice:test";
 
-/** Alice is in two rooms; answers are blamed at the first failure, and what is set aside is read again as soon as it is due. */
+/** Alice is in two rooms; a response is blamed after its first failure, and what was set aside is read again as soon as it is due. */
 async function start(): Promise<{ alice: V3Client; since: string; state: Json[] }> {
   t = await startV3({ suspects: { tries: 1, patienceMs: 0 }, supervision: { rereadMs: 50 } });
   const state = newRoom(ME);
@@ -28,7 +28,7 @@ async function start(): Promise<{ alice: V3Client; since: string; state: Json[] 
   return { alice, since: next, state };
 }
 
-/** What the homeserver says of a room that is asked about. */
+/** The homeserver's answer about a single room. */
 function serve(state: Json[], timeline: Json[], tag: Json): void {
   t.hs.on("GET", "/_matrix/client/v3/rooms/:room/state", () => ({ body: state }));
   t.hs.on("GET", "/_matrix/client/v3/rooms/:room/messages", () => ({ body: { chunk: timeline.toReversed(), start: "s", end: "older" } }));
@@ -53,7 +53,7 @@ it("N3: what was set aside is read again: the current room with its account data
       to_device: [toDevice("@bob:test", { n: 1 })],
     }),
   );
-  // The other room, and the message to the device, came at once.
+  // The other room and the message to the device came at once.
   const first = await alice.sync({}, { since });
   expect(first["to_device"].events).toHaveLength(1);
   expect(first["room"]).toBeUndefined();

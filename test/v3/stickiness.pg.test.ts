@@ -60,7 +60,7 @@ describe("R6: parameters are sticky", () => {
     await type("@eve:test");
     await deliver({ timeline: [ev.member("@d:test")] });
     const third = await client.sync({ room_members: { p: null } }, { since: second.next });
-    // The default sort is another selection, so page one comes (D13).
+    // The default sort is another selection, so page one is sent (D13).
     expect(Object.keys(third).sort()).toEqual(["next", "room_members"]);
     expect(third["room_members"].p).toEqual({ limit: 50, sort: "by_pl" });
   });
@@ -73,7 +73,7 @@ describe("R6: parameters are sticky", () => {
     const idle = await client.sync({}, { since: ended.next });
     expect(Object.keys(idle)).toEqual(["next"]);
     expect(typingOf(await client.sync({ typing: { room_id: room } }, { since: idle.next }))).toEqual([["@bob:test"]]);
-    // Ended, its parameters are gone as well.
+    // The stream was ended, so its parameters are gone as well.
     expect(typingOf(await client.sync({ typing: {} }, { since: idle.next }))).toEqual([]);
   });
 
@@ -206,7 +206,7 @@ describe("D10: retries", () => {
     const first = await client.sync({ typing: { room_id: room } });
     await type("@a:test");
     const second = await client.sync({}, { since: first.next });
-    // As retention does, an hour and more later.
+    // As retention does, after an hour and more.
     await t.sql`update accounts set horizon = position where user_id = ${client.userId}`;
     expect((await client.request({}, { since: first.next })).body["errcode"]).toBe("M_UNKNOWN_SYNC_SESSION");
     expect(Object.keys(await client.sync({}, { since: second.next }))).toEqual(["next"]);

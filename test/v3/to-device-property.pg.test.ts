@@ -7,7 +7,7 @@ import { v3Server } from "../support/v3.ts";
 
 const t = v3Server();
 
-/** What happens to a device and its sessions. `lost`: the client never got the answer, and asks again with what it has. */
+/** What happens to a device and its sessions. `lost`: the client never received the answer, and asks again with the token that it has. */
 type Step =
   | { readonly kind: "deliver"; readonly counts: readonly number[] }
   | { readonly kind: "sync"; readonly session: number; readonly limit: number; readonly lost: boolean }
@@ -33,7 +33,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
   { minLength: 5, maxLength: 40 },
 );
 
-/** A session as the contract has it. Places are numbers of messages: `place` of them were sent by `token`, `acked` acknowledged. */
+/** A session as the contract describes it. Cursors are numbers of messages: `place` of them were sent up to `token`, `acked` acknowledged. */
 type Model = { id: string; token: string; place: number; old: { token: string; place: number } | null; acked: number; takesPart: boolean };
 
 class Run {
@@ -46,12 +46,12 @@ class Run {
     this.client = client;
   }
 
-  /** The numbers in an answer. */
+  /** The numbers of the messages in an answer. */
   told(answer: Answer): number[] {
     return ((answer["to_device"]?.events ?? []) as { content: { n: number } }[]).map(({ content }) => content.n);
   }
 
-  /** What a session at `place` is to be sent: the next ones that are still stored. */
+  /** What a session at `place` must be sent: the next messages that are still stored. */
   due(place: number, most: number): number[] {
     const from = Math.max(place, this.purged);
     return Array.from({ length: Math.min(most, this.sent - from) }, (_, i) => from + i + 1);
@@ -85,7 +85,7 @@ class Run {
     this.sessions[free] = { id, token: answer.next, place: this.placeAfter(answer, most, 0), old: null, acked: 0, takesPart: true };
   }
 
-  /** Less than the limit: the place is the head. */
+  /** Fewer than the limit: the cursor is at the head. */
   placeAfter(answer: Answer, most: number, from: number): number {
     const told = this.told(answer);
     return told.length < most ? this.sent : (told.at(-1) ?? from);
@@ -163,7 +163,7 @@ it("R9 S2 I2 I3 I4 D10 D22: whatever sessions do, nothing is lost, in order, sen
       await run.start(3);
       await t.hs.waitForPoll(client.token);
       for (const step of all) await run.step(step);
-      // At the end all catch up, and all is purged: a new session finds nothing.
+      // At the end all sessions catch up and everything is purged: a new session finds nothing.
       for (const model of run.sessions) {
         if (!model) continue;
         await run.sync(model, 1000, false);

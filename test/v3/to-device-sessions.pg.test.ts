@@ -122,7 +122,7 @@ it("B5: a session holds from its first request on, before its first answer was u
   const one2 = await alice.sync({}, { since: one.next });
   await alice.sync({}, { since: one2.next });
   expect(await held(alice)).toEqual([0, 1]);
-  // The first answer of session 2 got lost: it can only start again, and it is sent again.
+  // The first answer of session 2 was lost: it can only start again, and is sent the message again.
   expect(messagesOf(two)).toEqual(numbered(1, 1));
   expect(messagesOf(await alice.sync({ to_device: {} }))).toEqual(numbered(1, 1));
 });

@@ -35,7 +35,7 @@ it("TestHandlerToDevice After ACKing the position, going back to the old positio
   await t.deliver(alice, carry(...numbered(2, 2)));
   const second = await alice.sync({}, { since: anchor.next });
   await alice.sync({}, { since: second.next });
-  // A stream without news is absent (D8); the original had an empty list here.
+  // A stream without news is absent (D8); the original implementation sent an empty list.
   expect(Object.keys(await alice.sync({}, { since: anchor.next }))).toEqual(["next"]);
 });
 
@@ -116,7 +116,7 @@ it("B2 I1 I6: after a restart what was pending is sent once, and tokens do not g
 it("B8 I8: the same v2 response twice is one: it is fed again after a failure that lost nothing", async () => {
   const alice = t.login("@b8:test");
   const first = await alice.sync({ to_device: {} });
-  // The answer breaks off, so it is asked for again with the same since.
+  // The response breaks off, so it is requested again with the same since.
   const response = JSON.stringify({ ...carry(...numbered(1, 50)), next_batch: "b8" });
   t.hs.fail({ path: /\/sync$/, token: alice.token }, { body: response, cut: 400 });
   t.hs.queueSync(alice.token, carry(...numbered(1, 50)));

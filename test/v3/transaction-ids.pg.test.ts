@@ -9,7 +9,7 @@ const t = v3Server();
 
 let sends = 0;
 
-/** A user's two devices; rooms come by the phone's poller alone, as it was the first. */
+/** A user with two devices. Only the phone's poller fetches rooms, since the phone came first. */
 async function twoDevices(): Promise<Scene & { readonly tablet: V3Client }> {
   const one = scene(t);
   const tablet = t.login(one.me, "TABLET");
@@ -35,7 +35,7 @@ function send({ me, room }: Scene, from: V3Client, reply: Promise<void> = Promis
 const transactionOf = (events: readonly MatrixEvent[] | undefined, { event_id }: MatrixEvent): unknown =>
   (events?.find((event) => event.event_id === event_id)?.["unsigned"] as Json | undefined)?.["transaction_id"] ?? null;
 
-/** Where the streams of an answer send events of a room. */
+/** The places in an answer that contain events of a room. */
 const PLACES: Readonly<Record<string, (answer: Answer, room: string) => MatrixEvent[] | undefined>> = {
   room: (answer, room) => answer["room"]?.rooms[room]?.timeline?.events,
   room_list: (answer, room) => answer["room_list"]?.rooms?.find((entry: Json) => entry["room_id"] === room)?.timeline,
@@ -57,7 +57,7 @@ it.each(Object.keys(PLACES))("T15: another device's poller brings the event, and
   const seen = eventsOf(await one.client.sync({}, { since: phone.next }));
   expect(seen?.map(({ event_id }) => event_id)).toEqual([event.event_id]);
   expect(transactionOf(seen, event)).toBeNull();
-  // So it is for a session that begins later, and of what is stored in memory for the other device.
+  // The same for a session that starts later, and for rows that are cached for the other device.
   for (const client of [one.client, one.tablet, one.client]) {
     // oxlint-disable-next-line no-await-in-loop -- one after the other
     expect(transactionOf(eventsOf(await client.sync(body)), event)).toBe(client === one.tablet ? txnId : null);

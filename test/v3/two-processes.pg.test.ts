@@ -1,4 +1,4 @@
-/** D22, D11: two processes on one database are one server. */
+/** D22, D11: two processes on one database act as one server. */
 
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { ev } from "../support/fake-homeserver.ts";

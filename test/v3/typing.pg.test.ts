@@ -11,7 +11,7 @@ const C = "!c:test";
 const BOB = "@bob:test";
 const CHARLIE = "@charlie:test";
 
-/** A user joined to rooms A and B, of whom nobody types yet. */
+/** A user in rooms A and B, in which nobody types yet. */
 function login(userId: string): V3Client {
   const room = (name: string) => ({ state: newRoom(userId), timeline: [ev.name(userId, name)] });
   return t.login(userId, "PHONE", v2({ join: { [A]: room("A"), [B]: room("B") } }));
@@ -24,7 +24,7 @@ const events = (answer: Answer): unknown => answer["typing"]?.events;
 it("TestHandler: typing is sticky, and wakes a request that waits", async () => {
   const alice = login("@alice:test");
   const first = await alice.sync({ typing: { room_id: A } }, { timeout: 1000 });
-  // The first time a stream is asked for it is there even when empty (D8); the original left it out.
+  // A stream is present in its first answer even if it is empty (D8); the original implementation left it out.
   expect(events(first)).toEqual([]);
   await t.deliver(alice, types(A, BOB));
   const second = await alice.sync({}, { since: first.next, timeout: 1000 });

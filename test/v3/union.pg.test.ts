@@ -8,7 +8,7 @@ import { type V3Client, v3Server } from "../support/v3.ts";
 
 const t = v3Server();
 
-/** All streams: the union of which is to be what v2 shows. */
+/** All streams: together they must contain what v2 sends. */
 const EVERYTHING = {
   to_device: { limit: 1000 },
   room_list: { p: { limit: 100 } },
@@ -30,7 +30,7 @@ const responses = fc.array(fc.record({ operations: fc.array(anyOperation(5), { m
 let runs = 0;
 type Responses = readonly { readonly operations: readonly Operation[]; readonly look: boolean }[];
 
-/** Feeds a new user's world to a v2 view and, through the server, to a v3 view, and compares them whenever the v3 client looks. */
+/** Applies a new user's world to a v2 view, and through the server to a v3 view, and compares them whenever the v3 client asks. */
 async function compare(all: Responses, deliver: (client: V3Client, response: Json) => Promise<void>, limit = 1000): Promise<void> {
   const me = `@u${++runs}:test`;
   const world = new World(me, 3);
@@ -44,7 +44,7 @@ async function compare(all: Responses, deliver: (client: V3Client, response: Jso
   old.applyV2(me, first);
   let answer = await client.sync({ ...EVERYTHING, to_device: { limit } });
   union.applyV3(me, answer);
-  /** How many messages had been sent when an event came. */
+  /** How many messages had been sent when an event arrived. */
   const keysOf = new Map<string, number>();
   for (const [index, { operations, look }] of all.entries()) {
     const response = world.respond(operations);

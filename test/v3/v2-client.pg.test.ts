@@ -16,10 +16,10 @@ const numbered = (from: number, to: number) => Array.from({ length: to - from + 
 type Told = { readonly content: { readonly n: number } }[];
 const numbers = (part: { events?: Told } | undefined): number[] => (part?.events ?? []).map(({ content }) => content.n);
 
-/** A client of today: one v2 loop. */
+/** A v2 client with its sync loop. */
 class OldClient {
   readonly got: number[] = [];
-  /** Those that came with a next_batch that another answer had as well: by that, nobody can tell which of the two the client got. */
+  /** Messages that came with a next_batch that another answer had too: it does not tell which of the two the client received. */
   readonly uncertain = new Set<number>();
   readonly #given = new Set<string | undefined>();
   since: string | undefined;
@@ -126,7 +126,7 @@ it("D1 R9 S2: a v2 client and v3 sessions of a device all get every message, in 
       const old = new OldClient(user);
       const got: [number[], number[]] = [[], []];
       const next = [(await user.sync({ to_device: {} })).next, (await user.sync({ to_device: {} })).next];
-      await old.sync(); // From its first request on it takes part.
+      await old.sync(); // It takes part from its first request on.
       let sent = 0;
       const read = async (session: 0 | 1, limit: number, timeout: number) => {
         const answer = await user.sync({ to_device: { limit } }, { since: next[session], timeout });

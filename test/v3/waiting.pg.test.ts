@@ -1,4 +1,4 @@
-/** When a request is answered: at once, with news, or after its time (D7, D11). */
+/** When a request is answered: at once, when there is news, or after its timeout (D7, D11). */
 
 import { describe, expect, it } from "vitest";
 import { ev, newRoom, receipt, toDevice, typing, v2 } from "../support/fake-homeserver.ts";
@@ -9,7 +9,7 @@ const t = v3Server();
 
 const SHORT = 300;
 
-/** A sync with how long it took, ms. */
+/** A sync request with its duration, ms. */
 async function timed(client: V3Client, since: string, timeout: number): Promise<{ answer: Answer; elapsed: number }> {
   const started = performance.now();
   const answer = await client.sync({}, { since, timeout });
@@ -81,7 +81,7 @@ describe("D7: waiting", () => {
     const { next } = await client.sync({ typing: { room_id: room } });
     const waiting = timed(client, next, 1500);
     const over = waiting.then(() => true);
-    // Restarted by each of these, it would not end while they continue.
+    // If each of these restarted the wait, it would not end while they continue.
     while (!(await Promise.race([over, Promise.resolve(false)]))) await deliver({ timeline: [ev.message("@bob:test")] });
     expect(Object.keys((await waiting).answer)).toEqual(["next"]);
   });
