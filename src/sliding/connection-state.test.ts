@@ -82,8 +82,8 @@ describe("how a state is stored", () => {
   it("M5: a small change of many rooms is stored as a change, a large one in full", () => {
     const many = new StateDraft(NOTHING_SENT);
     for (let n = 0; n < 400; n += 1) many.put(roomOf(n), { limit: 1, config: many.config(NO_STATE) });
-    const whole = storedForm({ number: 0, state: NOTHING_SENT, base: null }, many.done());
-    expect(whole.base).toBeNull();
+    const full = storedForm({ number: 0, state: NOTHING_SENT, base: null }, many.done());
+    expect(full.base).toBeNull();
     const first: NumberedState = { number: 1, state: many.done(), base: null };
     const changed = (count: number) => {
       const draft = new StateDraft(first.state);
@@ -91,7 +91,7 @@ describe("how a state is stored", () => {
       return storedForm(first, draft.done());
     };
     expect(changed(3)).toMatchObject({ base: { number: 1 } });
-    expect(changed(3).body.length).toBeLessThan(whole.body.length / 20);
+    expect(changed(3).body.length).toBeLessThan(full.body.length / 20);
     expect(changed(300).base).toBeNull();
   });
 

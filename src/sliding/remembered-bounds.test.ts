@@ -45,9 +45,9 @@ describe("N10: subscriptions of the unstable dialect", () => {
     const all = bodyOf(times(most, id));
     expect(boundSubscriptions(all, NOTHING_SENT)).toBe(all);
     const state = sentOf([id(5), id(3), id(7)].map((roomId) => [roomId, NO_STATE]));
-    const kept = boundSubscriptions(bodyOf(times(most + 2, id)), state).subscriptions;
-    expect(kept.size).toBe(most);
-    expect([id(5), id(3), id(7), id(0)].map((roomId) => kept.has(roomId))).toEqual([false, false, true, true]);
+    const remaining = boundSubscriptions(bodyOf(times(most + 2, id)), state).subscriptions;
+    expect(remaining.size).toBe(most);
+    expect([id(5), id(3), id(7), id(0)].map((roomId) => remaining.has(roomId))).toEqual([false, false, true, true]);
     // Of rooms that were never sent the first of the request go.
     const fresh = boundSubscriptions(bodyOf(times(most + 4, id)), state).subscriptions;
     expect([fresh.size, fresh.has(id(7)), fresh.has(id(0)), fresh.has(id(1))]).toEqual([most, false, false, true]);

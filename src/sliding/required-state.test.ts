@@ -59,13 +59,13 @@ describe("what is asked for of state", () => {
   it("M21: a combined config matches what any of its parts does, and is lazy where one is", () => {
     fc.assert(
       fc.property(fc.array(state, { maxLength: 4 }), (parts) => {
-        const whole = combine(parts);
+        const full = combine(parts);
         for (const { type, key } of EVENTS) {
-          expect(matcherOf(whole).matches(type, key)).toBe(parts.some((part) => matcherOf(part).matches(type, key)));
+          expect(matcherOf(full).matches(type, key)).toBe(parts.some((part) => matcherOf(part).matches(type, key)));
         }
-        expect(whole.lazy).toBe(parts.some((part) => part.lazy));
-        expect(matcherOf(combine(parts.toReversed())).key).toBe(matcherOf(whole).key);
-        expect(matcherOf(combine([...parts, ...parts, NO_STATE])).key).toBe(matcherOf(whole).key);
+        expect(full.lazy).toBe(parts.some((part) => part.lazy));
+        expect(matcherOf(combine(parts.toReversed())).key).toBe(matcherOf(full).key);
+        expect(matcherOf(combine([...parts, ...parts, NO_STATE])).key).toBe(matcherOf(full).key);
       }),
     );
   });

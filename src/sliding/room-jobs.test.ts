@@ -104,8 +104,8 @@ describe("what is sent of a room", () => {
     expect([early?.matcher.allMembers, early?.matcher.matches("m.room.name", "")]).toEqual([false, true]);
     expect(await jobOf({ state: EVERYBODY }, {}, NAME)).toBeUndefined();
     expect(await jobOf({ state: EVERYBODY }, {}, NAME, true)).toMatchObject({ grown: true, matcher: { allMembers: true } });
-    const whole = await jobOf({ state: { atoms: [{}], lazy: false } }, null);
-    expect([whole?.matcher.matches("m.room.member", "@b:test"), whole?.matcher.matches("m.other", "x")]).toEqual([false, true]);
+    const full = await jobOf({ state: { atoms: [{}], lazy: false } }, null);
+    expect([full?.matcher.matches("m.room.member", "@b:test"), full?.matcher.matches("m.other", "x")]).toEqual([false, true]);
     expect(askingForAllMembers(chosenOf({ state: EVERYBODY }))).toEqual([ROOM]);
     expect(askingForAllMembers(chosenOf({ state: EVERYBODY, membership: "leave" }))).toEqual([]);
     expect(askingForAllMembers(chosenOf({ state: NAME }))).toEqual([]);

@@ -76,8 +76,8 @@ describe("windows", () => {
         fc.option(fc.boolean(), { nil: undefined }),
         async (all, ranges, isDm) => {
           const rooms = all.map((one, index) => roomOf(index, one));
-          const whole = await select(rooms, { ranges: null, filters: isDm === undefined ? {} : { isDm } });
-          const listed = whole.lists.get("l")?.windows[0]?.rooms ?? [];
+          const full = await select(rooms, { ranges: null, filters: isDm === undefined ? {} : { isDm } });
+          const listed = full.lists.get("l")?.windows[0]?.rooms ?? [];
           const found = await select(rooms, { ranges, filters: isDm === undefined ? {} : { isDm } });
           expect(found.lists.get("l")).toEqual({
             count: listed.length,

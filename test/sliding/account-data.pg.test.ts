@@ -120,9 +120,9 @@ describe.each(DIALECTS)("account_data (%s)", (dialect) => {
     const room = await hangSliding(t, phone, window(0), { pos, timeout: LONG });
     await give(far, tag("u.far"));
     await give(near, tag("u.near"));
-    const told = await room.answer;
-    expect(sectionOf(told)).toEqual({ global: [], rooms: { [near]: [tag("u.near")] } });
-    const global = await hangSliding(t, phone, window(0), { pos: told.pos, timeout: LONG });
+    const sent = await room.answer;
+    expect(sectionOf(sent)).toEqual({ global: [], rooms: { [near]: [tag("u.near")] } });
+    const global = await hangSliding(t, phone, window(0), { pos: sent.pos, timeout: LONG });
     await t.deliver(client, v2({ account_data: [item("a", 1)] }));
     expect(sectionOf(await global.answer)).toEqual({ global: [item("a", 1)], rooms: {} });
   });

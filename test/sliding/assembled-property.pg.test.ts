@@ -105,17 +105,17 @@ async function asks(run: Run, asked: Plan): Promise<void> {
 
 function checkLists(asked: Plan, answer: Answer, lists: readonly (readonly WorldRoom[])[]): void {
   for (const [index, rooms] of lists.entries()) {
-    const told = answer.lists[`l${index}`];
-    expect(told?.count).toBe(rooms.length);
+    const sent = answer.lists[`l${index}`];
+    expect(sent?.count).toBe(rooms.length);
     const [from, to] = asked.lists[index]?.range ?? [0, 0];
-    if (told?.ops) expect(told.ops[0]?.room_ids).toEqual(rooms.slice(from, to + 1).map((room) => room.id));
+    if (sent?.ops) expect(sent.ops[0]?.room_ids).toEqual(rooms.slice(from, to + 1).map((room) => room.id));
   }
 }
 
 function checkRoom({ world, view }: Run, id: string, asked: Scoped, answer: Answer): void {
   const truth = world.room(id);
   const seen = view.rooms.get(id);
-  if (!truth || !seen) throw new Error(`${id} was not told`);
+  if (!truth || !seen) throw new Error(`${id} was not sent`);
   expect(seen.membership, id).toBe(truth.membership);
   if (truth.membership === "invite" || truth.membership === "knock") return;
   if (truth.membership === "join" || truth.hasHistory) {
@@ -130,8 +130,8 @@ function checkTimeline(truth: WorldRoom, seen: ViewRoom, asked: Scoped, answer: 
   const newest = truth.timeline.slice(truth.timeline.length - seen.timeline.length);
   expect(seen.timeline, truth.id).toEqual(newest.map((event) => event.id));
   expect(newest.slice(1).some((event) => event.gap)).toBe(false);
-  const told = answer.rooms[truth.id];
-  if (told?.["initial"] !== true && told?.["unstable_expanded_timeline"] !== true) return;
+  const sent = answer.rooms[truth.id];
+  if (sent?.["initial"] !== true && sent?.["unstable_expanded_timeline"] !== true) return;
   const known = truth.timeline.length - truth.timeline.findLastIndex((event) => event.gap);
   expect(seen.timeline).toHaveLength(Math.min(asked.limit, known));
 }

@@ -69,7 +69,7 @@ class Run {
   readonly #heard = new Map<string, unknown>();
   /** Receipts that came before the room was ever sent: the client may lack some of them. */
   readonly #early = new Set<string>();
-  readonly #told = new Set<string>();
+  readonly #sent = new Set<string>();
   readonly #listed = { due: new Set<string>(), heard: new Set<string>(), on: false };
   #pos: string | undefined;
   #count = 0;
@@ -116,7 +116,7 @@ class Run {
     }
     const key = `${roomId} receipt ${user}`;
     this.#truth.set(key, `$r${n}`);
-    if (this.#told.has(roomId)) this.#early.delete(key);
+    if (this.#sent.has(roomId)) this.#early.delete(key);
     else this.#early.add(key);
     return t.deliver(this.#client, part({ ephemeral: [receipt(`$r${n}`, user)] }));
   }
@@ -134,7 +134,7 @@ class Run {
     if (enabled.includes("e2ee")) this.#listed.on = true;
     this.#hear(answer);
     // From now on all receipts of the rooms that were in scope must arrive.
-    if (enabled.includes("receipts") && scope === "all" && window === ROOMS - 1) for (const one of this.#rooms) this.#told.add(one);
+    if (enabled.includes("receipts") && scope === "all" && window === ROOMS - 1) for (const one of this.#rooms) this.#sent.add(one);
   }
 
   #hear({ extensions }: Answer): void {

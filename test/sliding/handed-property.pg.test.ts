@@ -65,11 +65,11 @@ async function play(dialect: DialectName, steps: readonly Step[]): Promise<void>
     const waiting = here.sync(asked(now, "here"), { pos: a.pos, timeout: WAIT_MS, signal: giveUp.signal });
     waiting.catch(() => {});
     await storing.deliver(account, world.respond(now.operations));
-    const told = await there.sync(asked(now, "there"), { pos: b.pos });
-    if (isEmpty(told)) giveUp.abort();
-    else expect(shown(await waiting)).toEqual(shown(told));
-    left = isEmpty(told) ? a.pos : (await waiting).pos;
-    right = told.pos;
+    const sent = await there.sync(asked(now, "there"), { pos: b.pos });
+    if (isEmpty(sent)) giveUp.abort();
+    else expect(shown(await waiting)).toEqual(shown(sent));
+    left = isEmpty(sent) ? a.pos : (await waiting).pos;
+    right = sent.pos;
     last = now;
   }
 }

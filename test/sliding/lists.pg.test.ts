@@ -109,9 +109,9 @@ describe.each(DIALECTS)("%s: which rooms a list holds", (dialect) => {
     await deliver(client, { leave: { "!a:test": left(userId) } });
     const second = await client.sync({ lists: all }, { pos: first.pos });
     await deliver(client, rejoin());
-    const told = await client.sync({ lists: all }, { pos: second.pos });
+    const sent = await client.sync({ lists: all }, { pos: second.pos });
     const untold = await client.sync({ lists: all }, { pos: first.pos });
-    for (const answer of [told, untold]) {
+    for (const answer of [sent, untold]) {
       expect(Object.keys(answer.rooms)).toEqual(["!a:test"]);
       expect(answer.rooms["!a:test"]).toMatchObject({ initial: true, limited: true });
     }

@@ -27,12 +27,12 @@ describe.each(DIALECTS)("lost positions (%s)", (dialect) => {
     const after = ev.message(BOB, "after");
     const state = [...newRoom(one.me).filter((event) => event.type !== "m.room.member"), ...one.members];
     const parts = { state, timeline: [after], limited: true, prev_batch: "gap", summary: { "m.joined_member_count": 2 } };
-    const anew = v2({ next_batch: `anew-${dialect}`, join: { [one.room]: parts }, to_device: [toDevice(BOB, { n: 2 })] });
-    t.hs.fail({ path: /\/sync$/, token: one.client.token, where: (request) => !request.query.has("since") }, { body: anew });
+    const fresh = v2({ next_batch: `fresh-${dialect}`, join: { [one.room]: parts }, to_device: [toDevice(BOB, { n: 2 })] });
+    t.hs.fail({ path: /\/sync$/, token: one.client.token, where: (request) => !request.query.has("since") }, { body: fresh });
     t.hs.disconnect();
     const { status, body } = await reply;
     expect([status, body]).toEqual([400, UNKNOWN_POS]);
-    await t.hs.waitForRequest({ path: /\/sync$/, token: one.client.token, where: (request) => request.query.get("since") === `anew-${dialect}` });
+    await t.hs.waitForRequest({ path: /\/sync$/, token: one.client.token, where: (request) => request.query.get("since") === `fresh-${dialect}` });
     t.hs.heal();
     const again = await phone.sync(ask);
     expect([timelineIds(again.rooms[one.room]), again.rooms[one.room]?.["limited"]]).toEqual([[after.event_id], true]);

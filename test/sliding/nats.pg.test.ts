@@ -81,13 +81,13 @@ describe.runIf(isInstalled("nats-server"))("NATS (skipped where nats-server is n
       const before = { away: log.count(AWAY), back: log.count(BACK), unsent: log.count(UNSENT) };
       await nats.kill();
       await vi.waitUntil(() => log.count(AWAY) === before.away + 2, 10_000);
-      const [told, missed] = [ev.message("@bob:test"), ev.message("@bob:test")];
+      const [sent, missed] = [ev.message("@bob:test"), ev.message("@bob:test")];
       await one.deliver({ timeline: [missed] });
       // New requests are answered, and requests that wait in the polling process are woken.
       const here = await hangSliding(t, phoneOf(other), ALL, { pos: ofOther.pos, timeout: LONG });
-      await other.deliver({ timeline: [told] });
-      expect(timelineIds((await here.answer).rooms[other.room])).toEqual([told.event_id]);
-      expect(timelineIds((await at(other).sync(ALL, { pos: ofOther.pos })).rooms[other.room])).toEqual([told.event_id]);
+      await other.deliver({ timeline: [sent] });
+      expect(timelineIds((await here.answer).rooms[other.room])).toEqual([sent.event_id]);
+      expect(timelineIds((await at(other).sync(ALL, { pos: ofOther.pos })).rooms[other.room])).toEqual([sent.event_id]);
       await nats.start();
       expect(timelineIds((await answer).rooms[one.room])).toEqual([missed.event_id]);
       await vi.waitUntil(() => log.count(BACK) === before.back + 2, 10_000);

@@ -70,11 +70,11 @@ describe.each(DIALECTS)("positions (%s)", (dialect) => {
     const first = await phone.sync(ALL);
     const second = await phone.sync(ALL, { pos: first.pos });
     const elsewhere = await phone.sync({ ...ALL, connId: "other" });
-    const anew = await phone.sync(ALL);
-    expect(anew.rooms[one.room]?.["initial"]).toBe(true);
+    const fresh = await phone.sync(ALL);
+    expect(fresh.rooms[one.room]?.["initial"]).toBe(true);
     for (const { pos } of [first, second]) expect((await phone.request(ALL, { pos })).body).toEqual(UNKNOWN_POS);
     expect(newsOf(await phone.sync({ ...ALL, connId: "other" }, { pos: elsewhere.pos }))).toEqual({});
-    expect(newsOf(await phone.sync(ALL, { pos: anew.pos }))).toEqual({});
+    expect(newsOf(await phone.sync(ALL, { pos: fresh.pos }))).toEqual({});
   });
 
   it("M2: no conn_id is the same as an empty one", async () => {

@@ -42,9 +42,9 @@ describe.each(DIALECTS)("every member", (dialect) => {
   it("M43: members that v2 did not send are in the first answer", async () => {
     const room = await plain();
     serveMembers(t, room.id, members(room));
-    const told = await room.anew(EVERY);
-    expect(told).toMatchObject({ initial: true });
-    expect(membersTold(told)).toEqual(joined(ALICE, BOB, CAROL, room.me));
+    const sent = await room.anew(EVERY);
+    expect(sent).toMatchObject({ initial: true });
+    expect(membersTold(sent)).toEqual(joined(ALICE, BOB, CAROL, room.me));
     expect(t.hs.seen({ path: path(room) })).toHaveLength(1);
     expect(membersTold((await room.client.sync({ ...all(EVERY), connId: "third" })).rooms[room.id])).toEqual(joined(ALICE, BOB, CAROL, room.me));
     expect(t.hs.seen({ path: path(room) })).toHaveLength(1);
@@ -56,9 +56,9 @@ describe.each(DIALECTS)("every member", (dialect) => {
     expect(membersTold(await room.next(EVERY))).toEqual([`${ALICE}: join`, `${BOB}: leave`, `${CAROL}: ban`, `${room.me}: join`]);
     const back = ev.member(BOB);
     await room.deliver({ timeline: [back] });
-    const told = await room.next(EVERY);
-    expect(membersTold(told)).toEqual(joined(BOB));
-    expect(stateEvent(told, "m.room.member", BOB)).toMatchObject({ event_id: back.event_id });
+    const sent = await room.next(EVERY);
+    expect(membersTold(sent)).toEqual(joined(BOB));
+    expect(stateEvent(sent, "m.room.member", BOB)).toMatchObject({ event_id: back.event_id });
     await room.deliver({ timeline: messages(1) });
     expect(await room.next(EVERY)).not.toHaveProperty("required_state");
   });
@@ -114,9 +114,9 @@ describe.each(DIALECTS)("every member", (dialect) => {
     const gone = ev.member(CAROL, "leave");
     serveMembers(t, room.id, [...members(room).slice(0, 3), gone]);
     await room.deliver({ timeline: messages(1), limited: true, prev_batch: "gap" });
-    const told = await room.next(EVERY);
-    expect(timelineIds(told)).toHaveLength(1);
-    expect(membersTold(told)).toContain(`${CAROL}: leave`);
+    const sent = await room.next(EVERY);
+    expect(timelineIds(sent)).toHaveLength(1);
+    expect(membersTold(sent)).toContain(`${CAROL}: leave`);
     expect(await room.next(EVERY)).toBeUndefined();
   });
 
@@ -128,8 +128,8 @@ describe.each(DIALECTS)("every member", (dialect) => {
     await room.deliver({ timeline: [ev.member(BOB, "leave")], limited: true, prev_batch: "gap" });
     expect(timelineIds(await room.next(EVERY))).toHaveLength(1);
     serveMembers(t, room.id, [ev.member(ALICE), ev.member(room.me), ev.member(BOB, "leave"), ev.member(CAROL, "leave")]);
-    const told = await room.next(EVERY, { timeout: 5000 });
-    expect(membersTold(told)).toEqual(expect.arrayContaining([`${BOB}: leave`, `${CAROL}: leave`]));
+    const sent = await room.next(EVERY, { timeout: 5000 });
+    expect(membersTold(sent)).toEqual(expect.arrayContaining([`${BOB}: leave`, `${CAROL}: leave`]));
   });
 
   it("M43 M33: they are fetched and sent again for a room that was joined again", async () => {
@@ -141,9 +141,9 @@ describe.each(DIALECTS)("every member", (dialect) => {
     const now = [ev.member(ALICE), ev.member(room.me), ev.member("@new:test")];
     serveMembers(t, room.id, now);
     await room.deliver({ state: now.slice(0, 1), timeline: now.slice(1, 2), limited: true, prev_batch: "p" });
-    const told = await room.next(EVERY);
-    expect(told).toMatchObject({ initial: true });
-    expect(membersTold(told)).toEqual(joined(ALICE, "@new:test", room.me));
+    const sent = await room.next(EVERY);
+    expect(sent).toMatchObject({ initial: true });
+    expect(membersTold(sent)).toEqual(joined(ALICE, "@new:test", room.me));
   });
 
   it("M43 M40: asked for in mid-connection, and asked for less and again", async () => {
@@ -163,8 +163,8 @@ describe.each(DIALECTS)("every member", (dialect) => {
     const room = await plain();
     t.hs.on("GET", path(room), { status: 403, body: { errcode: "M_FORBIDDEN", error: "no" } });
     await room.leave({ timeline: [ev.member(room.me, "ban", {}, { sender: ALICE })] });
-    const told = await room.next(EVERY);
-    expect(membersTold(told)).toContain(`${room.me}: ban`);
+    const sent = await room.next(EVERY);
+    expect(membersTold(sent)).toContain(`${room.me}: ban`);
     expect(membersTold(await room.anew(EVERY))).toContain(`${room.me}: ban`);
     expect(t.hs.seen({ path: path(room) })).toHaveLength(0);
   });

@@ -159,10 +159,10 @@ describe.each(DIALECTS)("a room's fields", (dialect) => {
   it("M26: they are not sent for a room that the user is not in", async () => {
     const room = await follow(t, dialect, { parts: { summary: { "m.joined_member_count": 40 } } });
     await room.leave({ timeline: [ev.member(room.me, "leave", {}, { sender: ALICE })] });
-    for (const told of [await room.next(), await room.anew()]) {
-      expect(told).toBeDefined();
-      expect(told).not.toHaveProperty("joined_count");
-      expect(told).not.toHaveProperty("invited_count");
+    for (const sent of [await room.next(), await room.anew()]) {
+      expect(sent).toBeDefined();
+      expect(sent).not.toHaveProperty("joined_count");
+      expect(sent).not.toHaveProperty("invited_count");
     }
   });
 

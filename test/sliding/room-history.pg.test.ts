@@ -46,19 +46,19 @@ describe.each(DIALECTS)("history of open rooms", (dialect) => {
   it("M36: a subscription with a longer timeline gets it, limited if there is more, with the prev_batch before it", async () => {
     const { followed, events, open } = await room(dialect, messages(30), 1);
     expect(timelineIds(followed.first)).toEqual(ids(events.slice(-1)));
-    const told = await followed.ask(open(20), { timeout: 30_000 });
-    expect(timelineIds(told)).toEqual(ids(events.slice(-20)));
-    expect(told).toMatchObject({ unstable_expanded_timeline: true, limited: true, num_live: 0, prev_batch: `h${events.length - 20}` });
+    const sent = await followed.ask(open(20), { timeout: 30_000 });
+    expect(timelineIds(sent)).toEqual(ids(events.slice(-20)));
+    expect(sent).toMatchObject({ unstable_expanded_timeline: true, limited: true, num_live: 0, prev_batch: `h${events.length - 20}` });
     expect(await followed.ask(open(20))).toBeUndefined();
   });
 
   it("M34: a subscription that is the first to ask, and another connection fetches nothing again", async () => {
     const { followed, events, open } = await room(dialect, messages(30), 1);
     for (const connId of ["one", "two"]) {
-      const told = (await followed.client.sync({ ...open(10), connId })).rooms[followed.id];
-      expect(timelineIds(told)).toEqual(ids(events.slice(-10)));
-      expect(told).toMatchObject({ initial: true, limited: true, num_live: 0, prev_batch: `h${events.length - 10}` });
-      expect(told).not.toHaveProperty("unstable_expanded_timeline");
+      const sent = (await followed.client.sync({ ...open(10), connId })).rooms[followed.id];
+      expect(timelineIds(sent)).toEqual(ids(events.slice(-10)));
+      expect(sent).toMatchObject({ initial: true, limited: true, num_live: 0, prev_batch: `h${events.length - 10}` });
+      expect(sent).not.toHaveProperty("unstable_expanded_timeline");
     }
     // The events, plus one more for the state before them.
     expect(routes.asked("messages", followed.id)).toHaveLength(2);
@@ -66,16 +66,16 @@ describe.each(DIALECTS)("history of open rooms", (dialect) => {
 
   it("M34: to the room's beginning it is not limited", async () => {
     const { followed, events, open } = await room(dialect, messages(3), 1);
-    const told = await followed.ask(open(50));
-    expect(timelineIds(told)).toEqual(ids(events));
-    expect(told).toMatchObject({ limited: false });
+    const sent = await followed.ask(open(50));
+    expect(timelineIds(sent)).toEqual(ids(events));
+    expect(sent).toMatchObject({ limited: false });
   });
 
   it("M36: a list with a longer timeline gets what is stored, and fetches nothing", async () => {
     const { followed, events } = await room(dialect, messages(30), 5);
-    const told = await followed.next({ limit: 20 });
-    expect(timelineIds(told)).toEqual(ids(events.slice(-5)));
-    expect(told).toMatchObject({ limited: true, prev_batch: `h${events.length - 5}` });
+    const sent = await followed.next({ limit: 20 });
+    expect(timelineIds(sent)).toEqual(ids(events.slice(-5)));
+    expect(sent).toMatchObject({ limited: true, prev_batch: `h${events.length - 5}` });
     expect(routes.asked("messages", followed.id)).toHaveLength(0);
   });
 
@@ -83,9 +83,9 @@ describe.each(DIALECTS)("history of open rooms", (dialect) => {
     const { followed, events, open } = await room(dialect, messages(30), 1);
     const news = ev.message(ALICE);
     await followed.deliver({ timeline: [news] });
-    const told = await followed.ask(open(5));
-    expect(timelineIds(told)).toEqual([...ids(events.slice(-4)), news.event_id]);
-    expect(told).toMatchObject({ num_live: 1 });
+    const sent = await followed.ask(open(5));
+    expect(timelineIds(sent)).toEqual([...ids(events.slice(-4)), news.event_id]);
+    expect(sent).toMatchObject({ num_live: 1 });
   });
 
   it("M36 M39: with the members who sent it", async () => {
@@ -98,9 +98,9 @@ describe.each(DIALECTS)("history of open rooms", (dialect) => {
   it("M36: if it cannot be fetched, or not in time, what is stored is sent", async () => {
     const { followed, events, open } = await room(dialect, messages(30), 2);
     t.hs.fail({ path: /\/messages$/ }, { status: 502, body: "bad gateway" }, 100);
-    const told = await followed.ask(open(20));
-    expect(timelineIds(told)).toEqual(ids(events.slice(-2)));
-    expect(told).toMatchObject({ limited: true, prev_batch: `h${events.length - 2}` });
+    const sent = await followed.ask(open(20));
+    expect(timelineIds(sent)).toEqual(ids(events.slice(-2)));
+    expect(sent).toMatchObject({ limited: true, prev_batch: `h${events.length - 2}` });
     t.hs.heal();
     const late = await room(dialect, messages(30), 2);
     t.hs.fail({ path: /\/messages$/ }, { delayMs: FETCH_MS * 5 });
@@ -111,8 +111,8 @@ describe.each(DIALECTS)("history of open rooms", (dialect) => {
     const { followed, open } = await room(dialect, messages(30), 5);
     const after = messages(2);
     await followed.deliver({ timeline: after, limited: true, prev_batch: "gap" });
-    const told = await followed.ask(open(20));
-    expect(timelineIds(told)).toEqual(ids(after));
-    expect(told).toMatchObject({ limited: true, prev_batch: "gap" });
+    const sent = await followed.ask(open(20));
+    expect(timelineIds(sent)).toEqual(ids(after));
+    expect(sent).toMatchObject({ limited: true, prev_batch: "gap" });
   });
 });

@@ -44,9 +44,9 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
       const room = await lazily(ALICE);
       const event = ev.member("@target:test", membership, {}, { sender: CAROL });
       await room.deliver({ timeline: [event] });
-      const told = await room.next();
-      expect(membersTold(told)).toEqual([`${CAROL}: join`, `@target:test: ${membership}`]);
-      expect(stateEvent(told, "m.room.member", "@target:test")).toMatchObject({ event_id: event.event_id });
+      const sent = await room.next();
+      expect(membersTold(sent)).toEqual([`${CAROL}: join`, `@target:test: ${membership}`]);
+      expect(stateEvent(sent, "m.room.member", "@target:test")).toMatchObject({ event_id: event.event_id });
       const anew = await room.anew();
       expect(membersTold(anew)).toEqual([`${ALICE}: join`, `${CAROL}: join`, `@target:test: ${membership}`]);
     }
@@ -55,9 +55,9 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
   it("M39: without a gap every change of members, also of those who are not in the timeline", async () => {
     const room = await lazily(ALICE);
     await room.deliver({ state: [ev.member(DAVE, "leave")], timeline: [ev.message(ALICE)] });
-    const told = await room.next();
-    expect(timelineIds(told)).toHaveLength(1);
-    expect(membersTold(told)).toEqual([`${DAVE}: leave`]);
+    const sent = await room.next();
+    expect(timelineIds(sent)).toHaveLength(1);
+    expect(membersTold(sent)).toEqual([`${DAVE}: leave`]);
   });
 
   it("M39 M38: of members by name every change, also in a gap that v2 sends by its state alone", async () => {
@@ -72,10 +72,10 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
     });
     const [me, bob] = [ev.member(room.me, "join", { displayname: "Me" }), ev.member(BOB, "leave")];
     await room.deliver({ state: [me, bob, ev.member("@e:test")], timeline: messages(1), limited: true, prev_batch: "p" });
-    const told = await room.next();
-    expect(stateEvent(told, "m.room.member", room.me)).toMatchObject({ event_id: me.event_id });
-    expect(stateEvent(told, "m.room.member", BOB)).toMatchObject({ event_id: bob.event_id });
-    expect(membersTold(told)).toHaveLength(2);
+    const sent = await room.next();
+    expect(stateEvent(sent, "m.room.member", room.me)).toMatchObject({ event_id: me.event_id });
+    expect(stateEvent(sent, "m.room.member", BOB)).toMatchObject({ event_id: bob.event_id });
+    expect(membersTold(sent)).toHaveLength(2);
   });
 
   it("M38: a member asked for by name who was unknown at first is sent once known", async () => {
@@ -105,17 +105,17 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
   it("M39: where the timeline is limited, the members it needs are sent, and members known before are forgotten", async () => {
     const room = await lazily(BOB);
     await room.deliver({ timeline: [ev.member(DAVE, "leave"), ...messages(3, BOB)] });
-    const told = await room.next();
-    expect(told).toMatchObject({ limited: true });
-    expect(membersTold(told)).toEqual(joined(BOB));
+    const sent = await room.next();
+    expect(sent).toMatchObject({ limited: true });
+    expect(membersTold(sent)).toEqual(joined(BOB));
   });
 
   it("M39 M35: after a gap upstream, too", async () => {
     const room = await lazily(BOB);
     await room.deliver({ state: [ev.member(BOB, "join", { displayname: "Bobby" })], timeline: messages(1, BOB), limited: true, prev_batch: "p" });
-    const told = await room.next();
-    expect(stateEvent(told, "m.room.member", BOB)).toMatchObject({ content: { displayname: "Bobby" } });
-    expect(membersTold(told)).toHaveLength(1);
+    const sent = await room.next();
+    expect(stateEvent(sent, "m.room.member", BOB)).toMatchObject({ content: { displayname: "Bobby" } });
+    expect(membersTold(sent)).toHaveLength(1);
   });
 
   it("M39: a change that was missed in a gap comes when its user speaks again", async () => {
@@ -123,8 +123,8 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
     await room.deliver({ timeline: [ev.member(BOB, "join", { displayname: "Bobby" }), ...messages(3, ALICE)] });
     expect(membersTold(await room.next())).toEqual(joined(ALICE));
     await room.deliver({ timeline: messages(1, BOB) });
-    const told = await room.next();
-    expect(stateEvent(told, "m.room.member", BOB)).toMatchObject({ content: { displayname: "Bobby" } });
+    const sent = await room.next();
+    expect(stateEvent(sent, "m.room.member", BOB)).toMatchObject({ content: { displayname: "Bobby" } });
   });
 
   it("M39: each room and each connection has members of its own", async () => {
@@ -178,9 +178,9 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
     expect(await room.next(none)).not.toHaveProperty("required_state");
     expect(await room.next(config)).toBeUndefined();
     await room.deliver({ timeline: [ev.message(BOB), ev.message(CAROL)] });
-    const told = await room.next(config);
-    expect(membersTold(told)).toEqual(joined(BOB, CAROL));
-    expect(stateEvent(told, "m.room.member", BOB)).toMatchObject({ content: { displayname: "Bobby" } });
+    const sent = await room.next(config);
+    expect(membersTold(sent)).toEqual(joined(BOB, CAROL));
+    expect(stateEvent(sent, "m.room.member", BOB)).toMatchObject({ content: { displayname: "Bobby" } });
     await room.deliver({ timeline: [ev.message(BOB)] });
     await room.next(none);
     await room.deliver({ timeline: [ev.message(BOB)] });
@@ -192,8 +192,8 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
     const room = await follow(t, dialect, { config: named, state: others, parts: { timeline: messages(1) } });
     expect(membersTold(room.first)).toEqual(joined(BOB, CAROL));
     await room.deliver({ timeline: [ev.message(BOB), ev.message(DAVE)] });
-    const told = await room.next(config);
-    expect(membersTold(told)).toEqual(expect.arrayContaining(joined(DAVE)));
+    const sent = await room.next(config);
+    expect(membersTold(sent)).toEqual(expect.arrayContaining(joined(DAVE)));
     await room.deliver({ timeline: [ev.member(BOB, "leave")] });
     expect(membersTold(await room.next(config))).toEqual([`${BOB}: leave`]);
   });
@@ -210,9 +210,9 @@ describe.each(DIALECTS)("lazy members", (dialect) => {
   it("M39: unknown members are left out", async () => {
     const room = await lazily(ALICE);
     await room.deliver({ timeline: [ev.message("@unknown:test")] });
-    const told = await room.next();
-    expect(timelineIds(told)).toHaveLength(1);
-    expect(told).not.toHaveProperty("required_state");
+    const sent = await room.next();
+    expect(timelineIds(sent)).toHaveLength(1);
+    expect(sent).not.toHaveProperty("required_state");
   });
 
   it("M39 M21: lazy in one list and by name in another", async () => {

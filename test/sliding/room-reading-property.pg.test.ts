@@ -88,17 +88,17 @@ async function play(dialect: DialectName, steps: readonly Step[]): Promise<void>
 function expectSame(reader: RoomReader, rooms: Readonly<Record<string, RoomAnswer>>): void {
   const fresh = new RoomReader(reader.me);
   for (const [roomId, told] of Object.entries(rooms)) {
-    const whole = fresh.apply(roomId, told);
+    const full = fresh.apply(roomId, told);
     const assembled = reader.rooms.get(roomId);
-    expect(assembled?.membership).toBe(whole.membership);
-    if (whole.membership !== "join") continue;
+    expect(assembled?.membership).toBe(full.membership);
+    if (full.membership !== "join") continue;
     const values = (fields: ReadonlyMap<string, unknown> = new Map()) =>
       Object.fromEntries([...fields].filter(([, value]) => value !== false).toSorted());
-    expect(values(assembled?.fields)).toEqual(values(whole.fields));
-    for (const [key, id] of whole.state) if (!key.startsWith("m.room.member")) expect(assembled?.state.get(key), key).toBe(id);
-    const length = Math.min(assembled?.timeline.length ?? 0, whole.timeline.length);
-    expect(assembled?.timeline.slice(-length)).toEqual(whole.timeline.slice(-length));
-    expect(length > 0 || whole.timeline.length === 0).toBe(true);
+    expect(values(assembled?.fields)).toEqual(values(full.fields));
+    for (const [key, id] of full.state) if (!key.startsWith("m.room.member")) expect(assembled?.state.get(key), key).toBe(id);
+    const length = Math.min(assembled?.timeline.length ?? 0, full.timeline.length);
+    expect(assembled?.timeline.slice(-length)).toEqual(full.timeline.slice(-length));
+    expect(length > 0 || full.timeline.length === 0).toBe(true);
   }
   for (const [roomId, { membership }] of reader.rooms) if (!(roomId in rooms)) expect(membership, roomId).toBe("leave");
 }

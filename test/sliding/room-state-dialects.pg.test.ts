@@ -59,7 +59,7 @@ describe("v4: include, exclude, lazy_members", () => {
   it("M41: each config excludes from its own: the union of lists has it where one includes it", async () => {
     const room = await follow(t, "v4", { state: [odd("a"), odd("b")] });
     const list = (required_state: Json) => ({ range: [0, 9], timeline_limit: 1, required_state });
-    const told = await room.ask({
+    const sent = await room.ask({
       more: {
         lists: {
           one: list({ include: [{ type: "org.example.odd" }], exclude: [{ state_key: "b" }] }),
@@ -67,13 +67,13 @@ describe("v4: include, exclude, lazy_members", () => {
         },
       },
     });
-    expect(stateOf(told)).toEqual(["org.example.odd|a", "org.example.odd|b"]);
+    expect(stateOf(sent)).toEqual(["org.example.odd|a", "org.example.odd|b"]);
   });
 
   it("M41: with lazy members, a match for every type does not bring all members", async () => {
     const room = await follow(t, "v4", { state: [ev.member(BOB), odd("a")], parts: { timeline: messages(1) } });
-    const told = await first(room, { include: [{}], lazy_members: true });
-    expect(stateOf(told)).toEqual([...NEW_ROOM, `m.room.member|${ALICE}`, "org.example.odd|a"].toSorted());
+    const sent = await first(room, { include: [{}], lazy_members: true });
+    expect(stateOf(sent)).toEqual([...NEW_ROOM, `m.room.member|${ALICE}`, "org.example.odd|a"].toSorted());
   });
 
   it("M41: but an element that names members does", async () => {
@@ -108,8 +108,8 @@ describe("v4: include, exclude, lazy_members", () => {
       room.id,
       [ALICE, BOB, room.me].map((user) => ev.member(user)),
     );
-    const told = await first(room, { include: [{ type: "m.room.member" }], exclude: [{ state_key: BOB }] });
-    expect(stateOf(told)).toEqual([`m.room.member|${ALICE}`, `m.room.member|${room.me}`]);
+    const sent = await first(room, { include: [{ type: "m.room.member" }], exclude: [{ state_key: BOB }] });
+    expect(stateOf(sent)).toEqual([`m.room.member|${ALICE}`, `m.room.member|${room.me}`]);
   });
 
   it("M41 M21: a lazy list and one of all members together: all members", async () => {
@@ -121,8 +121,8 @@ describe("v4: include, exclude, lazy_members", () => {
     );
     const list = (required_state: Json) => ({ range: [0, 9], timeline_limit: 1, required_state });
     const lists = { one: list({ include: [{}], lazy_members: true }), two: list({ include: [{ type: "m.room.member" }] }) };
-    const told = (await room.client.sync({ connId: "both", more: { lists } })).rooms[room.id];
-    expect(stateOf(told)).toHaveLength(NEW_ROOM.length + 3);
+    const sent = (await room.client.sync({ connId: "both", more: { lists } })).rooms[room.id];
+    expect(stateOf(sent)).toHaveLength(NEW_ROOM.length + 3);
   });
 });
 
@@ -222,14 +222,14 @@ describe("unstable dialect: wildcards", () => {
 
   it("M38: beside it a tuple for members narrows those", async () => {
     const room = await follow(t, "unstable", { state: [ev.member(BOB), odd("a")] });
-    const told = await room.anew({
+    const sent = await room.anew({
       state: [
         ["*", "*"],
         ["m.room.member", "$ME"],
       ],
     });
-    expect(stateOf(told)).toEqual([...NEW_ROOM, `m.room.member|${room.me}`, "org.example.odd|a"].toSorted());
-    expect(stateEvent(told, "m.room.member", BOB)).toBeUndefined();
+    expect(stateOf(sent)).toEqual([...NEW_ROOM, `m.room.member|${room.me}`, "org.example.odd|a"].toSorted());
+    expect(stateEvent(sent, "m.room.member", BOB)).toBeUndefined();
     serveMembers(
       t,
       room.id,

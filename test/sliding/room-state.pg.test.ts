@@ -123,9 +123,9 @@ describe.each(DIALECTS)("required_state", (dialect) => {
       },
       subs: { [room.id]: { state: [["org.example.odd", "*"]] as const, limit: 2 } },
     };
-    const told = (await room.client.sync(both)).rooms[room.id];
-    expect(stateOf(told)).toEqual(["m.room.topic|", "org.example.odd|a", "org.example.odd|b"]);
-    expect(timelineIds(told)).toHaveLength(3);
+    const sent = (await room.client.sync(both)).rooms[room.id];
+    expect(stateOf(sent)).toEqual(["m.room.topic|", "org.example.odd|a", "org.example.odd|b"]);
+    expect(timelineIds(sent)).toHaveLength(3);
   });
 
   it("M40: what is asked for newly is sent at once, once, and without the timeline again", async () => {

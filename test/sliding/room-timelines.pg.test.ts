@@ -78,9 +78,9 @@ describe.each(DIALECTS)("timelines", (dialect) => {
     await room.deliver({ timeline: old });
     await room.ask({ ...scopes, connId: "fresh" });
     await room.deliver({ timeline: [live] });
-    const told = await room.ask({ ...all(config), connId: "fresh" });
-    expect(timelineIds(told)).toEqual([...ids(old), live.event_id]);
-    expect(told).toMatchObject({ initial: true, num_live: 1, limited: false });
+    const sent = await room.ask({ ...all(config), connId: "fresh" });
+    expect(timelineIds(sent)).toEqual([...ids(old), live.event_id]);
+    expect(sent).toMatchObject({ initial: true, num_live: 1, limited: false });
   });
 
   it("M23: a room out of scope is sent the events that it missed, limited only where there are more than asked", async () => {
@@ -165,9 +165,9 @@ describe.each(DIALECTS)("timelines", (dialect) => {
     expect(raised).toMatchObject({ unstable_expanded_timeline: true, limited: true, num_live: 0 });
     expect(raised).not.toHaveProperty("initial");
     expect(await room.next({ limit: 4 })).toBeUndefined();
-    const whole = await room.next({ limit: 5 });
-    expect(timelineIds(whole)).toEqual(ids(timeline));
-    expect(whole).toMatchObject({ unstable_expanded_timeline: true, limited: false, num_live: 0 });
+    const full = await room.next({ limit: 5 });
+    expect(timelineIds(full)).toEqual(ids(timeline));
+    expect(full).toMatchObject({ unstable_expanded_timeline: true, limited: false, num_live: 0 });
   });
 
   it("M36: with new events: all of the newest, of which the new ones are live", async () => {
@@ -209,10 +209,10 @@ describe.each(DIALECTS)("timelines", (dialect) => {
     const asked = { limit: 0, state: [["m.room.topic", ""]] as const };
     const room = await follow(t, dialect, { config: asked, state: [ev.topic(ALICE, "x")], parts: { timeline: messages(3) } });
     await room.deliver({ timeline: [ev.topic(ALICE, "y"), ev.message(ALICE)] });
-    for (const told of [room.first, await room.next()]) {
-      expect(stateOf(told)).toEqual(["m.room.topic|"]);
-      expect(told).toHaveProperty("bump_stamp");
-      for (const field of ["timeline", "limited", "prev_batch", "num_live"]) expect(told).not.toHaveProperty(field);
+    for (const sent of [room.first, await room.next()]) {
+      expect(stateOf(sent)).toEqual(["m.room.topic|"]);
+      expect(sent).toHaveProperty("bump_stamp");
+      for (const field of ["timeline", "limited", "prev_batch", "num_live"]) expect(sent).not.toHaveProperty(field);
     }
   });
 

@@ -101,10 +101,10 @@ describe("sticky subscriptions", () => {
     await t.hs.waitForPoll(client.token);
     await tell(room);
     expect(Object.keys((await phone.sync(NAMELESS, { pos: first.pos })).rooms)).toEqual([room]);
-    const anew = await phone.sync(NAMELESS);
-    expect(newsOf(anew)).toEqual({});
+    const fresh = await phone.sync(NAMELESS);
+    expect(newsOf(fresh)).toEqual({});
     await tell(room);
-    expect(newsOf(await phone.sync(NAMELESS, { pos: anew.pos }))).toEqual({});
+    expect(newsOf(await phone.sync(NAMELESS, { pos: fresh.pos }))).toEqual({});
   });
 
   it("M20 M51: extensions cover sticky subscriptions as of others", async () => {

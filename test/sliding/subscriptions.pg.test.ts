@@ -71,9 +71,9 @@ describe.each(DIALECTS)("%s: subscriptions", (dialect) => {
       join: { "!mine:test": room() },
       leave: { "!ban:test": { timeline: [ev.member(me, "ban", {}, { sender: ALICE })] } },
     }));
-    const whole = { state: [["*", "*"]] as const, limit: 20 };
+    const full = { state: [["*", "*"]] as const, limit: 20 };
     const answer = await client.sync({
-      subs: { "!bobs:test": whole, "!nowhere:test": whole, "no room": whole, "!ban:test": whole, "!mine:test": { limit: 1 } },
+      subs: { "!bobs:test": full, "!nowhere:test": full, "no room": full, "!ban:test": full, "!mine:test": { limit: 1 } },
       ext: { account_data: { enabled: true }, receipts: { enabled: true }, typing: { enabled: true } },
     });
     expect(Object.keys(answer.rooms)).toEqual(["!mine:test"]);
@@ -81,7 +81,7 @@ describe.each(DIALECTS)("%s: subscriptions", (dialect) => {
     await deliver(bob, {
       join: { "!bobs:test": { timeline: [ev.message(ALICE)], ephemeral: [{ type: "m.typing", content: { user_ids: [ALICE] } }] } },
     });
-    expect((await client.sync({ subs: { "!bobs:test": whole } }, { pos: answer.pos })).rooms).toEqual({});
+    expect((await client.sync({ subs: { "!bobs:test": full } }, { pos: answer.pos })).rooms).toEqual({});
   });
 
   it("M19: what is subscribed to without permission is sent once there is some", async () => {
@@ -99,17 +99,17 @@ describe.each(DIALECTS)("%s: subscriptions", (dialect) => {
     const timeline = Array.from({ length: 6 }, () => ev.message(ALICE));
     const client = user({ join: { "!a:test": room(timeline, [ev.topic(ALICE, "t"), ev.name(ALICE, "n"), ev.encryption(ALICE)]) } });
     const list = (limit: number, ...state: (readonly [string, string])[]) => ({ ranges: [[0, 9]] as const, limit, state });
-    const told = async (lists: Record<string, AskedConfig>, subs: Record<string, AskedConfig> = {}) => {
+    const sent = async (lists: Record<string, AskedConfig>, subs: Record<string, AskedConfig> = {}) => {
       const { rooms } = await client.sync({ connId: "one", lists, subs });
       return [timelineIds(rooms["!a:test"]), stateOf(rooms["!a:test"])];
     };
-    expect(await told({ few: list(1, topic), many: list(3, name, topic) })).toEqual([ids(timeline.slice(-3)), ["m.room.name|", "m.room.topic|"]]);
-    expect(await told({ few: list(1, topic) }, { "!a:test": { limit: 4, state: [name] } })).toEqual([
+    expect(await sent({ few: list(1, topic), many: list(3, name, topic) })).toEqual([ids(timeline.slice(-3)), ["m.room.name|", "m.room.topic|"]]);
+    expect(await sent({ few: list(1, topic) }, { "!a:test": { limit: 4, state: [name] } })).toEqual([
       ids(timeline.slice(-4)),
       ["m.room.name|", "m.room.topic|"],
     ]);
-    expect(await told({ many: list(5) }, { "!a:test": { limit: 0, state: [topic] } })).toEqual([ids(timeline.slice(-5)), ["m.room.topic|"]]);
-    const wide = await told({ none: list(0), wide: list(0, ["m.room.encryption", "*"]) }, { "!a:test": { limit: 0, state: [name] } });
+    expect(await sent({ many: list(5) }, { "!a:test": { limit: 0, state: [topic] } })).toEqual([ids(timeline.slice(-5)), ["m.room.topic|"]]);
+    const wide = await sent({ none: list(0), wide: list(0, ["m.room.encryption", "*"]) }, { "!a:test": { limit: 0, state: [name] } });
     expect(wide).toEqual([[], ["m.room.encryption|", "m.room.name|"]]);
   });
 
@@ -177,12 +177,12 @@ describe.each(DIALECTS)("%s: ignored users", (dialect) => {
   it("M18: that one was withdrawn is not sent either, but where the invite was", async () => {
     const client = user((me) => ({ invite: { "!bad:test": stripped(me, MALLORY) } }));
     const withdrawn = (by: string) => ({ timeline: [ev.member(client.client.userId, "leave", {}, { sender: by })] });
-    const told = await client.sync({ lists: all });
+    const sent = await client.sync({ lists: all });
     await deliver(client, { account_data: ignoring(MALLORY) });
     await deliver(client, { leave: { "!bad:test": withdrawn(MALLORY) } });
     expect(await listed(client)).toEqual([]);
     expect((await client.sync({ connId: "new", subs: { "!bad:test": {} } })).rooms).toEqual({});
-    expect(JSON.stringify((await client.sync({ lists: all }, { pos: told.pos })).rooms["!bad:test"])).toContain(`"membership":"leave"`);
+    expect(JSON.stringify((await client.sync({ lists: all }, { pos: sent.pos })).rooms["!bad:test"])).toContain(`"membership":"leave"`);
   });
 
   it("M18: an invite of a room by somebody else, after one by an ignored user, is sent", async () => {
@@ -214,8 +214,8 @@ describe.each(DIALECTS)("%s: ignored users", (dialect) => {
     expect(Object.keys(first.rooms)).toEqual(["!a:test"]);
     await deliver(client, { account_data: ignoring() });
     expect(await client.request({ lists: all }, { pos: first.pos })).toMatchObject({ status: 400, body: { errcode: "M_UNKNOWN_POS" } });
-    const anew = await client.sync({ lists: all });
-    expect(Object.keys(anew.rooms).toSorted()).toEqual(["!a:test", "!i:test"]);
-    expect(timelineIds(anew.rooms["!a:test"])).toEqual([bad.event_id]);
+    const fresh = await client.sync({ lists: all });
+    expect(Object.keys(fresh.rooms).toSorted()).toEqual(["!a:test", "!i:test"]);
+    expect(timelineIds(fresh.rooms["!a:test"])).toEqual([bad.event_id]);
   });
 });

@@ -65,9 +65,9 @@ describe.each(DIALECTS)("to_device (%s)", (dialect) => {
 
   it("M46: without messages the answer comes after the timeout, with the same next_batch", async () => {
     const { phone, first } = await withMessages(2);
-    const told = await phone.sync(asking(), { pos: first.pos });
-    const { next_batch } = queueOf(told);
-    const over = await phone.sync(asking(next_batch), { pos: told.pos, timeout: SHORT });
+    const sent = await phone.sync(asking(), { pos: first.pos });
+    const { next_batch } = queueOf(sent);
+    const over = await phone.sync(asking(next_batch), { pos: sent.pos, timeout: SHORT });
     expect(queueOf(over)).toEqual({ next_batch, events: [] });
   });
 

@@ -150,11 +150,11 @@ describe.each(DIALECTS)("events (%s)", (dialect) => {
     await one.deliver({ timeline: redactions });
     const then = await phone.sync(ALL, { pos: first.pos });
     expect(timelineIds(then.rooms[one.room])).toEqual(redactions.map((event) => event.event_id));
-    const anew = await phone.sync({ lists: { all: { limit: 10, state: [["m.room.topic", ""]] } } });
-    expect(JSON.stringify(anew)).not.toContain("secret");
-    const message = eventsOf(anew, one.room).find((event) => event.event_id === secret.event_id);
+    const fresh = await phone.sync({ lists: { all: { limit: 10, state: [["m.room.topic", ""]] } } });
+    expect(JSON.stringify(fresh)).not.toContain("secret");
+    const message = eventsOf(fresh, one.room).find((event) => event.event_id === secret.event_id);
     expect(message).toMatchObject({ content: {}, unsigned: { redacted_because: { event_id: redactions[0]?.event_id } } });
     expect(message?.content).toEqual({});
-    expect(anew.rooms[one.room]?.["required_state"]).toMatchObject([{ event_id: topic.event_id, content: {} }]);
+    expect(fresh.rooms[one.room]?.["required_state"]).toMatchObject([{ event_id: topic.event_id, content: {} }]);
   });
 });

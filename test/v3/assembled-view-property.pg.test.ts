@@ -32,8 +32,8 @@ class View {
 
   #entry({ timeline, limited, state_events: _state, prev_batch: _prev, ...fields }: Json): void {
     const roomId = String(fields["room_id"]);
-    const whole = "is_encrypted" in fields && "joined_count" in fields && "is_dm" in fields;
-    const old = whole ? undefined : this.entries.get(roomId);
+    const full = "is_encrypted" in fields && "joined_count" in fields && "is_dm" in fields;
+    const old = full ? undefined : this.entries.get(roomId);
     const ids = ((timeline ?? []) as MatrixEvent[]).map((event) => event.event_id);
     const merged = { ...old, ...fields, timeline: [...(limited === true ? [] : (old?.timeline ?? [])), ...ids].slice(-TIMELINE) };
     this.entries.set(roomId, Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== null)) as Entry);

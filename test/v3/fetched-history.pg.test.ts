@@ -34,16 +34,16 @@ describe.each<EndReading>(["with the event", "without the event"])("T23: /contex
     const { room, client } = scene(end);
     for (const limit of [10, 11, 33, 50]) {
       // oxlint-disable-next-line no-await-in-loop -- each goes on from what the one before has fetched
-      const told = (await client.sync({ room: { room_id: room.id, timeline_limit: limit } }))["room"].rooms[room.id];
-      expect(ids(told.timeline.events)).toEqual(ids(room.events.slice(-limit)));
-      const paged = (await room.back(client, told.timeline.prev_batch, 20)).flat();
+      const sent = (await client.sync({ room: { room_id: room.id, timeline_limit: limit } }))["room"].rooms[room.id];
+      expect(ids(sent.timeline.events)).toEqual(ids(room.events.slice(-limit)));
+      const paged = (await room.back(client, sent.timeline.prev_batch, 20)).flat();
       expect(paged).toEqual(ids(room.events.slice(0, -limit)).toReversed());
       const topics = room.events.slice(0, -limit).filter(({ type }) => type === "m.room.topic");
-      expect(ids(told.state.events)).toContain(topics.at(-1)?.event_id);
+      expect(ids(sent.state.events)).toContain(topics.at(-1)?.event_id);
     }
-    const whole = (await client.sync({ room: { room_id: room.id, timeline_limit: 100 } }))["room"].rooms[room.id];
-    expect(ids(whole.timeline.events)).toEqual(ids(room.events));
-    expect(whole.timeline.limited).toBe(false);
+    const full = (await client.sync({ room: { room_id: room.id, timeline_limit: 100 } }))["room"].rooms[room.id];
+    expect(ids(full.timeline.events)).toEqual(ids(room.events));
+    expect(full.timeline.limited).toBe(false);
   });
 
   it.each(DIALECTS)("T23: in sliding sync (%s) too", async (dialect) => {
@@ -51,9 +51,9 @@ describe.each<EndReading>(["with the event", "without the event"])("T23: /contex
     const phone = new SlidingClient(client, dialect);
     for (const limit of [10, 25]) {
       // oxlint-disable-next-line no-await-in-loop -- as above
-      const told = (await phone.sync({ subs: { [room.id]: { limit } } })).rooms[room.id] ?? {};
-      expect(ids(told["timeline"])).toEqual(ids(room.events.slice(-limit)));
-      expect((await room.back(client, told["prev_batch"], 20)).flat()).toEqual(ids(room.events.slice(0, -limit)).toReversed());
+      const sent = (await phone.sync({ subs: { [room.id]: { limit } } })).rooms[room.id] ?? {};
+      expect(ids(sent["timeline"])).toEqual(ids(room.events.slice(-limit)));
+      expect((await room.back(client, sent["prev_batch"], 20)).flat()).toEqual(ids(room.events.slice(0, -limit)).toReversed());
     }
   });
 });
@@ -64,6 +64,6 @@ it("T23: a token although nothing is older: the room begins there", async () => 
   routes.messages(room.id, ({ query }) =>
     query.get("from") === "h0" ? { chunk: [], start: "h0", end: "h0" } : { chunk: room.events.slice(0, -1).toReversed(), end: "h0" },
   );
-  const told = (await client.sync({ room: { room_id: room.id, timeline_limit: 100 } }))["room"].rooms[room.id];
-  expect([told.timeline.events.length, told.timeline.limited, told.state.events]).toEqual([count, false, []]);
+  const sent = (await client.sync({ room: { room_id: room.id, timeline_limit: 100 } }))["room"].rooms[room.id];
+  expect([sent.timeline.events.length, sent.timeline.limited, sent.state.events]).toEqual([count, false, []]);
 });

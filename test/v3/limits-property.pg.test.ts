@@ -38,7 +38,7 @@ it("S3 I4 I1: member deltas, with gaps, and the own leave at the end", async () 
     fc.asyncProperty(fc.array(batch, { maxLength: 6 }), limit, memberships, fc.boolean(), async (batches, size, membership, leaves) => {
       const { id, me, present, client } = room();
       const start = (p: { limit: number }) => client.sync({ room_members: { room_id: id, membership, p } });
-      const whole = await start({ limit: 1000 });
+      const full = await start({ limit: 1000 });
       const limited = await start({ limit: size });
       const told: MatrixEvent[] = [];
       let { next } = limited;
@@ -67,7 +67,7 @@ it("S3 I4 I1: member deltas, with gaps, and the own leave at the end", async () 
       }
       do await ask();
       while (last["room_members"]);
-      const all = await client.sync({}, { since: whole.next });
+      const all = await client.sync({}, { since: full.next });
       expect(ids(told)).toEqual(ids(all["room_members"]?.events ?? []));
       expect(new Set(ids(told)).size).toBe(told.length);
       if (leaves) expect(told.at(-1)?.event_id).toBe(left.event_id);
@@ -80,7 +80,7 @@ it("S4 I4: room timelines with a small limit: the newest of the unlimited ones, 
   await fc.assert(
     fc.asyncProperty(fc.array(batch, { maxLength: 8 }), limit, async (batches, size) => {
       const { id, client } = room();
-      const whole = await client.sync({ room: { room_id: id, timeline_limit: 100 } });
+      const full = await client.sync({ room: { room_id: id, timeline_limit: 100 } });
       let { next } = await client.sync({ room: { room_id: id, timeline_limit: size } });
       let since: MatrixEvent[] = [];
       let gapped = false;
@@ -108,7 +108,7 @@ it("S4 I4: room timelines with a small limit: the newest of the unlimited ones, 
         if (asks > 0) await ask();
       }
       await ask();
-      const all = (await client.sync({}, { since: whole.next }))["room"]?.rooms[id]?.timeline ?? { events: [], limited: false };
+      const all = (await client.sync({}, { since: full.next }))["room"]?.rooms[id]?.timeline ?? { events: [], limited: false };
       expect(ids(all.events)).toEqual(ids(everything));
       expect(all.limited).toBe(anyGap);
       expect(new Set(ids(told)).size).toBe(told.length);

@@ -27,17 +27,17 @@ async function walk(
 ): Promise<Json[]> {
   const first = await client.sync({ [stream]: { ...params, p: { ...(params["p"] as Json), limit: limits[0] ?? 1 } } });
   const items = (answer: Json) => (answer[stream === "room_list" ? "rooms" : "events"] ?? []) as Json[];
-  const told = [...items(first[stream])];
+  const sent = [...items(first[stream])];
   let next: unknown = first[stream].p.next;
   for (let step = 1; next !== undefined; step++) {
     await between(step);
     const page = await client.sync({ [stream]: { p: { since: next, limit: limits[step % limits.length] ?? 1 } } }, { since: first.next });
     expect(page.next).toBe(first.next);
     expect(items(page[stream]).length).toBeLessThanOrEqual(page[stream].p.limit);
-    told.push(...items(page[stream]));
+    sent.push(...items(page[stream]));
     next = page[stream].p.next;
   }
-  return told;
+  return sent;
 }
 
 const limits = fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 4 });
@@ -68,9 +68,9 @@ it("I5: pages of members", async () => {
         routes.members(id, () => [...present.values()]);
         const client = t.login(me, "PHONE", v2({ join: { [id]: { state: [ev.create(ADMIN), ev.powerLevels(ADMIN, levels), ...members] } } }));
         const params = { room_id: id, p: { sort } };
-        const whole = (await client.sync({ room_members: { ...params, p: { sort, limit: 1000 } } }))["room_members"].events as MatrixEvent[];
+        const full = (await client.sync({ room_members: { ...params, p: { sort, limit: 1000 } } }))["room_members"].events as MatrixEvent[];
         const queue = [...changes];
-        const told = (await walk(client, "room_members", params, sizes, async () => {
+        const sent = (await walk(client, "room_members", params, sizes, async () => {
           const change = queue.shift();
           if (!change) return;
           const who = user(change.who);
@@ -85,7 +85,7 @@ it("I5: pages of members", async () => {
           if (event.type === "m.room.member") present.set(who, event);
           await t.deliver(client, v2({ join: { [id]: { timeline: [event] } } }));
         })) as MatrixEvent[];
-        expect(told.map((event) => event.event_id)).toEqual(whole.map((event) => event.event_id));
+        expect(sent.map((event) => event.event_id)).toEqual(full.map((event) => event.event_id));
       },
     ),
     { numRuns: 25 },
@@ -121,10 +121,10 @@ it("I5: pages of the room list, and afterwards every room is followed", async ()
             ),
           }),
         );
-        const whole = (await client.sync({ room_list: { p: { sort, limit: 100 } } }))["room_list"];
-        expect(whole.count).toBe(rooms.length);
+        const full = (await client.sync({ room_list: { p: { sort, limit: 100 } } }))["room_list"];
+        expect(full.count).toBe(rooms.length);
         const queue = [...changes];
-        const told = await walk(client, "room_list", { p: { sort } }, sizes, async () => {
+        const sent = await walk(client, "room_list", { p: { sort } }, sizes, async () => {
           const change = queue.shift();
           if (!change) return;
           const room = id(change.which);
@@ -143,7 +143,7 @@ it("I5: pages of the room list, and afterwards every room is followed", async ()
           one["notification_count"],
           (one["timeline"] as MatrixEvent[]).map((event) => event.event_id),
         ];
-        expect(told.map(shape)).toEqual(whole.rooms.map(shape));
+        expect(sent.map(shape)).toEqual(full.rooms.map(shape));
       },
     ),
     { numRuns: 25 },

@@ -258,7 +258,7 @@ describe("D16: page one", () => {
 describe("D17 R16: negotiation", () => {
   it("D17 R16: zero, negative and absent limits are the default, larger ones the maximum, and the answer says which", async () => {
     const { client, room } = scene(t);
-    for (const [limit, told] of [
+    for (const [limit, sent] of [
       [0, [50, 20, 100]],
       [-5, [50, 20, 100]],
       [undefined, [50, 20, 100]],
@@ -267,7 +267,7 @@ describe("D17 R16: negotiation", () => {
       [999_999, [1000, 100, 1000]],
     ] as const) {
       const answer = await client.sync({ room_members: { room_id: room, p: { limit } }, room_list: { p: { limit } }, to_device: { limit } });
-      expect([answer["room_members"].p.limit, answer["room_list"].p.limit, answer["to_device"].limit], String(limit)).toEqual(told);
+      expect([answer["room_members"].p.limit, answer["room_list"].p.limit, answer["to_device"].limit], String(limit)).toEqual(sent);
     }
   });
 

@@ -37,9 +37,9 @@ it("TestAccumulatorDelta: a timeline from the creation on is sent in full, or it
   await user.sync();
   const events = [...newRoom(BOB), ev.member("@delta:test"), ev.message(BOB)];
   await t.deliver(user, say("!d:test", ...events));
-  const whole = await user.sync(follow("!d:test"));
-  expect(timeline(whole, "!d:test")).toEqual(ids(events));
-  expect(room(whole, "!d:test")).toMatchObject({ state: { events: [] }, timeline: { limited: false } });
+  const full = await user.sync(follow("!d:test"));
+  expect(timeline(full, "!d:test")).toEqual(ids(events));
+  expect(room(full, "!d:test")).toMatchObject({ state: { events: [] }, timeline: { limited: false } });
   const newest = await user.sync({ room: { room_id: "!d:test", timeline_limit: 1 } });
   expect(timeline(newest, "!d:test")).toEqual(ids(events.slice(-1)));
   expect(ids(room(newest, "!d:test").state.events).toSorted()).toEqual(ids([...newRoomOf(events)]).toSorted());

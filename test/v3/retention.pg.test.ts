@@ -62,11 +62,11 @@ it("S4: a room whose timeline was cut is sent with its newest 100 events and the
   await one.client.sync({}, { since: after.next });
   const counts = await anHour();
   expect(counts.timeline).toBeGreaterThan(0);
-  const anew = await one.client.sync(asked);
-  const { state, timeline: shown } = anew["room"].rooms[one.room];
+  const fresh = await one.client.sync(asked);
+  const { state, timeline: shown } = fresh["room"].rooms[one.room];
   expect(shown.events).toHaveLength(100);
   expect(shown).toMatchObject({ limited: true, prev_batch: "p3" });
   expect(shown.events.at(39).content).toEqual({ topic: "late" });
-  const told = (state.events as { type: string; content: unknown }[]).filter((event) => event.type === "m.room.topic");
-  expect(told.map((event) => event.content)).toEqual([{ topic: "before" }]);
+  const sent = (state.events as { type: string; content: unknown }[]).filter((event) => event.type === "m.room.topic");
+  expect(sent.map((event) => event.content)).toEqual([{ topic: "before" }]);
 });

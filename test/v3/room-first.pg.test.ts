@@ -44,8 +44,8 @@ describe("the first answer", () => {
       unread: { notification_count: 3, highlight_count: 1 },
     });
     const { room: answer } = await client.sync({ room: { room_id: id } });
-    const told = answer.rooms[id];
-    expect(Object.keys(told)).toEqual([
+    const sent = answer.rooms[id];
+    expect(Object.keys(sent)).toEqual([
       "initial",
       "state",
       "members",
@@ -55,24 +55,24 @@ describe("the first answer", () => {
       "joined_count",
       "invited_count",
     ]);
-    expect(told).toMatchObject({ initial: true, notification_count: 3, highlight_count: 1, joined_count: 7, invited_count: 2 });
-    expect(types(told.state.events)).toEqual(["m.room.create", "m.room.join_rules", "m.room.name", "m.room.power_levels"]);
-    expect(told.state.events[2].content).toEqual({ name: "before" });
-    expect(told.state).not.toHaveProperty("state_before");
-    expect(users(told.members.events).toSorted()).toEqual([ALICE, BOB]);
-    expect(ids(told.timeline.events)).toEqual(ids(timeline));
-    expect(told.timeline.limited).toBe(false);
-    expect(told.timeline.events[0]).toMatchObject({ room_id: id, content: { body: "one" } });
+    expect(sent).toMatchObject({ initial: true, notification_count: 3, highlight_count: 1, joined_count: 7, invited_count: 2 });
+    expect(types(sent.state.events)).toEqual(["m.room.create", "m.room.join_rules", "m.room.name", "m.room.power_levels"]);
+    expect(sent.state.events[2].content).toEqual({ name: "before" });
+    expect(sent.state).not.toHaveProperty("state_before");
+    expect(users(sent.members.events).toSorted()).toEqual([ALICE, BOB]);
+    expect(ids(sent.timeline.events)).toEqual(ids(timeline));
+    expect(sent.timeline.limited).toBe(false);
+    expect(sent.timeline.events[0]).toMatchObject({ room_id: id, content: { body: "one" } });
   });
 
   it("S4: timeline_limit: the newest so many, `limited`, and the state before the first of them", async () => {
     const timeline = [ev.message(ALICE), ev.topic(ALICE, "old"), ev.message(ALICE), ev.topic(ALICE, "new"), ev.message(ALICE)];
     const { id, client } = room({ state: newRoom(ALICE), timeline, prev_batch: "p0" });
     const { room: answer } = await client.sync({ room: { room_id: id, timeline_limit: 2 } });
-    const told = answer.rooms[id];
-    expect(ids(told.timeline.events)).toEqual(ids(timeline.slice(-2)));
-    expect(told.timeline).toMatchObject({ limited: true, prev_batch: expect.any(String) });
-    expect(told.state.events.find((event: MatrixEvent) => event.type === "m.room.topic").content.topic).toBe("old");
+    const sent = answer.rooms[id];
+    expect(ids(sent.timeline.events)).toEqual(ids(timeline.slice(-2)));
+    expect(sent.timeline).toMatchObject({ limited: true, prev_batch: expect.any(String) });
+    expect(sent.state.events.find((event: MatrixEvent) => event.type === "m.room.topic").content.topic).toBe("old");
   });
 
   it("S4 D17: timeline_limit is 20 by default and at most 100", async () => {
@@ -86,9 +86,9 @@ describe("the first answer", () => {
   it("S4: a sender's member event that is in the timeline is not sent before it", async () => {
     const joined = ev.member(BOB);
     const { id, client } = room({ state: newRoom(ALICE), timeline: [joined, ev.message(BOB)] });
-    const told = (await client.sync({ room: { room_id: id } }))["room"].rooms[id];
-    expect(told.members.events).toEqual([]);
-    expect(ids(told.timeline.events)[0]).toBe(joined.event_id);
+    const sent = (await client.sync({ room: { room_id: id } }))["room"].rooms[id];
+    expect(sent.members.events).toEqual([]);
+    expect(ids(sent.timeline.events)[0]).toBe(joined.event_id);
   });
 
   it("S4: a sender whose membership changes in the timeline is sent as before it", async () => {
@@ -96,24 +96,24 @@ describe("the first answer", () => {
       state: [...newRoom(ALICE), ev.member(BOB, "join", { displayname: "old" })],
       timeline: [ev.message(BOB), ev.member(BOB, "join", { displayname: "new" })],
     });
-    const told = (await client.sync({ room: { room_id: id } }))["room"].rooms[id];
-    expect(told.members.events.map((event: MatrixEvent) => event.content["displayname"])).toEqual(["old"]);
+    const sent = (await client.sync({ room: { room_id: id } }))["room"].rooms[id];
+    expect(sent.members.events.map((event: MatrixEvent) => event.content["displayname"])).toEqual(["old"]);
   });
 
   it("B40 TestHandler: a room with state and no timeline is sent", async () => {
     const { id, client } = room({ state: newRoom(ALICE) });
-    const told = (await client.sync({ room: { room_id: id } }))["room"].rooms[id];
-    expect(told).toMatchObject({ initial: true, timeline: { events: [], limited: false } });
-    expect(told.state.events).toHaveLength(3);
+    const sent = (await client.sync({ room: { room_id: id } }))["room"].rooms[id];
+    expect(sent).toMatchObject({ initial: true, timeline: { events: [], limited: false } });
+    expect(sent.state.events).toHaveLength(3);
   });
 
   it("B42 TestHistoryDoesntIncludeState B36 TestAccumulatorDupeEvents TestDuplicateEventsInTimeline: each event once, state is no history", async () => {
     const state = newRoom(ALICE);
     const [a, b] = [ev.message(ALICE), ev.message(ALICE)];
     const { id, client } = room({ state, timeline: [state[1] as MatrixEvent, a, b, b] });
-    const told = (await client.sync({ room: { room_id: id } }))["room"].rooms[id];
-    expect(ids(told.timeline.events)).toEqual(ids([state[1] as MatrixEvent, a, b]));
-    expect(types(told.state.events)).toEqual(["m.room.create", "m.room.join_rules", "m.room.power_levels"]);
+    const sent = (await client.sync({ room: { room_id: id } }))["room"].rooms[id];
+    expect(ids(sent.timeline.events)).toEqual(ids([state[1] as MatrixEvent, a, b]));
+    expect(types(sent.state.events)).toEqual(["m.room.create", "m.room.join_rules", "m.room.power_levels"]);
   });
 
   it("B37 TestMalformedEventsTimeline TestMalformedEventsState TestEventTableNullValue: a bad event is lost alone", async () => {
@@ -123,10 +123,10 @@ describe("the first answer", () => {
       state: [...newRoom(ALICE), { type: "m.room.topic", state_key: "", content: {} }],
       timeline: [nul, { type: "x" }, "text" as unknown as Json, good],
     });
-    const told = (await client.sync({ room: { room_id: id } }))["room"].rooms[id];
-    expect(ids(told.timeline.events)).toEqual([nul.event_id, good.event_id]);
-    expect(told.timeline.events[0].content.body).toBe("a\u0000b");
-    expect(told.state.events).toHaveLength(3);
+    const sent = (await client.sync({ room: { room_id: id } }))["room"].rooms[id];
+    expect(ids(sent.timeline.events)).toEqual([nul.event_id, good.event_id]);
+    expect(sent.timeline.events[0].content.body).toBe("a\u0000b");
+    expect(sent.state.events).toHaveLength(3);
   });
 
   it("D8: without a room the stream is there, empty", async () => {
@@ -169,10 +169,10 @@ describe("types and not_types", () => {
 
   it("S4: the limit counts what is shown, and filtered state events come in `state`", async () => {
     const { id, client } = room({ state: [...newRoom(ALICE), ev.topic(ALICE, "before")], timeline: timeline() });
-    const told = (await client.sync({ room: { room_id: id, types: ["m.room.message"], timeline_limit: 2 } }))["room"].rooms[id];
-    expect(told.timeline.events.map((event: MatrixEvent) => event.content["body"])).toEqual(["one", "two"]);
-    expect(told.timeline.limited).toBe(false);
-    expect(told.state.events.find((event: MatrixEvent) => event.type === "m.room.topic").content.topic).toBe("t");
+    const sent = (await client.sync({ room: { room_id: id, types: ["m.room.message"], timeline_limit: 2 } }))["room"].rooms[id];
+    expect(sent.timeline.events.map((event: MatrixEvent) => event.content["body"])).toEqual(["one", "two"]);
+    expect(sent.timeline.limited).toBe(false);
+    expect(sent.state.events.find((event: MatrixEvent) => event.type === "m.room.topic").content.topic).toBe("t");
   });
 
   it("S4 D13: filtered state and members of deltas; other types start the stream", async () => {
@@ -195,22 +195,22 @@ describe("state", () => {
   it("S4: pairs, `*` for any type or key; members only where named", async () => {
     const widget = (key: string) => ev.state("im.widget", key, ALICE, {});
     const { id, me, client } = room({ state: [...newRoom(ALICE), ev.member(BOB), widget("a"), widget("b")], timeline: [ev.message(ALICE)] });
-    const told = async (state: unknown) =>
+    const sent = async (state: unknown) =>
       ((await client.sync({ room: { room_id: id, state } }))["room"].rooms[id].state.events as MatrixEvent[]).map(
         (event) => `${event.type} ${event.state_key}`,
       );
     expect(
-      await told([
+      await sent([
         ["m.room.create", ""],
         ["im.widget", "*"],
       ]),
     ).toEqual(["im.widget a", "im.widget b", "m.room.create "]);
-    expect(await told([["*", "b"]])).toEqual(["im.widget b"]);
-    expect(await told([])).toEqual([]);
-    expect(await told("all")).toHaveLength(5);
-    expect(await told([["m.room.member", BOB]])).toEqual([`m.room.member ${BOB}`]);
+    expect(await sent([["*", "b"]])).toEqual(["im.widget b"]);
+    expect(await sent([])).toEqual([]);
+    expect(await sent("all")).toHaveLength(5);
+    expect(await sent([["m.room.member", BOB]])).toEqual([`m.room.member ${BOB}`]);
     routes.members(id, [ev.member(ALICE), ev.member(BOB), ev.member(me), ev.member("@lazy:test")]);
-    expect((await told([["m.room.member", "*"]])).toSorted()).toEqual(
+    expect((await sent([["m.room.member", "*"]])).toSorted()).toEqual(
       [ALICE, BOB, "@lazy:test", me].map((user) => `m.room.member ${user}`).toSorted(),
     );
   });
@@ -236,14 +236,14 @@ describe("room_member_limit", () => {
     const first = await client.sync({ room: { room_id: id, room_member_limit: 3, room_member_sort: "by_name" } });
     const { members } = first["room"].rooms[id];
     expect(members.p).toEqual({ limit: 3, sort: "by_name", next: expect.any(String) });
-    const told = users(members.events);
+    const sent = users(members.events);
     const page = await client.sync({ room_members: { p: { since: members.p.next, limit: 4 } } }, { since: first.next });
     expect(page["room_members"].p).toMatchObject({ limit: 4, sort: "by_name", next: expect.any(String) });
-    told.push(...users(page["room_members"].events));
+    sent.push(...users(page["room_members"].events));
     const last = await client.sync({ room_members: { p: { since: page["room_members"].p.next } } }, { since: first.next });
     expect(last["room_members"].p).not.toHaveProperty("next");
-    told.push(...users(last["room_members"].events));
-    expect(told).toEqual([ALICE, me, ...names]);
+    sent.push(...users(last["room_members"].events));
+    expect(sent).toEqual([ALICE, me, ...names]);
   });
 
   it("S4: by power level by default; deltas contain only the senders", async () => {

@@ -58,10 +58,10 @@ describe("history that v2 did not bring", () => {
   it("S4: what is asked for and not stored is fetched, with the state before it", async () => {
     const history = [...messages(5), ev.topic(ALICE, "one"), ...messages(5), ev.topic(ALICE, "two"), ...messages(5)];
     const { id, all, first } = room(history, 3);
-    const told = await first({ timeline_limit: 9 });
-    expect(ids(told.timeline.events)).toEqual(ids(all.slice(-9)));
-    expect(topics(told.state.events)).toEqual(["one"]);
-    expect(told.timeline).toMatchObject({ limited: true, prev_batch: `h${all.length - 9}` });
+    const sent = await first({ timeline_limit: 9 });
+    expect(ids(sent.timeline.events)).toEqual(ids(all.slice(-9)));
+    expect(topics(sent.state.events)).toEqual(["one"]);
+    expect(sent.timeline).toMatchObject({ limited: true, prev_batch: `h${all.length - 9}` });
     expect(routes.asked("messages", id)[0]?.query.get("dir")).toBe("b");
   });
 
@@ -79,10 +79,10 @@ describe("history that v2 did not bring", () => {
 
   it("S4: to the room's beginning: not limited, no state before it", async () => {
     const { all, first } = room(messages(4), 2);
-    const told = await first({ timeline_limit: 50 });
-    expect(ids(told.timeline.events)).toEqual(ids(all));
-    expect(told.timeline.limited).toBe(false);
-    expect(told.state.events).toEqual([]);
+    const sent = await first({ timeline_limit: 50 });
+    expect(ids(sent.timeline.events)).toEqual(ids(all));
+    expect(sent.timeline.limited).toBe(false);
+    expect(sent.state.events).toEqual([]);
   });
 
   it("S4: types apply to it too: state that they filter out is sent in `state`", async () => {
@@ -94,34 +94,34 @@ describe("history that v2 did not bring", () => {
       ev.message(ALICE, "c"),
     ];
     const { first } = room(history, 1);
-    const told = await first({ timeline_limit: 3, types: ["m.room.message"] });
-    expect(told.timeline.events.map((event: MatrixEvent) => event.content["body"]).slice(-2)).toEqual(["b", "c"]);
-    expect(told.timeline.events.every((event: MatrixEvent) => event.type === "m.room.message")).toBe(true);
-    expect(topics(told.state.events)).toEqual(["hidden"]);
+    const sent = await first({ timeline_limit: 3, types: ["m.room.message"] });
+    expect(sent.timeline.events.map((event: MatrixEvent) => event.content["body"]).slice(-2)).toEqual(["b", "c"]);
+    expect(sent.timeline.events.every((event: MatrixEvent) => event.type === "m.room.message")).toBe(true);
+    expect(topics(sent.state.events)).toEqual(["hidden"]);
   });
 
   it("D25: messages of ignored users are left out of it", async () => {
     const { me, client, id } = room([ev.message(ALICE, "a"), ev.message("@bad:test", "x"), ev.message(ALICE, "b"), ev.message(ALICE, "c")], 1);
     await client.sync();
     await t.deliver(client, v2({ account_data: [{ type: "m.ignored_user_list", content: { ignored_users: { "@bad:test": {} } } }] }));
-    const told = (await client.sync({ room: { room_id: id, timeline_limit: 100 } }))["room"].rooms[id];
-    expect(told.timeline.events.map((event: MatrixEvent) => event.sender)).not.toContain("@bad:test");
-    expect(told.timeline.events.map((event: MatrixEvent) => event.sender)).toContain(me);
+    const sent = (await client.sync({ room: { room_id: id, timeline_limit: 100 } }))["room"].rooms[id];
+    expect(sent.timeline.events.map((event: MatrixEvent) => event.sender)).not.toContain("@bad:test");
+    expect(sent.timeline.events.map((event: MatrixEvent) => event.sender)).toContain(me);
   });
 
   it("S4: where /messages cannot be fetched, the timeline starts at the oldest stored event", async () => {
     const { id, all, first } = room(messages(10), 3);
     t.hs.fail({ path: /\/messages$/, where: (request) => request.params["room"] === id }, { status: 500, body: {} });
-    const told = await first({ timeline_limit: 9 });
-    expect(ids(told.timeline.events)).toEqual(ids(all.slice(-3)));
-    expect(told.timeline).toMatchObject({ limited: true, prev_batch: `h${all.length - 3}` });
+    const sent = await first({ timeline_limit: 9 });
+    expect(ids(sent.timeline.events)).toEqual(ids(all.slice(-3)));
+    expect(sent.timeline).toMatchObject({ limited: true, prev_batch: `h${all.length - 3}` });
   });
 
   it("S4: where the state cannot be fetched from /context, the timeline starts at the oldest event whose state is known", async () => {
     const { id, all, first } = room(messages(10), 3);
     t.hs.fail({ path: /\/context\//, where: (request) => request.params["room"] === id }, { status: 403, body: { errcode: "M_FORBIDDEN" } });
-    const told = await first({ timeline_limit: 9 });
-    expect(ids(told.timeline.events)).toEqual(ids(all.slice(-3)));
+    const sent = await first({ timeline_limit: 9 });
+    expect(ids(sent.timeline.events)).toEqual(ids(all.slice(-3)));
   });
 
   it("S4: never across a gap", async () => {
@@ -141,9 +141,9 @@ describe("history that v2 did not bring", () => {
     const { id, client, first } = room([secret, ...messages(6)], 2);
     expect(JSON.stringify(await first({ timeline_limit: 10 }))).toContain("secret");
     await t.deliver(client, v2({ join: { [id]: { timeline: [ev.event("m.room.redaction", ALICE, {}, { redacts: secret.event_id })] } } }));
-    const told = await first({ timeline_limit: 11 });
-    expect(ids(told.timeline.events)).toContain(secret.event_id);
-    expect(JSON.stringify(told)).not.toContain("secret");
+    const sent = await first({ timeline_limit: 11 });
+    expect(ids(sent.timeline.events)).toContain(secret.event_id);
+    expect(JSON.stringify(sent)).not.toContain("secret");
   });
 });
 
@@ -158,15 +158,15 @@ describe("earliest_timeline_event_ids", () => {
     const fresh = [ev.message(ALICE), ev.name(ALICE, "new")];
     await t.deliver(client, v2({ join: { [id]: { timeline: fresh, prev_batch: `h${all.length}` } } }));
     const back = await client.sync({ room: { room_id: id, earliest_timeline_event_ids: [mine.event_id, "$unknown"] } }, { since: away.next });
-    const told = back["room"].rooms[id];
-    expect(ids(told.timeline.events)).toEqual(ids([...all.slice(-6), ...fresh].slice(6)));
-    expect(told.initial).toBe(true);
-    expect(told.state.state_before).toBe(mine.event_id);
-    expect(topics(told.state.events)).toEqual(["old"]);
-    expect(told.state.events.some((event: MatrixEvent) => event.type === "m.room.name")).toBe(false);
-    expect(told.timeline.limited).toBe(true);
+    const sent = back["room"].rooms[id];
+    expect(ids(sent.timeline.events)).toEqual(ids([...all.slice(-6), ...fresh].slice(6)));
+    expect(sent.initial).toBe(true);
+    expect(sent.state.state_before).toBe(mine.event_id);
+    expect(topics(sent.state.events)).toEqual(["old"]);
+    expect(sent.state.events.some((event: MatrixEvent) => event.type === "m.room.name")).toBe(false);
+    expect(sent.timeline.limited).toBe(true);
     // Not after that event: otherwise there would be a hole between the page it leads to and what the client has.
-    expect(Number(told.timeline.prev_batch.slice(1))).toBeGreaterThanOrEqual(all.length - 6);
+    expect(Number(sent.timeline.prev_batch.slice(1))).toBeGreaterThanOrEqual(all.length - 6);
   });
 
   it("S4: works from an event of fetched history too", async () => {
@@ -177,13 +177,13 @@ describe("earliest_timeline_event_ids", () => {
     const away = await client.sync({ room: { room_id: other } }, { since: first.next });
     const fresh = ev.message(ALICE, "fresh");
     await t.deliver(client, v2({ join: { [id]: { timeline: [fresh] } } }));
-    const told = (await client.sync({ room: { room_id: id, earliest_timeline_event_ids: [mine?.event_id] } }, { since: away.next }))["room"].rooms[
+    const sent = (await client.sync({ room: { room_id: id, earliest_timeline_event_ids: [mine?.event_id] } }, { since: away.next }))["room"].rooms[
       id
     ];
-    expect(ids(told.timeline.events)).toEqual([fresh.event_id]);
-    expect(told.state.state_before).toBe(mine?.event_id);
-    expect(topics(told.state.events)).toEqual(["old"]);
-    expect(told.timeline).toMatchObject({ limited: true, prev_batch: `h${all.length - 9}` });
+    expect(ids(sent.timeline.events)).toEqual([fresh.event_id]);
+    expect(sent.state.state_before).toBe(mine?.event_id);
+    expect(topics(sent.state.events)).toEqual(["old"]);
+    expect(sent.timeline).toMatchObject({ limited: true, prev_batch: `h${all.length - 9}` });
   });
 
   it("S4: more new events than the limit: what the client has does not adjoin, the answer is like any other", async () => {
@@ -196,18 +196,18 @@ describe("earliest_timeline_event_ids", () => {
       { room: { room_id: id, timeline_limit: 3, earliest_timeline_event_ids: [all.at(-1)?.event_id] } },
       { since: away.next },
     );
-    const told = back["room"].rooms[id];
-    expect(ids(told.timeline.events)).toEqual(ids(fresh.slice(1)));
-    expect(told.timeline.limited).toBe(true);
-    expect(told.state).not.toHaveProperty("state_before");
+    const sent = back["room"].rooms[id];
+    expect(ids(sent.timeline.events)).toEqual(ids(fresh.slice(1)));
+    expect(sent.timeline.limited).toBe(true);
+    expect(sent.state).not.toHaveProperty("state_before");
   });
 
   it("S4: an unknown id is ignored", async () => {
     const { id, all, client } = room(messages(3), 3);
     const first = await client.sync({ room: { room_id: other } });
-    const told = (await client.sync({ room: { room_id: id, timeline_limit: 3, earliest_timeline_event_ids: ["$never"] } }, { since: first.next }))[
+    const sent = (await client.sync({ room: { room_id: id, timeline_limit: 3, earliest_timeline_event_ids: ["$never"] } }, { since: first.next }))[
       "room"
     ].rooms[id];
-    expect(ids(told.timeline.events)).toEqual(ids(all.slice(-3)));
+    expect(ids(sent.timeline.events)).toEqual(ids(all.slice(-3)));
   });
 });

@@ -323,8 +323,8 @@ describe("notifications of rooms outside the set", () => {
     const delta = await user.next();
     expect(delta.rooms).toEqual([]);
     expect(delta.notifications).toMatchObject([{ room_id: "!new:test", notification_count: 1, events: [expect.anything()] }]);
-    const whole = await user.next(0, { room_list: { rooms: null } });
-    expect(whole.rooms).toHaveLength(3);
+    const full = await user.next(0, { room_list: { rooms: null } });
+    expect(full.rooms).toHaveLength(3);
   });
 
   it("S5: rooms that a filter leaves out notify too", async () => {

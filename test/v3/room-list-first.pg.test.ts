@@ -52,8 +52,8 @@ describe("entries", () => {
     const answer = await list(client);
     expect(answer).toMatchObject({ count: 1, p: { limit: 20, sort: ["by_recency"] } });
     expect(answer.p).not.toHaveProperty("next");
-    const [told] = answer.rooms;
-    expect(told).toMatchObject({
+    const [sent] = answer.rooms;
+    expect(sent).toMatchObject({
       room_id: "!a:test",
       name: "Room A",
       avatar: "mxc://test/a",
@@ -69,8 +69,8 @@ describe("entries", () => {
       prev_batch: expect.any(String),
       tags: { "m.favourite": { order: 0.5 } },
     });
-    expect(ids(told.timeline)).toEqual([last.event_id]);
-    expect(told.timeline[0].room_id).toBe("!a:test");
+    expect(ids(sent.timeline)).toEqual([last.event_id]);
+    expect(sent.timeline[0].room_id).toBe("!a:test");
   });
 
   it("S5: state_events: pairs, `*` as key; by type, then key, lazy members last", async () => {
@@ -81,21 +81,21 @@ describe("entries", () => {
         summary: { "m.heroes": [ALICE] },
       },
     });
-    const told = (events: MatrixEvent[]) => events.map((event) => `${event.type} ${event.state_key}`);
+    const sent = (events: MatrixEvent[]) => events.map((event) => `${event.type} ${event.state_key}`);
     const pairs = [
       ["m.room.topic", ""],
       ["im.w", "*"],
     ];
     const lazy = await list(client, { state_events: pairs });
-    expect(told(lazy.rooms[0].state_events).slice(0, 3)).toEqual(["im.w a", "im.w b", "m.room.topic "]);
-    expect(told(lazy.rooms[0].state_events).slice(3).toSorted()).toEqual([`m.room.member ${ALICE}`, `m.room.member ${BOB}`]);
-    expect(told((await list(client, { state_events: pairs, lazy_load_members: false })).rooms[0].state_events)).toEqual([
+    expect(sent(lazy.rooms[0].state_events).slice(0, 3)).toEqual(["im.w a", "im.w b", "m.room.topic "]);
+    expect(sent(lazy.rooms[0].state_events).slice(3).toSorted()).toEqual([`m.room.member ${ALICE}`, `m.room.member ${BOB}`]);
+    expect(sent((await list(client, { state_events: pairs, lazy_load_members: false })).rooms[0].state_events)).toEqual([
       "im.w a",
       "im.w b",
       "m.room.topic ",
     ]);
-    expect(told((await list(client)).rooms[0].state_events).every((one) => one.startsWith("m.room.member"))).toBe(true);
-    expect(told((await list(client, { lazy_load_members: false, state_events: [["m.room.member", BOB]] })).rooms[0].state_events)).toEqual([
+    expect(sent((await list(client)).rooms[0].state_events).every((one) => one.startsWith("m.room.member"))).toBe(true);
+    expect(sent((await list(client, { lazy_load_members: false, state_events: [["m.room.member", BOB]] })).rooms[0].state_events)).toEqual([
       `m.room.member ${BOB}`,
     ]);
   });
@@ -267,11 +267,11 @@ describe("new sessions", () => {
       "!a:test": room("A", { timeline: [ev.message(ALICE, "x", { origin_server_ts: 1000 })] }),
       "!b:test": room("B", { timeline: [ev.message(ALICE, "x", { origin_server_ts: 2000 })] }),
     });
-    const told = async () => ((await list(client))["rooms"] as Json[]).map((one) => [one["room_id"], one["name"]]);
-    const first = await told();
-    expect(await told()).toEqual(first);
+    const sent = async () => ((await list(client))["rooms"] as Json[]).map((one) => [one["room_id"], one["name"]]);
+    const first = await sent();
+    expect(await sent()).toEqual(first);
     await t.deliver(client, v2({ join: { "!a:test": { timeline: [ev.name(ALICE, "Renamed", { origin_server_ts: 3000 })] } } }));
-    const then = await told();
+    const then = await sent();
     expect(then).toEqual([
       ["!a:test", "Renamed"],
       ["!b:test", "B"],
@@ -279,6 +279,6 @@ describe("new sessions", () => {
     const [row] = await t.sql<{ account: AccountNo }[]>`select account from accounts where user_id = ${client.me}`;
     if (!row) throw new Error("there is no account");
     await forgetRoom(t.sql, row.account, "!a:test" as RoomId);
-    expect(await told()).toEqual([["!b:test", "B"]]);
+    expect(await sent()).toEqual([["!b:test", "B"]]);
   });
 });

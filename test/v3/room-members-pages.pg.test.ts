@@ -31,15 +31,15 @@ const withoutMe = (events: MatrixEvent[]) => users(events).filter((user) => !use
 
 async function allPages(client: V3Client, id: string, p: Record<string, unknown>): Promise<string[]> {
   const first = await client.sync({ room_members: { room_id: id, p } });
-  const told = users(first["room_members"].events);
+  const sent = users(first["room_members"].events);
   let next: string | undefined = first["room_members"].p.next;
   while (next !== undefined) {
     const page = await client.sync({ room_members: { p: { since: next } } }, { since: first.next });
     expect(page.next).toBe(first.next);
-    told.push(...users(page["room_members"].events));
+    sent.push(...users(page["room_members"].events));
     next = page["room_members"].p.next;
   }
-  return told.map(String);
+  return sent.map(String);
 }
 
 describe("names of any length", () => {
@@ -64,9 +64,9 @@ describe("names of any length", () => {
   ])("N2 S3 I5: fetched, they are paged %s, %d at a time: each once, ties beyond the cut by user id", async (sort, limit) => {
     const { id, client } = room(members);
     client.checksAnswers = false;
-    const told = await allPages(client, id, { limit, sort });
-    expect(told.filter((user) => !user.startsWith("@me"))).toEqual(order);
-    expect(told).toHaveLength(order.length + 1);
+    const sent = await allPages(client, id, { limit, sort });
+    expect(sent.filter((user) => !user.startsWith("@me"))).toEqual(order);
+    expect(sent).toHaveLength(order.length + 1);
   });
 
   it("N2: sent by a poll, they are stored and sent, and so is what comes after them", async () => {
@@ -75,9 +75,9 @@ describe("names of any length", () => {
     const first = await client.sync({ room: { room_id: id } });
     await t.deliver(client, v2({ join: { [id]: { timeline: members } } }));
     await t.deliver(client, v2({ join: { [id]: { timeline: [ev.message(me, "after")] } } }));
-    const { room: told } = await client.sync({}, { since: first.next });
-    expect(told.rooms[id].timeline.events.map((event: MatrixEvent) => event.sender)).toEqual([...members.map((event) => event.sender), me]);
-    expect(told.rooms[id].timeline.events[0].content.displayname).toBe(`${long}z`);
+    const { room: sent } = await client.sync({}, { since: first.next });
+    expect(sent.rooms[id].timeline.events.map((event: MatrixEvent) => event.sender)).toEqual([...members.map((event) => event.sender), me]);
+    expect(sent.rooms[id].timeline.events[0].content.displayname).toBe(`${long}z`);
   });
 });
 
@@ -253,24 +253,24 @@ describe("parameters", () => {
     const names = Array.from({ length: 23 }, (_, n) => `@u${String(n).padStart(2, "0")}:test`);
     const { id, client } = room(names.map((user) => ev.member(user)));
     const first = await client.sync({ room_members: { room_id: id, p: { limit: 4, sort: "by_name" } } });
-    const told = users(first["room_members"].events);
+    const sent = users(first["room_members"].events);
     let next = first["room_members"].p.next;
     for (const limit of [1, 9, 3, 1000]) {
       const page = await client.sync({ room_members: { p: { since: next, limit } } }, { since: first.next });
       expect(page["room_members"].p.limit).toBe(limit);
-      told.push(...users(page["room_members"].events));
+      sent.push(...users(page["room_members"].events));
       next = page["room_members"].p.next;
     }
     expect(next).toBeUndefined();
-    expect(told.filter((user) => !user?.startsWith("@me"))).toEqual(names);
+    expect(sent.filter((user) => !user?.startsWith("@me"))).toEqual(names);
   });
 });
 
 it("S3 I5: a room of 20 000 members", async () => {
   const { id, client } = room(Array.from({ length: 20_000 }, (_, n) => ev.member(`@u${n}:test`, "join", { displayname: `Name ${n % 100}` })));
-  const told = await allPages(client, id, { limit: 1000 });
-  expect(told).toHaveLength(20_001);
-  expect(new Set(told).size).toBe(20_001);
+  const sent = await allPages(client, id, { limit: 1000 });
+  expect(sent).toHaveLength(20_001);
+  expect(new Set(sent).size).toBe(20_001);
 }, 60_000);
 
 describe("page one and page tokens", () => {

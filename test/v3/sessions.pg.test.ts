@@ -145,10 +145,10 @@ describe("D20: how sessions end", () => {
 
   it("D20: sessions are listed and ended over HTTP; what the ended one held is free", async () => {
     const { client } = scene(t);
-    const kept = await client.sync({ to_device: {} });
+    const remaining = await client.sync({ to_device: {} });
     const other = await client.sync({ to_device: {} });
     await t.deliver(client, v2({ to_device: [toDevice("@b:test")] }));
-    const read = await client.sync({}, { since: kept.next });
+    const read = await client.sync({}, { since: remaining.next });
     await client.sync({}, { since: read.next });
     const sessions = await list(client);
     expect(sessions.map(({ kind, to_device_held }) => [kind, to_device_held])).toEqual([

@@ -141,9 +141,9 @@ it("D1 R9 S2: a v2 client and v3 sessions of a device all get every message, in 
       hs.send(...numbered(sent + 1, ++sent));
       for (const session of [0, 1] as const) while (!got[session].includes(sent)) await read(session, 1000, 10_000);
       while (!old.got.includes(sent)) await old.sync(10_000);
-      const whole = Array.from({ length: sent }, (_, i) => i + 1);
-      expect(got).toEqual([whole, whole]);
-      expect([...new Set(old.got)]).toEqual(whole);
+      const full = Array.from({ length: sent }, (_, i) => i + 1);
+      expect(got).toEqual([full, full]);
+      expect([...new Set(old.got)]).toEqual(full);
       const doubles = old.got.filter((n, i) => old.got.indexOf(n) !== i);
       for (const n of doubles) expect(old.uncertain).toContain(n);
     }),

@@ -125,9 +125,9 @@ describe("D7: waiting", () => {
     await deliver({ timeline: [ev.message("@bob:test")] });
     const quiet = await waiting;
     await type("@bob:test");
-    const told = await client.sync({}, { since: quiet.next });
-    expect(typingOf(told)).toEqual([["@bob:test"]]);
-    expect(Object.keys(await client.sync({}, { since: told.next }))).toEqual(["next"]);
+    const sent = await client.sync({}, { since: quiet.next });
+    expect(typingOf(sent)).toEqual([["@bob:test"]]);
+    expect(Object.keys(await client.sync({}, { since: sent.next }))).toEqual(["next"]);
   });
 
   it("B26 D19: what came in one v2 response is sent in one answer", async () => {
@@ -265,9 +265,9 @@ describe("what else ends a wait", () => {
     const { next } = await client.sync({ typing: { room_id: room } });
     t.hs.fail({ path: /\/sync$/, token: client.token }, { status: 500, body: "oops" });
     await type("@bob:test");
-    const told = await client.sync({}, { since: next, timeout: 30_000 });
-    expect(typingOf(told)).toEqual([["@bob:test"]]);
-    const quiet = await client.request({}, { since: told.next, timeout: SHORT });
+    const sent = await client.sync({}, { since: next, timeout: 30_000 });
+    expect(typingOf(sent)).toEqual([["@bob:test"]]);
+    const quiet = await client.request({}, { since: sent.next, timeout: SHORT });
     expect([quiet.status, Object.keys(quiet.body)]).toEqual([200, ["next"]]);
     t.hs.heal();
   });
