@@ -28,8 +28,8 @@ export type Handler = (request: FakeRequest) => FakeReply | Promise<FakeReply>;
 type Device = {
   readonly userId: string;
   readonly deviceId: string | null;
-  /** Texts of responses with the next_batch of each. */
-  readonly log: { readonly text: string; readonly nextBatch: string }[];
+  /** Texts of responses with the next_batch of each, and what each says of the device's keys; null: nothing. */
+  readonly log: { readonly text: string; readonly nextBatch: string; readonly keys: Json | null }[];
   served: number;
   /** Which entry a `since` that is none of ours got. */
   readonly foreign: Map<string, number>;
@@ -37,9 +37,16 @@ type Device = {
   polls: number;
   peakPolls: number;
   hold: boolean;
-  /** What answers that say nothing else say of its keys. */
-  keys: Json;
+  /** What answers that say nothing else say of its keys, as those of real homeservers do: what `setKeys` was given, else what was said last. */
+  keys: Json | null;
+  saidKeys: Json;
 };
+/** What a v2 response says of the device's keys; null: nothing. */
+function keysOf(response: Json): Json | null {
+  const keys = Object.entries(response).filter(([name]) => name === "device_one_time_keys_count" || name === "device_unused_fallback_key_types");
+  return keys.length > 0 ? (Object.fromEntries(keys) as Json) : null;
+}
+
 type Token = { readonly device: Device; dead: { readonly softLogout: boolean } | null };
 type Route = { readonly method: string; readonly pattern: RegExp; readonly names: readonly string[]; readonly handler: Handler };
 
@@ -84,7 +91,19 @@ export class FakeHomeserver {
     const key = `${userId} ${deviceId ?? ""}`;
     let device = this.#devices.get(key);
     if (!device) {
-      device = { userId, deviceId, log: [], served: 0, foreign: new Map(), waiting: new Set(), polls: 0, peakPolls: 0, hold: false, keys: {} };
+      device = {
+        userId,
+        deviceId,
+        log: [],
+        served: 0,
+        foreign: new Map(),
+        waiting: new Set(),
+        polls: 0,
+        peakPolls: 0,
+        hold: false,
+        keys: null,
+        saidKeys: {},
+      };
       this.#devices.set(key, device);
     }
     this.#tokens.set(token, { device, dead: null });
@@ -107,7 +126,8 @@ export class FakeHomeserver {
     for (const response of responses) {
       const told = typeof response === "string" ? /"next_batch"\s*:\s*"([^"]*)"/.exec(response)?.[1] : response["next_batch"];
       const nextBatch = typeof told === "string" ? told : `s${device.log.length + 1}`;
-      device.log.push({ nextBatch, text: typeof response === "string" ? response : JSON.stringify({ ...response, next_batch: nextBatch }) });
+      const text = typeof response === "string" ? response : JSON.stringify({ ...response, next_batch: nextBatch });
+      device.log.push({ nextBatch, text, keys: typeof response === "string" ? null : keysOf(response) });
     }
     for (const wake of device.waiting) wake();
   }
@@ -260,10 +280,11 @@ export class FakeHomeserver {
         if (entry) {
           if (since !== null && known < 0) device.foreign.set(since, place);
           device.served = Math.max(device.served, place + 1);
+          device.saidKeys = entry.keys ?? device.saidKeys;
           return { body: entry.text };
         }
         const left = device.hold ? 3_600_000 : deadline - Date.now();
-        if (left <= 0 || request.signal.aborted) return { body: { ...device.keys, next_batch: since ?? "s0" } };
+        if (left <= 0 || request.signal.aborted) return { body: { ...(device.keys ?? device.saidKeys), next_batch: since ?? "s0" } };
         await this.#news(device, left, request.signal);
       }
     } finally {
