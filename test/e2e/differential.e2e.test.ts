@@ -361,7 +361,7 @@ describe("M64: after all that", () => {
   });
 
   it("every difference that is meant is there", () => {
-    expect(INTENDED_DIFFERENCES.filter((row) => !used.has(row))).toEqual([]);
+    expect(INTENDED_DIFFERENCES.filter((row) => !used.has(row) && !row.sometimes)).toEqual([]);
   });
 
   it("all this was answered by us, and nothing by the homeserver in our place", () => {

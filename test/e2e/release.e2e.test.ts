@@ -55,7 +55,7 @@ test("a release: packages, checksums, a dated changelog, a tag; and it is made o
   ]);
   expect(spawnSync("sha256sum", ["--check", "--quiet", "SHA256SUMS"], { cwd: join(clone, "release") }).status).toBe(0);
   expect(readFileSync(join(clone, "CHANGELOG.md"), "utf8")).toMatch(/^## \[0\.1\.0\] - \d{4}-\d\d-\d\d$/m);
-  expect(run("git", "tag").stdout).toBe("v0.1.0\n");
+  expect(run("git", "tag", "--points-at", "HEAD").stdout).toBe("v0.1.0\n");
   expect(run("git", "status", "--porcelain").stdout).toBe("");
   expect(existsSync(join(clone, "dist/page/index.html"))).toBe(true);
   expect(release("0.1.0", "--no-test")).toMatchObject({ status: 1, stderr: expect.stringContaining("v0.1.0 is there already") as string });
