@@ -69,13 +69,13 @@ async function compare(all: Responses, deliver: (client: V3Client, response: Jso
 it("I11: the union of all streams contains exactly what a v2 client has seen", async () => {
   await fc.assert(
     fc.asyncProperty(responses, (all) => compare(all, (client, response) => t.deliver(client, response))),
-    { numRuns: 40 },
+    { numRuns: 25 },
   );
 }, 120_000);
 
 it("D19 I4: answers that a to-device limit splits are complete together, and no message is later than the events it came with", async () => {
   const split = (all: Responses, limit: number) => compare(all, (client, response) => t.deliver(client, response), limit);
-  await fc.assert(fc.asyncProperty(responses, fc.integer({ min: 1, max: 3 }), split), { numRuns: 40 });
+  await fc.assert(fc.asyncProperty(responses, fc.integer({ min: 1, max: 3 }), split), { numRuns: 25 });
 }, 120_000);
 
 it("I11 I9: the same while a client waits for each response", async () => {
