@@ -18,34 +18,13 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Json, v2 } from "./events.ts";
+import { type Device, keysOf, newDevice } from "./fake-device.ts";
 import { type FakeReply, type FakeRequest, type Fault, matches, type RequestMatch, send } from "./fake-http.ts";
 
 export { ev, newRoom, receipt, toDevice, typing, v2, type Json, type MatrixEvent, type RoomParts, type V2Parts } from "./events.ts";
 export type { FakeReply, FakeRequest, Fault, RequestMatch } from "./fake-http.ts";
 
 export type Handler = (request: FakeRequest) => FakeReply | Promise<FakeReply>;
-
-type Device = {
-  readonly userId: string;
-  readonly deviceId: string | null;
-  /** Texts of responses with the next_batch of each, and what each says of the device's keys; null: nothing. */
-  readonly log: { readonly text: string; readonly nextBatch: string; readonly keys: Json | null }[];
-  served: number;
-  /** Which entry a `since` that is none of ours got. */
-  readonly foreign: Map<string, number>;
-  readonly waiting: Set<() => void>;
-  polls: number;
-  peakPolls: number;
-  hold: boolean;
-  /** What answers that say nothing else say of its keys, as those of real homeservers do: what `setKeys` was given, else what was said last. */
-  keys: Json | null;
-  saidKeys: Json;
-};
-/** What a v2 response says of the device's keys; null: nothing. */
-function keysOf(response: Json): Json | null {
-  const keys = Object.entries(response).filter(([name]) => name === "device_one_time_keys_count" || name === "device_unused_fallback_key_types");
-  return keys.length > 0 ? (Object.fromEntries(keys) as Json) : null;
-}
 
 type Token = { readonly device: Device; dead: { readonly softLogout: boolean } | null };
 type Route = { readonly method: string; readonly pattern: RegExp; readonly names: readonly string[]; readonly handler: Handler };
@@ -91,19 +70,7 @@ export class FakeHomeserver {
     const key = `${userId} ${deviceId ?? ""}`;
     let device = this.#devices.get(key);
     if (!device) {
-      device = {
-        userId,
-        deviceId,
-        log: [],
-        served: 0,
-        foreign: new Map(),
-        waiting: new Set(),
-        polls: 0,
-        peakPolls: 0,
-        hold: false,
-        keys: null,
-        saidKeys: {},
-      };
+      device = newDevice(userId, deviceId);
       this.#devices.set(key, device);
     }
     this.#tokens.set(token, { device, dead: null });
