@@ -78,25 +78,17 @@ export function evaluateSliding(
   now: number,
   head: ConnectionHead | null = null,
 ): Promise<SlidingOutcome | NoOutcome> {
-  return traced("evaluate", () => evaluateOnce(sql, caches, question, now, head));
-}
-
-async function evaluateOnce(
-  sql: Sql,
-  caches: SlidingCaches,
-  question: SlidingQuestion,
-  now: number,
-  head: ConnectionHead | null,
-): Promise<SlidingOutcome | NoOutcome> {
-  const remembered = head && overviewFromMemory(caches.views, question, head);
-  const outcome = remembered ? await evaluate(null, caches, question, remembered, now) : null;
-  if (outcome !== null) return outcome;
-  return readTx(sql, async (tx) => {
-    const overview = await readOverview(tx, caches.views, question);
-    if (!overview) return "gone";
-    const stored = await evaluate(tx, caches, question, overview, now);
-    if (stored === null) throw new Error("A transaction did not hold what an evaluation needs");
-    return stored;
+  return traced("evaluate", async () => {
+    const remembered = head && overviewFromMemory(caches.views, question, head);
+    const outcome = remembered ? await evaluate(null, caches, question, remembered, now) : null;
+    if (outcome !== null) return outcome;
+    return readTx(sql, async (tx) => {
+      const overview = await readOverview(tx, caches.views, question);
+      if (!overview) return "gone";
+      const stored = await evaluate(tx, caches, question, overview, now);
+      if (stored === null) throw new Error("A transaction did not hold what an evaluation needs");
+      return stored;
+    });
   });
 }
 
