@@ -24,7 +24,7 @@ import {
   touchConnection,
 } from "../store/connections.ts";
 import { type Sql, untilThrough } from "../store/db.ts";
-import { endSessions, sessionExists } from "../store/sessions.ts";
+import { endSessions } from "../store/sessions.ts";
 import { unknownPos } from "../wire/errors.ts";
 import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
 import { Arrivals } from "../sync/arrivals.ts";
@@ -212,6 +212,8 @@ export class SlidingEngine {
     return longPoll({ ...this.#deps, fetchMs: options.fetchMs }, waiter, {
       account,
       device,
+      tokenHash: request.tokenHash,
+      session: pos.session,
       evaluate: async (tried) => {
         if (!isNew) return evaluate(tried);
         isNew = false;
@@ -230,8 +232,7 @@ export class SlidingEngine {
       // A first request creates a connection that replaces an older one. If a newer request came, its connection must not be replaced.
       answer: async (outcome) => (isFirst && waiter.pending === "superseded" ? superseded() : this.#answer(request, opened, outcome)),
       superseded,
-      assertToken: () => this.#assertToken(request),
-      assertLives: () => this.#assertLives(request, pos),
+      gone: unknownPos,
     });
   }
 
@@ -245,17 +246,6 @@ export class SlidingEngine {
     }
     if (outcome === "ahead" || outcome === "gone") throw unknownPos();
     return outcome;
-  }
-
-  /** @throws MatrixError 401 if the homeserver has refused the token (D2), M_UNKNOWN_POS if nothing is stored for it any more (T18) */
-  async #assertToken({ tokenHash }: SlidingRequest): Promise<void> {
-    if (!(await this.#deps.tokenLives(tokenHash))) throw unknownPos();
-  }
-
-  /** @throws MatrixError as #assertToken, and M_UNKNOWN_POS where the connection is gone */
-  async #assertLives(request: SlidingRequest, { session }: RequestPos): Promise<void> {
-    await this.#assertToken(request);
-    if (session !== null && !(await sessionExists(this.#deps.sql, session))) throw unknownPos();
   }
 
   /** Reads the head for the first evaluation, and acknowledges what the client has received. */

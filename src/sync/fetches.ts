@@ -19,11 +19,14 @@ export type FetchDeps = {
   readonly sendsSettled: (device: DeviceNo) => Promise<void>;
 };
 
-/** A waiting request. */
-export type Fetching = {
-  readonly account: AccountNo;
-  /** Throws if the request's token, session or connection has ended in the meantime (T18). */
-  readonly assertLives: () => Promise<void>;
+export type FetchWait = {
+  readonly needs: readonly Need[];
+  /** See awaitFetches. */
+  readonly late: Set<string>;
+  /** ms since the epoch */
+  readonly deadline: number;
+  /** Called after a wake-up says that something ended; throws if it was the request's token, session or connection (T18). */
+  readonly gone: () => Promise<void>;
 };
 
 /**
@@ -32,14 +35,14 @@ export type Fetching = {
  */
 export async function awaitFetches(
   { fetch, now }: Pick<FetchDeps, "fetch" | "now">,
-  request: Fetching,
+  account: AccountNo,
   waiter: Waiter,
-  { needs, late, deadline }: { readonly needs: readonly Need[]; readonly late: Set<string>; readonly deadline: number },
+  { needs, late, deadline, gone }: FetchWait,
 ): Promise<WaitEnd> {
   for (const need of needs) {
     late.add(needKey(need));
     // The fetcher has logged the reason.
-    void fetch(request.account, need)
+    void fetch(account, need)
       .catch(() => undefined)
       .finally(() => {
         late.delete(needKey(need));
@@ -49,7 +52,7 @@ export async function awaitFetches(
   let end: WaitEnd = "evaluate";
   while (end !== "superseded" && needs.some((need) => late.has(needKey(need))) && now() < deadline && !waiter.isStopped) {
     end = await waiter.next(deadline - now());
-    if (end === "gone") await request.assertLives();
+    if (end === "gone") await gone();
   }
   return end;
 }

@@ -3,12 +3,16 @@
  * there is news or the time is up; otherwise wait for a wake-up and evaluate again.
  */
 
-import type { AccountNo, DeviceNo } from "../wire/ids.ts";
+import type { Sql } from "../store/db.ts";
+import { sessionExists } from "../store/sessions.ts";
+import type { MatrixError } from "../wire/errors.ts";
+import type { AccountNo, DeviceNo, SessionNo } from "../wire/ids.ts";
 import { awaitFetches, type FetchDeps } from "./fetches.ts";
 import { type Need, needKey } from "./fetch-need.ts";
 import type { WaitEnd, Waiter } from "./waiter.ts";
 
-export type LongPollDeps = Omit<FetchDeps, "tokenLives"> & {
+export type LongPollDeps = FetchDeps & {
+  readonly sql: Sql;
   /** How long an answer waits for what must be fetched (D24), ms. */
   readonly fetchMs: number;
 };
@@ -17,6 +21,9 @@ export type LongPollDeps = Omit<FetchDeps, "tokenLives"> & {
 export type LongPoll<Outcome extends { readonly needs: readonly Need[] }, Reply> = {
   readonly account: AccountNo;
   readonly device: DeviceNo;
+  readonly tokenHash: Buffer;
+  /** The session or connection; null: it does not exist yet. */
+  readonly session: SessionNo | null;
   /** @param tried needs that were fetched for this request, or could not be; `late`: those of them that are still being fetched (D24) */
   evaluate(tried: ReadonlySet<string>, late: ReadonlySet<string>): Promise<Outcome>;
   /** When an outcome is answered if nothing else happens, ms since the epoch; 0: at once, because there is news. */
@@ -26,19 +33,24 @@ export type LongPoll<Outcome extends { readonly needs: readonly Need[] }, Reply>
   answer(outcome: Outcome): Promise<Reply>;
   /** The answer to a request that a newer one superseded (D11). */
   superseded(): Reply;
-  /** Throws if the request's token is no longer good (T18). */
-  assertToken(): Promise<void>;
-  /** Throws if the token is no longer good, or if the session or connection has ended (T18). */
-  assertLives(): Promise<void>;
+  /** The error for a request whose session or connection is gone, or for whose token nothing is stored any more (T18). */
+  gone(): MatrixError;
 };
 
-/** @throws what the functions of `poll` throw */
+/** @throws what the functions of `poll` throw, `poll.gone()`, and MatrixError 401 if the homeserver has refused the token (D2) */
 export async function longPoll<Outcome extends { readonly needs: readonly Need[] }, Reply>(
   deps: LongPollDeps,
   waiter: Waiter,
   poll: LongPoll<Outcome, Reply>,
 ): Promise<Reply> {
-  const { now, fetchMs, sendsSettled } = deps;
+  const { now, fetchMs, sendsSettled, tokenLives, sql } = deps;
+  const assertToken = async (): Promise<void> => {
+    if (!(await tokenLives(poll.tokenHash))) throw poll.gone();
+  };
+  const assertLives = async (): Promise<void> => {
+    await assertToken();
+    if (poll.session !== null && !(await sessionExists(sql, poll.session))) throw poll.gone();
+  };
   const tried = new Set<string>();
   const late = new Set<string>();
   let fetchDeadline: number | null = null;
@@ -48,7 +60,7 @@ export async function longPoll<Outcome extends { readonly needs: readonly Need[]
     if (outcome.needs.length > 0) {
       for (const need of outcome.needs) tried.add(needKey(need));
       fetchDeadline ??= now() + fetchMs;
-      const end = await awaitFetches(deps, poll, waiter, { needs: outcome.needs, late, deadline: fetchDeadline });
+      const end = await awaitFetches(deps, poll.account, waiter, { needs: outcome.needs, late, deadline: fetchDeadline, gone: assertLives });
       if (end === "superseded") return poll.superseded();
       continue;
     }
@@ -56,13 +68,13 @@ export async function longPoll<Outcome extends { readonly needs: readonly Need[]
     const answerAt = poll.answerAt(outcome);
     if (now() >= answerAt || waiter.isStopped) return await poll.answer(outcome);
     // The token may have been logged out before the waiter subscribed.
-    if (waits === 0) await poll.assertToken();
+    if (waits === 0) await assertToken();
     waits += 1;
     const end = await waiter.next(answerAt - now());
     if (end === "superseded") return poll.superseded();
     // Everything that changes an answer or ends a session publishes a wake-up, so without one another evaluation would find nothing.
     if (end === "over") return await poll.answer(outcome);
-    if (end === "gone") await poll.assertToken();
+    if (end === "gone") await assertToken();
     poll.beforeNext(outcome, end);
   }
 }

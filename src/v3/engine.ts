@@ -11,16 +11,7 @@
 
 import { goneWake, type WakeKind } from "../feed/hub.ts";
 import { untilThrough } from "../store/db.ts";
-import {
-  createSession,
-  endSessions,
-  findSessionState,
-  saveListSnapshot,
-  saveSessionState,
-  sessionExists,
-  touchSession,
-  useSession,
-} from "../store/sessions.ts";
+import { createSession, endSessions, findSessionState, saveListSnapshot, saveSessionState, touchSession, useSession } from "../store/sessions.ts";
 import { purgeToDevice } from "../store/to-device.ts";
 import { JoinedRoomsCache } from "./streams/joined-rooms.ts";
 import { RoomCache } from "../sync/room-cache.ts";
@@ -136,17 +127,6 @@ export class Engine {
     return { token, state, request: merged };
   }
 
-  /** @throws MatrixError 401 if the homeserver has refused the token (D2), R11 if nothing is stored for it any more (T18) */
-  async #assertToken({ tokenHash }: SyncRequest): Promise<void> {
-    if (!(await this.#deps.tokenLives(tokenHash))) throw unknownSession();
-  }
-
-  /** @throws MatrixError as #assertToken, and R11 if the session is gone */
-  async #assertLives(request: SyncRequest, session: SessionNo): Promise<void> {
-    await this.#assertToken(request);
-    if (!(await sessionExists(this.#deps.sql, session))) throw unknownSession();
-  }
-
   /** Only an accepted request acknowledges (B3), and only what was sent with a token that had the stream (B1). */
   async #accept(request: SyncRequest, { token, state, request: merged }: OpenedRequest): Promise<void> {
     const had = "to_device" in state.params;
@@ -176,6 +156,8 @@ export class Engine {
     return longPoll({ ...this.#deps, fetchMs: options.fetchMs }, waiter, {
       account,
       device,
+      tokenHash: request.tokenHash,
+      session: token.session,
       evaluate: async (tried, late) => {
         const question = { account, device, token, state, request: opened.request, lists: this.#lists, ownTokens, tried, late };
         const outcome = await evaluate(sql, sign, question, now());
@@ -189,8 +171,7 @@ export class Engine {
       },
       answer: (outcome) => this.#answer(token, state, outcome),
       superseded: () => ({ parts: [], complete: true, next: request.since ?? sealToken(opened.token, sign), now: started }),
-      assertToken: () => this.#assertToken(request),
-      assertLives: () => this.#assertLives(request, token.session),
+      gone: unknownSession,
     });
   }
 
