@@ -12,8 +12,8 @@ let hold: { started: () => void; release: Promise<void> } | null = null;
 
 const routes: RoutePlugin = (app, context) => {
   app.post("/_matrix/client/v3/sync", async (request) => {
-    const { userId, deviceId } = await context.authenticate(request);
-    const body = await context.readJsonBody(request);
+    const { userId, deviceId, device } = await context.authenticate(request);
+    const body = await context.readJsonBody(request, device);
     const current = hold;
     current?.started();
     await current?.release;

@@ -270,7 +270,7 @@ function routeContext(deps: ServerDeps, auth: Authenticator, { count, scopeOf, p
       deps.ensurePolling(who.account, who.device);
       return who;
     },
-    readJsonBody: (request) => readJsonBody(request.raw),
+    readJsonBody: (request, device) => readJsonBody(request.raw, device),
     passInstead,
     signalOf: (request) => scopeOf(request).signal,
     stopping,

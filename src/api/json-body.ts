@@ -1,8 +1,10 @@
 /** Request bodies of our own routes (D5). */
 
 import type { IncomingMessage } from "node:http";
-import { Slices } from "../base/slices.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import { Turns } from "../base/turns.ts";
 import { MatrixError, notJson, tooLarge } from "../wire/errors.ts";
+import type { DeviceNo } from "../wire/ids.ts";
 
 /** 1 MiB. */
 const MAX_BODY_BYTES = 1024 * 1024;
@@ -11,8 +13,8 @@ const BODY_MS = 30_000;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** The body as JSON whatever its Content-Type; `{}` if it is empty. */
-export async function readJsonBody(request: IncomingMessage, maxBytes = MAX_BODY_BYTES, limitMs = BODY_MS): Promise<unknown> {
+/** The body of a device's request as JSON, whatever its Content-Type; `{}` if it is empty. */
+export async function readJsonBody(request: IncomingMessage, device: DeviceNo, maxBytes = MAX_BODY_BYTES, limitMs = BODY_MS): Promise<unknown> {
   const bytes = await readBody(request, maxBytes, limitMs);
   let text: string;
   try {
@@ -22,13 +24,17 @@ export async function readJsonBody(request: IncomingMessage, maxBytes = MAX_BODY
   }
   if (text.trim() === "") return {};
   if (bytes.length < LARGE_BYTES) return parsed(text);
-  // Large bodies are parsed one per turn of the event loop, and processed in a later turn.
-  const slices = new Slices();
-  await slices.pause();
-  const body = parsed(text);
-  await slices.pause();
-  return body;
+  return largeBodies.run(device, async () => {
+    const start = performance.now();
+    const body = parsed(text);
+    // Others get as much time as the body took, before the device's next large one and before this one is worked with.
+    await delay(performance.now() - start);
+    return body;
+  });
 }
+
+/** Large bodies of a device are parsed one at a time: parsing cannot be interrupted. */
+const largeBodies = new Turns<DeviceNo>();
 
 /** Bodies of this size take milliseconds to parse. Those of well-behaved clients are far smaller. */
 const LARGE_BYTES = 64 * 1024;

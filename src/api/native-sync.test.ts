@@ -17,8 +17,8 @@ let native: Set<string>;
 const face: RoutePlugin = (app, context) => {
   app.post(SYNC, async (request, reply) => {
     if (await context.passInstead(request, reply)) return reply;
-    await context.authenticate(request);
-    return { ours: await context.readJsonBody(request) };
+    const { device } = await context.authenticate(request);
+    return { ours: await context.readJsonBody(request, device) };
   });
 };
 

@@ -1,13 +1,13 @@
 /**
- * Long work in slices, so that one request never holds up the others. A loop that may run long calls `isDue` at each step, which reads the
- * clock, and awaits `pause` when it returns true.
+ * Long work in slices, so that one request never holds up the others. A loop that may run long calls `isDue` at each step, and awaits `pause`
+ * when it returns true.
  *
  * Only one of all paused loops of the process continues in a turn of the event loop. However many there are, everything else waits for one
  * slice at most.
  */
 
 /** How long a slice runs, ms. */
-const SLICE_MS = 8;
+const SLICE_MS = 4;
 
 const paused: (() => void)[] = [];
 
@@ -18,10 +18,12 @@ function resumeOne(): void {
 
 export class Slices {
   #since = performance.now();
+  #steps = 0;
 
-  /** Whether the slice has lasted long enough. */
+  /** Whether the slice has lasted long enough; the clock is read at every fourth step only. */
   get isDue(): boolean {
-    return performance.now() - this.#since > SLICE_MS;
+    this.#steps += 1;
+    return this.#steps % 4 === 0 && performance.now() - this.#since > SLICE_MS;
   }
 
   /** Resolves when it is this loop's turn again. */

@@ -25,10 +25,10 @@ export type RouteContext = {
    */
   authenticate(request: FastifyRequest): Promise<Auth>;
   /**
-   * The request body (D5): `{}` if it is empty. Throws MatrixError: 400 M_NOT_JSON, 413 M_TOO_LARGE.
+   * The body (D5) of a request of that device: `{}` if it is empty. Throws MatrixError: 400 M_NOT_JSON, 413 M_TOO_LARGE.
    * May be called once per request.
    */
-  readJsonBody(request: FastifyRequest): Promise<unknown>;
+  readJsonBody(request: FastifyRequest, device: DeviceNo): Promise<unknown>;
   /**
    * Passes the request to the homeserver if that has the same API and is preferred; true: it is answered.
    * For the route of simplified sliding sync, before `authenticate` and before the body is read.

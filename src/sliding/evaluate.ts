@@ -185,7 +185,7 @@ async function jobsOf(
   state: ConnectionState,
 ): Promise<{ readonly jobs: RoomJob[]; readonly needs: Need[] } | null> {
   const { tx, account, tried, from } = context;
-  const asking = askingForAllMembers(chosen);
+  const asking = await askingForAllMembers(chosen);
   if (asking.length > 0 && !tx) return null;
   const known = tx ? await roomsWithAllMembers(tx, account, asking) : new Set<RoomId>();
   const needs = asking.filter((roomId) => !known.has(roomId)).map((roomId): Need => ({ kind: "members", roomId }));

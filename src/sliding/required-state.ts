@@ -4,7 +4,6 @@
  */
 
 import { LRUCache } from "lru-cache";
-import { canonicalJson } from "../base/canonical-json.ts";
 import type { StateSelector } from "../store/state.ts";
 import { requestBounds } from "../wire/request-bounds.ts";
 import { type Pattern, PatternSet } from "./pattern-set.ts";
@@ -55,7 +54,7 @@ export type StateMatcher = {
 };
 
 /** Characters of the keys in each of the two caches. A compiled config takes about ten times as much. */
-const MAX_CHARACTERS = 4_000_000;
+const MAX_CHARACTERS = 1_000_000;
 const cacheOptions = { maxSize: MAX_CHARACTERS, sizeCalculation: (_: StateMatcher, key: string) => key.length + 1 };
 const matchers = new LRUCache<string, StateMatcher>(cacheOptions);
 /** By the text that a client wrote, since clients repeat it in the same order. */
@@ -78,7 +77,7 @@ function found(state: RequiredState): StateMatcher {
 
 function made(state: RequiredState): StateMatcher {
   const atoms = new Set(state.atoms.map(keyOf));
-  const key = canonicalJson({ atoms: [...atoms].toSorted(), lazy: state.lazy });
+  const key = JSON.stringify([state.lazy, ...[...atoms].toSorted()]);
   let matcher = matchers.get(key);
   if (!matcher) matchers.set(key, (matcher = compile(state, key)));
   return matcher;
@@ -88,9 +87,12 @@ const atomKeys = new WeakMap<Atom, string>();
 
 /** Equal atoms have equal keys. */
 function keyOf(atom: Atom): string {
-  let key = atomKeys.get(atom);
-  if (key === undefined) atomKeys.set(atom, (key = canonicalJson(atom)));
-  return key;
+  let text = atomKeys.get(atom);
+  if (text === undefined) {
+    text = JSON.stringify([atom.type, atom.key, atom.noMembers, atom.not?.map(({ type, key }) => [type, key])]);
+    atomKeys.set(atom, text);
+  }
+  return text;
 }
 
 function matchesAtom(atom: Atom, type: string, key: string): boolean {

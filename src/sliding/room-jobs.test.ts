@@ -106,9 +106,9 @@ describe("what is sent of a room", () => {
     expect(await jobOf({ state: EVERYBODY }, {}, NAME, true)).toMatchObject({ grown: true, matcher: { allMembers: true } });
     const full = await jobOf({ state: { atoms: [{}], lazy: false } }, null);
     expect([full?.matcher.matches("m.room.member", "@b:test"), full?.matcher.matches("m.other", "x")]).toEqual([false, true]);
-    expect(askingForAllMembers(chosenOf({ state: EVERYBODY }))).toEqual([ROOM]);
-    expect(askingForAllMembers(chosenOf({ state: EVERYBODY, membership: "leave" }))).toEqual([]);
-    expect(askingForAllMembers(chosenOf({ state: NAME }))).toEqual([]);
+    expect(await askingForAllMembers(chosenOf({ state: EVERYBODY }))).toEqual([ROOM]);
+    expect(await askingForAllMembers(chosenOf({ state: EVERYBODY, membership: "leave" }))).toEqual([]);
+    expect(await askingForAllMembers(chosenOf({ state: NAME }))).toEqual([]);
   });
 });
 

@@ -1,6 +1,6 @@
 /** What is to be sent of each room that a request asks about, decided before rows of the room are read (MSC4186, "Room results"). */
 
-import { Slices } from "../base/slices.ts";
+import { filterInSlices, Slices } from "../base/slices.ts";
 import type { RoomId } from "../wire/ids.ts";
 import type { AccountView } from "./account-view.ts";
 import { type ConnectionState, LIVE, NO_RECORD, type SentRoom, type StateDraft, STRIPPED, sentUpTo } from "./connection-state.ts";
@@ -75,10 +75,9 @@ export function leaveBehind(
 }
 
 /** The rooms that ask for every member. */
-export function askingForAllMembers(chosen: ReadonlyMap<RoomId, ChosenRoom>): RoomId[] {
-  return [...chosen.values()]
-    .filter(({ room, config }) => room.membership === "join" && matcherOf(config.requiredState).allMembers)
-    .map(({ room }) => room.roomId);
+export async function askingForAllMembers(chosen: ReadonlyMap<RoomId, ChosenRoom>): Promise<RoomId[]> {
+  const asking = ({ room, config }: ChosenRoom) => room.membership === "join" && matcherOf(config.requiredState).allMembers;
+  return (await filterInSlices(chosen.values(), asking, new Slices())).map(({ room }) => room.roomId);
 }
 
 /** By config, what can be sent of it while not every member is known. */

@@ -91,6 +91,22 @@ test("a device that is gone meanwhile fails only its own request", async () => {
   expect([await isThere(good), none]).toEqual([true, null]);
 });
 
+test("a device that is deleted while its connection begins fails only its own request", async () => {
+  const gone = await TestAccount.create(db.sql, "@gone:test");
+  const begun = Promise.withResolvers<Promise<(StateRef | null)[]>>();
+  await db.sql.begin(async (tx) => {
+    await tx`delete from accounts where account = ${gone.account}`;
+    const both = Promise.all([
+      begin("main"),
+      writers[0].begin({ account: gone.account, device: gone.device, connId: "main", body: "{}", position: POSITION }),
+    ]);
+    begun.resolve(both);
+    await expect.poll(() => db.sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).toHaveLength(1);
+  });
+  const [good, none] = await (await begun.promise);
+  expect([good && (await isThere(good)), none]).toEqual([true, null]);
+});
+
 test("M3: states older than the acknowledged one are deleted, except for those that others are changes of", async () => {
   const first = await begin("main", 0, '{"whole":1}');
   const second = await writers[0].save({ from: first, fromBase: null, base: first.state, body: '{"change":2}', position: POSITION });

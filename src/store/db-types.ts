@@ -5,7 +5,18 @@
 
 /** `{"a","b \"c\"",NULL}`: every element is quoted, so that the text NULL stays a text. */
 function textArray(values: readonly (string | null)[]): string {
-  return `{${values.map((value) => (value === null ? "NULL" : `"${defined(value).replace(/["\\]/g, "\\$&")}"`)).join(",")}}`;
+  return `{${values.map((value) => (value === null ? "NULL" : inQuotes(defined(value)))).join(",")}}`;
+}
+
+/** Characters that JSON escapes in another way than PostgreSQL's arrays, which only put a backslash before a quote or a backslash. */
+const CONTROL = /[\u0000-\u001f]/; // oxlint-disable-line no-control-regex
+const ESCAPABLE = /["\\]/;
+
+/** Large texts are JSON, full of quotes, and the engine's own JSON quotes those several times faster than a regular expression. */
+function inQuotes(text: string): string {
+  if (!ESCAPABLE.test(text)) return `"${text}"`;
+  if (!CONTROL.test(text) && text.isWellFormed()) return JSON.stringify(text);
+  return `"${text.replace(/["\\]/g, "\\$&")}"`;
 }
 
 /** `{1,NULL,3}`. */

@@ -3,6 +3,7 @@
  * there is news or the time is up; otherwise wait for a wake-up and evaluate again.
  */
 
+import { Turns } from "../base/turns.ts";
 import type { Sql } from "../store/db.ts";
 import { sessionExists } from "../store/sessions.ts";
 import type { MatrixError } from "../wire/errors.ts";
@@ -56,7 +57,7 @@ export async function longPoll<Outcome extends { readonly needs: readonly Need[]
   let fetchDeadline: number | null = null;
   for (let waits = 0; ;) {
     await sendsSettled(poll.device);
-    const outcome = await poll.evaluate(tried, late);
+    const outcome = await inTurn(poll.account, () => poll.evaluate(tried, late));
     if (outcome.needs.length > 0) {
       for (const need of outcome.needs) tried.add(needKey(need));
       fetchDeadline ??= now() + fetchMs;
@@ -77,4 +78,22 @@ export async function longPoll<Outcome extends { readonly needs: readonly Need[]
     if (end === "gone") await assertToken();
     poll.beforeNext(outcome, end);
   }
+}
+
+/** An account whose last evaluation took longer, ms, has one at a time: its requests do not take the place of others' (N10). */
+const COSTLY_MS = 50;
+const costly = new Set<AccountNo>();
+const turns = new Turns<AccountNo>();
+
+function inTurn<T>(account: AccountNo, evaluate: () => Promise<T>): Promise<T> {
+  const timed = async (): Promise<T> => {
+    const start = performance.now();
+    try {
+      return await evaluate();
+    } finally {
+      if (performance.now() - start > COSTLY_MS) costly.add(account);
+      else costly.delete(account);
+    }
+  };
+  return costly.has(account) ? turns.run(account, timed) : timed();
 }

@@ -33,14 +33,14 @@ const BOUNDS = {
    */
   combinations: 100,
   /** Those combinations, as JSON. */
-  combinedCharacters: 1_000_000,
+  combinedCharacters: 250_000,
   /** Entries that a connection remembers for a room although they are not asked for any more. */
   rememberedEntries: 500,
   /**
    * All required_state that a connection remembers, as JSON: above it, what is not asked for any more is forgotten, and sent again when it
    * is asked for.
    */
-  rememberedCharacters: 1_000_000,
+  rememberedCharacters: 250_000,
   /** Values of one filter: tags, room types, spaces. */
   filterValues: 100,
   /** Characters of `room_name_like`. */

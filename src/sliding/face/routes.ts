@@ -48,7 +48,7 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
       if (await context.passInstead(request, reply)) return reply;
       const auth = await authenticate(context, request);
       const query = new URLSearchParams(request.raw.url?.split("?").slice(1).join("?"));
-      const asked = readUnstableRequest(await context.readJsonBody(request), auth);
+      const asked = readUnstableRequest(await context.readJsonBody(request, auth.device), auth);
       const answer = await sync({
         ...requester(auth),
         connId: asked.connId,
@@ -63,7 +63,7 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
     });
     app.post(V4_PATH, async (request, reply) => {
       const auth = await authenticate(context, request);
-      const asked = readV4Request(await context.readJsonBody(request), auth.device);
+      const asked = readV4Request(await context.readJsonBody(request, auth.device), auth.device);
       const answer = await sync({
         ...requester(auth),
         connId: asked.connId,

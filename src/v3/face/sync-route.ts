@@ -31,7 +31,7 @@ export function syncRoute(engine: Engine): RoutePlugin {
       const auth = await context.authenticate(request);
       const query = new URLSearchParams(request.raw.url?.split("?").slice(1).join("?"));
       const timeout = readTimeout(query.get("timeout"));
-      const body = checkSyncRequest(await context.readJsonBody(request));
+      const body = checkSyncRequest(await context.readJsonBody(request, auth.device));
       const asked = { account: auth.account, device: auth.device, tokenHash: auth.tokenHash, since: query.get("since"), body, timeout };
       const signal = context.signalOf(request);
       const answer = await throughOutage(() => engine.sync({ ...asked, signal }), signal);
