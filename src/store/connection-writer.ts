@@ -4,7 +4,6 @@
  */
 
 import { randomInt } from "node:crypto";
-import { sqlStateOf } from "../base/database-needs.ts";
 import { Gathered } from "../base/gathered.ts";
 import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
 import type { StateRef } from "./connections.ts";
@@ -37,7 +36,6 @@ export type NextState = {
 /** States that a client may still acknowledge instead of the newest one: it lost their answers, or changed its mind. */
 const UNACKNOWLEDGED = 16;
 const MAX_MARK = 2 ** 31 - 1;
-const FOREIGN_KEY_VIOLATION = "23503";
 
 export type ConnectionWriterOptions = {
   /** Most connections; above that, the longest idle ones are ended. */
@@ -76,20 +74,8 @@ export class ConnectionWriter {
   }
 
   async #begin(states: readonly FirstState[]): Promise<(Begun | null)[]> {
-    try {
-      return await this.#tryBegin(states, false);
-    } catch (error) {
-      if (sqlStateOf(error) !== FOREIGN_KEY_VIOLATION) throw error;
-      // A device was deleted meanwhile, which must not fail the requests of the others. Locks cost a third of the database's work, so the first
-      // try does without them.
-      return this.#tryBegin(states, true);
-    }
-  }
-
-  async #tryBegin(states: readonly FirstState[], locking: boolean): Promise<(Begun | null)[]> {
     const sql = this.#sql;
     const mark = randomInt(MAX_MARK);
-    const lock = locking ? sql`for key share` : sql``;
     // In one order for all connections of a name, so that no two transactions wait for each other.
     const rows = await untilThrough(
       () => sql<(StateRef & { device: DeviceNo; conn_id: string; fresh: boolean })[]>`
@@ -98,13 +84,13 @@ export class ConnectionWriter {
           ${states.map((state) => state.account)}::bigint[], ${states.map((state) => state.device)}::bigint[], ${states.map((state) => state.connId)}::text[],
           ${states.map((state) => state.body)}::text[], ${states.map((state) => state.position)}::bigint[]
         ) as a(account, device, conn_id, body, position)),
-      -- Accounts first, as whoever deletes locks them.
+      -- One device that is being deleted must not fail the requests of the others. Accounts first, as whoever deletes locks them.
       owners as materialized (
-        select account from accounts where account = any(${states.map((state) => state.account)}::bigint[]) order by account ${lock}),
+        select account from accounts where account = any(${states.map((state) => state.account)}::bigint[]) order by account for key share),
       there as materialized (
         select device from devices
         where device = any(${states.map((state) => state.device)}::bigint[]) and account in (select account from owners)
-        order by device ${lock}),
+        order by device for key share),
       begun as (
         insert into sessions (account, device, kind, conn_id, position, state)
         select account, device, 'connection', conn_id, position, 1 from asked where device in (select device from there) order by device, conn_id
