@@ -41,9 +41,13 @@ CREATE TABLE accounts (
   forgotten bigint NOT NULL DEFAULT 0,
   joined_rooms integer,
   history_at timestamp with time zone,
+  check_at timestamp with time zone NOT NULL DEFAULT (now() + (random() * '1 day'::interval)),
+  checked_at timestamp with time zone,
+  compared_at timestamp with time zone,
   CONSTRAINT accounts_pkey PRIMARY KEY (account),
   CONSTRAINT accounts_user_id_key UNIQUE (user_id)
 );
+CREATE INDEX accounts_check ON public.accounts USING btree (check_at);
 
 CREATE TABLE connection_states (
   session bigint NOT NULL,
@@ -83,6 +87,16 @@ CREATE TABLE devices (
   CONSTRAINT devices_account_device_id_key UNIQUE (account, device_id),
   CONSTRAINT devices_account_fkey FOREIGN KEY (account) REFERENCES accounts(account) ON DELETE CASCADE
 );
+
+CREATE TABLE doubted_rooms (
+  account bigint NOT NULL,
+  room_id text NOT NULL,
+  "position" bigint NOT NULL,
+  asked_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT doubted_rooms_pkey PRIMARY KEY (account, room_id),
+  CONSTRAINT doubted_rooms_account_fkey FOREIGN KEY (account) REFERENCES accounts(account) ON DELETE CASCADE
+);
+CREATE INDEX doubted_rooms_asked ON public.doubted_rooms USING btree (asked_at);
 
 CREATE TABLE events (
   event_id text NOT NULL,
@@ -365,6 +379,12 @@ CREATE TABLE state (
 CREATE INDEX state_closed ON public.state USING btree (account, to_ord) WHERE (to_ord < '9223372036854775807'::bigint);
 CREATE INDEX state_delta ON public.state USING btree (account, from_ord);
 CREATE INDEX state_event ON public.state USING btree (event_id, account);
+
+CREATE TABLE sync_slots (
+  slot smallint NOT NULL,
+  expires_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT sync_slots_pkey PRIMARY KEY (slot)
+);
 
 CREATE TABLE timeline (
   account bigint NOT NULL,

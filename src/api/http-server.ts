@@ -45,6 +45,8 @@ export type ServerDeps = {
   readonly feed: Feed;
   /** A client of the device has just proven itself, so the device must be polled from now on. Called for each request of ours. */
   readonly ensurePolling: (account: AccountNo, device: DeviceNo) => void;
+  /** See PasserDeps. Default: it is ignored. */
+  readonly roomRefused?: (account: AccountNo) => void;
   /** Resolves when requests can be served: the schema is migrated, and the database reachable. */
   readonly ready: () => Promise<string | null>;
   readonly logger: Logger;
@@ -163,6 +165,7 @@ export function createApiServer(deps: ServerDeps): FastifyInstance {
     publicUrl: deps.publicUrl ?? null,
     passAdmin: deps.passAdmin ?? false,
     upstreamToken: deps.upstreamToken ?? null,
+    roomRefused: deps.roomRefused ?? (() => {}),
     history: deps.history ? new HistoryPages({ store: deps.history, forwarder }) : null,
     ownPath: V3_SYNC,
   });

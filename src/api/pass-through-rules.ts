@@ -12,6 +12,7 @@ import { asksMedia, MEDIA_HEADERS } from "./media-headers.ts";
 import { pagingRequest, type PagingRequest } from "./paging-request.ts";
 import type { Forwarder } from "./pass-through.ts";
 import { givenToken, type PolledDevices } from "./polled-devices.ts";
+import type { AccountNo } from "../wire/ids.ts";
 import type { DeviceRef, FindDevice, Forgetting, UpstreamToken } from "./ports.ts";
 import { ourTokens, withTokens } from "./pos-translation.ts";
 import { judgeTarget, segmentsOf } from "./proxy-path.ts";
@@ -39,9 +40,20 @@ export type PasserDeps = {
   readonly upstreamToken: UpstreamToken | null;
   /** Null: no pagination tokens of ours are in use. */
   readonly history: HistoryPages | null;
+  /** Called when the homeserver refused a request of the account about a room. */
+  readonly roomRefused: (account: AccountNo) => void;
   /** On this path only GET may be the homeserver's: other methods are refused. */
   readonly ownPath: string;
 };
+
+/** What the homeserver answers to members' requests about a room that it does not have, or not for this user. */
+const REFUSED: readonly number[] = [403, 404];
+const OF_ROOM: ReadonlySet<string | undefined> = new Set(["leave", "forget", "send", "state"]);
+
+/** Whether it is a leave, a forget, a send or a change of state: `_matrix/client/v3/rooms/{id}/…`. */
+function isOfRoom(method: string, segments: readonly string[]): boolean {
+  return (method === "POST" || method === "PUT") && segments[3] === "rooms" && OF_ROOM.has(segments[5]);
+}
 
 /** A request in the form that all ways of passing it need; `signal` aborts when the client disconnects. */
 type Passing = { readonly request: FastifyRequest; readonly reply: FastifyReply; readonly signal: AbortSignal };
@@ -69,6 +81,7 @@ export class Passer {
     const { forwarder, publicUrl } = this.#deps;
     if (publicUrl !== null && asksWellKnown(method, segments)) return serveWellKnown(request, reply, { forwarder, publicUrl, signal });
     await this.#pass({ request, reply, signal }, target, segments);
+    if (isOfRoom(method, segments) && REFUSED.includes(reply.raw.statusCode)) await this.#roomRefused(request);
     return reply;
   }
 
@@ -156,6 +169,12 @@ export class Passer {
       if (upstream === "unknown") throw unknownPos();
       return upstream;
     });
+  }
+
+  /** The homeserver refused what only members may do: perhaps the room exists here alone (T1). */
+  async #roomRefused(request: FastifyRequest): Promise<void> {
+    const ref = await this.#findDevice(request);
+    if (ref) this.#deps.roomRefused(ref.account);
   }
 
   async #findDevice(request: FastifyRequest): Promise<DeviceRef | null> {

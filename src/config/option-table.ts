@@ -107,6 +107,13 @@ export const OPTION_TABLE = [
     help: "The largest answer to GET /sync that is read, after decompression: 16M to 511M. If an account's answers are larger, syncv3 asks for less, and finally for one room at a time",
   },
   {
+    flag: "checks-per-second",
+    variable: "SYNCV3_CHECKS_PER_SECOND",
+    value: "N",
+    fallback: "5",
+    help: "How often the homeserver is asked, by all processes together, whether stored rooms still exist there: 1 to 1000 questions a second",
+  },
+  {
     flag: "session-idle",
     variable: "SYNCV3_SESSION_IDLE",
     value: "TIME",

@@ -54,7 +54,9 @@ const SEND_PATIENCE_MS = 1000;
 /** The parts of a server. */
 export type ServerParts = {
   readonly settings: Pick<Settings, "trustedProxies" | "sessionIdleMs"> &
-    Partial<Pick<Settings, "maxSyncBytes" | "publicUrl" | "passAdmin" | "preferNative" | "asyncConnections" | "role" | "bus" | "tls">>;
+    Partial<
+      Pick<Settings, "maxSyncBytes" | "checksPerSecond" | "publicUrl" | "passAdmin" | "preferNative" | "asyncConnections" | "role" | "bus" | "tls">
+    >;
   /** The homeserver's base URL; the homeserver has answered there. */
   readonly homeserver: URL;
   readonly sql: Sql;
@@ -72,8 +74,8 @@ export type ServerParts = {
   /** Limits of the engine that differ from the defaults. */
   readonly engine?: Partial<EngineOptions>;
   readonly sliding?: Partial<SlidingOptions>;
-  /** When unconfirmed typing ends and how often that is checked, if not the defaults (S1). */
-  readonly supervision?: Pick<SupervisorOptions, "typingMs" | "typingSweepMs" | "rereadMs">;
+  /** How often the background work is done, if not the defaults. */
+  readonly supervision?: Pick<SupervisorOptions, "typingMs" | "typingSweepMs" | "rereadMs" | "checkMs" | "secondLookMs">;
   /** When an answer is blamed for not being storable, if not the defaults (N3). */
   readonly suspects?: Partial<SuspectsOptions>;
 };
@@ -111,6 +113,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     ownerId: randomUUID(),
     lockDb: direct,
     polls: settings.role !== "api",
+    ...(settings.checksPerSecond !== undefined && { questionsPerSecond: settings.checksPerSecond }),
     ...parts.supervision,
     ingest: (input) => ingester.ingest(input),
     resetAccount: (account, device) => resetAccount(sql, account, device),
@@ -132,6 +135,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
       return token !== null;
     },
     sendsSettled: (device: DeviceNo) => sends.settled(device, SEND_PATIENCE_MS),
+    opened: (account: AccountNo) => supervisor.checkSoon(account),
   };
   const engine = new Engine({ ...engineDeps, options: { ...ENGINE_DEFAULTS, sessionIdleMs: settings.sessionIdleMs, ...parts.engine } });
   const asyncCommits = settings.asyncConnections ?? false;
@@ -162,6 +166,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     logger,
     now,
     ensurePolling: (account, device) => supervisor.ensure(account, device),
+    roomRefused: (account) => supervisor.checkSoon(account),
     ready: async () => {
       await checkReady(sql);
       const breaker = await readBreaker(sql);

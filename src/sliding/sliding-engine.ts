@@ -214,6 +214,7 @@ export class SlidingEngine {
       device,
       tokenHash: request.tokenHash,
       session: pos.session,
+      isFirst,
       evaluate: async (tried) => {
         if (!isNew) return evaluate(tried);
         isNew = false;

@@ -17,6 +17,7 @@ const BOUNDS: Readonly<Record<string, number>> = {
   "accounts.user_id": ID,
   "device_lists.user_id": ID,
   "devices.device_id": KEY,
+  "doubted_rooms.room_id": ID,
   "events.event_id": KEY,
   "invites.room_id": ID,
   "members.event_id": KEY,

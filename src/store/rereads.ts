@@ -2,7 +2,7 @@
 
 import type { AccountNo, DeviceNo, UserId } from "../wire/ids.ts";
 import type { Db, Tx } from "./db.ts";
-import type { SealedToken } from "./tokens.ts";
+import { liveToken, type SealedToken } from "./tokens.ts";
 
 export type DueReread = SealedToken & {
   readonly account: AccountNo;
@@ -23,8 +23,7 @@ export async function dueRereads(db: Db, accounts: readonly AccountNo[], limit: 
     select r.account, a.user_id as "userId", t.device, r.kind, r.name, r.tries, t.token_hash as "tokenHash", t.ciphertext
     from rereads r
     join accounts a using (account)
-    cross join lateral (
-      select * from tokens t where t.account = r.account and t.dead_at is null order by t.verified_at desc limit 1) t
+    cross join lateral (${liveToken(db)}) t
     where r.due_at <= now() and r.account = any(${[...accounts]}::bigint[]) and a.since is not null
     order by r.due_at limit ${limit}`;
 }

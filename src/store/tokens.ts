@@ -117,6 +117,11 @@ export async function newestLiveToken(db: Db, device: DeviceNo): Promise<SealedT
   return rows[0] ?? null;
 }
 
+/** For a query that has accounts as `a`: the account's live token that was verified last, as a lateral subquery. */
+export function liveToken(db: Db) {
+  return db`select * from tokens t where t.account = a.account and t.dead_at is null order by t.verified_at desc limit 1`;
+}
+
 /** Tokens that are resealed in one statement. */
 const RESEAL_BATCH = 1000;
 

@@ -17,6 +17,8 @@ export type FetchDeps = {
   readonly tokenLives: (tokenHash: Buffer) => Promise<boolean>;
   /** Resolves when the device's sends in progress are finished, or when that takes too long. Their transaction ids are known then (T15). */
   readonly sendsSettled: (device: DeviceNo) => Promise<void>;
+  /** Called when a session or connection of the account begins: its rooms are to be checked soon (T1). */
+  readonly opened: (account: AccountNo) => void;
 };
 
 export type FetchWait = {

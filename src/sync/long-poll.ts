@@ -25,6 +25,8 @@ export type LongPoll<Outcome extends { readonly needs: readonly Need[] }, Reply>
   readonly tokenHash: Buffer;
   /** The session or connection; null: it does not exist yet. */
   readonly session: SessionNo | null;
+  /** A session or connection begins with this request. */
+  readonly isFirst: boolean;
   /** @param tried needs that were fetched for this request, or could not be; `late`: those of them that are still being fetched (D24) */
   evaluate(tried: ReadonlySet<string>, late: ReadonlySet<string>): Promise<Outcome>;
   /** When an outcome is answered if nothing else happens, ms since the epoch; 0: at once, because there is news. */
@@ -52,6 +54,7 @@ export async function longPoll<Outcome extends { readonly needs: readonly Need[]
     await assertToken();
     if (poll.session !== null && !(await sessionExists(sql, poll.session))) throw poll.gone();
   };
+  if (poll.isFirst) deps.opened(poll.account);
   const tried = new Set<string>();
   const late = new Set<string>();
   let fetchDeadline: number | null = null;

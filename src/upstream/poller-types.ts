@@ -22,6 +22,8 @@ export type PollerDeps = {
   readonly ingest: (input: IngestInput) => Promise<IngestResult>;
   /** D26, for the complete account and the device that polls its rooms: they are synced from scratch, the account's sessions end. */
   readonly resetAccount: (account: AccountNo, device: DeviceNo) => Promise<void>;
+  /** Called when the account's rooms were polled again after a long time without. */
+  readonly pollingGap: (account: AccountNo) => void;
   /** Milliseconds; only differences count. The same clock as that of `leases`. */
   readonly now: () => number;
   /** 0 to 1. */

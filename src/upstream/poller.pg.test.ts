@@ -1,12 +1,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
 import { ev, toDevice, v2 } from "../../test/support/fake-homeserver.ts";
-import { type Polled, type UpstreamFixture, upstreamFixture } from "../../test/support/upstream-fixture.ts";
+import { type Polled, pollerDeps, type UpstreamFixture, upstreamFixture } from "../../test/support/upstream-fixture.ts";
 import { sleep } from "../base/abort.ts";
 import { SecretBox } from "../base/secret-box.ts";
 import { deleteAccount, pollState } from "../store/devices.ts";
 import { findToken } from "../store/tokens.ts";
-import { FirstSyncs } from "./first-syncs.ts";
 import { Leases } from "./lease-keeper.ts";
 import type { PollerDeps, PollerEnd, PollerJob } from "./poller-types.ts";
 import { Poller } from "./poller.ts";
@@ -26,8 +25,7 @@ beforeEach(async () => {
   fixture = await upstreamFixture(database);
   alice = await fixture.login();
   leases = new Leases({ sql: fixture.sql, ownerId: "me", lockDb: null, now: Date.now });
-  const options = fixture.options();
-  deps = { ...options, leases, firstSyncs: new FirstSyncs(options.logger), now: Date.now, random: () => 1, sleep: options.sleep ?? sleep };
+  deps = pollerDeps(fixture, leases);
 });
 
 afterEach(async () => {

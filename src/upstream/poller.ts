@@ -35,6 +35,9 @@ import { v2Filter } from "./v2-filter.ts";
 /** The longest wait if the database was unreachable, ms: the homeserver did nothing wrong, and asking the database costs little. */
 const DATABASE_CAP_MS = 5000;
 
+/** Without polls for so long, ms, what v2 does not tell may have happened (T1). */
+const GAP_MS = 600_000;
+
 /** `softLogout`: what the homeserver said when it refused the token, see markDead. */
 type Token = { readonly hash: Buffer; readonly text: string; readonly softLogout: boolean };
 type SentPoll = { readonly plan: PollPlan; readonly startedAt: number };
@@ -292,11 +295,18 @@ export class Poller {
   }
 
   #succeeded(plan: PollPlan, event: "stored" | "queue_drained" | "queue_empty" | "unchanged"): void {
-    if (plan.rooms) this.#deps.leases.polled(this.#job.account, (this.#polledRoomsAt = this.#deps.now()));
-    if (plan.rooms) this.#sizes.succeeded();
+    if (plan.rooms) this.#roomsPolled();
     this.#backOff.succeeded();
     this.#trouble.ended();
     this.#move("poll", event);
+  }
+
+  #roomsPolled(): void {
+    const before = this.#polledRoomsAt;
+    this.#polledRoomsAt = this.#deps.now();
+    this.#deps.leases.polled(this.#job.account, this.#polledRoomsAt);
+    if (this.#polledRoomsAt - before > GAP_MS) this.#deps.pollingGap(this.#job.account);
+    this.#sizes.succeeded();
   }
 
   async #rest(isNothing: boolean, { plan, startedAt }: SentPoll): Promise<void> {

@@ -5,6 +5,7 @@
  *     renew   every 3 s: renews leases, writes what polling proved, stops the pollers of lost accounts
  *     sweep   every second or so: takes free accounts; starts or ends pollers for devices and tokens that came or went
  *     rereads every 5 s: reads from the homeserver again what an answer left incomplete
+ *     checks  every 5 s: compares accounts' rooms with the homeserver's (T1)
  *     typing  every 15 s: empties the typing sets of accounts that were not polled successfully for 2 minutes (S1)
  */
 
@@ -13,16 +14,18 @@ import { sleep } from "../base/abort.ts";
 import { accountsWithNewTokens, type LiveDevice, liveDevices, touchDevices } from "../store/devices.ts";
 import type { Feed, Wake } from "../feed/hub.ts";
 import type { DbOptions } from "../store/db.ts";
+import { checkWithin } from "../store/room-checks.ts";
 import { expireTyping } from "../store/typing-expiry.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { AccountPollers } from "./account-pollers.ts";
 import { Leases, RENEW_MS } from "./lease-keeper.ts";
 import { FirstSyncs } from "./first-syncs.ts";
 import type { PollerDeps, PollerEnd } from "./poller-types.ts";
+import { Reconciler, type ReconcilerDeps } from "./reconcile/reconciler.ts";
 import { Rereads, type RereadsDeps } from "./rereads.ts";
 
-export type SupervisorOptions = Omit<PollerDeps, "feed" | "firstSyncs" | "leases" | "now" | "random" | "sleep" | "client"> & {
-  readonly client: PollerDeps["client"] & RereadsDeps["client"];
+export type SupervisorOptions = Omit<PollerDeps, "feed" | "firstSyncs" | "leases" | "now" | "random" | "sleep" | "client" | "pollingGap"> & {
+  readonly client: PollerDeps["client"] & RereadsDeps["client"] & ReconcilerDeps["client"];
   /** A name that no other process has, now or ever, e.g. a UUID. */
   readonly ownerId: string;
   readonly feed: Pick<Feed, "publish" | "observe">;
@@ -42,6 +45,11 @@ export type SupervisorOptions = Omit<PollerDeps, "feed" | "firstSyncs" | "leases
   readonly typingSweepMs?: number;
   /** Interval between two checks of what is to be read again, ms. Default 5 s. */
   readonly rereadMs?: number;
+  /** Interval between two looks for rooms to check, ms. Default 5 s. */
+  readonly checkMs?: number;
+  /** See ReconcilerDeps. */
+  readonly questionsPerSecond?: number;
+  readonly secondLookMs?: number;
   /** See PollerDeps. Default: a monotonic clock. */
   readonly now?: () => number;
   readonly random?: () => number;
@@ -58,6 +66,13 @@ const FRESH_MS = 10_000;
 const FORGET_MS = 10_000;
 /** Shortest interval between writes of devices.seen_at for a device. */
 const TOUCH_MS = 3_600_000;
+/**
+ * An account's rooms are checked so soon (T1), ms: after the first request of a device or connection, with the second look well within a minute;
+ * after a start, or a gap in polling, if a client is here.
+ */
+const CHECK_MS = { opened: 15_000, gap: 600_000 };
+/** Requests for a check of one account are passed on at most so often, ms. */
+const CHECK_REST_MS = 60_000;
 
 export class Supervisor {
   /** First syncs that are under way in this process. */
@@ -66,6 +81,7 @@ export class Supervisor {
   readonly #deps: PollerDeps;
   readonly #leases: Leases;
   readonly #rereads: Rereads;
+  readonly #reconciler: Reconciler;
   readonly #accounts = new Map<AccountNo, AccountPollers>();
   readonly #stop = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
@@ -74,6 +90,9 @@ export class Supervisor {
   /** Accounts that another process polls, as of a second ago. */
   readonly #elsewhere = new LRUCache<AccountNo, true>({ max: 50_000, ttl: 1000 });
   readonly #touched = new LRUCache<DeviceNo, true>({ max: 100_000, ttl: TOUCH_MS });
+  /** Accounts with a client since this process began, and those of which a check was requested shortly ago. */
+  readonly #present = new LRUCache<AccountNo, true>({ max: 100_000 });
+  readonly #toCheck = new LRUCache<AccountNo, true>({ max: 100_000, ttl: CHECK_REST_MS });
   /** Where the next sweep begins among the held accounts. */
   #turn = 0;
   /** Devices to be recorded as seen, with their accounts. */
@@ -86,17 +105,21 @@ export class Supervisor {
     this.#leases = new Leases({ sql: options.sql, ownerId: options.ownerId, lockDb: options.lockDb, now });
     this.#rereads = new Rereads(options);
     const { firstSyncs } = this;
-    this.#deps = { ...options, firstSyncs, leases: this.#leases, now, random: options.random ?? Math.random, sleep: options.sleep ?? sleep };
+    const pollingGap = (account: AccountNo) => this.#checkWithin(account, CHECK_MS.gap);
+    const random = options.random ?? Math.random;
+    this.#deps = { ...options, firstSyncs, leases: this.#leases, now, random, sleep: options.sleep ?? sleep, pollingGap };
+    this.#reconciler = new Reconciler({ ...options, now, sleep: this.#deps.sleep });
   }
 
   /** Begins to poll; returns at once. Call it once. */
   start(): void {
-    const { sweepMs = 1000, typingSweepMs = 15_000, rereadMs = 5000, polls = true } = this.#options;
+    const { sweepMs = 1000, typingSweepMs = 15_000, rereadMs = 5000, checkMs = 5000, polls = true } = this.#options;
     this.#options.feed.observe((wake) => this.#onWake(wake));
     if (!polls) return this.#loop("Recording devices in use", sweepMs, () => this.#touch([...this.#toTouch.keys()]));
     this.#loop("Lease renewal", RENEW_MS, () => this.#renew());
     this.#loop("Looking for accounts to poll", sweepMs, () => this.#sweep());
     this.#loop("Reading postponed data", rereadMs, () => this.#rereads.run(this.#leases.held(), this.#stop.signal));
+    this.#loop("Checking rooms", checkMs, () => this.#reconciler.run(this.#leases.held(), this.#stop.signal));
     this.#loop("Typing expiry", typingSweepMs, () => this.#expireTyping());
   }
 
@@ -110,11 +133,26 @@ export class Supervisor {
       this.#touched.set(device, true);
       this.#toTouch.set(device, account);
     }
+    if (!this.#present.has(account)) {
+      this.#present.set(account, true);
+      this.#checkWithin(account, CHECK_MS.gap);
+    }
     if (this.#options.polls === false) return;
     const pollers = this.#accounts.get(account);
     if (pollers?.polls(device) || this.#elsewhere.has(account)) return;
     pollers?.forgive(device);
     this.#attend(account);
+  }
+
+  /** A device or connection of the account begins, or the homeserver refused a request about a room: its rooms are checked soon (T1). */
+  checkSoon(account: AccountNo): void {
+    if (this.#toCheck.has(account)) return;
+    this.#toCheck.set(account, true);
+    this.#checkWithin(account, CHECK_MS.opened);
+  }
+
+  #checkWithin(account: AccountNo, ms: number): void {
+    if (!this.#stop.signal.aborted) this.#spawn(checkWithin(this.#options.sql, account, ms));
   }
 
   /**

@@ -51,6 +51,11 @@ export class UpstreamError extends Error {
   }
 }
 
+/** Whether the homeserver is overloaded or away: another question would fare no better. */
+export function isHomeserverTrouble({ kind, status }: UpstreamError): boolean {
+  return kind === "rate_limited" || kind === "unreachable" || kind === "timed_out" || (status ?? 0) >= 500;
+}
+
 /** The wait in milliseconds that the answer asks for: `retry_after_ms` of the body, else Retry-After (seconds or an HTTP date). */
 export function retryAfter(body: Readonly<Record<string, unknown>>, header: string | undefined, now: number): number | null {
   const inBody = body["retry_after_ms"];

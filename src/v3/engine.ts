@@ -158,6 +158,7 @@ export class Engine {
       device,
       tokenHash: request.tokenHash,
       session: token.session,
+      isFirst: request.since === null,
       evaluate: async (tried, late) => {
         const question = { account, device, token, state, request: opened.request, lists: this.#lists, ownTokens, tried, late };
         const outcome = await evaluate(sql, sign, question, now());

@@ -8,7 +8,9 @@ import { Hub, type Wake, type WakeKind } from "../../src/feed/hub.ts";
 import { connect, type Sql, writeTx } from "../../src/store/db.ts";
 import { registerToken, sealToken } from "../../src/store/tokens.ts";
 import { HomeserverClient } from "../../src/upstream/client.ts";
+import { FirstSyncs } from "../../src/upstream/first-syncs.ts";
 import type { IngestInput, IngestResult } from "../../src/upstream/ingest/ingest-result.ts";
+import type { PollerDeps } from "../../src/upstream/poller-types.ts";
 import { Supervisor, type SupervisorOptions } from "../../src/upstream/supervisor.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, UserId } from "../../src/wire/ids.ts";
 import type { TestDatabase } from "./database.ts";
@@ -171,4 +173,11 @@ export async function upstreamFixture(database: TestDatabase): Promise<UpstreamF
     select distinct table_name as name from information_schema.columns where table_schema = 'public' and column_name = 'account'`;
   await sql`truncate ${sql(tables.map(({ name }) => name))} restart identity cascade`;
   return new UpstreamFixture(await startFakeHomeserver(), database);
+}
+
+/** What a poller needs of its process; its delays are the longest. */
+export function pollerDeps(fixture: UpstreamFixture, leases: PollerDeps["leases"]): PollerDeps {
+  const options = fixture.options();
+  const firstSyncs = new FirstSyncs(options.logger);
+  return { ...options, leases, pollingGap: () => {}, firstSyncs, now: Date.now, random: () => 1, sleep: options.sleep ?? sleep };
 }

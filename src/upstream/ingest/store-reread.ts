@@ -3,12 +3,12 @@
 import { needOf } from "../../base/database-needs.ts";
 import { commitWith, type Sql, type Tx, writeTx } from "../../store/db.ts";
 import { heldLeases, lockAccounts } from "../../store/ingest/device.ts";
-import { readKnown } from "../../store/ingest/known.ts";
+import { type KnownRows, readKnown } from "../../store/ingest/known.ts";
 import { writeRooms } from "../../store/ingest/write.ts";
-import type { AccountNo, DeviceNo, UserId } from "../../wire/ids.ts";
+import type { AccountNo, DeviceNo, RoomId, UserId } from "../../wire/ids.ts";
 import type { V2JoinedRoom, V2Response } from "../../wire/v2-response.ts";
 import type { BatchNews } from "./ingest-result.ts";
-import { roomsIn } from "./parts.ts";
+import { keyOf, roomsIn, withParts } from "./parts.ts";
 import { planRooms } from "./plan-rooms.ts";
 import { fits, separate } from "./isolate-unstorable.ts";
 import type { Finish } from "./store-jobs.ts";
@@ -25,6 +25,8 @@ export type RereadInput = {
   readonly response: V2Response;
   /** When it arrived, ms. */
   readonly now: number;
+  /** Rooms of which anything changed after their position are left out: what was read of them may be older. Default: none is. */
+  readonly unchangedSince?: ReadonlyMap<RoomId, number>;
 };
 
 /** `left`: how many events and other items could not be stored. */
@@ -46,20 +48,27 @@ export async function storeReread(sql: Sql, input: RereadInput): Promise<RereadR
 }
 
 async function store(tx: Tx, input: RereadInput, finish: Finish): Promise<RereadResult> {
-  const { account: no, device, userId, epoch, response, now } = input;
+  const { account: no, device, userId, epoch, now } = input;
   const [accounts, held, known] = await Promise.all([
     lockAccounts(tx, [no], "wait"),
     heldLeases(tx, [{ account: no, epoch }]),
-    readKnown(tx, [{ account: no, touched: touchedBy(response, userId, false) }]),
+    readKnown(tx, [{ account: no, touched: touchedBy(input.response, userId, false) }]),
   ]);
   const [account, found] = [accounts.get(no), known.get(no)];
   if (!account || account.since === null || !found || !held.has(no)) {
     await finish(tx, []);
     return { kind: "stale" };
   }
+  const response = withoutChanged(input, found);
   const { writes, kinds, rooms } = await planRooms(tx, { account: no, userId, now, reread: new Set(roomsIn(response)) }, response, account, found);
   await finish(tx, writeRooms(tx, [{ account: no, device, since: account.since, writes }]));
   return { kind: "stored", news: { kinds, rooms }, left: 0 };
+}
+
+function withoutChanged({ response, unchangedSince }: RereadInput, found: KnownRows): V2Response {
+  if (!unchangedSince) return response;
+  const isUnchanged = ({ room_id, standing }: KnownRows["rooms"][number]) => (standing?.changed_ord ?? 0) <= (unchangedSince.get(room_id) ?? 0);
+  return withParts(response, new Set(found.rooms.filter(isUnchanged).map(({ room_id }) => keyOf({ kind: "room", name: room_id }))));
 }
 
 /** The events, receipts and account data of its rooms. */

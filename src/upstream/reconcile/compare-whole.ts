@@ -1,0 +1,64 @@
+/**
+ * One sync without `since` for everything that is cheap to ask in no other way: which invites there are, and whether many rooms are gone. It costs the
+ * homeserver nearly as much as an account's first sync, so it is asked at most once a day and account, and few at a time over all processes.
+ */
+
+import type { SecretBox } from "../../base/secret-box.ts";
+import type { Sql } from "../../store/db.ts";
+import { type DueCheck, freeSyncSlot, noteComparison, pendingInvites, takeSyncSlot } from "../../store/room-checks.ts";
+import { openToken } from "../../store/tokens.ts";
+import type { Position, RoomId } from "../../wire/ids.ts";
+import { cutResponse, type V2Response } from "../../wire/v2-response.ts";
+import type { HomeserverClient } from "../client.ts";
+import { keyOf, withParts } from "../ingest/parts.ts";
+import { madeLeave } from "./made-leave.ts";
+
+export type CompareDeps = {
+  readonly sql: Sql;
+  readonly client: Pick<HomeserverClient, "sync">;
+  readonly box: SecretBox;
+};
+
+/** How long one may take, ms; the client's own deadline is shorter. */
+const SLOT_MS = 900_000;
+const NOTHING = { not_types: ["*"] };
+/** One event a room, so that homeservers that leave out empty rooms list it. */
+const FILTER = JSON.stringify({
+  room: { timeline: { limit: 1 }, state: NOTHING, ephemeral: NOTHING, account_data: NOTHING },
+  account_data: NOTHING,
+  presence: NOTHING,
+});
+
+/**
+ * Ends invites that the homeserver no longer has, and stores those that it has and never told.
+ * @param store stores a response, without rooms that changed after their position here
+ * @returns the rooms that the account is in; "busy": too many such syncs are under way
+ */
+export async function compareWhole(
+  { sql, client, box }: CompareDeps,
+  check: DueCheck,
+  store: (response: V2Response, unchangedSince: ReadonlyMap<RoomId, Position>) => Promise<boolean>,
+  signal: AbortSignal,
+): Promise<ReadonlySet<RoomId> | "busy"> {
+  const slot = await takeSyncSlot(sql, SLOT_MS);
+  if (slot === null) return "busy";
+  try {
+    const { account, userId, position } = check;
+    const pending = await pendingInvites(sql, check);
+    const answer = await client.sync(openToken(box, check), { since: null, timeout: 0, filter: FILTER }, signal);
+    await noteComparison(sql, account);
+    const response = cutResponse(answer.text, answer.receivedAt);
+    const since = (rooms: readonly RoomId[]) => new Map(rooms.map((room) => [room, position]));
+    const gone = pending.filter((room) => !response.invite.has(room));
+    if (gone.length > 0) await store(madeLeave(gone, userId, answer.receivedAt), since(gone));
+    const unknown = [...response.invite.keys()].filter((room) => !pending.includes(room));
+    const invites = withParts(
+      { ...response, join: new Map(), leave: new Map(), knock: new Map() },
+      new Set(unknown.map((name) => keyOf({ kind: "room", name }))),
+    );
+    if (unknown.length > 0) await store(invites, since(unknown));
+    return new Set(response.join.keys());
+  } finally {
+    await freeSyncSlot(sql, slot);
+  }
+}

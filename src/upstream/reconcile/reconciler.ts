@@ -1,0 +1,152 @@
+/**
+ * Compares an account's rooms with the homeserver's, whose v2 answers do not say that a room was deleted, purged or forgotten elsewhere (T1).
+ *
+ *     due ──/joined_rooms──> a room of ours is missing there ──30 s──> its own membership says so, too ──> it ends
+ *
+ * No answer to a client waits for any of this. What is found is stored like an answer of the homeserver, and clients get it as an ordinary
+ * change.
+ */
+
+import type { Logger } from "../../base/logger.ts";
+import type { SecretBox } from "../../base/secret-box.ts";
+import type { Feed } from "../../feed/hub.ts";
+import type { Sql } from "../../store/db.ts";
+import type { Lease } from "../../store/leases.ts";
+import {
+  type Asker,
+  type DoubtedRoom,
+  doubtOn,
+  type DueCheck,
+  dueChecks,
+  dueDoubts,
+  endDoubt,
+  finishCheck,
+  joinedRooms,
+  pendingInvites,
+  pollingProcesses,
+  postponeCheck,
+} from "../../store/room-checks.ts";
+import { openToken } from "../../store/tokens.ts";
+import type { AccountNo, Position, RoomId } from "../../wire/ids.ts";
+import type { V2Response } from "../../wire/v2-response.ts";
+import type { HomeserverClient } from "../client.ts";
+import { storeReread } from "../ingest/store-reread.ts";
+import { isHomeserverTrouble, UpstreamError } from "../upstream-error.ts";
+import { compareWhole } from "./compare-whole.ts";
+import { madeLeave } from "./made-leave.ts";
+import { QuestionBudget } from "./question-budget.ts";
+
+export type ReconcilerDeps = {
+  readonly sql: Sql;
+  readonly client: Pick<HomeserverClient, "joinedRooms" | "membership" | "sync">;
+  readonly box: SecretBox;
+  readonly feed: Pick<Feed, "publish">;
+  readonly logger: Pick<Logger, "info" | "warn">;
+  /** ms; only differences count. */
+  readonly now: () => number;
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** Questions a second over all processes. Default 5. */
+  readonly questionsPerSecond?: number | undefined;
+  /** Between the first look at a room and the second, ms. Default 30 s. */
+  readonly secondLookMs?: number | undefined;
+};
+
+const QUESTIONS_PER_SECOND = 5;
+const SECOND_LOOK_MS = 30_000;
+/** Most of each kind in one run. */
+const MOST = 50;
+/** After the homeserver was in trouble, and after it refused the question, ms. */
+const RETRY_MS = { trouble: 60_000, refused: 3_600_000, busy: 20_000 };
+
+/** So many rooms do not end at once before a sync without `since` says so, too. */
+function isMass(missing: number, of: number): boolean {
+  return missing === of || (missing > 10 && missing > of / 5);
+}
+
+export class Reconciler {
+  readonly #deps: ReconcilerDeps;
+  readonly #budget: QuestionBudget;
+
+  constructor(deps: ReconcilerDeps) {
+    this.#deps = deps;
+    this.#budget = new QuestionBudget({ ...deps, perSecond: deps.questionsPerSecond ?? QUESTIONS_PER_SECOND });
+  }
+
+  /** Does what is due for those accounts, until the homeserver is in trouble. */
+  async run(leases: readonly Lease[], signal: AbortSignal): Promise<void> {
+    const { sql, secondLookMs = SECOND_LOOK_MS } = this.#deps;
+    const epochs = new Map(leases.map(({ account, epoch }) => [account, epoch]));
+    const accounts = [...epochs.keys()];
+    const [doubts, checks] = await Promise.all([dueDoubts(sql, accounts, secondLookMs, MOST), dueChecks(sql, accounts, MOST)]);
+    if (doubts.length + checks.length === 0) return;
+    const processes = await pollingProcesses(sql);
+    const tasks = [
+      ...doubts.map((doubt) => ({ ask: () => this.#lookAgain(doubt, epochs, signal), failed: () => doubtOn(sql, doubt) })),
+      ...checks.map((check) => ({
+        ask: () => this.#compare(check, epochs, signal),
+        failed: (isTrouble: boolean) => postponeCheck(sql, check.account, isTrouble ? RETRY_MS.trouble : RETRY_MS.refused),
+      })),
+    ];
+    for (const { ask, failed } of tasks) {
+      // oxlint-disable no-await-in-loop -- one question at a time
+      await this.#budget.take(processes, signal);
+      try {
+        await ask();
+      } catch (error) {
+        if (signal.aborted || !(error instanceof UpstreamError)) throw error;
+        const isTrouble = isHomeserverTrouble(error);
+        await failed(isTrouble);
+        if (!isTrouble) continue;
+        this.#budget.troubled();
+        return;
+      }
+      // oxlint-enable no-await-in-loop
+    }
+  }
+
+  /** The first look: which rooms of ours does the homeserver not list? */
+  async #compare(check: DueCheck, epochs: ReadonlyMap<AccountNo, number>, signal: AbortSignal): Promise<void> {
+    const { sql, client, box, logger } = this.#deps;
+    const { account, comparable } = check;
+    const ours = await joinedRooms(sql, account);
+    const listed = new Set(await client.joinedRooms(openToken(box, check), signal));
+    let missing = ours.filter((room) => !listed.has(room));
+    const isNeeded = missing.length > 0 && isMass(missing.length, ours.length);
+    if (comparable && (isNeeded || (await pendingInvites(sql, check)).length > 0)) {
+      const whole = await compareWhole(this.#deps, check, (response, since) => this.#store(check, epochs, response, since), signal);
+      if (whole === "busy") return postponeCheck(sql, account, RETRY_MS.busy);
+      if (isNeeded) missing = missing.filter((room) => !whole.has(room));
+    } else if (isNeeded) {
+      logger.warn({ account, rooms: missing.length }, "Many rooms of the account are missing at the homeserver; a full sync will be asked tomorrow");
+      missing = [];
+    }
+    await finishCheck(sql, check, missing);
+  }
+
+  /** The second look: does the room's own state agree? */
+  async #lookAgain(doubt: DoubtedRoom, epochs: ReadonlyMap<AccountNo, number>, signal: AbortSignal): Promise<void> {
+    const { sql, client, box, logger } = this.#deps;
+    const { account, userId, roomId, position } = doubt;
+    const membership = await client.membership(openToken(box, doubt), roomId, userId, signal);
+    if (membership !== "join") {
+      const ended = await this.#store(doubt, epochs, madeLeave([roomId], userId, Date.now()), new Map([[roomId, position]]));
+      if (ended) logger.info({ account, membership }, "A room that the homeserver no longer has for the user has ended");
+    }
+    await endDoubt(sql, doubt);
+  }
+
+  /** Whether anything was stored. */
+  async #store(
+    { account, device, userId }: Asker,
+    epochs: ReadonlyMap<AccountNo, number>,
+    response: V2Response,
+    unchangedSince: ReadonlyMap<RoomId, Position>,
+  ): Promise<boolean> {
+    const { sql, feed } = this.#deps;
+    const epoch = epochs.get(account) ?? 0;
+    const result = await storeReread(sql, { account, device, userId, epoch, response, now: Date.now(), unchangedSince });
+    if (result.kind === "stale" || result.news.rooms.size === 0) return false;
+    feed.publish({ type: "news", account, kinds: result.news.kinds, rooms: result.news.rooms });
+    return true;
+  }
+}
