@@ -6,6 +6,8 @@ alter table accounts add column checked_at timestamptz;
 -- When a sync without `since` last answered what is cheap to ask in no other way: at most one a day and account.
 alter table accounts add column compared_at timestamptz;
 create index accounts_check on accounts (check_at);
+-- The homeserver was restored from a backup (T3): when the account's next first sync is stored, everything older is deleted, and its sessions end.
+alter table accounts add column restored boolean not null default false;
 
 -- Rooms that the account is in here, but not by the homeserver's list of rooms. A second look decides.
 create table doubted_rooms (

@@ -44,6 +44,7 @@ CREATE TABLE accounts (
   check_at timestamp with time zone NOT NULL DEFAULT (now() + (random() * '1 day'::interval)),
   checked_at timestamp with time zone,
   compared_at timestamp with time zone,
+  restored boolean NOT NULL DEFAULT false,
   CONSTRAINT accounts_pkey PRIMARY KEY (account),
   CONSTRAINT accounts_user_id_key UNIQUE (user_id)
 );

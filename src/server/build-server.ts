@@ -75,7 +75,7 @@ export type ServerParts = {
   readonly engine?: Partial<EngineOptions>;
   readonly sliding?: Partial<SlidingOptions>;
   /** How often the background work is done, if not the defaults. */
-  readonly supervision?: Pick<SupervisorOptions, "typingMs" | "typingSweepMs" | "rereadMs" | "checkMs" | "secondLookMs">;
+  readonly supervision?: Pick<SupervisorOptions, "typingMs" | "typingSweepMs" | "rereadMs" | "checkMs" | "secondLookMs" | "setbackMs">;
   /** When an answer is blamed for not being storable, if not the defaults (N3). */
   readonly suspects?: Partial<SuspectsOptions>;
 };
@@ -116,7 +116,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     ...(settings.checksPerSecond !== undefined && { questionsPerSecond: settings.checksPerSecond }),
     ...parts.supervision,
     ingest: (input) => ingester.ingest(input),
-    resetAccount: (account, device) => resetAccount(sql, account, device),
+    resetAccount: (account, device, cause) => resetAccount(sql, account, device, cause),
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
   const retention = new RetentionJob({ sql, feed, logger, sessionIdleMs: settings.sessionIdleMs, ...measured });

@@ -101,7 +101,7 @@ describe("encryption data", () => {
     await start(
       {},
       {
-        client: { ...asking, accountData: client.accountData.bind(client), state: client.state.bind(client), messages: client.messages.bind(client) },
+        client: Object.assign(Object.create(client) as HomeserverClient, asking),
       },
     );
     await fixture.hs.waitForPoll(alice.token);

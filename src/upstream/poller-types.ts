@@ -9,19 +9,22 @@ import type { HomeserverClient } from "./client.ts";
 import type { EarlyDeps } from "./early-rooms.ts";
 import type { FirstSyncs } from "./first-syncs.ts";
 import type { IngestInput, IngestResult } from "./ingest/ingest-result.ts";
+import type { ResetCause } from "./ingest/reset-account.ts";
 import type { Leases } from "./lease-keeper.ts";
 
 export type PollerDeps = {
   readonly sql: Sql;
-  readonly client: Pick<HomeserverClient, "sync" | "get"> & EarlyDeps["client"];
+  readonly client: Pick<HomeserverClient, "sync" | "get" | "event"> & EarlyDeps["client"];
   readonly box: SecretBox;
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Logger;
   readonly firstSyncs: FirstSyncs;
   readonly leases: Pick<Leases, "owner" | "polled" | "proven">;
   readonly ingest: (input: IngestInput) => Promise<IngestResult>;
-  /** D26, for the complete account and the device that polls its rooms: they are synced from scratch, the account's sessions end. */
-  readonly resetAccount: (account: AccountNo, device: DeviceNo) => Promise<void>;
+  /** See reset-account.ts. */
+  readonly resetAccount: (account: AccountNo, device: DeviceNo, cause: ResetCause) => Promise<void>;
+  /** See Setbacks. */
+  readonly setbackMs?: readonly number[] | undefined;
   /** Called when the account's rooms were polled again after a long time without. */
   readonly pollingGap: (account: AccountNo) => void;
   /** Milliseconds; only differences count. The same clock as that of `leases`. */

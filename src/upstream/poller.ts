@@ -18,6 +18,7 @@ import { BackOff } from "./back-off.ts";
 import type { HomeserverAnswer } from "./client.ts";
 import { storeEarlyRooms } from "./early-rooms.ts";
 import type { DeviceListChanges } from "./ingest/device-lists.ts";
+import type { ResetCause } from "./ingest/reset-account.ts";
 import type { IngestResult } from "./ingest/ingest-result.ts";
 import { MissedLists } from "./missed-lists.ts";
 import { planPoll, type PollCursor, type PollPlan } from "./poll-plan.ts";
@@ -28,6 +29,7 @@ import { advance, type CommonEvent, FIRST_MEMORY, type PollerEvent, type PollerM
 import type { PollerDeps, PollerEnd, PollerJob } from "./poller-types.ts";
 import { QuickAnswers } from "./quick-answers.ts";
 import { QuietAnswers } from "./quiet-answers.ts";
+import { Setbacks } from "./setbacks.ts";
 import { SizeSteps } from "./sync-size.ts";
 import { UpstreamError } from "./upstream-error.ts";
 import { v2Filter } from "./v2-filter.ts";
@@ -45,6 +47,7 @@ type SentPoll = { readonly plan: PollPlan; readonly startedAt: number };
 export class Poller {
   readonly #deps: PollerDeps;
   readonly #job: PollerJob;
+  readonly #names: { readonly account: AccountNo; readonly device: DeviceNo };
   readonly #backOff: BackOff;
   readonly #log: PollerLog;
   readonly #stop = new AbortController();
@@ -54,6 +57,7 @@ export class Poller {
   readonly #trouble: PollTrouble;
   readonly #quiet: QuietAnswers;
   readonly #quick = new QuickAnswers();
+  readonly #setbacks: Setbacks;
   #memory: PollerMemory = FIRST_MEMORY;
   /** In state `bury`: the one to be marked dead. */
   #token: Token | null = null;
@@ -67,13 +71,15 @@ export class Poller {
   constructor(deps: PollerDeps, job: PollerJob) {
     this.#deps = deps;
     this.#job = job;
-    this.#log = new PollerLog(deps.logger, this.#names());
+    this.#names = { account: job.account, device: job.device };
+    this.#log = new PollerLog(deps.logger, this.#names);
     this.#presence = job.presence;
     this.#backOff = new BackOff(deps.random);
     this.#quiet = new QuietAnswers(deps.now);
     this.#sizes = new SizeSteps(deps.now);
     this.#trouble = new PollTrouble(deps.sql, deps.logger, deps.now);
     this.#missedLists = new MissedLists(deps, job);
+    this.#setbacks = new Setbacks(deps);
     this.#polledRoomsAt = deps.now();
   }
 
@@ -91,7 +97,7 @@ export class Poller {
       } catch (error) {
         if (this.#stop.signal.aborted) break;
         const delay = this.#failed(error);
-        await this.#trouble.failed(this.#names(), error);
+        await this.#trouble.failed(this.#names, error);
         await this.#deps.sleep(delay, this.#stop.signal).catch(() => {});
       }
     }
@@ -152,7 +158,7 @@ export class Poller {
     if (this.#token) await markDead(this.#deps.sql, this.#token.hash, this.#token.softLogout);
     this.#token = null;
     this.#move("bury", "buried");
-    this.#deps.logger.info(this.#names(), "The homeserver no longer accepts the device's token");
+    this.#log.tokenDead();
     const { account, device } = this.#job;
     this.#deps.feed.publish({ type: "news", account, device, kinds: new Set(["gone"]), rooms: new Set() });
   }
@@ -165,10 +171,7 @@ export class Poller {
       this.#move("token", "loaded");
     } catch (error) {
       if (!(error instanceof SealError)) throw error;
-      this.#deps.logger.error(
-        { ...this.#names() },
-        "The device's stored token was encrypted with another secret. Polling resumes when the client sends a request with its token",
-      );
+      this.#log.tokenUnusable();
       this.#move("token", "unusable");
     }
   }
@@ -193,8 +196,11 @@ export class Poller {
       await this.#storeEarlyRooms(token, cursor);
     }
     const ask = (received?: (bytes: number) => void) => this.#ask(token, sent, received);
-    const answer = await (isFirst ? this.#deps.firstSyncs.run(this.#job.account, this.#names(), ask) : ask());
+    const answer = await (isFirst ? this.#deps.firstSyncs.run(this.#job.account, this.#names, ask) : ask());
     if (answer === null) return;
+    const judged = await this.#setbacks.judge({ ...this.#names, token: token.text, since: plan.since, text: answer.text }, this.#stop.signal);
+    if (judged === "restored") await this.#reset("restored", plan);
+    if (judged !== "good") return;
     const toRead = plan.size === "bare" ? await this.#deps.client.joinedRooms(token.text, this.#stop.signal) : undefined;
     const lists = await this.#missedLists.ask(token.text, answer.text, this.#stop.signal, toRead ? cursor.accountSince : null);
     const unstored = plan.overlap || plan.drain || toRead || lists ? null : this.#quiet.repeated(answer, plan.rooms);
@@ -246,7 +252,7 @@ export class Poller {
       if (error instanceof UpstreamError && error.kind === "bad_since") {
         // Twice, so that a single mistake of the homeserver does not cost the account its sessions.
         this.#move("poll", "since_refused");
-        if (this.#memory.badSinces >= 2) return this.#reset(plan);
+        if (this.#memory.badSinces >= 2) return this.#reset("lost", plan);
       }
       throw error;
     }
@@ -314,11 +320,11 @@ export class Poller {
     if (rest > 0) await this.#deps.sleep(rest, this.#stop.signal);
   }
 
-  /** D26. A device that polls without rooms loses its own cursor only. */
-  async #reset(plan: PollPlan): Promise<null> {
+  /** D26, T3. A device that polls without rooms loses its own cursor only. */
+  async #reset(cause: ResetCause, plan: PollPlan): Promise<null> {
     const { account, device } = this.#job;
-    this.#deps.logger.warn(this.#names(), "The homeserver does not know the position of the last poll; syncing from scratch");
-    if (plan.rooms) await this.#deps.resetAccount(account, device);
+    if (cause === "lost") this.#log.sinceRefused();
+    if (plan.rooms || cause === "restored") await this.#deps.resetAccount(account, device, cause);
     else await resetDevice(this.#deps.sql, device);
     this.#move("poll", "reset");
     this.#deps.feed.publish({ type: "news", account, device });
@@ -332,15 +338,8 @@ export class Poller {
     const delay = sized ?? this.#backOff.failed(upstream?.retryAfterMs ?? null, upstream === null && isAway(error) ? DATABASE_CAP_MS : undefined);
     this.#moveFromAny("failed");
     if (sized !== null) this.#log.size(this.#sizes.size, sized, upstream?.message);
-    const { failures } = this.#backOff;
-    const level = failures === 1 || failures % 10 === 0 ? "warn" : "debug";
-    const what = upstream ? { kind: upstream.kind, reason: upstream.message } : { err: error };
-    this.#deps.logger[level]({ ...this.#names(), ...what, failures, delay: Math.round(delay) }, "A poll failed; it will be tried again");
+    this.#log.failed(error, this.#backOff.failures, delay);
     return delay;
-  }
-
-  #names(): { readonly account: AccountNo; readonly device: DeviceNo } {
-    return { account: this.#job.account, device: this.#job.device };
   }
 }
 

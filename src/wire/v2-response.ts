@@ -3,7 +3,7 @@
 import { isObject } from "./identifier.ts";
 import type { RoomId, UserId } from "./ids.ts";
 import { isStorable } from "./ids.ts";
-import { copyText, expectEnd, JsonSyntaxError, skipSpace, skipValue } from "./json-scan.ts";
+import { copyText, eachMember, expectEnd, JsonSyntaxError, skipSpace, skipValue } from "./json-scan.ts";
 import { keyTypesText, reportedCountsText } from "./key-counts.ts";
 import { isRoomId, isUserId } from "./matrix-id.ts";
 import type { PartReader, PartReading, Skipped } from "./v2-part.ts";
@@ -38,6 +38,19 @@ export type V2Response = {
   /** What had to be left out; nothing around it is lost (B37). */
   readonly skipped: Skipped[];
 };
+
+/** The form that Synapse sends. */
+const NEXT_BATCH_FIRST = /^\s*\{\s*"next_batch"\s*:\s*"([^"\\]*)"/;
+
+/** `next_batch` of a v2 response; "" if it has none. */
+export function nextBatchOf(text: string): string {
+  const first = NEXT_BATCH_FIRST.exec(text)?.[1];
+  if (first !== undefined) return first;
+  let found: unknown = "";
+  if (/^\s*\{/.test(text))
+    eachMember(text, text.indexOf("{"), (key, from, to) => void (key === "next_batch" && (found = JSON.parse(text.slice(from, to)))));
+  return typeof found === "string" ? found : "";
+}
 
 /** The text is not a v2 response: not JSON (it may have been truncated), not an object, or without a next_batch. */
 export class BadResponse extends Error {

@@ -2,10 +2,27 @@
 
 import type { AccountNo, DeviceNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
+import { ROOM_TABLES } from "../forget.ts";
 import { endSessions } from "../sessions.ts";
 
+/** What is stored stays, and the next answer is compared with it. */
 export async function forgetSince(tx: Tx, account: AccountNo, device: DeviceNo): Promise<void> {
   await tx`update accounts set since = null where account = ${account}`;
   await tx`update devices set since = null where device = ${device} and account = ${account}`;
   await endSessions(tx, account);
+}
+
+/** The homeserver was restored from a backup (T3). What is stored is shown until the next answer is stored: see deleteRestored. */
+export async function markRestored(tx: Tx, account: AccountNo): Promise<void> {
+  await tx`update accounts set since = null, restored = true where account = ${account}`;
+  await tx`update devices set since = null where account = ${account}`;
+}
+
+/** Deletes everything of those accounts' rooms. The accounts are locked, and their new first sync is stored in the same transaction. */
+export async function deleteRestored(tx: Tx, accounts: readonly AccountNo[]): Promise<void> {
+  const tables = [...ROOM_TABLES, "presence", "rereads", "poison"];
+  await Promise.all([
+    ...tables.map((table) => tx`delete from ${tx(table)} where account = any(${[...accounts]}::bigint[])`),
+    tx`update accounts set restored = false, forgotten = forgotten + 1 where account = any(${[...accounts]}::bigint[])`,
+  ]);
 }

@@ -19,6 +19,8 @@ export type PlanContext = {
   readonly reset: boolean;
   /** It is the account's first sync, and single rooms were stored before it (early-rooms.ts). */
   readonly early: boolean;
+  /** It is the first sync after the homeserver was restored from a backup (T3). */
+  readonly restored: boolean;
   /** Rooms that exist although the response has no section for them: theirs was set aside. */
   readonly present: ReadonlySet<RoomId>;
   /** Rooms that the response has in full, from scratch: they were read from the homeserver again. */

@@ -42,6 +42,7 @@ export function planBatch(context: PlanContext, response: V2Response, position: 
     if (known.presence.get(user_id) !== body) draft.presence.push({ user_id, body, ord: draft.next("presence") });
   }
   planStandings(draft, context, response);
+  draft.endSessions ||= context.restored;
   if (draft.endSessions) draft.kinds.add("gone");
   return { writes: draft.writes(), kinds: draft.kinds, rooms: draft.newsOf, gaps: draft.timeline.filter((row) => row.gap).length };
 }

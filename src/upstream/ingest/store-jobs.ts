@@ -10,6 +10,7 @@ import type { Busy, LockedAccount } from "../../store/ingest/device.ts";
 import { heldLeases, lockAccounts, lockDevices } from "../../store/ingest/device.ts";
 import type { KnownRows } from "../../store/ingest/known.ts";
 import { readKnown } from "../../store/ingest/known.ts";
+import { deleteRestored } from "../../store/ingest/reset.ts";
 import type { StoredBatch } from "../../store/ingest/row-types.ts";
 import { queueAllRooms, queueRereads, type Reread } from "../../store/ingest/set-aside.ts";
 import type { Statement } from "../../store/ingest/statement.ts";
@@ -41,7 +42,9 @@ export async function storeJobs(tx: Tx, jobs: readonly Job[], busy: Busy, finish
     if (!input.rooms) return [];
     return { account: input.account, touched: touchedBy(firstOf(rounds), input.userId, input.accountSince === null) };
   });
-  const [lockedOf, known] = await Promise.all([lock(tx, jobs, busy), readKnown(tx, touched)]);
+  const locking = lock(tx, jobs, busy);
+  if (jobs.some(({ input }) => input.rooms && input.accountSince === null)) await forgetRestored(tx, jobs, await locking);
+  const [lockedOf, known] = await Promise.all([locking, readKnown(tx, touched)]);
   const stored = await Promise.all(
     jobs.map(async (job): Promise<PlannedJob | "stale" | "busy"> => {
       const locked = lockedOf(job);
@@ -82,6 +85,19 @@ async function planRounds(tx: Tx, job: Job, account: LockedAccount, found: Known
     plan = { writes: next.writes, kinds: before.kinds.union(next.kinds), rooms: before.rooms.union(next.rooms), gaps: before.gaps + next.gaps };
   }
   return { roomPlan: plan, known: rounds.length === 1 ? found : null };
+}
+
+/** What was stored of accounts whose homeserver was restored (T3) is not compared with their new first sync: it is gone. */
+async function forgetRestored(tx: Tx, jobs: readonly Job[], lockedOf: (job: Job) => Locked | "stale" | "busy"): Promise<void> {
+  const restored = jobs.filter((job) => {
+    const locked = job.input.rooms ? lockedOf(job) : "stale";
+    return typeof locked !== "string" && locked.account.restored;
+  });
+  if (restored.length > 0)
+    await deleteRestored(
+      tx,
+      restored.map(({ input }) => input.account),
+    );
 }
 
 function roomToRead(name: RoomId): Reread {

@@ -1,0 +1,94 @@
+/** A homeserver that was restored from a backup takes a since from the future, and answers with an older one (T3). */
+
+import { afterEach, expect, it } from "vitest";
+import { ev, newRoom } from "./support/events.ts";
+import type { FakeRequest, Json } from "./support/fake-homeserver.ts";
+import { v2 } from "./support/fake-homeserver.ts";
+import { DIALECTS, SlidingClient } from "./support/sliding.ts";
+import { startV3, type V3Client, type V3Fixture } from "./support/v3.ts";
+
+const ME = "@alice:test";
+const ROOM = "!room:test";
+const LATER = "!later:test";
+const LISTS = { lists: { all: { ranges: [[0, 9]] as [number, number][], state: [], limit: 10 } } };
+const old = ev.message("@bob:test", "before the backup");
+const lost = ev.message("@bob:test", "lost");
+const other = ev.message("@bob:test", "after the restore");
+
+let t: V3Fixture;
+afterEach(() => t.stop());
+
+/** Alice has seen what the backup has not: an event, and a room. */
+async function start(): Promise<{ alice: V3Client; state: Json[] }> {
+  t = await startV3({ supervision: { setbackMs: [0, 0, 0] } });
+  const state = newRoom(ME);
+  const alice = t.login(ME, "PHONE", v2({ join: { [ROOM]: { timeline: [...state, old] } } }));
+  await alice.sync({ room_list: {} });
+  await t.deliver(alice, v2({ join: { [ROOM]: { timeline: [lost] }, [LATER]: { timeline: newRoom(ME) } } }));
+  return { alice, state };
+}
+
+const waiting = ({ signal }: FakeRequest) => new Promise<{ body: Json }>((resolve) => signal.addEventListener("abort", () => resolve({ body: {} })));
+
+/** From now on the homeserver answers a since of before with `back`, a first sync with `first` and s7, and then nothing new. */
+function restore(back: string, first: Json): void {
+  t.hs.on("GET", "/_matrix/client/v3/sync", async (request) => {
+    const since = request.query.get("since");
+    if (since === null) return { body: { ...first, next_batch: "s7" } };
+    return since === "s7" ? waiting(request) : { body: { next_batch: back } };
+  });
+  t.hs.disconnect();
+}
+
+const serveEvents = (known: readonly string[]) =>
+  t.hs.on("GET", "/_matrix/client/v3/rooms/:room/event/:event", ({ params }) =>
+    known.includes(params["event"] ?? "") ? { body: old } : { status: 404, body: { errcode: "M_NOT_FOUND", error: "no such event" } },
+  );
+
+it.each(["v3", ...DIALECTS] as const)("T3: %s: what the backup did not have is gone, and a live connection starts from scratch", async (face) => {
+  const { alice, state } = await start();
+  const sliding = face === "v3" ? null : new SlidingClient(alice, face);
+  const fresh = async () =>
+    JSON.stringify(sliding ? await sliding.sync(LISTS) : await alice.sync({ room: { room_id: ROOM, timeline_limit: 10 }, room_list: {} }));
+  const first: Json = sliding ? await sliding.sync(LISTS) : await alice.sync({ room_list: {} });
+  serveEvents([]);
+  restore("s1", v2({ join: { [ROOM]: { timeline: [...state, old, other] } } }));
+  const again = () => (sliding ? sliding.request(LISTS, { pos: String(first["pos"]) }) : alice.request({}, { since: String(first["next"]) }));
+  await expect.poll(async () => (await again()).status).toBe(400);
+  expect((await again()).body["errcode"]).toBe(face === "v3" ? "M_UNKNOWN_SYNC_SESSION" : "M_UNKNOWN_POS");
+  const text = await fresh();
+  expect([text.includes("after the restore"), text.includes("before the backup"), text.includes('"lost"'), text.includes(LATER)]).toEqual([
+    true,
+    true,
+    false,
+    false,
+  ]);
+});
+
+it("T3: answers that are a little behind for a moment change nothing", async () => {
+  const { alice } = await start();
+  serveEvents([]);
+  const { next } = await alice.sync({ room_list: {} });
+  let behind = 3;
+  t.hs.on("GET", "/_matrix/client/v3/sync", async (request) => {
+    if (behind > 0) return { body: { next_batch: `s${(behind -= 1) - 1}` } };
+    return request.query.get("since") === "s9"
+      ? waiting(request)
+      : { body: { ...v2({ join: { [ROOM]: { timeline: [other] } } }), next_batch: "s9" } };
+  });
+  t.hs.disconnect();
+  const answer = await alice.sync({}, { since: next, timeout: 20_000 });
+  expect(JSON.stringify(answer)).toContain(ROOM);
+  expect(await t.sql`select since from accounts`).toEqual([{ since: "s9" }]);
+  expect(t.hs.seen({ path: /\/event\// })).toEqual([]);
+});
+
+it("T3: a homeserver that goes back but still knows the newest events was not restored: the larger since is kept", async () => {
+  const { alice } = await start();
+  const { next } = await alice.sync({ room_list: {} });
+  serveEvents([String(lost.event_id)]);
+  restore("s1", v2());
+  await t.hs.waitForRequest({ path: /\/event\// });
+  expect((await alice.request({}, { since: next })).status).toBe(200);
+  expect(await t.sql`select since, restored from accounts`).toEqual([{ since: "s2", restored: false }]);
+});
