@@ -25,7 +25,7 @@ test("IPv6 counts by its network", () => {
   expect(of("fd00::1", "2001:db8::1")).toBe("2001:db8:0:0::/64");
 });
 
-test("nobody to count: this machine, and proxies that do not say", () => {
+test("this machine, and proxies that do not name the client, have no client address to count", () => {
   for (const peer of ["127.0.0.1", "::1", "::ffff:127.0.0.1", undefined]) expect(of(peer)).toBeNull();
   expect(of("10.0.0.1")).toBeNull();
   expect(of("10.0.0.1", "10.0.0.2")).toBeNull();

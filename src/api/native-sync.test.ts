@@ -98,7 +98,7 @@ test("T19: a device that is polled here stays here: two readers would take its t
   await other.stop();
 });
 
-test("M56: without -prefer-native nobody is asked", async () => {
+test("M56: without -prefer-native the homeserver is not asked", async () => {
   await api.stop();
   api = await startApi(hs.url, { routes: [face] });
   const alice = hs.login("@alice:test");

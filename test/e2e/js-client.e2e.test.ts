@@ -143,7 +143,7 @@ describe("M63 M20: matrix-js-sdk with SlidingSync, through the one address", () 
     await client.until(() => client.room(roomId)?.getJoinedMemberCount() === 2);
   });
 
-  it("sees how far others have read, and tells them", async () => {
+  it("sees how far others have read, and sends read receipts", async () => {
     const roomId = await sharedRoom("Receipts");
     const eventId = await alice.send(roomId, "read this");
     const [first, second] = [await start(aliceLogin), await start(bobLogin)];

@@ -79,7 +79,7 @@ const through = (page: Page, protocol: string) => page.getByLabel("API").selectO
 const message = (page: Page, text: string) => page.getByLabel("Timeline").getByText(text, { exact: true });
 const screenshot = (page: Page, name: string) => page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
 
-test("a wrong password is told, a right one signs in, and signing out ends the device", async () => {
+test("a wrong password shows an error, a right one signs in, and signing out ends the device", async () => {
   const alice = await users.registerUser("page-out");
   const { page } = await open();
   await page.getByLabel("User").fill("page-out");

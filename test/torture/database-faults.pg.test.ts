@@ -97,7 +97,7 @@ async function trigger(sql: Sql, table: string, body: string): Promise<() => Pro
 }
 
 test.each(["timeline", "to_device", "accounts"])(
-  "I6 B38: its disk is full as %s is written: told once there is room again",
+  "I6 B38: its disk is full while %s is written: everything is sent when there is room again",
   { timeout: 120_000 },
   async (table) => {
     const user = await following();
@@ -119,7 +119,7 @@ test.each(["timeline", "to_device", "accounts"])(
 );
 
 test.runIf(canMount)(
-  "I6 B38: a real disk that is full (skipped where a small one cannot be mounted): told once there is room again",
+  "I6 B38: a real disk that is full (skipped where a small one cannot be mounted): everything is sent when there is room again",
   { timeout: 180_000 },
   async () => {
     const directory = await mkdtemp(join(tmpdir(), "syncv3-full-"));
