@@ -140,7 +140,7 @@ describe.each(FACES)("T18: a request that waits (%s)", (face) => {
     }
   });
 
-  it("goes on where another session of the account ends", async () => {
+  it("continues when another session of the account ends", async () => {
     const one = scene(t);
     const { reply } = await hang(face, one.client);
     const tablet = t.login(one.me, "TABLET");

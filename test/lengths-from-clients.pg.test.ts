@@ -164,7 +164,7 @@ describe.each(DIALECTS)("sliding sync (%s)", (dialect) => {
     );
   });
 
-  it("N11: a pos of any length is none of ours", async () => {
+  it("N11: a pos of any length that syncv3 did not issue is unknown", async () => {
     const phone = new SlidingClient(client, dialect);
     await fc.assert(
       fc.asyncProperty(plainText(), fc.constantFrom("", "\0", "syncv3_"), async (text, odd) => {

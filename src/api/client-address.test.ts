@@ -6,7 +6,7 @@ const isTrusted = trustedProxies(["10.0.0.0/8", "fd00::/8"]);
 const of = (remoteAddress: string | undefined, forwarded?: string) =>
   clientAddress({ socket: { remoteAddress }, headers: forwarded === undefined ? {} : { "x-forwarded-for": forwarded } }, isTrusted);
 
-test("of a client that comes by itself: its address, whatever it says", () => {
+test("without a proxy: the client's own address, whatever its headers say", () => {
   expect(of("192.0.2.7")).toBe("192.0.2.7");
   expect(of("192.0.2.7", "198.51.100.1")).toBe("192.0.2.7");
   expect(of("::ffff:192.0.2.7")).toBe("192.0.2.7");

@@ -82,7 +82,7 @@ test("M56: a token in the query, or none at all", async () => {
   }
 });
 
-test("M56: a homeserver that refuses the native request is heard", async () => {
+test("M56: the client gets the homeserver's refusal of the native request", async () => {
   const alice = hs.login("@alice:test");
   native.add(alice);
   hs.on("POST", SYNC, { status: 400, body: { errcode: "M_UNKNOWN_POS" } });

@@ -56,7 +56,7 @@ test.each([
   expect(answer.headers.get("access-control-allow-origin")).toBe("*");
 });
 
-test("M54: a file with a homeserver that is none gets one", async () => {
+test("M54: a file with an invalid homeserver gets a valid one", async () => {
   hs.on("GET", FILE, { body: { "m.homeserver": "https://hs.example.org" } });
   expect(await (await api.fetch(FILE)).json()).toEqual({ "m.homeserver": { base_url: OURS } });
 });

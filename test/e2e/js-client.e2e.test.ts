@@ -96,7 +96,7 @@ describe("M63 M20: matrix-js-sdk with SlidingSync, through the one address", () 
     expect(sender.texts(roomId)).toEqual(["hello", "hello yourself"]);
   });
 
-  it("goes on telling of an opened room that no list has, though it is named in one request only", async () => {
+  it("an opened room that is in no list stays subscribed, although only one request named it", async () => {
     const roomId = await sharedRoom("Not a direct one");
     const chat = await bob.createRoom({ preset: "trusted_private_chat", is_direct: true, invite: [alice.userId] });
     await alice.join(chat);

@@ -41,7 +41,7 @@ it("streams, and closes the connection to the server when the client disconnects
   await gone;
 });
 
-it("breaks off where there is no server, and goes on when there is", async () => {
+it("closes the connection while there is no server, and continues when there is one", async () => {
   let port = 1;
   const moved = await new HomeserverTap(() => `http://127.0.0.1:${port}`).start();
   await expect(fetch(moved.url)).rejects.toThrow();

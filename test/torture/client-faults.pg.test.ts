@@ -85,7 +85,7 @@ test("fifty clients that never read their answers delay no other client, and end
   expect((await other.sync(EVERYTHING))["room_list"].count).toBe(1);
 });
 
-test("D11: of ten requests of one session at once the newest is answered whole, the others are ended; the place stays good", async () => {
+test("D11: of ten simultaneous requests of one session the newest is answered in full, the others are ended, and the token stays valid", async () => {
   const client = user();
   const first = await client.sync({ to_device: {} });
   await t.hs.waitForPoll(client.token);

@@ -147,7 +147,7 @@ test.runIf(canMount)(
   },
 );
 
-test("D22 R11: a session that a client has heard of is there after a kill -9 of PostgreSQL", { timeout: 120_000 }, async () => {
+test("D22 R11: a session that a client has received still exists after a kill -9 of PostgreSQL", { timeout: 120_000 }, async () => {
   const directory = await mkdtemp(join(tmpdir(), "syncv3-killed-"));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
   const { own } = await startOn(directory);
@@ -172,7 +172,7 @@ test("I6: statements that take a second each", { timeout: 120_000 }, async () =>
   expect(came).toMatchObject(wanted);
 });
 
-test("I6: no connection is free, old ones are cut, and others take what comes free", { timeout: 180_000 }, async () => {
+test("I6: no database connection is free, then connections are cut, and others take those that become free", { timeout: 180_000 }, async () => {
   const directory = await mkdtemp(join(tmpdir(), "syncv3-storm-"));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
   const database = await startEmbeddedDatabase({ directory, settings: { max_connections: "20", superuser_reserved_connections: "3" } });

@@ -107,7 +107,7 @@ describe("the full list", () => {
     expect(routes.asked("members", id)).toHaveLength(1);
   });
 
-  it("S3 TestClientsSeeMembershipTransitionsInGappyPolls: gaps are healed: members who came or left in one are sent", async () => {
+  it("S3 TestClientsSeeMembershipTransitionsInGappyPolls: gaps are filled: members who joined or left in one are sent", async () => {
     const { id, me, list, client } = room([ev.member(BOB), ev.member("@stay:test")]);
     const first = await start(client, id);
     const waiting = client.sync({}, { since: first.next, timeout: 30_000 });
