@@ -103,7 +103,7 @@ test("a device that is deleted while its connection begins fails only its own re
     begun.resolve(both);
     await expect.poll(() => db.sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).toHaveLength(1);
   });
-  const [good, none] = await await begun.promise;
+  const [good, none] = await begun.promise;
   expect([good && (await isThere(good)), none]).toEqual([true, null]);
 });
 
