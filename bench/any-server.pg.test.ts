@@ -27,7 +27,7 @@ test("each API that a server speaks, beside another server; those that it does n
   expect(said).toContain(`MSC3575: not spoken by ${t.url}`);
 });
 
-test("a token that the server does not take, and a server that is not there, are told", async () => {
+test("a token that the server refuses, and a server that cannot be reached, end with an error that says so", async () => {
   const server = { url: t.url, token: "nonsense", ...quick };
   await expect(anyServer(server, () => undefined)).rejects.toThrow(/answers 401/);
   const nowhere = `http://127.0.0.1:${await freePort()}`;

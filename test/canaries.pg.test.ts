@@ -96,7 +96,7 @@ test("through all faces, good and bad requests, and a homeserver in trouble", as
   }
 });
 
-test("a token stands nowhere in the database, in any form that can be read", async () => {
+test("no access token is in the database in a readable form", async () => {
   const tables = await t.sql<{ name: string }[]>`select relname as name from pg_stat_user_tables`;
   expect(tables.length).toBeGreaterThan(25);
   const forms = [client.token, Buffer.from(client.token).toString("hex"), Buffer.from(client.token).toString("base64")];

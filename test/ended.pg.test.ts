@@ -120,7 +120,7 @@ const ENDINGS: Readonly<Record<string, (one: Scene, face: Face) => Promise<unkno
 };
 
 describe.each(FACES)("T18: a request that waits (%s)", (face) => {
-  it.each(Object.keys(ENDINGS))("is told that its session has ended, at the same and at another process: %s", async (name) => {
+  it.each(Object.keys(ENDINGS))("gets the error that its session has ended, at the same and at another process: %s", async (name) => {
     for (const process of [t, second]) {
       const one = scene(t);
       // oxlint-disable-next-line no-await-in-loop -- one after the other
@@ -140,7 +140,7 @@ describe.each(FACES)("T18: a request that waits (%s)", (face) => {
     }
   });
 
-  it("goes on where another session of the account ends", async () => {
+  it("continues when another session of the account ends", async () => {
     const one = scene(t);
     const { reply } = await hang(face, one.client);
     const tablet = t.login(one.me, "TABLET");
@@ -150,7 +150,7 @@ describe.each(FACES)("T18: a request that waits (%s)", (face) => {
     expect((await reply).status).toBe(200);
   });
 
-  it("is not told that its token is unknown where only we forgot it: it begins anew with it", async () => {
+  it("gets no error about its access token if only syncv3 forgot the account: it starts from scratch with that token", async () => {
     const one = scene(t);
     const { reply } = await hang(face, one.client);
     await forget(maintenance({ user: one.me }));
@@ -158,7 +158,7 @@ describe.each(FACES)("T18: a request that waits (%s)", (face) => {
     await begin(face, one.client, "again");
   });
 
-  it("is told at processes that only answer clients, as end-sessions runs beside them", async () => {
+  it("gets the error at processes that only answer clients, while end-sessions runs beside them", async () => {
     const poller = await startV3({ sliding: NOTED });
     onTestFinished(() => poller.stop());
     const { client } = scene(poller);

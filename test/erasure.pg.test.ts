@@ -110,7 +110,7 @@ test("D2: deactivation takes everything of the account", async () => {
   expect(await tablesWith(client.userId)).toEqual([]);
 });
 
-test("D2: a forgotten room goes at once; a room that was left, when every session has been told", async () => {
+test("D2: a forgotten room is deleted at once; a room that was left, when every session has received the departure", async () => {
   const { client, room, canary, since } = await someone();
   await t.deliver(client, v2({ leave: { [room]: { timeline: [ev.member(client.userId, "leave")] } } }));
   await hours();

@@ -164,7 +164,7 @@ describe.each(DIALECTS)("sliding sync (%s)", (dialect) => {
     );
   });
 
-  it("N11: a pos of any length is none of ours", async () => {
+  it("N11: a pos of any length that syncv3 did not issue is unknown", async () => {
     const phone = new SlidingClient(client, dialect);
     await fc.assert(
       fc.asyncProperty(plainText(), fc.constantFrom("", "\0", "syncv3_"), async (text, odd) => {
@@ -238,7 +238,7 @@ describe("whoami", () => {
     );
   });
 
-  it("N11: a user id that is none is a fault of the homeserver, told as such", async () => {
+  it("N11: if the homeserver names an invalid user id for a token, the error says that it is the homeserver's fault", async () => {
     for (const user of [`@${"a".repeat(300)}:test`, "@x:nul\0"]) {
       const odd = t.login(user, "PHONE", v2());
       expect(await odd.request()).toMatchObject({

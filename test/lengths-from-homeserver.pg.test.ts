@@ -131,7 +131,7 @@ it("N2: sync v3 sends what has texts of any length, and what comes with it", asy
   );
 });
 
-it("N2: what replaces something of a long name takes its place", async () => {
+it("N2: a newer value under a long name replaces the older one", async () => {
   await fc.assert(
     fc.asyncProperty(texts, async (text) => {
       const { me, odd, client } = oddAccount(text);

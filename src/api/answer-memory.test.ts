@@ -55,7 +55,7 @@ describe("N12: memory of answers that are read in full", () => {
     await waiting;
   });
 
-  it("N12: whatever grows and ends when: all come through, and no more is held than the budget and one answer", async () => {
+  it("N12: in whatever order answers grow and end, all are passed on, and memory holds no more than the budget and one answer", async () => {
     const answer = fc.record({ device: fc.integer({ min: 1, max: 3 }), pieces: fc.array(fc.integer({ min: 1, max: 60 }), { maxLength: 6 }) });
     await fc.assert(
       fc.asyncProperty(fc.array(answer, { maxLength: 12 }), fc.array(fc.nat()), async (answers, order) => {

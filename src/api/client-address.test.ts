@@ -6,7 +6,7 @@ const isTrusted = trustedProxies(["10.0.0.0/8", "fd00::/8"]);
 const of = (remoteAddress: string | undefined, forwarded?: string) =>
   clientAddress({ socket: { remoteAddress }, headers: forwarded === undefined ? {} : { "x-forwarded-for": forwarded } }, isTrusted);
 
-test("of a client that comes by itself: its address, whatever it says", () => {
+test("without a proxy: the client's own address, whatever its headers say", () => {
   expect(of("192.0.2.7")).toBe("192.0.2.7");
   expect(of("192.0.2.7", "198.51.100.1")).toBe("192.0.2.7");
   expect(of("::ffff:192.0.2.7")).toBe("192.0.2.7");
@@ -25,7 +25,7 @@ test("IPv6 counts by its network", () => {
   expect(of("fd00::1", "2001:db8::1")).toBe("2001:db8:0:0::/64");
 });
 
-test("nobody to count: this machine, and proxies that do not say", () => {
+test("this machine, and proxies that do not name the client, have no client address to count", () => {
   for (const peer of ["127.0.0.1", "::1", "::ffff:127.0.0.1", undefined]) expect(of(peer)).toBeNull();
   expect(of("10.0.0.1")).toBeNull();
   expect(of("10.0.0.1", "10.0.0.2")).toBeNull();

@@ -156,7 +156,7 @@ test("-pass-admin: the homeserver's admin API passes, and nothing beside it", as
   expect(hs.requests).toHaveLength(1);
 });
 
-test("B22: what is unexpected is written to the log alone", async () => {
+test("B22: the details of an unexpected error are only in the log", async () => {
   expect(await errorOf(api.fetch("/_matrix/client/unstable/syncv3/fail"))).toEqual({
     status: 500,
     errcode: "M_UNKNOWN",
@@ -225,7 +225,7 @@ test("D21: more requests at once than an address may have are refused, of whatev
   await limited.stop();
 });
 
-test("health: live always, ready when the database is", async () => {
+test("/health/live always answers 200, /health/ready when the database can be reached", async () => {
   expect(await (await api.fetch("/health/live")).json()).toEqual({ status: "live" });
   expect(await (await api.fetch("/health/ready")).json()).toEqual({ status: "ready" });
   expect((await api.fetch("/health/ready", { method: "HEAD" })).status).toBe(200);

@@ -63,7 +63,7 @@ describe("what is learned", () => {
   it.each<[string, KeyUploadStore["uploaded"]]>([
     ["a database that fails", () => Promise.reject(new Error("down"))],
     ["a database that does not answer", () => new Promise(() => {})],
-  ])("T11: %s fails no upload, and notifies nobody", async (_, store) => {
+  ])("T11: %s fails no upload, and wakes no request", async (_, store) => {
     const { uploads, wakes } = learner(store);
     await uploads.learn(() => Promise.resolve(REF), BODY, ANSWER);
     expect(wakes).toEqual([]);
@@ -71,7 +71,7 @@ describe("what is learned", () => {
     expect(await uploads.find(() => new Promise(() => {}))).toBeNull();
   });
 
-  it("T11: of a device that nobody knows nothing is stored", async () => {
+  it("T11: nothing is stored of an unknown device", async () => {
     const { uploads, wakes } = learner(() => Promise.reject(new Error("stored")));
     await uploads.learn(() => Promise.resolve(null), BODY, ANSWER);
     expect(wakes).toEqual([]);

@@ -82,7 +82,7 @@ test("M56: a token in the query, or none at all", async () => {
   }
 });
 
-test("M56: a homeserver that refuses the native request is heard", async () => {
+test("M56: the client gets the homeserver's refusal of the native request", async () => {
   const alice = hs.login("@alice:test");
   native.add(alice);
   hs.on("POST", SYNC, { status: 400, body: { errcode: "M_UNKNOWN_POS" } });
@@ -98,7 +98,7 @@ test("T19: a device that is polled here stays here: two readers would take its t
   await other.stop();
 });
 
-test("M56: without -prefer-native nobody is asked", async () => {
+test("M56: without -prefer-native the homeserver is not asked", async () => {
   await api.stop();
   api = await startApi(hs.url, { routes: [face] });
   const alice = hs.login("@alice:test");

@@ -184,7 +184,7 @@ test("an answer that comes before the upload is read reaches the client", async 
   upload.destroy();
 });
 
-test("as the client goes, so does the request upstream", async () => {
+test("if the client disconnects, the request to the homeserver ends", async () => {
   const arrived = Promise.withResolvers<IncomingMessage>();
   const gone = Promise.withResolvers<void>();
   const { fetch } = await front((request, response) => {

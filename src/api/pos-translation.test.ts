@@ -80,7 +80,7 @@ test("M57: of a token that is not known the homeserver speaks", async () => {
   expect(translate).not.toHaveBeenCalled();
 });
 
-test("M57: nobody is asked about any other token", async () => {
+test("M57: requests with any other token pass without asking whose they are", async () => {
   await ask("?from=s3_1_2&to=t1");
   expect(hs.seen({ path: "whoami" })).toEqual([]);
   expect(hs.seen({ path: "messages" })).toHaveLength(1);

@@ -20,7 +20,7 @@ test("the sends of devices that we hold are stored, each once", async () => {
   ]);
 });
 
-test("they go with their device, and a database that lacks the table fails no send", async () => {
+test("they are deleted with their device, and a database without the table fails no send", async () => {
   const carol = t.login("@carol:test", "PHONE", v2());
   await carol.sync();
   await carol.fetch("PUT", `${SEND}/m2`, "{}");

@@ -91,7 +91,7 @@ describe("sends that pass", () => {
   };
   const SENT = [200, '{ "event_id":"$of 13", "x":1.0 }'];
 
-  test("the event is stored before the client hears of it, and its answer keeps its bytes", async () => {
+  test("the event is stored before the client gets the answer, and the answer keeps its bytes", async () => {
     const stored = Promise.withResolvers<void>();
     const asked = Promise.withResolvers<SentEvent>();
     sends = new Sends({ store: { learned: async (sent) => (asked.resolve(sent), stored.promise) }, logger: silentLogger() });

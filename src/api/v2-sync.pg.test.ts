@@ -99,7 +99,7 @@ test("D1: what our poller took is in the answer, at once, and all other bytes ar
   expect(Number(asked?.query.get("timeout"))).toBeLessThanOrEqual(50);
 });
 
-test("D1: the client's since acknowledges: the message goes, unless another session lacks it", async () => {
+test("D1: the client's since acknowledges: the message is deleted, unless another session has not received it", async () => {
   await queue(messages[0] ?? {});
   hs.queueSync(token, v2(), v2(), v2());
   const first = await sync();
@@ -184,7 +184,7 @@ test("a response that breaks off is an error, and nothing of it is stored", asyn
   expect((await sync()).to_device?.events, "the client asks again").toEqual([messages[0]]);
 });
 
-test("as the client goes, so does the request upstream", async () => {
+test("if the client disconnects, the request to the homeserver ends", async () => {
   const controller = new AbortController();
   const waiting = fetch(`${api.url}/_matrix/client/v3/sync?since=s0&timeout=30000`, {
     headers: { authorization: `Bearer ${token}` },
@@ -308,7 +308,7 @@ test("D2: other devices than the named ones stay", async () => {
   expect(await db.sql`select from devices`).toHaveLength(1);
 });
 
-test("a forgotten room goes with all its rows, and no other", async () => {
+test("all rows of a forgotten room are deleted, and those of no other room", async () => {
   for (const room of ["!a:test", "!b:test"] as RoomId[]) {
     await db.sql`insert into rooms (account, room_id) values (${ref.account}, ${room})`;
     await db.sql`insert into timeline (account, ord, room_id, event_id) values (${ref.account}, ${room.charCodeAt(1)}, ${room}, '$e')`;

@@ -67,7 +67,7 @@ test.each([
   expect(JSON.parse((await edit(text)) ?? "null")).toEqual(expected);
 });
 
-test("M53: it is packed where it came packed, and plain for clients that do not accept it", async () => {
+test("M53: it is compressed if the homeserver's was, and plain for clients that do not accept compression", async () => {
   const padding = "x".repeat(5000);
   says({ body: { versions: [padding] } });
   const zipped = await request(api.url + VERSIONS, { headers: { "accept-encoding": "br, gzip" } });

@@ -56,7 +56,7 @@ test.each([
   expect(answer.headers.get("access-control-allow-origin")).toBe("*");
 });
 
-test("M54: a file with a homeserver that is none gets one", async () => {
+test("M54: a file with an invalid homeserver gets a valid one", async () => {
   hs.on("GET", FILE, { body: { "m.homeserver": "https://hs.example.org" } });
   expect(await (await api.fetch(FILE)).json()).toEqual({ "m.homeserver": { base_url: OURS } });
 });
@@ -70,7 +70,7 @@ test("M54: also where the homeserver is away; HEAD and OPTIONS", async () => {
   expect([options.status, options.headers.get("access-control-allow-origin")]).toEqual([204, "*"]);
 });
 
-test("M54: other files, and all of them where nobody has said where we are, pass", async () => {
+test("M54: other files pass unchanged, and without -public-url all of them do", async () => {
   const body = '{ "m.server":"hs.example.org:443" }';
   hs.on("GET", "/.well-known/matrix/server", { body });
   expect(await (await api.fetch("/.well-known/matrix/server")).text()).toBe(body);

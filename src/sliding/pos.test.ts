@@ -75,7 +75,7 @@ describe("positions", () => {
     expect(openPos(`syncv3_${Buffer.concat([data, sign(data)]).toString("base64url")}`, sign)).toBeNull();
   });
 
-  it("M57: stand for the homeserver's token, for their own account alone", () => {
+  it("M57: are replaced by the homeserver's token, but only for their own account", () => {
     const text = sealPos(ONE, sign);
     expect(upstreamTokenOf(text, ONE.account, sign)).toBe("s1_2");
     expect(upstreamTokenOf(text, 8 as AccountNo, sign)).toBe("unknown");

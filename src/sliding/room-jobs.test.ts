@@ -86,13 +86,13 @@ describe("what is sent of a room", () => {
     }
   });
 
-  it("M36: a limit that was raised is a job though nothing changed, one that was lowered is none", async () => {
+  it("M36: a room with a raised limit is read even if nothing changed, one with a lowered limit is not", async () => {
     expect(await jobOf({ limit: 6 }, {})).toMatchObject({ kind: "delta", expanded: true, changed: false });
     expect(await jobOf({ limit: 4 }, {})).toBeUndefined();
     expect(await jobOf({ limit: 6 }, null)).toMatchObject({ kind: "initial", expanded: false });
   });
 
-  it("M40: state that is asked for newly is a job though nothing changed; less or the same is none", async () => {
+  it("M40: a room with newly requested state is read even if nothing changed; with less or the same it is not", async () => {
     expect(await jobOf({ state: NAME }, {})).toMatchObject({ kind: "delta", grown: true, changed: false });
     expect(await jobOf({ state: NAME }, {}, NAME)).toBeUndefined();
     expect(await jobOf({}, {}, NAME)).toBeUndefined();

@@ -72,7 +72,7 @@ test("M3: states of one connection that are saved together have different number
   for (const [i, state] of saved.entries()) expect(state && (await findConnectionState(db.sql, state))?.body).toBe(`{"n":${i}}`);
 });
 
-test("M2: nothing follows a state that is gone, nor one of the same number from before the database lost it", async () => {
+test("M2: no state is written after one that is deleted, nor after one that has the same number but was lost by the database", async () => {
   const begun = await begin("main");
   const other = await begin("other");
   const lost = { ...other, mark: (other.mark + 1) % 2 ** 31 };
@@ -81,7 +81,7 @@ test("M2: nothing follows a state that is gone, nor one of the same number from 
   expect([await isThere(lost), await findConnectionState(db.sql, lost)]).toEqual([false, null]);
 });
 
-test("a device that is gone meanwhile fails only its own request", async () => {
+test("a device that was deleted meanwhile fails only its own request", async () => {
   const gone = await TestAccount.create(db.sql, "@gone:test");
   await db.sql`delete from accounts where account = ${gone.account}`;
   const [good, none] = await Promise.all([

@@ -76,7 +76,7 @@ test("D19: a passed message remembers the account's position", async () => {
   expect((await readToDevice(db.sql, device, 0, 1))[0]?.before_pos).toBe(7);
 });
 
-test("R9, S2: a message is deleted when one session has acknowledged it and none that takes part lacks it", async () => {
+test("R9, S2: a message is deleted when one session has acknowledged it and every session that takes part has received it", async () => {
   await queue("A", "B", "C");
   expect(await purgeToDevice(db.sql, device), "no session: everything is kept").toBe(0);
   const one = await session(true);
@@ -120,7 +120,7 @@ test("D1: the answer has the queue, the next since acknowledges it, and it is pu
   expect(await stored()).toEqual(["C"]);
 });
 
-test("D1: what another session lacks stays, and is not sent again", async () => {
+test("D1: a message that another session has not received stays, and is not sent again to the one that has it", async () => {
   await session(true);
   await pass(null, "s1", ["A"]);
   expect((await pass("s1", "s2", [])).bodies).toEqual([]);

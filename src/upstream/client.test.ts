@@ -140,7 +140,7 @@ describe("sync", () => {
     await careful.close();
   });
 
-  test("a body that comes drop by drop ends with the time for a request", async () => {
+  test("a body that arrives byte by byte is ended after the time for one request", async () => {
     const hasty = new HomeserverClient({ baseUrl: hs.url, timeouts: { syncGrace: 100 } });
     hs.fail({ path: /\/sync$/ }, { body: v2({ to_device: [] }), dripMs: 30 });
     expect(await failure(hasty.sync(token, SYNC, never))).toMatchObject({ kind: "timed_out", message: expect.stringContaining("within 100 ms") });

@@ -133,7 +133,7 @@ describe("what is sent", () => {
     expect(fixture.waits).toEqual([]);
   });
 
-  test("a further device polls without rooms and moves its own since alone", async () => {
+  test("a second device polls without rooms and changes only its own since", async () => {
     fixture.hs.queueSync(alice.token, v2({ to_device: [toDevice("@bob:test")] }));
     await start({ rooms: false });
     await fixture.hs.waitForPoll(alice.token);
@@ -263,7 +263,7 @@ describe("since", () => {
     expect(polls().map((poll) => poll.since)).toEqual([null, "s1", "s1", "s1"]);
   });
 
-  test("a further device's bad since resets that device alone, and ends its sessions", async () => {
+  test("a bad since of a second device resets only that device, and ends its sessions", async () => {
     await fixture.sql`update accounts set since = 'rooms'`;
     await fixture.sql`update devices set since = 'mine'`;
     await fixture.sql`insert into sessions (account, device, kind) values (${alice.account}, ${alice.device}, 'v3')`;

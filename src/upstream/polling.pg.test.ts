@@ -56,7 +56,7 @@ test("the response is stored, the account is complete, and waiting requests lear
   expect(kinds).toEqual(expect.arrayContaining(["complete", "timeline", "typing"]));
 });
 
-test("an idle long poll wakes nobody and leaves the position", async () => {
+test("an idle long poll wakes no request and does not change the position", async () => {
   fixture.hs.queueSync(alice.token, first);
   supervise();
   await fixture.hs.waitForPoll(alice.token);

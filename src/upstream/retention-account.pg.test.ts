@@ -153,7 +153,7 @@ describe("invites and rooms that were left", () => {
   const invite = (room: string, gone: boolean, ord: number) => db.sql`
     insert into invites (account, room_id, kind, body, gone, ord) values (${it.account}, ${room}, 'invite', '{}', ${gone}, ${ord})`;
 
-  test("an invite is deleted once every token has been sent that it is gone", async () => {
+  test("an invite is deleted once every session has received that it no longer exists", async () => {
     await invite("!pending:test", false, 5);
     await invite("!told:test", true, 10);
     await invite("!untold:test", true, 11);

@@ -121,7 +121,7 @@ describe("cutEvent", () => {
     expect(cut({ ...MESSAGE, origin_server_ts: -5 }).ts).toBe(-5);
   });
 
-  test.each([undefined, null, [], "x", 5])("takes content %j for none", (content) => {
+  test.each([undefined, null, [], "x", 5])("treats content %j as absent", (content) => {
     expect(cut({ ...MESSAGE, content }).content).toEqual({});
   });
 

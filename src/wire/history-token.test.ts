@@ -12,13 +12,13 @@ it.each([
   expect(readHistoryToken(make(room, event, later))).toEqual({ room, event, later });
 });
 
-it("T20: a token that would be too long for a URL is the later one alone", () => {
+it("T20: instead of a token that would be too long for a URL, only the later one is used", () => {
   const later = "s".repeat(3000);
   expect(make("!a:b", "$c", later)).toBe(later);
   expect(isHistoryToken(make("!a:b", `$${"ä".repeat(120)}`, "s5"))).toBe(true);
 });
 
 it.each(["", "s5_6", "syncv3_AAAA", "syncv3~", "syncv3~a", "syncv3~a~b", "syncv3~%~b~c", "syncv3~~b~c", `syncv3~a~b~${"c".repeat(3000)}`])(
-  "T20: %s is none",
+  "T20: %s is not a token",
   (text) => expect(readHistoryToken(text)).toBeNull(),
 );

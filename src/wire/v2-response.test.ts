@@ -168,7 +168,7 @@ describe("a bad response", () => {
     '{"next_batch":"s\\u0000"}',
     '{"next_batch":"s1"} x',
     '{"next_batch":"s1",}',
-  ])("%j is refused whole", (text) => {
+  ])("%j is refused as a whole", (text) => {
     expect(() => cutResponse(text, NOW)).toThrow(BadResponse);
   });
 });

@@ -68,7 +68,7 @@ test.each(OPTIONS)("README.md has the option -$flag", ({ flag, variable, value, 
   if (fallback !== undefined) expect(row).toContain(`| \`${fallback}\` |`);
 });
 
-test("every number of the contract stands once in docs/PROTOCOL.md", () => {
+test("every number of the contract is defined once in docs/PROTOCOL.md", () => {
   const ids = matches(read("docs/PROTOCOL.md"), /^(?:\| |### )([RDSI]\d+)\b/gm);
   const all = (letter: string, last: number): string[] => Array.from({ length: last }, (_, index) => `${letter}${index + 1}`);
   expect(ids).toEqual([...all("R", 23), ...all("D", 26), ...all("S", 5), ...all("I", 11)]);

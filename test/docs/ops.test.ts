@@ -16,7 +16,7 @@ const dashboard = readFileSync(join(ROOT, "ops/grafana.json"), "utf8");
 const hasPromtool = spawnSync("promtool", ["--version"]).status === 0;
 const hasSystemd = spawnSync("systemd-analyze", ["--version"]).status === 0;
 
-test.each(Object.entries({ alerts, dashboard }))("every metric in the %s is one that is told", async (_, text) => {
+test.each(Object.entries({ alerts, dashboard }))("every metric in the %s exists, or is in docs/OPERATIONS.md", async (_, text) => {
   const told = `${await new Metrics().text()} ${readFileSync(join(ROOT, "docs/OPERATIONS.md"), "utf8")}`;
   const asked = new Set(text.match(/\b(syncv3|nodejs)_[a-z0-9_]+/g));
   expect(asked.size).toBeGreaterThan(5);

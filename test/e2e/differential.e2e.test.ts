@@ -23,7 +23,7 @@ import {
   extensionScopes,
   scopedRequest,
 } from "../support/sliding-variants.ts";
-import { devices, toDevice, type Told } from "../support/told.ts";
+import { devices, toDevice, type Contains } from "../support/answer-contains.ts";
 import { differencesOf, intentionOf, inWords, type Difference, type IntendedDifference } from "../support/tree-difference.ts";
 import { VariedAccount, type RoomLabel } from "../support/varied-account.ts";
 
@@ -169,7 +169,7 @@ describe("M64: what happens, one thing after the other", () => {
   });
 });
 
-describe("M64: what happens while nobody asks", () => {
+describe("M64: what happens while no request waits", () => {
   const expectSameNow = async (): Promise<void> => {
     await settled();
     expectSame(await list.ask(elementRoomList(100)), await web.ask(elementWeb([])), await narrow.ask(NARROW));
@@ -323,8 +323,8 @@ describe("M64: keys and to-device messages", () => {
     const encryption = pair("encryption", undefined, ...devicesOf);
     const comparisons = [await encryption.ask(elementEncryption)];
     const { alice, bob } = account;
-    const happens = async (what: () => Promise<unknown>, told: Told) => {
-      const tell = async (): Promise<Told> => {
+    const happens = async (what: () => Promise<unknown>, told: Contains) => {
+      const tell = async (): Promise<Contains> => {
         await what();
         return told;
       };
@@ -364,7 +364,7 @@ describe("M64: after all that", () => {
     expect(INTENDED_DIFFERENCES.filter((row) => !used.has(row) && !row.sometimes)).toEqual([]);
   });
 
-  it("all this was answered by us, and nothing by the homeserver in our place", () => {
+  it("syncv3 answered all of this itself; no sync request was passed to the homeserver", () => {
     expect(tap.requests.map(({ path }) => path).filter((path) => path.includes("org.matrix.simplified_msc3575"))).toEqual([]);
   });
 });

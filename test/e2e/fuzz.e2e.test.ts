@@ -66,7 +66,7 @@ test("D26 B38: the reader gives what is right in it, or says that it is no answe
 });
 
 test(
-  "B38 TestBadPollDataDoesntDropToDeviceMsgs: one after the other through the server, and what comes after is told",
+  "B38 TestBadPollDataDoesntDropToDeviceMsgs: one after the other through the server, and later events are sent",
   { timeout: 180_000 },
   async () => {
     const [me, room] = ["@fuzz:test", "!fuzz:test"];

@@ -96,7 +96,7 @@ describe("M63 M20: matrix-js-sdk with SlidingSync, through the one address", () 
     expect(sender.texts(roomId)).toEqual(["hello", "hello yourself"]);
   });
 
-  it("goes on telling of an opened room that no list has, though it is named in one request only", async () => {
+  it("an opened room that is in no list stays subscribed, although only one request named it", async () => {
     const roomId = await sharedRoom("Not a direct one");
     const chat = await bob.createRoom({ preset: "trusted_private_chat", is_direct: true, invite: [alice.userId] });
     await alice.join(chat);
@@ -143,7 +143,7 @@ describe("M63 M20: matrix-js-sdk with SlidingSync, through the one address", () 
     await client.until(() => client.room(roomId)?.getJoinedMemberCount() === 2);
   });
 
-  it("sees how far others have read, and tells them", async () => {
+  it("sees how far others have read, and sends read receipts", async () => {
     const roomId = await sharedRoom("Receipts");
     const eventId = await alice.send(roomId, "read this");
     const [first, second] = [await start(aliceLogin), await start(bobLogin)];

@@ -79,7 +79,7 @@ const through = (page: Page, protocol: string) => page.getByLabel("API").selectO
 const message = (page: Page, text: string) => page.getByLabel("Timeline").getByText(text, { exact: true });
 const screenshot = (page: Page, name: string) => page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
 
-test("a wrong password is told, a right one signs in, and signing out ends the device", async () => {
+test("a wrong password shows an error, a right one signs in, and signing out ends the device", async () => {
   const alice = await users.registerUser("page-out");
   const { page } = await open();
   await page.getByLabel("User").fill("page-out");
@@ -98,7 +98,7 @@ test("a wrong password is told, a right one signs in, and signing out ends the d
   expect(await devices()).not.toContain("syncv3 page");
 });
 
-test("a token that somebody has, which nothing keeps; one that is revoked signs out", async () => {
+test("signing in with an access token, which is not stored; a revoked token signs out", async () => {
   const alice = await users.registerUser("page-token");
   const { page } = await open();
   await page.getByLabel("Token").fill(alice.accessToken);
@@ -208,7 +208,7 @@ test("a long list by keyboard, members page by page, earlier messages, through e
   await screenshot(page, "narrow");
 });
 
-test("thousands of rooms: those in sight alone are drawn, the others as they are scrolled to", { timeout: 120_000 }, async () => {
+test("thousands of rooms: only the visible ones are drawn, the others when scrolled to", { timeout: 120_000 }, async () => {
   const many = await startV3({ workers: 1 });
   onTestFinished(() => many.stop());
   const { userId, first, rooms } = scriptedAccount("@page-thousands:bench", 1200);

@@ -102,7 +102,7 @@ test("two devices: each gets its to-device messages once, also when one takes th
   expect(await findToken(db.sql, box.hashToken(leaver.accessToken))).toMatchObject({ deadAt: expect.any(Date), softLogout: false });
 });
 
-test("D26: a since that the homeserver cannot read starts the account anew", async () => {
+test("D26: if the homeserver cannot read its since, the account is synced from scratch", async () => {
   const user = await synapse.users.registerUser("poll-erin", "PHONE");
   const room = await user.createRoom({});
   const { device } = await register(user);

@@ -222,7 +222,7 @@ describe.skipIf(lack !== undefined)("M63: the Rust SDK, as Element X uses it", (
     expect(syncs(before, from).filter((request) => !request.query.has("pos"))).toHaveLength(1);
   });
 
-  it("survives a restart of the server, and goes on where it was", async () => {
+  it("continues after a restart of the server where it was", async () => {
     const alice = await users.registerUser("rust-server-alice");
     const roomId = await alice.createRoom({ name: "Survivor" });
     const client = await launchFor("rust-server-alice");

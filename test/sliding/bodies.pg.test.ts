@@ -252,7 +252,7 @@ describe("bodies of v4", () => {
     for (const set_presence of ["online", "offline", "unavailable"]) expect((await phone.post({ set_presence })).status).toBe(200);
   });
 
-  it("M8: pos and timeout are in the body alone", async () => {
+  it("M8: pos and timeout are read only from the body", async () => {
     const { client, me } = scene(t);
     const phone = new SlidingClient(client, "v4");
     await phone.sync(ALL);

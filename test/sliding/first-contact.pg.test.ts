@@ -130,7 +130,7 @@ describe.each(DIALECTS)("first contact (%s)", (dialect) => {
     expect(t.hs.peakPolls(token)).toBe(1);
   });
 
-  it("M58: one user's slow first response delays nobody else", async () => {
+  it("M58: one user's slow first response delays no other user", async () => {
     const slow = slowStart(patient);
     const first = slow.phone.sync(ALL);
     await patient.hs.waitForPoll(slow.token);

@@ -19,7 +19,7 @@ const asked = (limit: number, ...state: (readonly [string, string])[]): { subs: 
 });
 const deliver = (client: SlidingClient, parts: V2Parts) => t.deliver(client.client, v2(parts));
 
-describe.each(DIALECTS)("%s: what a client lacks", (dialect) => {
+describe.each(DIALECTS)("%s: what a client has not received", (dialect) => {
   it("M35 M37: what came while no timeline was asked for is sent with the newest events when one is, and never skipped", async () => {
     const first = messages(3);
     const client = newcomer(t, dialect, { join: { [A]: { state: newRoom(ALICE), timeline: first } } });

@@ -154,7 +154,7 @@ class World {
 }
 
 describe.each(DIALECTS)("isolation (%s)", (dialect) => {
-  it("M62 M1 M19: of two users with two devices and three connections each, nobody is sent another's data", async () => {
+  it("M62 M1 M19: two users with two devices and three connections each: no user receives data of the other", async () => {
     const seen = { secrets: 0, thefts: 0 };
     await fc.assert(
       fc.asyncProperty(steps, async (all) => {

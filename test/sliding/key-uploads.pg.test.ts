@@ -104,7 +104,7 @@ describe.each(DIALECTS)("uploads of keys (%s)", (dialect) => {
     expect(polls(client), "and no poll is sent").toBe(before);
   });
 
-  it("T11: counts that are none are left out, and a device that nobody knows may upload too", async () => {
+  it("T11: invalid counts are left out, and an unknown device can upload too", async () => {
     const { client, phone, first } = await withoutKeys();
     t.hs.setKeys(client.token, { signed_curve25519: 3 }, ["signed_curve25519"]);
     takesKeys({ signed_curve25519: 3, a: -1, b: "3", c: 1.5, d: null });

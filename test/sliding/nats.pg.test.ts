@@ -47,7 +47,7 @@ describe.runIf(isInstalled("nats-server"))("NATS (skipped where nats-server is n
     /** The scene's client, at the other process. */
     const at = ({ client }: Scene) => new SlidingClient(second.clientOf(client.userId, client.deviceId, client.token), dialect);
 
-    it("M5 M7: a request that waits at one process is woken by what another one polls; nobody listens at PostgreSQL", async () => {
+    it("M5 M7: a request that waits at one process is woken by what another one polls; no connection listens at PostgreSQL", async () => {
       const one = scene(t);
       const first = await phoneOf(one).sync(ALL);
       const { answer } = await hangSliding(t, at(one), ALL, { pos: first.pos, timeout: LONG });

@@ -50,7 +50,7 @@ describe.each(DIALECTS)("positions (%s)", (dialect) => {
     expect((await phone.request(ALL, { pos })).status).toBe(200);
   });
 
-  it("M1 M4 M62: a stolen position ends nobody's wait", async () => {
+  it("M1 M4 M62: a stolen position does not end its owner's waiting request", async () => {
     const mine = scene(t);
     const phone = phoneOf(mine);
     const { pos } = await phone.sync(ALL);

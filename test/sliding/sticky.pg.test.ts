@@ -93,7 +93,7 @@ describe("sticky subscriptions", () => {
     expect(Object.keys((await phone.sync(NAMELESS, { pos: retry.pos })).rooms)).toEqual([room]);
   });
 
-  it("M20 M5: they are there after a restart, and gone with the connection", async () => {
+  it("M20 M5: they continue after a restart, and end with the connection", async () => {
     const { phone, room, tell, client } = await twoRooms("unstable");
     const first = await phone.sync(subscribing([room]));
     await t.restart();

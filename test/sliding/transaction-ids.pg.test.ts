@@ -94,7 +94,7 @@ describe.each(DIALECTS)("events (%s)", (dialect) => {
     expect(transactionOf(eventsOf(await answer, one.room)[0])).toBe(txnId);
   });
 
-  it("M44: a send that takes too long delays nobody, and another device's send not at all", async () => {
+  it("M44: a send that takes too long delays the device's answers no longer than allowed, and another device's send delays them not at all", async () => {
     const one = await twoDevices();
     const [first, other] = [await one.tablet.sync(ALL), await one.phone.sync(ALL)];
     const held = Promise.withResolvers<void>();

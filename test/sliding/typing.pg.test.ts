@@ -36,7 +36,7 @@ describe.each(DIALECTS)("typing (%s)", (dialect) => {
     return { ...one, phone, second, typeIn, window };
   }
 
-  it("M51: with nobody typing there is an empty section, and it is not there where it is not enabled", async () => {
+  it("M51: while no user types the section is empty; if the extension is not enabled it is absent", async () => {
     const { phone } = await twoRooms();
     expect((await phone.sync(EVERYWHERE)).extensions).toEqual({ typing: { rooms: {} } });
     expect((await phone.sync(ALL)).extensions).toEqual({});

@@ -29,7 +29,7 @@ describe.each(DIALECTS)("upstream tokens (%s)", (dialect) => {
     return { me, room, client, phone, early, late, first: first.pos, second: second.pos };
   }
 
-  it("M57: a position is a token of /messages, /relations and /keys/changes, and stands for its moment", async () => {
+  it("M57: a position works as a token in /messages, /relations and /keys/changes, for the moment when it was given", async () => {
     const { client, room, early, late, first, second } = await twoPositions();
     const path = `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/messages`;
     expect((await client.fetch("GET", `${path}?dir=b&from=${second}&limit=5`)).body).toEqual({ dir: "b", from: late, limit: "5" });
@@ -45,7 +45,7 @@ describe.each(DIALECTS)("upstream tokens (%s)", (dialect) => {
     for (const token of ["s58_224", "t1-2_3", ""]) expect((await client.fetch("GET", `${path}?from=${token}`)).body).toEqual({ from: token });
   });
 
-  it("M57: a position whose connection is gone, or begun from scratch, is one still", async () => {
+  it("M57: a position whose connection has ended or was started from scratch works as a token too", async () => {
     const { client, phone, room, early, late, first, second } = await twoPositions();
     await phone.sync(ALL);
     await t.sql`delete from sessions`;

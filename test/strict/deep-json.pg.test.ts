@@ -83,7 +83,7 @@ describe("N5: deep JSON", () => {
         rooms: { join: { [room]: { summary: { "m.joined_member_count": "DEEP" }, unread_notifications: { notification_count: "DEEP" } } } },
       }),
     ],
-    ["what nobody knows", (room) => ({ unknown: "DEEP", rooms: { other: "DEEP", join: { [room]: { other: "DEEP" } } } })],
+    ["unknown sections", (room) => ({ unknown: "DEEP", rooms: { other: "DEEP", join: { [room]: { other: "DEEP" } } } })],
   ];
 
   it.each(places)("N5: in %s: no request fails, and the next answer is stored", async (_, answer) => {

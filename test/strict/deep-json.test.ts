@@ -69,7 +69,7 @@ describe("N5: deep JSON in what is stored", () => {
     expect(directRooms({ "@a:test": [JSON.parse(deep)], "@b:test": ["!a:b"] })).toEqual(new Set(["!a:b"]));
   });
 
-  it("N5: facts that an older version stored can be told", () => {
+  it("N5: facts that an older version stored can be sent", () => {
     const levels = 3000;
     const stored = JSON.stringify(NO_FACTS).replace('"tags":{}', `"tags":{"u.deep":${"[".repeat(levels)}${"]".repeat(levels)}}`);
     expect(parseFacts(stored).tags).toEqual({ "u.deep": {} });

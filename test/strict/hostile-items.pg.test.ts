@@ -58,7 +58,7 @@ describe("N6: a device's data", () => {
     expect(e2eeOf(later).map((e2ee) => e2ee["device_unused_fallback_key_types"])).toEqual(allAre(["signed_curve25519"]));
   });
 
-  it("N6: device lists tell user ids alone", async () => {
+  it("N6: device lists contain nothing but valid user ids", async () => {
     const changed = [
       "x",
       "@no-server",
@@ -79,7 +79,7 @@ describe("N6: a device's data", () => {
     expect(e2eeOf(later).map((e2ee) => e2ee["device_lists"])).toEqual(allAre(sound));
   });
 
-  it("N6: to-device messages are told as they are, whatever is in them", async () => {
+  it("N6: to-device messages are sent as they are, whatever is in them", async () => {
     const messages = [{ type: 5, sender: "x", content: LONE }, {}, { a: null }, toDevice("@bob:test")];
     const { whole } = await afterHearing(() => ({ to_device: { events: messages } }));
     const sections = [whole.unstable.extensions["to_device"], whole.v4.extensions["to_device"], whole.v3["to_device"]];
@@ -130,7 +130,7 @@ describe("N6: a room", () => {
       expect((told["heroes"] as { user_id: string }[]).map((hero) => hero.user_id)).toEqual(["@bob:test", "@carol:test"]);
   });
 
-  it("N6: the stripped state of an invite is told as it is, whoever it names", async () => {
+  it("N6: the stripped state of an invite is sent as it is, whatever user ids it contains", async () => {
     const stripped = [ev.member("nobody", "join", {}), ev.member("@eve:test", "join", { displayname: LONE }), ev.name("x", `n${LONE}`)];
     const { whole } = await afterHearing(({ me }) => v2({ invite: { "!invite:test": [...stripped, ev.member(me, "invite", {}, { sender: "x" })] } }));
     expect(whole.unstable.rooms["!invite:test"]?.["invite_state"]).toHaveLength(4);
@@ -154,7 +154,7 @@ describe("N6: a room", () => {
     expect(Object.keys(whole.v3["invites"].rooms as object)).toEqual(["!ok:test"]);
   });
 
-  it("N6: counts that are none are not taken for any", async () => {
+  it("N6: invalid counts are ignored", async () => {
     const counts = (value: string) =>
       `{"unread_notifications":{"notification_count":${value},"highlight_count":${value}},"summary":{"m.joined_member_count":${value},"m.invited_member_count":${value}}}`;
     for (const value of ["-1", '"5"', "1.5", "1e999", "9007199254740993", "[]", "null"]) {
@@ -166,7 +166,7 @@ describe("N6: a room", () => {
     for (const told of [rooms(whole, room)[0] ?? {}, entry(whole, room)]) expect([told["notification_count"], told["joined_count"]]).toEqual([5, 5]);
   });
 
-  it("N6: tags are told with well-formed text, and no deeper than anybody reads", async () => {
+  it("N6: tags are sent with well-formed text, and nested no deeper than clients can read", async () => {
     const tags = `{"u.\\ud800":{"order":0.5},"m.favourite":{"order":1e999,"\\udc00":"\\ud800"},"u.deep":${'{"a":'.repeat(20)}1${"}".repeat(20)}}`;
     const { room, whole } = await afterHearing(({ room: id }) =>
       inRoom(id, `{"account_data":{"events":[{"type":"m.tag","content":{"tags":${tags}}}]}}`),
@@ -174,7 +174,7 @@ describe("N6: a room", () => {
     expect(entry(whole, room)["tags"]).toEqual({ "u.\ufffd": { order: 0.5 }, "m.favourite": { order: null, "\ufffd": "\ufffd" }, "u.deep": {} });
   });
 
-  it("N6: an order of a space's child without a time that can be one has none", async () => {
+  it("N6: the order of a space's child is ignored if its time is invalid", async () => {
     const { client, me } = scene(t);
     const [space, child] = ["!space:test", "!child:test"];
     const link = JSON.stringify(ev.spaceChild(me, child)).replace(/"origin_server_ts":\d+/, '"origin_server_ts":1e999');
@@ -203,7 +203,7 @@ describe("N6: what comes and goes", () => {
     expect(typingIn(later, room)).toEqual(allAre(["@bob:test"]));
   });
 
-  it("N6: receipts are told of users on events, with a time and a thread that can be read", async () => {
+  it("N6: only receipts of valid users on valid events are sent, with a valid time and thread", async () => {
     const on = (data: string) => `{"m.read":{"@bob:test":${data}}}`;
     const content = `{"$int:test":${on('{"ts":5.0,"thread_id":null}')},"$not-v3":{"m.read":{"@carol:test":{"ts":1,"ts":2,"thread_id":"main"},"nobody":{"ts":1}}},
       "no-event":${on('{"ts":1}')},"$a:b c":${on('{"ts":1}')},"$list":${on("[]")},"$thread":{"m.read":{"@dave:test":{"ts":1,"thread_id":"$t:b c"},"@eve:test":{"thread_id":5},
@@ -233,7 +233,7 @@ describe("N6: what comes and goes", () => {
     expect(later.v3["presence"].events).toEqual([fine]);
   });
 
-  it("N6: account data is told as it is, whatever is in it", async () => {
+  it("N6: account data is sent as it is, whatever is in it", async () => {
     const events = [{ type: "org.list", content: [] }, { type: "org.none" }, { type: "org.lone", content: { [LONE]: LONE } }];
     const { whole } = await afterHearing(() => v2({ account_data: events }));
     const global = [
@@ -255,7 +255,7 @@ describe("N6: what comes and goes", () => {
 });
 
 describe("N6: what an older version has stored", () => {
-  it("N6: is told as far as strict clients can read it", async () => {
+  it("N6: is sent as far as strict clients can read it", async () => {
     const { client, room, me } = scene(t, { others: ["@bob:test"] });
     const faces = new EveryFace(client, room);
     await faces.next();

@@ -58,7 +58,7 @@ function richAnswer(me: string, room: string): Json {
   });
 }
 
-it("N5 N6: no request fails, all that comes can be read, and what comes after is told", { timeout: 60_000 + RUNS * 5_000 }, async () => {
+it("N5 N6: no request fails, strict clients can read every answer, and later events are sent", { timeout: 60_000 + RUNS * 5_000 }, async () => {
   const [me, room] = ["@hostile:test", "!hostile:test"];
   const client = t.login(me, "PHONE", v2({ join: { [room]: { state: newRoom(me) } } }));
   client.checksAnswers = false;

@@ -2,11 +2,11 @@
 
 import type { Json } from "./events.ts";
 import type { TestUser } from "./synapse-api.ts";
-import { accountData, inTimeline, memberInTimeline, receipt, roomWith, typing, type Told } from "./told.ts";
+import { accountData, inTimeline, memberInTimeline, receipt, roomWith, typing, type Contains } from "./answer-contains.ts";
 import type { RoomLabel, VariedAccount } from "./varied-account.ts";
 
 /** `app`: alice, as the device whose answers are looked at. */
-type Happens = (account: VariedAccount, app: TestUser) => Promise<Told>;
+type Happens = (account: VariedAccount, app: TestUser) => Promise<Contains>;
 
 const KEY = "m.megolm.v1.aes-sha2";
 
@@ -80,11 +80,11 @@ export const SINGLE_CHANGES: readonly (readonly [name: string, happens: Happens]
   ["nobody types", (a) => types(a.bob, false, a.room("named"))],
 ];
 
-async function sent(user: TestUser, roomId: string, content: string | Json, type?: string): Promise<Told> {
+async function sent(user: TestUser, roomId: string, content: string | Json, type?: string): Promise<Contains> {
   return inTimeline(roomId, await user.send(roomId, content, type));
 }
 
-async function state(user: TestUser, roomId: string, type: string, content: Json, key = ""): Promise<Told> {
+async function state(user: TestUser, roomId: string, type: string, content: Json, key = ""): Promise<Contains> {
   return inTimeline(roomId, await user.setState(roomId, type, key, content));
 }
 
@@ -94,74 +94,74 @@ async function lastEvent(user: TestUser, roomId: string): Promise<string> {
   return chunk[0]?.event_id ?? "";
 }
 
-async function related({ bob, room, events }: VariedAccount, relation: Json, type?: string): Promise<Told> {
+async function related({ bob, room, events }: VariedAccount, relation: Json, type?: string): Promise<Contains> {
   const text = { msgtype: "m.text", body: "related", "m.new_content": { msgtype: "m.text", body: "edited" } };
   return sent(bob, room("related"), { ...(type === undefined && text), "m.relates_to": { ...relation, event_id: events.root } }, type);
 }
 
-async function redacted(user: TestUser, roomId: string, eventId: string): Promise<Told> {
+async function redacted(user: TestUser, roomId: string, eventId: string): Promise<Contains> {
   const path = `/rooms/${encodeURIComponent(roomId)}/redact/${encodeURIComponent(eventId)}/1`;
   const { event_id } = await user.call<{ event_id: string }>("PUT", path, {});
   return inTimeline(roomId, event_id);
 }
 
-async function member(user: TestUser, membership: "join" | "leave", roomId: string): Promise<Told> {
+async function member(user: TestUser, membership: "join" | "leave", roomId: string): Promise<Contains> {
   await user[membership](roomId);
   return memberInTimeline(roomId, user.userId, membership);
 }
 
-async function moved(by: TestUser, action: "invite" | "kick" | "ban", roomId: string, user: TestUser): Promise<Told> {
+async function moved(by: TestUser, action: "invite" | "kick" | "ban", roomId: string, user: TestUser): Promise<Contains> {
   await by.call("POST", `/rooms/${encodeURIComponent(roomId)}/${action}`, { user_id: user.userId });
   return memberInTimeline(roomId, user.userId, action === "kick" ? "leave" : action);
 }
 
-async function renamed(user: TestUser, roomId: string, displayname: string): Promise<Told> {
+async function renamed(user: TestUser, roomId: string, displayname: string): Promise<Contains> {
   return state(user, roomId, "m.room.member", { membership: "join", displayname }, user.userId);
 }
 
-async function invited({ alice, bob, label }: VariedAccount, name: string): Promise<Told> {
+async function invited({ alice, bob, label }: VariedAccount, name: string): Promise<Contains> {
   const roomId = label(await bob.createRoom({ preset: "private_chat", name }), name);
   await bob.invite(roomId, alice.userId);
   return roomWith(roomId, "invite_state");
 }
 
-async function rejected({ alice, idOf }: VariedAccount, label: string): Promise<Told> {
+async function rejected({ alice, idOf }: VariedAccount, label: string): Promise<Contains> {
   return member(alice, "leave", idOf(label));
 }
 
-async function answered({ alice, bob, room }: VariedAccount): Promise<Told> {
+async function answered({ alice, bob, room }: VariedAccount): Promise<Contains> {
   await bob.invite(room("knocked"), alice.userId);
   return roomWith(room("knocked"), "invite_state");
 }
 
-async function tagged({ alice, room }: VariedAccount, label: RoomLabel, method: "PUT" | "DELETE"): Promise<Told> {
+async function tagged({ alice, room }: VariedAccount, label: RoomLabel, method: "PUT" | "DELETE"): Promise<Contains> {
   const path = `/user/${encodeURIComponent(alice.userId)}/rooms/${encodeURIComponent(room(label))}/tags/m.favourite`;
   await alice.call(method, path, method === "PUT" ? { order: 0.1 } : undefined);
   return accountData("m.tag", room(label));
 }
 
-async function data(account: VariedAccount, type: string, content: Json, label?: RoomLabel): Promise<Told> {
+async function data(account: VariedAccount, type: string, content: Json, label?: RoomLabel): Promise<Contains> {
   const roomId = label === undefined ? undefined : account.room(label);
   await account.setData(type, content, roomId);
   return accountData(type, roomId);
 }
 
-async function pushRule({ alice }: VariedAccount): Promise<Told> {
+async function pushRule({ alice }: VariedAccount): Promise<Contains> {
   await alice.call("PUT", "/pushrules/global/content/test", { pattern: "test", actions: ["notify"] });
   return accountData("m.push_rules");
 }
 
-async function readLast({ room }: VariedAccount, user: TestUser, label: RoomLabel, kind = "m.read"): Promise<Told> {
+async function readLast({ room }: VariedAccount, user: TestUser, label: RoomLabel, kind = "m.read"): Promise<Contains> {
   return read(user, room(label), await lastEvent(user, room(label)), kind);
 }
 
-async function read(user: TestUser, roomId: string, eventId: string, kind: string, thread?: string): Promise<Told> {
+async function read(user: TestUser, roomId: string, eventId: string, kind: string, thread?: string): Promise<Contains> {
   const path = `/rooms/${encodeURIComponent(roomId)}/receipt/${kind}/${encodeURIComponent(eventId)}`;
   await user.call("POST", path, thread === undefined ? {} : { thread_id: thread });
   return receipt(roomId, eventId, user.userId, kind);
 }
 
-async function types(user: TestUser, typed: boolean, roomId: string, ...all: TestUser[]): Promise<Told> {
+async function types(user: TestUser, typed: boolean, roomId: string, ...all: TestUser[]): Promise<Contains> {
   await user.typing(roomId, typed);
   return typing(roomId, ...all.map(({ userId }) => userId));
 }

@@ -34,7 +34,7 @@ test("tokens of one device share its log, other devices have their own", async (
   expect((await sync("", laptop)).body.next_batch).toBe("s0");
 });
 
-test("a long poll waits until something is queued; waitForPoll tells when it does", async () => {
+test("a long poll waits until something is queued; waitForPoll resolves when it waits", async () => {
   const answer = sync("timeout=30000");
   await hs.waitForPoll(token);
   hs.queueSync(token, v2());

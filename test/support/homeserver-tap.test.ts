@@ -27,7 +27,7 @@ it("notes what goes through, and hands it on as it is", async () => {
   expect(tap.requests).toEqual([{ method: "PUT", path: "/a/b", query: new URLSearchParams({ c: "/d" }), status: 201 }]);
 });
 
-it("streams, and tells the server when the client goes", async () => {
+it("streams, and closes the connection to the server when the client disconnects", async () => {
   const asked = Promise.withResolvers<ServerResponse>();
   server.on("request", (_, response: ServerResponse) => asked.resolve(response.on("error", () => {})));
   const leaving = new AbortController();
@@ -41,7 +41,7 @@ it("streams, and tells the server when the client goes", async () => {
   await gone;
 });
 
-it("breaks off where there is no server, and goes on when there is", async () => {
+it("closes the connection while there is no server, and continues when there is one", async () => {
   let port = 1;
   const moved = await new HomeserverTap(() => `http://127.0.0.1:${port}`).start();
   await expect(fetch(moved.url)).rejects.toThrow();

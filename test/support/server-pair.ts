@@ -3,7 +3,7 @@
 import type { Json } from "./events.ts";
 import { joinTrees, treeOf, type LabelOf, type Tree } from "./answer-tree.ts";
 import type { AskOptions, SlidingAnswer, SlidingConnection } from "./sliding-connection.ts";
-import type { Told } from "./told.ts";
+import type { Contains } from "./answer-contains.ts";
 import { differencesOf, type Difference } from "./tree-difference.ts";
 
 /** What each answered last, and how what they told differs. */
@@ -83,7 +83,7 @@ export class ServerPair {
    * We wait while something happens, and go on being asked until we have told it. What differs is looked for in all that was told.
    * The homeserver is asked once it has happened: in the midst of it, it may tell a thing and then tell it again.
    */
-  async wake(body: PairBody, happens: () => Promise<Told>): Promise<Comparison> {
+  async wake(body: PairBody, happens: () => Promise<Contains>): Promise<Comparison> {
     const waiting = this.#ours.ask(body, { timeout: WAKE_MS });
     // Should it not happen, that is what is to be heard of.
     waiting.catch(() => {});
@@ -93,7 +93,7 @@ export class ServerPair {
     return { native: native.answer, ours: ours.answer, differences: this.#compare(native.tree, ours.tree) };
   }
 
-  async #until(side: Side, body: PairBody, told: Told, first: Promise<SlidingAnswer>): Promise<{ tree: Tree; answer: SlidingAnswer }> {
+  async #until(side: Side, body: PairBody, told: Contains, first: Promise<SlidingAnswer>): Promise<{ tree: Tree; answer: SlidingAnswer }> {
     const deadline = Date.now() + WAKE_MS;
     let answer = await first;
     let tree = await this.#treeOf(side, answer);

@@ -66,7 +66,7 @@ test("D1: who breaks off in the middle of an answer gets the same again", async 
   expect(answer["room_list"].rooms.length).toBeGreaterThan(10);
 });
 
-test("fifty that never read their answers hold up nobody, and go with the server", { timeout: 120_000 }, async () => {
+test("fifty clients that never read their answers delay no other client, and end when the server stops", { timeout: 120_000 }, async () => {
   const greedy = user(100);
   await greedy.sync({});
   await t.hs.waitForPoll(greedy.token);
@@ -85,7 +85,7 @@ test("fifty that never read their answers hold up nobody, and go with the server
   expect((await other.sync(EVERYTHING))["room_list"].count).toBe(1);
 });
 
-test("D11: of ten requests of one session at once the newest is answered whole, the others are ended; the place stays good", async () => {
+test("D11: of ten simultaneous requests of one session the newest is answered in full, the others are ended, and the token stays valid", async () => {
   const client = user();
   const first = await client.sync({ to_device: {} });
   await t.hs.waitForPoll(client.token);
@@ -99,7 +99,7 @@ test("D11: of ten requests of one session at once the newest is answered whole, 
   expect((await client.sync({}, { since: after.next }))["to_device"]).toBeUndefined();
 });
 
-test(`${CROWD} connections that say nothing take nobody's place`, { timeout: 120_000 }, async () => {
+test(`${CROWD} connections that send nothing leave room for other clients`, { timeout: 120_000 }, async () => {
   const port = Number(new URL(t.url).port);
   const crowd = spawn(process.execPath, ["-e", CROWDING, String(port), String(CROWD)], { stdio: ["ignore", "pipe", "inherit"] });
   onTestFinished(() => void crowd.kill("SIGKILL"));

@@ -97,7 +97,7 @@ async function trigger(sql: Sql, table: string, body: string): Promise<() => Pro
 }
 
 test.each(["timeline", "to_device", "accounts"])(
-  "I6 B38: its disk is full as %s is written: told once there is room again",
+  "I6 B38: its disk is full while %s is written: everything is sent when there is room again",
   { timeout: 120_000 },
   async (table) => {
     const user = await following();
@@ -119,7 +119,7 @@ test.each(["timeline", "to_device", "accounts"])(
 );
 
 test.runIf(canMount)(
-  "I6 B38: a real disk that is full (skipped where a small one cannot be mounted): told once there is room again",
+  "I6 B38: a real disk that is full (skipped where a small one cannot be mounted): everything is sent when there is room again",
   { timeout: 180_000 },
   async () => {
     const directory = await mkdtemp(join(tmpdir(), "syncv3-full-"));
@@ -147,7 +147,7 @@ test.runIf(canMount)(
   },
 );
 
-test("D22 R11: a session that a client has heard of is there after a kill -9 of PostgreSQL", { timeout: 120_000 }, async () => {
+test("D22 R11: a session that a client has received still exists after a kill -9 of PostgreSQL", { timeout: 120_000 }, async () => {
   const directory = await mkdtemp(join(tmpdir(), "syncv3-killed-"));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
   const { own } = await startOn(directory);
@@ -172,7 +172,7 @@ test("I6: statements that take a second each", { timeout: 120_000 }, async () =>
   expect(came).toMatchObject(wanted);
 });
 
-test("I6: no connection is free, old ones are cut, and others take what comes free", { timeout: 180_000 }, async () => {
+test("I6: no database connection is free, then connections are cut, and others take those that become free", { timeout: 180_000 }, async () => {
   const directory = await mkdtemp(join(tmpdir(), "syncv3-storm-"));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
   const database = await startEmbeddedDatabase({ directory, settings: { max_connections: "20", superuser_reserved_connections: "3" } });

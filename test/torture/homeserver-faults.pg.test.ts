@@ -75,7 +75,7 @@ describe.concurrent("nothing is lost where a poll is answered with", () => {
   });
 });
 
-test("B26 S2: a next_batch that goes backwards brings the same again, and it is told once", { timeout: 120_000 }, async () => {
+test("B26 S2: a next_batch that goes backwards brings the same messages again, and each is sent once", { timeout: 120_000 }, async () => {
   const user = await following();
   user.say({ next_batch: "forth" });
   await user.untilAll();
@@ -91,7 +91,7 @@ test("B26 S2: a next_batch that goes backwards brings the same again, and it is 
   expect(ended.came).toMatchObject(ended.wanted);
 });
 
-test("S4: a homeserver whose clock jumps changes nothing of the order in which it told", { timeout: 120_000 }, async () => {
+test("S4: if the homeserver's clock jumps, events stay in the order in which the homeserver sent them", { timeout: 120_000 }, async () => {
   const user = await following();
   for (const time of [Date.now(), 0, 32_503_680_000_000, -1, Date.now()]) user.say({}, time);
   await user.untilAll();

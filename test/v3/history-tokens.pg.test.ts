@@ -93,7 +93,7 @@ describe("T20: prev_batch in the midst of a v2 response", () => {
     expect(paged.filter((id) => ids(room.events.slice(-11)).includes(id))).toEqual([]);
   });
 
-  it("T20: Synapse's /context tells the stream number of the event; if it is gone there, the later token is used", async () => {
+  it("T20: Synapse's /context gives the stream number of the event; if the event is gone there, the later token is used", async () => {
     const { room, client, prevBatch } = await scene();
     const token = readHistoryToken(prevBatch);
     const synapse = prevBatch.replace(token?.later ?? "", "s90_5_0_7");

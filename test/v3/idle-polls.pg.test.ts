@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => t.stop());
 
-it("T18: a long poll that nobody wakes reads once, as one without a wait: whatever ends its session would wake it", async () => {
+it("T18: a long poll that is not woken reads from the database once, like a request without a wait: whatever ends its session would wake it", async () => {
   const { client, room } = scene(t);
   const first = await client.sync({ room_list: {}, typing: { room_id: room } });
   const { next } = await client.sync({}, { since: first.next });

@@ -27,7 +27,7 @@ async function untilPolled(client: V3Client, wanted: boolean): Promise<void> {
   await t.hs.waitForPoll(client.token);
 }
 
-it("presence B51: the homeserver is asked for it only while a session does, and is never told that the user is online", async () => {
+it("presence B51: it is requested from the homeserver only while a session asks for it, and polls never mark the user as online", async () => {
   const user = t.login("@asks:test");
   const without = await user.sync({ typing: {} });
   await t.hs.waitForPoll(user.token);

@@ -116,7 +116,7 @@ describe("the first answer", () => {
     expect(types(sent.state.events)).toEqual(["m.room.create", "m.room.join_rules", "m.room.power_levels"]);
   });
 
-  it("B37 TestMalformedEventsTimeline TestMalformedEventsState TestEventTableNullValue: a bad event is lost alone", async () => {
+  it("B37 TestMalformedEventsTimeline TestMalformedEventsState TestEventTableNullValue: only the bad event is left out", async () => {
     const nul = ev.message(ALICE, "a\u0000b");
     const good = ev.message(ALICE);
     const { id, client } = room({

@@ -107,7 +107,7 @@ describe("the full list", () => {
     expect(routes.asked("members", id)).toHaveLength(1);
   });
 
-  it("S3 TestClientsSeeMembershipTransitionsInGappyPolls: gaps are healed: members who came or left in one are sent", async () => {
+  it("S3 TestClientsSeeMembershipTransitionsInGappyPolls: gaps are filled: members who joined or left in one are sent", async () => {
     const { id, me, list, client } = room([ev.member(BOB), ev.member("@stay:test")]);
     const first = await start(client, id);
     const waiting = client.sync({}, { since: first.next, timeout: 30_000 });
@@ -126,7 +126,7 @@ describe("the full list", () => {
     expect(users(fresh["room_members"].events)).toEqual([ALICE, "@carl:test", me, "@stay:test"]);
   });
 
-  it("S3: healing a gap in which nobody came or went wakes nobody", async () => {
+  it("S3: filling a gap in which no member joined or left wakes no request", async () => {
     const { id, client } = room([ev.member(BOB)]);
     const first = await start(client, id);
     const waiting = client.sync({}, { since: first.next, timeout: 30_000 });

@@ -339,7 +339,7 @@ describe("page one and page tokens", () => {
     expect(String(reply.body["error"])).toContain('"1"');
   });
 
-  it("I5 B48: a redaction meanwhile moves nobody from page to page; it is served redacted, and counts in the next snapshot", async () => {
+  it("I5 B48: a redaction between two pages moves no member to another page; the event is sent redacted, and the order changes with the next snapshot", async () => {
     const secret = named("@x:test", "aaa secret");
     const { id, client } = room([secret, named("@b:test", "bbb"), named("@c:test", "ccc")]);
     const params = { room_id: id, p: { limit: 1, sort: "by_name" } };

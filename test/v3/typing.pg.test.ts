@@ -171,7 +171,7 @@ it("I7 S1: two users of a room each see what their own v2 said", async () => {
   expect(events(await two.sync({}, { since: first2.next }))).toEqual([edu(A, CHARLIE)]);
 });
 
-it("TestTypingMultiplePoller S1: of two devices of a user one alone is asked for rooms, and both see the same", async () => {
+it("TestTypingMultiplePoller S1: of two devices of a user only one is polled with rooms, and both get the same typing", async () => {
   const phone = login("@multi:test");
   const first = await phone.sync({ typing: { room_id: A } });
   const tablet = t.login("@multi:test", "TABLET", v2({ join: { [A]: { ephemeral: [typing(CHARLIE)] } } }));

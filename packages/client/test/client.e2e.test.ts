@@ -46,7 +46,7 @@ async function collect<Answer>(answers: AsyncGenerator<Told<Answer>, void>, of: 
   return { all };
 }
 
-test("each is told every event and every to-device message once, in order", { timeout: 180_000 }, async () => {
+test("each client receives every event and every to-device message once, in order", { timeout: 180_000 }, async () => {
   const roomId = await alice.createRoom({ preset: "public_chat", name: "Library" });
   await bob.join(roomId);
   const server = { baseUrl: front.url, accessToken: alice.accessToken };

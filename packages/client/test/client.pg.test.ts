@@ -104,7 +104,7 @@ test("v3: the first page is asked for each time (R21), others beside the answers
   expect(sent.at(-1)?.body).toEqual({ room_list: { p: { since: "1" } } });
 });
 
-test("v3: a session that the server does not know any more begins anew with all that was asked for", async () => {
+test("v3: if the server no longer knows the session, a new one starts with everything that was asked for", async () => {
   const { server, sent } = account();
   const session = await V3Session.open(server);
   session.ask({ room_list: { timeline_limit: 3 } });
@@ -119,7 +119,7 @@ test("v3: a session that the server does not know any more begins anew with all 
   expect(sent.at(-1)?.url).not.toContain("since");
 });
 
-test("v3: what was not dealt with is told again to the next run", async () => {
+test("v3: an answer that the program did not finish with is sent again to the next run", async () => {
   const { server, user } = account();
   const store = memory<V3Kept>();
   const before = await V3Session.open({ ...server, store });

@@ -144,7 +144,7 @@ function expectSent(world: ListWorld, account: Account, index: number): void {
 it.each([
   ["as Synapse: lists in the room poll alone", false],
   ["as others: lists in the polls of every device", true],
-])("T10: each client is told the last state of every user whose devices changed since it began (%s)", async (_, unfiltered) => {
+])("T10: each client is sent the last state of every user whose devices changed since it started (%s)", async (_, unfiltered) => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 30 }), async (steps) => {
       await database.sql`truncate accounts restart identity cascade`;

@@ -82,7 +82,7 @@ describe.each(BEFORE)("N1: one room in several sections of an answer, before: %s
 describe("N1: which of two memberships is the newer one", () => {
   const invite = (me: string, over: Json) => [ev.member(me, "invite", {}, { sender: "@bob:test", ...over })];
 
-  test("the one that replaces the other, whatever their times", async () => {
+  test("an event that names the other in replaces_state is newer, whatever their times", async () => {
     const me = await account("join");
     const kick = ev.member(me.me, "leave", {}, { sender: "@bob:test", origin_server_ts: 9 });
     const again = invite(me.me, { origin_server_ts: 1, unsigned: { replaces_state: kick.event_id } });
