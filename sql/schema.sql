@@ -41,6 +41,8 @@ CREATE TABLE accounts (
   forgotten bigint NOT NULL DEFAULT 0,
   joined_rooms integer,
   history_at timestamp with time zone,
+  locked text,
+  locked_at timestamp with time zone,
   CONSTRAINT accounts_pkey PRIMARY KEY (account),
   CONSTRAINT accounts_user_id_key UNIQUE (user_id)
 );

@@ -100,8 +100,8 @@ test("D4: upstream trouble is the client's only at first contact", async () => {
 test("a homeserver that knows the token and refuses it is quoted", async () => {
   await auth.verify("t1");
   now += 60_001;
-  answer = failing("rejected", { status: 401, errcode: "M_USER_LOCKED", softLogout: true });
-  await expect(auth.verify("t1")).rejects.toMatchObject({ status: 401, errcode: "M_USER_LOCKED", extra: { soft_logout: true } });
+  answer = failing("rejected", { status: 401, errcode: "M_CONSENT_NOT_GIVEN", softLogout: true });
+  await expect(auth.verify("t1")).rejects.toMatchObject({ status: 401, errcode: "M_CONSENT_NOT_GIVEN", extra: { soft_logout: true } });
 });
 
 test("D21: an address that brings many tokens which nobody knows is asked to wait, others are not, and known tokens continue", async () => {

@@ -18,7 +18,7 @@ export type PollerDeps = {
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Logger;
   readonly firstSyncs: FirstSyncs;
-  readonly leases: Pick<Leases, "owner" | "polled" | "proven">;
+  readonly leases: Pick<Leases, "owner" | "polled" | "asked" | "proven" | "unproven">;
   readonly ingest: (input: IngestInput) => Promise<IngestResult>;
   /** D26, for the complete account and the device that polls its rooms: they are synced from scratch, the account's sessions end. */
   readonly resetAccount: (account: AccountNo, device: DeviceNo) => Promise<void>;

@@ -10,10 +10,12 @@
 import { reasonOf } from "../base/abort.ts";
 import { isAway } from "../base/database-needs.ts";
 import { SealError } from "../base/secret-box.ts";
+import { unlockAccount } from "../store/account-locks.ts";
 import { pollState, resetDevice } from "../store/devices.ts";
 import { isLeaseHeld } from "../store/leases.ts";
 import { markDead, newestLiveToken, openToken } from "../store/tokens.ts";
 import type { AccountNo, DeviceNo, RoomId } from "../wire/ids.ts";
+import { noteLocked } from "./account-lock.ts";
 import { BackOff } from "./back-off.ts";
 import type { HomeserverAnswer } from "./client.ts";
 import { storeEarlyRooms } from "./early-rooms.ts";
@@ -192,6 +194,10 @@ export class Poller {
     const ask = (received?: (bytes: number) => void) => this.#ask(token, sent, received);
     const answer = await (isFirst ? this.#deps.firstSyncs.run(this.#job.account, this.#names(), ask) : ask());
     if (answer === null) return;
+    if (cursor.locked) {
+      await unlockAccount(this.#deps.sql, this.#job.account, this.#deps.now() - sent.startedAt);
+      this.#cursor = cursor = { ...cursor, locked: false };
+    }
     const toRead = plan.size === "bare" ? await this.#deps.client.joinedRooms(token.text, this.#stop.signal) : undefined;
     const lists = await this.#missedLists.ask(token.text, answer.text, this.#stop.signal, toRead ? cursor.accountSince : null);
     const unstored = plan.overlap || plan.drain || toRead || lists ? null : this.#quiet.repeated(answer, plan.rooms);
@@ -224,12 +230,15 @@ export class Poller {
     const filter = v2Filter({ rooms: plan.rooms, presence: this.#presence, first: plan.since === null, size: plan.size });
     try {
       const query = { since: plan.since, timeout: plan.timeout, filter };
+      // A first sync may have to wait here before it is sent.
+      if (plan.since !== null) this.#deps.leases.asked(token.hash, startedAt);
       const answer = await this.#deps.client.sync(token.text, query, signal, received);
       // Homeservers check the token when a poll begins, not again when it ends.
       this.#deps.leases.proven(token.hash, startedAt);
       this.#move("poll", "answered");
       return answer;
     } catch (error) {
+      this.#deps.leases.unproven(token.hash);
       if (this.#stop.signal.aborted) throw error;
       if (signal.aborted) {
         this.#move("poll", "interrupted");
@@ -240,6 +249,7 @@ export class Poller {
         this.#move("poll", "unknown_token");
         return null;
       }
+      if (error instanceof UpstreamError && error.body !== null) await noteLocked(this.#deps, this.#job.account, error.body);
       if (error instanceof UpstreamError && error.kind === "bad_since") {
         // Twice, so that a single mistake of the homeserver does not cost the account its sessions.
         this.#move("poll", "since_refused");
