@@ -104,6 +104,34 @@ test("a homeserver that knows the token and refuses it is quoted", async () => {
   await expect(auth.verify("t1")).rejects.toMatchObject({ status: 401, errcode: "M_CONSENT_NOT_GIVEN", extra: { soft_logout: true } });
 });
 
+const LOCKED = { errcode: "M_USER_LOCKED", error: "User account has been locked", soft_logout: true };
+const asLocked = { status: 401, errcode: "M_USER_LOCKED", message: LOCKED.error, extra: { soft_logout: true } };
+
+test("T17: of a locked account every token is refused with the homeserver's words, without asking, for 30 s", async () => {
+  await auth.verify("t1");
+  await auth.verify("t2");
+  now += 60_001;
+  answer = failing("locked", { status: 401, errcode: LOCKED.errcode, body: JSON.stringify(LOCKED) });
+  await expect(auth.verify("t1")).rejects.toMatchObject(asLocked);
+  calls = [];
+  for (const token of ["t1", "t2"]) await expect(auth.verify(token)).rejects.toMatchObject(asLocked);
+  now += 30_001;
+  answer = failing("unreachable");
+  for (let i = 0; i < 3; i++) await expect(auth.verify("t2")).rejects.toMatchObject(asLocked);
+  expect(calls).toEqual(["t2"]);
+  now += 5001;
+  answer = async () => alice;
+  expect(await auth.verify("t2")).toMatchObject(alice);
+  expect((await tokens.find(box.hashToken("t1")))?.locked).toBeNull();
+});
+
+test("T17: a suspended account syncs on, even if its homeserver does not say who it is", async () => {
+  await auth.verify("t1");
+  now += 60_001;
+  answer = failing("forbidden", { status: 403, errcode: "M_USER_SUSPENDED" });
+  expect(await auth.verify("t1")).toMatchObject(alice);
+});
+
 test("D21: an address that brings many tokens which nobody knows is asked to wait, others are not, and known tokens continue", async () => {
   await auth.verify("known", "192.0.2.7");
   answer = failing("unknown_token");
