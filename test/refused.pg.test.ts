@@ -5,7 +5,7 @@ import { toDevice, v2 } from "./support/fake-homeserver.ts";
 import { hangRequest, scene } from "./support/scene.ts";
 import { DIALECTS, SlidingClient } from "./support/sliding.ts";
 import { ALL, hangReply, NOTED } from "./support/sliding-waits.ts";
-import { type Reply, startV3, V3Client, V3Fixture } from "./support/v3.ts";
+import { type Reply, startV3, type V3Client, V3Fixture } from "./support/v3.ts";
 
 /** ms. Longer than a test: only what ends a request early is answered in time. */
 const TIMEOUT = 300_000;
