@@ -132,6 +132,21 @@ test("T17: a suspended account syncs on, even if its homeserver does not say who
   expect(await auth.verify("t1")).toMatchObject(alice);
 });
 
+test("T16: a passed request proves its token as of when it was sent, and revives none that was refused since", async () => {
+  const who = await auth.verify("t1");
+  now += 55_000;
+  await auth.noteProof("t1", who, 20_000);
+  now += 41_000;
+  await auth.verify("t1");
+  expect(calls).toHaveLength(2);
+  await auth.noteRefusal(who.tokenHash, false);
+  now += 10_000;
+  await auth.noteProof("t1", who, 20_000);
+  await expect(auth.verify("t1")).rejects.toMatchObject({ status: 401 });
+  await auth.noteProof("t1", who, 5000);
+  expect((await tokens.find(who.tokenHash))?.dead).toBeNull();
+});
+
 test("D21: an address that brings many tokens which nobody knows is asked to wait, others are not, and known tokens continue", async () => {
   await auth.verify("known", "192.0.2.7");
   answer = failing("unknown_token");

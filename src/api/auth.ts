@@ -132,11 +132,15 @@ export class Authenticator {
     }
   }
 
-  /** The homeserver has answered a request with this token, which proves it as well as a whoami (D2). */
-  async noteProof(token: string, identity: Identity): Promise<DeviceRef> {
+  /**
+   * The homeserver has answered a request with this token, which proves it as well as a whoami (D2): homeservers check it when a request begins,
+   * which was `agoMs` milliseconds ago.
+   */
+  async noteProof(token: string, identity: Identity, agoMs: number): Promise<DeviceRef> {
     const stored = await this.#deps.tokens.find(identity.tokenHash);
+    if (stored?.dead && stored.dead.agoMs < agoMs) return stored;
     if (stored && !stored.dead) {
-      if (stored.provenAgoMs > PROOF_MS / 2) await this.#deps.tokens.proven(identity.tokenHash, stored);
+      if (stored.provenAgoMs - agoMs > PROOF_MS / 2) await this.#deps.tokens.proven(identity.tokenHash, agoMs);
       return stored;
     }
     return this.#deps.tokens.register({ token, hash: identity.tokenHash, userId: identity.userId, deviceId: identity.deviceId });
@@ -168,7 +172,7 @@ export class Authenticator {
     this.#troubled.delete(key);
     const { userId, deviceId } = who;
     if (stored && !stored.dead && stored.userId === userId && stored.deviceId === deviceId) {
-      await this.#deps.tokens.proven(tokenHash, stored);
+      await this.#deps.tokens.proven(tokenHash, 0);
       if (stored.locked) await this.#deps.tokens.unlocked(stored.account);
       return stored;
     }

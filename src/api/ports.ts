@@ -27,8 +27,8 @@ export type NewToken = { readonly token: string; readonly hash: Buffer; readonly
 export type TokenStore = {
   find(hash: Buffer): Promise<StoredToken | null>;
   register(token: NewToken): Promise<DeviceRef>;
-  /** The homeserver has just accepted the token. */
-  proven(hash: Buffer, ref: DeviceRef): Promise<void>;
+  /** The homeserver accepted the token `agoMs` milliseconds ago. */
+  proven(hash: Buffer, agoMs: number): Promise<void>;
   /** The homeserver has just refused the token. Requests that wait with it are answered (T16). */
   dead(hash: Buffer, softLogout: boolean): Promise<void>;
   /** The homeserver has just said that the account is locked. Its waiting requests are answered (T17). */

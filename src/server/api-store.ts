@@ -35,7 +35,7 @@ export function tokenStore(deps: LockDeps & { readonly box: SecretBox }): TokenS
       return { account, device, userId, deviceId, provenAgoMs, dead, locked, head };
     },
     register: ({ token, userId, deviceId }) => registerToken(sql, { ...sealToken(box, token), userId, deviceId }),
-    proven: (hash) => markVerified(sql, [{ tokenHash: hash, agoMs: 0 }]),
+    proven: (hash, agoMs) => markVerified(sql, [{ tokenHash: hash, agoMs }]),
     async dead(hash, softLogout) {
       const account = await markDead(sql, hash, softLogout);
       if (account !== null) feed.publish(goneWake(account));

@@ -55,8 +55,8 @@ export class MemoryTokens implements TokenStore {
     return row;
   }
 
-  async proven(hash: Buffer): Promise<void> {
-    this.#change(hash, { provenAt: this.#now() });
+  async proven(hash: Buffer, agoMs: number): Promise<void> {
+    this.#change(hash, { provenAt: this.#now() - agoMs });
   }
 
   async dead(hash: Buffer, softLogout: boolean): Promise<void> {
