@@ -41,6 +41,8 @@ CREATE TABLE accounts (
   forgotten bigint NOT NULL DEFAULT 0,
   joined_rooms integer,
   history_at timestamp with time zone,
+  locked text,
+  locked_at timestamp with time zone,
   check_at timestamp with time zone NOT NULL DEFAULT (now() + (random() * '1 day'::interval)),
   checked_at timestamp with time zone,
   compared_at timestamp with time zone,

@@ -86,7 +86,7 @@ it("T3: answers that are a little behind for a moment change nothing", async () 
 it("T3: a homeserver that goes back but still knows the newest events was not restored: the larger since is kept", async () => {
   const { alice } = await start();
   const { next } = await alice.sync({ room_list: {} });
-  serveEvents([String(lost.event_id)]);
+  serveEvents([lost.event_id]);
   restore("s1", v2());
   await t.hs.waitForRequest({ path: /\/event\// });
   expect((await alice.request({}, { since: next })).status).toBe(200);

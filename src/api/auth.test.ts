@@ -100,8 +100,51 @@ test("D4: upstream trouble is the client's only at first contact", async () => {
 test("a homeserver that knows the token and refuses it is quoted", async () => {
   await auth.verify("t1");
   now += 60_001;
-  answer = failing("rejected", { status: 401, errcode: "M_USER_LOCKED", softLogout: true });
-  await expect(auth.verify("t1")).rejects.toMatchObject({ status: 401, errcode: "M_USER_LOCKED", extra: { soft_logout: true } });
+  answer = failing("rejected", { status: 401, errcode: "M_CONSENT_NOT_GIVEN", softLogout: true });
+  await expect(auth.verify("t1")).rejects.toMatchObject({ status: 401, errcode: "M_CONSENT_NOT_GIVEN", extra: { soft_logout: true } });
+});
+
+const LOCKED = { errcode: "M_USER_LOCKED", error: "User account has been locked", soft_logout: true };
+const asLocked = { status: 401, errcode: "M_USER_LOCKED", message: LOCKED.error, extra: { soft_logout: true } };
+
+test("T17: of a locked account every token is refused with the homeserver's words, without asking, for 30 s", async () => {
+  await auth.verify("t1");
+  await auth.verify("t2");
+  now += 60_001;
+  answer = failing("locked", { status: 401, errcode: LOCKED.errcode, body: JSON.stringify(LOCKED) });
+  await expect(auth.verify("t1")).rejects.toMatchObject(asLocked);
+  calls = [];
+  for (const token of ["t1", "t2"]) await expect(auth.verify(token)).rejects.toMatchObject(asLocked);
+  now += 30_001;
+  answer = failing("unreachable");
+  for (let i = 0; i < 3; i++) await expect(auth.verify("t2")).rejects.toMatchObject(asLocked);
+  expect(calls).toEqual(["t2"]);
+  now += 5001;
+  answer = async () => alice;
+  expect(await auth.verify("t2")).toMatchObject(alice);
+  expect((await tokens.find(box.hashToken("t1")))?.locked).toBeNull();
+});
+
+test("T17: a suspended account syncs on, even if its homeserver does not say who it is", async () => {
+  await auth.verify("t1");
+  now += 60_001;
+  answer = failing("forbidden", { status: 403, errcode: "M_USER_SUSPENDED" });
+  expect(await auth.verify("t1")).toMatchObject(alice);
+});
+
+test("T16: a passed request proves its token as of when it was sent, and revives none that was refused since", async () => {
+  const who = await auth.verify("t1");
+  now += 55_000;
+  await auth.noteProof("t1", who, 20_000);
+  now += 41_000;
+  await auth.verify("t1");
+  expect(calls).toHaveLength(2);
+  await auth.noteRefusal(who.tokenHash, false);
+  now += 10_000;
+  await auth.noteProof("t1", who, 20_000);
+  await expect(auth.verify("t1")).rejects.toMatchObject({ status: 401 });
+  await auth.noteProof("t1", who, 5000);
+  expect((await tokens.find(who.tokenHash))?.dead).toBeNull();
 });
 
 test("D21: an address that sends many unknown tokens gets 429; other addresses do not, and neither do known tokens", async () => {

@@ -6,7 +6,7 @@ import type { Logger } from "../base/logger.ts";
 import type { Auth } from "../http/route.ts";
 import type { UserId } from "../wire/ids.ts";
 import { indexKey } from "../wire/index-key.ts";
-import { badGateway, limitExceeded, MatrixError, missingToken, unknownToken } from "../wire/errors.ts";
+import { accountLocked, badGateway, limitExceeded, MatrixError, missingToken, unknownToken } from "../wire/errors.ts";
 import { Allowance } from "./limits.ts";
 import { failureOf, type DeviceRef, type StoredToken, type TokenStore, type WhoamiClient, type WhoamiFailure } from "./ports.ts";
 
@@ -15,7 +15,7 @@ export type AuthenticatorDeps = {
   readonly client: WhoamiClient;
   readonly secretBox: { hashToken(token: string): Buffer };
   readonly logger: Logger;
-  /** Milliseconds since 1970. */
+  /** Milliseconds; only differences count. How old a proof is, the store knows (T16). */
   readonly now: () => number;
   /** Ends verifications when the process ends. */
   readonly signal: AbortSignal;
@@ -24,8 +24,13 @@ export type AuthenticatorDeps = {
 /** The owner of a token, whether or not anything is stored of the device. `deviceId` is an index key (index-key.ts), as it is stored. */
 export type Identity = { readonly userId: UserId; readonly deviceId: string; readonly tokenHash: Buffer };
 
+/** The owner of a request, and how long ago its token was last proven, ms. */
+export type Proven = Auth & { readonly provenAgoMs: number };
+
 /** A proof is good for this long (D2). */
 const PROOF_MS = 60_000;
+/** A waiting request's token is proven again after this time, so that it is refused within PROOF_MS (T16). */
+export const WAITING_PROOF_MS = 58_000;
 /** A refused token is not verified again for this long, so that an insistent client does not overload the homeserver. */
 const REFUSED_MS = 30_000;
 /** If a token that was good cannot be verified, its requests are served without asking for this long. */
@@ -58,19 +63,35 @@ export class Authenticator {
    * The owner of a live token, with the account and device stored for it. Throws MatrixError: 401, 429, 502, or as the homeserver refused it.
    * `address`: the client's; null: not counted. An address that sent many unknown tokens causes no more questions to the homeserver for a while.
    */
-  async verify(token: string, address: string | null = null): Promise<Auth> {
+  async verify(token: string, address: string | null = null): Promise<Proven> {
     const tokenHash = this.#deps.secretBox.hashToken(token);
     const key = tokenHash.toString("base64");
     const refused = this.#refused.get(key);
     if (refused) throw refused;
     const stored = await this.#deps.tokens.find(tokenHash);
-    if (stored?.dead && this.#age(stored.dead.at) < REFUSED_MS) throw unknownToken(stored.dead.softLogout);
-    const isGood = stored && !stored.dead && (this.#age(stored.verifiedAt) <= PROOF_MS || this.#troubled.has(key));
+    const isTroubled = this.#troubled.has(key);
+    if (stored?.dead && stored.dead.agoMs < REFUSED_MS) throw unknownToken(stored.dead.softLogout);
+    if (stored?.locked && (stored.locked.agoMs < REFUSED_MS || isTroubled)) throw accountLocked(stored.locked.body);
+    const isGood = stored && !stored.dead && !stored.locked && (stored.provenAgoMs <= PROOF_MS || isTroubled);
     const proven = isGood
       ? stored
       : await this.#counted(stored ? null : address, () => this.#coalesce(key, () => this.#prove(token, tokenHash, key, stored)));
     const { account, device, userId, deviceId } = proven;
-    return { account, device, userId, deviceId, token, tokenHash, head: (isGood && stored.head) || null };
+    const provenAgoMs = isGood && !isTroubled ? stored.provenAgoMs : 0;
+    return { account, device, userId, deviceId, token, tokenHash, head: (isGood && stored.head) || null, provenAgoMs };
+  }
+
+  /**
+   * Proves the token of waiting requests again, unless a poll or another request has proven it meanwhile (T16). How long ago it was proven, ms;
+   * null: it is refused already, and whoever found that has woken them. Throws MatrixError as `verify`; the waiting requests are woken then.
+   */
+  async reprove({ token, tokenHash }: Pick<Auth, "token" | "tokenHash">): Promise<number | null> {
+    const key = tokenHash.toString("base64");
+    const stored = await this.#deps.tokens.find(tokenHash);
+    if (!stored || stored.dead || stored.locked) return null;
+    if (stored.provenAgoMs < WAITING_PROOF_MS) return stored.provenAgoMs;
+    await this.#coalesce(key, () => this.#prove(token, tokenHash, key, stored));
+    return 0;
   }
 
   async #counted<T>(address: string | null, prove: () => Promise<T>): Promise<T> {
@@ -111,11 +132,15 @@ export class Authenticator {
     }
   }
 
-  /** The homeserver has answered a request with this token, which proves it as well as a whoami (D2). */
-  async noteProof(token: string, identity: Identity): Promise<DeviceRef> {
+  /**
+   * The homeserver has answered a request with this token, which proves it as well as a whoami (D2): homeservers check it when a request begins,
+   * which was `agoMs` milliseconds ago.
+   */
+  async noteProof(token: string, identity: Identity, agoMs: number): Promise<DeviceRef> {
     const stored = await this.#deps.tokens.find(identity.tokenHash);
+    if (stored?.dead && stored.dead.agoMs < agoMs) return stored;
     if (stored && !stored.dead) {
-      if (this.#age(stored.verifiedAt) > PROOF_MS / 2) await this.#deps.tokens.proven(identity.tokenHash, stored);
+      if (stored.provenAgoMs - agoMs > PROOF_MS / 2) await this.#deps.tokens.proven(identity.tokenHash, agoMs);
       return stored;
     }
     return this.#deps.tokens.register({ token, hash: identity.tokenHash, userId: identity.userId, deviceId: identity.deviceId });
@@ -147,11 +172,12 @@ export class Authenticator {
     this.#troubled.delete(key);
     const { userId, deviceId } = who;
     if (stored && !stored.dead && stored.userId === userId && stored.deviceId === deviceId) {
-      await this.#deps.tokens.proven(tokenHash, stored);
+      await this.#deps.tokens.proven(tokenHash, 0);
+      if (stored.locked) await this.#deps.tokens.unlocked(stored.account);
       return stored;
     }
     const ref = await this.#deps.tokens.register({ token, hash: tokenHash, userId, deviceId });
-    return { ...ref, userId, deviceId, verifiedAt: this.#deps.now(), dead: null };
+    return { ...ref, userId, deviceId, provenAgoMs: 0, dead: null, locked: null };
   }
 
   /** What a failed whoami means. A refusal is final; other trouble is the client's only if the token was never proven (D4). */
@@ -160,12 +186,21 @@ export class Authenticator {
       if (stored) await this.#deps.tokens.dead(tokenHash, failure.softLogout);
       throw this.#refuse(key, unknownToken(failure.softLogout));
     }
-    // E.g. M_USER_LOCKED: the homeserver knows the token but does not serve it.
-    if (failure.status === 401 || failure.status === 403) {
+    if (failure.body !== null) {
+      if (!stored) throw this.#refuse(key, accountLocked(failure.body));
+      await this.#deps.tokens.locked(stored.account, failure.body);
+      throw accountLocked(failure.body);
+    }
+    // The homeserver knows the token but does not serve it. A suspended account may sync (T17).
+    if (failure.status === 401 || (failure.status === 403 && failure.errcode !== "M_USER_SUSPENDED")) {
       const extra = failure.softLogout ? { soft_logout: true } : {};
       throw this.#refuse(key, new MatrixError(failure.status, failure.errcode ?? "M_FORBIDDEN", "The homeserver refuses this access token", extra));
     }
     if (stored?.dead) throw unknownToken(stored.dead.softLogout);
+    if (stored?.locked) {
+      this.#troubled.set(key, true);
+      throw accountLocked(stored.locked.body);
+    }
     if (stored) {
       this.#deps.logger.warn(
         { reason: failure.message, device: stored.device },
@@ -198,10 +233,6 @@ export class Authenticator {
     const promise = prove().finally(() => this.#verifying.delete(key));
     this.#verifying.set(key, promise);
     return promise;
-  }
-
-  #age(at: number): number {
-    return this.#deps.now() - at;
   }
 }
 

@@ -13,7 +13,7 @@ import type { Auth, RouteContext, RoutePlugin } from "../http/route.ts";
 import type { Feed } from "../feed/hub.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { forbidden, internalError, MatrixError, unavailable } from "../wire/errors.ts";
-import { Authenticator, requiredToken } from "./auth.ts";
+import { Authenticator, type Proven, requiredToken } from "./auth.ts";
 import { clientAddress } from "./client-address.ts";
 import { HistoryPages } from "./history.ts";
 import { readJsonBody } from "./json-body.ts";
@@ -28,6 +28,7 @@ import type { Sends } from "./sends.ts";
 import { syncKindOf } from "./sync-path.ts";
 import { type IsTrusted, trustedProxies } from "./trusted-proxies.ts";
 import { V2Sync } from "./v2-sync.ts";
+import { WaitingTokens } from "./waiting-tokens.ts";
 
 export type ServerDeps = {
   /** Base URL of the homeserver, which gets everything that is not ours. */
@@ -50,7 +51,7 @@ export type ServerDeps = {
   /** Resolves when requests can be served: the schema is migrated, and the database reachable. */
   readonly ready: () => Promise<string | null>;
   readonly logger: Logger;
-  /** Milliseconds since 1970. */
+  /** Milliseconds; only differences count. */
   readonly now: () => number;
   /** Addresses and networks whose X-Forwarded-… headers are trusted. */
   readonly trustedProxies?: readonly string[];
@@ -154,7 +155,12 @@ export function createApiServer(deps: ServerDeps): FastifyInstance {
   };
   const perDevice = new InProgress<DeviceNo>(limits.perDevice);
   const count = (request: FastifyRequest, device: DeviceNo) => scopeOf(request).onDone(perDevice.enter(device));
-  const context = routeContext(deps, auth, { count, scopeOf, passInstead }, stopping.signal);
+  const waiting = new WaitingTokens({ auth, now: deps.now, signal: stopping.signal });
+  const enter = (request: FastifyRequest, who: Proven) => {
+    count(request, who.device);
+    scopeOf(request).onDone(waiting.enter(who));
+  };
+  const context = routeContext(deps, auth, { enter, scopeOf, passInstead }, stopping.signal);
   const passer = new Passer({
     ...deps,
     auth,
@@ -256,20 +262,20 @@ function requestScopes(
   return scopes;
 }
 
-/** What a route can do with a request's scope. `count`: counts it against its device. */
+/** What a route can do with a request's scope. `enter`: counts it against its device, and has its token proven while it waits. */
 type Scoping = Pick<RouteContext, "passInstead"> & {
-  readonly count: (request: FastifyRequest, device: DeviceNo) => void;
+  readonly enter: (request: FastifyRequest, who: Proven) => void;
   readonly scopeOf: (request: FastifyRequest) => RequestScope;
 };
 
-function routeContext(deps: ServerDeps, auth: Authenticator, { count, scopeOf, passInstead }: Scoping, stopping: AbortSignal): RouteContext {
+function routeContext(deps: ServerDeps, auth: Authenticator, { enter, scopeOf, passInstead }: Scoping, stopping: AbortSignal): RouteContext {
   return {
     async authenticate(request: FastifyRequest): Promise<Auth> {
       const query = queryOf(request);
       const token = requiredToken(request.headers.authorization, query);
       if (query.has("user_id")) throw forbidden("Acting as another user (user_id) is not supported here");
       const who = await throughOutage(() => traced("authenticate", () => auth.verify(token, scopeOf(request).address)), scopeOf(request).signal);
-      count(request, who.device);
+      enter(request, who);
       deps.ensurePolling(who.account, who.device);
       return who;
     },

@@ -37,7 +37,7 @@ export type AllowanceOptions = {
   readonly perSecond: number;
   /** The most keys that are remembered; the least recently used ones are forgotten. */
   readonly keys?: number;
-  /** Milliseconds since 1970. */
+  /** Milliseconds; only differences count. */
   readonly now: () => number;
 };
 

@@ -10,7 +10,7 @@ export type NativeSyncDeps = {
   readonly client: VersionsClient;
   readonly secretBox: { hashToken(token: string): Buffer };
   readonly logger: Logger;
-  /** Milliseconds since 1970. */
+  /** Milliseconds; only differences count. */
   readonly now: () => number;
   /** Ends questions when the process ends. */
   readonly signal: AbortSignal;

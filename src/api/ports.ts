@@ -11,24 +11,30 @@ export type DeviceRef = { readonly account: AccountNo; readonly device: DeviceNo
 export type StoredToken = DeviceRef & {
   readonly userId: UserId;
   readonly deviceId: string;
-  /** Last proof, ms since 1970. */
-  readonly verifiedAt: number;
+  /** How long ago the last proof was when this was read, ms by the store's clock: that of this process may differ (T16). */
+  readonly provenAgoMs: number;
   /** Set if the homeserver has said that it does not know the token. */
-  readonly dead: { readonly at: number; readonly softLogout: boolean } | null;
+  readonly dead: { readonly agoMs: number; readonly softLogout: boolean } | null;
+  /** Set while the homeserver has the account locked (T17): its last answer, see accountLocked, and how long ago that was. */
+  readonly locked: { readonly agoMs: number; readonly body: string } | null;
   /** See Auth. */
   readonly head?: Auth["head"];
 };
 
-/** `token` is sealed by the store. A new account or device is created; a dead token becomes live again. */
+/** `token` is sealed by the store. A new account or device is created; a dead token becomes live again, a locked account open. */
 export type NewToken = { readonly token: string; readonly hash: Buffer; readonly userId: UserId; readonly deviceId: string };
 
 export type TokenStore = {
   find(hash: Buffer): Promise<StoredToken | null>;
   register(token: NewToken): Promise<DeviceRef>;
-  /** The homeserver has just accepted the token. */
-  proven(hash: Buffer, ref: DeviceRef): Promise<void>;
-  /** The homeserver has just refused the token. */
+  /** The homeserver accepted the token `agoMs` milliseconds ago. */
+  proven(hash: Buffer, agoMs: number): Promise<void>;
+  /** The homeserver has just refused the token. Requests that wait with it are answered (T16). */
   dead(hash: Buffer, softLogout: boolean): Promise<void>;
+  /** The homeserver has just said that the account is locked. Its waiting requests are answered (T17). */
+  locked(account: AccountNo, body: string): Promise<void>;
+  /** The homeserver has just accepted a token of the account. */
+  unlocked(account: AccountNo): Promise<void>;
 };
 
 /** See startPass and passAnswer of the store. */
@@ -112,19 +118,22 @@ export type WhoamiFailure = {
   readonly status: number | null;
   readonly errcode: string | null;
   readonly softLogout: boolean;
+  /** Its answer if the account is locked; see accountLocked. */
+  readonly body: string | null;
   readonly retryAfterMs: number | null;
 };
 
 /** The failure that a homeserver client's error stands for; null for any other error. */
 export function failureOf(error: unknown): WhoamiFailure | null {
   if (!(error instanceof Error) || !("kind" in error) || typeof error.kind !== "string") return null;
-  const { status, errcode, softLogout, retryAfterMs } = error as Partial<WhoamiFailure>;
+  const { status, errcode, softLogout, body, retryAfterMs } = error as Partial<WhoamiFailure>;
   return {
     kind: error.kind,
     message: error.message,
     status: status ?? null,
     errcode: errcode ?? null,
     softLogout: softLogout ?? false,
+    body: body ?? null,
     retryAfterMs: retryAfterMs ?? null,
   };
 }

@@ -8,6 +8,7 @@ import { freshDatabase, type TestDatabase } from "../../test/support/database.ts
 import { type FakeHomeserver, startFakeHomeserver } from "../../test/support/fake-homeserver.ts";
 import { SecretBox } from "../base/secret-box.ts";
 import { forgetting, passQueue, tokenStore } from "../server/api-store.ts";
+import { silentLogger } from "../base/logger.ts";
 import { Hub } from "../feed/hub.ts";
 import { registerToken, sealToken } from "../store/tokens.ts";
 import type { UserId } from "../wire/ids.ts";
@@ -40,7 +41,7 @@ async function start(limits: { readonly perDevice?: number; readonly stallMs?: n
   api = await startApi(hs.url, {
     limits,
     secretBox: box,
-    tokens: tokenStore(db.sql, box),
+    tokens: tokenStore({ sql: db.sql, box, feed: new Hub(), logger: silentLogger() }),
     queue: passQueue(db.sql),
     forgetting: forgetting(db.sql, new Hub(), () => {}),
   });

@@ -6,6 +6,7 @@ import { freshDatabase, type TestDatabase } from "../../test/support/database.ts
 import { startFakeHomeserver, toDevice, v2, type FakeHomeserver } from "../../test/support/fake-homeserver.ts";
 import { SecretBox } from "../base/secret-box.ts";
 import { forgetting, passQueue, tokenStore } from "../server/api-store.ts";
+import { silentLogger } from "../base/logger.ts";
 import { Hub, type Wake } from "../feed/hub.ts";
 import { deleteDevice } from "../store/devices.ts";
 import { registerToken, sealToken } from "../store/tokens.ts";
@@ -35,7 +36,7 @@ beforeEach(async () => {
   api = await startApi(hs.url, {
     feed,
     secretBox: box,
-    tokens: tokenStore(db.sql, box),
+    tokens: tokenStore({ sql: db.sql, box, feed: new Hub(), logger: silentLogger() }),
     queue: passQueue(db.sql),
     forgetting: forgetting(db.sql, new Hub(), (account, device) => void stopped.push([account, device])),
   });

@@ -39,7 +39,8 @@ export type V2SyncDeps = {
   readonly count: (request: FastifyRequest, device: DeviceNo) => void;
 };
 
-type V2Reply = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly bytes: Buffer };
+/** `sentAt`: when the request was sent, by performance.now(). */
+type V2Reply = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly bytes: Buffer; readonly sentAt: number };
 
 const zip = promisify(gzip);
 /** Below this size, compressing costs more than it saves. */
@@ -81,7 +82,7 @@ export class V2Sync {
       return reply;
     }
     const { asked, start } = answered;
-    const bytes = asked.status === 200 ? await this.#exchange(request, found, { since, start, bytes: asked.bytes }) : asked.bytes;
+    const bytes = asked.status === 200 ? await this.#exchange(request, found, { since, start, asked }) : asked.bytes;
     if (asked.status === 401) await this.#noteRefusal(identity, asked.bytes);
     return send(request, reply, asked, bytes, this.#deps.stallMs);
   }
@@ -124,9 +125,10 @@ export class V2Sync {
         }
         const target = hurry ? withHardlyATimeout(url) : url;
         const headers = { "accept-encoding": "gzip" };
+        const sentAt = performance.now();
         const response = await forwarder.open(request.raw, { signal: AbortSignal.any([signal, woken.signal]), target, headers });
         check = () => {};
-        return { asked: { status: response.statusCode, headers: response.headers, bytes: await this.#read(response, holding) }, start };
+        return { asked: { status: response.statusCode, headers: response.headers, bytes: await this.#read(response, holding), sentAt }, start };
       } catch (error) {
         if (signal.aborted || !woken.signal.aborted) throw error;
       } finally {
@@ -139,8 +141,9 @@ export class V2Sync {
   async #exchange(
     request: FastifyRequest,
     { token, identity, ref }: PolledDevice,
-    { since, start, bytes }: { readonly since: string | null; readonly start: PassStart; readonly bytes: Buffer },
+    { since, start, asked }: { readonly since: string | null; readonly start: PassStart; readonly asked: V2Reply },
   ): Promise<Buffer> {
+    const { bytes, sentAt } = asked;
     const { auth, queue, feed } = this.#deps;
     const answer = cutV2Answer(bytes);
     if (!answer) {
@@ -151,7 +154,7 @@ export class V2Sync {
     const passed = await queue.pass(ref, { start, since, nextBatch: answer.nextBatch, messages: answer.messages });
     // The device logged out while the homeserver answered. No poller of ours competes, and noting a proof would register it again.
     if (!passed) return bytes;
-    await auth.noteProof(token, identity);
+    await auth.noteProof(token, identity, performance.now() - sentAt);
     if (since === answer.nextBatch && passed.bodies.length > 0) this.#repeatable.set(keyOf(ref, since), passed.sentUpTo);
     if (passed.added > 0) feed.publish({ type: "news", account: ref.account, device: ref.device, kinds: new Set(["to_device"]) });
     return answer.withMessages(passed.bodies);

@@ -4,6 +4,7 @@ import { Gathered } from "../base/gathered.ts";
 import type { SecretBox } from "../base/secret-box.ts";
 import type { FindDevice, Forgetting, HistoryStore, KeyUploadStore, PassQueue, SentEventStore, TokenStore } from "../api/ports.ts";
 import { type Feed, goneWake } from "../feed/hub.ts";
+import { unlockAccount } from "../store/account-locks.ts";
 import type { Sql } from "../store/db.ts";
 import { writeTx } from "../store/db.ts";
 import { deleteAccount, deleteDevice, findDevice, pollState } from "../store/devices.ts";
@@ -14,25 +15,33 @@ import { isWaiting, passAnswer, startPass } from "../store/passed-answers.ts";
 import { endSession, listSessions } from "../store/session-list.ts";
 import { insertSentEvent } from "../store/sent-events.ts";
 import { findTokens, markDead, markVerified, registerToken, sealToken } from "../store/tokens.ts";
+import { type LockDeps, noteLocked } from "../upstream/account-lock.ts";
 import type { SessionStore } from "../v3/face/sessions-route.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 
 /** The most messages in one passed v2 answer. The rest comes with the next answer, which does not wait. */
 const PASS_LIMIT = 1000;
 
-export function tokenStore(sql: Sql, box: SecretBox): TokenStore {
+/** `feed` wakes requests whose tokens or accounts are refused (T16, T17). */
+export function tokenStore(deps: LockDeps & { readonly box: SecretBox }): TokenStore {
+  const { sql, box, feed } = deps;
   const finds = new Gathered((hashes: readonly Buffer[]) => findTokens(sql, hashes), { lanes: 2 });
   return {
     async find(hash) {
       const row = await finds.ask(hash);
       if (!row) return null;
-      const { account, device, userId, deviceId, head } = row;
-      const dead = row.deadAt && { at: row.deadAt.getTime(), softLogout: row.softLogout };
-      return { account, device, userId, deviceId, verifiedAt: row.verifiedAt.getTime(), dead, head };
+      const { account, device, userId, deviceId, verifiedAgoMs: provenAgoMs, deadAgoMs, softLogout, locked, head } = row;
+      const dead = deadAgoMs === null ? null : { agoMs: deadAgoMs, softLogout };
+      return { account, device, userId, deviceId, provenAgoMs, dead, locked, head };
     },
     register: ({ token, userId, deviceId }) => registerToken(sql, { ...sealToken(box, token), userId, deviceId }),
-    proven: (hash) => markVerified(sql, [{ tokenHash: hash, agoMs: 0 }]),
-    dead: (hash, softLogout) => markDead(sql, hash, softLogout),
+    proven: (hash, agoMs) => markVerified(sql, [{ tokenHash: hash, agoMs }]),
+    async dead(hash, softLogout) {
+      const account = await markDead(sql, hash, softLogout);
+      if (account !== null) feed.publish(goneWake(account));
+    },
+    locked: (account, body) => noteLocked(deps, account, body),
+    unlocked: (account) => unlockAccount(sql, account, 0),
   };
 }
 

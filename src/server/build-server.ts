@@ -36,7 +36,7 @@ import { resetAccount } from "../upstream/ingest/reset-account.ts";
 import { RetentionJob } from "../upstream/retention-job.ts";
 import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
 import type { Need } from "../sync/fetch-need.ts";
-import { unknownToken } from "../wire/errors.ts";
+import { accountLocked, unknownToken } from "../wire/errors.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { readCertificate, watchCertificate } from "./certificate.ts";
 import { counted } from "../base/counted.ts";
@@ -132,6 +132,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     tokenLives: async (hash: Buffer) => {
       const token = await findToken(sql, hash);
       if (token?.deadAt) throw unknownToken(token.softLogout);
+      if (token?.locked) throw accountLocked(token.locked.body);
       return token !== null;
     },
     sendsSettled: (device: DeviceNo) => sends.settled(device, SEND_PATIENCE_MS),
@@ -155,7 +156,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     baseUrl: parts.homeserver.href,
     client,
     secretBox: box,
-    tokens: tokenStore(sql, box),
+    tokens: tokenStore({ sql, box, feed, logger }),
     queue: passQueue(sql),
     forgetting: forgetting(sql, feed, (account, device) => supervisor.forget(account, device)),
     findDevice: deviceFinder(sql),
@@ -164,7 +165,8 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     keyUploads: new KeyUploads({ store: keyUploadStore(sql), feed, logger }),
     feed,
     logger,
-    now,
+    // Unlike the time of day it never jumps.
+    now: () => performance.now(),
     ensurePolling: (account, device) => supervisor.ensure(account, device),
     roomRefused: (account) => supervisor.checkSoon(account),
     ready: async () => {

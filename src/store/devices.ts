@@ -14,6 +14,8 @@ export type PollState = {
   readonly keyUploads: number;
   /** Nothing is stored about the account's rooms. */
   readonly untouched: boolean;
+  /** The homeserver has locked the account (T17). */
+  readonly locked: boolean;
 };
 
 /** A device that can be polled. */
@@ -29,7 +31,7 @@ export type LiveDevice = {
 /** Null: there is no such device. */
 export async function pollState(db: Db, device: DeviceNo): Promise<PollState | null> {
   const rows = await db<PollState[]>`
-    select a.user_id as "userId", d.device_id as "deviceId", a.since as "accountSince", d.since as "deviceSince", d.key_uploads as "keyUploads", a.position = 0 as untouched
+    select a.user_id as "userId", d.device_id as "deviceId", a.since as "accountSince", d.since as "deviceSince", d.key_uploads as "keyUploads", a.position = 0 as untouched, a.locked is not null as locked
     from devices d join accounts a using (account) where d.device = ${device}`;
   return rows[0] ?? null;
 }

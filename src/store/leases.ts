@@ -17,6 +17,9 @@ export type LeaseRenewal = Lease & { readonly polledAgoMs: number | null };
 /** A token was used in a successful poll, which proves that it is valid: its hash as hex, and how long ago. */
 export type TokenProof = { readonly hash: string; readonly agoMs: number };
 
+/** A proof that is newer than the recorded one by less than this, ms, is the same one, and is not written again. */
+const SAME_PROOF_MS = 1000;
+
 /**
  * Takes up to `limit` accounts that no process polls: seen within `idleMs`, with a live token. `only`: that account, whenever it was seen.
  * Concurrent callers never get the same one. With 50 000 accounts, none of them free, it takes 25 ms.
@@ -64,9 +67,10 @@ export async function renewLeases(
 ): Promise<Set<AccountNo>> {
   const rows = await db<{ account: AccountNo }[]>`
     with proven as (
-      update tokens t set verified_at = greatest(t.verified_at, now() - p."agoMs" * interval '1 millisecond')
+      update tokens t set verified_at = now() - p."agoMs" * interval '1 millisecond'
       from json_to_recordset(${JSON.stringify(proofs)}::text::json) as p(hash text, "agoMs" double precision)
       where t.token_hash = decode(p.hash, 'hex') and t.dead_at is null
+        and t.verified_at < now() - (p."agoMs" + ${SAME_PROOF_MS}) * interval '1 millisecond'
     )
     update leases l set expires_at = now() + ${ttlMs}::double precision * interval '1 millisecond',
       polled_at = coalesce(now() - i."polledAgoMs" * interval '1 millisecond', l.polled_at)

@@ -16,12 +16,16 @@ export type TokenRow = SealedToken & {
   readonly device: DeviceNo;
   readonly userId: UserId;
   readonly deviceId: string;
-  /** When the homeserver was last known to accept it: whoami, or a poll with this very token. */
-  readonly verifiedAt: Date;
+  /** How long ago the homeserver was last known to accept it (whoami, or a poll with this very token), ms by the database's clock (T16). */
+  readonly verifiedAgoMs: number;
   /** When the homeserver answered M_UNKNOWN_TOKEN; null: the token is live. */
   readonly deadAt: Date | null;
+  /** With `deadAt`: how long ago that was. */
+  readonly deadAgoMs: number | null;
   /** With `deadAt`: what the homeserver's answer said. */
   readonly softLogout: boolean;
+  /** The homeserver's answer to all tokens of the account while it is locked (T17), and how long ago it last gave it; null: it is not locked. */
+  readonly locked: { readonly body: string; readonly agoMs: number } | null;
   /** How far account and device are, of no connection. */
   readonly head: ConnectionHead;
 };
@@ -49,9 +53,10 @@ export async function findToken(db: Db, tokenHash: Buffer): Promise<TokenRow | n
 
 /** One result for each hash. */
 export async function findTokens(db: Db, tokenHashes: readonly Buffer[]): Promise<(TokenRow | null)[]> {
-  const rows = await db<(Omit<TokenRow, "userId" | "head"> & StoredHead)[]>`
+  const rows = await db<(Omit<TokenRow, "userId" | "head" | "locked"> & StoredHead & { locked: string | null; lockedAgoMs: number })[]>`
     select t.token_hash as "tokenHash", t.ciphertext, t.account, t.device, d.device_id as "deviceId",
-      t.verified_at as "verifiedAt", t.dead_at as "deadAt", t.soft_logout as "softLogout", ${headColumns(db)}
+      ${agoMs(db, "t.verified_at")} as "verifiedAgoMs", t.dead_at as "deadAt", ${agoMs(db, "t.dead_at")} as "deadAgoMs",
+      t.soft_logout as "softLogout", a.locked, ${agoMs(db, "a.locked_at")} as "lockedAgoMs", ${headColumns(db)}
     from tokens t
     join devices d using (device)
     join accounts a on a.account = t.account
@@ -61,14 +66,19 @@ export async function findTokens(db: Db, tokenHashes: readonly Buffer[]): Promis
   return tokenHashes.map((hash) => {
     const row = found.get(hash.toString("base64"));
     if (!row) return null;
-    const { tokenHash, ciphertext, account, device, deviceId, verifiedAt, deadAt, softLogout } = row;
-    return { tokenHash, ciphertext, account, device, userId: row.user_id, deviceId, verifiedAt, deadAt, softLogout, head: headOf(row) };
+    const { user_id: userId, tokenHash: key, ciphertext, account, device, deviceId, verifiedAgoMs, deadAt, deadAgoMs, softLogout } = row;
+    const locked = row.locked === null ? null : { body: row.locked, agoMs: row.lockedAgoMs };
+    return { tokenHash: key, ciphertext, account, device, userId, deviceId, verifiedAgoMs, deadAt, deadAgoMs, softLogout, locked, head: headOf(row) };
   });
+}
+
+function agoMs(db: Db, column: string) {
+  return db`(extract(epoch from clock_timestamp() - ${db(column)}) * 1000)::float8`;
 }
 
 /**
  * Stores what whoami has just answered for a token: its account, device and the token, created or found, in one transaction. Call it only
- * after the homeserver has verified the token (D2). It counts as verification; a dead token becomes live again. `deviceId`: from whoami; if
+ * after the homeserver has verified the token (D2). It counts as verification: a dead token becomes live again, a locked account is open again. `deviceId`: from whoami; if
  * that names none, any value that is always the same for that token (B10).
  */
 export function registerToken(
@@ -78,7 +88,7 @@ export function registerToken(
   return writeTx(sql, async (tx) => {
     const [accountRow] = await tx<{ account: AccountNo }[]>`
       insert into accounts (user_id) values (${token.userId})
-      on conflict (user_id) do update set seen_at = now() returning account`;
+      on conflict (user_id) do update set seen_at = now(), locked = null, locked_at = null returning account`;
     if (!accountRow) throw new Error("an upsert returned no account");
     const { account } = accountRow;
     const [deviceRow] = await tx<{ device: DeviceNo }[]>`
@@ -104,9 +114,11 @@ export async function markVerified(db: Db, proofs: readonly { readonly tokenHash
     where t.token_hash = decode(p.hash, 'hex') and t.dead_at is null`;
 }
 
-/** Records that the homeserver answered M_UNKNOWN_TOKEN: the token is never sent again (B57) until it is registered again. */
-export async function markDead(db: Db, tokenHash: Buffer, softLogout: boolean): Promise<void> {
-  await db`update tokens set dead_at = coalesce(dead_at, now()), soft_logout = ${softLogout} where token_hash = ${tokenHash}`;
+/** Records that the homeserver answered M_UNKNOWN_TOKEN: the token is never sent again (B57) until it is registered again. Its account, if stored. */
+export async function markDead(db: Db, tokenHash: Buffer, softLogout: boolean): Promise<AccountNo | null> {
+  const [row] = await db<{ account: AccountNo }[]>`
+    update tokens set dead_at = coalesce(dead_at, now()), soft_logout = ${softLogout} where token_hash = ${tokenHash} returning account`;
+  return row?.account ?? null;
 }
 
 /** The device's token to poll with: the one that was first seen most recently and is not dead. */

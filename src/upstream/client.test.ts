@@ -68,6 +68,8 @@ describe("sync", () => {
   test.each([
     [401, { errcode: "M_UNKNOWN_TOKEN" }, "unknown_token"],
     [401, { errcode: "M_MISSING_TOKEN" }, "unknown_token"],
+    [401, { errcode: "M_USER_LOCKED", soft_logout: true }, "locked"],
+    [403, { errcode: "M_USER_SUSPENDED" }, "forbidden"],
     [403, { errcode: "M_UNKNOWN_TOKEN" }, "unknown_token"],
     [403, { errcode: "M_FORBIDDEN" }, "forbidden"],
     [401, "<html>log in to the Wi-Fi</html>", "rejected"],

@@ -16,6 +16,11 @@ const LEASE_MS = 10_000;
 export const RENEW_MS = 3000;
 /** A lease that could not be renewed for this long counts as lost here, before it expires in the database. */
 const SELF_FENCE_MS = LEASE_MS - 1000;
+/**
+ * A homeserver refuses a token as soon as a poll with it arrives. So a poll that still waits after this time proves its token as well as its answer
+ * will, and a token that is polled is never older than a poll and a renewal (T16).
+ */
+const ACCEPTED_MS = 5000;
 
 export type LeasesOptions = {
   readonly sql: Sql;
@@ -38,6 +43,8 @@ export class Leases {
   readonly #options: LeasesOptions;
   readonly #held = new Map<AccountNo, Held>();
   readonly #proofs = new Map<string, number>();
+  /** Polls that wait, by token, and when they were sent. */
+  readonly #polls = new Map<string, number>();
   readonly #lock: OwnerLock | null;
 
   constructor(options: LeasesOptions) {
@@ -79,9 +86,20 @@ export class Leases {
     if (held) held.polledAt = at;
   }
 
+  /** A poll with that token was sent. `proven` or `unproven` follows. */
+  asked(tokenHash: Buffer, at: number): void {
+    this.#polls.set(tokenHash.toString("hex"), at);
+  }
+
   /** A poll with that token succeeded: the token is valid (D2). Written with the next renewal. */
   proven(tokenHash: Buffer, at: number): void {
+    this.unproven(tokenHash);
     this.#proofs.set(tokenHash.toString("hex"), at);
+  }
+
+  /** A poll with that token failed, or was given up. */
+  unproven(tokenHash: Buffer): void {
+    this.#polls.delete(tokenHash.toString("hex"));
   }
 
   /**
@@ -97,6 +115,11 @@ export class Leases {
       epoch,
       polledAgoMs: polledAt === null ? null : Math.max(0, before - polledAt),
     }));
+    for (const [hash, at] of this.#polls) {
+      if (before - at < ACCEPTED_MS) continue;
+      this.#polls.delete(hash);
+      this.#proofs.set(hash, at);
+    }
     const proofs = [...this.#proofs].map(([hash, at]) => ({ hash, agoMs: Math.max(0, before - at) }));
     if (input.length === 0 && proofs.length === 0) return [];
     const renewed = await renewLeases(this.#options.sql, this.owner, LEASE_MS, input, proofs);

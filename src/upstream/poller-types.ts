@@ -19,7 +19,7 @@ export type PollerDeps = {
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Logger;
   readonly firstSyncs: FirstSyncs;
-  readonly leases: Pick<Leases, "owner" | "polled" | "proven">;
+  readonly leases: Pick<Leases, "owner" | "polled" | "asked" | "proven" | "unproven">;
   readonly ingest: (input: IngestInput) => Promise<IngestResult>;
   /** See reset-account.ts. */
   readonly resetAccount: (account: AccountNo, device: DeviceNo, cause: ResetCause) => Promise<void>;

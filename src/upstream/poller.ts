@@ -9,13 +9,15 @@
 
 import { reasonOf } from "../base/abort.ts";
 import { isAway } from "../base/database-needs.ts";
-import { SealError } from "../base/secret-box.ts";
+import { unlockAccount } from "../store/account-locks.ts";
 import { pollState, resetDevice } from "../store/devices.ts";
 import { isLeaseHeld } from "../store/leases.ts";
-import { markDead, newestLiveToken, openToken } from "../store/tokens.ts";
+import { markDead } from "../store/tokens.ts";
 import type { AccountNo, DeviceNo, RoomId } from "../wire/ids.ts";
+import { noteLocked } from "./account-lock.ts";
 import { BackOff } from "./back-off.ts";
 import type { HomeserverAnswer } from "./client.ts";
+import { type DeviceToken, loadDeviceToken } from "./device-token.ts";
 import { storeEarlyRooms } from "./early-rooms.ts";
 import type { DeviceListChanges } from "./ingest/device-lists.ts";
 import type { ResetCause } from "./ingest/reset-account.ts";
@@ -40,8 +42,6 @@ const DATABASE_CAP_MS = 5000;
 /** Without polls for so long, ms, what v2 does not tell may have happened (T1). */
 const GAP_MS = 600_000;
 
-/** `softLogout`: what the homeserver said when it refused the token, see markDead. */
-type Token = { readonly hash: Buffer; readonly text: string; readonly softLogout: boolean };
 type SentPoll = { readonly plan: PollPlan; readonly startedAt: number };
 
 export class Poller {
@@ -60,7 +60,7 @@ export class Poller {
   readonly #setbacks: Setbacks;
   #memory: PollerMemory = FIRST_MEMORY;
   /** In state `bury`: the one to be marked dead. */
-  #token: Token | null = null;
+  #token: DeviceToken | null = null;
   #cursor: PollCursor | null = null;
   #presence: boolean;
   /** Keys were uploaded since the last step began. */
@@ -83,7 +83,7 @@ export class Poller {
     this.#polledRoomsAt = deps.now();
   }
 
-  get polledRoomsAt(): number {
+  get polledRoomsAt() {
     return this.#polledRoomsAt;
   }
 
@@ -159,21 +159,15 @@ export class Poller {
     this.#token = null;
     this.#move("bury", "buried");
     this.#log.tokenDead();
-    const { account, device } = this.#job;
-    this.#deps.feed.publish({ type: "news", account, device, kinds: new Set(["gone"]), rooms: new Set() });
+    this.#deps.feed.publish({ type: "news", ...this.#names, kinds: new Set(["gone"]), rooms: new Set() });
   }
 
   async #loadToken(): Promise<void> {
-    const sealed = await newestLiveToken(this.#deps.sql, this.#job.device);
-    if (!sealed) return this.#move("token", "missing");
-    try {
-      this.#token = { hash: sealed.tokenHash, text: openToken(this.#deps.box, sealed), softLogout: false };
-      this.#move("token", "loaded");
-    } catch (error) {
-      if (!(error instanceof SealError)) throw error;
-      this.#log.tokenUnusable();
-      this.#move("token", "unusable");
-    }
+    const token = await loadDeviceToken(this.#deps, this.#job.device);
+    if (token === "unusable") this.#log.tokenUnusable();
+    if (typeof token === "string") return this.#move("token", token);
+    this.#token = token;
+    this.#move("token", "loaded");
   }
 
   async #loadCursor(): Promise<void> {
@@ -201,6 +195,10 @@ export class Poller {
     const judged = await this.#setbacks.judge({ ...this.#names, token: token.text, since: plan.since, text: answer.text }, this.#stop.signal);
     if (judged === "restored") await this.#reset("restored", plan);
     if (judged !== "good") return;
+    if (cursor.locked) {
+      await unlockAccount(this.#deps.sql, this.#job.account, this.#deps.now() - sent.startedAt);
+      this.#cursor = cursor = { ...cursor, locked: false };
+    }
     const toRead = plan.size === "bare" ? await this.#deps.client.joinedRooms(token.text, this.#stop.signal) : undefined;
     const lists = await this.#missedLists.ask(token.text, answer.text, this.#stop.signal, toRead ? cursor.accountSince : null);
     const unstored = plan.overlap || plan.drain || toRead || lists ? null : this.#quiet.repeated(answer, plan.rooms);
@@ -220,25 +218,28 @@ export class Poller {
     await this.#rest(isNothing, sent);
   }
 
-  async #storeEarlyRooms(token: Token, { userId }: PollCursor): Promise<void> {
+  async #storeEarlyRooms(token: DeviceToken, { userId }: PollCursor): Promise<void> {
     const { account, device, epoch } = this.#job;
     const isStored = await storeEarlyRooms(this.#deps, { account, device, epoch, userId }, token.text, this.#stop.signal);
     if (isStored) this.#deps.feed.publish({ type: "news", account });
   }
 
   /** The answer; null: there is none, and the state says what to do instead. Throws errors that can be waited out. */
-  async #ask(token: Token, { plan, startedAt }: SentPoll, received?: (bytes: number) => void): Promise<HomeserverAnswer | null> {
+  async #ask(token: DeviceToken, { plan, startedAt }: SentPoll, received?: (bytes: number) => void): Promise<HomeserverAnswer | null> {
     if (this.#stop.signal.aborted) throw reasonOf(this.#stop.signal);
     const signal = this.#poll.begin(plan.since === null);
     const filter = v2Filter({ rooms: plan.rooms, presence: this.#presence, first: plan.since === null, size: plan.size });
     try {
       const query = { since: plan.since, timeout: plan.timeout, filter };
+      // A first sync may have to wait here before it is sent.
+      if (plan.since !== null) this.#deps.leases.asked(token.hash, startedAt);
       const answer = await this.#deps.client.sync(token.text, query, signal, received);
       // Homeservers check the token when a poll begins, not again when it ends.
       this.#deps.leases.proven(token.hash, startedAt);
       this.#move("poll", "answered");
       return answer;
     } catch (error) {
+      this.#deps.leases.unproven(token.hash);
       if (this.#stop.signal.aborted) throw error;
       if (signal.aborted) {
         this.#move("poll", "interrupted");
@@ -249,6 +250,7 @@ export class Poller {
         this.#move("poll", "unknown_token");
         return null;
       }
+      if (error instanceof UpstreamError && error.body !== null) await noteLocked(this.#deps, this.#job.account, error.body);
       if (error instanceof UpstreamError && error.kind === "bad_since") {
         // Twice, so that a single mistake of the homeserver does not cost the account its sessions.
         this.#move("poll", "since_refused");

@@ -68,7 +68,7 @@ export class Rereads {
   }
 
   /**
-   * "not ours": another process has the account now, or its token is no longer accepted. "trouble": nothing can be read at present, whatever
+   * "not ours": another process has the account now, or its token is not accepted. "trouble": nothing can be read at present, whatever
    * the entry.
    */
   async #read(entry: DueReread, epoch: number, signal: AbortSignal): Promise<"done" | "not ours" | "trouble"> {
@@ -83,7 +83,7 @@ export class Rereads {
       return "done";
     } catch (error) {
       if (signal.aborted || isTrouble(error)) return "trouble";
-      if (error instanceof UpstreamError && error.kind === "unknown_token") return "not ours";
+      if (error instanceof UpstreamError && (error.kind === "unknown_token" || error.kind === "locked")) return "not ours";
       const isGone = error instanceof UpstreamError && (error.status === 403 || error.status === 404);
       await this.#settle(entry, isGone);
       logger.info({ account, kind, tries, reason: error instanceof Error ? error.message : String(error) }, "Postponed data could not be read");

@@ -2,6 +2,7 @@
 
 /**
  * - unknown_token: the homeserver does not know the access token (any more); final for that token. See `softLogout`.
+ * - locked: the homeserver has locked the account (T17). See `body`.
  * - forbidden: 403 for another reason.
  * - rate_limited: 429. `retryAfterMs` if it said so.
  * - bad_since: it does not know the `since` that we sent (D26).
@@ -13,6 +14,7 @@
  */
 export type UpstreamErrorKind =
   | "unknown_token"
+  | "locked"
   | "forbidden"
   | "rate_limited"
   | "bad_since"
@@ -27,6 +29,7 @@ export type UpstreamErrorDetails = {
   readonly status?: number | null;
   readonly errcode?: string | null;
   readonly softLogout?: boolean;
+  readonly body?: string | null;
   readonly retryAfterMs?: number | null;
   readonly cause?: unknown;
 };
@@ -38,6 +41,8 @@ export class UpstreamError extends Error {
   readonly errcode: string | null;
   /** The client may log in again and keep its data (D2). */
   readonly softLogout: boolean;
+  /** Of `locked`: the homeserver's answer, as JSON, for clients (see accountLocked); otherwise null. */
+  readonly body: string | null;
   /** Milliseconds to wait before the next try, as the homeserver asked; null: it did not. */
   readonly retryAfterMs: number | null;
 
@@ -47,6 +52,7 @@ export class UpstreamError extends Error {
     this.status = details.status ?? null;
     this.errcode = details.errcode ?? null;
     this.softLogout = details.softLogout ?? false;
+    this.body = details.body ?? null;
     this.retryAfterMs = details.retryAfterMs ?? null;
   }
 }
@@ -80,18 +86,34 @@ export function errorOfStatus(
   const errcode = typeof body["errcode"] === "string" ? body["errcode"] : null;
   const detail = typeof body["error"] === "string" ? `: ${body["error"].slice(0, 200)}` : "";
   const message = `the homeserver answered ${status}${errcode === null ? "" : ` ${errcode}`} to ${what.path}${detail}`;
+  const kind = kindOf(status, errcode, what.since);
   const details: UpstreamErrorDetails = {
     status,
     errcode,
     softLogout: body["soft_logout"] === true,
+    body: kind === "locked" ? lockedBody(body) : null,
     retryAfterMs: retryAfter(body, retryAfterHeader, now),
   };
-  return new UpstreamError(kindOf(status, errcode, what.since), message, details);
+  return new UpstreamError(kind, message, details);
 }
+
+/** Longer answers to a locked account's tokens are reduced to what clients know, characters. */
+const LONGEST_LOCKED = 10_000;
+
+function lockedBody(body: Readonly<Record<string, unknown>>): string {
+  const { errcode, soft_logout } = body;
+  const error = typeof body["error"] === "string" ? body["error"] : "The account is locked";
+  const full = JSON.stringify({ ...body, error });
+  return full.length <= LONGEST_LOCKED ? full : JSON.stringify({ errcode, error: error.slice(0, 1000), soft_logout });
+}
+
+/** The second is from before Matrix 1.12 (MSC3939). */
+const LOCKED_CODES: ReadonlySet<unknown> = new Set(["M_USER_LOCKED", "ORG_MATRIX_MSC3939_USER_LOCKED"]);
 
 function kindOf(status: number, errcode: string | null, since: boolean): UpstreamErrorKind {
   if ((status === 401 || status === 403) && errcode === "M_UNKNOWN_TOKEN") return "unknown_token";
   if (status === 401 && errcode === "M_MISSING_TOKEN") return "unknown_token";
+  if (status === 401 && LOCKED_CODES.has(errcode)) return "locked";
   if (status === 403) return "forbidden";
   if (status === 429 || errcode === "M_LIMIT_EXCEEDED") return "rate_limited";
   if (status === 400 && since && BAD_SINCE_CODES.has(errcode)) return "bad_since";

@@ -43,6 +43,12 @@ export function unknownToken(softLogout = false): MatrixError {
   return new MatrixError(401, "M_UNKNOWN_TOKEN", "Unknown access token", { soft_logout: softLogout });
 }
 
+/** The homeserver has locked the account (T17). `body`: the homeserver's answer, a JSON object with `errcode` and `error`. */
+export function accountLocked(body: string): MatrixError {
+  const { errcode, error, ...extra } = JSON.parse(body) as ErrorBody;
+  return new MatrixError(401, errcode, error, extra);
+}
+
 /** The body is not JSON (D5). */
 export function notJson(text = "The request body is not JSON"): MatrixError {
   return new MatrixError(400, "M_NOT_JSON", text);

@@ -12,9 +12,15 @@ import { Hub } from "../../src/feed/hub.ts";
 import { HomeserverClient } from "../../src/upstream/client.ts";
 import type { AccountNo, DeviceNo } from "../../src/wire/ids.ts";
 
+type Row = Pick<StoredToken, "account" | "device" | "userId" | "deviceId"> & {
+  readonly provenAt: number;
+  readonly dead: { readonly at: number; readonly softLogout: boolean } | null;
+};
+
 /** Tokens in memory: one account and one device a (user, device id). */
 export class MemoryTokens implements TokenStore {
-  readonly rows = new Map<string, StoredToken>();
+  readonly rows = new Map<string, Row>();
+  readonly #locks = new Map<AccountNo, { readonly at: number; readonly body: string }>();
   readonly #numbers = new Map<string, number>();
   readonly #now: () => number;
 
@@ -23,31 +29,49 @@ export class MemoryTokens implements TokenStore {
   }
 
   async find(hash: Buffer): Promise<StoredToken | null> {
-    return this.rows.get(hash.toString("hex")) ?? null;
+    const row = this.rows.get(hash.toString("hex"));
+    if (!row) return null;
+    const { provenAt, dead, ...rest } = row;
+    const lock = this.#locks.get(row.account);
+    return {
+      ...rest,
+      provenAgoMs: this.#now() - provenAt,
+      dead: dead && { agoMs: this.#now() - dead.at, softLogout: dead.softLogout },
+      locked: lock ? { agoMs: this.#now() - lock.at, body: lock.body } : null,
+    };
   }
 
-  async register({ hash, userId, deviceId }: { hash: Buffer; userId: StoredToken["userId"]; deviceId: string }): Promise<StoredToken> {
+  async register({ hash, userId, deviceId }: { hash: Buffer; userId: StoredToken["userId"]; deviceId: string }): Promise<Row> {
     const row = {
       account: this.#number(userId) as AccountNo,
       device: this.#number(`${userId} ${deviceId}`) as DeviceNo,
       userId,
       deviceId,
-      verifiedAt: this.#now(),
+      provenAt: this.#now(),
       dead: null,
     };
     this.rows.set(hash.toString("hex"), row);
+    this.#locks.delete(row.account);
     return row;
   }
 
-  async proven(hash: Buffer): Promise<void> {
-    this.#change(hash, { verifiedAt: this.#now() });
+  async proven(hash: Buffer, agoMs: number): Promise<void> {
+    this.#change(hash, { provenAt: this.#now() - agoMs });
   }
 
   async dead(hash: Buffer, softLogout: boolean): Promise<void> {
     this.#change(hash, { dead: { at: this.#now(), softLogout } });
   }
 
-  #change(hash: Buffer, change: Partial<StoredToken>): void {
+  async locked(account: AccountNo, body: string): Promise<void> {
+    this.#locks.set(account, { at: this.#now(), body });
+  }
+
+  async unlocked(account: AccountNo): Promise<void> {
+    this.#locks.delete(account);
+  }
+
+  #change(hash: Buffer, change: Partial<Row>): void {
     const row = this.rows.get(hash.toString("hex"));
     if (row) this.rows.set(hash.toString("hex"), { ...row, ...change });
   }

@@ -1,6 +1,8 @@
 /** Calls to a homeserver as its users make them: just enough for tests to read well. */
 
-import { randomBytes } from "node:crypto";
+import { createHmac, randomBytes } from "node:crypto";
+
+import { REGISTRATION_SECRET } from "./synapse-config.ts";
 
 /** A homeserver's answer that was not 200. */
 class CallFailed extends Error {
@@ -17,7 +19,7 @@ class CallFailed extends Error {
 
 export type Json = Record<string, unknown>;
 
-/** A user with an access token. `call` takes a path below `/_matrix/client/v3`, or a whole one from `/_matrix` on. */
+/** A user with an access token. `call` takes a path below `/_matrix/client/v3`, or a whole one, from `/_matrix` or `/_synapse` on. */
 export class TestUser {
   readonly url: string;
   readonly userId: string;
@@ -113,6 +115,15 @@ export class HomeserverUsers {
     return this.#user(await call<LoginAnswer>(this.#address.url, "POST", "/register", body));
   }
 
+  /** A new user who may use the homeserver's admin API. */
+  async registerAdmin(name: string): Promise<TestUser> {
+    const path = "/_synapse/admin/v1/register";
+    const { nonce } = await call<{ nonce: string }>(this.#address.url, "GET", path);
+    const password = passwordOf(name);
+    const mac = createHmac("sha1", REGISTRATION_SECRET).update([nonce, name, password, "admin"].join("\0")).digest("hex");
+    return this.#user(await call<LoginAnswer>(this.#address.url, "POST", path, { nonce, username: name, password, admin: true, mac }));
+  }
+
   /** The same user with a further device (or a new token of the one it has). */
   async login(name: string, deviceId: string): Promise<TestUser> {
     const identifier = { type: "m.id.user", user: name };
@@ -141,7 +152,7 @@ export function passwordOf(name: string): string {
 }
 
 async function call<T>(url: string, method: string, path: string, body?: unknown, token?: string): Promise<T> {
-  const response = await fetch(url + (path.startsWith("/_matrix") ? path : `/_matrix/client/v3${path}`), {
+  const response = await fetch(url + (path.startsWith("/_") ? path : `/_matrix/client/v3${path}`), {
     method,
     headers: {
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),

@@ -3,6 +3,9 @@
 /** JSON is YAML too. */
 export type SynapseFiles = { readonly "homeserver.yaml": string; readonly "appservice.yaml": string; readonly "log.yaml": string };
 
+/** With it a test makes an administrator. */
+export const REGISTRATION_SECRET = "a secret of the tests";
+
 const BOUNDLESS = { per_second: 100_000, burst_count: 1_000_000 };
 
 /** Files for `directory`, where everything that Synapse writes goes as well. */
@@ -23,6 +26,7 @@ export function synapseFiles(directory: string, serverName: string, port: number
     federation_domain_whitelist: [],
     enable_registration: true,
     enable_registration_without_verification: true,
+    registration_shared_secret: REGISTRATION_SECRET,
     macaroon_secret_key: "a secret of the tests",
     form_secret: "a secret of the tests",
     bcrypt_rounds: 4,

@@ -733,7 +733,7 @@ export interface AccountAnswer {
    */
   trouble?: {
     /**
-     * unreachable, timed_out, rate_limited, rejected, too_large, content, …
+     * unreachable, timed_out, rate_limited, locked, rejected, too_large, content, …
      */
     reason: string;
     /**

@@ -24,7 +24,7 @@ export const accountAnswerSchema = Type.Object({
   trouble: Type.Optional(
     Type.Object(
       {
-        reason: Type.String({ description: "unreachable, timed_out, rate_limited, rejected, too_large, content, …" }),
+        reason: Type.String({ description: "unreachable, timed_out, rate_limited, locked, rejected, too_large, content, …" }),
         since_ts: Type.Integer({ minimum: 0, description: "ms since 1970" }),
       },
       { description: "The account does not advance, as its polls fail; absent: they do not" },

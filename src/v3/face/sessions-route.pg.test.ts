@@ -8,6 +8,7 @@ import { checkReady } from "../../store/ready.ts";
 import { hashOfMessage } from "../../store/to-device.ts";
 import { sessionStore } from "../../server/api-store.ts";
 import { sessionsRoute } from "./sessions-route.ts";
+import { silentLogger } from "../../base/logger.ts";
 import { Hub } from "../../feed/hub.ts";
 
 const PATH = "/_matrix/client/unstable/syncv3/sessions";
@@ -27,7 +28,7 @@ beforeEach(async () => {
   token = hs.login("@alice:test", "PHONE");
   api = await startApi(hs.url, {
     secretBox: box,
-    tokens: tokenStore(db.sql, box),
+    tokens: tokenStore({ sql: db.sql, box, feed: new Hub(), logger: silentLogger() }),
     routes: [sessionsRoute(sessionStore(db.sql, new Hub()))],
     ready: () => checkReady(db.sql).then(() => null),
   });
