@@ -95,6 +95,15 @@ CREATE TABLE events (
   CONSTRAINT events_pkey PRIMARY KEY (event_id)
 );
 
+CREATE TABLE hero_asks (
+  account bigint NOT NULL,
+  room_id text NOT NULL,
+  user_id text NOT NULL,
+  due_at timestamp with time zone NOT NULL,
+  CONSTRAINT hero_asks_pkey PRIMARY KEY (account, room_id, user_id),
+  CONSTRAINT hero_asks_account_fkey FOREIGN KEY (account) REFERENCES accounts(account) ON DELETE CASCADE
+);
+
 CREATE TABLE invites (
   account bigint NOT NULL,
   room_id text NOT NULL,

@@ -24,6 +24,8 @@ import {
   touchConnection,
 } from "../store/connections.ts";
 import { type Sql, untilThrough } from "../store/db.ts";
+import type { RoomHero } from "../store/hero-asks.ts";
+import { isUnknownHero } from "../store/room-facts.ts";
 import { endSessions } from "../store/sessions.ts";
 import { unknownPos } from "../wire/errors.ts";
 import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
@@ -277,6 +279,7 @@ export class SlidingEngine {
   async #answer(request: SlidingRequest, { pos, state }: OpenedPos, outcome: SlidingOutcome): Promise<SlidingReply> {
     const { position, e2ee, upstream } = outcome;
     const sent = await this.#noted(request, { pos, state }, outcome);
+    this.#deps.learnHeroes(request.account, unknownHeroes(outcome.answer));
     return { pos: sealPos({ ...pos, ...sent, position, e2ee, upstream }, this.#deps.sign), answer: outcome.answer };
   }
 
@@ -309,6 +312,12 @@ function handedUpToBy(wake: Wake, device: DeviceNo): number {
   if (wake.type !== "news" || !wake.batch || !wake.kinds) return Infinity;
   const isOfDevice = wake.device === device && (wake.kinds.has("to_device") || wake.kinds.has("key_counts"));
   return isOfDevice || wake.kinds.has("device_lists") ? Infinity : wake.batch.writes.position;
+}
+
+/** Heroes that rooms without a name were sent with, and of which only the id is known (T14). */
+function unknownHeroes({ rooms }: SlidingAnswer): RoomHero[] {
+  const joined = rooms.filter(({ content }) => content.membership === "join");
+  return joined.flatMap(({ roomId, content }) => (content.heroes ?? []).filter(isUnknownHero).map(({ user_id: userId }) => ({ roomId, userId })));
 }
 
 /** The position of a connection that does not exist yet. */

@@ -19,6 +19,7 @@ export const ROOM_TABLES = [
   "receipts",
   "account_data",
   "invites",
+  "hero_asks",
 ] as const;
 
 /** Deletes all rows of a room that the user has forgotten. */

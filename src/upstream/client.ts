@@ -180,6 +180,20 @@ export class HomeserverClient {
     return this.#others.run(signal, () => this.#get(request, signal));
   }
 
+  /**
+   * `GET /rooms/{roomId}/state/m.room.member/{userId}`: the event's text, or only its content if the homeserver does not know
+   * `format=event`; null: there is none, or the user may not see it.
+   */
+  async member(token: string, roomId: RoomId, userId: UserId, signal: AbortSignal): Promise<string | null> {
+    const path = `${roomPath(roomId)}/state/m.room.member/${encodeURIComponent(userId)}`;
+    try {
+      return (await this.get(token, path, { format: "event" }, signal)).text;
+    } catch (error) {
+      if (error instanceof UpstreamError && (error.status === 403 || error.status === 404)) return null;
+      throw error;
+    }
+  }
+
   /** `GET /rooms/{roomId}/messages`. `from` null: from the newest (dir b). `filter`: JSON text. */
   messages(
     token: string,
