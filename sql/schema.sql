@@ -45,6 +45,15 @@ CREATE TABLE accounts (
   CONSTRAINT accounts_user_id_key UNIQUE (user_id)
 );
 
+CREATE TABLE background_asks (
+  account bigint NOT NULL,
+  room_id text NOT NULL,
+  user_id text NOT NULL,
+  due_at timestamp with time zone NOT NULL,
+  CONSTRAINT background_asks_pkey PRIMARY KEY (account, room_id, user_id),
+  CONSTRAINT background_asks_account_fkey FOREIGN KEY (account) REFERENCES accounts(account) ON DELETE CASCADE
+);
+
 CREATE TABLE connection_states (
   session bigint NOT NULL,
   state integer NOT NULL,
@@ -93,15 +102,6 @@ CREATE TABLE events (
   body text NOT NULL,
   pruned boolean NOT NULL DEFAULT false,
   CONSTRAINT events_pkey PRIMARY KEY (event_id)
-);
-
-CREATE TABLE hero_asks (
-  account bigint NOT NULL,
-  room_id text NOT NULL,
-  user_id text NOT NULL,
-  due_at timestamp with time zone NOT NULL,
-  CONSTRAINT hero_asks_pkey PRIMARY KEY (account, room_id, user_id),
-  CONSTRAINT hero_asks_account_fkey FOREIGN KEY (account) REFERENCES accounts(account) ON DELETE CASCADE
 );
 
 CREATE TABLE invites (

@@ -23,7 +23,7 @@ import { SYNC_OPERATION, syncRoute } from "../v3/face/sync-route.ts";
 import { SharedFeed } from "../feed/shared-feed.ts";
 import { readAccountStatus } from "../store/account-status.ts";
 import { connect, type DbOptions, type Sql } from "../store/db.ts";
-import type { RoomHero } from "../store/hero-asks.ts";
+import type { RoomHero } from "../store/background-asks.ts";
 import { readBreaker } from "../store/poll-troubles.ts";
 import { checkReady } from "../store/ready.ts";
 import { databaseBytes, estimatedRows } from "../store/sizes.ts";
@@ -31,7 +31,7 @@ import { readStalls, type Stalls } from "../store/stalls.ts";
 import { findToken } from "../store/tokens.ts";
 import { HomeserverClient } from "../upstream/client.ts";
 import { Fetcher } from "../upstream/fetch.ts";
-import { HeroNames } from "../upstream/hero-names.ts";
+import { BackgroundAsks } from "../upstream/background-asks.ts";
 import { Ingester } from "../upstream/ingest/ingest.ts";
 import type { SuspectsOptions } from "../upstream/ingest/suspects.ts";
 import { resetAccount } from "../upstream/ingest/reset-account.ts";
@@ -118,7 +118,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     resetAccount: (account, device) => resetAccount(sql, account, device),
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
-  const heroNames = new HeroNames({ sql, client, box, feed, logger, now });
+  const background = new BackgroundAsks({ sql, client, box, feed, logger, now });
   const retention = new RetentionJob({ sql, feed, logger, sessionIdleMs: settings.sessionIdleMs, ...measured });
   if (metrics) watch(metrics, sql, supervisor);
   const sends = new Sends({ store: sentEventStore(sql), logger });
@@ -129,7 +129,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     sign: (data: Buffer) => box.sign(data),
     ownTokens: settings.publicUrl !== undefined,
     fetch: (account: AccountNo, need: Need) => fetcher.fetch(account, need),
-    learnHeroes: (account: AccountNo, heroes: readonly RoomHero[]) => heroNames.learn(account, heroes),
+    learnHeroes: (account: AccountNo, heroes: readonly RoomHero[]) => background.heroes(account, heroes),
     tokenLives: async (hash: Buffer) => {
       const token = await findToken(sql, hash);
       if (token?.deadAt) throw unknownToken(token.softLogout);
@@ -145,6 +145,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   const sliding = new SlidingEngine({
     ...engineDeps,
     ...measured,
+    learnRooms: (account, rooms) => background.rooms(account, rooms),
     connectionSql,
     asyncCommits,
     options: { ...SLIDING_DEFAULTS, touchMs, ...parts.sliding },
@@ -210,7 +211,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
       sliding.drain();
       await http.close();
       await page?.close();
-      await Promise.all([supervisor.stop(), fetcher.close(), heroNames.close(), retention.stop()]);
+      await Promise.all([supervisor.stop(), fetcher.close(), background.close(), retention.stop()]);
       await feed.close();
       if (connectionSql !== sql) await connectionSql.end();
     },

@@ -24,11 +24,11 @@ import {
   touchConnection,
 } from "../store/connections.ts";
 import { type Sql, untilThrough } from "../store/db.ts";
-import type { RoomHero } from "../store/hero-asks.ts";
+import type { RoomHero } from "../store/background-asks.ts";
 import { isUnknownHero } from "../store/room-facts.ts";
 import { endSessions } from "../store/sessions.ts";
 import { unknownPos } from "../wire/errors.ts";
-import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
+import type { AccountNo, DeviceNo, Position, RoomId } from "../wire/ids.ts";
 import { Arrivals } from "../sync/arrivals.ts";
 import type { FetchDeps } from "../sync/fetches.ts";
 import { longPoll } from "../sync/long-poll.ts";
@@ -69,6 +69,8 @@ export const SLIDING_DEFAULTS: SlidingOptions = {
 
 export type SlidingDeps = FetchDeps & {
   readonly sql: Sql;
+  /** Begins to fetch rooms that the user left before the account's first v2 response (T22). */
+  readonly learnRooms: (account: AccountNo, rooms: readonly RoomId[]) => void;
   /** For writing connections. */
   readonly connectionSql: Sql;
   /** Their commits do not wait for the disk. If a crash of the database undoes one, the client starts from scratch. */
@@ -247,6 +249,7 @@ export class SlidingEngine {
       feed.publish(goneWake(question.account));
     }
     if (outcome === "ahead" || outcome === "gone") throw unknownPos();
+    if (outcome.complete) this.#deps.learnRooms(question.account, outcome.unknown);
     return outcome;
   }
 

@@ -19,7 +19,7 @@ export const ROOM_TABLES = [
   "receipts",
   "account_data",
   "invites",
-  "hero_asks",
+  "background_asks",
 ] as const;
 
 /** Deletes all rows of a room that the user has forgotten. */

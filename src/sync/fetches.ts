@@ -1,6 +1,6 @@
 /** Waiting for what an answer needs from the homeserver (D24). */
 
-import type { RoomHero } from "../store/hero-asks.ts";
+import type { RoomHero } from "../store/background-asks.ts";
 import { needKey, type Need } from "./fetch-need.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import type { WaitEnd, Waiter } from "./waiter.ts";

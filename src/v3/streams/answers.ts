@@ -2,7 +2,7 @@
 
 import type { InviteRow, ReceiptRow } from "../../store/ephemeral.ts";
 import type { EventRow } from "../../store/event-row.ts";
-import type { RoomHero } from "../../store/hero-asks.ts";
+import type { RoomHero } from "../../store/background-asks.ts";
 import type { RoomFacts } from "../../store/room-facts.ts";
 import type { RoomId } from "../../wire/ids.ts";
 import type { StreamKey } from "../params.ts";

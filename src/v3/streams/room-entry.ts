@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { Slices } from "../../base/slices.ts";
 import { allMembersAt, membersAt, type MemberRow, someMembersAt } from "../../store/members.ts";
 import type { RoomNow } from "../../store/facts.ts";
-import type { RoomHero } from "../../store/hero-asks.ts";
+import type { RoomHero } from "../../store/background-asks.ts";
 import { isUnknownHero, type RoomFacts, type RoomFactsRow } from "../../store/room-facts.ts";
 import { withTransactions } from "../../store/sent-events.ts";
 import { stateAt, stateChanged, type StateRow } from "../../store/state.ts";

@@ -62,7 +62,7 @@ function asked(client: V3Client): string[] {
 
 /** From now on the heroes of the user are due again, also for a server that remembers. */
 async function makeDue(): Promise<void> {
-  await t.sql`update hero_asks set due_at = now()`;
+  await t.sql`update background_asks set due_at = now()`;
   await t.restart();
 }
 
@@ -124,7 +124,7 @@ describe("a hero without a member event", () => {
     t.hs.fail({ path: new RegExp(`${encodeURIComponent(room)}/state`) }, { status: 502, body: {} });
     await face(client, room);
     const wait = () => t.sql<{ minutes: number }[]>`
-      select round(extract(epoch from due_at - now()) / 60)::int as minutes from hero_asks where room_id = ${room}`;
+      select round(extract(epoch from due_at - now()) / 60)::int as minutes from background_asks where room_id = ${room}`;
     await expect.poll(async () => (await wait())[0]?.minutes).toBe(10);
     await makeDue();
     serve(room, () => ev.member(BOB, "join", NAMED));
@@ -137,7 +137,7 @@ describe("a hero without a member event", () => {
     const many = Object.fromEntries(ids.map((id): [string, RoomParts] => [id, { state: newRoom(BOB), summary: { "m.heroes": ["@eve:test"] } }]));
     const { client, room } = user({ heroes: [], more: { join: many } });
     for (const id of ids) serve(id, () => null);
-    const claimed = () => t.sql`select from hero_asks h join accounts a using (account) where a.user_id = ${client.userId}`;
+    const claimed = () => t.sql`select from background_asks b join accounts a using (account) where a.user_id = ${client.userId}`;
     await face(client, room);
     await expect.poll(() => asked(client)).toHaveLength(20);
     expect(await claimed()).toHaveLength(20);
