@@ -22,6 +22,7 @@ import type { HomeserverClient } from "./client.ts";
 import { learnHeroes } from "./ingest/learn-heroes.ts";
 import { storeLeftRoom } from "./ingest/store-reread.ts";
 import { readRoom } from "./read-room.ts";
+import { isTrouble } from "./rereads.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
 export type BackgroundAsksDeps = {
@@ -86,8 +87,7 @@ export class BackgroundAsks {
     const work = this.#run(account, open, job)
       .catch((error: unknown) => {
         this.#settle(account, open, false);
-        const reason = error instanceof Error ? error.message : String(error);
-        this.#deps.logger.info({ account, reason }, "Members or rooms could not be fetched in the background");
+        this.#log(account, error);
       })
       .finally(() => this.#running.delete(work));
     this.#running.add(work);
@@ -115,7 +115,7 @@ export class BackgroundAsks {
       const owner = { ...found, account, token: openToken(box, found) };
       for (const [roomId, asks] of left) {
         // oxlint-disable-next-line no-await-in-loop -- in the background there is no hurry
-        const kinds = await job.learn(owner, roomId, asks);
+        const kinds = await job.learn(owner, roomId, asks).catch((error: unknown) => this.#passOver(account, error));
         if (kinds.size > 0) feed.publish({ type: "news", account, kinds, rooms: new Set([roomId]) });
         left.delete(roomId);
       }
@@ -123,6 +123,19 @@ export class BackgroundAsks {
       const again = [...left.values()].flat();
       if (again.length > 0) await postponeAsks(sql, account, again, RETRY_MS);
     }
+  }
+
+  /** Nothing is learned of a room, unless whatever else is asked now would fail as well. */
+  #passOver(account: AccountNo, error: unknown): ReadonlySet<WakeKind> {
+    const isOfToken = error instanceof UpstreamError && error.kind === "unknown_token";
+    if (this.#stop.signal.aborted || isOfToken || isTrouble(error)) throw error;
+    this.#log(account, error);
+    return new Set();
+  }
+
+  #log(account: AccountNo, error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#deps.logger.info({ account, reason }, "Members or rooms could not be fetched in the background");
   }
 
   async #learnHeroes({ account, token }: Owner, roomId: RoomId, asks: readonly BackgroundAsk[]): Promise<ReadonlySet<WakeKind>> {
@@ -141,21 +154,12 @@ export class BackgroundAsks {
   async #learnRoom({ account, device, userId, token }: Owner, roomId: RoomId): Promise<ReadonlySet<WakeKind>> {
     const { sql, client } = this.#deps;
     const { signal } = this.#stop;
-    try {
-      const read = await this.#slots.run(signal, () => readRoom(client, { me: userId, token, roomId }, signal));
-      if (read.membership !== "leave" && read.membership !== "ban") return new Set();
-      const text = `{"next_batch":"read","rooms":{"leave":{${JSON.stringify(roomId)}:${read.text}}}}`;
-      return await storeLeftRoom(sql, { account, device, userId, response: cutResponse(text, read.receivedAt), now: read.receivedAt });
-    } catch (error) {
-      const isRefused = error instanceof UpstreamError && error.status !== null && REFUSED.has(error.status);
-      if (isRefused) return new Set();
-      throw error;
-    }
+    const read = await this.#slots.run(signal, () => readRoom(client, { me: userId, token, roomId }, signal));
+    if (read.membership !== "leave" && read.membership !== "ban") return new Set();
+    const text = `{"next_batch":"read","rooms":{"leave":{${JSON.stringify(roomId)}:${read.text}}}}`;
+    return storeLeftRoom(sql, { account, device, userId, response: cutResponse(text, read.receivedAt), now: read.receivedAt });
   }
 }
-
-/** What homeservers answer for a room that the user may not read, or that does not exist. */
-const REFUSED: ReadonlySet<number> = new Set([400, 403, 404]);
 
 function keyOf(account: AccountNo, { roomId, userId }: BackgroundAsk): string {
   return `${account} ${roomId} ${userId}`;

@@ -44,7 +44,7 @@ describe.each(DIALECTS)("a room that was left before the first v2 answer (%s)", 
     const then = await phone.sync(ask, { pos: first.pos, timeout: LONG });
     expect(then.rooms[room]).toMatchObject({ initial: true, name: "Old", limited: true, prev_batch: "older" });
     expect(timelineIds(then.rooms[room])).toEqual([message.event_id, left.event_id]);
-    const own = (then.rooms[room]?.["required_state"] as MatrixEvent[]).find((event) => event.state_key === me);
+    const own = ((then.rooms[room]?.["required_state"] ?? []) as MatrixEvent[]).find((event) => event.state_key === me);
     expect(own?.content["membership"]).toBe("leave");
     expect(then.lists["all"]?.count).toBe(0);
     const fresh = await phone.sync({ ...ask, connId: "another" });
@@ -67,8 +67,8 @@ describe("rooms that are not stored", () => {
 
   it("T22 M19: of rooms that the user was never in, or may not read, nothing is sent", async () => {
     const { me, room, client } = user();
-    const rooms = ["public", "invited", "joined", "forbidden", "left"].map((name) => `${room}${name}`);
-    const [open = "", invited = "", joined = "", forbidden = "", left = ""] = rooms;
+    const rooms = ["public", "invited", "joined", "forbidden", "broken", "left"].map((name) => `${room}${name}`);
+    const [open = "", invited = "", joined = "", forbidden = "", broken = "", left = ""] = rooms;
     serve(open, newRoom(ALICE), [ev.message(ALICE)]);
     serve(invited, newRoom(ALICE), [ending(me, "leave", me, "invite")]);
     serve(joined, newRoom(ALICE), [ev.member(me)]);
@@ -76,6 +76,7 @@ describe("rooms that are not stored", () => {
       status: 403,
       body: { errcode: "M_FORBIDDEN", error: "You are not in the room" },
     });
+    t.hs.on("GET", `/_matrix/client/v3/rooms/${encodeURIComponent(broken)}/state`, { status: 500, body: {} });
     serve(left, newRoom(ALICE), [ending(me, "leave", me)]);
     const phone = new SlidingClient(client, "v4");
     const first = await phone.sync(subscribed(rooms));
