@@ -15,7 +15,7 @@ export default defineConfig({
     reporters: ["default"],
     // Tests wait for other processes half of the time.
     maxWorkers: availableParallelism() + 1,
-    // What is waited for comes; how soon is no test's business.
+    // What is waited for comes; how soon is no test's business. Time-outs are for what hangs: a machine with other work takes six times as long.
     expect: { poll: { timeout: 20_000 } },
     projects: [
       {
@@ -23,12 +23,18 @@ export default defineConfig({
           name: "unit",
           include: files(".test.ts"),
           exclude: [...files(".pg.test.ts"), ...files(".e2e.test.ts")],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: 240_000,
+          hookTimeout: 240_000,
         },
       },
       {
-        test: { name: "pg", include: files(".pg.test.ts"), globalSetup: "test/support/database-setup.ts", testTimeout: 60_000, hookTimeout: 120_000 },
+        test: {
+          name: "pg",
+          include: files(".pg.test.ts"),
+          globalSetup: "test/support/database-setup.ts",
+          testTimeout: 240_000,
+          hookTimeout: 400_000,
+        },
       },
       {
         test: {
@@ -36,8 +42,8 @@ export default defineConfig({
           include: BETWEEN_WORKERS,
           env: { SYNCV3_TEST_WORKERS: "4" },
           globalSetup: "test/support/database-setup.ts",
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
+          testTimeout: 240_000,
+          hookTimeout: 400_000,
         },
       },
       {
@@ -45,8 +51,8 @@ export default defineConfig({
           name: "e2e",
           include: files(".e2e.test.ts"),
           globalSetup: ["test/support/database-setup.ts", "test/support/synapse-setup.ts"],
-          testTimeout: 120_000,
-          hookTimeout: 240_000,
+          testTimeout: 400_000,
+          hookTimeout: 600_000,
         },
       },
     ],

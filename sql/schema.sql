@@ -52,6 +52,15 @@ CREATE TABLE accounts (
 );
 CREATE INDEX accounts_check ON public.accounts USING btree (check_at);
 
+CREATE TABLE background_asks (
+  account bigint NOT NULL,
+  room_id text NOT NULL,
+  user_id text NOT NULL,
+  due_at timestamp with time zone NOT NULL,
+  CONSTRAINT background_asks_pkey PRIMARY KEY (account, room_id, user_id),
+  CONSTRAINT background_asks_account_fkey FOREIGN KEY (account) REFERENCES accounts(account) ON DELETE CASCADE
+);
+
 CREATE TABLE connection_states (
   session bigint NOT NULL,
   state integer NOT NULL,

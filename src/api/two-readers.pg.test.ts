@@ -155,7 +155,7 @@ const RARE: [number[], boolean][] = [
   [[2, 0, 1, 1, 1, 2, 2, 2, 3], true],
 ];
 
-test("D1: neither reader takes a message away from the other, and no message is queued twice or out of order", { timeout: 120_000 }, async () => {
+test("D1: neither reader takes a message away from the other, and no message is queued twice or out of order", { timeout: 600_000 }, async () => {
   const runs = fc.array(fc.nat(11), { minLength: 10, maxLength: 60, size: "max" });
   await fc.assert(
     fc.asyncProperty(runs, fc.boolean(), async (choices, idle) => {

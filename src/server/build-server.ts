@@ -23,6 +23,7 @@ import { SYNC_OPERATION, syncRoute } from "../v3/face/sync-route.ts";
 import { SharedFeed } from "../feed/shared-feed.ts";
 import { readAccountStatus } from "../store/account-status.ts";
 import { connect, type DbOptions, type Sql } from "../store/db.ts";
+import type { RoomHero } from "../store/background-asks.ts";
 import { readBreaker } from "../store/poll-troubles.ts";
 import { checkReady } from "../store/ready.ts";
 import { databaseBytes, estimatedRows } from "../store/sizes.ts";
@@ -30,6 +31,7 @@ import { readStalls, type Stalls } from "../store/stalls.ts";
 import { findToken } from "../store/tokens.ts";
 import { HomeserverClient } from "../upstream/client.ts";
 import { Fetcher } from "../upstream/fetch.ts";
+import { BackgroundAsks } from "../upstream/background-asks.ts";
 import { Ingester } from "../upstream/ingest/ingest.ts";
 import type { SuspectsOptions } from "../upstream/ingest/suspects.ts";
 import { resetAccount } from "../upstream/ingest/reset-account.ts";
@@ -119,6 +121,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     resetAccount: (account, device, cause) => resetAccount(sql, account, device, cause),
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
+  const background = new BackgroundAsks({ sql, client, box, feed, logger, now });
   const retention = new RetentionJob({ sql, feed, logger, sessionIdleMs: settings.sessionIdleMs, ...measured });
   if (metrics) watch(metrics, sql, supervisor);
   const sends = new Sends({ store: sentEventStore(sql), logger });
@@ -129,6 +132,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     sign: (data: Buffer) => box.sign(data),
     ownTokens: settings.publicUrl !== undefined,
     fetch: (account: AccountNo, need: Need) => fetcher.fetch(account, need),
+    learnHeroes: (account: AccountNo, heroes: readonly RoomHero[]) => background.heroes(account, heroes),
     tokenLives: async (hash: Buffer) => {
       const token = await findToken(sql, hash);
       if (token?.deadAt) throw unknownToken(token.softLogout);
@@ -146,6 +150,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   const sliding = new SlidingEngine({
     ...engineDeps,
     ...measured,
+    learnRooms: (account, rooms) => background.rooms(account, rooms),
     connectionSql,
     asyncCommits,
     options: { ...SLIDING_DEFAULTS, touchMs, ...parts.sliding },
@@ -213,7 +218,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
       sliding.drain();
       await http.close();
       await page?.close();
-      await Promise.all([supervisor.stop(), fetcher.close(), retention.stop()]);
+      await Promise.all([supervisor.stop(), fetcher.close(), background.close(), retention.stop()]);
       await feed.close();
       if (connectionSql !== sql) await connectionSql.end();
     },

@@ -55,6 +55,8 @@ export type SlidingOutcome = {
   readonly state: ConnectionState;
   /** False: the account's first v2 response is not stored yet. */
   readonly complete: boolean;
+  /** Rooms that are subscribed to and not stored. */
+  readonly unknown: readonly RoomId[];
   /** Rooms that were sent before and have changed. */
   readonly updated: number;
   /** The head that the evaluation saw. */
@@ -134,6 +136,7 @@ type Decision = {
   readonly extensions: SlidingBody["extensions"];
   readonly lists: Selection["lists"];
   readonly chosen: Selection["chosen"];
+  readonly unknown: Selection["unknown"];
   readonly jobs: readonly RoomJob[];
   /** To be fetched first: no rooms are read then. */
   readonly needs: readonly Need[];
@@ -146,7 +149,7 @@ const SCOPED_STREAMS = ["accountData", "receipts", "typing"] as const;
 type ScopedStream = (typeof SCOPED_STREAMS)[number];
 
 const UNCHANGED: ChangedRooms = { typing: new Set(), receipts: new Set(), accountData: new Set() };
-const NOTHING_SELECTED: Selection = { lists: new Map(), chosen: new Map() };
+const NOTHING_SELECTED: Selection = { lists: new Map(), chosen: new Map(), unknown: [] };
 
 /** null: memory is not enough. */
 async function decide(context: SlidingContext, { head, view }: Overview, body: SlidingBody, state: ConnectionState): Promise<Decision | null> {
@@ -157,7 +160,7 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
   const asking = view && { tx, account, rooms: view, ignored, state, from, joinedRooms: head.joinedRooms };
   const selection = asking ? await selectRooms(asking, body) : NOTHING_SELECTED;
   if (!selection) return null;
-  const { lists, chosen } = selection;
+  const { lists, chosen, unknown } = selection;
   const asked = await jobsOf(context, chosen, state);
   if (!asked) return null;
   const choices = [...chosen.values()];
@@ -168,6 +171,7 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
     extensions,
     lists,
     chosen,
+    unknown,
     ...asked,
     scoped: {
       accountData: scopedTo("accountData", choices),
@@ -243,7 +247,7 @@ function outcomeOf(
   context: SlidingContext,
   { head, toDevice, e2ee }: Overview,
   { pos }: SlidingQuestion,
-  { lists, jobs, global }: Decision,
+  { lists, jobs, global, unknown }: Decision,
   { results, roomData, receipts, typing }: Contents,
 ): Omit<SlidingOutcome, "state"> {
   const { rooms, needs } = results;
@@ -257,6 +261,7 @@ function outcomeOf(
     e2ee: e2ee ? head.deviceSeq : pos.e2ee,
     upstream: head.upstreamSince,
     complete: head.complete,
+    unknown,
     updated: jobs.filter((job) => job.kind === "delta" && job.changed).length,
     head,
   };

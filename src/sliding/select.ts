@@ -29,7 +29,12 @@ export type ChosenRoom = {
   readonly config: RoomConfig;
 };
 
-export type Selection = { readonly lists: ReadonlyMap<string, ListResult>; readonly chosen: ReadonlyMap<RoomId, ChosenRoom> };
+export type Selection = {
+  readonly lists: ReadonlyMap<string, ListResult>;
+  readonly chosen: ReadonlyMap<RoomId, ChosenRoom>;
+  /** Rooms that are subscribed to and not stored. */
+  readonly unknown: readonly RoomId[];
+};
 
 export type SelectionContext = {
   /** null: see SlidingContext. */
@@ -87,6 +92,7 @@ export async function selectRooms(asking: SelectionContext, body: Pick<SlidingBo
   const children = await childrenOfLists(asking, body.lists.values());
   if (!children) return null;
   const unseen = unseenRooms(asking);
+  const unknown: RoomId[] = [];
   let named = 0;
   for (const [name, list] of body.lists) {
     const matching = await matchingRooms(list.filters, children, listed, slices);
@@ -104,9 +110,10 @@ export async function selectRooms(asking: SelectionContext, body: Pick<SlidingBo
   }
   for (const [roomId, config] of body.subscriptions) {
     const room = asking.rooms.byId.get(roomId);
-    if (room && isAccessible(asking, room)) choices.add(room, config).subscribed = true;
+    if (!room) unknown.push(roomId);
+    else if (isAccessible(asking, room)) choices.add(room, config).subscribed = true;
   }
-  return { lists, chosen: await choices.done(slices) };
+  return { lists, chosen: await choices.done(slices), unknown };
 }
 
 /** The children of all spaces that lists name, read once per request. */

@@ -24,9 +24,11 @@ import {
   touchConnection,
 } from "../store/connections.ts";
 import { type Sql, untilThrough } from "../store/db.ts";
+import type { RoomHero } from "../store/background-asks.ts";
+import { isUnknownHero } from "../store/room-facts.ts";
 import { endSessions } from "../store/sessions.ts";
 import { unknownPos } from "../wire/errors.ts";
-import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
+import type { AccountNo, DeviceNo, Position, RoomId } from "../wire/ids.ts";
 import { Arrivals } from "../sync/arrivals.ts";
 import type { FetchDeps } from "../sync/fetches.ts";
 import { longPoll } from "../sync/long-poll.ts";
@@ -67,6 +69,8 @@ export const SLIDING_DEFAULTS: SlidingOptions = {
 
 export type SlidingDeps = FetchDeps & {
   readonly sql: Sql;
+  /** Begins to fetch rooms that the user left before the account's first v2 response (T22). */
+  readonly learnRooms: (account: AccountNo, rooms: readonly RoomId[]) => void;
   /** For writing connections. */
   readonly connectionSql: Sql;
   /** Their commits do not wait for the disk. If a crash of the database undoes one, the client starts from scratch. */
@@ -246,6 +250,7 @@ export class SlidingEngine {
       feed.publish(goneWake(question.account));
     }
     if (outcome === "ahead" || outcome === "gone") throw unknownPos();
+    if (outcome.complete) this.#deps.learnRooms(question.account, outcome.unknown);
     return outcome;
   }
 
@@ -278,6 +283,7 @@ export class SlidingEngine {
   async #answer(request: SlidingRequest, { pos, state }: OpenedPos, outcome: SlidingOutcome): Promise<SlidingReply> {
     const { position, e2ee, upstream } = outcome;
     const sent = await this.#noted(request, { pos, state }, outcome);
+    this.#deps.learnHeroes(request.account, unknownHeroes(outcome.answer));
     return { pos: sealPos({ ...pos, ...sent, position, e2ee, upstream }, this.#deps.sign), answer: outcome.answer };
   }
 
@@ -310,6 +316,12 @@ function handedUpToBy(wake: Wake, device: DeviceNo): number {
   if (wake.type !== "news" || !wake.batch || !wake.kinds) return Infinity;
   const isOfDevice = wake.device === device && (wake.kinds.has("to_device") || wake.kinds.has("key_counts"));
   return isOfDevice || wake.kinds.has("device_lists") ? Infinity : wake.batch.writes.position;
+}
+
+/** Heroes that rooms without a name were sent with, and of which only the id is known (T14). */
+function unknownHeroes({ rooms }: SlidingAnswer): RoomHero[] {
+  const joined = rooms.filter(({ content }) => content.membership === "join");
+  return joined.flatMap(({ roomId, content }) => (content.heroes ?? []).filter(isUnknownHero).map(({ user_id: userId }) => ({ roomId, userId })));
 }
 
 /** The position of a connection that does not exist yet. */

@@ -1,6 +1,6 @@
 /** Where a fetch from the homeserver begins. */
 
-import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
+import type { AccountNo, DeviceNo, Position, RoomId, UserId } from "../wire/ids.ts";
 import type { Db } from "./db.ts";
 import type { SealedToken } from "./tokens.ts";
 
@@ -14,6 +14,16 @@ export async function syncedUpTo(db: Db, account: AccountNo): Promise<{ position
 export async function liveToken(db: Db, account: AccountNo): Promise<SealedToken | null> {
   const [row] = await db<SealedToken[]>`
     select token_hash as "tokenHash", ciphertext from tokens where account = ${account} and dead_at is null order by verified_at desc limit 1`;
+  return row ?? null;
+}
+
+export type AccountToken = SealedToken & { readonly device: DeviceNo; readonly userId: UserId };
+
+/** The same with its device and the account's user; null also if nothing was synced yet. */
+export async function accountToken(db: Db, account: AccountNo): Promise<AccountToken | null> {
+  const [row] = await db<AccountToken[]>`
+    select t.token_hash as "tokenHash", t.ciphertext, t.device, a.user_id as "userId" from tokens t join accounts a using (account)
+    where t.account = ${account} and t.dead_at is null and a.since is not null order by t.verified_at desc limit 1`;
   return row ?? null;
 }
 

@@ -20,6 +20,7 @@ export const ROOM_TABLES = [
   "account_data",
   "invites",
   "doubted_rooms",
+  "background_asks",
 ] as const;
 
 /** Deletes all rows of a room that the user has forgotten. */

@@ -19,6 +19,8 @@ const BOUNDS: Readonly<Record<string, number>> = {
   "devices.device_id": KEY,
   "doubted_rooms.room_id": ID,
   "events.event_id": KEY,
+  "background_asks.room_id": ID,
+  "background_asks.user_id": ID,
   "invites.room_id": ID,
   "members.event_id": KEY,
   "members.room_id": ID,

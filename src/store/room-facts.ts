@@ -45,6 +45,11 @@ export type RoomFacts = {
   };
 };
 
+/** Whether nothing is known of the hero but the id: its member event may be missing (T14). */
+export function isUnknownHero({ displayname, avatar_url }: Hero): boolean {
+  return displayname === undefined && avatar_url === undefined;
+}
+
 export type RoomFactsRow = { readonly room_id: RoomId; readonly membership: Membership; readonly facts: RoomFacts };
 
 /** How deep a tag's content may nest to be sent: the spec's is an object of scalars. */

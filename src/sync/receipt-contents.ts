@@ -6,8 +6,10 @@ import { isEventId, isUserId } from "../wire/matrix-id.ts";
 import { isUsualReceiptData, readReceiptData } from "../wire/receipt.ts";
 
 /**
- * The content of each room's `m.receipt` as JSON text: `{event: {kind: {user: data}}}`. If a user has receipts in two threads on one event, the
- * newer one is used. Rows that an older version stored are included as far as strict clients accept them (N6).
+ * The content of each room's `m.receipt` as JSON text: `{event: {kind: {user: data}}}`. There is one place for a user's receipts of a kind on
+ * an event: it has the unthreaded one, or else the newest (T9, MSC4102). Rows that an older version stored are included as far as strict
+ * clients accept them (N6).
+ * @param list of equal rank, the last one counts
  */
 export function receiptContents(list: readonly ReceiptRow[]): Map<RoomId, string> {
   const contents = [...Map.groupBy(list.every(isUsual) ? list : list.flatMap(sound), (row) => row.room_id)].map(([roomId, ofRoom]) => {
@@ -31,8 +33,16 @@ function sound(row: ReceiptRow): ReceiptRow | [] {
 }
 
 function usersText(list: readonly ReceiptRow[]): string {
-  const users = new Map(list.map((row) => [row.user_id, row.data]));
+  const users = new Map<string, string>();
+  for (const { user_id, data } of list) {
+    const other = users.get(user_id);
+    if (other === undefined || isThreaded(other) || !isThreaded(data)) users.set(user_id, data);
+  }
   return `{${[...users].map(([user, data]) => `${JSON.stringify(user)}:${data}`).join(",")}}`;
+}
+
+function isThreaded(data: string): boolean {
+  return readReceiptData(data)?.thread !== "";
 }
 
 /** An object with one member per group, in the order of the rows. */

@@ -148,17 +148,6 @@ export class HomeserverClient {
     return rooms.filter((room): room is RoomId => typeof room === "string" && room.startsWith("!"));
   }
 
-  /** `GET /rooms/{roomId}/state/m.room.member/{userId}`: the user's membership; null: the room is not there, or not for this user (403, 404). */
-  async membership(token: string, roomId: RoomId, userId: UserId, signal: AbortSignal): Promise<string | null> {
-    try {
-      const { text } = await this.get(token, `${roomPath(roomId)}/state/m.room.member/${encodeURIComponent(userId)}`, {}, signal);
-      return String((JSON.parse(text) as Record<string, unknown>)["membership"]);
-    } catch (error) {
-      if (error instanceof UpstreamError && (error.kind === "forbidden" || error.status === 404)) return null;
-      throw error;
-    }
-  }
-
   /** `GET /user/{userId}/account_data/{type}`: the content's text; null: there is none. */
   accountData(token: string, userId: UserId, type: string, signal: AbortSignal): Promise<string | null> {
     return this.#contentAt(token, `/_matrix/client/v3/user/${encodeURIComponent(userId)}/account_data/${encodeURIComponent(type)}`, signal);
@@ -189,6 +178,20 @@ export class HomeserverClient {
       expected: { maxBytes, isList: true },
     };
     return this.#others.run(signal, () => this.#get(request, signal));
+  }
+
+  /**
+   * `GET /rooms/{roomId}/state/m.room.member/{userId}`: the event's text, or only its content if the homeserver does not know
+   * `format=event`; null: there is none, or the user may not see it.
+   */
+  async member(token: string, roomId: RoomId, userId: UserId, signal: AbortSignal): Promise<string | null> {
+    const path = `${roomPath(roomId)}/state/m.room.member/${encodeURIComponent(userId)}`;
+    try {
+      return (await this.get(token, path, { format: "event" }, signal)).text;
+    } catch (error) {
+      if (error instanceof UpstreamError && (error.status === 403 || error.status === 404)) return null;
+      throw error;
+    }
   }
 
   /** `GET /rooms/{roomId}/messages`. `from` null: from the newest (dir b). `filter`: JSON text. */

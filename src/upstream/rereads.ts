@@ -161,7 +161,7 @@ function sectionsIn(text: string, roomId: RoomId): V2JoinedRoom[] {
 const AWAY: readonly unknown[] = [502, 503, 504];
 
 /** Whether anything else that is read now would fail as well. */
-function isTrouble(error: unknown): boolean {
+export function isTrouble(error: unknown): boolean {
   if (error instanceof UpstreamError) return error.kind === "rate_limited" || error.kind === "unreachable" || AWAY.includes(error.status);
   return needOf(error) !== "unknown";
 }

@@ -16,10 +16,10 @@ import { purgeToDevice } from "../store/to-device.ts";
 import { JoinedRoomsCache } from "./streams/joined-rooms.ts";
 import { RoomCache } from "../sync/room-cache.ts";
 import { rowsOfFullRoom } from "./streams/full-room.ts";
-import type { SyncAnswer } from "./streams/answers.ts";
+import { type SyncAnswer, unknownHeroesIn } from "./streams/answers.ts";
 import type { ListCaches } from "./streams/stream.ts";
 import { invalidParam, unknownSession } from "../wire/errors.ts";
-import type { Position, SessionNo } from "../wire/ids.ts";
+import type { AccountNo, Position, SessionNo } from "../wire/ids.ts";
 import { Arrivals } from "../sync/arrivals.ts";
 import { evaluate, type Outcome } from "./evaluate.ts";
 import { longPoll } from "../sync/long-poll.ts";
@@ -170,18 +170,19 @@ export class Engine {
         // Nothing was found up to here: the next evaluation starts from here and is shorter.
         if (outcome.complete && outcome.parts.length === 0 && sameState(state, outcome.state)) token = { ...token, ...outcome.cursors };
       },
-      answer: (outcome) => this.#answer(token, state, outcome),
+      answer: (outcome) => this.#answer(account, token, state, outcome),
       superseded: () => ({ parts: [], complete: true, next: request.since ?? sealToken(opened.token, sign), now: started }),
       gone: unknownSession,
     });
   }
 
-  async #answer(token: SyncToken, before: SessionState, outcome: Outcome): Promise<SyncAnswer> {
+  async #answer(account: AccountNo, token: SyncToken, before: SessionState, outcome: Outcome): Promise<SyncAnswer> {
     const { sign } = this.#deps;
     const state = await this.#stateOf(token, before, outcome);
     if (state === null) throw unknownSession();
     const next = sealToken({ ...token, ...outcome.cursors, state }, sign);
     const { parts, complete, now } = outcome;
+    this.#deps.learnHeroes(account, unknownHeroesIn(parts));
     return { parts, complete, next, now };
   }
 

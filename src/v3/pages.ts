@@ -3,7 +3,7 @@
 import { factsAt } from "../store/facts.ts";
 import { readTx } from "../store/db.ts";
 import { addSessionPage, findListSnapshot, readHead } from "../store/sessions.ts";
-import type { AnswerPart, SyncAnswer } from "./streams/answers.ts";
+import { type AnswerPart, type SyncAnswer, unknownHeroesIn } from "./streams/answers.ts";
 import { listLimit, negotiated } from "./streams/room-list-answer.ts";
 import { listSelection, roomList, roomsAt, fullEntries } from "./streams/room-list.ts";
 import { membersLimit, membersSort, readPage, roomMembers } from "./streams/room-members.ts";
@@ -51,7 +51,9 @@ export async function answerPages(deps: EngineDeps, question: PagesQuestion): Pr
   for (const { rooms } of pages) {
     if (rooms.length > 0 && !(await addSessionPage(deps.sql, token.session, token.position, rooms))) throw unknownSession();
   }
-  return { parts: pages.map((page) => page.part), complete: true, next: question.since, now };
+  const parts = pages.map((page) => page.part);
+  deps.learnHeroes(question.account, unknownHeroesIn(parts));
+  return { parts, complete: true, next: question.since, now };
 }
 
 async function answerPage(deps: EngineDeps, unsealed: Unsealed, question: PagesQuestion, key: StreamKey, page: PageRequest): Promise<PageAnswer> {

@@ -135,6 +135,40 @@ describe.each(DIALECTS)("receipts (%s)", (dialect) => {
     expect([again.rooms[room]?.["initial"], timelineIds(again.rooms[room]).length, receiptsOf(again, room)]).toEqual([true, 2, [read(m1, me)]]);
   });
 
+  describe.each(["unthreaded", "threaded"] as const)("an unthreaded and a threaded receipt on one event, first the %s one", (early) => {
+    const data = { unthreaded: { ts: 1 }, threaded: { ts: 2, thread_id: "main" } };
+    const late = early === "threaded" ? "unthreaded" : "threaded";
+    async function marking() {
+      const at = await withReceipts();
+      const mark = (which: keyof typeof data) => at.deliver({ ephemeral: [receipt(at.m2.event_id, BOB, "m.read", data[which])] });
+      const dataIn = (answer: Answer) => answer.extensions["receipts"]?.rooms[at.room]?.content[at.m2.event_id]?.["m.read"]?.[BOB];
+      return { ...at, mark, dataIn };
+    }
+
+    it("T9: one answer has the unthreaded one: a retry, a fresh one, and one that expands the timeline", async () => {
+      const { phone, asking, mark, dataIn } = await marking();
+      const first = await phone.sync(asking(1));
+      await mark(early);
+      const then = await phone.sync(asking(1), { pos: first.pos });
+      await mark(late);
+      expect(dataIn(await phone.sync(asking(1), { pos: first.pos }))).toEqual(data.unthreaded);
+      expect(dataIn(await phone.sync(asking(3), { pos: then.pos }))).toEqual(data.unthreaded);
+      expect(dataIn(await phone.sync(asking(3)))).toEqual(data.unthreaded);
+    });
+
+    it("T9: one that comes after the other was sent is sent apart", async () => {
+      const { phone, asking, mark, dataIn } = await marking();
+      const first = await phone.sync(asking(1));
+      await mark(early);
+      const then = await phone.sync(asking(1), { pos: first.pos });
+      expect(dataIn(then)).toEqual(data[early]);
+      await mark(late);
+      const last = await phone.sync(asking(1), { pos: then.pos });
+      expect(dataIn(last)).toEqual(data[late]);
+      expect(newsOf(await phone.sync(asking(1), { pos: last.pos }))).toEqual({});
+    });
+  });
+
   it("M50: nothing is sent for a room that the user is not in", async () => {
     const { phone, asking, room, me, client } = await withReceipts();
     const first = await phone.sync(asking(1));

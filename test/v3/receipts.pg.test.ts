@@ -63,6 +63,38 @@ it("receipts: each thread has its own, and there are unthreaded ones too", async
   });
 });
 
+const UNTHREADED = receipt("$1", BOB, "m.read", ts(1));
+const THREADED = receipt("$1", BOB, "m.read", { ts: 2, thread_id: "main" });
+
+it.each([
+  ["unthreaded first", UNTHREADED, THREADED],
+  ["threaded first", THREADED, UNTHREADED],
+])("T9: of two receipts on one event a single answer has the unthreaded one, however it comes about (%s)", async (order, early, late) => {
+  const user = login(`@both-${order.replace(" ", "-")}:test`);
+  const first = await user.sync({ receipts: { room_id: A } });
+  const content = async (since?: string) =>
+    (await user.sync(since === undefined ? { receipts: { room_id: A } } : {}, since === undefined ? {} : { since }))["receipts"]?.rooms[A].content;
+  await t.deliver(user, read(A, early));
+  expect(await content(first.next)).toEqual(early["content"]);
+  await t.deliver(user, read(A, late));
+  // A retry has both, and a fresh session, too.
+  expect([await content(first.next), await content()]).toEqual([UNTHREADED["content"], UNTHREADED["content"]]);
+});
+
+it("T9: a receipt that comes after the other one was sent is sent apart, in either order", async () => {
+  const user = login("@apart:test");
+  const first = await user.sync({ receipts: { room_id: A } });
+  const inThread = receipt("$2", BOB, "m.read", { ts: 3, thread_id: "main" });
+  const plain = receipt("$2", BOB, "m.read", ts(4));
+  let since = first.next;
+  for (const one of [UNTHREADED, THREADED, inThread, plain]) {
+    await t.deliver(user, read(A, one));
+    const answer = await user.sync({}, { since });
+    expect(answer["receipts"].rooms[A].content).toEqual(one["content"]);
+    since = answer.next;
+  }
+});
+
 it("receipts D13 I9: another room starts in full; receipts elsewhere do not wake", async () => {
   const user = login("@switch:test");
   const first = await user.sync({ receipts: { room_id: A } });

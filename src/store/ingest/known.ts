@@ -189,7 +189,8 @@ export async function readFullState(tx: Tx, account: AccountNo, rooms: readonly 
     cross join lateral (select * from state s where s.account = ${account} and s.room_id = r.room_id and s.to_ord = ${OPEN}::bigint ${byKey(tx)}) s`;
 }
 
-async function readMembers(tx: Tx, keys: readonly (MemberKey & OfAccount)[]): Promise<(KnownMember & OfAccount)[]> {
+/** The present member events of users in rooms, as far as they are stored. */
+export async function readMembers(tx: Tx, keys: readonly (MemberKey & OfAccount)[]): Promise<(KnownMember & OfAccount)[]> {
   if (keys.length === 0) return [];
   return await tx<(KnownMember & OfAccount)[]>`
     select m.account, m.room_id, m.user_id, m.event_id, m.membership, coalesce(e.body, '{}') as body

@@ -44,7 +44,7 @@ export async function learnMembers(deps: IngestDeps, input: LearnInput): Promise
   return await writeTx(deps.sql, (tx) => learn(tx, input, events));
 }
 
-async function learn(tx: Tx, input: LearnInput, events: ReadonlyMap<UserId, CutEvent>): Promise<LearnResult> {
+async function learn(tx: Tx, input: LearnInput, listed: ReadonlyMap<UserId, CutEvent>): Promise<LearnResult> {
   const [account, room, stored] = await Promise.all([
     lockAccount(tx, input.account),
     readRoom(tx, input.account, input.roomId),
@@ -52,31 +52,38 @@ async function learn(tx: Tx, input: LearnInput, events: ReadonlyMap<UserId, CutE
   ]);
   if (!account || !room) return { position: (account?.position ?? input.at) as Position, changed: 0 };
   const draft = new Draft(account.position);
-  const gone = planList(draft, input, room, stored, events);
+  const newer = new Set(stored.filter((member) => member.from_ord > input.at).map((member) => member.user_id));
+  const events = new Map([...listed].filter(([user]) => !newer.has(user)));
+  const gone = planList(draft, room, { stored, newer, events });
   if (room.unsure_ord <= input.at) draft.putRoom(room, { ...pick(room), members: "complete" });
-  planCounts(draft, account.user_id, room, { stored, gone, events });
-  await Promise.all([
-    ...writeEvents(tx, [...draft.events.values()]),
-    ...writeMembers(tx, [{ account: input.account, writes: draft }]),
-    ...writeRoomRows(tx, [{ account: input.account, writes: draft }]),
-    writePosition(tx, input.account, input.roomId, draft.last),
-  ]);
+  planFacts(draft, account.user_id, room, { stored, gone, events });
+  await writeLearned(tx, input.account, input.roomId, draft);
   return { position: draft.last as Position, changed: draft.members.length + gone.size };
 }
 
+/** Writes what was learned of a room as a batch of its own. */
+export async function writeLearned(tx: Tx, account: AccountNo, roomId: RoomId, draft: Draft): Promise<void> {
+  await Promise.all([
+    ...writeEvents(tx, [...draft.events.values()]),
+    ...writeMembers(tx, [{ account, writes: draft }]),
+    ...writeRoomRows(tx, [{ account, writes: draft }]),
+    writePosition(tx, account, roomId, draft.last),
+  ]);
+}
+
+/** What is compared: the stored members, those of them that are newer than the list, and the list without those. */
+type Compared = {
+  readonly stored: readonly OpenMember[];
+  readonly newer: ReadonlySet<UserId>;
+  readonly events: ReadonlyMap<UserId, CutEvent>;
+};
+
 /** Plans the rows; returns the members who are not in the list. */
-function planList(
-  draft: Draft,
-  input: LearnInput,
-  room: KnownRoomRow,
-  stored: readonly OpenMember[],
-  events: ReadonlyMap<UserId, CutEvent>,
-): ReadonlySet<UserId> {
+function planList(draft: Draft, room: KnownRoomRow, { stored, newer, events }: Compared): ReadonlySet<UserId> {
   const known = stored.map((member) => ({ ...member, room_id: room.room_id, body: "{}" }));
   const state = new RoomState(draft, room.room_id, [], known);
-  const newer = new Set(stored.filter((member) => member.from_ord > input.at).map((member) => member.user_id));
-  for (const [user, event] of events) {
-    if (!newer.has(user) && state.isNew(event)) state.apply(event, draft.next("members", room.room_id), room.members === "none");
+  for (const event of events.values()) {
+    if (state.isNew(event)) state.apply(event, draft.next("members", room.room_id), room.members === "none");
   }
   const gone = stored.map((member) => member.user_id).filter((user) => !events.has(user) && !newer.has(user));
   if (gone.length > 0) {
@@ -86,26 +93,24 @@ function planList(
   return new Set(gone);
 }
 
-/** Sets the counts of a room whose counts the homeserver does not send: they are known now. */
-function planCounts(
+/** Names the room by members that were unknown before (T14), and counts those of a room whose counts the homeserver does not send. */
+function planFacts(
   draft: Draft,
   me: UserId,
   room: KnownRoomRow,
-  {
-    stored,
-    gone,
-    events,
-  }: { readonly stored: readonly OpenMember[]; readonly gone: ReadonlySet<UserId>; readonly events: ReadonlyMap<UserId, CutEvent> },
+  { stored, gone, events }: Pick<Compared, "stored" | "events"> & { readonly gone: ReadonlySet<UserId> },
 ): void {
-  if (room.facts?.sources.counted !== true || room.membership === null) return;
+  if (room.facts === null || room.membership === null) return;
   const members = new Map<UserId, string>();
   for (const member of stored) if (!gone.has(member.user_id)) members.set(member.user_id, member.membership);
   for (const row of draft.members) members.set(row.user_id, row.membership);
   const having = (membership: string): number => [...members.values()].filter((each) => each === membership).length;
   const facts = computeFacts(room.facts, {
     ...noChange(me, room.facts),
-    counted: { joined: having("join"), invited: having("invite") },
-    standIns: standInsAmong(members, me),
+    ...(room.facts.sources.counted === true && {
+      counted: { joined: having("join"), invited: having("invite") },
+      standIns: standInsAmong(members, me),
+    }),
     member: (user) => events.get(user)?.content,
   });
   draft.putFacts(room, room.membership, facts);

@@ -5,6 +5,7 @@ import { commitWith, type Sql, type Tx, writeTx } from "../../store/db.ts";
 import { heldLeases, lockAccounts } from "../../store/ingest/device.ts";
 import { type KnownRows, readKnown } from "../../store/ingest/known.ts";
 import { writeRooms } from "../../store/ingest/write.ts";
+import type { WakeKind } from "../../feed/hub.ts";
 import type { AccountNo, DeviceNo, RoomId, UserId } from "../../wire/ids.ts";
 import type { V2JoinedRoom, V2Response } from "../../wire/v2-response.ts";
 import type { BatchNews } from "./ingest-result.ts";
@@ -45,6 +46,26 @@ export async function storeReread(sql: Sql, input: RereadInput): Promise<RereadR
   const { good, bad } = await separate(itemsOf(response), holds);
   const result = await writeTx(sql, (tx) => store(tx, without(good), commitWith));
   return result.kind === "stale" ? result : { ...result, left: bad.length };
+}
+
+/**
+ * Stores a room that the user left before the account's first v2 response (T22): unless it is known by now, as one without activity. Returns the
+ * kinds of what changed.
+ */
+export async function storeLeftRoom(sql: Sql, input: Omit<RereadInput, "epoch">): Promise<ReadonlySet<WakeKind>> {
+  const { account: no, device, userId, response, now } = input;
+  return await writeTx(sql, async (tx) => {
+    const [accounts, known] = await Promise.all([
+      lockAccounts(tx, [no], "wait"),
+      readKnown(tx, [{ account: no, touched: touchedBy(response, userId, false) }]),
+    ]);
+    const [account, found] = [accounts.get(no), known.get(no)];
+    if (!account || account.since === null || !found || found.rooms.some((room) => room.membership !== null)) return new Set();
+    const { writes, kinds } = await planRooms(tx, { account: no, userId, now }, response, account, found);
+    const standings = writes.standings.map((row) => ({ ...row, active_ord: 0, bump_ord: 0 }));
+    await Promise.all(writeRooms(tx, [{ account: no, device, since: account.since, writes: { ...writes, standings } }]));
+    return kinds;
+  });
 }
 
 async function store(tx: Tx, input: RereadInput, finish: Finish): Promise<RereadResult> {

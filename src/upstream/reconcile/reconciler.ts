@@ -27,6 +27,7 @@ import {
   postponeCheck,
 } from "../../store/room-checks.ts";
 import { openToken } from "../../store/tokens.ts";
+import { isObject } from "../../wire/identifier.ts";
 import type { AccountNo, Position, RoomId } from "../../wire/ids.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
 import type { HomeserverClient } from "../client.ts";
@@ -38,7 +39,7 @@ import { QuestionBudget } from "./question-budget.ts";
 
 export type ReconcilerDeps = {
   readonly sql: Sql;
-  readonly client: Pick<HomeserverClient, "joinedRooms" | "membership" | "sync">;
+  readonly client: Pick<HomeserverClient, "joinedRooms" | "member" | "sync">;
   readonly box: SecretBox;
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Pick<Logger, "info" | "warn">;
@@ -61,6 +62,12 @@ const RETRY_MS = { trouble: 60_000, refused: 3_600_000, busy: 20_000 };
 /** So many rooms do not end at once before a sync without `since` says so, too. */
 function isMass(missing: number, of: number): boolean {
   return missing === of || (missing > 10 && missing > of / 5);
+}
+
+/** @param text a member event, or its content alone */
+function membershipIn(text: string): unknown {
+  const event = JSON.parse(text) as Readonly<Record<string, unknown>>;
+  return (isObject(event["content"]) ? event["content"] : event)["membership"];
 }
 
 export class Reconciler {
@@ -127,10 +134,10 @@ export class Reconciler {
   async #lookAgain(doubt: DoubtedRoom, epochs: ReadonlyMap<AccountNo, number>, signal: AbortSignal): Promise<void> {
     const { sql, client, box, logger } = this.#deps;
     const { account, userId, roomId, position } = doubt;
-    const membership = await client.membership(openToken(box, doubt), roomId, userId, signal);
-    if (membership !== "join") {
+    const member = await client.member(openToken(box, doubt), roomId, userId, signal);
+    if (member === null || membershipIn(member) !== "join") {
       const ended = await this.#store(doubt, epochs, madeLeave([roomId], userId, Date.now()), new Map([[roomId, position]]));
-      if (ended) logger.info({ account, membership }, "A room that the homeserver no longer has for the user has ended");
+      if (ended) logger.info({ account }, "A room that the homeserver no longer has for the user has ended");
     }
     await endDoubt(sql, doubt);
   }

@@ -2,6 +2,7 @@
 
 import type { InviteRow, ReceiptRow } from "../../store/ephemeral.ts";
 import type { EventRow } from "../../store/event-row.ts";
+import type { RoomHero } from "../../store/background-asks.ts";
 import type { RoomFacts } from "../../store/room-facts.ts";
 import type { RoomId } from "../../wire/ids.ts";
 import type { StreamKey } from "../params.ts";
@@ -43,6 +44,8 @@ export type Entry = {
   readonly recency: number;
   readonly state?: readonly EventRow[];
   readonly timeline?: { readonly events: readonly EventRow[]; readonly limited: boolean; readonly prevBatch: string };
+  /** Not sent: heroes of a room without a name of which only the id is known (T14). */
+  readonly unknownHeroes?: readonly RoomHero[];
 };
 
 /** A room outside the active set: how many events notify, and which ones. */
@@ -94,3 +97,9 @@ export type SyncAnswer = {
   /** The time that ages of events refer to, ms since the epoch. */
   readonly now: number;
 };
+
+/** See Entry.unknownHeroes. */
+export function unknownHeroesIn(parts: readonly AnswerPart[]): RoomHero[] {
+  const entries = parts.flatMap((part) => (part.key === "room_list" ? part.answer.entries : []));
+  return entries.flatMap((entry) => entry.unknownHeroes ?? []);
+}

@@ -4,7 +4,8 @@ import { createHash } from "node:crypto";
 import { Slices } from "../../base/slices.ts";
 import { allMembersAt, membersAt, type MemberRow, someMembersAt } from "../../store/members.ts";
 import type { RoomNow } from "../../store/facts.ts";
-import type { RoomFacts, RoomFactsRow } from "../../store/room-facts.ts";
+import type { RoomHero } from "../../store/background-asks.ts";
+import { isUnknownHero, type RoomFacts, type RoomFactsRow } from "../../store/room-facts.ts";
 import { withTransactions } from "../../store/sent-events.ts";
 import { stateAt, stateChanged, type StateRow } from "../../store/state.ts";
 import { readTimelines, type Timeline } from "../../store/timeline.ts";
@@ -152,9 +153,15 @@ function compose(context: Context, room: EntryRoom, { timeline, state }: FullRoo
       spaceOrder: { order: room.spaceOrder?.order ?? null, origin_server_ts: room.spaceOrder?.ts ?? 0 },
     }),
     recency: room.recency,
+    ...(changed.includes("heroes") && { unknownHeroes: unknownHeroes(room.now) }),
     ...(hasState && { state }),
     ...(hasTimeline && { timeline: { events, limited, prevBatch: prevBatchOf(context, roomId, timeline ?? NO_TIMELINE) } }),
   };
+}
+
+function unknownHeroes({ room_id: roomId, membership, facts: { sources, heroes = [] } }: RoomFactsRow): RoomHero[] {
+  if (membership !== "join" || sources.name !== undefined) return [];
+  return heroes.filter(isUnknownHero).map(({ user_id: userId }) => ({ roomId, userId }));
 }
 
 /** Distinguishes an entry from another one of the same room (D16: ages are not news). */

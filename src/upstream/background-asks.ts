@@ -1,0 +1,166 @@
+/**
+ * What polls do not bring and clients lack, fetched in the background for later answers. No answer waits for it.
+ *
+ * - Member events of heroes: rooms without a name are then named by display names instead of user ids (T14).
+ * - Rooms that the user left before the account's first v2 response and that a client subscribes to (T22). They are read one by one: a /sync
+ *   without `since`, even for one room, would cost the homeserver nearly a complete first sync.
+ */
+
+import { LRUCache } from "lru-cache";
+import type { Logger } from "../base/logger.ts";
+import type { SecretBox } from "../base/secret-box.ts";
+import { Slots } from "../base/slots.ts";
+import type { Feed, WakeKind } from "../feed/hub.ts";
+import { type BackgroundAsk, type Claim, claimHeroes, claimRooms, postponeAsks, type RoomHero } from "../store/background-asks.ts";
+import type { Db, Sql } from "../store/db.ts";
+import { accountToken, type AccountToken } from "../store/fetch-start.ts";
+import { openToken } from "../store/tokens.ts";
+import type { AccountNo, RoomId, UserId } from "../wire/ids.ts";
+import { isRoomId } from "../wire/matrix-id.ts";
+import { cutResponse } from "../wire/v2-response.ts";
+import type { HomeserverClient } from "./client.ts";
+import { learnHeroes } from "./ingest/learn-heroes.ts";
+import { storeLeftRoom } from "./ingest/store-reread.ts";
+import { readRoom } from "./read-room.ts";
+import { isTrouble } from "./rereads.ts";
+import { UpstreamError } from "./upstream-error.ts";
+
+export type BackgroundAsksDeps = {
+  readonly sql: Sql;
+  readonly client: Pick<HomeserverClient, "member" | "state" | "messages">;
+  readonly box: SecretBox;
+  readonly feed: Pick<Feed, "publish">;
+  readonly logger: Logger;
+  readonly now: () => number;
+};
+
+/** Most heroes or rooms that are fetched for one request of a client; how many of those that it needs are looked at. */
+const MOST = 20;
+const MOST_CHECKED = 500;
+/** Questions in progress at the same time, in this process. */
+const AT_ONCE = 2;
+/** Each hero or room is asked for once in this time, ms; if the homeserver was away, after the second one. */
+const REST_MS = 24 * 3_600_000;
+const RETRY_MS = 600_000;
+
+/** How one kind of ask is claimed, and what is done with those of one room. */
+type Job = {
+  readonly claim: (db: Db, account: AccountNo, asks: readonly BackgroundAsk[], claim: Claim) => Promise<BackgroundAsk[]>;
+  readonly learn: (owner: Owner, roomId: RoomId, asks: readonly BackgroundAsk[]) => Promise<ReadonlySet<WakeKind>>;
+};
+type Owner = AccountToken & { readonly account: AccountNo; readonly token: string };
+
+export class BackgroundAsks {
+  readonly #deps: BackgroundAsksDeps;
+  readonly #stop = new AbortController();
+  readonly #running = new Set<Promise<void>>();
+  readonly #slots = new Slots(AT_ONCE);
+  /** What is stored or was asked for, so that the database need not be asked. */
+  readonly #settled = new LRUCache<string, true>({ max: 100_000, ttl: REST_MS });
+
+  constructor(deps: BackgroundAsksDeps) {
+    this.#deps = deps;
+  }
+
+  /** Begins to fetch those of the heroes that have no stored member event and were not asked for in the last 24 hours. */
+  heroes(account: AccountNo, heroes: readonly RoomHero[]): void {
+    this.#begin(account, heroes, { claim: claimHeroes, learn: (owner, roomId, asks) => this.#learnHeroes(owner, roomId, asks) });
+  }
+
+  /** Begins to fetch those of the rooms that the user was in, as far as they are unknown and were not asked for in the last 24 hours. */
+  rooms(account: AccountNo, roomIds: readonly RoomId[]): void {
+    const asks = roomIds.filter(isRoomId).map((roomId) => ({ roomId, userId: "" }) as const);
+    this.#begin(account, asks, { claim: claimRooms, learn: (owner, roomId) => this.#learnRoom(owner, roomId) });
+  }
+
+  /** Ends what is under way. */
+  async close(): Promise<void> {
+    this.#stop.abort(new Error("stopping"));
+    await Promise.allSettled(this.#running);
+  }
+
+  #begin(account: AccountNo, asks: readonly BackgroundAsk[], job: Job): void {
+    const open = asks.filter((ask) => !this.#settled.has(keyOf(account, ask))).slice(0, MOST_CHECKED);
+    if (open.length === 0 || this.#stop.signal.aborted) return;
+    // Requests that come meanwhile need not look again.
+    this.#settle(account, open, true);
+    const work = this.#run(account, open, job)
+      .catch((error: unknown) => {
+        this.#settle(account, open, false);
+        this.#log(account, error);
+      })
+      .finally(() => this.#running.delete(work));
+    this.#running.add(work);
+  }
+
+  #settle(account: AccountNo, asks: readonly BackgroundAsk[], isSettled: boolean): void {
+    for (const ask of asks) {
+      if (isSettled) this.#settled.set(keyOf(account, ask), true);
+      else this.#settled.delete(keyOf(account, ask));
+    }
+  }
+
+  async #run(account: AccountNo, open: readonly BackgroundAsk[], job: Job): Promise<void> {
+    const { sql, box, feed } = this.#deps;
+    const due = await job.claim(sql, account, open, { ms: REST_MS, limit: MOST });
+    if (due.length === MOST) {
+      this.#settle(account, open, false);
+      this.#settle(account, due, true);
+    }
+    if (due.length === 0) return;
+    const left = Map.groupBy(due, (ask) => ask.roomId);
+    try {
+      const found = await accountToken(sql, account);
+      if (!found) throw new Error("no access token of the account is valid");
+      const owner = { ...found, account, token: openToken(box, found) };
+      for (const [roomId, asks] of left) {
+        // oxlint-disable-next-line no-await-in-loop -- in the background there is no hurry
+        const kinds = await job.learn(owner, roomId, asks).catch((error: unknown) => this.#passOver(account, error));
+        if (kinds.size > 0) feed.publish({ type: "news", account, kinds, rooms: new Set([roomId]) });
+        left.delete(roomId);
+      }
+    } finally {
+      const again = [...left.values()].flat();
+      if (again.length > 0) await postponeAsks(sql, account, again, RETRY_MS);
+    }
+  }
+
+  /** Nothing is learned of a room, unless whatever else is asked now would fail as well. */
+  #passOver(account: AccountNo, error: unknown): ReadonlySet<WakeKind> {
+    const isOfToken = error instanceof UpstreamError && error.kind === "unknown_token";
+    if (this.#stop.signal.aborted || isOfToken || isTrouble(error)) throw error;
+    this.#log(account, error);
+    return new Set();
+  }
+
+  #log(account: AccountNo, error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#deps.logger.info({ account, reason }, "Members or rooms could not be fetched in the background");
+  }
+
+  async #learnHeroes({ account, token }: Owner, roomId: RoomId, asks: readonly BackgroundAsk[]): Promise<ReadonlySet<WakeKind>> {
+    const { sql, client, now } = this.#deps;
+    const { signal } = this.#stop;
+    const answers = new Map<UserId, string>();
+    const ask = async ({ userId }: BackgroundAsk): Promise<void> => {
+      const text = userId === "" ? null : await this.#slots.run(signal, () => client.member(token, roomId, userId, signal));
+      if (text !== null) answers.set(userId as UserId, text);
+    };
+    await Promise.all(asks.map(ask));
+    return learnHeroes(sql, { account, roomId, answers, now: now() });
+  }
+
+  /** A room that the user may not read, or has not left, changes nothing: polls bring those that the user is in. */
+  async #learnRoom({ account, device, userId, token }: Owner, roomId: RoomId): Promise<ReadonlySet<WakeKind>> {
+    const { sql, client } = this.#deps;
+    const { signal } = this.#stop;
+    const read = await this.#slots.run(signal, () => readRoom(client, { me: userId, token, roomId }, signal));
+    if (read.membership !== "leave" && read.membership !== "ban") return new Set();
+    const text = `{"next_batch":"read","rooms":{"leave":{${JSON.stringify(roomId)}:${read.text}}}}`;
+    return storeLeftRoom(sql, { account, device, userId, response: cutResponse(text, read.receivedAt), now: read.receivedAt });
+  }
+}
+
+function keyOf(account: AccountNo, { roomId, userId }: BackgroundAsk): string {
+  return `${account} ${roomId} ${userId}`;
+}
