@@ -95,6 +95,12 @@ CREATE TABLE events (
   CONSTRAINT events_pkey PRIMARY KEY (event_id)
 );
 
+CREATE TABLE homeserver_facts (
+  name text NOT NULL,
+  value text NOT NULL,
+  CONSTRAINT homeserver_facts_pkey PRIMARY KEY (name)
+);
+
 CREATE TABLE invites (
   account bigint NOT NULL,
   room_id text NOT NULL,

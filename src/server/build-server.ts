@@ -54,7 +54,9 @@ const SEND_PATIENCE_MS = 1000;
 /** The parts of a server. */
 export type ServerParts = {
   readonly settings: Pick<Settings, "trustedProxies" | "sessionIdleMs"> &
-    Partial<Pick<Settings, "maxSyncBytes" | "publicUrl" | "passAdmin" | "preferNative" | "asyncConnections" | "role" | "bus" | "tls">>;
+    Partial<
+      Pick<Settings, "maxSyncBytes" | "publicUrl" | "passAdmin" | "preferNative" | "asyncConnections" | "role" | "bus" | "tls" | "assumedRetention">
+    >;
   /** The homeserver's base URL; the homeserver has answered there. */
   readonly homeserver: URL;
   readonly sql: Sql;
@@ -111,6 +113,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     ownerId: randomUUID(),
     lockDb: direct,
     polls: settings.role !== "api",
+    assumedRetention: settings.assumedRetention,
     ...parts.supervision,
     ingest: (input) => ingester.ingest(input),
     resetAccount: (account, device) => resetAccount(sql, account, device),

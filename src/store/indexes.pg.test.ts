@@ -18,6 +18,8 @@ const BOUNDS: Readonly<Record<string, number>> = {
   "device_lists.user_id": ID,
   "devices.device_id": KEY,
   "events.event_id": KEY,
+  // One of our words.
+  "homeserver_facts.name": 20,
   "invites.room_id": ID,
   "members.event_id": KEY,
   "members.room_id": ID,

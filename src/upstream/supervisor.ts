@@ -5,6 +5,7 @@
  *     renew   every 3 s: renews leases, writes what polling proved, stops the pollers of lost accounts
  *     sweep   every second or so: takes free accounts; starts or ends pollers for devices and tokens that came or went
  *     rereads every 5 s: reads from the homeserver again what an answer left incomplete
+ *     expiry  every hour: asks whether the homeserver lets messages expire (T4)
  *     typing  every 15 s: empties the typing sets of accounts that were not polled successfully for 2 minutes (S1)
  */
 
@@ -20,9 +21,11 @@ import { Leases, RENEW_MS } from "./lease-keeper.ts";
 import { FirstSyncs } from "./first-syncs.ts";
 import type { PollerDeps, PollerEnd } from "./poller-types.ts";
 import { Rereads, type RereadsDeps } from "./rereads.ts";
+import { RetentionQuestion, type RetentionQuestionDeps } from "./retention-question.ts";
 
 export type SupervisorOptions = Omit<PollerDeps, "feed" | "firstSyncs" | "leases" | "now" | "random" | "sleep" | "client"> & {
-  readonly client: PollerDeps["client"] & RereadsDeps["client"];
+  readonly assumedRetention?: RetentionQuestionDeps["assumedRetention"];
+  readonly client: PollerDeps["client"] & RereadsDeps["client"] & RetentionQuestionDeps["client"];
   /** A name that no other process has, now or ever, e.g. a UUID. */
   readonly ownerId: string;
   readonly feed: Pick<Feed, "publish" | "observe">;
@@ -66,6 +69,7 @@ export class Supervisor {
   readonly #deps: PollerDeps;
   readonly #leases: Leases;
   readonly #rereads: Rereads;
+  readonly #retention: RetentionQuestion;
   readonly #accounts = new Map<AccountNo, AccountPollers>();
   readonly #stop = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
@@ -85,6 +89,7 @@ export class Supervisor {
     this.firstSyncs = new FirstSyncs(options.logger);
     this.#leases = new Leases({ sql: options.sql, ownerId: options.ownerId, lockDb: options.lockDb, now });
     this.#rereads = new Rereads(options);
+    this.#retention = new RetentionQuestion(options);
     const { firstSyncs } = this;
     this.#deps = { ...options, firstSyncs, leases: this.#leases, now, random: options.random ?? Math.random, sleep: options.sleep ?? sleep };
   }
@@ -97,6 +102,7 @@ export class Supervisor {
     this.#loop("Lease renewal", RENEW_MS, () => this.#renew());
     this.#loop("Looking for accounts to poll", sweepMs, () => this.#sweep());
     this.#loop("Reading postponed data", rereadMs, () => this.#rereads.run(this.#leases.held(), this.#stop.signal));
+    this.#loop("Asking whether messages expire", sweepMs, () => this.#retention.run(this.accounts(), this.#stop.signal));
     this.#loop("Typing expiry", typingSweepMs, () => this.#expireTyping());
   }
 
