@@ -14,3 +14,7 @@ update room_facts f set facts = regexp_replace(f.facts, '^(.*"sources":\{)', '\1
     where s.type = 'm.room.retention' and s.state_key = '' and s.to_ord = 9223372036854775807
   ) s
   where f.account = s.account and f.room_id = s.room_id and f.to_ord = 9223372036854775807 and s.lifetime is not null;
+
+-- Bans that ask for the user's events to be redacted (T5): whether the homeserver does so is asked. `name`: the ban's event id.
+alter table rereads drop constraint rereads_kind_check;
+alter table rereads add constraint rereads_kind_check check (kind in ('room', 'account_data', 'ban'));

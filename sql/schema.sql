@@ -258,7 +258,7 @@ CREATE TABLE rereads (
   tries integer NOT NULL DEFAULT 0,
   CONSTRAINT rereads_pkey PRIMARY KEY (account, kind, name),
   CONSTRAINT rereads_account_fkey FOREIGN KEY (account) REFERENCES accounts(account) ON DELETE CASCADE,
-  CONSTRAINT rereads_kind_check CHECK ((kind = ANY (ARRAY['room'::text, 'account_data'::text])))
+  CONSTRAINT rereads_kind_check CHECK ((kind = ANY (ARRAY['room'::text, 'account_data'::text, 'ban'::text])))
 );
 CREATE INDEX rereads_due ON public.rereads USING btree (due_at);
 

@@ -1,10 +1,10 @@
-/** T4: messages expire here as they do at a Synapse that applies retention. */
+/** T4, T5: messages that a Synapse does not show any more: they have expired, or their sender was banned. */
 
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { freshDatabase, type TestDatabase } from "../support/database.ts";
 import type { MatrixEvent } from "../support/events.ts";
 import { Front } from "../support/front.ts";
-import { DAY_MS, everywhere, HOUR_MS, shownBy } from "../support/message-times.ts";
+import { DAY_MS, everywhere, HOUR_MS, shownBy, shownTexts } from "../support/message-times.ts";
 import type { TestUser } from "../support/synapse-api.ts";
 import { startSynapse, type Synapse } from "../support/synapse.ts";
 
@@ -13,7 +13,7 @@ let database: TestDatabase;
 let front: Front;
 beforeAll(async () => {
   const retention = { enabled: true, default_policy: { max_lifetime: "30d" } };
-  synapse = await startSynapse({ more: { retention, experimental_features: { msc1763_enabled: true } } });
+  synapse = await startSynapse({ more: { retention, experimental_features: { msc1763_enabled: true, msc4293_enabled: true } } });
   database = await freshDatabase();
   front = await new Front(synapse.url, database.options).start();
 });
@@ -58,4 +58,22 @@ it("T4: a fresh client of each API sees the messages that a first v2 sync shows:
   await expectSame(0);
   await me.setState(room, "m.room.retention", "", { max_lifetime: 3 * DAY_MS });
   await expectSame(2);
+});
+
+it("T5: what a ban has redacted, for an account that has it in full already", async () => {
+  const [me, eve] = [await synapse.users.registerUser("alice-t5"), await synapse.users.registerUser("eve-t5")];
+  const room = await me.createRoom({ preset: "public_chat" });
+  await eve.join(room);
+  for (const [who, text] of [
+    [eve, "spam 1"],
+    [me, "hello"],
+    [eve, "spam 2"],
+  ] as const) {
+    // oxlint-disable-next-line no-await-in-loop -- in this order
+    await who.send(room, text);
+  }
+  await expect.poll(() => shownTexts(front.client(me), room)).toEqual(["spam 1", "hello", "spam 2"]);
+  await me.call("POST", `/rooms/${encodeURIComponent(room)}/ban`, { user_id: eve.userId, "org.matrix.msc4293.redact_events": true });
+  await expect.poll(() => shownTexts(front.client(me), room)).toEqual([null, "hello", null]);
+  expect(bodies(await timelineOf(me, room))).toEqual(["hello"]);
 });

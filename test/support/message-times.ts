@@ -50,3 +50,20 @@ export function everywhere(events: readonly MatrixEvent[]): Record<string, strin
   const names = ["list", "room", ...DIALECTS.flatMap((dialect) => [`${dialect} list`, `${dialect} subscribed`])];
   return Object.fromEntries(names.map((name) => [name, ids(events)]));
 }
+
+/** The bodies of the messages that each API shows of a room, which must be the same; null: redacted. */
+export async function shownTexts(client: V3Client, room: string): Promise<(string | null)[]> {
+  const textsOf = (events: readonly MatrixEvent[]) =>
+    events.filter(({ type }) => type === "m.room.message").map(({ content }) => (content["body"] as string | undefined) ?? null);
+  const list: Ask = { lists: { all: { ranges: [[0, 9]], state: [], limit: 20 } } };
+  const v3 = await client.sync({ room: { room_id: room, timeline_limit: 20 } });
+  const shown = [textsOf(v3["room"].rooms[room].timeline.events)];
+  for (const dialect of DIALECTS) {
+    // oxlint-disable-next-line no-await-in-loop -- a connection after the other
+    const { rooms } = await new SlidingClient(client, dialect).sync({ connId: dialect, ...list });
+    shown.push(textsOf(rooms[room]?.["timeline"] as MatrixEvent[]));
+  }
+  const [first = [], ...others] = shown;
+  if (others.some((texts) => JSON.stringify(texts) !== JSON.stringify(first))) throw new Error(`the APIs differ: ${JSON.stringify(shown)}`);
+  return first;
+}
