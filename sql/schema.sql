@@ -121,6 +121,12 @@ CREATE TABLE events (
   CONSTRAINT events_pkey PRIMARY KEY (event_id)
 );
 
+CREATE TABLE homeserver_facts (
+  name text NOT NULL,
+  value text NOT NULL,
+  CONSTRAINT homeserver_facts_pkey PRIMARY KEY (name)
+);
+
 CREATE TABLE invites (
   account bigint NOT NULL,
   room_id text NOT NULL,
@@ -278,7 +284,7 @@ CREATE TABLE rereads (
   tries integer NOT NULL DEFAULT 0,
   CONSTRAINT rereads_pkey PRIMARY KEY (account, kind, name),
   CONSTRAINT rereads_account_fkey FOREIGN KEY (account) REFERENCES accounts(account) ON DELETE CASCADE,
-  CONSTRAINT rereads_kind_check CHECK ((kind = ANY (ARRAY['room'::text, 'account_data'::text])))
+  CONSTRAINT rereads_kind_check CHECK ((kind = ANY (ARRAY['room'::text, 'account_data'::text, 'ban'::text])))
 );
 CREATE INDEX rereads_due ON public.rereads USING btree (due_at);
 

@@ -159,6 +159,13 @@ export const OPTION_TABLE = [
     help: "Send traces to this OpenTelemetry collector (OTLP over HTTP): http://USER:PASSWORD@HOST:4318. Without it, nothing is traced",
   },
   {
+    flag: "message-retention",
+    variable: "SYNCV3_MESSAGE_RETENTION",
+    value: "POLICY",
+    fallback: "auto",
+    help: "When messages expire. auto: as the homeserver's retention configuration says, and never if it has none. If it has none: apply, as m.room.retention in each room says; or a time such as 90d, the same, and so long in rooms without m.room.retention",
+  },
+  {
     flag: "public-url",
     variable: "SYNCV3_PUBLIC_URL",
     value: "URL",

@@ -72,6 +72,7 @@ test("the defaults", async () => {
     page: { listen: { host: "127.0.0.1", port: 8012 }, isDefault: true },
     prom: undefined,
     otlpUrl: undefined,
+    assumedRetention: undefined,
     publicUrl: undefined,
     passAdmin: false,
     preferNative: false,
@@ -102,6 +103,7 @@ test("every option can be given by its variable, and the flag overrides it", asy
     SYNCV3_CLIENT_PORT: ":8013",
     SYNCV3_PROM: ":2112",
     SYNCV3_OTLP_URL: "http://user:pass@otel:4318",
+    SYNCV3_MESSAGE_RETENTION: "90d",
     SYNCV3_PUBLIC_URL: "https://matrix.example.org/",
     SYNCV3_PASS_ADMIN: "1",
     SYNCV3_PREFER_NATIVE: "TRUE",
@@ -130,12 +132,21 @@ test("every option can be given by its variable, and the flag overrides it", asy
     page: { listen: { port: 8013 }, isDefault: false },
     prom: { port: 2112 },
     otlpUrl: "http://user:pass@otel:4318/",
+    assumedRetention: { fallbackMs: 90 * 86_400_000 },
     publicUrl: "https://matrix.example.org",
     passAdmin: true,
     preferNative: true,
   });
   expect(await settingsOf(["-server", "http://flag", "-loglevel", "warn"], env)).toMatchObject({ server: "http://flag", logLevel: "warn" });
   expect(await settingsOf(SERVER, { SYNCV3_LOG_LEVEL: "" })).toMatchObject({ logLevel: "info" });
+});
+
+test("T4: -message-retention is auto, apply or a time", async () => {
+  expect(await settingsOf([...SERVER, "-message-retention", "auto"])).toMatchObject({ assumedRetention: undefined });
+  expect(await settingsOf([...SERVER, "-message-retention", "apply"])).toMatchObject({ assumedRetention: { fallbackMs: null } });
+  await expect(settingsOf([...SERVER, "-message-retention", "on"])).rejects.toThrow(
+    '-message-retention: "on" is not auto, apply, or a time such as 90d',
+  );
 });
 
 /** Writes a file of options and returns its path. */

@@ -68,6 +68,8 @@ export type Settings = {
   readonly prom: ListenAddress | undefined;
   /** Where traces are sent. Undefined: nowhere. */
   readonly otlpUrl: string | undefined;
+  /** What to assume about retention if the homeserver does not say. Undefined: that messages do not expire. */
+  readonly assumedRetention: { readonly fallbackMs: number | null } | undefined;
   /** Where clients reach this server: a base URL without a trailing slash. Undefined: not advertised to clients. */
   readonly publicUrl: string | undefined;
   /** Also pass `/_synapse/admin` on. */
@@ -269,6 +271,7 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
         ? undefined
         : reader.read("prom", parseListenAddress, "an address such as :2112, 127.0.0.1:2112 or /run/metrics.sock"),
     otlpUrl: reader.get("otlp-url") && reader.read("otlp-url", parseOtlpUrl, "a URL such as http://127.0.0.1:4318"),
+    assumedRetention: reader.read("message-retention", parseRetentionPolicy, "auto, apply, or a time such as 90d") ?? undefined,
     publicUrl: publicUrl && parseBaseUrl(publicUrl.text, publicUrl.name).href.replace(/\/+$/, ""),
     passAdmin: reader.readSwitch("pass-admin"),
     preferNative: reader.readSwitch("prefer-native"),
@@ -301,6 +304,15 @@ function readTls(reader: Reader): TlsFiles | undefined {
 function readDatabase(dsn: string, direct: string, env: NodeJS.ProcessEnv): Pick<Settings, "db" | "dbDirect"> {
   if (dsn === "" && direct !== "") throw new UsageError("-db-direct is the database of -db without its pooler. Give -db as well");
   return { db: dsn === "" ? undefined : parseDsn(dsn, env), dbDirect: direct === "" ? undefined : parseDsn(direct, env, "-db-direct") };
+}
+
+/** null: assume nothing. */
+function parseRetentionPolicy(text: string): Settings["assumedRetention"] | null {
+  const policy = text.trim();
+  if (policy === "auto") return null;
+  if (policy === "apply") return { fallbackMs: null };
+  const fallbackMs = parseDuration(policy);
+  return fallbackMs === undefined ? undefined : { fallbackMs };
 }
 
 function parseOtlpUrl(text: string): string | undefined {

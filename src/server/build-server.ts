@@ -57,7 +57,19 @@ const SEND_PATIENCE_MS = 1000;
 export type ServerParts = {
   readonly settings: Pick<Settings, "trustedProxies" | "sessionIdleMs"> &
     Partial<
-      Pick<Settings, "maxSyncBytes" | "checksPerSecond" | "publicUrl" | "passAdmin" | "preferNative" | "asyncConnections" | "role" | "bus" | "tls">
+      Pick<
+        Settings,
+        | "maxSyncBytes"
+        | "checksPerSecond"
+        | "publicUrl"
+        | "passAdmin"
+        | "preferNative"
+        | "asyncConnections"
+        | "role"
+        | "bus"
+        | "tls"
+        | "assumedRetention"
+      >
     >;
   /** The homeserver's base URL; the homeserver has answered there. */
   readonly homeserver: URL;
@@ -116,6 +128,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     lockDb: direct,
     polls: settings.role !== "api",
     ...(settings.checksPerSecond !== undefined && { questionsPerSecond: settings.checksPerSecond }),
+    assumedRetention: settings.assumedRetention,
     ...parts.supervision,
     ingest: (input) => ingester.ingest(input),
     resetAccount: (account, device, cause) => resetAccount(sql, account, device, cause),

@@ -2,6 +2,7 @@
 
 import type { Tx } from "../store/db.ts";
 import type { AccountNo, DeviceNo, Position, UserId } from "../wire/ids.ts";
+import type { MessageRetention } from "../wire/message-retention.ts";
 import type { Recent } from "./recent.ts";
 
 export type SlidingContext = {
@@ -22,6 +23,8 @@ export type SlidingContext = {
   /** See PagingContext. */
   readonly ownTokens: boolean;
   readonly ignored: readonly UserId[];
+  /** See ConnectionHead. */
+  readonly retention: MessageRetention | null;
   /** Needs that were fetched, or could not be, in this request: they are not asked for again. */
   readonly tried: ReadonlySet<string>;
   /** ms since the epoch. */

@@ -117,6 +117,7 @@ async function evaluate(
     upstreamSince: head.upstreamSince,
     ownTokens: question.ownTokens || head.pagesHere,
     ignored: head.ignored,
+    retention: head.retention,
     tried,
     now,
   };

@@ -1,5 +1,6 @@
 /** Rooms that are sent in full, cached until something in them changes. */
 
+import { sentSince } from "../sync/message-expiry.ts";
 import { RoomCache, type RoomAsk } from "../sync/room-cache.ts";
 import type { UserId } from "../wire/ids.ts";
 import type { SlidingContext } from "./context.ts";
@@ -41,7 +42,9 @@ export function isCacheable({ kind, choice }: RoomJob): boolean {
   return kind === "initial" && choice.room.membership === "join" && !choice.subscribed;
 }
 
-function askOf({ account, device, userId, ignored, now }: SlidingContext, { roomId, matcher, choice }: RoomJob): RoomAsk {
+function askOf(context: SlidingContext, { roomId, matcher, choice }: RoomJob): RoomAsk {
+  const { account, device, userId, ignored, now } = context;
+  const { changedOrd, facts } = choice.room;
   const config = `${choice.config.timelineLimit} ${matcher.id}`;
-  return { account, device, userId, ignored, now, roomId, changedOrd: choice.room.changedOrd, config };
+  return { account, device, userId, ignored, now, roomId, sentSince: sentSince(context, roomId, facts), changedOrd, config };
 }

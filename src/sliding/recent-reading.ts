@@ -3,6 +3,7 @@
 import type { MemberRow } from "../store/members.ts";
 import type { RoomFacts } from "../store/room-facts.ts";
 import type { StateRow } from "../store/state.ts";
+import { sentSince } from "../sync/message-expiry.ts";
 import type { RoomId, UserId } from "../wire/ids.ts";
 import type { SlidingContext } from "./context.ts";
 import type { RoomRows, ReadTimeline } from "./reading.ts";
@@ -87,12 +88,14 @@ function changesAfter(recent: Recent, sent: number, roomId: RoomId): RoomChange[
 }
 
 /** null: the timeline is more than events that follow those sent before. */
-function timelineOf(context: SlidingContext, { choice }: RoomJob, changes: readonly RoomChange[]): ReadTimeline | null {
+function timelineOf(context: SlidingContext, { roomId, choice }: RoomJob, changes: readonly RoomChange[]): ReadTimeline | null {
   const limit = choice.config.timelineLimit;
   if (limit === 0) return { events: [], limited: false, prevBatch: null, exact: false };
   const rows = changes.flatMap((change) => change.timeline);
   const isOwn = rows.some((row) => row.sender === context.userId && !(row.txn_id && row.txn_device === context.device));
-  if (rows.length > limit || isOwn || rows.some((row) => row.gap || context.ignored.includes(row.sender))) return null;
+  const shownSince = sentSince(context, roomId, choice.room.facts) ?? -Infinity;
+  const isExpired = ({ state_key, ts }: (typeof rows)[number]) => state_key === null && (ts ?? 0) < shownSince;
+  if (rows.length > limit || isOwn || rows.some((row) => row.gap || context.ignored.includes(row.sender) || isExpired(row))) return null;
   const next = rows.findIndex((row) => row.prev_batch !== null);
   return { events: rows, limited: false, prevBatch: rows[next]?.prev_batch ?? null, exact: next === 0 };
 }

@@ -47,8 +47,8 @@ function changesOf({ device, writes, factsBefore }: StoredBatch): Map<RoomId, Ro
   const ids = [...writes.timeline, ...writes.state, ...writes.members].map((row) => row.event_id);
   if (!ids.every((id) => events.has(id))) return null;
   const eventOf = (id: EventId) => {
-    const { type = "", state_key = null, sender = "" as UserId, body = "{}" } = events.get(id) ?? {};
-    return { type, state_key, sender, body };
+    const { type = "", state_key = null, sender = "" as UserId, body = "{}", ts = 0 } = events.get(id) ?? {};
+    return { type, state_key, sender, body, ts };
   };
   const timeline = Map.groupBy(writes.timeline, (row) => row.room_id);
   const state = Map.groupBy(writes.state, (row) => row.room_id);

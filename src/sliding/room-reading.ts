@@ -9,6 +9,7 @@ import { stateAt, stateChanged, stateEnded, type StateRow, type StateSelector } 
 import { withTransactions } from "../store/sent-events.ts";
 import { readTimelines, type Timeline } from "../store/timeline.ts";
 import { historyOf, fallsShort } from "../sync/history.ts";
+import { sentSince } from "../sync/message-expiry.ts";
 import { needKey, type Need } from "../sync/fetch-need.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
 import { requestBounds } from "../wire/request-bounds.ts";
@@ -79,7 +80,7 @@ async function timelinesOf(context: StoredContext, jobs: readonly RoomJob[]): Pr
     readTimelines(
       context.tx,
       context.account,
-      group.map((job) => ({ roomId: job.roomId, after: job.expanded ? 0 : job.sent })),
+      group.map((job) => ({ roomId: job.roomId, after: job.expanded ? 0 : job.sent, sentSince: shownSince(context, job) })),
       { to: context.to, limit, ignored: context.ignored },
     ),
   );
@@ -89,6 +90,11 @@ async function timelinesOf(context: StoredContext, jobs: readonly RoomJob[]): Pr
     if (timeline && choice.room.purged) timelines.set(roomId, { ...timeline, limited: true });
   }
   return timelines;
+}
+
+/** See TimelineWindow.sentSince. */
+function shownSince(context: SlidingContext, { roomId, choice }: RoomJob): number | null {
+  return sentSince(context, roomId, choice.room.facts);
 }
 
 /**
@@ -103,7 +109,8 @@ async function withOlder(
   const extended = new Map<RoomId, ReadTimeline>(timelines);
   const needs: Need[] = [];
   let extendedRooms = 0;
-  for (const { roomId, kind, expanded, choice } of jobs) {
+  for (const job of jobs) {
+    const { roomId, kind, expanded, choice } = job;
     const timeline = timelines.get(roomId);
     if (!choice.subscribed || choice.room.membership !== "join" || !(kind === "initial" || expanded)) continue;
     const limit = choice.config.timelineLimit;
@@ -111,7 +118,11 @@ async function withOlder(
     extendedRooms += 1;
     if (extendedRooms > requestBounds().olderRooms) break;
     // oxlint-disable-next-line no-await-in-loop -- one or two rooms are open at a time
-    const { history, need } = await historyOf(context.tx, context.account, roomId, timeline, { limit, ignored: context.ignored });
+    const { history, need } = await historyOf(context.tx, context.account, roomId, timeline, {
+      limit,
+      ignored: context.ignored,
+      sentSince: shownSince(context, job),
+    });
     if (need && !context.tried.has(needKey(need))) needs.push(need);
     extended.set(roomId, history);
   }

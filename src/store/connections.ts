@@ -4,10 +4,12 @@
  */
 
 import type { AccountNo, DeviceNo, Position, SessionNo, UserId } from "../wire/ids.ts";
+import type { MessageRetention } from "../wire/message-retention.ts";
 import { type Db, type Sql, untilThrough } from "./db.ts";
 import { soundKeyCounts } from "./ephemeral.ts";
 import { parseIgnored } from "./ignored.ts";
 import { pagesHere } from "./history.ts";
+import { parseRetention, retentionColumn } from "./message-retention.ts";
 import { purgeToDevice } from "./to-device.ts";
 
 /** What the evaluation of a request starts from: how far the account, the device and the connection are. */
@@ -22,6 +24,8 @@ export type ConnectionHead = {
   readonly upstreamSince: string;
   /** See pagesHere. */
   readonly pagesHere: boolean;
+  /** How long messages are shown (T4); null: for ever. */
+  readonly retention: MessageRetention | null;
   /** devices.seq now. */
   readonly deviceSeq: number;
   /** How often a room was forgotten. */
@@ -54,6 +58,7 @@ export type StoredHead = {
   ignored: string;
   since: string | null;
   pages_here: boolean;
+  retention: string | null;
   seq: number;
   forgotten: number;
   queued: number | null;
@@ -87,7 +92,7 @@ export async function readConnectionHeads(db: Db, asks: readonly HeadAsk[]): Pro
 
 /** For a query that has accounts as `a`, devices as `d` and the device's `sliding` session, if there is one, as `q`. */
 export function headColumns(db: Db) {
-  return db`a.user_id, a.position, a.complete, a.joined_rooms, a.ignored, a.since, ${pagesHere(db)}, a.forgotten, d.seq, d.since is not null or d.key_uploads > 0 as counted,
+  return db`a.user_id, a.position, a.complete, a.joined_rooms, a.ignored, a.since, ${pagesHere(db)}, ${retentionColumn(db)}, a.forgotten, d.seq, d.since is not null or d.key_uploads > 0 as counted,
     d.one_time_keys, d.fallback_keys, (select max(m.seq) from to_device m where m.device = d.device) as queued,
     q.acked, (extract(epoch from clock_timestamp() - q.used_at) * 1000)::float8 as ack_ago`;
 }
@@ -101,6 +106,7 @@ export function headOf(row: StoredHead): ConnectionHead {
     ignored: parseIgnored(row.ignored),
     upstreamSince: row.since ?? "",
     pagesHere: row.pages_here,
+    retention: parseRetention(row.retention),
     deviceSeq: row.seq,
     forgotten: row.forgotten,
     queued: row.queued ?? 0,

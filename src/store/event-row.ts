@@ -12,6 +12,8 @@ export type EventRow = {
   readonly body: string;
   readonly unsigned: string | null;
   readonly age_ts: number | null;
+  /** origin_server_ts, ms: of rows of a timeline. */
+  readonly ts?: number;
   readonly txn_id?: string | null;
   readonly txn_device?: DeviceNo | null;
 };

@@ -21,6 +21,8 @@ const BOUNDS: Readonly<Record<string, number>> = {
   "events.event_id": KEY,
   "background_asks.room_id": ID,
   "background_asks.user_id": ID,
+  // One of our words.
+  "homeserver_facts.name": 20,
   "invites.room_id": ID,
   "members.event_id": KEY,
   "members.room_id": ID,

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
 
 import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
 import { incompressibleText } from "../../test/support/lengths.ts";
+import { NO_FACTS } from "../upstream/ingest/facts.ts";
 import { sortName } from "../upstream/ingest/room-state.ts";
 import type { UserId } from "../wire/ids.ts";
 import { indexKey } from "../wire/index-key.ts";
@@ -82,6 +83,33 @@ test("N2: old indexed values of any length become bounded, as in new rows", asyn
   const devices = await sql`select device_id from devices order by device`;
   expect(devices.map((row) => String(row["device_id"]))).toEqual(texts.map(indexKey));
   expect(await sql`select ignored from accounts`).toEqual([{ ignored: JSON.stringify(["@nul:test", "@b:test"]) }]);
+});
+
+test("T4: rooms with a stored m.room.retention get its max_lifetime in their facts", async () => {
+  await migrateUpTo("0018");
+  const { sql } = database;
+  const empty = { ...NO_FACTS, tags: { "u.x": { sources: {} } } };
+  const named = { ...NO_FACTS, sources: { name: '"sources":{"lifetime":1' } };
+  const rooms = [
+    { id: "!a:test", facts: empty, content: '{"max_lifetime": 86400000}' },
+    { id: "!b:test", facts: named, content: '{"min_lifetime":1,"max_lifetime":5}' },
+    { id: "!c:test", facts: empty, content: '{"max_lifetime":"5"}' },
+    { id: "!d:test", facts: empty, content: null },
+  ];
+  for (const { id, facts, content } of rooms) {
+    await sql`insert into room_facts (account, room_id, from_ord, membership, facts) values (1, ${id}, 1, 'join', ${JSON.stringify(facts)})`;
+    if (content === null) continue;
+    await sql`insert into events (event_id, type, state_key, sender, ts, body) values (${id}, 'm.room.retention', '', '@b:test', 0, ${`{"content":${content}}`})`;
+    await sql`insert into state (account, room_id, type, state_key, from_ord, event_id) values (1, ${id}, 'm.room.retention', '', 1, ${id})`;
+  }
+  await migrate(database.options);
+  const rows = await sql<{ facts: string }[]>`select facts from room_facts order by room_id`;
+  expect(rows.map((row) => JSON.parse(row.facts) as unknown)).toEqual([
+    { ...empty, sources: { lifetime: 86_400_000 } },
+    { ...named, sources: { ...named.sources, lifetime: 5 } },
+    empty,
+    empty,
+  ]);
 });
 
 test.each(names.slice(0, -1).map((name, index) => [name, index + 1] as const))(

@@ -26,7 +26,13 @@ export type OlderHistory = {
   readonly complete: boolean;
 };
 
-export type OlderOptions = { readonly limit: number; readonly ignored: readonly UserId[]; readonly filter?: TypeFilter };
+export type OlderOptions = {
+  readonly limit: number;
+  readonly ignored: readonly UserId[];
+  /** See TimelineWindow. */
+  readonly sentSince: number | null;
+  readonly filter?: TypeFilter;
+};
 
 /** The newest `limit` events of a room's fetched history, and the state before them. */
 export async function readOlder(db: Db, account: AccountNo, roomId: RoomId, options: OlderOptions): Promise<OlderHistory> {
@@ -36,7 +42,7 @@ export async function readOlder(db: Db, account: AccountNo, roomId: RoomId, opti
     select o.room_id, o.idx, o.event_id, o.unsigned, o.age_ts, e.type, e.state_key, e.sender, e.body
     from older o join events e using (event_id)
     where o.account = ${account} and o.room_id = ${roomId}
-      and (e.state_key is not null or e.sender <> all(${[...options.ignored]}::text[]))
+      and (e.state_key is not null or (e.sender <> all(${[...options.ignored]}::text[]) and e.ts >= coalesce(${options.sentSince}::bigint, e.ts)))
       and (${types}::text[] is null or e.type like any(${types}::text[]))
       and not (e.type like any(${notTypes}::text[]))
     order by o.idx desc limit ${limit + 1}`;
@@ -64,15 +70,17 @@ export async function readOlder(db: Db, account: AccountNo, roomId: RoomId, opti
   };
 }
 
-/** Events of fetched history by id, without those that are not stored. */
+/** Events of fetched history by id, without those that are not stored; `place`: how many are stored of the room from the event on. */
 export async function findOlder(
   db: Db,
   account: AccountNo,
   eventIds: readonly string[],
-): Promise<{ room_id: RoomId; event_id: EventId; idx: number }[]> {
+): Promise<{ room_id: RoomId; event_id: EventId; place: number }[]> {
   if (eventIds.length === 0) return [];
-  return db<{ room_id: RoomId; event_id: EventId; idx: number }[]>`
-    select room_id, event_id, idx from older where account = ${account} and event_id = any(${[...eventIds]}::text[]) order by idx`;
+  return db<{ room_id: RoomId; event_id: EventId; place: number }[]>`
+    select room_id, event_id,
+      (select count(*)::integer from older n where n.account = o.account and n.room_id = o.room_id and n.idx >= o.idx) as place
+    from older o where account = ${account} and event_id = any(${[...eventIds]}::text[]) order by idx`;
 }
 
 type Chunk = { readonly idx: number; readonly prev_batch: string | null; readonly state: string };

@@ -9,8 +9,8 @@ export type DueReread = SealedToken & {
   readonly userId: UserId;
   /** The device that the token belongs to. */
   readonly device: DeviceNo;
-  readonly kind: "room" | "account_data";
-  /** Room id or type. */
+  readonly kind: "room" | "account_data" | "ban";
+  /** Room id, type, or id of the ban (T5). */
   readonly name: string;
   /** Tries that have failed. */
   readonly tries: number;

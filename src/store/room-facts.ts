@@ -40,6 +40,8 @@ export type RoomFacts = {
     readonly avatar?: string;
     /** m.heroes of the v2 summary. */
     readonly heroes?: readonly UserId[];
+    /** `max_lifetime` of m.room.retention, ms (T4). */
+    readonly lifetime?: number;
     /** The homeserver never sent the counts: they are counted from the known members. */
     readonly counted?: true;
   };

@@ -18,6 +18,7 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
   ...keyed(["slot"], "sync_slots"),
   // They have no owner: the same text for all accounts that may see it, reached from their own rows.
   ...keyed(["event_id"], "events"),
+  ...keyed(["name"], "homeserver_facts"),
 };
 /** Keyed by the number of a session, which only its device's requests contain, signed. */
 const BY_SESSION = /\bsession\b/;

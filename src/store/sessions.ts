@@ -2,9 +2,11 @@
 
 import { createHash } from "node:crypto";
 import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../wire/ids.ts";
+import type { MessageRetention } from "../wire/message-retention.ts";
 import { commitWith, type Db, type Sql, type Tx, untilThrough, writeTx } from "./db.ts";
 import { parseIgnored } from "./ignored.ts";
 import { pagesHere } from "./history.ts";
+import { parseRetention, retentionColumn } from "./message-retention.ts";
 import { purgeToDevice } from "./to-device.ts";
 
 export type NewSession = { readonly account: AccountNo; readonly device: DeviceNo; readonly takesPart: boolean; readonly presence: boolean };
@@ -228,6 +230,8 @@ export type SessionHead = {
   readonly upstreamSince: string;
   /** See pagesHere. */
   readonly pagesHere: boolean;
+  /** How long messages are shown (T4); null: for ever. */
+  readonly retention: MessageRetention | null;
   readonly deviceSeq: number;
   /** How often a room was forgotten. */
   readonly forgotten: number;
@@ -243,11 +247,12 @@ export async function readHead(tx: Tx, session: SessionNo): Promise<SessionHead 
       ignored: string;
       since: string | null;
       pages_here: boolean;
+      retention: string | null;
       seq: number;
       forgotten: number;
     }[]
   >`
-    select a.user_id, a.position, a.horizon, a.complete, a.ignored, a.since, ${pagesHere(tx)}, d.seq, a.forgotten
+    select a.user_id, a.position, a.horizon, a.complete, a.ignored, a.since, ${pagesHere(tx)}, ${retentionColumn(tx)}, d.seq, a.forgotten
     from sessions s join accounts a using (account) join devices d using (device)
     where s.session = ${session}`;
   if (!row) return null;
@@ -259,6 +264,7 @@ export async function readHead(tx: Tx, session: SessionNo): Promise<SessionHead 
     ignored: parseIgnored(row.ignored),
     upstreamSince: row.since ?? "",
     pagesHere: row.pages_here,
+    retention: parseRetention(row.retention),
     deviceSeq: row.seq,
     forgotten: row.forgotten,
   };

@@ -34,7 +34,13 @@ export async function newestOfAll(db: Db, account: AccountNo, limit: number): Pr
 /** v2 filter rules for types: `*` matches any run of characters; `notTypes` wins (spec: RoomEventFilter). */
 export type TypeFilter = { readonly types?: readonly string[] | undefined; readonly notTypes?: readonly string[] | undefined };
 
-export type TimelineWindow = { readonly roomId: RoomId; /** exclusive */ readonly after: number };
+export type TimelineWindow = {
+  readonly roomId: RoomId;
+  /** exclusive */
+  readonly after: number;
+  /** Messages that were sent earlier have expired and are left out (T4), ms; null: none have. */
+  readonly sentSince: number | null;
+};
 
 const EMPTY: Timeline = { events: [], limited: false, prevBatch: null, exact: false, reachesStart: false };
 
@@ -54,7 +60,8 @@ export async function readTimelines(
   const rows = await db<(TimelineRow & { first: number; gap_ord: number | null; prev: string | null; prev_ord: number | null })[]>`
     select w.room_id, t.ord, t.event_id, t.unsigned, t.age_ts, t.txn_id, t.txn_device, t.notify,
       t.type, t.state_key, t.sender, t.ts, t.body, bounds.first, bounds.gap_ord, p.prev_batch as prev, p.ord as prev_ord
-    from unnest(${windows.map((w) => w.roomId)}::text[], ${windows.map((w) => w.after)}::bigint[]) as w(room_id, after)
+    from unnest(${windows.map((w) => w.roomId)}::text[], ${windows.map((w) => w.after)}::bigint[], ${windows.map((w) => w.sentSince)}::bigint[])
+      as w(room_id, after, sent_since)
     cross join lateral (
       select
         (select min(ord) from timeline where account = ${account} and room_id = w.room_id) as first,
@@ -66,7 +73,7 @@ export async function readTimelines(
       from timeline t join events e using (event_id)
       where t.account = ${account} and t.room_id = w.room_id and t.ord <= ${options.to}
         and t.ord > w.after and t.ord >= coalesce(bounds.gap_ord, 0)
-        and (e.state_key is not null or e.sender <> all(${options.ignored}::text[]))
+        and (e.state_key is not null or (e.sender <> all(${options.ignored}::text[]) and (w.sent_since is null or e.ts >= w.sent_since)))
         and (${types}::text[] is null or e.type like any(${types}::text[]))
         and not (e.type like any(${notTypes}::text[]))
       order by t.ord desc

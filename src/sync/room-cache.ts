@@ -16,6 +16,8 @@ export type RoomAsk = {
   /** ms since the epoch. */
   readonly now: number;
   readonly roomId: RoomId;
+  /** Messages from before have expired, see message-expiry.ts. */
+  readonly sentSince: number | null;
   /** standings.changed_ord of the room. */
   readonly changedOrd: number;
   /** What else the rows depend on. */
@@ -25,8 +27,18 @@ export type RoomAsk = {
 /** The rows of a reading: the events of its timeline, and others. */
 export type RowsOf<T> = (reading: T) => { readonly timeline: readonly EventRow[]; readonly others: readonly EventRow[] };
 
-/** `device`: the device whose transaction ids the timeline contains; null: none of its events could have one. */
-type CachedRoom<T> = { readonly reading: T; readonly changedOrd: number; readonly device: DeviceNo | null; readonly size: number };
+/**
+ * `device`: the device whose transaction ids the timeline contains; null: none of its events could have one. `lifetime`: of the room's messages, ms;
+ * `oldest`: when the oldest message was sent.
+ */
+type CachedRoom<T> = {
+  readonly reading: T;
+  readonly changedOrd: number;
+  readonly device: DeviceNo | null;
+  readonly lifetime: number | null;
+  readonly oldest: number;
+  readonly size: number;
+};
 
 /** Characters of all cached texts together. */
 const MAX_SIZE = 128 * 1024 * 1024;
@@ -47,8 +59,9 @@ export class RoomCache<T extends object> {
 
   get(ask: RoomAsk): T | undefined {
     const cached = this.#rooms.get(keyOf(ask));
-    const isGood = cached?.changedOrd === ask.changedOrd && (cached.device === null || cached.device === ask.device);
-    return isGood ? cached.reading : undefined;
+    if (cached?.changedOrd !== ask.changedOrd || (cached.device !== null && cached.device !== ask.device)) return undefined;
+    const isAllShown = cached.lifetime === lifetimeOf(ask) && cached.oldest >= (ask.sentSince ?? -Infinity);
+    return isAllShown ? cached.reading : undefined;
   }
 
   set(ask: RoomAsk, reading: T): void {
@@ -56,8 +69,14 @@ export class RoomCache<T extends object> {
     const own = timeline.filter((row) => row.sender === ask.userId);
     if (own.some((row) => row.age_ts !== null && ask.now - row.age_ts < SENDING_MS)) return;
     const size = [...timeline, ...others].reduce((sum, row) => sum + ROW_SIZE + row.body.length + (row.unsigned?.length ?? 0), 0);
-    this.#rooms.set(keyOf(ask), { reading, changedOrd: ask.changedOrd, device: own.length > 0 ? ask.device : null, size });
+    const oldest = Math.min(...timeline.filter((row) => row.state_key === null).map((row) => row.ts ?? 0));
+    const device = own.length > 0 ? ask.device : null;
+    this.#rooms.set(keyOf(ask), { reading, changedOrd: ask.changedOrd, device, lifetime: lifetimeOf(ask), oldest, size });
   }
+}
+
+function lifetimeOf({ now, sentSince }: RoomAsk): number | null {
+  return sentSince === null ? null : now - sentSince;
 }
 
 function keyOf({ account, roomId, config, ignored }: RoomAsk): string {

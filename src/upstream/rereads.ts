@@ -1,6 +1,7 @@
 /**
  * Reads from the homeserver again what an answer left incomplete: rooms and account data that could not be stored (N3), rooms of which two
- * sections contradicted each other (N1), and the rooms of an account whose answers are too large (N4). Until then such a room has a gap.
+ * sections contradicted each other (N1), and the rooms of an account whose answers are too large (N4). Until then such a room has a gap. Also
+ * asks what bans have redacted (T5).
  */
 
 import { gunzipSync } from "node:zlib";
@@ -13,9 +14,10 @@ import { type Sql, writeTx } from "../store/db.ts";
 import type { Lease } from "../store/leases.ts";
 import { completeAccount, type DueReread, dueRereads, finishReread, postponeReread, readSetAside } from "../store/rereads.ts";
 import { openToken } from "../store/tokens.ts";
-import type { RoomId } from "../wire/ids.ts";
+import type { EventId, RoomId } from "../wire/ids.ts";
 import { isCutKey } from "../wire/index-key.ts";
 import { cutResponse, type V2JoinedRoom, type V2Response } from "../wire/v2-response.ts";
+import { BanRedactions } from "./ban-redactions.ts";
 import type { HomeserverClient } from "./client.ts";
 import { storeReread } from "./ingest/store-reread.ts";
 import { readRoom } from "./read-room.ts";
@@ -23,7 +25,7 @@ import { UpstreamError } from "./upstream-error.ts";
 
 export type RereadsDeps = {
   readonly sql: Sql;
-  readonly client: Pick<HomeserverClient, "accountData" | "roomAccountData" | "state" | "messages">;
+  readonly client: Pick<HomeserverClient, "accountData" | "roomAccountData" | "state" | "messages" | "event">;
   readonly box: SecretBox;
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Pick<Logger, "info" | "warn">;
@@ -39,9 +41,11 @@ const MOST_TRIES = 40;
 
 export class Rereads {
   readonly #deps: RereadsDeps;
+  readonly #bans: BanRedactions;
 
   constructor(deps: RereadsDeps) {
     this.#deps = deps;
+    this.#bans = new BanRedactions(deps.client);
   }
 
   /** Reads what is due for those accounts. An entry that fails waits, and the others go on, unless the homeserver or the database is in trouble. */
@@ -103,7 +107,7 @@ export class Rereads {
     const { sql, box, feed } = this.#deps;
     const { account, device, userId } = entry;
     const { response, now } = await this.#ask(entry, openToken(box, entry), signal);
-    const result = await storeReread(sql, { account, device, userId, epoch, response, now });
+    const result = await storeReread(sql, { account, device, userId, epoch, response, now, inPart: entry.kind === "ban" });
     if (result.kind === "stale") return null;
     const { kinds, rooms } = result.news;
     if (kinds.size > 0) feed.publish({ type: "news", account, kinds, rooms });
@@ -113,6 +117,10 @@ export class Rereads {
   async #ask(entry: DueReread, token: string, signal: AbortSignal): Promise<{ response: V2Response; now: number }> {
     const { client, sql } = this.#deps;
     const { userId, name } = entry;
+    if (entry.kind === "ban") {
+      const text = await this.#bans.read(sql, entry.account, name as EventId, token, signal);
+      return { response: cutResponse(text ?? '{"next_batch":"read"}', Date.now()), now: Date.now() };
+    }
     if (entry.kind === "account_data" && isCutKey(name)) {
       const stored = await readSetAside(sql, entry);
       return { response: cutResponse(stored ? gunzipSync(stored).toString("utf8") : '{"next_batch":"read"}', Date.now()), now: Date.now() };

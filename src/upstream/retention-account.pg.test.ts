@@ -56,7 +56,8 @@ describe("timelines", () => {
   test("readers see a limited timeline that continues at the next known token", async () => {
     const room = await it.room("r", 1, 300, 70);
     await horizonAt(300);
-    const read = (limit: number) => readTimelines(db.sql, it.account, [{ roomId: room, after: 0 }], { to: 300 as Position, limit, ignored: [] });
+    const read = (limit: number) =>
+      readTimelines(db.sql, it.account, [{ roomId: room, after: 0, sentSince: null }], { to: 300 as Position, limit, ignored: [] });
     expect((await read(100)).get(room)).toMatchObject({ limited: true, prevBatch: "t210", reachesStart: false });
     expect((await read(200)).get(room)).toMatchObject({ limited: true, prevBatch: "t140", reachesStart: true });
   });

@@ -4,6 +4,7 @@
  *   sessions   that were unused for long end; what only they held back is purged         D20, S2
  *   horizons   of accounts rise to the lowest token that is still answered               D10
  *   accounts   lose the rows below their horizon, and event bodies without references
+ *   expired    messages are deleted (T4)
  *   leftovers  of sessions, devices, dead access tokens are deleted                      D1, D2, D15, S2
  *
  * Any number of processes may run it: every step is a short transaction under one lock, and a run ends if another process has the lock.
@@ -14,6 +15,7 @@ import type { Logger } from "../base/logger.ts";
 import type { Metrics } from "../base/metrics.ts";
 import { type Feed, goneWake } from "../feed/hub.ts";
 import type { Sql, Tx } from "../store/db.ts";
+import { readRetention } from "../store/message-retention.ts";
 import {
   accountsToSweep,
   type RoomCut,
@@ -40,6 +42,7 @@ import {
   tokenlessDevices,
 } from "../store/retention/devices.ts";
 import { deleteUnreferenced, nextEvents } from "../store/retention/events.ts";
+import { accountsAfter, deleteExpired } from "../store/retention/expired.ts";
 import { deleteMarks, markPositions, nextAccounts, raiseHorizons } from "../store/retention/horizon.ts";
 import { deleteLeftRooms } from "../store/retention/left-rooms.ts";
 import { deleteListSnapshots, deleteSessionPages, deleteSessionStates, endIdleSessions, SESSION_BATCH } from "../store/retention/sessions.ts";
@@ -77,6 +80,7 @@ const KINDS = [
   "invites",
   "left_rooms",
   "left_room_rows",
+  "expired",
   "events",
   "session_states",
   "session_pages",
@@ -115,6 +119,8 @@ const PARTS: readonly (readonly [
 const HORIZON_BATCH = 200;
 /** Accounts listed at once to be swept. */
 const ACCOUNT_BATCH = 1000;
+/** Accounts whose messages are checked in one run: they take turns. */
+const EXPIRY_BATCH = 200;
 /** Devices that are checked in one run. */
 const DEVICE_BATCH = 100;
 /** Event bodies checked in one step, and steps in one run, of the walk through all of them. */
@@ -129,6 +135,9 @@ export class RetentionJob {
   #loop: Promise<void> | null = null;
   /** How far the walk through the bodies is. It starts at a random point, because many a process does not live as long as a walk takes. */
   #eventCursor = `$${Math.random().toString(36).slice(2)}`;
+
+  /** The last account whose expired messages were deleted. */
+  #expiryCursor = 0;
 
   constructor(options: RetentionOptions) {
     this.#options = options;
@@ -157,6 +166,7 @@ export class RetentionJob {
       await this.#sessions(counts, at);
       await this.#horizons(counts, at);
       await this.#accounts(counts);
+      await this.#expired(counts, at);
       await this.#leftovers(counts, at);
       await this.#devices(counts, at);
       await this.#events(counts);
@@ -257,6 +267,22 @@ export class RetentionJob {
       });
       if (ended) return;
     }
+  }
+
+  /** The messages of some accounts, by each room's lifetime. */
+  async #expired(counts: Record<RetentionKind, number>, at: Date): Promise<void> {
+    const { sql } = this.#options;
+    const retention = await readRetention(sql);
+    if (!retention) return;
+    const accounts = await accountsAfter(sql, this.#expiryCursor, EXPIRY_BATCH);
+    for (const account of accounts) {
+      for (let more = true; more;) {
+        const deleted = await this.#step((tx) => deleteExpired(tx, account, retention, at));
+        add(counts, "expired", deleted);
+        more = deleted.more;
+      }
+    }
+    this.#expiryCursor = accounts.length < EXPIRY_BATCH ? 0 : (accounts.at(-1) ?? 0);
   }
 
   async #leftovers(counts: Record<RetentionKind, number>, at: Date): Promise<void> {

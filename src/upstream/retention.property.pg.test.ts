@@ -108,7 +108,7 @@ async function answers(account: TestAccount, at: number, now: number): Promise<u
     const timelines = await readTimelines(
       sql,
       no,
-      rooms.map((roomId) => ({ roomId, after: 0 })),
+      rooms.map((roomId) => ({ roomId, after: 0, sentSince: null })),
       { to: from, limit, ignored: [] },
     );
     for (const roomId of rooms) {
@@ -128,7 +128,7 @@ async function answers(account: TestAccount, at: number, now: number): Promise<u
   const deltas = await readTimelines(
     sql,
     no,
-    ROOMS.map((roomId) => ({ roomId: roomId as RoomId, after: at })),
+    ROOMS.map((roomId) => ({ roomId: roomId as RoomId, after: at, sentSince: null })),
     { to, limit: 100, ignored: [] },
   );
   answer.push([...deltas].map(([roomId, timeline]) => [roomId, shown(timeline)]));

@@ -6,6 +6,7 @@
  *     sweep   every second or so: takes free accounts; starts or ends pollers for devices and tokens that came or went
  *     rereads every 5 s: reads from the homeserver again what an answer left incomplete
  *     checks  every 5 s: compares accounts' rooms with the homeserver's (T1)
+ *     expiry  every hour: asks whether the homeserver lets messages expire (T4)
  *     typing  every 15 s: empties the typing sets of accounts that were not polled successfully for 2 minutes (S1)
  */
 
@@ -21,11 +22,14 @@ import { AccountPollers } from "./account-pollers.ts";
 import { Leases, RENEW_MS } from "./lease-keeper.ts";
 import { FirstSyncs } from "./first-syncs.ts";
 import type { PollerDeps, PollerEnd } from "./poller-types.ts";
+import { CheckRequests } from "./reconcile/check-requests.ts";
 import { Reconciler, type ReconcilerDeps } from "./reconcile/reconciler.ts";
 import { Rereads, type RereadsDeps } from "./rereads.ts";
+import { RetentionQuestion, type RetentionQuestionDeps } from "./retention-question.ts";
 
 export type SupervisorOptions = Omit<PollerDeps, "feed" | "firstSyncs" | "leases" | "now" | "random" | "sleep" | "client" | "pollingGap"> & {
-  readonly client: PollerDeps["client"] & RereadsDeps["client"] & ReconcilerDeps["client"];
+  readonly assumedRetention?: RetentionQuestionDeps["assumedRetention"];
+  readonly client: PollerDeps["client"] & RereadsDeps["client"] & ReconcilerDeps["client"] & RetentionQuestionDeps["client"];
   /** A name that no other process has, now or ever, e.g. a UUID. */
   readonly ownerId: string;
   readonly feed: Pick<Feed, "publish" | "observe">;
@@ -66,14 +70,6 @@ const FRESH_MS = 10_000;
 const FORGET_MS = 10_000;
 /** Shortest interval between writes of devices.seen_at for a device. */
 const TOUCH_MS = 3_600_000;
-/**
- * An account's rooms are checked so soon (T1), ms: after the first request of a device or connection, with the second look well within a minute;
- * after a start, or a gap in polling, if a client is here.
- */
-const CHECK_MS = { opened: 15_000, gap: 600_000 };
-/** Requests for a check of one account are passed on at most so often, ms. */
-const CHECK_REST_MS = 60_000;
-
 export class Supervisor {
   /** First syncs that are under way in this process. */
   readonly firstSyncs: FirstSyncs;
@@ -82,6 +78,8 @@ export class Supervisor {
   readonly #leases: Leases;
   readonly #rereads: Rereads;
   readonly #reconciler: Reconciler;
+  readonly #checks: CheckRequests;
+  readonly #retention: RetentionQuestion;
   readonly #accounts = new Map<AccountNo, AccountPollers>();
   readonly #stop = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
@@ -90,9 +88,6 @@ export class Supervisor {
   /** Accounts that another process polls, as of a second ago. */
   readonly #elsewhere = new LRUCache<AccountNo, true>({ max: 50_000, ttl: 1000 });
   readonly #touched = new LRUCache<DeviceNo, true>({ max: 100_000, ttl: TOUCH_MS });
-  /** Accounts with a client since this process began, and those of which a check was requested shortly ago. */
-  readonly #present = new LRUCache<AccountNo, true>({ max: 100_000 });
-  readonly #toCheck = new LRUCache<AccountNo, true>({ max: 100_000, ttl: CHECK_REST_MS });
   /** Where the next sweep begins among the held accounts. */
   #turn = 0;
   /** Devices to be recorded as seen, with their accounts. */
@@ -104,8 +99,10 @@ export class Supervisor {
     this.firstSyncs = new FirstSyncs(options.logger);
     this.#leases = new Leases({ sql: options.sql, ownerId: options.ownerId, lockDb: options.lockDb, now });
     this.#rereads = new Rereads(options);
+    this.#retention = new RetentionQuestion(options);
     const { firstSyncs } = this;
-    const pollingGap = (account: AccountNo) => this.#checkWithin(account, CHECK_MS.gap);
+    this.#checks = new CheckRequests((account, ms) => this.#stop.signal.aborted || this.#spawn(checkWithin(options.sql, account, ms)));
+    const pollingGap = (account: AccountNo) => this.#checks.gap(account);
     const random = options.random ?? Math.random;
     this.#deps = { ...options, firstSyncs, leases: this.#leases, now, random, sleep: options.sleep ?? sleep, pollingGap };
     this.#reconciler = new Reconciler({ ...options, now, sleep: this.#deps.sleep });
@@ -120,6 +117,7 @@ export class Supervisor {
     this.#loop("Looking for accounts to poll", sweepMs, () => this.#sweep());
     this.#loop("Reading postponed data", rereadMs, () => this.#rereads.run(this.#leases.held(), this.#stop.signal));
     this.#loop("Checking rooms", checkMs, () => this.#reconciler.run(this.#leases.held(), this.#stop.signal));
+    this.#loop("Asking whether messages expire", sweepMs, () => this.#retention.run(this.accounts(), this.#stop.signal));
     this.#loop("Typing expiry", typingSweepMs, () => this.#expireTyping());
   }
 
@@ -133,10 +131,7 @@ export class Supervisor {
       this.#touched.set(device, true);
       this.#toTouch.set(device, account);
     }
-    if (!this.#present.has(account)) {
-      this.#present.set(account, true);
-      this.#checkWithin(account, CHECK_MS.gap);
-    }
+    this.#checks.present(account);
     if (this.#options.polls === false) return;
     const pollers = this.#accounts.get(account);
     if (pollers?.polls(device) || this.#elsewhere.has(account)) return;
@@ -146,13 +141,7 @@ export class Supervisor {
 
   /** A device or connection of the account begins, or the homeserver refused a request about a room: its rooms are checked soon (T1). */
   checkSoon(account: AccountNo): void {
-    if (this.#toCheck.has(account)) return;
-    this.#toCheck.set(account, true);
-    this.#checkWithin(account, CHECK_MS.opened);
-  }
-
-  #checkWithin(account: AccountNo, ms: number): void {
-    if (!this.#stop.signal.aborted) this.#spawn(checkWithin(this.#options.sql, account, ms));
+    this.#checks.soon(account);
   }
 
   /**

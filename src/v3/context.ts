@@ -33,6 +33,7 @@ export function unsealedContext(
     upstreamSince: head.upstreamSince,
     ownTokens: ownTokens || head.pagesHere,
     ignored: head.ignored,
+    retention: head.retention,
     cache: { ...lists, now: head },
     tracked: NOTHING_TRACKED,
     pageRooms: [],

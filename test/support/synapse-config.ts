@@ -8,8 +8,8 @@ export const REGISTRATION_SECRET = "a secret of the tests";
 
 const BOUNDLESS = { per_second: 100_000, burst_count: 1_000_000 };
 
-/** Files for `directory`, where everything that Synapse writes goes as well. */
-export function synapseFiles(directory: string, serverName: string, port: number, asToken: string): SynapseFiles {
+/** Files for `directory`, where everything that Synapse writes goes as well. `more`: further members of its configuration. */
+export function synapseFiles(directory: string, serverName: string, port: number, asToken: string, more: object = {}): SynapseFiles {
   const homeserver = {
     server_name: serverName,
     public_baseurl: `http://127.0.0.1:${port}/`,
@@ -58,6 +58,7 @@ export function synapseFiles(directory: string, serverName: string, port: number
     rc_joins: { local: BOUNDLESS, remote: BOUNDLESS },
     rc_invites: { per_room: BOUNDLESS, per_user: BOUNDLESS, per_issuer: BOUNDLESS },
     rc_presence: { per_user: BOUNDLESS },
+    ...more,
   };
   const appservice = {
     id: "puppets",

@@ -21,7 +21,8 @@ export type Synapse = HomeserverAddress & {
   restart(between?: () => Promise<void>): Promise<void>;
 };
 
-export type SynapseInput = { readonly serverName?: string; readonly say?: (line: string) => void };
+/** `more`: further members of its configuration. */
+export type SynapseInput = { readonly serverName?: string; readonly more?: object; readonly say?: (line: string) => void };
 
 /** Installs Synapse if need be, starts it and waits until it answers. */
 export async function startSynapse(input: SynapseInput = {}): Promise<Synapse> {
@@ -31,7 +32,7 @@ export async function startSynapse(input: SynapseInput = {}): Promise<Synapse> {
   const directory = await mkdtemp(join(CACHE, "synapse-run-"));
   const port = await freePort();
   const address = { url: `http://127.0.0.1:${port}`, serverName, asToken: "puppeteer-token" };
-  for (const [name, text] of Object.entries(synapseFiles(directory, serverName, port, address.asToken))) {
+  for (const [name, text] of Object.entries(synapseFiles(directory, serverName, port, address.asToken, input.more))) {
     await writeFile(join(directory, name), text);
   }
   await once(run(python, directory, ["--generate-keys"]));

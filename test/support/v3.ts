@@ -102,6 +102,8 @@ export type V3Options = {
   readonly direct?: DbOptions | null;
   readonly trustedProxies?: readonly string[];
   readonly publicUrl?: string;
+  /** See Settings. */
+  readonly assumedRetention?: { readonly fallbackMs: number | null };
   readonly logger?: Logger;
   readonly database?: TestDatabase;
   readonly engine?: Partial<EngineOptions>;
@@ -164,6 +166,7 @@ export class V3Fixture {
         sessionIdleMs: this.#options.sessionIdleMs ?? 7 * 86_400_000,
         ...(this.#options.maxSyncBytes !== undefined && { maxSyncBytes: this.#options.maxSyncBytes }),
         ...(this.#options.publicUrl !== undefined && { publicUrl: this.#options.publicUrl }),
+        ...(this.#options.assumedRetention && { assumedRetention: this.#options.assumedRetention }),
         ...(this.#options.role && { role: this.#options.role }),
         ...(this.#options.bus && { bus: this.#options.bus }),
       },

@@ -114,6 +114,9 @@ export type RedactionWrite = {
   readonly ord: number | null;
 };
 
+/** A ban that may have redacted the user's events (T5). */
+export type BanWrite = { readonly event_id: EventId };
+
 export type ToDeviceWrite = {
   readonly seq: number;
   readonly before_pos: number;
@@ -164,6 +167,7 @@ export type RoomWrites = {
   readonly invites: readonly InviteWrite[];
   readonly inviteEnds: readonly InviteEnd[];
   readonly redactions: readonly RedactionWrite[];
+  readonly bans: readonly BanWrite[];
 };
 
 /** A batch as it was stored, handed over to its readers in the same process. */

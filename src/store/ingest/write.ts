@@ -30,8 +30,23 @@ export function writeRooms(tx: Tx, batches: readonly Batch[]): Statement[] {
     ...writeStandings(tx, batches),
     ...writeParts(tx, batches),
     ...writeRedactions(tx, batches),
+    ...writeBans(tx, batches),
     ...writeAccounts(tx, batches),
   ];
+}
+
+/** Homeservers note what a ban redacts only after they have stored the ban itself. */
+const BAN_REST = "3 seconds";
+
+/** Has the homeserver asked whether the bans redact: see rereads.ts. */
+function writeBans(tx: Tx, batches: readonly AccountWrites<"bans">[]): Statement[] {
+  return some(
+    rowsOf(batches, "bans"),
+    (rows) => tx`
+    insert into rereads (account, kind, name, cause, due_at)
+    select account, 'ban', event_id, 'ban', now() + ${BAN_REST}::interval from json_to_recordset(${rows}::text::json) r (account bigint, event_id text)
+    on conflict do nothing`,
+  );
 }
 
 /** The devices' parts, `since` included. */

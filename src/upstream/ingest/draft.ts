@@ -3,6 +3,7 @@
 import type { WakeKind } from "../../feed/hub.ts";
 import type { RoomFacts, Membership } from "../../store/room-facts.ts";
 import type {
+  BanWrite,
   AccountDataWrite,
   EventWrite,
   FactsWrite,
@@ -49,6 +50,8 @@ export class Draft {
   readonly invites: InviteWrite[] = [];
   readonly inviteEnds: InviteEnd[] = [];
   readonly redactions = new Map<EventId, RedactionWrite>();
+  readonly redactedRooms = new Set<RoomId>();
+  readonly bans: BanWrite[] = [];
   ignored: readonly UserId[] | null = null;
   endSessions = false;
   #last: number;
@@ -112,6 +115,7 @@ export class Draft {
       invites: this.invites,
       inviteEnds: this.inviteEnds,
       redactions: [...this.redactions.values()],
+      bans: this.bans,
     };
   }
 }

@@ -4,6 +4,7 @@ import { type Hero, type RoomFacts, soundTags } from "../../store/room-facts.ts"
 import { isObject } from "../../wire/identifier.ts";
 import type { UserId } from "../../wire/ids.ts";
 import { isUserId } from "../../wire/matrix-id.ts";
+import { maxLifetime } from "../../wire/message-retention.ts";
 import { computeRoomName } from "../../wire/room-name.ts";
 import { roomVersionOf } from "../../wire/room-versions.ts";
 
@@ -103,12 +104,15 @@ function computeSources(old: RoomFacts, change: FactsChange): RoomFacts["sources
   const alias = pick("m.room.canonical_alias", "alias", old.sources.alias);
   const avatar = pick("m.room.avatar", "url", old.sources.avatar);
   const heroes = change.heroes ? heroesOf(change.heroes, change) : old.sources.heroes;
+  const retention = change.contents.get("m.room.retention");
+  const lifetime = retention ? maxLifetime(retention.content) : old.sources.lifetime;
   const counted = change.joined === null && (old.sources.counted === true || (old === NO_FACTS && change.counted !== null));
   return {
     ...(name === undefined ? {} : { name }),
     ...(alias === undefined ? {} : { alias }),
     ...(avatar === undefined ? {} : { avatar }),
     ...(heroes === undefined ? {} : { heroes }),
+    ...(lifetime === undefined ? {} : { lifetime }),
     ...(counted ? { counted } : {}),
   };
 }

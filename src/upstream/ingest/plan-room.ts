@@ -10,7 +10,7 @@ import type { Draft } from "./draft.ts";
 import type { PlanContext } from "./plan-context.ts";
 import { planRoomFacts } from "./plan-room-facts.ts";
 import { planRoomParts } from "./plan-room-parts.ts";
-import { planRedactions } from "./redactions.ts";
+import { planBans, planRedactions } from "./redactions.ts";
 import { RoomState, stateKey } from "./room-state.ts";
 import { splitTimeline } from "./room-timeline.ts";
 import type { RoomWork } from "./room-work.ts";
@@ -36,6 +36,7 @@ export function planRoom(draft: Draft, context: PlanContext, stored: KnownRoom, 
   planStateBlock(work);
   const newest = planTimeline(work);
   planRedactions(work);
+  planBans(work);
   planRoomParts(work);
   const counted = planRoomFacts(work, ownMembership(work));
   planRoomRow(work, newest, counted);

@@ -74,7 +74,7 @@ class Rows {
     this.facts = new Map(draft.facts.map((row) => [row.room_id, row]));
     this.invites = new Map(draft.invites.map((row) => [row.room_id, row]));
     const lists = [draft.timeline, draft.state, draft.stateEnds, draft.members, draft.memberEnds, draft.facts, draft.invites, draft.inviteEnds];
-    this.changed = new Set(lists.flatMap((list) => list.map((row) => row.room_id)));
+    this.changed = draft.redactedRooms.union(new Set(lists.flatMap((list) => list.map((row) => row.room_id))));
   }
 }
 

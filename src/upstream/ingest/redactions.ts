@@ -32,6 +32,16 @@ export function planRedactions(work: RoomWork): void {
   }
 }
 
+/** Bans and kicks of others whose sender wants the user's events to be redacted (T5): whether they were is asked later. */
+export function planBans({ draft, section, split, stored }: RoomWork): void {
+  if (stored.membership !== "join") return;
+  for (const { event_id, type, state_key, sender, content } of [...section.state, ...split.fresh]) {
+    const isWanted = content["redact_events"] === true || content["org.matrix.msc4293.redact_events"] === true;
+    const isGone = content["membership"] === "ban" || content["membership"] === "leave";
+    if (isWanted && isGone && type === "m.room.member" && state_key !== sender) draft.bans.push({ event_id });
+  }
+}
+
 /** A target that came in the same batch, before the redaction or after it. */
 function redactFresh(work: RoomWork, target: EventId, because: string): void {
   const { draft, state } = work;
@@ -50,6 +60,9 @@ function redactFresh(work: RoomWork, target: EventId, because: string): void {
 function redactStored(work: RoomWork, target: KnownEvent, body: string, unsigned: string | null): void {
   const { draft } = work;
   if (draft.redactions.has(target.event_id)) return;
+  // Readers that cache the room read it again.
+  if (!draft.redactedRooms.has(target.room_id)) draft.next("timeline", target.room_id);
+  draft.redactedRooms.add(target.room_id);
   const isMember = target.type === "m.room.member" && target.state_key !== null;
   draft.redactions.set(target.event_id, {
     event_id: target.event_id,
@@ -87,7 +100,7 @@ function roomVersion(work: RoomWork): string | undefined {
 }
 
 /** `unsigned` with the redaction event in it. The texts are joined, so that what was there keeps its bytes. */
-function withReason(unsigned: string | null, because: string): string {
+export function withReason(unsigned: string | null, because: string): string {
   if (unsigned === null) return `{"redacted_because":${because}}`;
   return hasReason(unsigned) ? unsigned : `{"redacted_because":${because},${unsigned.slice(1)}`;
 }

@@ -24,6 +24,8 @@ export type RereadInput = {
   readonly epoch: number;
   /** In the form of a v2 response. Its device parts and its `next_batch` are ignored. */
   readonly response: V2Response;
+  /** Its rooms are not in full: it has only events that are stored and that have changed. */
+  readonly inPart?: boolean;
   /** When it arrived, ms. */
   readonly now: number;
   /** Rooms of which anything changed after their position are left out: what was read of them may be older. Default: none is. */
@@ -81,7 +83,8 @@ async function store(tx: Tx, input: RereadInput, finish: Finish): Promise<Reread
     return { kind: "stale" };
   }
   const response = withoutChanged(input, found);
-  const { writes, kinds, rooms } = await planRooms(tx, { account: no, userId, now, reread: new Set(roomsIn(response)) }, response, account, found);
+  const reread = new Set(input.inPart ? [] : roomsIn(response));
+  const { writes, kinds, rooms } = await planRooms(tx, { account: no, userId, now, reread }, response, account, found);
   await finish(tx, writeRooms(tx, [{ account: no, device, since: account.since, writes }]));
   return { kind: "stored", news: { kinds, rooms }, left: 0 };
 }

@@ -13,6 +13,7 @@ import type { Position, RoomId } from "../../wire/ids.ts";
 import { canonicalJson } from "../../base/canonical-json.ts";
 import type { Entry } from "./answers.ts";
 import { UNKNOWN } from "./joined-rooms.ts";
+import { sentSince } from "../../sync/message-expiry.ts";
 import type { RoomAsk } from "../../sync/room-cache.ts";
 import { prevBatchOf } from "../../sync/prev-batch.ts";
 import type { FullRoom } from "./full-room.ts";
@@ -93,10 +94,13 @@ export async function roomEntries(context: Context, rooms: readonly EntryRoom[],
 }
 
 /** The rooms that are sent in full and may be cached. */
-function asksOf({ account, device, userId, ignored, now }: Context, rooms: readonly EntryRoom[], params: EntryParams): RoomAsk[] {
+function asksOf(context: Context, rooms: readonly EntryRoom[], params: EntryParams): RoomAsk[] {
+  const { account, device, userId, ignored } = context;
   const config = shortened(JSON.stringify([params.timelineLimit, params.lazyLoadMembers, params.stateEvents]));
   const full = rooms.filter((room) => !room.before && room.now.membership === "join" && room.changedOrd !== UNKNOWN.changedOrd);
-  return full.map((room) => ({ account, device, userId, ignored, now, roomId: room.now.room_id, changedOrd: room.changedOrd, config }));
+  return full.map(({ now: { room_id: roomId, facts }, changedOrd }) => {
+    return { account, device, userId, ignored, now: context.now, roomId, sentSince: sentSince(context, roomId, facts), changedOrd, config };
+  });
 }
 
 /** Part of many cache keys, so a long config is replaced by its hash. */
@@ -111,7 +115,7 @@ async function readRooms(context: Context, rooms: readonly EntryRoom[], at: Posi
     readTimelines(
       context.tx,
       context.account,
-      rooms.map((room) => ({ roomId: room.now.room_id, after: room.from })),
+      rooms.map(({ now: { room_id: roomId, facts }, from }) => ({ roomId, after: from, sentSince: sentSince(context, roomId, facts) })),
       {
         to: at,
         limit: params.timelineLimit,

@@ -4,6 +4,7 @@ import { filterInSlices, Slices } from "../../base/slices.ts";
 import { factsAt, membershipOver, type RoomNow, roomsNow, roomsWithNewFacts } from "../../store/facts.ts";
 import type { RoomFactsRow } from "../../store/room-facts.ts";
 import { roomsWithStateChanges } from "../../store/state.ts";
+import { sentSince } from "../../sync/message-expiry.ts";
 import { withTransactions } from "../../store/sent-events.ts";
 import { readTimelines, roomsWithEvents, type Timeline } from "../../store/timeline.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
@@ -188,7 +189,7 @@ async function notificationEntries(
   now: ReadonlyMap<RoomId, RoomFactsRow>,
   bases: ReadonlyMap<RoomId, Base>,
 ): Promise<Notification[]> {
-  const windows = rooms.map((roomId) => ({ roomId, after: context.from.position }));
+  const windows = rooms.map((roomId) => ({ roomId, after: context.from.position, sentSince: sentSince(context, roomId, now.get(roomId)?.facts) }));
   const { tx, account, to, ignored } = context;
   const stored = await readTimelines(tx, account, windows, { to, limit: NOTIFICATION_EVENTS, ignored });
   const timelines = await withTransactions(tx, context, stored);

@@ -1,12 +1,14 @@
 /** Which part of a room's history the room stream sends, and the state before it (S4). */
 
 import type { EventRow } from "../../store/event-row.ts";
+import { factsAt } from "../../store/facts.ts";
 import { findOlder, readOlder } from "../../store/older.ts";
 import type { StateRow } from "../../store/state.ts";
-import { findOrdinals, readTimelines, standingBefore, type Timeline, type TimelineRow } from "../../store/timeline.ts";
+import { findOrdinals, readTimelines, standingBefore, type Timeline, type TimelineRow, type TimelineWindow } from "../../store/timeline.ts";
 import type { EventId, RoomId } from "../../wire/ids.ts";
 import { indexKey } from "../../wire/index-key.ts";
 import { historyOf, fallsShort } from "../../sync/history.ts";
+import { sentSince } from "../../sync/message-expiry.ts";
 import { prevBatchOf } from "../../sync/prev-batch.ts";
 import type { RoomParams, RoomTask } from "./room-params.ts";
 import { type Need, needKey } from "../../sync/fetch-need.ts";
@@ -28,8 +30,8 @@ export type Window = {
   readonly stateBeforeId: string | undefined;
 };
 
-/** An event that the client already has: in the timeline (`ord`), or in fetched history (`idx`). */
-type Earliest = { readonly eventId: EventId; readonly place: { readonly ord: number } | { readonly idx: number } };
+/** An event that the client already has: in the timeline (`ord`), or the `nth` newest in fetched history. */
+type Earliest = { readonly eventId: EventId; readonly place: { readonly ord: number } | { readonly nth: number } };
 
 /** Windows of rooms. If the stored history falls short, `needs` says what to fetch; `late` are rooms for which a fetch is still running. */
 export async function roomWindows(
@@ -41,17 +43,11 @@ export async function roomWindows(
   const later = tasks.filter((task) => task.step !== "start");
   const earliest = starts.length > 0 ? await findEarliest(context, params.earliest) : new Map<RoomId, Earliest>();
   const following = [...later, ...starts.filter((task) => earliest.has(task.roomId))];
+  const shown = await shownSince(context, tasks);
+  const windowOf = (after: number) => (task: RoomTask) => ({ roomId: task.roomId, after, sentSince: shown.get(task.roomId) ?? null });
   const [initial, since] = await Promise.all([
-    read(
-      context,
-      params,
-      starts.map(({ roomId }) => ({ roomId, after: 0 })),
-    ),
-    read(
-      context,
-      params,
-      following.map(({ roomId }) => ({ roomId, after: context.from.position })),
-    ),
+    read(context, params, starts.map(windowOf(0))),
+    read(context, params, following.map(windowOf(context.from.position))),
   ]);
   const windows: Window[] = [];
   const needs: Need[] = [];
@@ -63,13 +59,21 @@ export async function roomWindows(
     // If there are more new events than the limit, they don't join up with what the client has; answer as if it had nothing.
     if (task.step === "start" && known && fresh && !fresh.limited) windows.push(await windowSince(context, task, fresh, known));
     else if (task.step === "start" && full) {
-      const window = await initialWindow(context, params, task, full);
+      const window = await initialWindow(context, params, task, { ...full, sentSince: shown.get(task.roomId) ?? null });
       if (!("kind" in window)) windows.push(window);
       else if (context.late.has(needKey(window))) late.push(task.roomId);
       else needs.push(window);
     } else if (fresh) windows.push(plainWindow(context, task, fresh));
   }
   return { windows, needs, late };
+}
+
+/** See TimelineWindow.sentSince. */
+async function shownSince(context: Context, tasks: readonly RoomTask[]): Promise<Map<RoomId, number | null>> {
+  if (!context.retention) return new Map();
+  const ids = tasks.map((task) => task.roomId);
+  const facts = await factsAt(context.tx, context.account, ids, context.to);
+  return new Map(ids.map((roomId) => [roomId, sentSince(context, roomId, facts.get(roomId)?.facts)]));
 }
 
 function read(context: Context, params: RoomParams, windows: Parameters<typeof readTimelines>[2]): Promise<Map<RoomId, Timeline>> {
@@ -81,12 +85,18 @@ function read(context: Context, params: RoomParams, windows: Parameters<typeof r
   });
 }
 
-async function initialWindow(context: Context, params: RoomParams, task: RoomTask, timeline: Timeline): Promise<Window | Need> {
+async function initialWindow(
+  context: Context,
+  params: RoomParams,
+  task: RoomTask,
+  timeline: Timeline & Pick<TimelineWindow, "sentSince">,
+): Promise<Window | Need> {
   const plain = plainWindow(context, task, timeline);
   if (!fallsShort(timeline, params.timelineLimit)) return plain;
   const { history, need } = await historyOf(context.tx, context.account, task.roomId, timeline, {
     limit: params.timelineLimit,
     ignored: context.ignored,
+    sentSince: timeline.sentSince,
     filter: { types: params.types, notTypes: params.notTypes },
   });
   if (need && (context.late.has(needKey(need)) || !context.tried.has(needKey(need)))) return need;
@@ -103,7 +113,7 @@ async function windowSince(context: Context, task: RoomTask, fresh: Timeline, kn
     const prevBatch = prevBatchOf(context, task.roomId, { ...standing, events: [{ event_id: known.eventId }] });
     return { ...window, limited: standing.older, prevBatch, startsAt: known.place.ord - 1 };
   }
-  const history = await readOlder(context.tx, context.account, task.roomId, { limit: -known.place.idx, ignored: [] });
+  const history = await readOlder(context.tx, context.account, task.roomId, { limit: known.place.nth, ignored: [], sentSince: null });
   return {
     ...window,
     limited: !history.complete || history.end !== null,
@@ -145,7 +155,7 @@ async function findEarliest(context: Context, ids: readonly string[]): Promise<M
   const add = (room_id: RoomId, key: string, place: Earliest["place"]) => {
     if (!earliest.has(room_id)) earliest.set(room_id, { eventId: (named.get(key) ?? key) as EventId, place });
   };
-  for (const { room_id, event_id, idx } of older) add(room_id, event_id, { idx });
+  for (const { room_id, event_id, place } of older) add(room_id, event_id, { nth: place });
   for (const { room_id, event_id, ord } of timeline) {
     if (ord <= context.from.position) add(room_id, event_id, { ord });
   }

@@ -21,6 +21,7 @@ import type { Tx } from "../../store/db.ts";
 import type { ParamsOf, StreamKey } from "../params.ts";
 import type { ListSnapshot } from "../../store/sessions.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../../wire/ids.ts";
+import type { MessageRetention } from "../../wire/message-retention.ts";
 
 /** A token's cursors in the sequences of a device and an account. */
 export type Cursors = {
@@ -74,6 +75,8 @@ export type Context = {
   /** See PagingContext. */
   readonly ownTokens: boolean;
   readonly ignored: readonly UserId[];
+  /** See SessionHead. */
+  readonly retention: MessageRetention | null;
   /** The caches, and the moment that counts as now. */
   readonly cache: ListCaches & { readonly now: Moment };
   readonly tracked: Tracked;
