@@ -4,8 +4,8 @@ import { defineConfig } from "vitest/config";
 const EVERYWHERE = ["src", "test", "packages", "scripts", "bench"];
 /** Of all of test/sliding and test/v3, which pass with several servers too (`SYNCV3_TEST_WORKERS=4 npm test -- --project pg`), those that go through the most. */
 const BETWEEN_WORKERS = [
-  "test/sliding/{early-rooms,first-contact,lists,positions,sticky,to-device,waiting}.pg.test.ts",
-  "test/v3/{atomicity,pages,restarts,room-deltas,sessions,to-device,waiting}.pg.test.ts",
+  "test/sliding/{early-rooms,first-contact,positions,to-device,waiting}.pg.test.ts",
+  "test/v3/{atomicity,restarts,sessions,to-device,waiting}.pg.test.ts",
 ];
 const files = (suffix: string) => EVERYWHERE.map((directory) => `${directory}/**/*${suffix}`);
 

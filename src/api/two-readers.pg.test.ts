@@ -172,6 +172,6 @@ test("D1: neither reader takes a message away from the other, and no message is 
       ).toEqual([]);
       if (!idle) expect(world.received, "the v2 client, which uses the tokens it got").toEqual(world.sent);
     }),
-    { numRuns: 150, examples: RARE },
+    { numRuns: 80, examples: RARE },
   );
 });

@@ -222,7 +222,7 @@ describe.each(DIALECTS)("%s: M61 M5 M3", (dialect) => {
         fc.array(step, { minLength: 6, maxLength: 14 }),
         (before, plans, steps) => follow(dialect, [...JOINS, ...before], plans, steps),
       ),
-      { numRuns: Number(process.env["FC_RUNS"] ?? 20), interruptAfterTimeLimit: 220_000 },
+      { numRuns: Number(process.env["FC_RUNS"] ?? 12) },
     );
   }, 240_000);
 });

@@ -183,7 +183,7 @@ describe.each(DIALECTS)("extensions together (%s)", (dialect) => {
         await run.check();
         count += 1;
       }),
-      { numRuns: 15 },
+      { numRuns: 9 },
     );
     expect(count).toBeGreaterThanOrEqual(15);
   }, 180_000);

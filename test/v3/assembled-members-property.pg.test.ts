@@ -168,6 +168,6 @@ it("S3 D18 I4 I5: a client that assembles members from pages and deltas has thos
         await assembled(client, id, world, { sort, limit }, steps);
       },
     ),
-    { numRuns: Number(process.env["FC_RUNS"] ?? 40) },
+    { numRuns: Number(process.env["FC_RUNS"] ?? 25) },
   );
 }, 240_000);

@@ -69,6 +69,6 @@ it("I1 I2 I3 I4 I5 I6 I9: whatever sessions do, each answer is what the model sa
       await real.begin();
       for (const command of sequence) await command.run(real.model, real);
     }),
-    { numRuns: 30 },
+    { numRuns: 20 },
   );
 });

@@ -173,6 +173,6 @@ it("R9 S2 I2 I3 I4 D10 D22: whatever sessions do, nothing is lost, in order, sen
       expect(run.told(last)).toEqual(run.due(0, 1000));
       if (run.sessions.some((one) => one)) expect(run.told(last)).toEqual([]);
     }),
-    { numRuns: 25 },
+    { numRuns: 15 },
   );
 }, 120_000);

@@ -69,13 +69,13 @@ async function compare(all: Responses, deliver: (client: V3Client, response: Jso
 it("I11: the union of all streams contains exactly what a v2 client has seen", async () => {
   await fc.assert(
     fc.asyncProperty(responses, (all) => compare(all, (client, response) => t.deliver(client, response))),
-    { numRuns: 25 },
+    { numRuns: 15 },
   );
 }, 120_000);
 
 it("D19 I4: answers that a to-device limit splits are complete together, and no message is later than the events it came with", async () => {
   const split = (all: Responses, limit: number) => compare(all, (client, response) => t.deliver(client, response), limit);
-  await fc.assert(fc.asyncProperty(responses, fc.integer({ min: 1, max: 3 }), split), { numRuns: 25 });
+  await fc.assert(fc.asyncProperty(responses, fc.integer({ min: 1, max: 3 }), split), { numRuns: 15 });
 }, 120_000);
 
 it("I11 I9: the same while a client waits for each response", async () => {
@@ -106,7 +106,7 @@ it("I11 I9: the same while a client waits for each response", async () => {
     }
     expect(union.summary()).toEqual(old.summary());
   };
-  await fc.assert(fc.asyncProperty(responses, live), { numRuns: 25 });
+  await fc.assert(fc.asyncProperty(responses, live), { numRuns: 15 });
 }, 120_000);
 
 it("I8: a v2 response that says again what the one before it said changes nothing", async () => {
@@ -117,7 +117,7 @@ it("I8: a v2 response that says again what the one before it said changes nothin
   };
   await fc.assert(
     fc.asyncProperty(responses, (all) => compare(all, twice)),
-    { numRuns: 25 },
+    { numRuns: 15 },
   );
 }, 120_000);
 
