@@ -3,6 +3,9 @@
 /** JSON is YAML too. */
 export type SynapseFiles = { readonly "homeserver.yaml": string; readonly "appservice.yaml": string; readonly "log.yaml": string };
 
+/** Whoever knows it may register admins. */
+export const REGISTRATION_SECRET = "a secret of the tests";
+
 const BOUNDLESS = { per_second: 100_000, burst_count: 1_000_000 };
 
 /** Files for `directory`, where everything that Synapse writes goes as well. */
@@ -21,6 +24,7 @@ export function synapseFiles(directory: string, serverName: string, port: number
     trusted_key_servers: [],
     suppress_key_server_warning: true,
     federation_domain_whitelist: [],
+    registration_shared_secret: REGISTRATION_SECRET,
     enable_registration: true,
     enable_registration_without_verification: true,
     macaroon_secret_key: "a secret of the tests",
