@@ -56,12 +56,13 @@ async function deviceListDifferences(world: World): Promise<Found[]> {
     const changed: string[] = since === undefined ? [] : (answer["device_lists"]?.changed ?? []);
     for (const { user, live } of world.devices.filter((one) => one.by === by)) {
       for (const one of live) {
-        const missing = changed.filter((id) => !one.changed.has(id));
+        const missing = one.isOutdated ? [] : changed.filter((id) => !one.changed.has(id));
         one.changed.clear();
+        one.isOutdated = false;
         const whose = `${by} ${user.deviceId}`;
         const words = world.inNames(`${whose}: ${one.face} was not told that devices of ${missing.join(", ")} changed`);
         const path = [one.face, "live", "device_lists"];
-        if (missing.length > 0 && one.beginnings <= 1) all.push({ path, native: changed, ours: [], whose, traits: [], words });
+        if (missing.length > 0) all.push({ path, native: changed, ours: [], whose, traits: [], words });
       }
     }
   }

@@ -1,5 +1,6 @@
 /** Where what clients of ours know differs from what the homeserver says now. */
 
+import { computedName, roomTrees, type Side } from "./room-trees.ts";
 import { differencesOf, inWords, type Difference } from "../support/tree-difference.ts";
 import type { Device, World } from "./world.ts";
 import { fresh, FACES, native, type Live } from "./readers.ts";
@@ -7,8 +8,6 @@ import { type Loose, type RoomView, View } from "./view.ts";
 
 /** Path: face, `fresh` or `live`, then what. `traits`: what there is about the room and the world. */
 export type Found = Difference & { readonly whose: string; readonly traits: readonly string[]; readonly words: string };
-
-type Side = { readonly view: View; readonly isLive: boolean; readonly ignored: ReadonlySet<string>; readonly isNative?: boolean };
 
 /** What differs for a device: of all faces, fresh and live. */
 export async function compareDevice(world: World, device: Device): Promise<Found[]> {
@@ -20,13 +19,19 @@ export async function compareDevice(world: World, device: Device): Promise<Found
   const add = (way: readonly string[], differences: Difference[]): void => {
     for (const difference of differences) all.push(found(world, `${by} ${user.deviceId}`, { ...difference, path: [...way, ...difference.path] }));
   };
+  const theirs = await native(witness);
+  // v2 says neither without lazy loading.
+  for (const [id, room] of v2.rooms) {
+    const { heroes, is_dm = false } = theirs.rooms.get(id)?.fields ?? {};
+    Object.assign(room.fields, { ...(heroes && { heroes }), is_dm, "name in v3": computedName(room, user.userId, heroes as string[] | undefined) });
+  }
   for (const face of FACES) {
     const view = await fresh(world.server.url, user, face);
-    add([face, "fresh"], differ(world, v2, { view, isLive: false, ignored }));
-    if (face === "unstable") add(["native"], differ(world, await native(witness), { view, isLive: false, ignored, isNative: true }));
+    add([face, "fresh"], differ(v2, { world, view, isLive: false, ignored, isV3: face === "v3" }));
+    if (face === "unstable") add(["native"], differ(theirs, { world, view, isLive: false, ignored, isNative: true }));
   }
   for (const live of device.live) {
-    add([live.face, "live"], differ(world, v2, { view: live.view, isLive: true, ignored }));
+    add([live.face, "live"], differ(v2, { world, view: live.view, isLive: true, ignored, isV3: live.face === "v3" }));
     add([live.face, "live"], streamDifferences(live, device));
   }
   return all;
@@ -41,26 +46,39 @@ async function firstV2(user: Device["user"]): Promise<Loose> {
 function found(world: World, whose: string, difference: Difference): Found {
   const at = difference.path.indexOf("rooms");
   const room = at === -1 ? "" : (difference.path[at + 1] ?? "");
-  return { ...difference, whose, traits: world.traits(room), words: world.inNames(`${whose}: ${inWords(difference)}`) };
+  return { ...difference, whose, traits: world.traits(room), words: world.inNames(`${whose}: ${inWords(withoutSame(difference))}`) };
+}
+
+/** Of two lists, what only one has, where that is all. */
+function withoutSame(difference: Difference): Difference {
+  const { native, ours } = difference;
+  if (!Array.isArray(native) || !Array.isArray(ours)) return difference;
+  const [theirs, own] = [native.filter((one) => !ours.includes(one)), ours.filter((one) => !native.includes(one))];
+  return theirs.length + own.length === 0 ? difference : { ...difference, native: theirs, ours: own };
 }
 
 /** To-device messages, device lists' part is in check.ts, answers that are not as documented. */
 function streamDifferences(live: Live, { sent }: Device): Difference[] {
-  const faults = live.faults.splice(0).map((fault) => ({ path: ["fault"], native: undefined, ours: fault }));
+  const faults = live.faults.map((fault) => ({ path: ["fault"], native: undefined, ours: fault }));
   if (live.face === "v4") return faults;
   // A client that has begun anew gets what was left.
   const got = live.toDevice;
-  const expected = live.beginnings <= 1 ? sent : sent.slice(-got.length);
+  const expected = live.beginnings <= 1 ? sent : sent.slice(sent.length - got.length);
   return [...faults, ...differencesOf(expected, got, ["to_device"])];
 }
 
-function differ(world: World, truth: View, side: Side): Difference[] {
+function differ(truth: View, side: Side): Difference[] {
+  const { world } = side;
   const [native, ours]: [Loose, Loose] = [{ rooms: {} }, { rooms: {} }];
   for (const id of new Set([...truth.rooms.keys(), ...side.view.rooms.keys()])) {
     const [theirs, room] = [truth.rooms.get(id), side.view.rooms.get(id)];
     const label = world.labelOf(id);
     const isThere = (one: RoomView | undefined) => one !== undefined && (side.isNative || ["join", "invite", "knock"].includes(one.membership));
-    if (theirs && room && isThere(theirs) && isThere(room)) [native["rooms"][label], ours["rooms"][label]] = roomTrees(truth, theirs, room, side, id);
+    // Of rooms that the user is not in, v2 says nothing from scratch.
+    const isGone = theirs && room && [theirs, room].every(({ membership }) => ["leave", "ban"].includes(membership));
+    if (isGone) [native["rooms"][label], ours["rooms"][label]] = [theirs.membership, room.membership];
+    else if (theirs && room && isThere(theirs) && isThere(room))
+      [native["rooms"][label], ours["rooms"][label]] = roomTrees(truth, theirs, room, side, id);
     else if (isThere(theirs)) native["rooms"][label] = theirs?.membership;
     else if (isThere(room)) ours["rooms"][label] = room?.membership;
   }
@@ -82,66 +100,4 @@ function dataTree(world: World, view: View, truth: View): Loose {
     else if (truth.rooms.get(id)?.membership === "join") (tree["rooms"][world.labelOf(id)] ??= {})[type] = content;
   }
   return tree;
-}
-
-/** Of what both have of the timeline, the newest part that is as long in both. */
-function roomTrees(truth: View, theirs: RoomView, ours: RoomView, side: Side, id: string): [Loose, Loose] {
-  const shown = (room: RoomView) => room.timeline.filter((event) => event["state_key"] !== undefined || !side.ignored.has(event["sender"] as string));
-  const length = Math.min(shown(theirs).length, shown(ours).length);
-  const tail = (room: RoomView) => shown(room).slice(-length || Infinity);
-  const redacted = new Set([...tail(theirs), ...theirs.state.values()].filter(isRedacted).map((event) => event["event_id"] as string));
-  const ids = new Set(tail(theirs).map((event) => event["event_id"] as string));
-  const isShort = shown(ours).length < shown(theirs).length && !ours.limited;
-  const eventOf = (event: Loose) => eventTree(event, side.isLive && redacted.has(event["event_id"] as string));
-  const treeOf = (room: RoomView, view: View): Loose => ({
-    membership: room.membership,
-    stripped: Object.fromEntries(room.stripped),
-    state: Object.fromEntries([...room.state].map(([key, event]) => [key, eventOf(event)])),
-    timeline: tail(room).map((event) => `${event["type"]} ${event["event_id"]}`),
-    events: Object.fromEntries(
-      tail(room).map((event) => [event["event_id"], { ...eventOf(event), ...(!side.isLive && { relations: relations(event) }) }]),
-    ),
-    ...(isShort && { "has more": room === theirs }),
-    fields: fieldTree(room, theirs, ours),
-    receipts: receiptTree(view, id, ids),
-    typing: view.typing.get(id) ?? [],
-  });
-  return [treeOf(theirs, truth), treeOf(ours, side.view)];
-}
-
-function isRedacted(event: Loose): boolean {
-  return event["redacted"] === true || event["unsigned"]?.redacted_because !== undefined;
-}
-
-function eventTree(event: Loose, isRedactedLater: boolean): Loose {
-  const { event_id: id, sender, type } = event;
-  if (isRedactedLater) return { id, sender, type };
-  return { id, sender, type, content: event["content"], ...(isRedacted(event) && { redacted: true }) };
-}
-
-/** Bundled relations, without what grows old. */
-function relations(event: Loose): unknown {
-  const text = JSON.stringify(event["unsigned"]?.["m.relations"] ?? {}, (key: string, value: unknown) =>
-    ["age", "room_id", "membership", "transaction_id", "m.relations"].includes(key) ? undefined : value,
-  );
-  return JSON.parse(text) as unknown;
-}
-
-/** What both say. */
-function fieldTree(room: RoomView, theirs: RoomView, ours: RoomView): Loose {
-  const names = Object.keys(ours.fields).filter((name) => name !== "heroes" || (theirs.fields["heroes"] !== undefined && !theirs.fields["name"]));
-  const value = (name: string) => (name === "heroes" ? [...((room.fields[name] as string[] | undefined) ?? [])].sort() : room.fields[name]);
-  return Object.fromEntries(
-    [...new Set([...names, "name", "avatar"])].filter((name) => name !== "is_dm" || "is_dm" in theirs.fields).map((name) => [name, value(name)]),
-  );
-}
-
-/** Of the events that both have; M50: a room that is told in full has those alone. */
-function receiptTree(view: View, id: string, ids: ReadonlySet<string>): Loose {
-  const all = [...view.receipts].flatMap(([key, event]) => {
-    const [room, user, kind, thread] = key.split(" ");
-    const isShown = room === id && ids.has(event) && (kind !== "m.read.private" || user === view.me);
-    return isShown ? [[`${user} ${kind} ${thread}`, event] as const] : [];
-  });
-  return Object.fromEntries(all);
 }

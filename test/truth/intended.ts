@@ -12,6 +12,29 @@ export const INTENDED: readonly IntendedDifference[] = [
     when: (theirs, ours) => theirs === 0 && typeof ours === "number",
     why: "M27: Synapse always says 0, we what v2 says.",
   },
+  {
+    path: "{v3;unstable;v4;native}/**",
+    when: (theirs, ours) => theirs === undefined && JSON.stringify(ours) === '{"m.tag":{"tags":{}}}',
+    why: "M49: v2 has said that there are no tags any more, which it does not say from scratch.",
+  },
+  {
+    path: "*/{fresh;live}/account_data/rooms/*/m.tag",
+    when: (theirs, ours) => theirs === undefined && JSON.stringify(ours) === '{"tags":{}}',
+    sometimes: true,
+    why: "M49: as above.",
+  },
+  {
+    path: "native/account_data/rooms/*/m.tag",
+    when: (theirs, ours) => theirs === undefined && JSON.stringify(ours) === '{"tags":{}}',
+    sometimes: true,
+    why: "M49: as above.",
+  },
+  {
+    path: "native/rooms/*",
+    when: (theirs, ours) => ["ban", "leave"].includes(String(theirs)) && ours === undefined,
+    sometimes: true,
+    why: "M9: a room that the user was banned from without having been in is in no list.",
+  },
 ];
 
 /** Not meant to be so: the rule says what is right, and is not built yet. The row goes with the change that builds it. */
@@ -23,4 +46,9 @@ export const NOT_YET: readonly (IntendedDifference & { readonly rule: string })[
     when: (theirs, ours) => theirs === undefined && ours !== undefined,
     why: "A room that was deleted by an admin stays.",
   },
+  ...["m.thread", "m.replace", "m.reference"].map((relation) => ({
+    rule: "T7",
+    path: `*/fresh/rooms/*/events/*/relations/${relation}/**`,
+    why: "What is bundled with an event is as of when it came.",
+  })),
 ];

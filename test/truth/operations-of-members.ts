@@ -28,7 +28,8 @@ const ROOMS: readonly Json[] = [
 async function create(world: World, step: Step): Promise<void> {
   const room = ROOMS[step.n ?? 0] ?? {};
   const body = { ...room, ...(step.whom !== undefined && { invite: [world.idOf(step.whom)] }) };
-  world.learnRoom(step.room, await world.user(step).createRoom(body));
+  if (JSON.stringify(body).includes("history_visibility")) world.mark(step.room, "hidden past");
+  world.learn(step.room, await world.user(step).createRoom(body));
 }
 
 function planRoom(plan: Plan): Step {
@@ -127,7 +128,7 @@ export const MEMBERSHIPS: Operations = {
     play: async (world, step) => {
       const path = `/rooms/${encodeURIComponent(world.room(step))}/upgrade`;
       const { replacement_room } = await world.user(step).call<{ replacement_room: string }>("POST", path, { new_version: "11" });
-      world.learnRoom(step.to, replacement_room);
+      world.learn(step.to, replacement_room);
     },
   },
 };

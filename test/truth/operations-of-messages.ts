@@ -71,6 +71,8 @@ async function setData(world: World, step: Step, type: string, content: Json): P
   await user.call("PUT", `/user/${encodeURIComponent(user.userId)}${room}/account_data/${type}`, content);
 }
 
+const VISIBILITIES = ["shared", "joined", "invited", "shared", "world_readable"];
+
 export const MESSAGES: Operations = {
   say: {
     weight: 14,
@@ -122,9 +124,15 @@ export const MESSAGES: Operations = {
   topic: state("topic", 2, "m.room.topic", (step) => ({ topic: `Topic of ${step.event}` })),
   avatar: state("avatar", 1, "m.room.avatar", (step, n) => (n < 2 ? {} : { url: `mxc://hs.test/${step.event}` })),
   encrypt: state("encrypt", 1, "m.room.encryption", () => ({ algorithm: "m.megolm.v1.aes-sha2" })),
-  visibility: state("visibility", 1, "m.room.history_visibility", (_, n) => ({
-    history_visibility: ["shared", "joined", "invited", "shared", "world_readable", "shared"][n],
-  })),
+  visibility: {
+    weight: 1,
+    plan: inRoom("visibility", (plan, room) => ({ event: plan.newEvent(room), n: plan.int(VISIBILITIES.length) })),
+    play: async (world, step) => {
+      const history_visibility = VISIBILITIES[step.n ?? 0];
+      if (["joined", "invited"].includes(history_visibility ?? "")) world.mark(step.room, "hidden past");
+      world.learn(step.event, await world.user(step).setState(world.room(step), "m.room.history_visibility", "", { history_visibility }));
+    },
+  },
   type: {
     weight: 1,
     plan: inRoom("type", (plan) => ({ n: plan.int(2) })),

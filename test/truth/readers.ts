@@ -65,8 +65,10 @@ export class Live {
   view: View;
   /** What was sent to the device, by number. v4 has none: all connections of a device are one reader of them. */
   toDevice: number[] = [];
-  /** Whose devices are said to have changed since this was last emptied. */
+  /** Of whose devices something was said since this was last emptied: that they have changed, or that they matter no more. */
   readonly changed = new Set<string>();
+  /** It has begun anew since then, and takes all device lists for outdated. */
+  isOutdated = false;
   /** How often it had to begin anew. */
   beginnings = 0;
   /** Answers that are not as they should be, and refusals. */
@@ -113,13 +115,15 @@ export class Live {
   #take({ answer, first }: Told<unknown>): void {
     if (first) {
       this.beginnings += 1;
+      this.isOutdated = true;
       this.view = new View(this.user.userId);
       this.toDevice = [];
     }
     const body = answer as Loose;
     const extensions = this.face === "v3" ? body : body["extensions"];
     for (const { content } of extensions?.to_device?.events ?? []) this.toDevice.push((content as Loose)["n"]);
-    for (const user of extensions?.e2ee?.device_lists?.changed ?? []) this.changed.add(user);
+    const { changed = [], left = [] } = extensions?.e2ee?.device_lists ?? {};
+    for (const user of [...left, ...changed]) this.changed.add(user);
     if (this.face === "v3") this.view.applyV3(body);
     else this.view.applySliding(slidingAnswer(this.user, this.face, body));
   }

@@ -87,16 +87,7 @@ export async function playHistory(servers: Servers, steps: readonly Step[], play
       }
       const found = await check(world, met);
       if (report) report.checks += 1;
-      say?.(
-        `  after ${played.length} steps: ${
-          found.length === 0
-            ? "the same"
-            : found
-                .map(({ words }) => words)
-                .slice(0, 3)
-                .join("\n    ")
-        }`,
-      );
+      say?.(`  after ${played.length} steps: ${found.length === 0 ? "the same" : oneOfEach(found).join("\n    ")}`);
       if (found.length > 0) return { found, played };
       if (performance.now() > until) break;
     }
@@ -127,7 +118,12 @@ async function cutDown(servers: Servers, seed: number, { played, found }: Played
     return isSo;
   };
   const small = shrinkMinutes > 0 ? await shrink(steps, still, performance.now() + shrinkMinutes * 60_000) : steps;
-  return { seed, words: found.map(({ words }) => words), steps: [...(small.length < steps.length ? small : played.slice(0, -1)), CHECK] };
+  return { seed, words: oneOfEach(found), steps: [...(small.length < steps.length ? small : played.slice(0, -1)), CHECK] };
+}
+
+/** Of each kind of difference the first, in words. */
+function oneOfEach(found: readonly Found[]): string[] {
+  return [...Map.groupBy(found, signature).values()].map((all) => `${all[0]?.words} (${all.length} times)`);
 }
 
 /** What kind of difference it is, wherever it is. */

@@ -42,14 +42,15 @@ export class View {
       const room = this.#newRoom(id, "join");
       this.#events(room, part["state"].events, part["timeline"].events);
       room.limited = part["timeline"].limited;
-      const { summary, unread_notifications: unread } = part;
+      const { unread_notifications: unread } = part;
+      const count = (is: string) =>
+        [...room.state.values()].filter((event) => event["type"] === MEMBER && event["content"]?.membership === is).length;
       const own = (type: string, field: string) => room.state.get(`${type}|`)?.["content"]?.[field] || undefined;
       Object.assign(room.fields, {
         name: own("m.room.name", "name"),
         avatar: own("m.room.avatar", "url"),
-        heroes: summary["m.heroes"],
-        joined_count: summary["m.joined_member_count"],
-        invited_count: summary["m.invited_member_count"],
+        joined_count: count("join"),
+        invited_count: count("invite"),
         notification_count: unread.notification_count,
         highlight_count: unread.highlight_count,
       });
@@ -65,7 +66,6 @@ export class View {
   }
 
   applyV3(answer: Loose): this {
-    for (const id of answer["room_list"]?.removed ?? []) this.rooms.delete(id);
     for (const [id, part] of entries(answer["room"]?.rooms)) {
       const room = part["initial"] ? this.#newRoom(id, "join") : (this.rooms.get(id) ?? this.#newRoom(id, "join"));
       if (part["timeline"]?.limited && !part["initial"]) room.timeline = [];
@@ -79,6 +79,7 @@ export class View {
       if (room)
         this.#fields(room, entry, ["name", "avatar", "heroes", "joined_count", "invited_count", "notification_count", "highlight_count", "is_dm"]);
     }
+    for (const id of answer["room_list"]?.removed ?? []) this.rooms.delete(id);
     for (const id of answer["invites"]?.gone ?? []) if (this.rooms.get(id)?.membership !== "join") this.rooms.delete(id);
     for (const [id, part] of entries(answer["invites"]?.rooms)) {
       const kind = part["invite_state"] ? "invite" : "knock";

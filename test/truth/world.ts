@@ -115,10 +115,6 @@ export class World {
     this.#labels.set(id, label);
   }
 
-  learnRoom(label: string | undefined, id: string): void {
-    this.learn(label, id);
-  }
-
   /** A room has something about it that differences may come of. */
   mark(room: string | undefined, trait: string): void {
     const traits = this.#traits.get(room ?? "") ?? new Set();
