@@ -3,7 +3,7 @@
 import { computedName, roomTrees, type Side } from "./room-trees.ts";
 import { differencesOf, inWords, type Difference } from "../support/tree-difference.ts";
 import type { Device, World } from "./world.ts";
-import { fresh, FACES, native, type Live } from "./readers.ts";
+import { fresh, FACES, homeservers, type Live } from "./readers.ts";
 import { type Loose, type RoomView, View } from "./view.ts";
 
 /** Path: face, `fresh` or `live`, then what. `traits`: what there is about the room and the world. */
@@ -19,7 +19,7 @@ export async function compareDevice(world: World, device: Device): Promise<Found
   const add = (way: readonly string[], differences: Difference[]): void => {
     for (const difference of differences) all.push(found(world, `${by} ${user.deviceId}`, { ...difference, path: [...way, ...difference.path] }));
   };
-  const theirs = await native(witness);
+  const theirs = await homeservers(witness);
   // v2 says neither without lazy loading.
   for (const [id, room] of v2.rooms) {
     const { heroes, is_dm = false } = theirs.rooms.get(id)?.fields ?? {};

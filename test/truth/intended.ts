@@ -3,6 +3,7 @@
  * own sliding sync held against our unstable dialect. `topic`: a trait of the room or of the history.
  */
 
+import { IN_A_THREAD } from "./room-trees.ts";
 import type { IntendedDifference } from "../support/tree-difference.ts";
 
 /** Meant to be so. Each is met in a run or goes; those with `sometimes` in long runs. */
@@ -45,6 +46,12 @@ export const NOT_YET: readonly (IntendedDifference & { readonly rule: string })[
     topic: "deleted",
     when: (theirs, ours) => theirs === undefined && ours !== undefined,
     why: "A room that was deleted by an admin stays.",
+  },
+  {
+    rule: "T9",
+    path: "*/{fresh;live}/rooms/*/receipts/*",
+    when: (theirs, ours) => typeof theirs === "string" && String(ours) === `${IN_A_THREAD}: ${theirs}`,
+    why: "Of an unthreaded and a threaded receipt on one event the newer alone is sent.",
   },
   ...["m.thread", "m.replace", "m.reference"].map((relation) => ({
     rule: "T7",

@@ -44,25 +44,25 @@ function planRoom(plan: Plan): Step {
 
 /** What one does to another in a room. `from`: what the other may be there before; `to`: what after. */
 function moving(kind: string, weight: number, from: readonly string[], to: string, path = kind): Operation {
-  const plan = (plan: Plan): Step | null => {
+  const planned = (plan: Plan): Step | null => {
     const at = plan.pair(from);
     if (at === null) return null;
     at.room.members.set(at.whom, to);
     return { kind, by: at.by, whom: at.whom, room: at.room.name };
   };
-  return { weight, plan, play: (world, step) => post(world, step, path, { user_id: world.idOf(step.whom) }) };
+  return { weight, plan: planned, play: (world, step) => post(world, step, path, { user_id: world.idOf(step.whom) }) };
 }
 
 /** What somebody does in a room. */
 function going(kind: string, weight: number, from: string, to: string | null, path = kind): Operation {
-  const plan = (plan: Plan): Step | null => {
+  const planned = (plan: Plan): Step | null => {
     const at = plan.standing(from);
     if (at === null) return null;
     if (to === null) at.room.members.delete(at.by);
     else at.room.members.set(at.by, to);
     return { kind, by: at.by, room: at.room.name };
   };
-  return { weight, plan, play: (world, step) => post(world, step, path) };
+  return { weight, plan: planned, play: (world, step) => post(world, step, path) };
 }
 
 async function post(world: World, step: Step, path: string, body: Json = {}): Promise<void> {
@@ -71,14 +71,14 @@ async function post(world: World, step: Step, path: string, body: Json = {}): Pr
 
 /** By somebody who is not in the room. */
 function coming(kind: string, weight: number, to: string, play: Operation["play"]): Operation {
-  const plan = (plan: Plan): Step | null => {
+  const planned = (plan: Plan): Step | null => {
     const room = plan.pick(plan.rooms);
     const by = plan.user();
     if (!room || ["join", "ban", "invite"].includes(room.members.get(by) ?? "none")) return null;
     room.members.set(by, to);
     return { kind, by, room: room.name };
   };
-  return { weight, plan, play };
+  return { weight, plan: planned, play };
 }
 
 function planIgnoring(plan: Plan): Step | null {

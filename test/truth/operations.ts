@@ -21,6 +21,8 @@ export const CHECK: Step = { kind: "check" };
 
 const OPERATIONS: Operations = { ...MESSAGES, ...MEMBERSHIPS, ...DEVICES, ...ADMINISTRATION };
 
+export const OPERATION_NAMES: readonly string[] = Object.keys(OPERATIONS);
+
 /** A history of so many rounds, each ending with a quiet point. */
 export function historyOf(seed: number, rounds: number, stepsEach: number): Step[] {
   const plan = new Plan(seed);

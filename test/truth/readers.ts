@@ -47,7 +47,7 @@ export async function fresh(url: string, user: TestUser, face: FaceName): Promis
 }
 
 /** The same of the homeserver's own sliding sync. */
-export async function native(user: TestUser): Promise<View> {
+export async function homeservers(user: TestUser): Promise<View> {
   const client = new V3Client(() => user.url, user.userId, user.deviceId, user.accessToken);
   client.checksAnswers = false;
   return new View(user.userId).applySliding(await slidingOnce(client, "unstable"));
@@ -96,7 +96,7 @@ export class Live {
 
   async #follow(url: string): Promise<void> {
     const { accessToken } = this.user;
-    const options = { baseUrl: url, accessToken, fetch: (input: string | URL | Request, init?: RequestInit) => this.#fetch(input, init) };
+    const options = { baseUrl: url, accessToken, fetch: this.#fetch.bind(this) as typeof fetch };
     const follow = { signal: this.#end.signal, timeout: 20_000 };
     if (this.face === "v3") {
       const session = await V3Session.open(options);
@@ -128,10 +128,10 @@ export class Live {
     else this.view.applySliding(slidingAnswer(this.user, this.face, body));
   }
 
-  async #fetch(input: string | URL | Request, init?: RequestInit): Promise<Response> {
+  async #fetch(input: string, init?: RequestInit): Promise<Response> {
     const response = await fetch(input, init);
     const text = await response.text();
-    const path = new URL(String(input)).pathname;
+    const path = new URL(input).pathname;
     try {
       if (response.ok) checkStrict(path, text);
       if (response.ok) checkAnswer(path, JSON.parse(text));

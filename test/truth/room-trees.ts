@@ -100,19 +100,23 @@ export function computedName({ state, fields }: RoomView, me: string, heroes: re
   });
 }
 
-/** Of the events that both have; M50: a room that is told in full has those alone. */
-function receiptTree(view: View, id: string, ids: ReadonlySet<string>, isHidden: ReadonlySet<string>): Loose {
-  const all = receiptsOf(view, id).filter(
-    ({ user, kind, thread, event }) =>
-      ids.has(event) && (kind !== "m.read.private" || user === view.me) && (thread === "" || !isHidden.has(`${user} ${event}`)),
-  );
-  return Object.fromEntries(all.map(({ user, kind, thread, event }) => [`${user} ${kind} ${thread}`, event]));
+/** Of the events that both have; M50: a room that is told in full has those alone. `hidden`: beside which no threaded ones count. */
+function receiptTree(view: View, id: string, ids: ReadonlySet<string>, hidden: ReadonlySet<string>): Loose {
+  const tree: Loose = {};
+  const all = receiptsOf(view, id).filter(({ user, kind, event }) => ids.has(event) && (kind !== "m.read.private" || user === view.me));
+  for (const { user, kind, thread, event } of all) {
+    if (thread === "" || !hidden.has(`${user} ${event}`)) tree[`${user} ${kind} ${thread}`] = event;
+    else if (hidden.has(`${user} ${event} ${kind}`)) tree[`${user} ${kind} `] ??= `${IN_A_THREAD}: ${event}`;
+  }
+  return tree;
 }
+
+export const IN_A_THREAD = "in a thread alone";
 
 /** T9: beside an unthreaded receipt of a user on an event, Synapse's first answers have no threaded one of any kind. */
 function unthreaded(id: string, ...views: readonly View[]): Set<string> {
   const all = views.flatMap((view) => receiptsOf(view, id)).filter(({ thread }) => thread === "");
-  return new Set(all.map(({ user, event }) => `${user} ${event}`));
+  return new Set(all.flatMap(({ user, event, kind }) => [`${user} ${event}`, `${user} ${event} ${kind}`]));
 }
 
 function receiptsOf(view: View, id: string) {

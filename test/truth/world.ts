@@ -73,8 +73,8 @@ export class World {
 
   async close(): Promise<void> {
     await this.server.start();
-    for (const { by, user } of [...this.devices]) await this.logOut(by, user.deviceId).catch(() => {});
-    await Promise.all(this.devices.flatMap(({ live }) => live.map((one) => one.stop())));
+    const all = this.devices.map(({ by, user }) => [by, user.deviceId] as const);
+    for (const [by, device] of all) await this.logOut(by, device).catch(() => {});
   }
 
   // ---- What steps name
