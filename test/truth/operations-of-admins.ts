@@ -1,7 +1,7 @@
 /** What is done to servers: ours goes away and comes back, the homeserver starts anew, its admins delete and purge. */
 
 import type { Json } from "../support/synapse-api.ts";
-import type { Operation, Operations } from "./operations.ts";
+import type { Operation, Operations } from "./operation.ts";
 import type { Plan, Step } from "./plan.ts";
 import type { World } from "./world.ts";
 

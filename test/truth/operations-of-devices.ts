@@ -1,7 +1,7 @@
 /** Devices that come and go, their keys, and what is sent to them. */
 
 import type { Json } from "../support/synapse-api.ts";
-import type { Operations } from "./operations.ts";
+import type { Operations } from "./operation.ts";
 import type { Plan, Step } from "./plan.ts";
 import type { World } from "./world.ts";
 

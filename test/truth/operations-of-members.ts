@@ -1,7 +1,7 @@
 /** Rooms that are made, and who comes and goes. */
 
 import type { Json } from "../support/synapse-api.ts";
-import type { Operation, Operations } from "./operations.ts";
+import type { Operation, Operations } from "./operation.ts";
 import type { Plan, Step, UserName } from "./plan.ts";
 import type { World } from "./world.ts";
 

@@ -1,7 +1,7 @@
 /** Messages and what refers to them, state, receipts, typing, account data. */
 
 import type { Json } from "../support/synapse-api.ts";
-import type { Operation, Operations } from "./operations.ts";
+import type { Operation, Operations } from "./operation.ts";
 import type { Plan, PlannedRoom, Step } from "./plan.ts";
 import type { World } from "./world.ts";
 

@@ -4,17 +4,9 @@ import { ADMINISTRATION } from "./operations-of-admins.ts";
 import { DEVICES } from "./operations-of-devices.ts";
 import { MEMBERSHIPS } from "./operations-of-members.ts";
 import { MESSAGES } from "./operations-of-messages.ts";
+import type { Operations } from "./operation.ts";
 import { Plan, type Step } from "./plan.ts";
 import type { World } from "./world.ts";
-
-export type Operation = {
-  /** How often, against the others. */
-  readonly weight: number;
-  /** The next step of this kind; null where none makes sense. */
-  readonly plan: (plan: Plan) => Step | null;
-  readonly play: (world: World, step: Step) => Promise<unknown>;
-};
-export type Operations = Readonly<Record<string, Operation>>;
 
 /** The quiet point, at which all is compared; a history's last step. */
 export const CHECK: Step = { kind: "check" };

@@ -182,6 +182,6 @@ function redact(room: RoomView, id: string): void {
   for (const event of [...room.timeline, ...room.state.values()]) if (event["event_id"] === id) event["redacted"] = true;
 }
 
-export function entries(of: Loose | undefined): [string, Loose][] {
+function entries(of: Loose | undefined): [string, Loose][] {
   return Object.entries(of ?? {}) as [string, Loose][];
 }
