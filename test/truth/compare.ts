@@ -6,6 +6,10 @@ import type { Device, World } from "./world.ts";
 import { fresh, FACES, homeservers, type Live } from "./readers.ts";
 import { type Loose, type RoomView, View } from "./view.ts";
 
+/** Of a room that the user was invited to by somebody whom the user ignores. */
+export const BY_IGNORED = "invite by an ignored user";
+const THERE = ["join", "invite", "knock"];
+
 /** Path: face, `fresh` or `live`, then what. `traits`: what there is about the room and the world. */
 export type Found = Difference & { readonly whose: string; readonly traits: readonly string[]; readonly words: string };
 
@@ -73,14 +77,14 @@ function differ(truth: View, side: Side): Difference[] {
   for (const id of new Set([...truth.rooms.keys(), ...side.view.rooms.keys()])) {
     const [theirs, room] = [truth.rooms.get(id), side.view.rooms.get(id)];
     const label = world.labelOf(id);
-    const isThere = (one: RoomView | undefined) => one !== undefined && (side.isNative || ["join", "invite", "knock"].includes(one.membership));
+    const isThere = (one: RoomView | undefined) => one !== undefined && (side.isNative || THERE.includes(one.membership));
     // Of rooms that the user is not in, v2 says nothing from scratch.
     const isGone = theirs && room && [theirs, room].every(({ membership }) => ["leave", "ban"].includes(membership));
     if (isGone) [native["rooms"][label], ours["rooms"][label]] = [theirs.membership, room.membership];
     else if (theirs && room && isThere(theirs) && isThere(room))
       [native["rooms"][label], ours["rooms"][label]] = roomTrees(truth, theirs, room, side, id);
     else if (isThere(theirs)) native["rooms"][label] = theirs?.membership;
-    else if (isThere(room)) ours["rooms"][label] = room?.membership;
+    else if (isThere(room)) ours["rooms"][label] = side.ignored.has(room?.inviter ?? "") ? BY_IGNORED : room?.membership;
   }
   [native["account_data"], ours["account_data"]] = [truth, side.view].map((view) => dataTree(world, view, truth));
   if (!side.isNative) {

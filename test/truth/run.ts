@@ -33,10 +33,16 @@ export type Report = {
   checks: number;
   readonly steps: Record<string, number>;
   readonly refused: Record<string, number>;
+  /** Why a step of a kind was refused last. */
+  readonly reasons: Record<string, string>;
   readonly found: Finding[];
   /** Rows of intended.ts: how often each was met. */
   rows: Record<string, number>;
 };
+
+export function newReport(seed: number): Report {
+  return { seed, histories: 0, checks: 0, steps: {}, refused: {}, reasons: {}, found: [], rows: {} };
+}
 
 export async function withServers<T>(dsn: string, say: (line: string) => void, body: (servers: Servers) => Promise<T>): Promise<T> {
   const homeserver = await startSynapse({ say });
@@ -56,7 +62,7 @@ export function findTruth(options: TruthOptions): Promise<Report> {
   return withServers(options.dsn, options.say, async (servers) => {
     const { seed, minutes, say } = options;
     const until = performance.now() + minutes * 60_000;
-    const report: Report = { seed, histories: 0, checks: 0, steps: {}, refused: {}, found: [], rows: {} };
+    const report = newReport(seed);
     const met: Met = new Map();
     for (let n = seed; performance.now() < until && report.found.length < MOST_FOUND; n += 1) {
       const steps = historyOf(n, ROUNDS, STEPS_EACH);
@@ -105,6 +111,7 @@ async function playOne(world: World, step: Step, report: Report | undefined): Pr
   } catch (error) {
     if (!(error instanceof Error) || !["CallFailed", "NotMade"].includes(error.name)) throw error;
     count(report?.refused);
+    if (report) report.reasons[step.kind] = world.inNames(error.message);
   }
 }
 

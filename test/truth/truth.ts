@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 import { startEmbeddedDatabase } from "../../src/cli/embedded-database.ts";
 import { migrate } from "../../src/store/migrate.ts";
 import type { Step } from "./plan.ts";
-import { findTruth, playHistory, withServers } from "./run.ts";
+import { findTruth, newReport, playHistory, withServers } from "./run.ts";
 
 const HELP = `npm run truth -- [options]
 
@@ -33,7 +33,9 @@ const KEPT = join(import.meta.dirname, "../../.cache/truth");
 if (values.help) process.stdout.write(HELP);
 else if (values.replay !== undefined) {
   const { steps } = JSON.parse(await readFile(values.replay, "utf8")) as { steps: Step[] };
-  const { found } = await withDatabase((dsn) => withServers(dsn, say, (servers) => playHistory(servers, steps)));
+  const report = newReport(0);
+  const { found } = await withDatabase((dsn) => withServers(dsn, say, (servers) => playHistory(servers, steps, { say, report })));
+  for (const [kind, reason] of Object.entries(report.reasons)) say(`refused: ${kind}: ${reason}`);
   for (const { words } of found) process.stdout.write(`${words}\n`);
   process.exitCode = found.length > 0 ? 1 : 0;
 } else {

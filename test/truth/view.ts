@@ -17,6 +17,8 @@ export class RoomView {
   limited = false;
   /** By name: what lists show. Absent: this API does not say. */
   readonly fields: Loose = {};
+  /** Who sent the user's own member event of an invite. */
+  inviter: string | undefined;
   /** `type|key` → content, of an invite or knock. */
   readonly stripped = new Map<string, unknown>();
 }
@@ -134,6 +136,7 @@ export class View {
 
   #pending(id: string, kind: string, events: readonly Loose[]): void {
     const room = this.#newRoom(id, kind);
+    room.inviter = events.findLast(({ type, state_key }) => type === MEMBER && state_key === this.me)?.["sender"];
     for (const { type, state_key, content } of events) room.stripped.set(`${type}|${state_key}`, content);
   }
 
