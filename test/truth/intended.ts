@@ -43,6 +43,12 @@ export const INTENDED: readonly IntendedDifference[] = [
     sometimes: true,
     why: "M18: an invite that was sent before its sender was ignored: sliding sync, like v2, has no word for taking it back without leaving.",
   },
+  {
+    path: "unstable/live/rooms/*/fields/name",
+    when: (theirs, ours) => theirs === undefined && typeof ours === "string",
+    sometimes: true,
+    why: "M24: the unstable dialect has no word for a name that was removed; clients read it from the state.",
+  },
 ];
 
 /** Not meant to be so: the rule says what is right, and is not built yet. The row goes with the change that builds it. */

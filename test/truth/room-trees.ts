@@ -84,7 +84,7 @@ function fieldTree(room: RoomView, theirs: RoomView, ours: RoomView, { isV3 = fa
     if (name === "heroes") return [...((room.fields[name] as string[] | undefined) ?? [])].sort();
     return room.fields[name === "name" && isV3 && room === theirs ? "name in v3" : name];
   };
-  const names = new Set([...Object.keys(ours.fields), "name", "avatar"]);
+  const names = new Set([...Object.keys(ours.fields), "name", "avatar", "heroes"]);
   return Object.fromEntries([...names].filter(isCompared).map((name) => [name, value(name)]));
 }
 
