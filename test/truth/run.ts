@@ -22,6 +22,8 @@ export type TruthOptions = {
   /** For cutting down what is found, altogether. */
   readonly shrinkMinutes: number;
   readonly say: (line: string) => void;
+  /** Is given each finding as it is made. */
+  readonly keep?: (finding: Finding) => Promise<void>;
 };
 
 /** What differed, in words, and a history after which it does. */
@@ -69,7 +71,10 @@ export function findTruth(options: TruthOptions): Promise<Report> {
       say(`history ${n}`);
       const { found, played } = await playHistory(servers, steps, { met, until, report, say });
       report.histories += 1;
-      if (found.length > 0) report.found.push(await cutDown(servers, n, { played, found }, options));
+      if (found.length === 0) continue;
+      const finding = await cutDown(servers, n, { played, found }, options);
+      report.found.push(finding);
+      await options.keep?.(finding);
     }
     report.rows = Object.fromEntries([...INTENDED, ...NOT_YET].map((row) => [`${row.path}: ${row.why}`, met.get(row) ?? 0]));
     return report;

@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 import { startEmbeddedDatabase } from "../../src/cli/embedded-database.ts";
 import { migrate } from "../../src/store/migrate.ts";
 import type { Step } from "./plan.ts";
-import { findTruth, newReport, playHistory, withServers } from "./run.ts";
+import { type Finding, findTruth, newReport, playHistory, withServers } from "./run.ts";
 
 const HELP = `npm run truth -- [options]
 
@@ -42,18 +42,18 @@ else if (values.replay !== undefined) {
   const seed = Number(values.seed ?? Date.now() % 1_000_000);
   say(`seed ${seed}`);
   const [minutes, shrinkMinutes] = [Number(values.minutes ?? 2), Number(values["shrink-minutes"] ?? 5)];
-  const { found, ...report } = await withDatabase((dsn) => findTruth({ minutes, seed, shrinkMinutes, dsn, say }));
-  await mkdir(KEPT, { recursive: true });
-  for (const finding of found) {
-    const file = join(KEPT, `seed-${finding.seed}.json`);
-    await writeFile(
-      file,
-      `${JSON.stringify({ ...finding, steps: undefined }, null, 2).slice(0, -2)},\n  "steps": [\n${finding.steps.map((step) => `    ${JSON.stringify(step)}`).join(",\n")}\n  ]\n}\n`,
-    );
-    say(`found: ${finding.words[0]}\n  ${finding.steps.length} steps in ${file}`);
-  }
+  const { found, ...report } = await withDatabase((dsn) => findTruth({ minutes, seed, shrinkMinutes, dsn, say, keep }));
   process.stdout.write(`${JSON.stringify({ ...report, found: found.length }, null, 2)}\n`);
   process.exitCode = found.length > 0 ? 1 : 0;
+}
+
+/** Writes what --replay reads, a step a line. */
+async function keep({ steps, ...finding }: Finding): Promise<void> {
+  await mkdir(KEPT, { recursive: true });
+  const file = join(KEPT, `seed-${finding.seed}.json`);
+  const lines = steps.map((step) => `    ${JSON.stringify(step)}`).join(",\n");
+  await writeFile(file, `${JSON.stringify(finding, null, 2).slice(0, -2)},\n  "steps": [\n${lines}\n  ]\n}\n`);
+  say(`found: ${finding.words[0]}\n  ${steps.length} steps in ${file}`);
 }
 
 /** An embedded one, in a temporary directory. */
