@@ -61,6 +61,13 @@ export const NOT_YET: readonly (IntendedDifference & { readonly rule: string })[
     why: "A room that was deleted by an admin stays.",
   },
   {
+    rule: "T1",
+    path: "*/{fresh;live}/rooms/*",
+    topic: "forgotten",
+    when: (theirs, ours) => theirs === undefined && ours === "join",
+    why: "A room that was left and forgotten while we were not polling stays: v2 says nothing of it any more.",
+  },
+  {
     rule: "T9",
     path: "*/{fresh;live}/rooms/*/receipts/*",
     when: (theirs, ours) => typeof theirs === "string" && String(ours) === `${IN_A_THREAD}: ${theirs}`,

@@ -103,6 +103,8 @@ async function rename(world: World, step: Step): Promise<void> {
   await user.call("PUT", `/profile/${encodeURIComponent(user.userId)}/displayname`, { displayname: `${step.by} ${step.n}` });
 }
 
+const FORGET = going("forget", 1, "leave", null);
+
 export const MEMBERSHIPS: Operations = {
   create: { weight: 2, plan: planRoom, play: create },
   join: coming("join", 5, "join", (world, step) => world.user(step).join(world.room(step))),
@@ -111,7 +113,13 @@ export const MEMBERSHIPS: Operations = {
   decline: going("decline", 2, "invite", "leave", "leave"),
   retract: going("retract", 1, "knock", "leave", "leave"),
   leave: going("leave", 2, "join", "leave"),
-  forget: going("forget", 1, "leave", null),
+  forget: {
+    ...FORGET,
+    play: async (world, step) => {
+      world.mark(step.room, "forgotten");
+      await FORGET.play(world, step);
+    },
+  },
   invite: moving("invite", 3, ["none", "leave", "knock"], "invite"),
   withdraw: moving("withdraw", 1, ["invite"], "leave", "kick"),
   kick: moving("kick", 1, ["join", "knock"], "leave"),

@@ -120,17 +120,20 @@ async function playOne(world: World, step: Step, report: Report | undefined): Pr
   }
 }
 
+/** What is looked for is the first difference: others may have other reasons, and shorter histories. */
 async function cutDown(servers: Servers, seed: number, { played, found }: Played, { shrinkMinutes, say }: TruthOptions): Promise<Finding> {
-  const wanted = new Set(found.map(signature));
+  const wanted = found[0] && signature(found[0]);
   const steps = played.filter((step) => step !== CHECK);
+  let words = oneOfEach(found);
   const still = async (shorter: readonly Step[]): Promise<boolean> => {
     const again = await playHistory(servers, [...shorter, CHECK]);
-    const isSo = again.found.some((one) => wanted.has(signature(one)));
+    const isSo = again.found.some((one) => signature(one) === wanted);
     say(`  of ${steps.length} steps, ${shorter.length} ${isSo ? "do as well" : "do not"}`);
+    if (isSo) words = oneOfEach(again.found);
     return isSo;
   };
   const small = shrinkMinutes > 0 ? await shrink(steps, still, performance.now() + shrinkMinutes * 60_000) : steps;
-  return { seed, words: oneOfEach(found), steps: [...(small.length < steps.length ? small : played.slice(0, -1)), CHECK] };
+  return { seed, words, steps: small.length < steps.length ? [...small, CHECK] : played };
 }
 
 /** Of each kind of difference the first, in words. */
