@@ -79,12 +79,19 @@ export async function readPresence(db: Db, account: AccountNo, span: OrdinalSpan
 
 export type InviteRow = { readonly room_id: RoomId; readonly kind: "invite" | "knock"; readonly body: string; readonly gone: boolean };
 
-/** Invites and knocks that came or went in the span, without those by ignored users (D25). */
+/**
+ * Invites and knocks that came or went in the span, without those by ignored users (D25). Those that came before, and whose sender is ignored
+ * since, have gone.
+ */
 export async function readInvites(db: Db, account: AccountNo, ignored: readonly UserId[], span: OrdinalSpan): Promise<InviteRow[]> {
+  const users = [...ignored];
   const rows = await db<InviteRow[]>`
-    select room_id, kind, body, gone from invites
-    where account = ${account} and ord > ${span.from} and ord <= ${span.to}
-      and (gone or inviter is null or inviter <> all(${[...ignored]}::text[]))
+    select room_id, kind, body, gone or coalesce(inviter = any(${users}::text[]), false) as gone from invites
+    where account = ${account} and (
+      (ord > ${span.from} and ord <= ${span.to} and (gone or inviter is null or inviter <> all(${users}::text[])))
+      or (ord <= ${span.from} and not gone and inviter = any(${users}::text[]) and exists (
+        select from account_data where account = ${account} and room_id = '' and type = 'm.ignored_user_list'
+          and ord > ${span.from} and ord <= ${span.to})))
     order by ord`;
   return rows.filter((row) => isRoomId(row.room_id));
 }

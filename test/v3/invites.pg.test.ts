@@ -90,6 +90,21 @@ it("invites D7 I9: they wake; nothing else does", async () => {
   expect(Object.keys((await waiting)["invites"].rooms)).toEqual([ROOM]);
 });
 
+it("D25 I11: an invite whose sender is ignored after it was sent is gone, and that ends a wait", async () => {
+  const user = t.login("@tired:test");
+  const first = await user.sync({ invites: {} });
+  await t.deliver(user, v2({ invite: { "!1:test": invited(user.userId), "!2:test": invited(user.userId, "Room", "@carol:test") } }));
+  const second = await user.sync({}, { since: first.next });
+  expect(Object.keys(second["invites"].rooms)).toHaveLength(2);
+  const waiting = user.sync({}, { since: second.next, timeout: 60_000 });
+  const ignored = { type: "m.ignored_user_list", content: { ignored_users: { [BOB]: {} } } };
+  await t.deliver(user, v2({ account_data: [ignored] }));
+  const third = await waiting;
+  expect(third["invites"]).toEqual({ gone: ["!1:test"] });
+  await t.deliver(user, v2({ account_data: [{ type: "test.other", content: {} }] }));
+  expect(Object.keys(await user.sync({}, { since: third.next }))).toEqual(["next"]);
+});
+
 it("D25: invites by ignored users are not sent", async () => {
   const ignore = (...users: string[]) => ({
     type: "m.ignored_user_list",

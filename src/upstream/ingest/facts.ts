@@ -125,12 +125,16 @@ function heroesOf(named: readonly UserId[], { me, member }: FactsChange): UserId
   return named.filter((user) => user !== me).sort((a, b) => last(rank(a)) - last(rank(b)));
 }
 
-/** The members that name a room if the homeserver names no heroes: the first ones by user id, joined before invited. */
+/**
+ * The members that name a room if the homeserver names no heroes: the first ones by user id, joined before invited. Those who have left where
+ * nobody else is there.
+ */
 export function standInsAmong(members: Iterable<readonly [UserId, string]>, me: UserId): UserId[] {
   // The state key of a member event may be anything.
-  const present = [...members].filter(([user, membership]) => user !== me && PRESENCE.includes(membership) && isUserId(user));
-  present.sort(([a, as], [b, bs]) => PRESENCE.indexOf(as) - PRESENCE.indexOf(bs) || (a < b ? -1 : 1));
-  return present.slice(0, MAX_HEROES).map(([user]) => user);
+  const others = [...members].filter(([user]) => user !== me && isUserId(user)).sort(([a], [b]) => (a < b ? -1 : 1));
+  const among = (...memberships: string[]) => others.filter(([, membership]) => memberships.includes(membership)).map(([user]) => user);
+  const present = [...among("join"), ...among("invite")];
+  return (present.length > 0 ? present : among("leave", "ban")).slice(0, MAX_HEROES);
 }
 
 function computeCounts(old: RoomFacts, change: FactsChange, counted: boolean): { joined: number; invited: number } {

@@ -59,6 +59,21 @@ describe("facts", () => {
     expect(rows[0]?.["to_ord"]).toBe(position);
   });
 
+  test("M25 S5: a room whose name goes, and everybody else with it, is named by those who were there, also where they left before", async () => {
+    const [room, later] = ["!emptied:test", "!emptied-later:test"];
+    const bob = ev.member(BOB, "join", { displayname: "Bob" });
+    await me.step({ join: { [room]: { timeline: [...newRoom(me.me), ev.name(me.me, "N"), bob] }, [later]: { timeline: [...newRoom(me.me), bob] } } });
+    const left = () => ev.member(BOB, "leave", { displayname: "Bob" });
+    await me.step({ join: { [room]: { timeline: [left()] }, [later]: { timeline: [left()] } } });
+    await me.step({ join: { [room]: { timeline: [ev.name(me.me, "")] } } });
+    const named = { name: "Empty room (was Bob)", heroes: [{ user_id: BOB, displayname: "Bob" }] };
+    expect(await me.facts(room)).toMatchObject(named);
+    expect(await me.facts(later)).toMatchObject(named);
+    // Whoever comes counts again.
+    await me.step({ join: { [room]: { timeline: [ev.member("@eve:test")] } } });
+    expect(await me.facts(room)).toMatchObject({ heroes: [{ user_id: "@eve:test" }] });
+  });
+
   test("a room named by heroes, whose names come later, change and stay; absent counts stay", async () => {
     await me.step({ join: { [ROOM]: { timeline: newRoom(me.me), state: [], summary: heroes(BOB, "@eve:test") } } });
     expect((await me.facts(ROOM)).name).toBe("@bob:test and @eve:test");

@@ -83,6 +83,7 @@ function planIgnored(draft: Draft, context: PlanContext, response: V2Response): 
   const before = new Set(context.ignored);
   if (before.size === now.length && now.every((user) => before.has(user))) return;
   draft.ignored = now;
+  if (now.some((user) => !before.has(user))) draft.kinds.add("invites");
   // Messages of the previously ignored user were filtered out of what sessions have been sent (D25).
   draft.endSessions = context.ignored.some((user) => !now.includes(user));
 }

@@ -1,0 +1,74 @@
+/**
+ * Where we answer otherwise than the homeserver, and why. Paths are those of compare.ts: face, `fresh` or `live`, then what; `native` is its
+ * own sliding sync held against our unstable dialect. `topic`: a trait of the room or of the history.
+ */
+
+import { BY_IGNORED } from "./compare.ts";
+import type { IntendedDifference } from "../support/tree-difference.ts";
+
+/** Meant to be so. Each is met in a run or goes; those with `sometimes` in long runs. */
+export const INTENDED: readonly IntendedDifference[] = [
+  {
+    path: "native/rooms/*/fields/{notification_count;highlight_count}",
+    when: (theirs, ours) => theirs === 0 && typeof ours === "number",
+    why: "M27: Synapse always says 0, we what v2 says.",
+  },
+  {
+    path: "{v3;unstable;v4;native}/**",
+    when: (theirs, ours) => theirs === undefined && JSON.stringify(ours) === '{"m.tag":{"tags":{}}}',
+    why: "M49: v2 has said that there are no tags any more, which it does not say from scratch.",
+  },
+  {
+    path: "*/{fresh;live}/account_data/rooms/*/m.tag",
+    when: (theirs, ours) => theirs === undefined && JSON.stringify(ours) === '{"tags":{}}',
+    sometimes: true,
+    why: "M49: as above.",
+  },
+  {
+    path: "native/account_data/rooms/*/m.tag",
+    when: (theirs, ours) => theirs === undefined && JSON.stringify(ours) === '{"tags":{}}',
+    sometimes: true,
+    why: "M49: as above.",
+  },
+  {
+    path: "native/rooms/*",
+    when: (theirs, ours) => ["ban", "leave"].includes(String(theirs)) && ours === undefined,
+    sometimes: true,
+    why: "M9: a room that the user was banned from without having been in is in no list.",
+  },
+  {
+    path: "{unstable;v4}/live/rooms/*",
+    when: (theirs, ours) => theirs === undefined && ours === BY_IGNORED,
+    sometimes: true,
+    why: "M18: an invite that was sent before its sender was ignored: sliding sync, like v2, has no word for taking it back without leaving.",
+  },
+  {
+    path: "unstable/live/rooms/*/fields/name",
+    when: (theirs, ours) => theirs === undefined && typeof ours === "string",
+    sometimes: true,
+    why: "M24: the unstable dialect has no word for a name that was removed; clients read it from the state.",
+  },
+];
+
+/** Not meant to be so: the rule says what is right, and is not built yet, or takes longer than a run waits. */
+export const NOT_YET: readonly (IntendedDifference & { readonly rule: string })[] = [
+  {
+    rule: "T1",
+    path: "*/{fresh;live}/rooms/*",
+    topic: "deleted",
+    when: (theirs, ours) => theirs === undefined && ours !== undefined,
+    why: "A room that was deleted by an admin stays until it is looked at twice.",
+  },
+  {
+    rule: "T1",
+    path: "*/{fresh;live}/rooms/*",
+    topic: "forgotten",
+    when: (theirs, ours) => theirs === undefined && ours === "join",
+    why: "A room that was left and forgotten while we were not polling stays until then, too: v2 says nothing of it any more.",
+  },
+  ...["m.thread", "m.replace", "m.reference"].map((relation) => ({
+    rule: "T7",
+    path: `*/fresh/rooms/*/events/*/relations/${relation}/**`,
+    why: "What is bundled with an event is as of when it came.",
+  })),
+];

@@ -1,0 +1,44 @@
+/** Two minutes of `npm run truth`, and every history that it once found something with. */
+
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { freshDatabase } from "../support/database.ts";
+import type { Step } from "./plan.ts";
+import { findTruth, playHistory, withServers } from "./run.ts";
+
+const FOUND = join(import.meta.dirname, "found");
+const MINUTES = Number(process.env["SYNCV3_TRUTH_MINUTES"] ?? 2);
+const SEED = Number(process.env["SYNCV3_TRUTH_SEED"] ?? 1);
+const say = (line: string) => void process.stderr.write(`${line}\n`);
+
+it(
+  `I11 M61: random histories on a real homeserver, seed ${SEED}: every device is shown by every API what v2 shows`,
+  { timeout: 900_000 },
+  async () => {
+    say(`npm run truth -- --minutes ${MINUTES} --seed ${SEED}`);
+    const database = await freshDatabase();
+    try {
+      const { found, checks } = await findTruth({ minutes: MINUTES, seed: SEED, dsn: database.dsn, shrinkMinutes: 4, say });
+      expect(found).toEqual([]);
+      expect(checks).toBeGreaterThan(0);
+    } finally {
+      await database.drop();
+    }
+  },
+);
+
+it("I11 M61: histories that something was found with", { timeout: 900_000 }, async () => {
+  const database = await freshDatabase();
+  try {
+    await withServers(database.dsn, say, async (servers) => {
+      for (const file of readdirSync(FOUND)) {
+        const { steps } = JSON.parse(readFileSync(join(FOUND, file), "utf8")) as { steps: Step[] };
+        const { found } = await playHistory(servers, steps);
+        expect({ file, found: found.map(({ words }) => words) }).toEqual({ file, found: [] });
+      }
+    });
+  } finally {
+    await database.drop();
+  }
+});
