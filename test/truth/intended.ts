@@ -67,6 +67,12 @@ export const NOT_YET: readonly (IntendedDifference & { readonly rule: string })[
     when: (theirs, ours) => theirs === undefined && ours === "join",
     why: "A room that was left and forgotten while we were not polling stays: v2 says nothing of it any more.",
   },
+  ...["*/{fresh;live}/rooms/*/fields/{heroes;name}", "native/rooms/*/fields/heroes"].map((path) => ({
+    rule: "M25",
+    path,
+    topic: "name removed",
+    why: "Heroes that the homeserver named before the room had a name are taken for the present ones: v2 names no others when the name goes.",
+  })),
   {
     rule: "T9",
     path: "*/{fresh;live}/rooms/*/receipts/*",

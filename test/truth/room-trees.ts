@@ -77,7 +77,8 @@ function relations(event: Loose): unknown {
 /** What both say. */
 function fieldTree(room: RoomView, theirs: RoomView, ours: RoomView, { isV3 = false }: Side): Loose {
   const isCompared = (name: string) => {
-    if (name === "is_dm") return "is_dm" in theirs.fields;
+    // M12: an invite that calls itself direct is, until it is answered.
+    if (name === "is_dm") return "is_dm" in theirs.fields && theirs.membership === "join";
     return name !== "heroes" || (theirs.fields["heroes"] !== undefined && theirs.fields["name"] === undefined);
   };
   const value = (name: string): unknown => {
