@@ -4,6 +4,7 @@
  */
 
 import { BY_IGNORED } from "./compare.ts";
+import { IN_A_THREAD } from "./room-trees.ts";
 import type { IntendedDifference } from "../support/tree-difference.ts";
 
 /** Meant to be so. Each is met in a run or goes; those with `sometimes` in long runs. */
@@ -65,6 +66,25 @@ export const NOT_YET: readonly (IntendedDifference & { readonly rule: string })[
     topic: "forgotten",
     when: (theirs, ours) => theirs === undefined && ours === "join",
     why: "A room that was left and forgotten while we were not polling stays until then, too: v2 says nothing of it any more.",
+  },
+  ...["*/{fresh;live}/rooms/*/fields/{heroes;name}", "native/rooms/*/fields/heroes"].map((path) => ({
+    rule: "M25",
+    path,
+    topic: "name removed",
+    why: "Heroes that the homeserver named before the room had a name are taken for the present ones: v2 names no others when the name goes.",
+  })),
+  {
+    rule: "S1",
+    path: "*/{fresh;live}/rooms/*/typing",
+    when: (theirs, ours) => JSON.stringify(ours) === "[]" && Array.isArray(theirs),
+    why: "Somebody who types is not sent (seed 102, after 63 steps). Not looked into yet; it ends by itself within half a minute.",
+  },
+  {
+    rule: "T9",
+    path: "*/{fresh;live}/rooms/*/receipts/*",
+    topic: "threaded receipts",
+    when: (theirs, ours) => typeof theirs === "string" && (ours === undefined || ours === `${IN_A_THREAD}: ${theirs}`),
+    why: "An answer has one receipt of a user and an event: the unthreaded one, where v2 may have the threaded one.",
   },
   ...["m.thread", "m.replace", "m.reference"].map((relation) => ({
     rule: "T7",

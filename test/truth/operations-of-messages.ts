@@ -37,6 +37,7 @@ function state(name: string, weight: number, type: string, content: (step: Step,
     weight,
     plan: inRoom(name, (plan, room) => ({ event: plan.newEvent(room), n: plan.int(6) })),
     play: async (world, step) => {
+      if (type === "m.room.name" && step.n === 0) world.mark(step.room, "name removed");
       world.learn(step.event, await world.user(step).setState(world.room(step), type, "", content(step, step.n ?? 0)));
     },
   };
@@ -50,6 +51,7 @@ const receipts: Operations = Object.fromEntries(
       const name = `${kind === "m.read" ? "read" : "read privately"}${isThreaded ? " in a thread" : ""}`;
       const play = async (world: World, step: Step) => {
         const event = encodeURIComponent(world.event(step.to));
+        if (isThreaded) world.mark(step.room, "threaded receipts");
         const path = `/rooms/${encodeURIComponent(world.room(step))}/receipt/${kind}/${event}`;
         await world.user(step).call("POST", path, isThreaded ? { thread_id: "main" } : {});
       };

@@ -77,7 +77,8 @@ function relations(event: Loose): unknown {
 /** What both say. */
 function fieldTree(room: RoomView, theirs: RoomView, ours: RoomView, { isV3 = false }: Side): Loose {
   const isCompared = (name: string) => {
-    if (name === "is_dm") return "is_dm" in theirs.fields;
+    // M12: an invite that calls itself direct is, until it is answered.
+    if (name === "is_dm") return "is_dm" in theirs.fields && theirs.membership === "join";
     return name !== "heroes" || (theirs.fields["heroes"] !== undefined && theirs.fields["name"] === undefined);
   };
   const value = (name: string): unknown => {
@@ -111,7 +112,7 @@ function receiptTree(view: View, id: string, ids: ReadonlySet<string>, hidden: R
   return tree;
 }
 
-const IN_A_THREAD = "in a thread alone";
+export const IN_A_THREAD = "in a thread alone";
 
 /** T9: beside an unthreaded receipt of a user on an event, Synapse's first answers have no threaded one of any kind. */
 function unthreaded(id: string, ...views: readonly View[]): Set<string> {

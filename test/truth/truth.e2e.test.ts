@@ -9,7 +9,7 @@ import { findTruth, playHistory, withServers } from "./run.ts";
 
 const FOUND = join(import.meta.dirname, "found");
 const MINUTES = Number(process.env["SYNCV3_TRUTH_MINUTES"] ?? 2);
-const SEED = Number(process.env["SYNCV3_TRUTH_SEED"] ?? 1);
+const SEED = Number(process.env["SYNCV3_TRUTH_SEED"] ?? 100);
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 
 it(

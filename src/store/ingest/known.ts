@@ -260,23 +260,17 @@ export async function countMembers(
     group by r.room_id`;
 }
 
-/**
- * The first members of each room, joined before invited, by user id, without `me`: stand-ins if the homeserver names no heroes. Those who have
- * left where nobody else is there.
- */
+/** The first members of each room, joined before invited before gone, by user id, without `me`: stand-ins if the homeserver names no heroes. */
 export async function readStandIns(tx: Tx, account: AccountNo, rooms: readonly RoomId[], me: UserId): Promise<KnownMember[]> {
   if (rooms.length === 0) return [];
-  const others = tx`m.account = ${account} and m.room_id = r.room_id and m.to_ord = ${OPEN}::bigint and m.user_id <> ${me}`;
-  const present = tx`
-    select m.* from members m where ${others} and m.membership in ('join', 'invite') order by m.membership desc, m.user_id limit 10`;
   return await tx<KnownMember[]>`
     select m.room_id, m.user_id, m.event_id, m.membership, coalesce(e.body, '{}') as body
     from unnest(${[...rooms]}::text[]) r (room_id),
     lateral (
-      (${present})
-      union all
-      (select m.* from members m
-        where ${others} and m.membership in ('leave', 'ban') and not exists (${present}) order by m.user_id limit 10)
+      select * from members m
+      where m.account = ${account} and m.room_id = r.room_id and m.to_ord = ${OPEN}::bigint
+        and m.membership in ('join', 'invite', 'leave', 'ban') and m.user_id <> ${me}
+      order by m.membership in ('join', 'invite') desc, m.membership desc, m.user_id limit 10
     ) m
     left join events e on e.event_id = m.event_id`;
 }
