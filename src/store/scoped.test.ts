@@ -16,6 +16,8 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
   ...keyed(["account", "device", "hash"], "tokens"),
   // They have no owner: the same text for all accounts that may see it, reached from their own rows.
   ...keyed(["event_id"], "events"),
+  // A redaction ends everybody's own copies.
+  ...keyed(["account", "event_id"], "own_events"),
 };
 /** Keyed by the number of a session, which only its device's requests contain, signed. */
 const BY_SESSION = /\bsession\b/;
