@@ -3,7 +3,7 @@
 
 CREATE SEQUENCE migrations_id_seq AS integer;
 
-CREATE OR REPLACE FUNCTION public.keep_events(ids text[])
+CREATE OR REPLACE FUNCTION public.keep_events(ids text[], hashes text[])
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
@@ -14,6 +14,13 @@ begin
   get diagnostics kept = row_count;
   if kept < cardinality(ids) then
     raise exception 'an event was deleted while it was being written' using errcode = 'serialization_failure';
+  end if;
+  -- Each is looked up by its key, however large `events` seemed when this was planned.
+  perform from unnest(ids, hashes) as given(event_id, hash)
+  cross join lateral (select e.xmin, e.pruned, e.body from events e where e.event_id = given.event_id offset 0) e
+  where not e.pruned and e.xmin <> pg_current_xact_id()::xid and encode(sha256(convert_to(e.body, 'UTF8')), 'hex') <> given.hash limit 1;
+  if found then
+    raise exception 'an event was written with another body' using errcode = 'serialization_failure';
   end if;
 end $function$;
 
@@ -207,6 +214,15 @@ CREATE TABLE older_chunks (
   CONSTRAINT older_chunks_pkey PRIMARY KEY (account, room_id, idx)
 );
 CREATE INDEX older_chunks_state ON public.older_chunks USING gin (((state)::jsonb));
+
+CREATE TABLE own_events (
+  account bigint NOT NULL,
+  event_id text NOT NULL,
+  room_id text NOT NULL,
+  body text NOT NULL,
+  CONSTRAINT own_events_pkey PRIMARY KEY (account, event_id)
+);
+CREATE INDEX own_events_event ON public.own_events USING btree (event_id);
 
 CREATE TABLE passed_batches (
   device bigint NOT NULL,

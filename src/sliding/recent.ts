@@ -35,7 +35,8 @@ const MEMBER = "m.room.member";
 export function withBatch(recent: Recent, batch: StoredBatch): Recent {
   const { writes } = batch;
   if (writes.position === batch.from) return recent;
-  const plain = writes.redactions.length + writes.membersEnds.length + writes.invites.length + writes.inviteEnds.length === 0;
+  const plain =
+    writes.redactions.length + writes.ownBodies.length + writes.membersEnds.length + writes.invites.length + writes.inviteEnds.length === 0;
   if (!plain || writes.events.length > MAX_EVENTS) return [];
   const rooms = changesOf(batch);
   return rooms ? [...recent, { from: batch.from, rooms }].slice(-MAX_BATCHES) : [];

@@ -1,7 +1,9 @@
 /** An event as an account sees it: the shared body, and beside it what is specific to the account. */
 
+import type { PendingQuery, Row } from "postgres";
 import { eventText } from "../wire/event.ts";
-import type { DeviceNo, EventId, RoomId, UserId } from "../wire/ids.ts";
+import type { AccountNo, DeviceNo, EventId, RoomId, UserId } from "../wire/ids.ts";
+import type { Db } from "./db.ts";
 
 export type EventRow = {
   readonly room_id: RoomId;
@@ -17,6 +19,15 @@ export type EventRow = {
   readonly txn_id?: string | null;
   readonly txn_device?: DeviceNo | null;
 };
+
+/**
+ * An expression: an event's body as the account's own v2 shows it (T6). For a query that has `events` as `e`. Own copies are looked for only if
+ * the account has any, which one look-up tells.
+ */
+export function bodyOf(db: Db, account: AccountNo | PendingQuery<Row[]>) {
+  return db`case when not e.pruned and exists (select from own_events x where x.account = ${account})
+    then coalesce((select o.body from own_events o where o.account = ${account} and o.event_id = e.event_id), e.body) else e.body end`;
+}
 
 /** The client-format event, with `room_id` (R14); the transaction id only for the device that sent it. */
 export function rowText(row: EventRow, device: DeviceNo, now: number): string {

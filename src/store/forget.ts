@@ -5,9 +5,10 @@ import { finishReread } from "./rereads.ts";
 import type { Db, Sql } from "./db.ts";
 import { writeTx } from "./db.ts";
 
-/** Tables keyed by account and room. `events` is shared by all accounts: retention deletes bodies without references. */
+/** Tables keyed by account, with the room. `events` is shared by all accounts: retention deletes bodies without references. */
 export const ROOM_TABLES = [
   "timeline",
+  "own_events",
   "older",
   "older_chunks",
   "state",

@@ -32,6 +32,7 @@ const BOUNDS: Readonly<Record<string, number>> = {
   "older.event_id": KEY,
   "older.room_id": ID,
   "older_chunks.room_id": ID,
+  "own_events.event_id": KEY,
   // `kind` is one of our words; `name`: a room id, a user id or the index key of a type.
   "poison.kind": 20,
   "poison.name": KEY,

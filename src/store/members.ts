@@ -2,7 +2,7 @@
 
 import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
 import { byKey, type Db } from "./db.ts";
-import type { EventRow } from "./event-row.ts";
+import { bodyOf, type EventRow } from "./event-row.ts";
 
 export type MemberRow = EventRow & { readonly user_id: UserId; readonly from_ord: number; readonly membership: string; readonly learned: boolean };
 export type MembersState = "none" | "complete" | "stale";
@@ -43,7 +43,7 @@ export async function membersAt(
   if (wanted.length === 0) return [];
   return db<MemberRow[]>`
     select m.room_id, m.user_id, m.from_ord, m.membership, m.learned, m.event_id, m.unsigned, m.age_ts,
-      'm.room.member' as type, m.user_id as state_key, e.sender, e.body
+      'm.room.member' as type, m.user_id as state_key, e.sender, ${bodyOf(db, account)} as body
     from (select distinct * from unnest(${wanted.map((w) => w.roomId)}::text[], ${wanted.map((w) => w.userId)}::text[], ${wanted.map((w) => w.at)}::bigint[])) as w(room_id, user_id, at)
     cross join lateral (
       select * from members m
@@ -61,7 +61,7 @@ export async function allMembersAt(
   if (rooms.length === 0) return [];
   return db<MemberRow[]>`
     select m.room_id, m.user_id, m.from_ord, m.membership, m.learned, m.event_id, m.unsigned, m.age_ts,
-      'm.room.member' as type, m.user_id as state_key, e.sender, e.body
+      'm.room.member' as type, m.user_id as state_key, e.sender, ${bodyOf(db, account)} as body
     from unnest(${rooms.map((r) => r.roomId)}::text[], ${rooms.map((r) => r.at)}::bigint[]) as r(room_id, at)
     cross join lateral (
       select * from members m where m.account = ${account} and m.room_id = r.room_id and m.from_ord <= r.at and m.to_ord > r.at ${byKey(db)}) m
@@ -79,7 +79,7 @@ export async function someMembersAt(
   if (rooms.length === 0 || userIds.length === 0) return [];
   return db<MemberRow[]>`
     select m.room_id, m.user_id, m.from_ord, m.membership, m.learned, m.event_id, m.unsigned, m.age_ts,
-      'm.room.member' as type, m.user_id as state_key, e.sender, e.body
+      'm.room.member' as type, m.user_id as state_key, e.sender, ${bodyOf(db, account)} as body
     from unnest(${rooms.map((r) => r.roomId)}::text[], ${rooms.map((r) => r.at)}::bigint[]) as r(room_id, at)
     cross join (select distinct * from unnest(${[...userIds]}::text[])) as u(user_id)
     cross join lateral (
@@ -131,7 +131,7 @@ export async function memberPage(
       union all select 'infinity', '', '' where ${page.after}::text is null
     )
     select c.room_id, c.user_id, c.from_ord, c.membership, c.learned, c.event_id, c.unsigned, c.age_ts,
-      'm.room.member' as type, c.user_id as state_key, e.sender, e.body
+      'm.room.member' as type, c.user_id as state_key, e.sender, ${bodyOf(db, account)} as body
     from (
       select * from (
         select m.*, l.level from explicit l
@@ -163,7 +163,7 @@ export async function membersChanged(db: Db, account: AccountNo, roomIds: readon
   if (roomIds.length === 0) return [];
   return db<MemberRow[]>`
     select m.room_id, m.user_id, m.from_ord, m.membership, m.learned, m.event_id, m.unsigned, m.age_ts,
-      'm.room.member' as type, m.user_id as state_key, e.sender, e.body
+      'm.room.member' as type, m.user_id as state_key, e.sender, ${bodyOf(db, account)} as body
     from members m join events e using (event_id)
     where m.account = ${account} and m.room_id = any(${[...roomIds]}::text[]) and m.from_ord > ${from} and m.from_ord <= ${to} and m.to_ord > ${to}
       and not m.learned
@@ -179,7 +179,7 @@ export async function memberChanges(
 ): Promise<MemberRow[]> {
   return db<MemberRow[]>`
     select m.room_id, m.user_id, m.from_ord, m.membership, m.learned, m.event_id, m.unsigned, m.age_ts,
-      'm.room.member' as type, m.user_id as state_key, e.sender, e.body
+      'm.room.member' as type, m.user_id as state_key, e.sender, ${bodyOf(db, account)} as body
     from members m join events e using (event_id)
     where m.account = ${account} and m.room_id = ${roomId} and m.from_ord > ${range.from} and m.from_ord <= ${range.to}
       and not m.learned and (m.membership = any(${[...range.membership]}::text[]) or m.was = any(${[...range.membership]}::text[]))

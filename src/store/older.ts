@@ -2,7 +2,7 @@
 
 import type { AccountNo, EventId, RoomId, UserId } from "../wire/ids.ts";
 import type { Db } from "./db.ts";
-import type { EventRow } from "./event-row.ts";
+import { bodyOf, type EventRow } from "./event-row.ts";
 import type { StateRow } from "./state.ts";
 import { likePatterns, type TypeFilter } from "./timeline.ts";
 
@@ -39,7 +39,7 @@ export async function readOlder(db: Db, account: AccountNo, roomId: RoomId, opti
   const { limit } = options;
   const { types, notTypes } = likePatterns(options.filter);
   const newestFirst = await db<OlderRow[]>`
-    select o.room_id, o.idx, o.event_id, o.unsigned, o.age_ts, e.type, e.state_key, e.sender, e.body
+    select o.room_id, o.idx, o.event_id, o.unsigned, o.age_ts, e.type, e.state_key, e.sender, ${bodyOf(db, account)} as body
     from older o join events e using (event_id)
     where o.account = ${account} and o.room_id = ${roomId}
       and (e.state_key is not null or (e.sender <> all(${[...options.ignored]}::text[]) and e.ts >= coalesce(${options.sentSince}::bigint, e.ts)))
@@ -102,7 +102,7 @@ async function rolledState(db: Db, account: AccountNo, { roomId, chunk, before, 
       select e.event_id, null::text as unsigned, null::bigint as age_ts, e.type, e.state_key
       from events e where e.event_id = any(${JSON.parse(chunk.state) as string[]}::text[])
     )
-    select ${roomId}::text as room_id, 0 as from_ord, s.event_id, s.unsigned, s.age_ts, s.type, s.state_key, e.sender, e.body
+    select ${roomId}::text as room_id, 0 as from_ord, s.event_id, s.unsigned, s.age_ts, s.type, s.state_key, e.sender, ${bodyOf(db, account)} as body
     from (
       select * from passed
       union all

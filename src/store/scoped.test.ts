@@ -19,6 +19,8 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
   // They have no owner: the same text for all accounts that may see it, reached from their own rows.
   ...keyed(["event_id"], "events"),
   ...keyed(["name"], "homeserver_facts"),
+  // A redaction ends everybody's own copies.
+  ...keyed(["account", "event_id"], "own_events"),
 };
 /** Keyed by the number of a session, which only its device's requests contain, signed. */
 const BY_SESSION = /\bsession\b/;

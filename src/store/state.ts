@@ -7,7 +7,7 @@
 import type { AccountNo, EventId, Position, RoomId } from "../wire/ids.ts";
 import { indexKey, isCutKey } from "../wire/index-key.ts";
 import { byKey, type Db } from "./db.ts";
-import type { EventRow } from "./event-row.ts";
+import { bodyOf, type EventRow } from "./event-row.ts";
 
 export type StateRow = EventRow & { readonly from_ord: number };
 
@@ -32,7 +32,7 @@ export type StateAt = { readonly roomId: RoomId; readonly at: number };
 export async function stateAt(db: Db, account: AccountNo, rooms: readonly StateAt[], selector: StateSelector): Promise<StateRow[]> {
   if (rooms.length === 0 || (selector !== "all" && selector.length === 0)) return [];
   return db<StateRow[]>`
-    select s.room_id, s.from_ord, s.event_id, s.unsigned, s.age_ts, s.type, s.state_key, e.sender, e.body
+    select s.room_id, s.from_ord, s.event_id, s.unsigned, s.age_ts, s.type, s.state_key, e.sender, ${bodyOf(db, account)} as body
     from unnest(${rooms.map((r) => r.roomId)}::text[], ${rooms.map((r) => r.at)}::bigint[]) as r(room_id, at)
     cross join lateral (
       select * from state s
@@ -48,7 +48,7 @@ export type StateSpan = { readonly roomId: RoomId; readonly from: number; readon
 export async function stateChanged(db: Db, account: AccountNo, spans: readonly StateSpan[], selector: StateSelector): Promise<StateRow[]> {
   if (spans.length === 0 || (selector !== "all" && selector.length === 0)) return [];
   return db<StateRow[]>`
-    select s.room_id, s.from_ord, s.event_id, s.unsigned, s.age_ts, s.type, s.state_key, e.sender, e.body
+    select s.room_id, s.from_ord, s.event_id, s.unsigned, s.age_ts, s.type, s.state_key, e.sender, ${bodyOf(db, account)} as body
     from unnest(${spans.map((r) => r.roomId)}::text[], ${spans.map((r) => r.from)}::bigint[], ${spans.map((r) => r.to)}::bigint[]) as r(room_id, after, until)
     cross join lateral (
       select * from state s
@@ -116,7 +116,7 @@ export async function stateEvent(
   { roomId, type, stateKey, at }: StateEventAt,
 ): Promise<{ body: string; sender: string } | null> {
   const [row] = await db<{ body: string; sender: string }[]>`
-    select e.body, e.sender from state s join events e using (event_id)
+    select ${bodyOf(db, account)} as body, e.sender from state s join events e using (event_id)
     where s.account = ${account} and s.room_id = ${roomId} and s.type = ${type} and s.state_key = ${stateKey}
       and s.from_ord <= ${at} and s.to_ord > ${at}`;
   return row ?? null;

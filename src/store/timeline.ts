@@ -3,7 +3,7 @@
 import type { AccountNo, EventId, Position, RoomId, UserId } from "../wire/ids.ts";
 import { indexKey } from "../wire/index-key.ts";
 import type { Db } from "./db.ts";
-import type { EventRow } from "./event-row.ts";
+import { bodyOf, type EventRow } from "./event-row.ts";
 
 export type TimelineRow = EventRow & {
   readonly ord: number;
@@ -69,7 +69,8 @@ export async function readTimelines(
          where account = ${account} and room_id = w.room_id and gap and ord > w.after and ord <= ${options.to}) as gap_ord
     ) bounds
     left join lateral (
-      select t.ord, t.event_id, t.unsigned, t.age_ts, t.txn_id, t.txn_device, t.notify, e.type, e.state_key, e.sender, e.ts, e.body
+      select t.ord, t.event_id, t.unsigned, t.age_ts, t.txn_id, t.txn_device, t.notify, e.type, e.state_key, e.sender, e.ts,
+        ${bodyOf(db, account)} as body
       from timeline t join events e using (event_id)
       where t.account = ${account} and t.room_id = w.room_id and t.ord <= ${options.to}
         and t.ord > w.after and t.ord >= coalesce(bounds.gap_ord, 0)

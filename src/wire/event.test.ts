@@ -41,6 +41,7 @@ describe("cutEvent", () => {
       txn_id: "m1",
       redacts: null,
       redacted_because: false,
+      shared: null,
     });
   });
 

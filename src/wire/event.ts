@@ -21,6 +21,8 @@ export type CutEvent = {
   readonly ts: number;
   /** The event's own text without the top-level `unsigned` and `room_id`. Well-formed: it can be stored. */
   readonly body: string;
+  /** The body that accounts share, if that of this account is another one (T6); else, and as it is cut, null. */
+  readonly shared: string | null;
   /** Parsed; {} where it is not an object. */
   readonly content: Record<string, unknown>;
   /** JSON object without `age` and `transaction_id`; null if it is absent, empty or not an object. */
@@ -102,6 +104,7 @@ function fromFields(fields: Record<string, unknown>, body: string, unsignedText:
     sender: indexKey(sender) as UserId,
     ts: typeof ts === "number" && Number.isSafeInteger(ts) ? ts : now,
     body,
+    shared: null,
     content,
     redacts: type === "m.room.redaction" ? redactedId(fields["redacts"], content["redacts"]) : null,
     ...cutUnsigned(unsignedText, now),

@@ -16,8 +16,10 @@ export function holdEvents(tx: Tx, ids: readonly EventId[]): Statement[] {
 
 /**
  * After the insert: also locks those that another transaction inserted in between. If retention deleted one of these before that, the
- * transaction fails with a serialization failure, and writeTx runs it again. `ids`: without duplicates.
+ * transaction fails with a serialization failure, and writeTx runs it again. So it does if a body that is not pruned has not the given hash
+ * (bodies.ts; null: any). `events`: without duplicates.
  */
-export function keepEvents(tx: Tx, ids: readonly EventId[]): Statement[] {
-  return ids.length === 0 ? [] : [tx`select keep_events(${[...ids]}::text[])`];
+export function keepEvents(tx: Tx, events: readonly { readonly event_id: EventId; readonly hash: string | null }[]): Statement[] {
+  if (events.length === 0) return [];
+  return [tx`select keep_events(${events.map(({ event_id }) => event_id)}::text[], ${events.map(({ hash }) => hash)}::text[])`];
 }

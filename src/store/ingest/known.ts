@@ -2,6 +2,8 @@
 
 import type { AccountNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
 import { byKey, type Tx } from "../db.ts";
+import { bodyOf } from "../event-row.ts";
+import { type EventBody, noBodies, readBodies, type StoredBodies } from "./bodies.ts";
 import { type Membership, parseFacts, type RoomFacts } from "../room-facts.ts";
 import type { RoomWrite, StandingWrite } from "./row-types.ts";
 import { OPEN } from "./row-types.ts";
@@ -20,6 +22,8 @@ export type Touched = {
   readonly presence: readonly UserId[];
   /** Events that are redacted by the response, or came redacted in it. */
   readonly redacted: readonly EventId[];
+  /** Of all events. */
+  readonly bodies: readonly EventBody[];
 };
 export type StateKey = { readonly room_id: RoomId; readonly type: string; readonly state_key: string };
 export type MemberKey = { readonly room_id: RoomId; readonly user_id: UserId };
@@ -61,6 +65,7 @@ export type KnownRows = {
   readonly accountData: readonly (AccountDataKey & { readonly body: string })[];
   readonly presence: readonly { readonly user_id: UserId; readonly body: string }[];
   readonly redacted: readonly KnownEvent[];
+  readonly bodies: StoredBodies;
 };
 
 type KnownRoomRecord = Omit<KnownRoom, "facts" | "pending" | "standing"> & {
@@ -76,7 +81,7 @@ export type AskedRows = { readonly account: AccountNo; readonly touched: Touched
 
 /** Sends all necessary queries at once, each for all accounts. Rows are looked up individually: see byKey. */
 export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Map<AccountNo, KnownRows>> {
-  const [rooms, seen, state, members, receipts, accountData, presence, redacted] = await Promise.all([
+  const [rooms, seen, state, members, receipts, accountData, presence, redacted, bodies] = await Promise.all([
     readRooms(tx, asked),
     readSeen(tx, asked),
     readState(tx, keysOf(asked, "state")),
@@ -85,6 +90,10 @@ export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Ma
     readAccountData(tx, keysOf(asked, "accountData")),
     readPresence(tx, asked),
     readRedacted(tx, asked),
+    readBodies(
+      tx,
+      asked.map(({ account, touched }) => ({ account, bodies: touched.bodies })),
+    ),
   ]);
   const of = {
     rooms: byAccount(rooms),
@@ -108,6 +117,7 @@ export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Ma
         accountData: of.accountData.get(account) ?? [],
         presence: of.presence.get(account) ?? [],
         redacted: of.redacted.get(account) ?? [],
+        bodies: bodies.get(account) ?? noBodies(),
       },
     ]),
   );
@@ -193,7 +203,7 @@ export async function readFullState(tx: Tx, account: AccountNo, rooms: readonly 
 export async function readMembers(tx: Tx, keys: readonly (MemberKey & OfAccount)[]): Promise<(KnownMember & OfAccount)[]> {
   if (keys.length === 0) return [];
   return await tx<(KnownMember & OfAccount)[]>`
-    select m.account, m.room_id, m.user_id, m.event_id, m.membership, coalesce(e.body, '{}') as body
+    select m.account, m.room_id, m.user_id, m.event_id, m.membership, coalesce(${bodyOf(tx, tx`m.account`)}, '{}') as body
     from json_to_recordset(${JSON.stringify(keys)}::text::json) k (account bigint, room_id text, user_id text)
     cross join lateral (
       select * from members m where m.account = k.account and m.room_id = k.room_id and m.user_id = k.user_id and m.to_ord = ${OPEN}::bigint
@@ -264,7 +274,7 @@ export async function countMembers(
 export async function readStandIns(tx: Tx, account: AccountNo, rooms: readonly RoomId[], me: UserId): Promise<KnownMember[]> {
   if (rooms.length === 0) return [];
   return await tx<KnownMember[]>`
-    select m.room_id, m.user_id, m.event_id, m.membership, coalesce(e.body, '{}') as body
+    select m.room_id, m.user_id, m.event_id, m.membership, coalesce(${bodyOf(tx, account)}, '{}') as body
     from unnest(${[...rooms]}::text[]) r (room_id),
     lateral (
       select * from members m

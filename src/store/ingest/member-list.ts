@@ -31,3 +31,10 @@ export async function writePosition(tx: Tx, account: AccountNo, room: RoomId, po
     tx`update standings set changed_ord = ${position} where account = ${account} and room_id = ${room}`,
   ]);
 }
+
+/** The room's next position: what was cached of it is read again. */
+export async function moveOn(tx: Tx, account: AccountNo, room: RoomId): Promise<void> {
+  await tx`
+    with a as (update accounts set position = position + 1 where account = ${account} returning position)
+    update standings set changed_ord = a.position from a where account = ${account} and room_id = ${room}`;
+}

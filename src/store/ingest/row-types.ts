@@ -12,9 +12,15 @@ export type EventWrite = {
   readonly state_key: string | null;
   readonly sender: UserId;
   readonly ts: number;
+  /** As the account sees it. */
   readonly body: string;
   readonly pruned: boolean;
+  /** The body that accounts share, if it is another one (T6); else null. */
+  readonly shared: string | null;
 };
+
+/** An account's own copy of a body that differs from the shared one (T6); `body` null: it has none any more. */
+export type OwnBodyWrite = { readonly event_id: EventId; readonly room_id: RoomId; readonly body: string | null };
 
 export type TimelineWrite = {
   readonly ord: number;
@@ -151,6 +157,7 @@ export type RoomWrites = {
   /** A user is no longer ignored: sessions and connections end (D25). */
   readonly endSessions: boolean;
   readonly events: readonly EventWrite[];
+  readonly ownBodies: readonly OwnBodyWrite[];
   readonly timeline: readonly TimelineWrite[];
   readonly state: readonly StateWrite[];
   readonly stateEnds: readonly StateEnd[];

@@ -1,7 +1,8 @@
-/** Event bodies: shared by all accounts, written once, pruned for good. */
+/** Event bodies that all accounts share: written once, pruned for good. */
 
 import type { AccountNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
+import { bodyHash } from "./bodies.ts";
 import { holdEvents, keepEvents } from "./hold-events.ts";
 import type { EventWrite, RoomWrites } from "./row-types.ts";
 import { OPEN } from "./row-types.ts";
@@ -18,11 +19,12 @@ type Pruned = Pick<EventWrite, "event_id" | "body">;
 export function writeEvents(tx: Tx, events: readonly EventWrite[]): Statement[] {
   const sorted = onlyOnce(events).toSorted(byId);
   const ids = sorted.map((event) => event.event_id);
+  const shared = sorted.map((event) => ({ ...event, body: event.shared ?? event.body, shared: undefined }));
   return [
     // Existing bodies must not be deleted until the rows that refer to them are committed.
     ...holdEvents(tx, ids),
     ...some(
-      sorted,
+      shared,
       (rows) => tx`
       insert into events (event_id, type, state_key, sender, ts, body, pruned)
       select event_id, type, state_key, sender, ts, body, pruned
@@ -30,7 +32,11 @@ export function writeEvents(tx: Tx, events: readonly EventWrite[]): Statement[] 
         event_id text, type text, state_key text, sender text, ts bigint, body text, pruned boolean)
       on conflict do nothing`,
     ),
-    ...keepEvents(tx, ids),
+    // Whoever was faster may have stored another body than the one that this account's was compared with.
+    ...keepEvents(
+      tx,
+      shared.map(({ event_id, body, pruned }) => ({ event_id, hash: pruned ? null : bodyHash(body) })),
+    ),
     ...prune(
       tx,
       sorted.filter((event) => event.pruned),
@@ -72,12 +78,18 @@ export function writeRedactions(
 
 function prune(tx: Tx, events: readonly Pruned[]): Statement[] {
   const bodies = events.map(({ event_id, body }) => ({ event_id, body }));
-  return some(
-    bodies,
-    (rows) => tx`
-    update events e set body = r.body, pruned = true
-    from json_to_recordset(${rows}::text::json) r (event_id text, body text) where e.event_id = r.event_id and not e.pruned`,
-  );
+  return [
+    ...some(
+      bodies,
+      (rows) => tx`
+      update events e set body = r.body, pruned = true
+      from json_to_recordset(${rows}::text::json) r (event_id text, body text) where e.event_id = r.event_id and not e.pruned`,
+    ),
+    ...some(
+      bodies.map(({ event_id }) => event_id),
+      (ids) => tx`delete from own_events where event_id in (select json_array_elements_text(${ids}::text::json))`,
+    ),
+  ];
 }
 
 function byId(a: { readonly event_id: string }, b: { readonly event_id: string }): number {

@@ -4,6 +4,7 @@ import type { AccountNo, DeviceNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
 import type { DeviceWrites, RoomWrites } from "./row-types.ts";
 import { OPEN } from "./row-types.ts";
+import { writeOwnBodies } from "./bodies.ts";
 import type { Statement } from "./statement.ts";
 import { some } from "./statement.ts";
 import { writeEvents, writeRedactions } from "./write-events.ts";
@@ -31,6 +32,7 @@ export function writeRooms(tx: Tx, batches: readonly Batch[]): Statement[] {
     ...writeParts(tx, batches),
     ...writeRedactions(tx, batches),
     ...writeBans(tx, batches),
+    ...writeOwnBodies(tx, batches),
     ...writeAccounts(tx, batches),
   ];
 }

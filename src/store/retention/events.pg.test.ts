@@ -23,7 +23,10 @@ async function write(tx: Tx, names: readonly string[], account = 1): Promise<voi
   await Promise.all([
     ...holdEvents(tx, ids(...names)),
     tx`insert into events (event_id, type, sender, ts, body) select n, 't', '@a', 0, '{}' from unnest(${[...names]}::text[]) n on conflict do nothing`,
-    ...keepEvents(tx, ids(...names)),
+    ...keepEvents(
+      tx,
+      ids(...names).map((event_id) => ({ event_id, hash: null })),
+    ),
     tx`insert into timeline (account, ord, room_id, event_id) select ${account}, o, '!r', n from unnest(${[...names]}::text[]) with ordinality u (n, o)`,
   ]);
 }

@@ -15,7 +15,7 @@ const ROOM_BATCH = 100;
 /** Tables that may have many rows of a room, and refer to event bodies. */
 const LARGE = ["timeline", "older", "state", "members"] as const;
 /** The other tables; `room_facts` last, because it records that the room was left. Invites have a rule of their own. */
-const SMALL = ["older_chunks", "receipts", "typing", "account_data", "background_asks", "rooms", "room_facts"] as const;
+const SMALL = ["older_chunks", "own_events", "receipts", "typing", "account_data", "background_asks", "rooms", "room_facts"] as const;
 
 /** `rooms`: how many were deleted completely. */
 export type LeftRooms = Deleted & { readonly rooms: number };

@@ -12,6 +12,7 @@ import type {
   MemberEnd,
   MemberWrite,
   MembersEnd,
+  OwnBodyWrite,
   PresenceWrite,
   ReceiptWrite,
   RedactionWrite,
@@ -34,6 +35,7 @@ export class Draft {
   readonly kinds = new Set<WakeKind>();
   readonly newsOf = new Set<RoomId>();
   readonly events = new Map<EventId, Mutable<EventWrite>>();
+  readonly ownBodies: OwnBodyWrite[] = [];
   readonly timeline: Mutable<TimelineWrite>[] = [];
   readonly state: Mutable<StateWrite>[] = [];
   readonly stateEnds: StateEnd[] = [];
@@ -99,6 +101,7 @@ export class Draft {
       ignored: this.ignored === null ? null : JSON.stringify(this.ignored),
       endSessions: this.endSessions,
       events: [...this.events.values()],
+      ownBodies: this.ownBodies,
       timeline: this.timeline,
       state: this.state,
       stateEnds: this.stateEnds,

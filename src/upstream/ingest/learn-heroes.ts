@@ -2,6 +2,7 @@
 
 import type { WakeKind } from "../../feed/hub.ts";
 import { type Sql, type Tx, writeTx } from "../../store/db.ts";
+import { readBodiesOf } from "../../store/ingest/bodies.ts";
 import { lockAccount } from "../../store/ingest/device.ts";
 import { readMembers } from "../../store/ingest/known.ts";
 import { readRoom } from "../../store/ingest/member-list.ts";
@@ -11,6 +12,7 @@ import type { AccountNo, RoomId, UserId } from "../../wire/ids.ts";
 import { Draft } from "./draft.ts";
 import { computeFacts, noChange } from "./facts.ts";
 import { writeLearned } from "./learn-members.ts";
+import { planOwnBodies, settleEvents } from "./own-bodies.ts";
 import { contentOf } from "./plan-room-facts.ts";
 import { RoomState } from "./room-state.ts";
 
@@ -29,7 +31,12 @@ export async function learnHeroes(sql: Sql, input: HeroesInput): Promise<Readonl
 }
 
 async function learn(tx: Tx, { account, roomId, answers, now }: HeroesInput): Promise<ReadonlySet<WakeKind>> {
-  const [locked, room] = await Promise.all([lockAccount(tx, account), readRoom(tx, account, roomId)]);
+  const received = new Map([...answers].flatMap(([user, text]) => memberEvent(user, text, now) ?? []));
+  const [locked, room, bodies] = await Promise.all([
+    lockAccount(tx, account),
+    readRoom(tx, account, roomId),
+    readBodiesOf(tx, account, [...received.values()]),
+  ]);
   if (!locked || !room?.facts?.heroes || room.membership !== "join") return new Set();
   const { facts } = room;
   const stored = await readMembers(
@@ -39,19 +46,28 @@ async function learn(tx: Tx, { account, roomId, answers, now }: HeroesInput): Pr
   const contents = new Map<UserId, CutEvent["content"]>(stored.map((member) => [member.user_id, contentOf(member.body)]));
   const draft = new Draft(locked.position);
   const state = new RoomState(draft, roomId, [], stored);
+  const { events, own, redactions } = settleEvents(
+    [...received.values()].filter((event) => !contents.has(event.state_key as UserId)),
+    roomId,
+    bodies,
+  );
+  for (const event of events) state.apply(event, draft.next("members", roomId), true);
+  planOwnBodies(draft, own);
+  const settled = new Map(events.map((event) => [event.state_key, event.content]));
   for (const [user, text] of answers) {
-    if (contents.has(user)) continue;
-    const event = cutEvent(text, now);
-    const isEvent = event.kind === "event" && event.type === "m.room.member" && event.state_key === user;
-    if (isEvent) state.apply(event, draft.next("members", roomId), true);
-    const content = isEvent ? event.content : contentAlone(text);
+    const content = settled.get(user) ?? (contents.has(user) || received.has(user) ? null : contentAlone(text));
     if (content) contents.set(user, content);
   }
   const heroes = facts.sources.heroes ?? null;
   const named = computeFacts(facts, { ...noChange(locked.user_id, facts), heroes, member: (user) => contents.get(user) });
   draft.putFacts(room, room.membership, named);
-  if (draft.last > draft.start) await writeLearned(tx, account, roomId, draft);
+  if (draft.last > draft.start) await writeLearned(tx, account, roomId, draft, redactions);
   return draft.kinds;
+}
+
+function memberEvent(user: UserId, text: string, now: number): [readonly [UserId, CutEvent]] | null {
+  const event = cutEvent(text, now);
+  return event.kind === "event" && event.type === "m.room.member" && event.state_key === user ? [[user, event]] : null;
 }
 
 /** A member event's content; null: the text is something else. */

@@ -3,11 +3,12 @@
 import type { Tx } from "../../store/db.ts";
 import { writeTx } from "../../store/db.ts";
 import { lockAccount } from "../../store/ingest/device.ts";
+import { readBodiesOf, writeOwnBodies } from "../../store/ingest/bodies.ts";
 import type { KnownRoomRow } from "../../store/ingest/known.ts";
 import type { OpenMember } from "../../store/ingest/member-list.ts";
 import { readOpenMembers, readRoom, writePosition } from "../../store/ingest/member-list.ts";
-import type { RoomWrite } from "../../store/ingest/row-types.ts";
-import { writeEvents } from "../../store/ingest/write-events.ts";
+import type { RedactionWrite, RoomWrite } from "../../store/ingest/row-types.ts";
+import { writeEvents, writeRedactions } from "../../store/ingest/write-events.ts";
 import { writeMembers, writeRoomRows } from "../../store/ingest/write.ts";
 import type { CutEvent } from "../../wire/event.ts";
 import { cutEvent } from "../../wire/event.ts";
@@ -15,6 +16,7 @@ import type { AccountNo, Position, RoomId, UserId } from "../../wire/ids.ts";
 import { Draft } from "./draft.ts";
 import { computeFacts, noChange, standInsAmong } from "./facts.ts";
 import type { IngestDeps } from "./ingest.ts";
+import { planOwnBodies, settleEvents } from "./own-bodies.ts";
 import { RoomState } from "./room-state.ts";
 
 export type LearnInput = {
@@ -36,36 +38,42 @@ export type LearnResult = { readonly position: Position; readonly changed: numbe
  * has an ordinal of its own; the rows of members who are no longer in the room end at a common one.
  */
 export async function learnMembers(deps: IngestDeps, input: LearnInput): Promise<LearnResult> {
-  const events = new Map<UserId, CutEvent>();
+  const events = new Map<string, CutEvent>();
   for (const text of input.memberEventTexts) {
     const event = cutEvent(text, input.now);
-    if (event.kind === "event" && event.type === "m.room.member" && event.state_key !== null) events.set(event.state_key as UserId, event);
+    if (event.kind === "event" && event.type === "m.room.member" && event.state_key !== null) events.set(event.state_key, event);
   }
-  return await writeTx(deps.sql, (tx) => learn(tx, input, events));
+  return await writeTx(deps.sql, (tx) => learn(tx, input, [...events.values()]));
 }
 
-async function learn(tx: Tx, input: LearnInput, listed: ReadonlyMap<UserId, CutEvent>): Promise<LearnResult> {
-  const [account, room, stored] = await Promise.all([
+async function learn(tx: Tx, input: LearnInput, received: readonly CutEvent[]): Promise<LearnResult> {
+  const [account, room, stored, bodies] = await Promise.all([
     lockAccount(tx, input.account),
     readRoom(tx, input.account, input.roomId),
     readOpenMembers(tx, input.account, input.roomId),
+    readBodiesOf(tx, input.account, received),
   ]);
   if (!account || !room) return { position: (account?.position ?? input.at) as Position, changed: 0 };
+  const { events: settled, own, redactions } = settleEvents(received, input.roomId, bodies);
   const draft = new Draft(account.position);
   const newer = new Set(stored.filter((member) => member.from_ord > input.at).map((member) => member.user_id));
-  const events = new Map([...listed].filter(([user]) => !newer.has(user)));
+  const listed = settled.map((event) => [event.state_key as UserId, event] as const);
+  const events = new Map(listed.filter(([user]) => !newer.has(user)));
   const gone = planList(draft, room, { stored, newer, events });
   if (room.unsure_ord <= input.at) draft.putRoom(room, { ...pick(room), members: "complete" });
   planFacts(draft, account.user_id, room, { stored, gone, events });
-  await writeLearned(tx, input.account, input.roomId, draft);
+  planOwnBodies(draft, own);
+  await writeLearned(tx, input.account, input.roomId, draft, redactions);
   return { position: draft.last as Position, changed: draft.members.length + gone.size };
 }
 
-/** Writes what was learned of a room as a batch of its own. */
-export async function writeLearned(tx: Tx, account: AccountNo, roomId: RoomId, draft: Draft): Promise<void> {
+/** Writes what was learned of a room as a batch of its own. `redactions`: see settleEvents. */
+export async function writeLearned(tx: Tx, account: AccountNo, roomId: RoomId, draft: Draft, redactions: readonly RedactionWrite[]): Promise<void> {
   await Promise.all([
     ...writeEvents(tx, [...draft.events.values()]),
     ...writeMembers(tx, [{ account, writes: draft }]),
+    ...writeRedactions(tx, [{ account, writes: { redactions } }]),
+    ...writeOwnBodies(tx, [{ account, writes: draft }]),
     ...writeRoomRows(tx, [{ account, writes: draft }]),
     writePosition(tx, account, roomId, draft.last),
   ]);

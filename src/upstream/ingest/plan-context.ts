@@ -1,6 +1,7 @@
 /** What every part of the planner needs: the account, and what is known, indexed for quick look-ups. */
 
 import type { AccountDataKey, KnownRows, KnownEvent, KnownMember, KnownRoom, KnownState } from "../../store/ingest/known.ts";
+import type { OwnBodyWrite } from "../../store/ingest/row-types.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
 
 /** Data that only some rooms need: see needs.ts. */
@@ -27,6 +28,8 @@ export type PlanContext = {
   readonly reread: ReadonlySet<RoomId>;
   readonly ignored: readonly UserId[];
   readonly known: KnownIndex;
+  /** Own copies of bodies that the account gets or no longer has (T6). */
+  readonly ownBodies: readonly OwnBodyWrite[];
   readonly extra: Extra;
   /** Rooms of m.direct, if it is known; null: rooms stay as they are. `isInResponse`: the response has m.direct. */
   readonly direct: { readonly rooms: ReadonlySet<string>; readonly isInResponse: boolean } | null;

@@ -11,6 +11,7 @@ import { directRooms } from "./facts.ts";
 import { needsOf } from "./needs.ts";
 import type { PlanContext } from "./plan-context.ts";
 import { KnownIndex } from "./plan-context.ts";
+import { settleResponse } from "./own-bodies.ts";
 import { contentOf } from "./plan-room-facts.ts";
 import type { IngestPlan } from "./plan.ts";
 import { planBatch } from "./plan.ts";
@@ -32,7 +33,8 @@ export type RoomsInput = {
  * @param account as it is locked.
  * @param found what is known of the rows that the response touches.
  */
-export async function planRooms(tx: Tx, input: RoomsInput, response: V2Response, account: LockedAccount, found: KnownRows): Promise<IngestPlan> {
+export async function planRooms(tx: Tx, input: RoomsInput, received: V2Response, account: LockedAccount, found: KnownRows): Promise<IngestPlan> {
+  const { events: response, own } = settleResponse(received, found.bodies);
   const known = new KnownIndex(found);
   const isReset = account.since === null && account.position > 0;
   const { present = NONE, reread = NONE } = input;
@@ -55,6 +57,7 @@ export async function planRooms(tx: Tx, input: RoomsInput, response: V2Response,
     reread,
     ignored: parseIgnored(account.ignored),
     known,
+    ownBodies: own,
     extra: {
       fullState: new Map(needs.fullState.map((room) => [room, stateOf.get(room) ?? []])),
       counts: new Map(counts.map((row) => [row.room_id, row])),

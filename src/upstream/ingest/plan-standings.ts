@@ -73,7 +73,17 @@ class Rows {
     this.timeline = Map.groupBy(draft.timeline, (row) => row.room_id);
     this.facts = new Map(draft.facts.map((row) => [row.room_id, row]));
     this.invites = new Map(draft.invites.map((row) => [row.room_id, row]));
-    const lists = [draft.timeline, draft.state, draft.stateEnds, draft.members, draft.memberEnds, draft.facts, draft.invites, draft.inviteEnds];
+    const lists = [
+      draft.ownBodies,
+      draft.timeline,
+      draft.state,
+      draft.stateEnds,
+      draft.members,
+      draft.memberEnds,
+      draft.facts,
+      draft.invites,
+      draft.inviteEnds,
+    ];
     this.changed = draft.redactedRooms.union(new Set(lists.flatMap((list) => list.map((row) => row.room_id))));
   }
 }

@@ -11,6 +11,7 @@ import { Draft } from "./draft.ts";
 import type { FactsChange } from "./facts.ts";
 import { computeFacts, noChange } from "./facts.ts";
 import type { PlanContext } from "./plan-context.ts";
+import { planOwnBodies } from "./own-bodies.ts";
 import { roomsIn } from "./parts.ts";
 import { planInvite } from "./plan-invite.ts";
 import { planRoom } from "./plan-room.ts";
@@ -41,6 +42,7 @@ export function planBatch(context: PlanContext, response: V2Response, position: 
   for (const { user_id, body } of response.presence) {
     if (known.presence.get(user_id) !== body) draft.presence.push({ user_id, body, ord: draft.next("presence") });
   }
+  planOwnBodies(draft, context.ownBodies);
   planStandings(draft, context, response);
   draft.endSessions ||= context.restored;
   if (draft.endSessions) draft.kinds.add("gone");

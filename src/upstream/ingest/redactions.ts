@@ -48,8 +48,9 @@ function redactFresh(work: RoomWork, target: EventId, because: string): void {
   const rows = state.rowsOf.get(target);
   const event = draft.events.get(target);
   if (rows === undefined || event === undefined) return;
-  if (!event.pruned) event.body = pruneEvent(event.body, event.type, roomVersion(work));
+  if (!event.pruned) event.body = pruneEvent(event.shared ?? event.body, event.type, roomVersion(work));
   event.pruned = true;
+  event.shared = null;
   for (const row of rows) {
     row.unsigned = withReason(row.unsigned, because);
     if ("sort_name" in row && "user_id" in row) Object.assign(row, { sort_name: sortName(row.user_id as UserId, undefined) });

@@ -86,6 +86,7 @@ export class RoomState {
       ts: event.ts,
       body: event.body,
       pruned: event.redacted_because,
+      shared: event.shared,
     });
   }
 

@@ -3,13 +3,16 @@
 import type { Tx } from "../../store/db.ts";
 import { writeTx } from "../../store/db.ts";
 import { lockAccount } from "../../store/ingest/device.ts";
+import { readBodiesOf, writeOwnBodies } from "../../store/ingest/bodies.ts";
+import { moveOn } from "../../store/ingest/member-list.ts";
 import { readOldest, readStoredIds, writeOlder } from "../../store/ingest/older.ts";
 import type { EventWrite } from "../../store/ingest/row-types.ts";
-import { writeEvents } from "../../store/ingest/write-events.ts";
+import { writeEvents, writeRedactions } from "../../store/ingest/write-events.ts";
 import type { CutEvent } from "../../wire/event.ts";
 import { cutEvent } from "../../wire/event.ts";
 import type { AccountNo, EventId, RoomId } from "../../wire/ids.ts";
 import type { IngestDeps } from "./ingest.ts";
+import { settleEvents } from "./own-bodies.ts";
 
 export type OlderInput = {
   readonly account: AccountNo;
@@ -27,38 +30,47 @@ export type OlderInput = {
 /** `stored`: how many were unknown. `oldest`: the lowest idx now, of older and older_chunks; 0: nothing is older than the oldest timeline event. */
 export type OlderResult = { readonly stored: number; readonly oldest: number };
 
-/** Skips malformed and known events. The position does not change: history is not news. */
+/** Skips malformed and known events. History is not news, so the position changes only if the account sees a body otherwise than others (T6). */
 export async function storeOlder(deps: IngestDeps, input: OlderInput): Promise<OlderResult> {
   const events = cutAll(input.events, input.now);
   const state = cutAll(input.state, input.now).filter((event) => event.state_key !== null && event.type !== "m.room.member");
   return await writeTx(deps.sql, (tx) => store(tx, input, events, state));
 }
 
-async function store(tx: Tx, input: OlderInput, events: readonly CutEvent[], state: readonly CutEvent[]): Promise<OlderResult> {
+async function store(tx: Tx, input: OlderInput, received: readonly CutEvent[], receivedState: readonly CutEvent[]): Promise<OlderResult> {
   const { account, roomId } = input;
-  const [, oldestKnown, known] = await Promise.all([
+  const [, oldestKnown, known, bodies] = await Promise.all([
     lockAccount(tx, account),
     readOldest(tx, account, roomId),
     readStoredIds(
       tx,
       account,
       roomId,
-      events.map((event) => event.event_id),
+      received.map((event) => event.event_id),
     ),
+    readBodiesOf(tx, account, [...received, ...receivedState]),
   ]);
+  const { events, own, redactions } = settleEvents(received, roomId, bodies);
+  const { events: state, ...ofState } = settleEvents(receivedState, roomId, bodies);
+  const ownBodies = [...own, ...ofState.own];
   const fresh = events.filter((event) => !known.has(event.event_id));
   const lowest = oldestKnown.idx;
   // Another process fetched from the same point, and further: the end of this chunk is not the end of the history.
-  if (fresh.length === 0 && events.length > 0 && events.at(-1)?.event_id !== oldestKnown.event_id) return { stored: 0, oldest: lowest };
+  const isOvertaken = fresh.length === 0 && events.length > 0 && events.at(-1)?.event_id !== oldestKnown.event_id;
   const rows = fresh.map(({ event_id, unsigned, age_ts }, index) => ({ idx: lowest - 1 - index, event_id, unsigned, age_ts }));
   const oldest = lowest - fresh.length;
   const chunk = { idx: oldest, prev_batch: input.prevBatch, state: state.map((event) => event.event_id) };
-  await Promise.all([...writeEvents(tx, [...fresh, ...state].map(eventRow)), ...writeOlder(tx, account, roomId, rows, chunk)]);
+  await Promise.all([
+    ...(isOvertaken ? [] : [...writeEvents(tx, [...fresh, ...state].map(eventRow)), ...writeOlder(tx, account, roomId, rows, chunk)]),
+    ...writeRedactions(tx, [{ account, writes: { redactions: [...redactions, ...ofState.redactions] } }]),
+    ...writeOwnBodies(tx, [{ account, writes: { ownBodies } }]),
+    ...(ownBodies.length > 0 ? [moveOn(tx, account, roomId)] : []),
+  ]);
   return { stored: fresh.length, oldest };
 }
 
-function eventRow({ event_id, type, state_key, sender, ts, body, redacted_because }: CutEvent): EventWrite {
-  return { event_id, type, state_key, sender, ts, body, pruned: redacted_because };
+function eventRow({ event_id, type, state_key, sender, ts, body, redacted_because, shared }: CutEvent): EventWrite {
+  return { event_id, type, state_key, sender, ts, body, pruned: redacted_because, shared };
 }
 
 /** Without duplicates and malformed events. */

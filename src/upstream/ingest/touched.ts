@@ -1,6 +1,7 @@
 /** Which stored rows a response may change. */
 
 import type { AccountDataKey, MemberKey, ReceiptKey, StateKey, Touched } from "../../store/ingest/known.ts";
+import type { CutEvent } from "../../wire/event.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
 import type { V2JoinedRoom, V2Response } from "../../wire/v2-response.ts";
 
@@ -27,6 +28,7 @@ export function touchedBy(response: V2Response, me: UserId, reset: boolean): Tou
     accountData: lists.accountData,
     presence: response.presence.map((item) => item.user_id),
     redacted: [...lists.redacted],
+    bodies: lists.bodies,
   };
 }
 
@@ -37,6 +39,7 @@ class Lists {
   readonly receipts: ReceiptKey[] = [];
   readonly accountData: AccountDataKey[] = [];
   readonly redacted = new Set<EventId>();
+  readonly bodies: CutEvent[] = [];
 
   addRoom(room: RoomId, section: V2JoinedRoom): void {
     for (const hero of section.summary.heroes ?? []) this.addMember(room, hero);
@@ -45,6 +48,7 @@ class Lists {
       if (event.redacts !== null) this.redacted.add(event.redacts);
     }
     for (const event of [...section.state, ...section.timeline]) {
+      this.bodies.push(event);
       if (event.redacted_because) this.redacted.add(event.event_id);
       if (event.state_key === null) continue;
       if (event.type === "m.room.member") this.addMember(room, event.state_key as UserId);
