@@ -13,7 +13,7 @@ export type TimelineShown = { id: string; gap: boolean; prev_batch: string | nul
 export type MemberShown = { membership: string; was: string | null; learned: boolean; id: string };
 
 /** Columns that the clock decides. */
-const TIMES = ["seen_at", "created_at", "told_at"];
+const TIMES = ["seen_at", "created_at", "told_at", "check_at"];
 
 export class TestAccount {
   readonly sql: Sql;
