@@ -16,6 +16,8 @@ const MOST_FOUND = 10;
 
 export type TruthOptions = {
   readonly minutes: number;
+  /** Most histories. Default: as many as there is time for. */
+  readonly histories?: number;
   readonly seed: number;
   /** Of an existing, migrated database. */
   readonly dsn: string;
@@ -62,11 +64,11 @@ export async function withServers<T>(dsn: string, say: (line: string) => void, b
 
 export function findTruth(options: TruthOptions): Promise<Report> {
   return withServers(options.dsn, options.say, async (servers) => {
-    const { seed, minutes, say } = options;
+    const { seed, minutes, histories = Infinity, say } = options;
     const until = performance.now() + minutes * 60_000;
     const report = newReport(seed);
     const met: Met = new Map();
-    for (let n = seed; performance.now() < until && report.found.length < MOST_FOUND; n += 1) {
+    for (let n = seed; n < seed + histories && performance.now() < until && report.found.length < MOST_FOUND; n += 1) {
       const steps = historyOf(n, ROUNDS, STEPS_EACH);
       say(`history ${n}`);
       const { found, played } = await playHistory(servers, steps, { met, until, report, say });
