@@ -2,6 +2,7 @@
 
 import type { AccountNo, EventId, RoomId, UserId } from "../wire/ids.ts";
 import type { Db } from "./db.ts";
+import { bodyOf } from "./event-row.ts";
 import { OPEN } from "./ingest/row-types.ts";
 import { parseFacts } from "./room-facts.ts";
 
@@ -17,7 +18,7 @@ export type StoredBan = {
 /** null: it is not stored any more, or the account's user has left the room. */
 export async function findBan(db: Db, account: AccountNo, eventId: EventId): Promise<StoredBan | null> {
   const [row] = await db<(Omit<StoredBan, "roomVersion"> & { facts: string })[]>`
-    select m.room_id as "roomId", m.user_id as banned, m.from_ord as ord, e.body, f.facts
+    select m.room_id as "roomId", m.user_id as banned, m.from_ord as ord, ${bodyOf(db, account)} as body, f.facts
     from members m join events e using (event_id)
     join room_facts f on f.account = m.account and f.room_id = m.room_id and f.to_ord = ${OPEN}::bigint and f.membership = 'join'
     where m.account = ${account} and m.event_id = ${eventId} order by m.from_ord limit 1`;

@@ -1,8 +1,8 @@
 /** Where a fetch from the homeserver begins. */
 
-import type { AccountNo, DeviceNo, Position, RoomId, UserId } from "../wire/ids.ts";
+import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
 import type { Db } from "./db.ts";
-import type { SealedToken } from "./tokens.ts";
+import { type AccountToken, accountTokenColumns, lastVerified } from "./tokens.ts";
 
 /** The account's position and the upstream token that stands for it, read at one moment; null: nothing was synced yet. */
 export async function syncedUpTo(db: Db, account: AccountNo): Promise<{ position: Position; since: string } | null> {
@@ -10,20 +10,17 @@ export async function syncedUpTo(db: Db, account: AccountNo): Promise<{ position
   return row && row.since !== null ? { position: row.position, since: row.since } : null;
 }
 
-/** An access token of the account that the homeserver accepts, as far as is known: the most recently verified one. */
-export async function liveToken(db: Db, account: AccountNo): Promise<SealedToken | null> {
-  const [row] = await db<SealedToken[]>`
-    select token_hash as "tokenHash", ciphertext from tokens where account = ${account} and dead_at is null order by verified_at desc limit 1`;
+/** An access token of the account that the homeserver accepts, as far as is known; null: there is none. */
+export async function liveToken(db: Db, account: AccountNo): Promise<AccountToken | null> {
+  const [row] = await db<AccountToken[]>`
+    select ${accountTokenColumns(db)} from accounts a cross join lateral (${lastVerified(db)}) t where a.account = ${account}`;
   return row ?? null;
 }
 
-export type AccountToken = SealedToken & { readonly device: DeviceNo; readonly userId: UserId };
-
-/** The same with its device and the account's user; null also if nothing was synced yet. */
-export async function accountToken(db: Db, account: AccountNo): Promise<AccountToken | null> {
+/** The same of an account that was synced. */
+export async function syncedToken(db: Db, account: AccountNo): Promise<AccountToken | null> {
   const [row] = await db<AccountToken[]>`
-    select t.token_hash as "tokenHash", t.ciphertext, t.device, a.user_id as "userId" from tokens t join accounts a using (account)
-    where t.account = ${account} and t.dead_at is null and a.since is not null order by t.verified_at desc limit 1`;
+    select ${accountTokenColumns(db)} from accounts a cross join lateral (${lastVerified(db)}) t where a.account = ${account} and a.since is not null`;
   return row ?? null;
 }
 

@@ -1,14 +1,11 @@
 /** The queue of what has to be read from the homeserver again: rooms and account data that an answer left incomplete. */
 
-import type { AccountNo, DeviceNo, UserId } from "../wire/ids.ts";
+import type { AccountNo } from "../wire/ids.ts";
 import type { Db, Tx } from "./db.ts";
-import { liveToken, type SealedToken } from "./tokens.ts";
+import { type AccountToken, accountTokenColumns, lastVerified } from "./tokens.ts";
 
-export type DueReread = SealedToken & {
+export type DueReread = AccountToken & {
   readonly account: AccountNo;
-  readonly userId: UserId;
-  /** The device that the token belongs to. */
-  readonly device: DeviceNo;
   readonly kind: "room" | "account_data" | "ban";
   /** Room id, type, or id of the ban (T5). */
   readonly name: string;
@@ -20,10 +17,10 @@ export type DueReread = SealedToken & {
 export async function dueRereads(db: Db, accounts: readonly AccountNo[], limit: number): Promise<DueReread[]> {
   if (accounts.length === 0) return [];
   return await db<DueReread[]>`
-    select r.account, a.user_id as "userId", t.device, r.kind, r.name, r.tries, t.token_hash as "tokenHash", t.ciphertext
+    select r.account, r.kind, r.name, r.tries, ${accountTokenColumns(db)}
     from rereads r
     join accounts a using (account)
-    cross join lateral (${liveToken(db)}) t
+    cross join lateral (${lastVerified(db)}) t
     where r.due_at <= now() and r.account = any(${[...accounts]}::bigint[]) and a.since is not null
     order by r.due_at limit ${limit}`;
 }

@@ -1,10 +1,11 @@
 /** When an account's rooms are compared with the homeserver's, and which of them are doubted (T1). */
 
-import type { AccountNo, DeviceNo, Position, RoomId, UserId } from "../wire/ids.ts";
+import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
 import type { Db } from "./db.ts";
 import { readInvites } from "./ephemeral.ts";
 import { parseIgnored } from "./ignored.ts";
-import { liveToken, type SealedToken } from "./tokens.ts";
+import { OPEN } from "./ingest/row-types.ts";
+import { type AccountToken, accountTokenColumns, lastVerified } from "./tokens.ts";
 
 /** An account's rooms are not compared again so soon, ms: what was found is still true. */
 const FRESH_MS = 60_000;
@@ -18,7 +19,7 @@ export async function checkWithin(db: Db, account: AccountNo, ms: number): Promi
 }
 
 /** An account and a token to ask with. */
-export type Asker = SealedToken & { readonly account: AccountNo; readonly userId: UserId; readonly device: DeviceNo };
+export type Asker = AccountToken & { readonly account: AccountNo };
 /** `ignored`: see parseIgnored. `comparable`: a sync without `since` may be asked for today. */
 export type DueCheck = Asker & { readonly position: Position; readonly ignored: string; readonly comparable: boolean };
 /** `position`: of the account, before the homeserver's list was asked for. */
@@ -31,9 +32,8 @@ export type DoubtedRoom = Asker & { readonly roomId: RoomId; readonly position: 
 export async function dueChecks(db: Db, accounts: readonly AccountNo[], limit: number): Promise<DueCheck[]> {
   if (accounts.length === 0) return [];
   return await db<DueCheck[]>`
-    select a.account, a.user_id as "userId", a.position, a.ignored, coalesce(a.compared_at < now() - interval '1 day', true) as comparable,
-      t.device, t.token_hash as "tokenHash", t.ciphertext
-    from accounts a join leases l using (account) cross join lateral (${liveToken(db)}) t
+    select a.account, a.position, a.ignored, coalesce(a.compared_at < now() - interval '1 day', true) as comparable, ${accountTokenColumns(db)}
+    from accounts a join leases l using (account) cross join lateral (${lastVerified(db)}) t
     where a.account = any(${[...accounts]}::bigint[]) and a.check_at <= now() and a.complete and a.since is not null
       and l.polled_at > now() - interval '2 minutes'
     order by a.check_at limit ${limit}`;
@@ -43,8 +43,8 @@ export async function dueChecks(db: Db, accounts: readonly AccountNo[], limit: n
 export async function dueDoubts(db: Db, accounts: readonly AccountNo[], ms: number, limit: number): Promise<DoubtedRoom[]> {
   if (accounts.length === 0) return [];
   return await db<DoubtedRoom[]>`
-    select d.account, d.room_id as "roomId", d.position, a.user_id as "userId", t.device, t.token_hash as "tokenHash", t.ciphertext
-    from doubted_rooms d join accounts a using (account) join leases l using (account) cross join lateral (${liveToken(db)}) t
+    select d.account, d.room_id as "roomId", d.position, ${accountTokenColumns(db)}
+    from doubted_rooms d join accounts a using (account) join leases l using (account) cross join lateral (${lastVerified(db)}) t
     where d.account = any(${[...accounts]}::bigint[]) and d.asked_at <= now() - ${ms}::double precision * interval '1 millisecond'
       and l.polled_at > now() - interval '2 minutes'
     order by d.asked_at limit ${limit}`;
@@ -59,7 +59,7 @@ export async function pollingProcesses(db: Db): Promise<number> {
 /** The rooms that the account is in, as stored. */
 export async function joinedRooms(db: Db, account: AccountNo): Promise<RoomId[]> {
   const rows = await db<{ room_id: RoomId }[]>`
-    select room_id from room_facts where account = ${account} and to_ord = 9223372036854775807 and membership = 'join'`;
+    select room_id from room_facts where account = ${account} and to_ord = ${OPEN}::bigint and membership = 'join'`;
   return rows.map((row) => row.room_id);
 }
 

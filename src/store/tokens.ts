@@ -129,9 +129,17 @@ export async function newestLiveToken(db: Db, device: DeviceNo): Promise<SealedT
   return rows[0] ?? null;
 }
 
-/** For a query that has accounts as `a`: the account's live token that was verified last, as a lateral subquery. */
-export function liveToken(db: Db) {
+/** An access token to ask the homeserver with: the account's live one that was verified last. With its device and the account's user. */
+export type AccountToken = SealedToken & { readonly device: DeviceNo; readonly userId: UserId };
+
+/** For a query that has accounts as `a`: that token, as a lateral subquery. */
+export function lastVerified(db: Db) {
   return db`select * from tokens t where t.account = a.account and t.dead_at is null order by t.verified_at desc limit 1`;
+}
+
+/** For a query that has accounts as `a` and lastVerified as `t`: the columns of AccountToken. */
+export function accountTokenColumns(db: Db) {
+  return db`a.user_id as "userId", t.device, t.token_hash as "tokenHash", t.ciphertext`;
 }
 
 /** Tokens that are resealed in one statement. */

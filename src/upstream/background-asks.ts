@@ -13,8 +13,8 @@ import { Slots } from "../base/slots.ts";
 import type { Feed, WakeKind } from "../feed/hub.ts";
 import { type BackgroundAsk, type Claim, claimHeroes, claimRooms, postponeAsks, type RoomHero } from "../store/background-asks.ts";
 import type { Db, Sql } from "../store/db.ts";
-import { accountToken, type AccountToken } from "../store/fetch-start.ts";
-import { openToken } from "../store/tokens.ts";
+import { syncedToken } from "../store/fetch-start.ts";
+import { type AccountToken, openToken } from "../store/tokens.ts";
 import type { AccountNo, RoomId, UserId } from "../wire/ids.ts";
 import { isRoomId } from "../wire/matrix-id.ts";
 import { cutResponse } from "../wire/v2-response.ts";
@@ -110,7 +110,7 @@ export class BackgroundAsks {
     if (due.length === 0) return;
     const left = Map.groupBy(due, (ask) => ask.roomId);
     try {
-      const found = await accountToken(sql, account);
+      const found = await syncedToken(sql, account);
       if (!found) throw new Error("no access token of the account is valid");
       const owner = { ...found, account, token: openToken(box, found) };
       for (const [roomId, asks] of left) {

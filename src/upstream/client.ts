@@ -11,7 +11,7 @@ import { Slots } from "../base/slots.ts";
 import { traced } from "../base/tracing.ts";
 import { isIdentifier } from "../wire/identifier.ts";
 import type { EventId, RoomId, UserId } from "../wire/ids.ts";
-import { errorOfStatus, UpstreamError } from "./upstream-error.ts";
+import { errorOfStatus, isNotThere, UpstreamError } from "./upstream-error.ts";
 
 /** All in milliseconds, for the complete request, its body included. */
 export type ClientTimeouts = {
@@ -189,7 +189,7 @@ export class HomeserverClient {
     try {
       return (await this.get(token, path, { format: "event" }, signal)).text;
     } catch (error) {
-      if (error instanceof UpstreamError && (error.status === 403 || error.status === 404)) return null;
+      if (isNotThere(error)) return null;
       throw error;
     }
   }

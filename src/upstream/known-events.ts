@@ -4,7 +4,7 @@ import type { Sql } from "../store/db.ts";
 import { newestOfAll } from "../store/timeline.ts";
 import type { AccountNo } from "../wire/ids.ts";
 import type { HomeserverClient } from "./client.ts";
-import { UpstreamError } from "./upstream-error.ts";
+import { isNotThere } from "./upstream-error.ts";
 
 /** How many events are asked for. */
 const PROBES = 5;
@@ -26,8 +26,7 @@ export async function knowsAny(
       await client.event(token, room_id, event_id, signal);
       return true;
     } catch (error) {
-      const isUnknown = error instanceof UpstreamError && (error.kind === "forbidden" || error.status === 404);
-      if (!isUnknown) throw error;
+      if (!isNotThere(error)) throw error;
     }
   }
   return events.length === 0;

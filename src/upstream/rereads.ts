@@ -21,7 +21,7 @@ import { BanRedactions } from "./ban-redactions.ts";
 import type { HomeserverClient } from "./client.ts";
 import { storeReread } from "./ingest/store-reread.ts";
 import { readRoom } from "./read-room.ts";
-import { UpstreamError } from "./upstream-error.ts";
+import { isNotThere, UpstreamError } from "./upstream-error.ts";
 
 export type RereadsDeps = {
   readonly sql: Sql;
@@ -88,8 +88,7 @@ export class Rereads {
     } catch (error) {
       if (signal.aborted || isTrouble(error)) return "trouble";
       if (error instanceof UpstreamError && (error.kind === "unknown_token" || error.kind === "locked")) return "not ours";
-      const isGone = error instanceof UpstreamError && (error.status === 403 || error.status === 404);
-      await this.#settle(entry, isGone);
+      await this.#settle(entry, isNotThere(error));
       logger.info({ account, kind, tries, reason: error instanceof Error ? error.message : String(error) }, "Postponed data could not be read");
       return "done";
     }

@@ -57,6 +57,11 @@ export class UpstreamError extends Error {
   }
 }
 
+/** Whether the homeserver does not have what was asked for, or not for this user (403, 404). A refused token is another matter. */
+export function isNotThere(error: unknown): boolean {
+  return error instanceof UpstreamError && (error.kind === "forbidden" || (error.kind === "rejected" && error.status === 404));
+}
+
 /** Whether the homeserver is overloaded or away: another question would fare no better. */
 export function isHomeserverTrouble({ kind, status }: UpstreamError): boolean {
   return kind === "rate_limited" || kind === "unreachable" || kind === "timed_out" || (status ?? 0) >= 500;

@@ -25,13 +25,17 @@ export type HeroesInput = {
   readonly now: number;
 };
 
-/** Names the room anew. What was stored since the homeserver was asked is newer than the answers. Returns the kinds of what changed. */
+/** Computes the room's name again. What was stored since the homeserver was asked is newer than the answers. Returns the kinds of what changed. */
 export async function learnHeroes(sql: Sql, input: HeroesInput): Promise<ReadonlySet<WakeKind>> {
   return await writeTx(sql, (tx) => learn(tx, input));
 }
 
 async function learn(tx: Tx, { account, roomId, answers, now }: HeroesInput): Promise<ReadonlySet<WakeKind>> {
-  const received = new Map([...answers].flatMap(([user, text]) => memberEvent(user, text, now) ?? []));
+  const received = new Map<string, CutEvent>();
+  for (const [user, text] of answers) {
+    const event = cutEvent(text, now);
+    if (event.kind === "event" && event.type === "m.room.member" && event.state_key === user) received.set(user, event);
+  }
   const [locked, room, bodies] = await Promise.all([
     lockAccount(tx, account),
     readRoom(tx, account, roomId),
@@ -63,11 +67,6 @@ async function learn(tx: Tx, { account, roomId, answers, now }: HeroesInput): Pr
   draft.putFacts(room, room.membership, named);
   if (draft.last > draft.start) await writeLearned(tx, account, roomId, draft, redactions);
   return draft.kinds;
-}
-
-function memberEvent(user: UserId, text: string, now: number): [readonly [UserId, CutEvent]] | null {
-  const event = cutEvent(text, now);
-  return event.kind === "event" && event.type === "m.room.member" && event.state_key === user ? [[user, event]] : null;
 }
 
 /** A member event's content; null: the text is something else. */

@@ -5,7 +5,7 @@
 
 import type { SecretBox } from "../../base/secret-box.ts";
 import type { Sql } from "../../store/db.ts";
-import { type DueCheck, freeSyncSlot, noteComparison, pendingInvites, takeSyncSlot } from "../../store/room-checks.ts";
+import { type DueCheck, freeSyncSlot, noteComparison, takeSyncSlot } from "../../store/room-checks.ts";
 import { openToken } from "../../store/tokens.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
 import { cutResponse, type V2Response } from "../../wire/v2-response.ts";
@@ -17,6 +17,8 @@ export type CompareDeps = {
   readonly sql: Sql;
   readonly client: Pick<HomeserverClient, "sync">;
   readonly box: SecretBox;
+  /** Stores a response, without rooms that changed after their position here. */
+  readonly store: (response: V2Response, unchangedSince: ReadonlyMap<RoomId, Position>) => Promise<boolean>;
 };
 
 /** How long one may take, ms; the client's own deadline is shorter. */
@@ -31,20 +33,19 @@ const FILTER = JSON.stringify({
 
 /**
  * Ends invites that the homeserver no longer has, and stores those that it has and never told.
- * @param store stores a response, without rooms that changed after their position here
+ * @param pending the invites that are stored
  * @returns the rooms that the account is in; "busy": too many such syncs are under way
  */
 export async function compareWhole(
-  { sql, client, box }: CompareDeps,
+  { sql, client, box, store }: CompareDeps,
   check: DueCheck,
-  store: (response: V2Response, unchangedSince: ReadonlyMap<RoomId, Position>) => Promise<boolean>,
+  pending: readonly RoomId[],
   signal: AbortSignal,
 ): Promise<ReadonlySet<RoomId> | "busy"> {
   const slot = await takeSyncSlot(sql, SLOT_MS);
   if (slot === null) return "busy";
   try {
     const { account, userId, position } = check;
-    const pending = await pendingInvites(sql, check);
     const answer = await client.sync(openToken(box, check), { since: null, timeout: 0, filter: FILTER }, signal);
     await noteComparison(sql, account);
     const response = cutResponse(answer.text, answer.receivedAt);

@@ -119,8 +119,10 @@ export class Reconciler {
     const listed = new Set(await client.joinedRooms(openToken(box, check), signal));
     let missing = ours.filter((room) => !listed.has(room));
     const isNeeded = missing.length > 0 && isMass(missing.length, ours.length);
-    if (comparable && (isNeeded || (await pendingInvites(sql, check)).length > 0)) {
-      const whole = await compareWhole(this.#deps, check, (response, since) => this.#store(check, epochs, response, since), signal);
+    const pending = comparable ? await pendingInvites(sql, check) : [];
+    if (comparable && (isNeeded || pending.length > 0)) {
+      const store = (response: V2Response, since: ReadonlyMap<RoomId, Position>) => this.#store(check, epochs, response, since);
+      const whole = await compareWhole({ ...this.#deps, store }, check, pending, signal);
       if (whole === "busy") return postponeCheck(sql, account, RETRY_MS.busy);
       if (isNeeded) missing = missing.filter((room) => !whole.has(room));
     } else if (isNeeded) {
