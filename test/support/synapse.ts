@@ -1,7 +1,7 @@
 /** A real homeserver for tests, the demo and the bench: Synapse on loopback, with SQLite, in a directory of its own. */
 
 import { spawn, type ChildProcess } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -19,6 +19,9 @@ export type Synapse = HomeserverAddress & {
   stop(): Promise<void>;
   /** Ends it (it is unreachable while `between` runs) and starts it again at the same address with the same data. */
   restart(between?: () => Promise<void>): Promise<void>;
+  /** Its database as it is now is what `restore` goes back to. Both restart it. */
+  backUp(): Promise<void>;
+  restore(): Promise<void>;
 };
 
 /** `more`: further members of its configuration. */
@@ -41,17 +44,21 @@ export async function startSynapse(input: SynapseInput = {}): Promise<Synapse> {
     child.kill("SIGTERM");
     await once(child);
   };
+  const restart = async (between?: () => Promise<void>): Promise<void> => {
+    await down();
+    await between?.();
+    child = await up(python, directory, address.url);
+  };
+  const [database, backup] = [join(directory, "homeserver.db"), join(directory, "backup.db")];
   return {
     ...address,
     users: new HomeserverUsers(address),
+    restart,
+    backUp: () => restart(() => cp(database, backup)),
+    restore: () => restart(() => cp(backup, database)),
     stop: async () => {
       await down();
       await rm(directory, { recursive: true, force: true });
-    },
-    restart: async (between) => {
-      await down();
-      await between?.();
-      child = await up(python, directory, address.url);
     },
   };
 }

@@ -10,6 +10,12 @@ import type { Loose } from "./view.ts";
 /** Between one look and the next, ms: what must be asked of the homeserver has that long. */
 const PATIENCE = [300, 700, 1500, 3000, 5000];
 
+/** How long a change of device lists may come after what came last by other ways, ms. */
+const LISTS_MS = 5000;
+
+/** What v2 says nothing of, so that it must be asked (T1). */
+const UNTOLD = ["deleted", "forgotten", "restored"];
+
 /** How often each row was met. */
 export type Met = Map<IntendedDifference, number>;
 
@@ -21,6 +27,7 @@ export async function check(world: World, met: Met): Promise<Found[]> {
   let devices = [...world.devices];
   let left: Found[] = [];
   for (const patience of [...PATIENCE, 0]) {
+    if (left.some(({ traits }) => traits.some((trait) => UNTOLD.includes(trait)))) await world.server.checkRooms();
     left = [];
     const troubled: Device[] = [];
     for (const device of devices) {
@@ -56,13 +63,14 @@ async function deviceListDifferences(world: World): Promise<Found[]> {
     const changed: string[] = since === undefined ? [] : (answer["device_lists"]?.changed ?? []);
     for (const { user, live } of world.devices.filter((one) => one.by === by)) {
       for (const one of live) {
-        const missing = one.isOutdated ? [] : changed.filter((id) => !one.changed.has(id));
+        const missing = () => (one.isOutdated ? [] : changed.filter((id) => !one.changed.has(id)));
+        await world.until(() => missing().length === 0, "device lists", LISTS_MS).catch(() => {});
+        const whose = `${by} ${user.deviceId}`;
+        const words = world.inNames(`${whose}: ${one.face} was not told that devices of ${missing().join(", ")} changed`);
+        const path = [one.face, "live", "device_lists"];
+        if (missing().length > 0) all.push({ path, native: changed, ours: [], whose, traits: [], words });
         one.changed.clear();
         one.isOutdated = false;
-        const whose = `${by} ${user.deviceId}`;
-        const words = world.inNames(`${whose}: ${one.face} was not told that devices of ${missing.join(", ")} changed`);
-        const path = [one.face, "live", "device_lists"];
-        if (missing.length > 0) all.push({ path, native: changed, ours: [], whose, traits: [], words });
       }
     }
   }

@@ -43,6 +43,20 @@ export const ADMINISTRATION: Operations = {
     plan: (plan) => (plan.chance(0.3) ? { kind: "the homeserver starts anew" } : null),
     play: (world) => world.restartHomeserver(),
   },
+  "the homeserver is backed up": {
+    weight: 1,
+    plan: (plan) => {
+      if (!plan.chance(0.5)) return null;
+      plan.backUp();
+      return { kind: "the homeserver is backed up" };
+    },
+    play: (world) => world.backUpHomeserver(),
+  },
+  "the homeserver is restored": {
+    weight: 6,
+    plan: (plan) => (plan.restore() ? { kind: "the homeserver is restored" } : null),
+    play: (world) => world.restoreHomeserver(),
+  },
   "purge history": {
     weight: 1,
     plan: (plan) => {

@@ -1,26 +1,34 @@
 /** The server under test, as a process of its own that can be stopped, killed and started again at the same address. */
 
+import { parseDsn } from "../../src/config/dsn.ts";
+import { connect, type Sql } from "../../src/store/db.ts";
 import { runCommand, type RunningCommand } from "../support/command.ts";
 import { freePort } from "../support/daemon.ts";
 
 export class OurServer {
   readonly #args: readonly string[];
+  readonly #sql: Sql;
   readonly url: string;
   #command: RunningCommand | null = null;
 
-  private constructor(args: readonly string[], url: string) {
+  private constructor(args: readonly string[], sql: Sql, url: string) {
     this.#args = args;
+    this.#sql = sql;
     this.url = url;
   }
 
   /** `dsn`: an existing database. */
   static async start(homeserver: string, dsn: string): Promise<OurServer> {
     const port = await freePort();
-    const url = `http://127.0.0.1:${port}`;
-    const args = ["-server", homeserver, "-db", dsn, "-secret", "a secret of the truth test", "-port", `127.0.0.1:${port}`];
-    const server = new OurServer([...args, "-public-url", url, "-loglevel", "error"], url);
+    const sql = connect(parseDsn(dsn));
+    const server = new OurServer([homeserver, dsn, String(port)], sql, `http://127.0.0.1:${port}`);
     await server.start();
     return server;
+  }
+
+  /** Every account's rooms are compared with the homeserver's soon: T1's bounds are over. */
+  async checkRooms(): Promise<void> {
+    await this.#sql`update accounts set check_at = now(), checked_at = null, compared_at = null`;
   }
 
   get isUp(): boolean {
@@ -34,12 +42,18 @@ export class OurServer {
 
   async start(): Promise<void> {
     if (this.#command) return;
-    this.#command = runCommand(this.#args);
-    await this.#command.line(/^ *listening +http/);
+    this.#command = runCommand(this.#args, {}, "test/truth/server.ts");
+    await this.#command.line(/^listening http/);
   }
 
   stop(): Promise<void> {
     return this.#end("SIGTERM");
+  }
+
+  /** For good. */
+  async end(): Promise<void> {
+    await this.stop();
+    await this.#sql.end();
   }
 
   /** Without a chance to finish anything; and starts it again. */

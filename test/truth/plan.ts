@@ -32,13 +32,14 @@ export type PlannedRoom = {
 
 export class Plan {
   readonly #random: () => number;
-  readonly rooms: PlannedRoom[] = [];
+  rooms: PlannedRoom[] = [];
   /** User → those that the user ignores. */
-  readonly ignored = new Map<UserName, Set<UserName>>();
+  ignored = new Map<UserName, Set<UserName>>();
   readonly devices: { readonly by: UserName; readonly device: string }[] = USERS.map((by) => ({ by, device: "PHONE" }));
   readonly erased = new Set<UserName>();
   #events = 0;
   #devices = 0;
+  #backup: (Pick<Plan, "rooms" | "ignored"> & { readonly tokens: string }) | null = null;
   isAway = false;
 
   constructor(seed: number) {
@@ -79,6 +80,24 @@ export class Plan {
     this.#devices += 1;
     this.devices.push({ by, device: `D${this.#devices}` });
     return `D${this.#devices}`;
+  }
+
+  backUp(): void {
+    this.#backup = structuredClone({ rooms: this.rooms, ignored: this.ignored, tokens: this.#tokens });
+  }
+
+  /** Goes back to the backup. False: there is none, or somebody has logged in or out since, whose token the homeserver would not know. */
+  restore(): boolean {
+    const backup = this.#backup;
+    this.#backup = null;
+    if (backup?.tokens !== this.#tokens) return false;
+    this.rooms = backup.rooms;
+    this.ignored = backup.ignored;
+    return true;
+  }
+
+  get #tokens(): string {
+    return JSON.stringify([this.devices, [...this.erased]]);
   }
 
   newRoom(creator: UserName): PlannedRoom {

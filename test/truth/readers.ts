@@ -65,6 +65,8 @@ export class Live {
   view: View;
   /** What was sent to the device, by number. v4 has none: all connections of a device are one reader of them. */
   toDevice: number[] = [];
+  /** The same of all its connections. */
+  readonly heard = new Set<number>();
   /** Of whose devices something was said since this was last emptied: that they have changed, or that they matter no more. */
   readonly changed = new Set<string>();
   /** It has begun anew since then, and takes all device lists for outdated. */
@@ -121,7 +123,11 @@ export class Live {
     }
     const body = answer as Loose;
     const extensions = this.face === "v3" ? body : body["extensions"];
-    for (const { content } of extensions?.to_device?.events ?? []) this.toDevice.push((content as Loose)["n"]);
+    for (const { content } of extensions?.to_device?.events ?? []) {
+      const { n } = content as Loose;
+      this.toDevice.push(n);
+      this.heard.add(n);
+    }
     const { changed = [], left = [] } = extensions?.e2ee?.device_lists ?? {};
     for (const user of [...left, ...changed]) this.changed.add(user);
     if (this.face === "v3") this.view.applyV3(body);

@@ -55,7 +55,7 @@ export async function withServers<T>(dsn: string, say: (line: string) => void, b
     try {
       return await body({ homeserver, server, admin: await homeserver.users.registerAdmin("admin") });
     } finally {
-      await server.stop();
+      await server.end();
     }
   } finally {
     await homeserver.stop();

@@ -69,7 +69,10 @@ export class View {
 
   applyV3(answer: Loose): this {
     for (const [id, part] of entries(answer["room"]?.rooms)) {
-      const room = part["initial"] ? this.#newRoom(id, "join") : (this.rooms.get(id) ?? this.#newRoom(id, "join"));
+      const known = this.rooms.get(id);
+      const room = part["initial"] || !known ? this.#newRoom(id, "join") : known;
+      // What the list has sent stays as it is until the list says otherwise.
+      Object.assign(room.fields, known?.fields);
       if (part["timeline"]?.limited && !part["initial"]) room.timeline = [];
       if (part["timeline"]?.limited !== undefined && (part["initial"] || part["timeline"].limited)) room.limited = part["timeline"].limited;
       this.#events(room, [...(part["state"]?.events ?? []), ...(part["members"]?.events ?? [])], part["timeline"]?.events ?? []);

@@ -44,7 +44,9 @@ export class World {
   readonly #ids = new Map<string, string>();
   readonly #labels = new Map<string, string>();
   readonly #traits = new Map<string, Set<string>>();
-  readonly #ignored = new Map<UserName, Set<UserName>>();
+  #ignored = new Map<UserName, Set<UserName>>();
+  /** `#ignored` when the homeserver was backed up. */
+  #ignoredThen = new Map<UserName, Set<UserName>>();
   #numbers = 0;
 
   private constructor({ homeserver, server, admin }: Servers) {
@@ -189,12 +191,29 @@ export class World {
   }
 
   async restartHomeserver(): Promise<void> {
+    this.mark("", "restarted");
     await this.#homeserver.restart();
   }
 
-  /** @throws where it does not come true in a minute */
-  async until(isTrue: () => Promise<boolean> | boolean, what = "what was waited for"): Promise<void> {
-    for (const deadline = Date.now() + UNTIL_MS; !(await isTrue()); await delay(100)) {
+  async backUpHomeserver(): Promise<void> {
+    this.mark("", "restarted");
+    await this.#homeserver.backUp();
+    this.#ignoredThen = copyOf(this.#ignored);
+  }
+
+  /** Nobody may have logged in since it was backed up. */
+  async restoreHomeserver(): Promise<void> {
+    await this.#homeserver.restore();
+    this.#ignored = copyOf(this.#ignoredThen);
+    // The witnesses' places in v2 sync are in its future.
+    this.since.clear();
+    this.mark("", "restarted");
+    this.mark("", "restored");
+  }
+
+  /** @throws where it does not come true in `ms` */
+  async until(isTrue: () => Promise<boolean> | boolean, what = "what was waited for", ms = UNTIL_MS): Promise<void> {
+    for (const deadline = Date.now() + ms; !(await isTrue()); await delay(100)) {
       if (Date.now() > deadline) throw new Error(`${what} did not come`);
     }
   }
@@ -216,10 +235,14 @@ export class World {
       for (const live of device.live) {
         const data = () => live.view.accountData.get(` ${MARK}`) as { n?: number } | undefined;
         const isThere = () =>
-          data()?.n === last.get(device.by) && (live.face === "v4" || live.toDevice.includes(marks.get(device) ?? 0) || live.faults.length > 0);
+          data()?.n === last.get(device.by) && (live.face === "v4" || live.heard.has(marks.get(device) ?? 0) || live.faults.length > 0);
         await this.until(isThere).catch(() => missing.push(`${device.by} ${device.user.deviceId} ${live.face}: what came last was not sent`));
       }
     }
     return missing;
   }
+}
+
+function copyOf(sets: ReadonlyMap<UserName, ReadonlySet<UserName>>): Map<UserName, Set<UserName>> {
+  return new Map([...sets].map(([name, set]) => [name, new Set(set)]));
 }

@@ -35,8 +35,8 @@ export function needsOf(response: V2Response, known: KnownIndex, isFull: (room: 
     if (needsStandIns(room, section)) standIns.push(id);
   }
   const ids = [response.join, response.leave].flatMap((sections) => [...sections.keys()]);
-  // An invite always comes from scratch, also for a known room.
-  const fresh = response.invite.size + response.knock.size > 0 || ids.some((id) => known.room(id).facts === null);
+  // An invite always comes from scratch, also for a known room, and so does what it becomes.
+  const fresh = response.invite.size + response.knock.size > 0 || ids.some((id) => known.room(id).facts === null || known.room(id).pending !== null);
   const direct = fresh && !response.accountData.some((item) => item.type === DIRECT);
   return { fullState, count, standIns, direct };
 }

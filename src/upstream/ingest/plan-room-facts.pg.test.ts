@@ -169,14 +169,23 @@ describe("invites and knocks", () => {
       { gone: true, newer: true },
       { gone: true, newer: true },
     ]);
-    // The invite was direct, so the room is until m.direct comes.
-    expect(await me.facts(ROOM)).toMatchObject({ membership: "join", is_dm: true });
+    expect(await me.facts(ROOM)).toMatchObject({ membership: "join", is_dm: false });
     expect((await me.facts("!b:test")).membership).toBe("leave");
     await me.step({ invite: { "!b:test": stripped(me.me) } });
     const [again] = await me.sql`select gone from invites where account = ${me.account} and room_id = '!b:test'`;
     expect(again).toEqual({ gone: false });
     expect((await me.facts("!b:test")).membership).toBe("invite");
   });
+
+  test.each([{ rooms: [] }, { rooms: [ROOM] }])(
+    "M12: an invite that calls itself direct: once it is answered, m.direct ($rooms) counts",
+    async ({ rooms }) => {
+      await me.step({ account_data: [direct(...rooms)], invite: { [ROOM]: stripped(me.me) } });
+      expect(await me.facts(ROOM)).toMatchObject({ is_dm: true });
+      await me.step({ join: { [ROOM]: { timeline: [...newRoom(BOB), ev.member(me.me)] } } });
+      expect(await me.facts(ROOM)).toMatchObject({ membership: "join", is_dm: rooms.length > 0 });
+    },
+  );
 
   test("the same invite again is not news", async () => {
     const events = stripped(me.me);

@@ -78,9 +78,10 @@ function tags(work: RoomWork): Record<string, unknown> | null {
   return work.stored.facts === null ? null : { ...work.stored.facts.tags };
 }
 
+/** As m.direct says. An invite that calls itself direct is so until it is answered (M12). */
 function isDirect(work: RoomWork): boolean {
   const { context, stored } = work;
-  if (context.direct?.isInResponse || stored.facts === null) return context.direct?.rooms.has(stored.room_id) ?? false;
+  if (context.direct?.isInResponse || stored.facts === null || stored.pending !== null) return context.direct?.rooms.has(stored.room_id) ?? false;
   return stored.facts.is_dm;
 }
 
