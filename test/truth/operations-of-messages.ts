@@ -36,10 +36,7 @@ function state(name: string, weight: number, type: string, content: (step: Step,
   return {
     weight,
     plan: inRoom(name, (plan, room) => ({ event: plan.newEvent(room), n: plan.int(6) })),
-    play: async (world, step) => {
-      if (type === "m.room.name" && step.n === 0) world.mark(step.room, "name removed");
-      world.learn(step.event, await world.user(step).setState(world.room(step), type, "", content(step, step.n ?? 0)));
-    },
+    play: async (world, step) => world.learn(step.event, await world.user(step).setState(world.room(step), type, "", content(step, step.n ?? 0))),
   };
 }
 

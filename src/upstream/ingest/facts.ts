@@ -103,7 +103,9 @@ function computeSources(old: RoomFacts, change: FactsChange): RoomFacts["sources
   const name = pick("m.room.name", "name", old.sources.name);
   const alias = pick("m.room.canonical_alias", "alias", old.sources.alias);
   const avatar = pick("m.room.avatar", "url", old.sources.avatar);
-  const heroes = change.heroes ? heroesOf(change.heroes, change) : old.sources.heroes;
+  // Of a room with a name, homeservers name no heroes: those from before it got one may have left by the time it goes.
+  const isNamed = name !== undefined || alias !== undefined;
+  const heroes = change.heroes ? heroesOf(change.heroes, change) : isNamed ? undefined : old.sources.heroes;
   const retention = change.contents.get("m.room.retention");
   const lifetime = retention ? maxLifetime(retention.content) : old.sources.lifetime;
   const counted = change.joined === null && (old.sources.counted === true || (old === NO_FACTS && change.counted !== null));

@@ -74,6 +74,16 @@ describe("facts", () => {
     expect(await me.facts(room)).toMatchObject({ heroes: [{ user_id: "@eve:test" }] });
   });
 
+  test("M25: heroes from before a room had a name do not come back when the name goes", async () => {
+    const [bob, eve] = [ev.member(BOB, "join", { displayname: "Bob" }), ev.member("@eve:test", "join", { displayname: "Eve" })];
+    await me.step({ join: { [ROOM]: { timeline: [...newRoom(me.me), bob], summary: heroes(BOB) } } });
+    // v2's summary has counts alone while the room has a name.
+    const left = { "m.joined_member_count": 2 };
+    await me.step({ join: { [ROOM]: { timeline: [ev.name(me.me, "N"), eve, ev.member(BOB, "leave")], summary: left } } });
+    await me.step({ join: { [ROOM]: { timeline: [ev.name(me.me, "")] } } });
+    expect(await me.facts(ROOM)).toMatchObject({ name: "Eve", heroes: [{ user_id: "@eve:test", displayname: "Eve" }] });
+  });
+
   test("a room named by heroes, whose names come later, change and stay; absent counts stay", async () => {
     await me.step({ join: { [ROOM]: { timeline: newRoom(me.me), state: [], summary: heroes(BOB, "@eve:test") } } });
     expect((await me.facts(ROOM)).name).toBe("@bob:test and @eve:test");
