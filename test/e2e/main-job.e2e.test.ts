@@ -3,7 +3,7 @@ import { freshDatabase, type TestDatabase } from "../support/database.ts";
 import { Follower } from "../support/follow.ts";
 import { Front } from "../support/front.ts";
 import { sharedSynapse } from "../support/shared-synapse.ts";
-import type { TestUser } from "../support/synapse-api.ts";
+import type { Json, TestUser } from "../support/synapse-api.ts";
 import type { Answer } from "../support/v3.ts";
 
 type Event = { type: string; event_id: string; sender: string; room_id: string; state_key?: string; content: Record<string, unknown> };
@@ -81,20 +81,21 @@ describe("one account, one room, every stream, in front of a real homeserver", (
     await left;
   });
 
-  it("a DM: invited, seen in invites, joined, in the list as a DM", async () => {
+  it("M12: a DM: invited, seen in invites, joined, in the list as a DM while m.direct names it", async () => {
     const session = new Follower(front.client(bob));
     await session.step({ invites: {}, room_list: { filters: { is_dm: true } } });
     const invited = session.until((answer) => Object.keys(answer["invites"]?.rooms ?? {})[0]);
     const roomId = await alice.createRoom({ preset: "trusted_private_chat", is_direct: true, invite: [bob.userId] });
     expect(await invited).toBe(roomId);
-    const joined = session.until((answer) => answer["room_list"]?.rooms.find((room: { room_id: string }) => room.room_id === roomId) && answer);
+    const joined = session.until((answer) => answer["invites"]?.gone?.includes(roomId));
     await bob.join(roomId);
-    const answer = await joined;
-    // What came in one v2 response comes in one answer (D19).
-    expect(answer["invites"].gone).toEqual([roomId]);
-    expect(answer["room_list"].rooms[0]).toMatchObject({ is_dm: true, name: "main-alice" });
+    await joined;
+    const setDirect = (content: Json) => bob.call("PUT", `/user/${encodeURIComponent(bob.userId)}/account_data/m.direct`, content);
+    const listed = session.until((answer) => answer["room_list"]?.rooms.find((room: { room_id: string }) => room.room_id === roomId));
+    await setDirect({ [alice.userId]: [roomId] });
+    expect(await listed).toMatchObject({ is_dm: true, name: "main-alice" });
     const undirected = session.until((later) => later["room_list"]?.removed?.includes(roomId));
-    await bob.call("PUT", `/user/${encodeURIComponent(bob.userId)}/account_data/m.direct`, {});
+    await setDirect({});
     await undirected;
   });
 
