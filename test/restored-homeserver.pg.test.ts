@@ -83,12 +83,28 @@ it("T3: answers that are a little behind for a moment change nothing", async () 
   expect(t.hs.seen({ path: /\/event\// })).toEqual([]);
 });
 
-it("T3: a homeserver that goes back but still knows the newest events was not restored: the larger since is kept", async () => {
+it("T3: a homeserver that goes back but still knows the newest events has more time: once it is where it was, nothing has changed", async () => {
   const { alice } = await start();
   const { next } = await alice.sync({ room_list: {} });
   serveEvents([lost.event_id]);
-  restore("s1", v2());
-  await t.hs.waitForRequest({ path: /\/event\// });
-  expect((await alice.request({}, { since: next })).status).toBe(200);
-  expect(await t.sql`select since, restored from accounts`).toEqual([{ since: "s2", restored: false }]);
+  t.hs.on("GET", "/_matrix/client/v3/sync", async (request) => {
+    if (request.query.get("since") === "s9") return waiting(request);
+    const isAsked = t.hs.seen({ path: /\/event\// }).length > 0;
+    return { body: isAsked ? { ...v2({ join: { [ROOM]: { timeline: [other] } } }), next_batch: "s9" } : { next_batch: "s1" } };
+  });
+  t.hs.disconnect();
+  const answer = await alice.sync({}, { since: next, timeout: 20_000 });
+  expect(JSON.stringify(answer)).toContain(ROOM);
+  expect(await t.sql`select since, restored from accounts`).toEqual([{ since: "s9", restored: false }]);
+});
+
+it("T3: an account of which the backup has everything: what comes after the restore is not lost", async () => {
+  const { alice } = await start();
+  const { next } = await alice.sync({ room_list: {} });
+  serveEvents([lost.event_id]);
+  const message = { type: "m.dummy", sender: ME, content: { n: 1 } };
+  restore("s1", { ...v2({ join: { [ROOM]: { timeline: [...newRoom(ME), other] } } }), to_device: { events: [message] } });
+  await expect.poll(() => t.sql`select since from accounts`).toEqual([{ since: "s7" }]);
+  expect((await alice.request({}, { since: next })).status).toBe(400);
+  expect(JSON.stringify(await alice.sync({ room: { room_id: ROOM, timeline_limit: 10 }, to_device: {} }))).toContain('{"n":1}');
 });

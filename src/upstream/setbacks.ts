@@ -39,9 +39,9 @@ export class Setbacks {
   }
 
   /**
-   * What an answer means. "again": it ends before its `since`, and some time has passed: ask with the same `since`. "restored": it does so again and again,
-   * and the homeserver knows none of the account's newest events.
-   * @throws an error if it still knows them
+   * What an answer means. "again": it ends before its `since`, and some time has passed: ask with the same `since`. "restored": it does so again and
+   * again, and the homeserver knows none of the account's newest events. If it knows one, perhaps nothing of this account was lost: it gets more time,
+   * but not for ever, because what happens before its positions are past the `since` again is in no answer to it.
    */
   async judge({ account, device, token, since, text }: AnsweredPoll, signal: AbortSignal): Promise<"good" | "again" | "restored"> {
     if (since === null || !isBefore(nextBatchOf(text), since)) {
@@ -49,14 +49,14 @@ export class Setbacks {
       return "good";
     }
     const { logger, sleep, setbackMs = PATIENCE_MS } = this.#deps;
-    const wait = setbackMs[this.#count];
-    this.#count += 1;
-    logger.warn({ account, device, answers: this.#count }, "The homeserver's answer ends before the position that was asked for");
-    if (wait !== undefined) {
+    const probe = setbackMs.length;
+    logger.warn({ account, device, answers: this.#count + 1 }, "The homeserver's answer ends before the position that was asked for");
+    if (this.#count < probe || (this.#count === probe && (await knowsAny(this.#deps, account, token, signal)))) {
+      const wait = setbackMs[this.#count] ?? 2 * (setbackMs.at(-1) ?? 0);
+      this.#count += 1;
       await sleep(wait, signal);
       return "again";
     }
-    if (await knowsAny(this.#deps, account, token, signal)) throw new Error("the homeserver's positions go backward");
     logger.warn({ account, device }, "The homeserver was restored from a backup; syncing from scratch");
     this.#count = 0;
     return "restored";
