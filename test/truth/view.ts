@@ -80,9 +80,9 @@ export class View {
       if (part["errcode"] !== undefined) this.rooms.delete(id);
     }
     for (const entry of answer["room_list"]?.rooms ?? []) {
-      const room = this.rooms.get(entry.room_id);
-      if (room)
-        this.#fields(room, entry, ["name", "avatar", "heroes", "joined_count", "invited_count", "notification_count", "highlight_count", "is_dm"]);
+      // The list may be sent before the room, which waits for its members.
+      const room = this.rooms.get(entry.room_id) ?? this.#newRoom(entry.room_id, "join");
+      this.#fields(room, entry, ["name", "avatar", "heroes", "joined_count", "invited_count", "notification_count", "highlight_count", "is_dm"]);
     }
     for (const id of answer["room_list"]?.removed ?? []) this.rooms.delete(id);
     for (const id of answer["invites"]?.gone ?? []) if (this.rooms.get(id)?.membership !== "join") this.rooms.delete(id);
