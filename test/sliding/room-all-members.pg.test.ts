@@ -7,7 +7,7 @@ import { serveMembers } from "../support/scene.ts";
 import { DIALECTS, stateOf, timelineIds } from "../support/sliding.ts";
 import { v3Server } from "../support/v3.ts";
 
-const FETCH_MS = 400;
+const FETCH_MS = 1500;
 const EVERY = {
   limit: 5,
   state: [

@@ -5,7 +5,7 @@ import { ev, newRoom, v2 } from "../support/fake-homeserver.ts";
 import { hang, membersOf, scene, serveMembers, typingOf } from "../support/scene.ts";
 import { WORKERS, v3Server } from "../support/v3.ts";
 
-const FETCH_MS = 400;
+const FETCH_MS = 1500;
 
 const t = v3Server({ engine: { fetchMs: FETCH_MS } });
 afterEach(() => t.hs.heal());
