@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Answer, type Ask, DIALECTS, type DialectName, SlidingClient } from "../support/sliding.ts";
-import { anyOperation, type Operation, World } from "../support/v2-world.ts";
+import { anyOperation, joins, type Operation, RandomWorld } from "../support/random-world.ts";
 import { startV3, V3Client, V3Fixture } from "../support/v3.ts";
 
 let storing: V3Fixture;
@@ -49,8 +49,8 @@ const isEmpty = ({ rooms, extensions }: Answer) => !/"(!|type\b)/.test(JSON.stri
 
 async function play(dialect: DialectName, steps: readonly Step[]): Promise<void> {
   count += 1;
-  const world = new World(`@handed${count}:test`, ROOMS);
-  const account = storing.login(world.me, "PHONE", world.respond([{ kind: "join", room: 0, who: 0, value: 0 }]));
+  const world = new RandomWorld(`@handed${count}:test`, ROOMS);
+  const account = storing.login(world.me, "PHONE", world.respond([joins(0)]));
   const here = new SlidingClient(account, dialect);
   const there = new SlidingClient(new V3Client(() => reading.url, account.userId, account.deviceId, account.token), dialect);
   let [last] = steps;

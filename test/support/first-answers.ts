@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { expect } from "vitest";
 import type { V3Client, V3Fixture } from "./v3.ts";
-import { anyOperation, type Operation, World } from "./v2-world.ts";
+import { anyOperation, joins, type Operation, RandomWorld } from "./random-world.ts";
 
 const ROOMS = 3;
 let count = 0;
@@ -12,8 +12,8 @@ let count = 0;
 export async function expectAnswersAsIfJustStarted(t: V3Fixture, askAs: (account: V3Client) => () => Promise<unknown>): Promise<void> {
   const play = async (steps: readonly (readonly Operation[])[]): Promise<void> => {
     count += 1;
-    const world = new World(`@kept${count}:test`, ROOMS);
-    const account = t.login(world.me, "PHONE", world.respond([{ kind: "join", room: 0, who: 0, value: 0 }]));
+    const world = new RandomWorld(`@kept${count}:test`, ROOMS);
+    const account = t.login(world.me, "PHONE", world.respond([joins(0)]));
     const ask = askAs(account);
     for (const operations of steps) {
       await ask();

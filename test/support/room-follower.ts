@@ -1,10 +1,10 @@
 /** Which rooms, messages and to-device messages a client of each API knows, beside those of a v2 sync from scratch. */
 
 import type { Json } from "./events.ts";
-import { RoomReader } from "./room-reader.ts";
 import { DIALECTS, SlidingClient } from "./sliding.ts";
 import type { TestUser } from "./synapse-api.ts";
-import type { Answer, V3Client } from "./v3.ts";
+import type { V3Client } from "./v3.ts";
+import { View } from "./view.ts";
 
 export const APIS = ["v3", ...DIALECTS] as const;
 export type Api = (typeof APIS)[number];
@@ -53,39 +53,35 @@ export function followRooms(client: V3Client, api: Api, connId: string): RoomFol
 
 class V3Follower extends RoomFollower {
   readonly #client: V3Client;
-  readonly #joined = new Set<string>();
-  readonly #pending = new Map<string, "invite" | "knock">();
+  readonly #view: View;
   #since: string | undefined;
 
   constructor(client: V3Client) {
     super();
     this.#client = client;
+    this.#view = new View(client.userId);
   }
 
   async step(timeout = 0): Promise<void> {
     const body = this.#since === undefined ? { room_list: { p: { limit: 100 }, timeline_limit: 20 }, invites: {}, to_device: {} } : {};
-    const answer: Answer = await this.#client.sync(body, { since: this.#since, timeout });
+    const answer = await this.#client.sync(body, { since: this.#since, timeout });
     this.#since = answer.next;
-    const { room_list: list, invites, to_device: toDevice } = answer;
-    for (const room of list?.rooms ?? []) {
-      this.#joined.add(room.room_id);
-      this.received(room.timeline);
-    }
-    for (const room of list?.removed ?? []) this.#joined.delete(room);
-    for (const room of invites?.gone ?? []) this.#pending.delete(room);
-    for (const [room, part] of Object.entries<Json>(invites?.rooms ?? {})) this.#pending.set(room, part["knock_state"] ? "knock" : "invite");
-    this.receivedToDevice(toDevice?.events);
+    this.#view.applyV3(answer);
+    for (const room of answer["room_list"]?.rooms ?? []) this.received(room.timeline);
+    this.receivedToDevice(answer["to_device"]?.events);
   }
 
   memberships(): Memberships {
-    return Object.fromEntries([...[...this.#joined].map((room) => [room, "join"] as const), ...this.#pending]);
+    const { listed, pending } = this.#view;
+    const invitations = [...pending].map(([room, part]) => [room, part["knock_state"] ? "knock" : "invite"] as const);
+    return Object.fromEntries([...[...listed.keys()].map((room) => [room, "join"] as const), ...invitations]);
   }
 }
 
 class SlidingFollower extends RoomFollower {
   readonly #client: SlidingClient;
   readonly #connId: string;
-  readonly #reader: RoomReader;
+  readonly #view: View;
   #pos: string | undefined;
   #received: string | undefined;
 
@@ -93,7 +89,7 @@ class SlidingFollower extends RoomFollower {
     super();
     this.#client = client;
     this.#connId = connId;
-    this.#reader = new RoomReader(client.client.userId);
+    this.#view = new View(client.client.userId);
   }
 
   async step(timeout = 0): Promise<void> {
@@ -103,15 +99,13 @@ class SlidingFollower extends RoomFollower {
     const answer = await this.#client.sync(ask, { pos: this.#pos, timeout });
     this.#pos = answer.pos;
     this.#received = answer.extensions["to_device"]?.next_batch ?? this.#received;
-    for (const [room, told] of Object.entries(answer.rooms)) {
-      this.#reader.apply(room, told);
-      this.received(told["timeline"]);
-    }
+    this.#view.applySliding(answer);
+    for (const room of Object.values(answer.rooms)) this.received(room["timeline"]);
     this.receivedToDevice(answer.extensions["to_device"]?.events);
   }
 
   memberships(): Memberships {
-    const rooms = [...this.#reader.rooms].flatMap(([room, { membership }]) =>
+    const rooms = [...this.#view.rooms].flatMap(([room, { membership }]) =>
       membership === "join" || membership === "invite" || membership === "knock" ? [[room, membership] as const] : [],
     );
     return Object.fromEntries(rooms);

@@ -2,8 +2,9 @@
 
 import type { Json } from "./events.ts";
 import type { Ask, AskedConfig, DialectName } from "./sliding.ts";
-import type { Scoped, SlidingView } from "./sliding-view.ts";
-import { BOB, type SlidingWorld, type WorldRoom } from "./sliding-world.ts";
+import type { RandomWorld } from "./random-world.ts";
+import type { AskedState, View } from "./view.ts";
+import { BOB, type WorldRoom } from "./world-room.ts";
 
 const MEMBER = "m.room.member";
 type Tuples = readonly (readonly [string, string])[];
@@ -34,7 +35,7 @@ export const STATES: readonly Tuples[] = [
   [["*", BOB]],
 ];
 
-type Filter = { readonly asked: Json; readonly holds: (room: WorldRoom, world: SlidingWorld) => boolean };
+type Filter = { readonly asked: Json; readonly holds: (room: WorldRoom, world: RandomWorld) => boolean };
 export const FILTERS: readonly Filter[] = [
   { asked: {}, holds: () => true },
   { asked: { is_dm: true }, holds: (room, world) => world.isDm(room) },
@@ -56,7 +57,7 @@ export type Plan = {
 /** When a connection was last told of each room, as a count of responses. */
 export type ToldAt = ReadonlyMap<string, number>;
 
-export function askOf(plan: Plan, world: SlidingWorld): Ask {
+export function askOf(plan: Plan, world: RandomWorld): Ask {
   const config = ({ limit, state }: PlannedConfig): AskedConfig => ({ limit, state: STATES[state] ?? [] });
   return {
     lists: Object.fromEntries(
@@ -68,13 +69,16 @@ export function askOf(plan: Plan, world: SlidingWorld): Ask {
 }
 
 /** The rooms of each list, in order. */
-export function listsOf(plan: Plan, world: SlidingWorld, view: SlidingView, toldAt: ToldAt): WorldRoom[][] {
+export function listsOf(plan: Plan, world: RandomWorld, view: View, toldAt: ToldAt): WorldRoom[][] {
   const listed = world.rooms.filter((room) => isListed(room, view, toldAt)).toSorted((a, b) => b.active - a.active);
   return plan.lists.map(({ filter }) => listed.filter((room) => FILTERS[filter]?.holds(room, world)));
 }
 
+/** What is asked of a room. */
+export type Scoped = AskedState & { readonly limit: number };
+
 /** The rooms in a window or subscribed to, and what is asked of each. */
-export function scopeOf(plan: Plan, world: SlidingWorld, view: SlidingView, toldAt: ToldAt): Map<string, Scoped> {
+export function scopeOf(plan: Plan, world: RandomWorld, view: View, dialect: DialectName, toldAt: ToldAt): Map<string, Scoped> {
   const configs = new Map<string, PlannedConfig[]>();
   const add = (room: WorldRoom, config: PlannedConfig) => configs.set(room.id, [...(configs.get(room.id) ?? []), config]);
   for (const [index, rooms] of listsOf(plan, world, view, toldAt).entries()) {
@@ -85,10 +89,10 @@ export function scopeOf(plan: Plan, world: SlidingWorld, view: SlidingView, told
     const room = world.rooms[sub.room];
     if (room && isAccessible(room, view)) add(room, sub);
   }
-  return new Map([...configs].map(([id, of]) => [id, combined(of, world.me, view.dialect)]));
+  return new Map([...configs].map(([id, of]) => [id, combined(of, world.me, dialect)]));
 }
 
-function isListed(room: WorldRoom, view: SlidingView, toldAt: ToldAt): boolean {
+function isListed(room: WorldRoom, view: View, toldAt: ToldAt): boolean {
   const told = toldAt.get(room.id);
   switch (room.membership) {
     case "none":
@@ -104,7 +108,7 @@ function isListed(room: WorldRoom, view: SlidingView, toldAt: ToldAt): boolean {
   }
 }
 
-function isAccessible(room: WorldRoom, view: SlidingView): boolean {
+function isAccessible(room: WorldRoom, view: View): boolean {
   if (room.membership === "leave" || room.membership === "ban") return room.everJoined || room.kicked || view.rooms.has(room.id);
   return room.membership !== "none";
 }

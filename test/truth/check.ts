@@ -5,7 +5,7 @@ import { intentionOf, type IntendedDifference } from "../support/tree-difference
 import { compareDevice, type Found } from "./compare.ts";
 import { INTENDED, NOT_YET } from "./intended.ts";
 import type { Device, World } from "./world.ts";
-import type { Loose } from "./view.ts";
+import type { Loose } from "../support/view.ts";
 
 /** Between one look and the next, ms: what must be asked of the homeserver has that long. */
 const PATIENCE = [300, 700, 1500, 3000, 5000];

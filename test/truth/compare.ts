@@ -4,7 +4,7 @@ import { computedName, roomTrees, type Side } from "./room-trees.ts";
 import { differencesOf, inWords, type Difference } from "../support/tree-difference.ts";
 import type { Device, World } from "./world.ts";
 import { fresh, FACES, homeservers, type Live } from "./readers.ts";
-import { type Loose, type RoomView, View } from "./view.ts";
+import { type Loose, type RoomView, View } from "../support/view.ts";
 
 /** Of a room that the user was invited to by somebody whom the user ignores. */
 export const BY_IGNORED = "invite by an ignored user";
@@ -27,7 +27,7 @@ export async function compareDevice(world: World, device: Device): Promise<Found
   // v2 says neither without lazy loading.
   for (const [id, room] of v2.rooms) {
     const { heroes, is_dm = false } = theirs.rooms.get(id)?.fields ?? {};
-    Object.assign(room.fields, { ...(heroes && { heroes }), is_dm, "name in v3": computedName(room, user.userId, heroes as string[] | undefined) });
+    Object.assign(room.fields, { ...(heroes && { heroes }), is_dm, "name in v3": computedName(room, user.userId, heroes as Loose[] | undefined) });
   }
   for (const face of FACES) {
     const view = await fresh(world.server.url, user, face);
@@ -98,7 +98,7 @@ function differ(truth: View, side: Side): Difference[] {
 
 function dataTree(world: World, view: View, truth: View): Loose {
   const tree: Loose = { global: {}, rooms: {} };
-  for (const [key, content] of view.accountData) {
+  for (const [key, { content }] of view.accountData) {
     const [id = "", type = ""] = key.split(" ");
     if (id === "") tree["global"][type] = content;
     else if (truth.rooms.get(id)?.membership === "join") (tree["rooms"][world.labelOf(id)] ??= {})[type] = content;

@@ -5,7 +5,7 @@ import { checkAnswer, checkStrict } from "../support/answer-check.ts";
 import { type DialectName, SlidingClient } from "../support/sliding.ts";
 import type { TestUser } from "../support/synapse-api.ts";
 import { V3Client } from "../support/v3.ts";
-import { type Loose, View } from "./view.ts";
+import { type Loose, View } from "../support/view.ts";
 
 export type FaceName = "v3" | DialectName;
 export const FACES: readonly FaceName[] = ["v3", "unstable", "v4"];

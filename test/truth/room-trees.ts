@@ -2,7 +2,7 @@
 
 import { computeRoomName } from "../../src/wire/room-name.ts";
 import type { World } from "./world.ts";
-import type { Loose, RoomView, View } from "./view.ts";
+import type { Loose, RoomView, View } from "../support/view.ts";
 
 /** `isNative`: the homeserver's sliding sync is held against it, which says less of events than v2. */
 export type Side = {
@@ -39,9 +39,9 @@ export function roomTrees(truth: View, theirs: RoomView, ours: RoomView, side: S
   const eventOf = (event: Loose) => eventTree(event, side.isLive && redacted.has(event["event_id"] as string));
   const treeOf = (room: RoomView, view: View): Loose => ({
     membership: room.membership,
-    stripped: Object.fromEntries(room.stripped),
+    stripped: Object.fromEntries(room.stripped.map(({ type, state_key, content }) => [`${type}|${state_key}`, content])),
     state: Object.fromEntries([...room.state].map(([key, event]) => [key, eventOf(event)])),
-    fields: fieldTree(room, theirs, ours, side),
+    fields: fieldTree(room, theirs, ours, id, side),
     ...(!side.isNative && timelineOf(room, view)),
   });
   const timelineOf = (room: RoomView, view: View): Loose => ({
@@ -74,27 +74,34 @@ function relations(event: Loose): unknown {
   return JSON.parse(text) as unknown;
 }
 
+const FIELDS = ["name", "avatar", "heroes", "joined_count", "invited_count", "notification_count", "highlight_count", "is_dm"];
+
 /** What both say. */
-function fieldTree(room: RoomView, theirs: RoomView, ours: RoomView, { isV3 = false }: Side): Loose {
+function fieldTree(room: RoomView, theirs: RoomView, ours: RoomView, id: string, { view, isV3 = false }: Side): Loose {
+  const oursSent: Loose = { ...ours.fields, ...view.listed.get(id)?.fields };
   const isCompared = (name: string) => {
     // M12: an invite that calls itself direct is, until it is answered.
     if (name === "is_dm") return "is_dm" in theirs.fields && theirs.membership === "join";
     return name !== "heroes" || (theirs.fields["heroes"] !== undefined && theirs.fields["name"] === undefined);
   };
+  const sent = room === ours ? oursSent : room.fields;
   const value = (name: string): unknown => {
-    if (name === "heroes") return [...((room.fields[name] as string[] | undefined) ?? [])].sort();
-    return room.fields[name === "name" && isV3 && room === theirs ? "name in v3" : name];
+    if (name === "heroes") return ((sent[name] ?? []) as Loose[]).map((hero) => hero["user_id"] as string).sort();
+    return sent[name === "name" && isV3 && room === theirs ? "name in v3" : name] ?? undefined;
   };
-  const names = new Set([...Object.keys(ours.fields), "name", "avatar", "heroes"]);
-  return Object.fromEntries([...names].filter(isCompared).map((name) => [name, value(name)]));
+  const names = FIELDS.filter((name) => name in oursSent || ["name", "avatar", "heroes"].includes(name));
+  return Object.fromEntries(names.filter(isCompared).map((name) => [name, value(name)]));
 }
 
 /** S5: v3's lists name every room that can be named. */
-export function computedName({ state, fields }: RoomView, me: string, heroes: readonly string[] = []): string | undefined {
+export function computedName({ state, fields }: RoomView, me: string, heroes: readonly Loose[] = []): string | undefined {
   return computeRoomName({
     name: fields["name"] as string | undefined,
     alias: state.get("m.room.canonical_alias|")?.["content"]?.alias,
-    heroes: heroes.map((user_id) => ({ user_id, displayname: state.get(`m.room.member|${user_id}`)?.["content"]?.displayname })),
+    heroes: heroes.map(({ user_id }) => ({
+      user_id: user_id as string,
+      displayname: state.get(`m.room.member|${user_id}`)?.["content"]?.displayname,
+    })),
     joined: fields["joined_count"] as number,
     invited: fields["invited_count"] as number,
     me,
@@ -121,7 +128,7 @@ function unthreaded(id: string, ...views: readonly View[]): Set<string> {
 }
 
 function receiptsOf(view: View, id: string) {
-  return [...view.receipts].flatMap(([key, event]) => {
+  return [...view.receipts].flatMap(([key, { event }]) => {
     const [room, user = "", kind = "", thread = ""] = key.split(" ");
     return room === id ? [{ user, kind, thread, event }] : [];
   });

@@ -233,7 +233,7 @@ export class World {
     const missing: string[] = [];
     for (const device of this.devices) {
       for (const live of device.live) {
-        const data = () => live.view.accountData.get(` ${MARK}`) as { n?: number } | undefined;
+        const data = () => live.view.accountData.get(` ${MARK}`)?.["content"] as { n?: number } | undefined;
         const isThere = () =>
           data()?.n === last.get(device.by) && (live.face === "v4" || live.heard.has(marks.get(device) ?? 0) || live.faults.length > 0);
         await this.until(isThere).catch(() => missing.push(`${device.by} ${device.user.deviceId} ${live.face}: what came last was not sent`));

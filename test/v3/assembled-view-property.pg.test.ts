@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { ev, type Json, type MatrixEvent, newRoom, v2 } from "../support/fake-homeserver.ts";
 import { type Answer, startV3, type V3Client, type V3Fixture } from "../support/v3.ts";
+import { type Loose, type RoomView, View } from "../support/view.ts";
 
 /** A client that assembles rooms from pages and deltas ends up with the view of a new session. */
 
@@ -15,42 +16,6 @@ beforeAll(async () => {
   t = await startV3();
 });
 afterAll(() => t.stop());
-
-type Entry = Json & { room_id: string; timeline: string[] };
-type Room = { state: Record<string, string>; timeline: string[]; counts: Json };
-
-/** The client. */
-class View {
-  readonly entries = new Map<string, Entry>();
-  readonly rooms = new Map<string, Room>();
-
-  apply(answer: Answer): void {
-    for (const entry of answer["room_list"]?.rooms ?? []) this.#entry(entry);
-    for (const roomId of answer["room_list"]?.removed ?? []) this.entries.delete(roomId);
-    for (const [roomId, room] of Object.entries(answer["room"]?.rooms ?? {})) this.#room(roomId, room as Json);
-  }
-
-  #entry({ timeline, limited, state_events: _state, prev_batch: _prev, ...fields }: Json): void {
-    const roomId = String(fields["room_id"]);
-    const full = "is_encrypted" in fields && "joined_count" in fields && "is_dm" in fields;
-    const old = full ? undefined : this.entries.get(roomId);
-    const ids = ((timeline ?? []) as MatrixEvent[]).map((event) => event.event_id);
-    const merged = { ...old, ...fields, timeline: [...(limited === true ? [] : (old?.timeline ?? [])), ...ids].slice(-TIMELINE) };
-    this.entries.set(roomId, Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== null)) as Entry);
-  }
-
-  #room(roomId: string, told: Json): void {
-    const old = told["initial"] === true ? undefined : this.rooms.get(roomId);
-    const room: Room = old ?? { state: {}, timeline: [], counts: {} };
-    const timeline = told["timeline"] as { events: MatrixEvent[]; limited: boolean } | undefined;
-    for (const event of [...((told["state"] as { events: MatrixEvent[] } | undefined)?.events ?? []), ...(timeline?.events ?? [])]) {
-      if (event.state_key !== undefined && event.type !== "m.room.member") room.state[`${event.type} ${event.state_key}`] = event.event_id;
-    }
-    if (timeline) room.timeline = [...(timeline.limited ? [] : room.timeline), ...timeline.events.map((event) => event.event_id)].slice(-TIMELINE);
-    for (const key of ["notification_count", "highlight_count", "joined_count", "invited_count"]) if (key in told) room.counts[key] = told[key];
-    this.rooms.set(roomId, room);
-  }
-}
 
 /** The homeserver's side of one user's rooms. */
 class World {
@@ -159,10 +124,18 @@ function expectSameTail(a: readonly string[], b: readonly string[]): void {
   expect(length > 0 || (a.length === 0 && b.length === 0)).toBe(true);
 }
 
+/** The newest ids: what was sent before them depends on how often the client asked. */
+function newest(timeline: readonly Loose[] = []): string[] {
+  return timeline.slice(-TIMELINE).map((event) => event["event_id"] as string);
+}
+
+/** Members are not asked for. */
+function stateOf(room: RoomView | undefined): Json {
+  return Object.fromEntries([...(room?.stateIds ?? [])].filter(([key]) => !key.startsWith("m.room.member|")));
+}
+
 async function fresh(client: V3Client, list: Json): Promise<View> {
-  const view = new View();
-  view.apply(await client.sync(streams({ ...list, p: { ...(list["p"] as Json | undefined), limit: 100 } })));
-  return view;
+  return new View(client.userId).applyV3(await client.sync(streams({ ...list, p: { ...(list["p"] as Json | undefined), limit: 100 } })));
 }
 
 type Course = { readonly list: Json; readonly limit: number; readonly before: readonly Op[]; readonly steps: readonly { op: Op; asks: string }[] };
@@ -174,20 +147,20 @@ async function followed(client: V3Client, world: World, { list, limit, before, s
   };
   await client.sync();
   for (const one of before) await deliver(one);
-  const view = new View();
+  const view = new View(client.userId);
   const first = await client.sync(streams({ ...list, p: { ...(list["p"] as Json | undefined), limit } }));
-  view.apply(first);
+  view.applyV3(first);
   let { next } = first;
   let page: unknown = first["room_list"].p.next;
   const asksNew = () => client.sync({}, { since: next });
   const asksPage = () => client.sync({ room_list: { p: { since: page } } }, { since: first.next });
   const takesNew = (answer: Answer) => {
-    view.apply(answer);
+    view.applyV3(answer);
     ({ next } = answer);
     return answer;
   };
   const takesPage = (answer: Answer) => {
-    view.apply(answer);
+    view.applyV3(answer);
     page = answer["room_list"].p.next;
   };
   for (const { op: one, asks } of steps) {
@@ -207,19 +180,18 @@ async function followed(client: V3Client, world: World, { list, limit, before, s
   expect(Object.keys(takesNew(await asksNew()))).toEqual(["next"]);
 
   const now = await fresh(client, list);
-  expect([...view.entries.keys()].toSorted()).toEqual([...now.entries.keys()].toSorted());
-  for (const [roomId, { timeline, ...entry }] of now.entries) {
-    const { timeline: mine = [], ...seen } = view.entries.get(roomId) ?? {};
-    expect(seen).toEqual(entry);
-    expectSameTail(mine, timeline);
-    expect(mine.at(-1)).toBe(world.last.get(roomId));
-    expect(entry["name"]).toBe(world.joined.get(roomId)?.name);
-    const room = now.rooms.get(roomId);
-    const held = view.rooms.get(roomId);
-    expect({ state: held?.state, counts: held?.counts }).toEqual({ state: room?.state, counts: room?.counts });
-    expectSameTail(held?.timeline ?? [], room?.timeline ?? []);
+  expect([...view.listed.keys()].toSorted()).toEqual([...now.listed.keys()].toSorted());
+  for (const [roomId, entry] of now.listed) {
+    const seen = view.listed.get(roomId);
+    expect(seen?.fields).toEqual(entry.fields);
+    expectSameTail(newest(seen?.timeline), newest(entry.timeline));
+    expect(newest(seen?.timeline).at(-1)).toBe(world.last.get(roomId));
+    expect(entry.fields["name"]).toBe(world.joined.get(roomId)?.name);
+    const [held, room] = [view.rooms.get(roomId), now.rooms.get(roomId)];
+    expect({ state: stateOf(held), counts: held?.counts }).toEqual({ state: stateOf(room), counts: room?.counts });
+    expectSameTail(newest(held?.timeline), newest(room?.timeline));
   }
-  if (!("filters" in list) && !("spaces" in list)) expect([...now.entries.keys()].toSorted()).toEqual([...world.joined.keys()].toSorted());
+  if (!("filters" in list) && !("spaces" in list)) expect([...now.listed.keys()].toSorted()).toEqual([...world.joined.keys()].toSorted());
 }
 
 it("S4 S5 D10 D14 I11: a client that assembles rooms from pages and deltas has what a fresh session gets", async () => {

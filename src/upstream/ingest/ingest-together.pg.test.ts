@@ -3,8 +3,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { freshDatabase, type TestDatabase } from "../../../test/support/database.ts";
 import { ev, newRoom, toDevice } from "../../../test/support/events.ts";
+import { anyOperation, RandomWorld } from "../../../test/support/random-world.ts";
 import { TestAccount } from "../../../test/support/test-account.ts";
-import { anyOperation, World } from "../../../test/support/v2-world.ts";
+
 import { Ingester } from "./ingest.ts";
 
 let together: TestDatabase;
@@ -52,7 +53,7 @@ test("B8 B26: many accounts' batches stored together give the same rows as one b
     fc.asyncProperty(histories, async (batches) => {
       users += 1;
       const names = [0, 1, 2].map((n) => `@world${users}-${n}:test`);
-      const worlds = names.map((name) => new World(name, 2));
+      const worlds = names.map((name) => new RandomWorld(name, 2));
       const make = (db: TestDatabase, shared: Ingester | undefined) => Promise.all(names.map((name) => TestAccount.create(db.sql, name, shared)));
       const [left, right] = [await make(together, ingester), await make(apart, undefined)];
       for (const operations of batches) {
