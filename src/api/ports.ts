@@ -3,6 +3,7 @@
 import type { Auth } from "../http/route.ts";
 import type { AccountNo, DeviceNo, EventId, RoomId, UserId } from "../wire/ids.ts";
 import type { UploadedKeys } from "../wire/key-counts.ts";
+import type { PassInput, PassOutput, PassStart } from "../wire/passed-answer.ts";
 
 /** One device of an account. */
 export type DeviceRef = { readonly account: AccountNo; readonly device: DeviceNo };
@@ -47,14 +48,6 @@ export type PassQueue = {
   /** Runs in one transaction. Null: the device is gone. */
   pass(ref: DeviceRef, answer: PassInput): Promise<PassOutput | null>;
 };
-export type PassStart = { readonly acknowledged: number; readonly upTo: number; readonly waiting: boolean };
-export type PassInput = {
-  readonly start: PassStart;
-  readonly since: string | null;
-  readonly nextBatch: string;
-  readonly messages: readonly string[];
-};
-export type PassOutput = { readonly bodies: readonly string[]; readonly sentUpTo: number; readonly added: number };
 
 /** Deletes what the homeserver no longer has, and stops pollers first (D2). */
 export type Forgetting = {

@@ -7,7 +7,8 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
 import { writeTx } from "../store/db.ts";
-import { passAnswer, startPass, type PassedAnswerStart } from "../store/passed-answers.ts";
+import { passAnswer, startPass } from "../store/passed-answers.ts";
+import type { PassStart } from "../wire/passed-answer.ts";
 import { readToDevice } from "../store/to-device.ts";
 import { Ingester } from "../upstream/ingest/ingest.ts";
 import type { AccountNo, DeviceNo, UserId } from "../wire/ids.ts";
@@ -29,7 +30,7 @@ class World {
   #upstream: { pos: number; body: string }[] = [];
   #pos = 1;
   #poll: { since: string; text: string } | null = null;
-  #start: PassedAnswerStart | null = null;
+  #start: PassStart | null = null;
   #answer: { nextBatch: string; messages: string[] } | null = null;
   #since = "0";
   #pollSince = "0";

@@ -17,11 +17,12 @@ import { acceptsGzip } from "../base/accepts-gzip.ts";
 import type { Feed, Wake } from "../feed/hub.ts";
 import type { DeviceNo } from "../wire/ids.ts";
 import { badGateway, MatrixError } from "../wire/errors.ts";
+import type { PassStart } from "../wire/passed-answer.ts";
 import { AnswerMemory, type Holding } from "./answer-memory.ts";
 import type { Authenticator, Identity } from "./auth.ts";
 import type { Forwarder } from "./pass-through.ts";
 import type { PolledDevice, PolledDevices } from "./polled-devices.ts";
-import type { DeviceRef, PassQueue, PassStart } from "./ports.ts";
+import type { DeviceRef, PassQueue } from "./ports.ts";
 import { BODY_HEADERS, clientHeaders } from "./proxy-headers.ts";
 import { cutV2Answer } from "./v2-answer.ts";
 

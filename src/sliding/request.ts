@@ -1,5 +1,6 @@
 /** A sliding sync request (MSC4186), independent of the dialect that it came in. */
 
+import type { FactsFilters } from "../sync/room-filters.ts";
 import type { RoomId } from "../wire/ids.ts";
 import type { RequiredState } from "./required-state.ts";
 
@@ -10,20 +11,10 @@ export type RoomConfig = {
   readonly requiredState: RequiredState;
 };
 
-/** Filters are joined by "and"; `not_` ones win. */
-export type SlidingFilters = {
-  readonly isDm?: boolean;
-  readonly isEncrypted?: boolean;
+export type SlidingFilters = FactsFilters & {
   readonly isInvite?: boolean;
   /** Direct children of any of these. */
   readonly spaces?: readonly RoomId[];
-  /** null: rooms without a type. */
-  readonly roomTypes?: readonly (string | null)[];
-  readonly notRoomTypes?: readonly (string | null)[];
-  readonly tags?: readonly string[];
-  readonly notTags?: readonly string[];
-  /** Case-insensitive, in the computed name. */
-  readonly roomNameLike?: string;
 };
 
 /** Inclusive, from 0. */
@@ -38,6 +29,10 @@ export type SlidingList = {
 
 /** The rooms that an extension covers: those in the window of a named list, and named subscriptions. */
 export type Scope = { readonly lists: ReadonlySet<string> | "all"; readonly rooms: ReadonlySet<string> | "all" };
+
+/** In the order of answers. Everything that each extension needs is in tables over these names, so types say what a new one lacks. */
+export const EXTENSIONS = ["toDevice", "e2ee", "accountData", "receipts", "typing"] as const;
+export type ExtensionName = (typeof EXTENSIONS)[number];
 
 /** Only the enabled ones. */
 export type SlidingExtensions = {

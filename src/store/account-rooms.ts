@@ -3,7 +3,7 @@
 import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
 import { isRoomId } from "../wire/matrix-id.ts";
 import { byKey, type Db } from "./db.ts";
-import { type Membership, parseFacts, type RoomFacts } from "./room-facts.ts";
+import { type Membership, NO_FACTS, parseFacts, type RoomFacts } from "./room-facts.ts";
 
 /** Ordinals are those of `standings`. */
 export type AccountRoom = {
@@ -24,17 +24,7 @@ export type AccountRoom = {
 };
 
 /** A room that was left so long ago that retention has deleted its facts; that it was left may still have to be sent. */
-const FORGOTTEN_FACTS: RoomFacts = {
-  is_dm: false,
-  is_encrypted: false,
-  bare: true,
-  joined_count: 0,
-  invited_count: 0,
-  notification_count: 0,
-  highlight_count: 0,
-  tags: {},
-  sources: {},
-};
+const FORGOTTEN_FACTS: RoomFacts = { ...NO_FACTS, bare: true };
 
 /** The first three are null for a room without facts. */
 type AccountRoomRecord = {

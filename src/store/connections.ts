@@ -3,33 +3,16 @@
  * connection-writer.ts.
  */
 
-import type { AccountNo, DeviceNo, Position, SessionNo, UserId } from "../wire/ids.ts";
-import type { MessageRetention } from "../wire/message-retention.ts";
+import type { AccountNo, DeviceNo, Position, SessionNo } from "../wire/ids.ts";
+import { type AccountHead, accountHeadColumns, accountHeadOf, type StoredAccountHead } from "./account-head.ts";
 import { type Db, type Sql, untilThrough } from "./db.ts";
 import { soundKeyCounts } from "./ephemeral.ts";
-import { parseIgnored } from "./ignored.ts";
-import { pagesHere } from "./history.ts";
-import { parseRetention, retentionColumn } from "./message-retention.ts";
 import { purgeToDevice } from "./to-device.ts";
 
 /** What the evaluation of a request starts from: how far the account, the device and the connection are. */
-export type ConnectionHead = {
-  readonly userId: UserId;
-  readonly position: Position;
-  readonly complete: boolean;
+export type ConnectionHead = AccountHead & {
   /** How many rooms the user has joined, while only some of them are stored; null: all are stored, or none. */
   readonly joinedRooms: number | null;
-  readonly ignored: readonly UserId[];
-  /** The newest upstream token; "" before the first. */
-  readonly upstreamSince: string;
-  /** See pagesHere. */
-  readonly pagesHere: boolean;
-  /** How long messages are shown (T4); null: for ever. */
-  readonly retention: MessageRetention | null;
-  /** devices.seq now. */
-  readonly deviceSeq: number;
-  /** How often a room was forgotten. */
-  readonly forgotten: number;
   /** The seq of the newest queued to-device message; 0: none is queued. */
   readonly queued: number;
   /**
@@ -50,17 +33,8 @@ export type StateRef = { readonly session: SessionNo; readonly state: number; re
 export type HeadAsk = { readonly device: DeviceNo; readonly at: StateRef | null };
 
 /** headColumns, and `idle` if a connection is named. */
-export type StoredHead = {
-  user_id: UserId;
-  position: Position;
-  complete: boolean;
+export type StoredHead = StoredAccountHead & {
   joined_rooms: number | null;
-  ignored: string;
-  since: string | null;
-  pages_here: boolean;
-  retention: string | null;
-  seq: number;
-  forgotten: number;
   queued: number | null;
   counted: boolean;
   one_time_keys: string;
@@ -92,23 +66,15 @@ export async function readConnectionHeads(db: Db, asks: readonly HeadAsk[]): Pro
 
 /** For a query that has accounts as `a`, devices as `d` and the device's `sliding` session, if there is one, as `q`. */
 export function headColumns(db: Db) {
-  return db`a.user_id, a.position, a.complete, a.joined_rooms, a.ignored, a.since, ${pagesHere(db)}, ${retentionColumn(db)}, a.forgotten, d.seq, d.since is not null or d.key_uploads > 0 as counted,
+  return db`${accountHeadColumns(db)}, a.joined_rooms, d.since is not null or d.key_uploads > 0 as counted,
     d.one_time_keys, d.fallback_keys, (select max(m.seq) from to_device m where m.device = d.device) as queued,
     q.acked, (extract(epoch from clock_timestamp() - q.used_at) * 1000)::float8 as ack_ago`;
 }
 
 export function headOf(row: StoredHead): ConnectionHead {
   return {
-    userId: row.user_id,
-    position: row.position,
-    complete: row.complete,
+    ...accountHeadOf(row),
     joinedRooms: row.joined_rooms,
-    ignored: parseIgnored(row.ignored),
-    upstreamSince: row.since ?? "",
-    pagesHere: row.pages_here,
-    retention: parseRetention(row.retention),
-    deviceSeq: row.seq,
-    forgotten: row.forgotten,
     queued: row.queued ?? 0,
     keyCounts: row.counted ? keyCountsOf(row) : null,
     acknowledged: row.acked === null ? null : { seq: row.acked, agoMs: row.ack_ago ?? 0 },

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
 
 import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
 import { incompressibleText } from "../../test/support/lengths.ts";
-import { NO_FACTS } from "../upstream/ingest/facts.ts";
+import { NO_FACTS } from "./room-facts.ts";
 import { sortName } from "../upstream/ingest/room-state.ts";
 import type { UserId } from "../wire/ids.ts";
 import { indexKey } from "../wire/index-key.ts";

@@ -5,40 +5,22 @@
 
 import { createHash } from "node:crypto";
 import type { AccountNo, DeviceNo, SessionNo } from "../wire/ids.ts";
+import type { PassInput, PassOutput, PassStart } from "../wire/passed-answer.ts";
 import type { Db, Tx } from "./db.ts";
 import { acknowledge, appendPassed, purgeToDevice, readToDevice } from "./to-device.ts";
 
-/** How far the v2 client is when it asks. */
-export type PassedAnswerStart = {
-  /** It has received everything up to this seq: what it acknowledged before, or what the `since` of its request acknowledges. */
-  readonly acknowledged: number;
-  /** The device's seq now: messages queued up to here came before the upstream answer that is about to be requested. */
-  readonly upTo: number;
-  /** Whether a message between the two is still queued. */
-  readonly waiting: boolean;
-};
-
-export type PassedAnswer = {
+export type PassedAnswer = PassInput & {
   readonly account: AccountNo;
   readonly device: DeviceNo;
-  readonly start: PassedAnswerStart;
-  /** The v2 token that the client sent, null for none, and the one that it is given. */
-  readonly since: string | null;
-  readonly nextBatch: string;
-  /** Texts of the answer's to-device messages, oldest first. */
-  readonly messages: readonly string[];
   /** Most messages that the client is sent. */
   readonly limit: number;
 };
-
-/** `bodies`: the messages to send to the client, oldest first, up to the seq `sentUpTo`. `added`: how many of them the poller had not seen. */
-export type PassResult = { readonly bodies: readonly string[]; readonly sentUpTo: number; readonly added: number };
 
 /**
  * Where the device's v2 client is in the queue when it asks with `since`; creates its session if there is none. Acknowledges nothing yet.
  * Null: the device is gone, e.g. it has logged out.
  */
-export async function startPass(db: Db, account: AccountNo, device: DeviceNo, since: string | null): Promise<PassedAnswerStart | null> {
+export async function startPass(db: Db, account: AccountNo, device: DeviceNo, since: string | null): Promise<PassStart | null> {
   const found = await participant(db, account, device);
   const [row] = await db<{ up_to: number; since_seq: number | null }[]>`
     select d.seq as up_to, (select seq from passed_batches b where b.device = d.device and token_hash = ${hashOfToken(since ?? "")}) as since_seq
@@ -61,7 +43,7 @@ export async function isWaiting(db: Db, device: DeviceNo, after: number): Promis
  *
  * Null: the device is gone, e.g. it has logged out while the homeserver answered; nothing is committed.
  */
-export async function passAnswer(tx: Tx, answer: PassedAnswer): Promise<PassResult | null> {
+export async function passAnswer(tx: Tx, answer: PassedAnswer): Promise<PassOutput | null> {
   const { account, device, start } = answer;
   // The account and then the device, like every transaction that locks both: no two wait for each other.
   const [, locked] = await Promise.all([

@@ -47,6 +47,18 @@ export type RoomFacts = {
   };
 };
 
+/** Facts of a room of which nothing is known. */
+export const NO_FACTS: RoomFacts = {
+  is_dm: false,
+  is_encrypted: false,
+  joined_count: 0,
+  invited_count: 0,
+  notification_count: 0,
+  highlight_count: 0,
+  tags: {},
+  sources: {},
+};
+
 /** Whether nothing is known of the hero but the id: its member event may be missing (T14). */
 export function isUnknownHero({ displayname, avatar_url }: Hero): boolean {
   return displayname === undefined && avatar_url === undefined;

@@ -1,12 +1,9 @@
 /** Sessions (R7-R12, D20): where a session is, what its tokens stand for, and what its pages sent. */
 
 import { createHash } from "node:crypto";
-import type { AccountNo, DeviceNo, Position, RoomId, SessionNo, UserId } from "../wire/ids.ts";
-import type { MessageRetention } from "../wire/message-retention.ts";
+import type { AccountNo, DeviceNo, Position, RoomId, SessionNo } from "../wire/ids.ts";
+import { type AccountHead, accountHeadColumns, accountHeadOf, type StoredAccountHead } from "./account-head.ts";
 import { commitWith, type Db, type Sql, type Tx, untilThrough, writeTx } from "./db.ts";
-import { parseIgnored } from "./ignored.ts";
-import { pagesHere } from "./history.ts";
-import { parseRetention, retentionColumn } from "./message-retention.ts";
 import { purgeToDevice } from "./to-device.ts";
 
 export type NewSession = { readonly account: AccountNo; readonly device: DeviceNo; readonly takesPart: boolean; readonly presence: boolean };
@@ -219,53 +216,17 @@ export async function findListSnapshot(db: Db, session: SessionNo, snapshot: num
   return row ? (JSON.parse(row.rooms) as RoomId[]) : null;
 }
 
-/** What an evaluation starts from: how far the account and the device are. Null: the session is gone. */
-export type SessionHead = {
-  readonly userId: UserId;
-  readonly position: Position;
+/** What the evaluation of a session's request starts from. */
+export type SessionHead = AccountHead & {
   /** Below it nothing can be sent any more (D10). */
   readonly horizon: Position;
-  readonly complete: boolean;
-  readonly ignored: readonly UserId[];
-  readonly upstreamSince: string;
-  /** See pagesHere. */
-  readonly pagesHere: boolean;
-  /** How long messages are shown (T4); null: for ever. */
-  readonly retention: MessageRetention | null;
-  readonly deviceSeq: number;
-  /** How often a room was forgotten. */
-  readonly forgotten: number;
 };
 
+/** Null: the session is gone. */
 export async function readHead(tx: Tx, session: SessionNo): Promise<SessionHead | null> {
-  const [row] = await tx<
-    {
-      user_id: UserId;
-      position: Position;
-      horizon: Position;
-      complete: boolean;
-      ignored: string;
-      since: string | null;
-      pages_here: boolean;
-      retention: string | null;
-      seq: number;
-      forgotten: number;
-    }[]
-  >`
-    select a.user_id, a.position, a.horizon, a.complete, a.ignored, a.since, ${pagesHere(tx)}, ${retentionColumn(tx)}, d.seq, a.forgotten
+  const [row] = await tx<(StoredAccountHead & { horizon: Position })[]>`
+    select ${accountHeadColumns(tx)}, a.horizon
     from sessions s join accounts a using (account) join devices d using (device)
     where s.session = ${session}`;
-  if (!row) return null;
-  return {
-    userId: row.user_id,
-    position: row.position,
-    horizon: row.horizon,
-    complete: row.complete,
-    ignored: parseIgnored(row.ignored),
-    upstreamSince: row.since ?? "",
-    pagesHere: row.pages_here,
-    retention: parseRetention(row.retention),
-    deviceSeq: row.seq,
-    forgotten: row.forgotten,
-  };
+  return row ? { ...accountHeadOf(row), horizon: row.horizon } : null;
 }

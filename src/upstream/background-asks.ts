@@ -22,7 +22,7 @@ import type { HomeserverClient } from "./client.ts";
 import { learnHeroes } from "./ingest/learn-heroes.ts";
 import { storeLeftRoom } from "./ingest/store-reread.ts";
 import { readRoom } from "./read-room.ts";
-import { isTrouble } from "./rereads.ts";
+import { isTroubleForAll } from "./rereads.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
 export type BackgroundAsksDeps = {
@@ -44,7 +44,7 @@ const REST_MS = 24 * 3_600_000;
 const RETRY_MS = 600_000;
 
 /** How one kind of ask is claimed, and what is done with those of one room. */
-type Job = {
+type AskJob = {
   readonly claim: (db: Db, account: AccountNo, asks: readonly BackgroundAsk[], claim: Claim) => Promise<BackgroundAsk[]>;
   readonly learn: (owner: Owner, roomId: RoomId, asks: readonly BackgroundAsk[]) => Promise<ReadonlySet<WakeKind>>;
 };
@@ -79,7 +79,7 @@ export class BackgroundAsks {
     await Promise.allSettled(this.#running);
   }
 
-  #begin(account: AccountNo, asks: readonly BackgroundAsk[], job: Job): void {
+  #begin(account: AccountNo, asks: readonly BackgroundAsk[], job: AskJob): void {
     const open = asks.filter((ask) => !this.#settled.has(keyOf(account, ask))).slice(0, MOST_CHECKED);
     if (open.length === 0 || this.#stop.signal.aborted) return;
     // Requests that come meanwhile need not look again.
@@ -100,7 +100,7 @@ export class BackgroundAsks {
     }
   }
 
-  async #run(account: AccountNo, open: readonly BackgroundAsk[], job: Job): Promise<void> {
+  async #run(account: AccountNo, open: readonly BackgroundAsk[], job: AskJob): Promise<void> {
     const { sql, box, feed } = this.#deps;
     const due = await job.claim(sql, account, open, { ms: REST_MS, limit: MOST });
     if (due.length === MOST) {
@@ -128,7 +128,7 @@ export class BackgroundAsks {
   /** Nothing is learned of a room, unless whatever else is asked now would fail as well. */
   #passOver(account: AccountNo, error: unknown): ReadonlySet<WakeKind> {
     const isOfToken = error instanceof UpstreamError && error.kind === "unknown_token";
-    if (this.#stop.signal.aborted || isOfToken || isTrouble(error)) throw error;
+    if (this.#stop.signal.aborted || isOfToken || isTroubleForAll(error)) throw error;
     this.#log(account, error);
     return new Set();
   }

@@ -86,7 +86,7 @@ export class Rereads {
       logger.info({ account, kind, left }, left === 0 ? "Postponed data is now stored" : "Part of the postponed data is now stored");
       return "done";
     } catch (error) {
-      if (signal.aborted || isTrouble(error)) return "trouble";
+      if (signal.aborted || isTroubleForAll(error)) return "trouble";
       if (error instanceof UpstreamError && (error.kind === "unknown_token" || error.kind === "locked")) return "not ours";
       await this.#settle(entry, isNotThere(error));
       logger.info({ account, kind, tries, reason: error instanceof Error ? error.message : String(error) }, "Postponed data could not be read");
@@ -167,8 +167,8 @@ function sectionsIn(text: string, roomId: RoomId): V2JoinedRoom[] {
 /** What a reverse proxy answers for a homeserver that is down. A 500 or a time-out may concern only one room. */
 const AWAY: readonly unknown[] = [502, 503, 504];
 
-/** Whether anything else that is read now would fail as well. */
-export function isTrouble(error: unknown): boolean {
+/** Whether anything else that is read now would fail as well. Narrower than isHomeserverTrouble: one room may be the reason for a 500 or a time-out. */
+export function isTroubleForAll(error: unknown): boolean {
   if (error instanceof UpstreamError) return error.kind === "rate_limited" || error.kind === "unreachable" || AWAY.includes(error.status);
   return needOf(error) !== "unknown";
 }

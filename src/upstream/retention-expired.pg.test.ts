@@ -5,7 +5,7 @@ import { readTimelines } from "../store/timeline.ts";
 import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
 import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
 import { DAY, HOUR, RetentionFixture } from "../../test/support/retention-fixture.ts";
-import { NO_FACTS } from "./ingest/facts.ts";
+import { NO_FACTS } from "../store/room-facts.ts";
 
 let db: TestDatabase;
 let fixture: RetentionFixture;

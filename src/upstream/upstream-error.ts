@@ -62,7 +62,7 @@ export function isNotThere(error: unknown): boolean {
   return error instanceof UpstreamError && (error.kind === "forbidden" || (error.kind === "rejected" && error.status === 404));
 }
 
-/** Whether the homeserver is overloaded or away: another question would fare no better. */
+/** Whether the homeserver is overloaded or away, so that it should be asked less. A read of one room fails for all only with isTroubleForAll. */
 export function isHomeserverTrouble({ kind, status }: UpstreamError): boolean {
   return kind === "rate_limited" || kind === "unreachable" || kind === "timed_out" || (status ?? 0) >= 500;
 }

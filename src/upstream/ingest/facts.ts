@@ -1,6 +1,6 @@
 /** The facts that a room list shows of a room, from the previous ones and what a batch changed. */
 
-import { type Hero, type RoomFacts, soundTags } from "../../store/room-facts.ts";
+import { type Hero, NO_FACTS, type RoomFacts, soundTags } from "../../store/room-facts.ts";
 import { isObject } from "../../wire/identifier.ts";
 import type { UserId } from "../../wire/ids.ts";
 import { isUserId } from "../../wire/matrix-id.ts";
@@ -33,18 +33,6 @@ export type FactsChange = {
   /** Tags; null: the previous ones. */
   readonly tags: Readonly<Record<string, unknown>> | null;
   readonly isDm: boolean;
-};
-
-/** Facts of a room of which nothing is known. */
-export const NO_FACTS: RoomFacts = {
-  is_dm: false,
-  is_encrypted: false,
-  joined_count: 0,
-  invited_count: 0,
-  notification_count: 0,
-  highlight_count: 0,
-  tags: {},
-  sources: {},
 };
 
 /** A change that changes nothing. */

@@ -1,11 +1,11 @@
 /** The facts of a room of the join or leave section, and whether its member list matches the homeserver's count. */
 
 import type { KnownMember } from "../../store/ingest/known.ts";
-import type { Membership } from "../../store/room-facts.ts";
+import { type Membership, NO_FACTS } from "../../store/room-facts.ts";
 import { isObject } from "../../wire/identifier.ts";
 import type { UserId } from "../../wire/ids.ts";
 import type { FactsChange } from "./facts.ts";
-import { computeFacts, NO_FACTS, standInsAmong, tagsOf } from "./facts.ts";
+import { computeFacts, standInsAmong, tagsOf } from "./facts.ts";
 import type { RoomWork } from "./room-work.ts";
 
 /** Plans the facts row. True: the number of members known to be joined differs from the homeserver's count, although all should be known. */

@@ -1,6 +1,6 @@
 /**
  * All rooms that the user is in, for lists that sort them. Cached, and updated by what changed; the cache is bounded, and may be emptied at any
- * time.
+ * time. Sliding sync's account views are about all rooms, account data and typing, always of now; these are of any position that a token names.
  */
 
 import { LRUCache } from "lru-cache";

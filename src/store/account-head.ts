@@ -1,0 +1,57 @@
+/** How far an account and a device are: what every evaluation starts from. */
+
+import type { Position, UserId } from "../wire/ids.ts";
+import type { MessageRetention } from "../wire/message-retention.ts";
+import type { Db } from "./db.ts";
+import { pagesHere } from "./history.ts";
+import { parseIgnored } from "./ignored.ts";
+import { parseRetention, retentionColumn } from "./message-retention.ts";
+
+export type AccountHead = {
+  readonly userId: UserId;
+  readonly position: Position;
+  readonly complete: boolean;
+  readonly ignored: readonly UserId[];
+  /** The newest upstream token; "" before the first. */
+  readonly upstreamSince: string;
+  /** See pagesHere. */
+  readonly pagesHere: boolean;
+  /** How long messages are shown (T4); null: for ever. */
+  readonly retention: MessageRetention | null;
+  /** devices.seq now. */
+  readonly deviceSeq: number;
+  /** How often a room was forgotten. */
+  readonly forgotten: number;
+};
+
+/** accountHeadColumns. */
+export type StoredAccountHead = {
+  user_id: UserId;
+  position: Position;
+  complete: boolean;
+  ignored: string;
+  since: string | null;
+  pages_here: boolean;
+  retention: string | null;
+  seq: number;
+  forgotten: number;
+};
+
+/** For a query that has accounts as `a` and devices as `d`. */
+export function accountHeadColumns(db: Db) {
+  return db`a.user_id, a.position, a.complete, a.ignored, a.since, ${pagesHere(db)}, ${retentionColumn(db)}, d.seq, a.forgotten`;
+}
+
+export function accountHeadOf(row: StoredAccountHead): AccountHead {
+  return {
+    userId: row.user_id,
+    position: row.position,
+    complete: row.complete,
+    ignored: parseIgnored(row.ignored),
+    upstreamSince: row.since ?? "",
+    pagesHere: row.pages_here,
+    retention: parseRetention(row.retention),
+    deviceSeq: row.seq,
+    forgotten: row.forgotten,
+  };
+}
