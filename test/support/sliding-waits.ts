@@ -33,7 +33,8 @@ export async function hangReply(
   };
   const before = await lastUse();
   const reply = phone.request(ask, options);
-  const answered = reply.then(() => true);
+  const ended = () => true;
+  const answered = reply.then(ended, ended);
   while ((await lastUse()) <= before) if (await Promise.race([answered, Promise.resolve(false)])) break;
   return { reply };
 }
