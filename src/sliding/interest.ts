@@ -1,19 +1,20 @@
 /** Which wake-ups can bring news to a request. */
 
 import type { WakeKind } from "../feed/hub.ts";
-import type { SlidingBody } from "./request.ts";
+import { type ExtensionName, EXTENSIONS, type SlidingBody } from "./request.ts";
 
 const OF_ROOMS: readonly WakeKind[] = ["timeline", "state", "members", "facts", "invites"];
+
+const OF_EXTENSIONS: Readonly<Record<ExtensionName, readonly WakeKind[]>> = {
+  toDevice: ["to_device"],
+  e2ee: ["device_lists", "key_counts"],
+  accountData: ["account_data"],
+  receipts: ["receipts"],
+  typing: ["typing"],
+};
 
 /** The kinds of what its body asks for. */
 export function kindsOf({ lists, subscriptions, extensions, sticky }: SlidingBody): ReadonlySet<WakeKind> {
   const rooms = lists.size > 0 || subscriptions.size > 0 || sticky !== null;
-  return new Set<WakeKind>([
-    ...(rooms ? OF_ROOMS : []),
-    ...(extensions.toDevice ? (["to_device"] as const) : []),
-    ...(extensions.e2ee ? (["device_lists", "key_counts"] as const) : []),
-    ...(extensions.accountData ? (["account_data"] as const) : []),
-    ...(extensions.receipts ? (["receipts"] as const) : []),
-    ...(extensions.typing ? (["typing"] as const) : []),
-  ]);
+  return new Set([...(rooms ? OF_ROOMS : []), ...EXTENSIONS.flatMap((name) => (extensions[name] ? OF_EXTENSIONS[name] : []))]);
 }

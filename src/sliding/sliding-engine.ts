@@ -118,6 +118,12 @@ const EMPTY_ANSWER: SlidingAnswer = {
   now: 0,
 };
 
+/** The client has moved on. If it reads this answer nevertheless, it says that nothing happened. */
+function superseded({ pos }: SlidingRequest): SlidingReply {
+  if (pos === null) throw unknownPos();
+  return { pos, answer: EMPTY_ANSWER };
+}
+
 /** Rooms in all cached states together. A record takes about 200 bytes. */
 const MAX_RECORDS = 500_000;
 
@@ -201,11 +207,6 @@ export class SlidingEngine {
     const started = now();
     const answerAt = (outcome: SlidingOutcome): number =>
       isFirst ? started + patienceFor(outcome, options) : outcome.news ? 0 : started + request.timeout;
-    const superseded = (): SlidingReply => {
-      // The client has moved on. If it reads this answer nevertheless, it says that nothing happened.
-      if (request.pos === null) throw unknownPos();
-      return { pos: request.pos, answer: EMPTY_ANSWER };
-    };
     let isNew = true;
     let head: ConnectionHead | null = null;
     const evaluate = async (tried: ReadonlySet<string>): Promise<SlidingOutcome> => {
@@ -235,8 +236,8 @@ export class SlidingEngine {
         wakes.handedUpTo = 0;
       },
       // A first request creates a connection that replaces an older one. If a newer request came, its connection must not be replaced.
-      answer: async (outcome) => (isFirst && waiter.pending === "superseded" ? superseded() : this.#answer(request, opened, outcome)),
-      superseded,
+      answer: async (outcome) => (isFirst && waiter.pending === "superseded" ? superseded(request) : this.#answer(request, opened, outcome)),
+      superseded: () => superseded(request),
       gone: unknownPos,
     });
   }

@@ -46,14 +46,8 @@ export async function longPoll<Outcome extends { readonly needs: readonly Need[]
   waiter: Waiter,
   poll: LongPoll<Outcome, Reply>,
 ): Promise<Reply> {
-  const { now, fetchMs, sendsSettled, tokenLives, sql } = deps;
-  const assertToken = async (): Promise<void> => {
-    if (!(await tokenLives(poll.tokenHash))) throw poll.gone();
-  };
-  const assertLives = async (): Promise<void> => {
-    await assertToken();
-    if (poll.session !== null && !(await sessionExists(sql, poll.session))) throw poll.gone();
-  };
+  const { now, fetchMs, sendsSettled } = deps;
+  const gone = () => assertLives(deps, poll);
   if (poll.isFirst) deps.opened(poll.account);
   const tried = new Set<string>();
   const late = new Set<string>();
@@ -64,7 +58,7 @@ export async function longPoll<Outcome extends { readonly needs: readonly Need[]
     if (outcome.needs.length > 0) {
       for (const need of outcome.needs) tried.add(needKey(need));
       fetchDeadline ??= now() + fetchMs;
-      const end = await awaitFetches(deps, poll.account, waiter, { needs: outcome.needs, late, deadline: fetchDeadline, gone: assertLives });
+      const end = await awaitFetches(deps, poll.account, waiter, { needs: outcome.needs, late, deadline: fetchDeadline, gone });
       if (end === "superseded") return poll.superseded();
       continue;
     }
@@ -72,15 +66,26 @@ export async function longPoll<Outcome extends { readonly needs: readonly Need[]
     const answerAt = poll.answerAt(outcome);
     if (now() >= answerAt || waiter.isStopped) return await poll.answer(outcome);
     // The token may have been logged out before the waiter subscribed.
-    if (waits === 0) await assertToken();
+    if (waits === 0) await assertToken(deps, poll);
     waits += 1;
     const end = await waiter.next(answerAt - now());
     if (end === "superseded") return poll.superseded();
     // Everything that changes an answer or ends a session publishes a wake-up, so without one another evaluation would find nothing.
     if (end === "over") return await poll.answer(outcome);
-    if (end === "gone") await assertToken();
+    if (end === "gone") await assertToken(deps, poll);
     poll.beforeNext(outcome, end);
   }
+}
+
+type Living = Pick<LongPoll<never, never>, "tokenHash" | "session" | "gone">;
+
+async function assertToken({ tokenLives }: LongPollDeps, poll: Living): Promise<void> {
+  if (!(await tokenLives(poll.tokenHash))) throw poll.gone();
+}
+
+async function assertLives(deps: LongPollDeps, poll: Living): Promise<void> {
+  await assertToken(deps, poll);
+  if (poll.session !== null && !(await sessionExists(deps.sql, poll.session))) throw poll.gone();
 }
 
 /** An account whose last evaluation took longer, ms, has one at a time: its requests do not take the place of others' (N10). */

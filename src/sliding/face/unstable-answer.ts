@@ -1,7 +1,7 @@
 /** An answer in the dialect of `org.matrix.simplified_msc3575`. */
 
 import type { SlidingAnswer } from "../evaluate.ts";
-import type { SlidingExtensions } from "../request.ts";
+import { type ExtensionName, EXTENSIONS, type SlidingExtensions } from "../request.ts";
 import type { RoomContent } from "../room-content.ts";
 import type { SlidingReply } from "../sliding-engine.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
@@ -52,14 +52,17 @@ function roomMembers(room: RoomContent, isJsSdk: boolean, event: EventWriter): (
   ];
 }
 
-function extensionsText({ toDevice, e2ee, accountData, receipts, typing }: SlidingAnswer, asked: SlidingExtensions, device: DeviceNo): string {
-  return object([
-    toDevice && ["to_device", toDeviceText(toDevice, device)],
-    e2ee && ["e2ee", e2eeText(e2ee)],
-    asked.accountData && ["account_data", accountDataText(accountData)],
-    asked.receipts && ["receipts", `{"rooms":${record(receipts, (content) => `{"type":"m.receipt","content":${content}}`)}}`],
-    asked.typing && ["typing", `{"rooms":${record(typing, (users) => `{"type":"m.typing","content":{"user_ids":${users}}}`)}}`],
-  ]);
+/** null: there is nothing to send. */
+const SECTIONS: Readonly<Record<ExtensionName, (answer: SlidingAnswer, device: DeviceNo) => Member | null>> = {
+  toDevice: ({ toDevice }, device) => toDevice && ["to_device", toDeviceText(toDevice, device)],
+  e2ee: ({ e2ee }) => e2ee && ["e2ee", e2eeText(e2ee)],
+  accountData: ({ accountData }) => ["account_data", accountDataText(accountData)],
+  receipts: ({ receipts }) => ["receipts", `{"rooms":${record(receipts, (content) => `{"type":"m.receipt","content":${content}}`)}}`],
+  typing: ({ typing }) => ["typing", `{"rooms":${record(typing, (users) => `{"type":"m.typing","content":{"user_ids":${users}}}`)}}`],
+};
+
+function extensionsText(answer: SlidingAnswer, asked: SlidingExtensions, device: DeviceNo): string {
+  return object(EXTENSIONS.map((extension) => asked[extension] !== undefined && SECTIONS[extension](answer, device)));
 }
 
 export function toDeviceText(result: NonNullable<SlidingAnswer["toDevice"]>, device: DeviceNo): string {

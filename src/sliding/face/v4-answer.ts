@@ -1,6 +1,7 @@
 /** An answer of `/v4/sync` (MSC4186 as merged). */
 
 import type { SlidingAnswer } from "../evaluate.ts";
+import { type ExtensionName, EXTENSIONS } from "../request.ts";
 import type { RoomContent, RoomResult } from "../room-content.ts";
 import type { SlidingReply } from "../sliding-engine.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
@@ -68,12 +69,20 @@ function joinedMembers(room: RoomContent, event: EventWriter): (Member | false |
   ];
 }
 
-function extensionsText({ toDevice, e2ee, accountData, receipts, typing }: SlidingAnswer, names: ExtensionNames, device: DeviceNo): string {
-  return object([
-    names.toDevice !== undefined && toDevice && [names.toDevice, toDeviceText(toDevice, device)],
-    names.e2ee !== undefined && e2ee && [names.e2ee, e2eeText(e2ee)],
-    names.accountData !== undefined && [names.accountData, accountDataText(accountData)],
-    names.receipts !== undefined && [names.receipts, `{"rooms":${record(receipts, (content) => content)}}`],
-    names.typing !== undefined && [names.typing, `{"rooms":${record(typing, (users) => `{"user_ids":${users}}`)}}`],
-  ]);
+/** null: there is nothing to send. */
+const SECTIONS: Readonly<Record<ExtensionName, (answer: SlidingAnswer, device: DeviceNo) => string | null>> = {
+  toDevice: ({ toDevice }, device) => toDevice && toDeviceText(toDevice, device),
+  e2ee: ({ e2ee }) => e2ee && e2eeText(e2ee),
+  accountData: ({ accountData }) => accountDataText(accountData),
+  receipts: ({ receipts }) => `{"rooms":${record(receipts, (content) => content)}}`,
+  typing: ({ typing }) => `{"rooms":${record(typing, (users) => `{"user_ids":${users}}`)}}`,
+};
+
+function extensionsText(answer: SlidingAnswer, names: ExtensionNames, device: DeviceNo): string {
+  const sections = EXTENSIONS.map((extension): Member | false => {
+    const name = names[extension];
+    const text = name === undefined ? null : SECTIONS[extension](answer, device);
+    return name !== undefined && text !== null && [name, text];
+  });
+  return object(sections);
 }

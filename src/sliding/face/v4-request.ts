@@ -4,7 +4,7 @@
  */
 
 import Type, { type Static } from "typebox";
-import type { RoomConfig, SlidingBody, SlidingExtensions, SlidingFilters, SlidingList } from "../request.ts";
+import type { ExtensionName, RoomConfig, SlidingBody, SlidingExtensions, SlidingFilters, SlidingList } from "../request.ts";
 import type { Pattern } from "../pattern-set.ts";
 import type { Atom, RequiredState } from "../required-state.ts";
 import { invalidParam } from "../../wire/errors.ts";
@@ -58,7 +58,7 @@ const EXTENSION_KEYS = {
   accountData: ["account_data", "org.matrix.msc3959.account_data"],
   receipts: ["receipts", "org.matrix.msc3960.receipts"],
   typing: ["typing", "org.matrix.msc4508.typing"],
-} as const;
+} as const satisfies Record<ExtensionName, unknown>;
 
 const extensions = Type.Object({
   to_device: Type.Optional(toDevice),
@@ -89,7 +89,7 @@ type V4Configs = StateConfigs<Static<typeof requiredState>>;
 const check = bodyCheck(v4Schema, { bounds: true });
 
 /** The name that each extension was asked with. */
-export type ExtensionNames = Readonly<Partial<Record<keyof typeof EXTENSION_KEYS, string>>>;
+export type ExtensionNames = Readonly<Partial<Record<ExtensionName, string>>>;
 
 export type V4Request = {
   readonly connId: string;

@@ -52,45 +52,34 @@ export async function roomViews(context: Context, params: RoomParams, tasks: rea
 async function windowStates(context: Context, windows: readonly Window[], selector: StateSelector): Promise<Map<RoomId, StateRow[]>> {
   const { tx, account, to } = context;
   const from = context.from.position;
-  const initial = windows.filter((w) => w.task.step === "start" && !w.stateBefore);
-  const later = windows.filter((w) => w.task.step !== "start");
+  const initial = windows.filter((w) => w.task.step === "start" && !w.stateBefore).map((w) => ({ roomId: w.task.roomId, at: w.startsAt }));
+  const later = windows.filter((w) => w.task.step !== "start").map((w) => ({ roomId: w.task.roomId, from, to: w.startsAt }));
+  const overlay = windows.map((w) => ({ roomId: w.task.roomId, from: w.overlayFrom, to }));
   const [base, changed, within, members] = await Promise.all([
-    stateAt(
-      tx,
-      account,
-      initial.map((w) => ({ roomId: w.task.roomId, at: w.startsAt })),
-      selector,
-    ),
-    stateChanged(
-      tx,
-      account,
-      later.map((w) => ({ roomId: w.task.roomId, from, to: w.startsAt })),
-      selector,
-    ),
-    stateChanged(
-      tx,
-      account,
-      windows.map((w) => ({ roomId: w.task.roomId, from: w.overlayFrom, to })),
-      selector,
-    ),
+    stateAt(tx, account, initial, selector),
+    stateChanged(tx, account, later, selector),
+    stateChanged(tx, account, overlay, selector),
     namedMembers(context, windows, selector),
   ]);
-  const slices = new Slices();
-  const states = new Map<RoomId, StateRow[]>();
-  const isSelected = selectedBy(selector);
   const stored = Map.groupBy([...base, ...changed, ...members], (row) => row.room_id);
   const overlaid = Map.groupBy(within, (row) => row.room_id);
+  const isSelected = selectedBy(selector);
+  const slices = new Slices();
+  const states = new Map<RoomId, StateRow[]>();
   for (const window of windows) {
     if (slices.isDue) await slices.pause();
     const { roomId } = window.task;
-    const shown = new Set(window.events.map((event) => event.event_id));
     const fetched = (window.stateBefore ?? []).filter((row) => row.room_id === roomId && isSelected(row));
-    const rows = new Map<string, StateRow>();
-    const over = (overlaid.get(roomId) ?? []).filter((row) => !shown.has(row.event_id));
-    for (const row of [...fetched, ...(stored.get(roomId) ?? []), ...over]) rows.set(`${row.type} ${row.state_key}`, row);
-    states.set(roomId, [...rows.values()]);
+    states.set(roomId, overlaidState(window, [...fetched, ...(stored.get(roomId) ?? [])], overlaid.get(roomId) ?? []));
   }
   return states;
+}
+
+/** One event for each type and key. */
+function overlaidState({ events }: Window, base: readonly StateRow[], overlay: readonly StateRow[]): StateRow[] {
+  const shown = new Set(events.map((event) => event.event_id));
+  const over = overlay.filter((row) => !shown.has(row.event_id));
+  return [...new Map([...base, ...over].map((row) => [`${row.type} ${row.state_key}`, row])).values()];
 }
 
 /** Whether the `state` parameter names every member of a room; then its full member list must be known. */
