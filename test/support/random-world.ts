@@ -9,11 +9,11 @@ import { ADMIN, BOB, type Membership, OTHERS, WorldRoom } from "./world-room.ts"
 
 /** What happens in rooms that the user is in. */
 const IN_ROOMS = [
-  ...(["message", "message", "message", "topic", "name", "unnamed", "avatar", "key", "member", "member", "gap"] as const),
+  ...(["message", "message", "message", "topic", "name", "unnamed", "avatar", "key", "member", "member", "member", "gap"] as const),
   ...(["typing", "receipt", "private_receipt", "thread_receipt", "tag", "room_data", "unread"] as const),
 ] as const;
-/** The user's own membership. */
-const PASSAGES = ["invite", "knock", "join", "join", "join", "leave", "kick", "ban"] as const;
+/** The user's own membership; it is in a room most of the time. */
+const PASSAGES = ["invite", "knock", "join", "join", "join", "join", "join", "leave", "kick", "ban"] as const;
 const OF_ACCOUNT = ["direct", "global_data"] as const;
 const OF_DEVICE = ["presence", "to_device", "device_changed", "device_left", "counts"] as const;
 
@@ -185,14 +185,15 @@ export class RandomWorld {
   }
 
   #event(room: WorldRoom, operation: Operation): MatrixEvent | null {
-    const event = this.#made(operation);
+    const event = this.#made(room, operation);
     if (event?.state_key !== undefined) room.put(event);
     return event;
   }
 
-  /** Also by users who are not in the room, or never were. */
-  #made({ kind, who, value }: Operation): MatrixEvent | null {
-    const sender = [this.me, ...OTHERS][who % (OTHERS.length + 1)] ?? this.me;
+  /** By users who are in the room, or by any. */
+  #made(room: WorldRoom, { kind, who, value }: Operation): MatrixEvent | null {
+    const senders = value % 2 === 1 ? [this.me, ...OTHERS] : room.members("join").map((event) => event.sender);
+    const sender = senders[who % senders.length] ?? this.me;
     const made: Partial<Record<Kind, () => MatrixEvent>> = {
       message: () => ev.message(sender, `text ${value}`),
       topic: () => ev.topic(sender, `topic ${value}`),

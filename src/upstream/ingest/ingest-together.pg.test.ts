@@ -56,10 +56,10 @@ test("B8 B26: many accounts' batches stored together give the same rows as one b
       const worlds = names.map((name) => new RandomWorld(name, 2));
       const make = (db: TestDatabase, shared: Ingester | undefined) => Promise.all(names.map((name) => TestAccount.create(db.sql, name, shared)));
       const [left, right] = [await make(together, ingester), await make(apart, undefined)];
-      for (const operations of batches) {
-        const responses = worlds.map((world, n) => world.respond(operations[n] ?? []));
-        await Promise.all(left.map((each, n) => each.feed(responses[n] ?? {})));
-        for (const [n, each] of right.entries()) await each.feed(responses[n] ?? {});
+      for (const [step, operations] of batches.entries()) {
+        const responses = worlds.map((world, n) => JSON.stringify({ ...world.respond(operations[n] ?? []), next_batch: `s${step}` }));
+        await Promise.all(left.map((each, n) => each.feed(responses[n] ?? "")));
+        for (const [n, each] of right.entries()) await each.feed(responses[n] ?? "");
       }
       const shown = (of: TestAccount) => of.dump().then((dump) => JSON.stringify(dump).replaceAll(/\\"(account|device|txn_device)\\": \d+/g, ""));
       expect(await Promise.all(left.map(shown))).toEqual(await Promise.all(right.map(shown)));
