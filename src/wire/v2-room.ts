@@ -6,6 +6,8 @@ import { isIdentifier, isObject } from "./identifier.ts";
 import type { EventId, UserId } from "./ids.ts";
 import { isStorable } from "./ids.ts";
 import { indexKey } from "./index-key.ts";
+import { withMember } from "./json-edit.ts";
+import { eachElement } from "./json-scan.ts";
 import type { Ephemeral } from "./v2-ephemeral.ts";
 import { EphemeralBuilder, readEphemeral } from "./v2-ephemeral.ts";
 import type { PartReading } from "./v2-part.ts";
@@ -118,7 +120,13 @@ export function readAccountData(r: PartReading, start: number, where: string, in
   return end;
 }
 
-/** Reads a room under `rooms.invite` (`member` = `invite_state`) or `rooms.knock` (`knock_state`). */
+/** A complete state event beside the stripped ones, with its own text. */
+type Complete = { readonly event: StrippedEvent; readonly text: string };
+
+/**
+ * Reads a room under `rooms.invite` (`member` = `invite_state`) or `rooms.knock` (`knock_state`). The user's own member event may come beside
+ * the stripped events instead of among them, complete, in `state` (MSC4319): readers and clients find it among them all the same.
+ */
 export function readStrippedRoom(
   r: PartReading,
   start: number,
@@ -127,6 +135,8 @@ export function readStrippedRoom(
   keep: (room: StrippedRoom) => void,
 ): number {
   const room: StrippedRoom = { body: '{"events":[]}', events: [] };
+  const complete = new Map<string, Complete>();
+  const readBeside = (at: number, path: string) => readEvents(r, at, path, (event, eventPath) => readComplete(r, event, eventPath, complete));
   const isRoom = r.text.charAt(start) === "{";
   const end = readMembers(r, start, where, {
     [member]: (at: number, path: string) => {
@@ -144,9 +154,41 @@ export function readStrippedRoom(
       }
       return parsed.end;
     },
+    state: readBeside,
+    "org.matrix.msc4319.state": readBeside,
   });
-  if (isRoom) keep(room);
+  if (isRoom) keep(complete.size === 0 ? room : withComplete(room, complete));
   return end;
+}
+
+function readComplete(r: PartReading, start: number, where: string, into: Map<string, Complete>): number {
+  const { value, text, end } = parseValue(r, start);
+  const event = strippedEvent(value);
+  if (event) into.set(placeOf(event), { event, text });
+  else r.skipped.push({ where, reason: "not a state event" });
+  return end;
+}
+
+/** With the complete events in the places of the stripped ones, behind the others. */
+function withComplete(room: StrippedRoom, complete: ReadonlyMap<string, Complete>): StrippedRoom {
+  const isOther = (event: StrippedEvent | null) => event === null || !complete.has(placeOf(event));
+  const texts = (list: string) => {
+    const others: string[] = [];
+    eachElement(list, 0, (start, end) => {
+      const text = list.slice(start, end);
+      if (isOther(strippedEvent(JSON.parse(text)))) others.push(text);
+    });
+    return others;
+  };
+  const added = [...complete.values()];
+  return {
+    body: withMember(room.body, "events", (list = "[]") => `[${[...texts(list), ...added.map(({ text }) => text)].join(",")}]`),
+    events: [...room.events.filter(isOther), ...added.map(({ event }) => event)],
+  };
+}
+
+function placeOf({ type, state_key }: StrippedEvent): string {
+  return `${type} ${state_key}`;
 }
 
 function strippedEvent(event: unknown): StrippedEvent | null {
