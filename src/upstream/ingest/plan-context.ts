@@ -3,6 +3,7 @@
 import type { AccountDataKey, KnownRows, KnownEvent, KnownMember, KnownRoom, KnownState } from "../../store/ingest/known.ts";
 import type { OwnBodyWrite } from "../../store/ingest/row-types.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
+import type { AccountDataItem } from "../../wire/v2-response.ts";
 
 /** Data that only some rooms need: see needs.ts. */
 export type Extra = {
@@ -26,6 +27,8 @@ export type PlanContext = {
   readonly present: ReadonlySet<RoomId>;
   /** Rooms that the response has in full, from scratch: they were read from the homeserver again. */
   readonly reread: ReadonlySet<RoomId>;
+  /** Account data of rooms that are in the join section, and not joined (aside.ts). */
+  readonly aside: ReadonlyMap<RoomId, readonly AccountDataItem[]>;
   readonly ignored: readonly UserId[];
   readonly known: KnownIndex;
   /** Own copies of bodies that the account gets or no longer has (T6). */

@@ -7,6 +7,7 @@ import type { KnownRows } from "../../store/ingest/known.ts";
 import { countMembers, readAccountData, readStandIns, readFullState } from "../../store/ingest/known.ts";
 import type { AccountNo, RoomId, UserId } from "../../wire/ids.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
+import { withoutFalseJoins } from "./aside.ts";
 import { directRooms } from "./facts.ts";
 import { needsOf } from "./needs.ts";
 import type { PlanContext } from "./plan-context.ts";
@@ -34,8 +35,9 @@ export type RoomsInput = {
  * @param found what is known of the rows that the response touches.
  */
 export async function planRooms(tx: Tx, input: RoomsInput, received: V2Response, account: LockedAccount, found: KnownRows): Promise<IngestPlan> {
-  const { events: response, own } = settleResponse(received, found.bodies);
+  const { events, own } = settleResponse(received, found.bodies);
   const known = new KnownIndex(found);
+  const { response, aside } = withoutFalseJoins(events, known);
   const isReset = account.since === null && account.position > 0;
   const { present = NONE, reread = NONE } = input;
   const needs = needsOf(response, known, (room) => isReset || reread.has(room));
@@ -55,6 +57,7 @@ export async function planRooms(tx: Tx, input: RoomsInput, received: V2Response,
     restored: account.restored,
     present,
     reread,
+    aside,
     ignored: parseIgnored(account.ignored),
     known,
     ownBodies: own,

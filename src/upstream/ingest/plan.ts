@@ -7,6 +7,7 @@ import { isObject } from "../../wire/identifier.ts";
 import type { RoomId, UserId } from "../../wire/ids.ts";
 import { indexKey } from "../../wire/index-key.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
+import { planAside } from "./aside.ts";
 import { Draft } from "./draft.ts";
 import type { FactsChange } from "./facts.ts";
 import { computeFacts, noChange } from "./facts.ts";
@@ -36,6 +37,7 @@ export function planBatch(context: PlanContext, response: V2Response, position: 
   for (const [room, section] of response.leave) planRoom(draft, context, known.room(room), section, "leave");
   for (const [room, section] of response.invite) planInvite(draft, context, known.room(room), section, "invite");
   for (const [room, section] of response.knock) planInvite(draft, context, known.room(room), section, "knock");
+  for (const [room, items] of context.aside) planAside(draft, context, known.room(room), items);
   planOtherRooms(draft, context, response);
   planAccountData(draft, context, "", response.accountData);
   planIgnored(draft, context, response);

@@ -6,6 +6,7 @@
 import { isObject } from "../../wire/identifier.ts";
 import type { RoomId, UserId } from "../../wire/ids.ts";
 import type { V2JoinedRoom, StrippedRoom, V2Response } from "../../wire/v2-response.ts";
+import { isWithoutEvents } from "./aside.ts";
 
 type SectionKind = "join" | "invite" | "knock" | "leave";
 /** In the order of precedence if nothing else shows which membership is the newest. */
@@ -13,7 +14,14 @@ const KINDS: readonly SectionKind[] = ["join", "invite", "knock", "leave"];
 
 /** The user's own member event in a section, with what shows when it was created. */
 type OwnMember = { readonly eventId: string | null; readonly ts: number | null; readonly replaces: string | null };
-type Section = { readonly kind: SectionKind; readonly own: OwnMember; /** Event ids, oldest first. */ readonly timeline: readonly string[] };
+type Section = {
+  readonly kind: SectionKind;
+  readonly own: OwnMember;
+  /** Event ids, oldest first. */
+  readonly timeline: readonly string[];
+  /** It shows no membership (aside.ts). */
+  readonly isEmpty: boolean;
+};
 
 export type Rounds = {
   /** At least one. The first is the complete answer without the later sections of such rooms; the others have only those. */
@@ -56,6 +64,7 @@ function roomsOfSeveral(response: V2Response): RoomId[] {
 
 /** Null: nothing shows it. */
 function isNewerThan(a: Section, b: Section): boolean | null {
+  if (a.isEmpty !== b.isEmpty) return b.isEmpty;
   if (a.own.replaces !== null && a.own.replaces === b.own.eventId) return true;
   if (b.own.replaces !== null && b.own.replaces === a.own.eventId) return false;
   for (const { timeline } of [a, b]) {
@@ -69,10 +78,12 @@ function isNewerThan(a: Section, b: Section): boolean | null {
 function sectionOf(response: V2Response, kind: SectionKind, room: RoomId, me: UserId): Section | null {
   if (kind === "join" || kind === "leave") {
     const section = response[kind].get(room);
-    return section ? { kind, own: ownOf(section, me), timeline: section.timeline.map((event) => event.event_id) } : null;
+    if (!section) return null;
+    const isEmpty = kind === "join" && isWithoutEvents(section);
+    return { kind, own: ownOf(section, me), timeline: section.timeline.map((event) => event.event_id), isEmpty };
   }
   const stripped = response[kind].get(room);
-  return stripped ? { kind, own: ownOfStripped(stripped, me), timeline: [] } : null;
+  return stripped ? { kind, own: ownOfStripped(stripped, me), timeline: [], isEmpty: false } : null;
 }
 
 function ownOf(section: V2JoinedRoom, me: UserId): OwnMember {
