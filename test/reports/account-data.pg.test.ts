@@ -31,7 +31,7 @@ describe.each(DIALECTS)("account data and receipts (%s)", (dialect) => {
     expect(answer.extensions["account_data"].global).toContainEqual({ type: "m.direct", content });
   });
 
-  it("M29 M9: a direct room is told as direct in whichever window it comes first (matrix-rust-sdk #3990)", async () => {
+  it("M22 M29: a direct room is told as direct in whichever window it comes first (matrix-rust-sdk #3990)", async () => {
     const names = Array.from({ length: 6 }, (_, n) => `!direct${n}:test`);
     const join = Object.fromEntries(names.map((id) => [id, room()]));
     const client = newcomer(t, dialect, { join, account_data: [{ type: "m.direct", content: { [ALICE]: names } }] });

@@ -73,7 +73,7 @@ describe.each(DIALECTS)("invites (%s)", (dialect) => {
     }
   });
 
-  it("M31 M12: an invite of version 12: the create event comes as a complete event, and a space is known as one (spec-proposals #4311)", async () => {
+  it("M31 M13: an invite of version 12: the create event comes as a complete event, and a space is known as one (spec-proposals #4311)", async () => {
     const id = `!${dialect}invitedbyhashofthecreateevent`;
     const create = (type?: string) =>
       ev.create(ALICE, { room_version: "12", ...(type && { type }) }, { room_id: id, auth_events: [], prev_events: [] });

@@ -55,7 +55,7 @@ describe.each(DIALECTS)("timelines (%s)", (dialect) => {
     expect(stateEvent(await room.anew(), "m.room.topic")).toMatchObject({ event_id: newer.event_id });
   });
 
-  it("M37 M38: state that changed in the same answer as newer messages is in required_state, in the timeline or not (synapse #20212)", async () => {
+  it("M38 M43: state that changed in the same answer as newer messages is in required_state, in the timeline or not (synapse #20212)", async () => {
     const room = await follow(t, dialect, { config: { limit: 1, state: EVERYTHING.state } });
     const [topic, name] = [ev.topic(ALICE, "lunch"), ev.name(ALICE, "canteen")];
     await room.deliver({ timeline: [topic, ev.message(ALICE), name] });
@@ -91,7 +91,7 @@ describe.each(DIALECTS)("timelines (%s)", (dialect) => {
     expect((await seenBy(`@late-${dialect}:test`, "invite"))?.["unsigned"]).toMatchObject({ membership: "invite" });
   });
 
-  it("M35: redactions of version 11, which name their event in the content only, and redacted redactions (hebbot #104)", async () => {
+  it("M44: redactions of version 11, which name their event in the content only, and redacted redactions (hebbot #104)", async () => {
     const [message, other] = messages(2) as [MatrixEvent, MatrixEvent];
     const create = ev.create(ALICE, { room_version: "11" });
     const room = await follow(t, dialect, { config: EVERYTHING, state: [create], parts: { timeline: [message, other] } });
@@ -105,7 +105,7 @@ describe.each(DIALECTS)("timelines (%s)", (dialect) => {
     expect(contents[message.event_id]).not.toHaveProperty("body");
   });
 
-  it("M32: a room that was left is told with the state as of then, also with timeline_limit 0 (synapse #16932)", async () => {
+  it("M32 M37: a room that was left is told with the state as of then, also with timeline_limit 0 (synapse #16932)", async () => {
     const config = { limit: 0, state: [["m.room.topic", ""] as const] };
     const room = await follow(t, dialect, { config, state: [ev.topic(ALICE, "at first")] });
     const topic = ev.topic(ALICE, "at last");
