@@ -110,4 +110,24 @@ describe("N1: which of two memberships is the newer one", () => {
     expect((await me.facts(OTHER)).membership).toBe("join");
     expect((await me.facts(ROOM)).membership).toBe("invite");
   });
+
+  test.each(["invite", "leave"] as const)("a join section without events is older than the %s, and has the room not read again", async (kind) => {
+    const me = await account("join");
+    const kick = ev.member(me.me, "leave", {}, { sender: "@bob:test" });
+    const other = kind === "invite" ? { invite: { [ROOM]: invite(me.me, {}) } } : { leave: { [ROOM]: { timeline: [kick] } } };
+    await me.step({ ...other, join: { [ROOM]: { account_data: [{ type: "m.tag", content: {} }] } } });
+    expect((await me.facts(ROOM)).membership).toBe(kind);
+    expect(await db.sql`select from account_data where account = ${me.account} and room_id = ${ROOM} and type = 'm.tag'`).toHaveLength(1);
+    expect(await db.sql`select from rereads where account = ${me.account}`).toHaveLength(0);
+  });
+
+  test("of an invite whose member event comes beside its stripped state (MSC4319) too", async () => {
+    const me = await account("join");
+    const kick = ev.member(me.me, "leave", {}, { sender: "@bob:test", origin_server_ts: 9 });
+    const [again] = invite(me.me, { origin_server_ts: 1, unsigned: { replaces_state: kick.event_id } });
+    const rooms = { leave: { [ROOM]: { timeline: { events: [kick] } } }, invite: { [ROOM]: { state: { events: [again] } } } };
+    expect(await me.feed(JSON.stringify({ next_batch: "beside", rooms }))).toMatchObject({ kind: "stored" });
+    expect((await me.facts(ROOM)).membership).toBe("invite");
+    expect(await db.sql`select from rereads where account = ${me.account}`).toHaveLength(0);
+  });
 });
