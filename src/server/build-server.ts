@@ -36,6 +36,7 @@ import { Ingester } from "../upstream/ingest/ingest.ts";
 import type { SuspectsOptions } from "../upstream/ingest/suspects.ts";
 import { resetAccount } from "../upstream/ingest/reset-account.ts";
 import { RetentionJob } from "../upstream/retention-job.ts";
+import { ReplacedStates } from "../upstream/replaced-states.ts";
 import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
 import type { Need } from "../sync/fetch-need.ts";
 import { accountLocked, unknownToken } from "../wire/errors.ts";
@@ -116,6 +117,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     maxResponseBytes: settings.maxSyncBytes,
     ...measured,
   });
+  const replacedStates = new ReplacedStates({ sql, client, box, logger, now });
   const { direct = parts.db } = parts;
   const feed = new SharedFeed(await openBus(settings.bus, { sql, direct, box, logger }), logger);
   const supervisor = new Supervisor({
@@ -130,7 +132,11 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     ...(settings.checksPerSecond !== undefined && { questionsPerSecond: settings.checksPerSecond }),
     assumedRetention: settings.assumedRetention,
     ...parts.supervision,
-    ingest: (input) => ingester.ingest(input),
+    ingest: async (input) => {
+      const result = await ingester.ingest(input);
+      if (result.kind === "stored") replacedStates.begin(input.account, result.replaced);
+      return result;
+    },
     resetAccount: (account, device, cause) => resetAccount(sql, account, device, cause),
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
@@ -231,7 +237,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
       sliding.drain();
       await http.close();
       await page?.close();
-      await Promise.all([supervisor.stop(), fetcher.close(), background.close(), retention.stop()]);
+      await Promise.all([supervisor.stop(), fetcher.close(), background.close(), replacedStates.close(), retention.stop()]);
       await feed.close();
       if (connectionSql !== sql) await connectionSql.end();
     },

@@ -65,6 +65,9 @@ export class World {
         const witness = await servers.homeserver.users.registerUser(world.#prefix + by, "WITNESS");
         world.witnesses.set(by, witness);
         world.#labels.set(witness.userId, by);
+        // To the polls of half of the users the homeserver gives the state after the timelines (T21).
+        const features = { msc4222: USERS.indexOf(by) % 2 === 0 };
+        await servers.admin.call("PUT", `/_synapse/admin/v1/experimental_features/${encodeURIComponent(witness.userId)}`, { features });
         await world.logIn(by, "PHONE");
       }),
     );

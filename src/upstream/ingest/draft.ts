@@ -24,6 +24,7 @@ import type {
   TimelineWrite,
   TypingWrite,
 } from "../../store/ingest/row-types.ts";
+import type { ReplacedState } from "../../store/ingest/replaced.ts";
 import type { KnownRoomRow } from "../../store/ingest/known.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
 
@@ -54,6 +55,7 @@ export class Draft {
   readonly redactions = new Map<EventId, RedactionWrite>();
   readonly redactedRooms = new Set<RoomId>();
   readonly bans: BanWrite[] = [];
+  readonly replaced: ReplacedState[] = [];
   ignored: readonly UserId[] | null = null;
   endSessions = false;
   #last: number;
