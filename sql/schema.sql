@@ -125,8 +125,11 @@ CREATE TABLE events (
   ts bigint NOT NULL,
   body text NOT NULL,
   pruned boolean NOT NULL DEFAULT false,
+  relates_to text,
+  rel_type text,
   CONSTRAINT events_pkey PRIMARY KEY (event_id)
 );
+CREATE INDEX events_relates_to ON public.events USING btree (relates_to) WHERE (relates_to IS NOT NULL);
 
 CREATE TABLE homeserver_facts (
   name text NOT NULL,
@@ -201,6 +204,8 @@ CREATE TABLE older (
   event_id text NOT NULL,
   unsigned text,
   age_ts bigint,
+  relations text,
+  relations_ord bigint,
   CONSTRAINT older_pkey PRIMARY KEY (account, room_id, idx)
 );
 CREATE INDEX older_event ON public.older USING btree (event_id, account);
@@ -432,6 +437,8 @@ CREATE TABLE timeline (
   gap boolean NOT NULL DEFAULT false,
   prev_batch text,
   notify boolean NOT NULL DEFAULT false,
+  relations text,
+  relations_ord bigint,
   CONSTRAINT timeline_pkey PRIMARY KEY (account, ord)
 );
 CREATE INDEX timeline_event ON public.timeline USING btree (event_id, account);

@@ -23,6 +23,7 @@ import { SYNC_OPERATION, syncRoute } from "../v3/face/sync-route.ts";
 import { SharedFeed } from "../feed/shared-feed.ts";
 import { readAccountStatus } from "../store/account-status.ts";
 import { connect, type DbOptions, type Sql } from "../store/db.ts";
+import type { RoomEvent } from "../store/bundles.ts";
 import type { RoomHero } from "../store/background-asks.ts";
 import { readBreaker } from "../store/poll-troubles.ts";
 import { checkReady } from "../store/ready.ts";
@@ -35,6 +36,7 @@ import { BackgroundAsks } from "../upstream/background-asks.ts";
 import { Ingester } from "../upstream/ingest/ingest.ts";
 import type { SuspectsOptions } from "../upstream/ingest/suspects.ts";
 import { resetAccount } from "../upstream/ingest/reset-account.ts";
+import { QuestionBudget } from "../upstream/reconcile/question-budget.ts";
 import { RetentionJob } from "../upstream/retention-job.ts";
 import { ReplacedStates } from "../upstream/replaced-states.ts";
 import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
@@ -120,6 +122,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   const replacedStates = new ReplacedStates({ sql, client, box, logger, now });
   const { direct = parts.db } = parts;
   const feed = new SharedFeed(await openBus(settings.bus, { sql, direct, box, logger }), logger);
+  const budget = new QuestionBudget({ perSecond: settings.checksPerSecond });
   const supervisor = new Supervisor({
     sql,
     client,
@@ -129,7 +132,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     ownerId: randomUUID(),
     lockDb: direct,
     polls: settings.role !== "api",
-    ...(settings.checksPerSecond !== undefined && { questionsPerSecond: settings.checksPerSecond }),
+    budget,
     assumedRetention: settings.assumedRetention,
     ...parts.supervision,
     ingest: async (input) => {
@@ -140,7 +143,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     resetAccount: (account, device, cause) => resetAccount(sql, account, device, cause),
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
-  const background = new BackgroundAsks({ sql, client, box, feed, logger, now });
+  const background = new BackgroundAsks({ sql, client, box, feed, logger, budget, now });
   const retention = new RetentionJob({ sql, feed, logger, sessionIdleMs: settings.sessionIdleMs, ...measured });
   if (metrics) watch(metrics, sql, supervisor);
   const sends = new Sends({ store: sentEventStore(sql), logger });
@@ -152,6 +155,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     ownTokens: settings.publicUrl !== undefined,
     fetch: (account: AccountNo, need: Need) => fetcher.fetch(account, need),
     learnHeroes: (account: AccountNo, heroes: readonly RoomHero[]) => background.heroes(account, heroes),
+    askBundles: (account: AccountNo, events: readonly RoomEvent[]) => background.bundles(account, events),
     tokenLives: async (hash: Buffer) => {
       const token = await findToken(sql, hash);
       if (token?.deadAt) throw unknownToken(token.softLogout);

@@ -200,7 +200,7 @@ export class SlidingEngine {
   }
 
   #wait(request: SlidingRequest, opened: OpenedPos, waiter: Waiter, wakes: Wakes): Promise<SlidingReply> {
-    const { now, ownTokens = false, options } = this.#deps;
+    const { now, ownTokens = false, askBundles, options } = this.#deps;
     const { account, device, body, dialect } = request;
     const { pos, state } = opened;
     const isFirst = request.pos === null;
@@ -212,7 +212,7 @@ export class SlidingEngine {
     const evaluate = async (tried: ReadonlySet<string>): Promise<SlidingOutcome> => {
       const known = head;
       head = null;
-      return this.#evaluate({ account, device, pos, state: state.state, body, dialect, ownTokens, tried }, known);
+      return this.#evaluate({ account, device, pos, state: state.state, body, dialect, ownTokens, askBundles, tried }, known);
     };
     return longPoll({ ...this.#deps, fetchMs: options.fetchMs }, waiter, {
       account,

@@ -1,12 +1,12 @@
-/** What the homeserver was asked for in the background: member events of heroes (T14), and rooms that were left (T22). */
+/** What the homeserver was asked for in the background: member events of heroes (T14), rooms that were left (T22), and events (T7). */
 
-import type { AccountNo, RoomId, UserId } from "../wire/ids.ts";
+import type { AccountNo, EventId, RoomId, UserId } from "../wire/ids.ts";
 import { byKey, type Db } from "./db.ts";
 import { OPEN } from "./ingest/row-types.ts";
 
 export type RoomHero = { readonly roomId: RoomId; readonly userId: UserId };
-/** A hero, or with an empty user id a room. */
-export type BackgroundAsk = RoomHero | { readonly roomId: RoomId; readonly userId: "" };
+/** A hero; with an empty user id a room; with an event id an event. */
+export type BackgroundAsk = RoomHero | { readonly roomId: RoomId; readonly userId: "" | EventId };
 
 /** `ms`: for how long what was claimed is not due again. `limit`: most that are claimed. */
 export type Claim = { readonly ms: number; readonly limit: number };
@@ -46,6 +46,19 @@ export async function claimRooms(db: Db, account: AccountNo, asks: readonly Back
     limit (
       select greatest(0, least(${limit}, ${MOST_ROOMS} - count(*))) from background_asks
       where account = ${account} and user_id = '' and due_at > now())
+    on conflict (account, room_id, user_id) do update set due_at = excluded.due_at where b.due_at <= now()
+    returning room_id as "roomId", user_id as "userId"`;
+}
+
+/** Claims those of the events that are due. */
+export async function claimEvents(db: Db, account: AccountNo, asks: readonly BackgroundAsk[], { ms, limit }: Claim): Promise<BackgroundAsk[]> {
+  return await db<BackgroundAsk[]>`
+    insert into background_asks as b (account, room_id, user_id, due_at)
+    select distinct ${account}::bigint, a.room_id, a.event_id, now() + ${ms}::double precision * interval '1 millisecond'
+    from unnest(${asks.map((ask) => ask.roomId)}::text[], ${asks.map((ask) => ask.userId)}::text[]) as a(room_id, event_id)
+    where not exists (
+      select from background_asks k where k.account = ${account} and k.room_id = a.room_id and k.user_id = a.event_id and k.due_at > now())
+    limit ${limit}
     on conflict (account, room_id, user_id) do update set due_at = excluded.due_at where b.due_at <= now()
     returning room_id as "roomId", user_id as "userId"`;
 }

@@ -95,8 +95,8 @@ export class Fetcher {
    */
   async #older(account: AccountNo, token: string, roomId: RoomId, count: number): Promise<void> {
     const { sql, feed } = this.#deps;
-    const from = await oldestToken(sql, account, roomId);
-    if (from === null) throw new Error("no token for the room's history is known");
+    const [from, synced] = [await oldestToken(sql, account, roomId), await syncedUpTo(sql, account)];
+    if (from === null || !synced) throw new Error("no token for the room's history is known");
     const messages = await this.#page(token, roomId, from, Math.min(count, MOST_OLDER));
     const next = messages.end === null ? null : await this.#page(token, roomId, messages.end, 1);
     // There is nothing older: the room begins with these events, although the homeserver gave a token for what is before.
@@ -106,7 +106,7 @@ export class Fetcher {
     if (!begins && event?.kind !== "event") throw new Error("the homeserver gave no older events");
     const state = event?.kind === "event" ? await this.#stateAfter(token, roomId, event.event_id) : [];
     const prevBatch = begins ? null : messages.end;
-    await storeOlder({ sql }, { account, roomId, events: messages.chunk, state, prevBatch, now: this.#deps.now() });
+    await storeOlder({ sql }, { account, roomId, events: messages.chunk, state, prevBatch, position: synced.position, now: this.#deps.now() });
     feed.publish({ type: "news", account, kinds: new Set(["timeline"]), rooms: new Set([roomId]) });
   }
 

@@ -23,6 +23,7 @@ import { Leases, RENEW_MS } from "./lease-keeper.ts";
 import { FirstSyncs } from "./first-syncs.ts";
 import type { PollerDeps, PollerEnd } from "./poller-types.ts";
 import { CheckRequests } from "./reconcile/check-requests.ts";
+import { QuestionBudget } from "./reconcile/question-budget.ts";
 import { Reconciler, type ReconcilerDeps } from "./reconcile/reconciler.ts";
 import { Rereads, type RereadsDeps } from "./rereads.ts";
 import { RetentionQuestion, type RetentionQuestionDeps } from "./retention-question.ts";
@@ -51,8 +52,9 @@ export type SupervisorOptions = Omit<PollerDeps, "feed" | "firstSyncs" | "leases
   readonly rereadMs?: number;
   /** Interval between two looks for rooms to check, ms. Default 5 s. */
   readonly checkMs?: number;
+  /** Default: one with the default rate. */
+  readonly budget?: QuestionBudget;
   /** See ReconcilerDeps. */
-  readonly questionsPerSecond?: number;
   readonly secondLookMs?: number;
   /** See PollerDeps. Default: a monotonic clock. */
   readonly now?: () => number;
@@ -105,7 +107,7 @@ export class Supervisor {
     const pollingGap = (account: AccountNo) => this.#checks.gap(account);
     const random = options.random ?? Math.random;
     this.#deps = { ...options, firstSyncs, leases: this.#leases, now, random, sleep: options.sleep ?? sleep, pollingGap };
-    this.#reconciler = new Reconciler({ ...options, now, sleep: this.#deps.sleep });
+    this.#reconciler = new Reconciler({ ...options, budget: options.budget ?? new QuestionBudget({ now, sleep: this.#deps.sleep }) });
   }
 
   /** Begins to poll; returns at once. Call it once. */

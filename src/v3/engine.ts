@@ -146,7 +146,7 @@ export class Engine {
   }
 
   #wait(request: SyncRequest, opened: OpenedRequest, waiter: Waiter): Promise<SyncAnswer> {
-    const { sql, sign, now, ownTokens = false, options } = this.#deps;
+    const { sql, sign, now, ownTokens = false, askBundles, options } = this.#deps;
     const { account, device } = request;
     const started = now();
     const deadline = started + request.timeout;
@@ -160,7 +160,7 @@ export class Engine {
       session: token.session,
       isFirst: request.since === null,
       evaluate: async (tried, late) => {
-        const question = { account, device, token, state, request: opened.request, lists: this.#lists, ownTokens, tried, late };
+        const question = { account, device, token, state, request: opened.request, lists: this.#lists, ownTokens, askBundles, tried, late };
         const outcome = await evaluate(sql, sign, question, now());
         if (!outcome) throw unknownSession();
         return outcome;

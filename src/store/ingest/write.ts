@@ -123,15 +123,20 @@ type ListsOf<T> = { [K in keyof T]: T[K] extends readonly object[] ? K : never }
 
 function writeTimeline(tx: Tx, batches: readonly Batch[]): Statement[] {
   const sent = batches.flatMap(({ account, device, writes }) =>
-    writes.timeline.map((row) => ({ account, ...row, txn_device: row.txn_id === null ? null : device })),
+    writes.timeline.map((row) => ({
+      account,
+      ...row,
+      relations_ord: row.relations === null ? null : writes.position,
+      txn_device: row.txn_id === null ? null : device,
+    })),
   );
   return some(
     sent,
     (rows) => tx`
-    insert into timeline (account, ord, room_id, event_id, unsigned, age_ts, txn_id, txn_device, gap, prev_batch, notify)
-    select account, ord, room_id, event_id, unsigned, age_ts, txn_id, txn_device, gap, prev_batch, notify
-    from json_to_recordset(${rows}::text::json) r (account bigint, ord bigint, room_id text, event_id text, unsigned text, age_ts bigint, txn_id text,
-      txn_device bigint, gap boolean, prev_batch text, notify boolean)`,
+    insert into timeline (account, ord, room_id, event_id, unsigned, relations, relations_ord, age_ts, txn_id, txn_device, gap, prev_batch, notify)
+    select account, ord, room_id, event_id, unsigned, relations, relations_ord, age_ts, txn_id, txn_device, gap, prev_batch, notify
+    from json_to_recordset(${rows}::text::json) r (account bigint, ord bigint, room_id text, event_id text, unsigned text, relations text,
+      relations_ord bigint, age_ts bigint, txn_id text, txn_device bigint, gap boolean, prev_batch text, notify boolean)`,
   );
 }
 

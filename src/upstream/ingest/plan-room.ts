@@ -100,6 +100,7 @@ function planTimeline(work: RoomWork): { ord: number; ts: number } | null {
       room_id: stored.room_id,
       event_id: event.event_id,
       unsigned: event.state_key === null || setsState ? event.unsigned : overruled(event.unsigned),
+      relations: event.relations,
       age_ts: event.age_ts,
       txn_id: event.txn_id,
       gap: index === 0 && split.gap,

@@ -111,6 +111,7 @@ export class RoomState {
       state_key: event.state_key,
       sender: event.sender,
       ts: event.ts,
+      relation: event.relation,
       body: event.body,
       pruned: event.redacted_because,
       shared: event.shared,

@@ -4,7 +4,7 @@ import { ev, newRoom } from "../../../test/support/events.ts";
 import type { MatrixEvent } from "../../../test/support/events.ts";
 import { eachWithAccount } from "../../../test/support/each-with-account.ts";
 import type { TestAccount } from "../../../test/support/test-account.ts";
-import type { RoomId } from "../../wire/ids.ts";
+import type { Position, RoomId } from "../../wire/ids.ts";
 import type { OlderResult } from "./store-older.ts";
 import { storeOlder } from "./store-older.ts";
 
@@ -20,7 +20,7 @@ function older(events: readonly MatrixEvent[], state: readonly MatrixEvent[], pr
   const texts = (list: readonly MatrixEvent[]) => list.map((event) => JSON.stringify(event));
   return storeOlder(
     { sql: me.sql },
-    { account: me.account, roomId: ROOM as RoomId, events: texts(events), state: texts(state), prevBatch, now: me.now },
+    { account: me.account, roomId: ROOM as RoomId, events: texts(events), state: texts(state), prevBatch, position: 0 as Position, now: me.now },
   );
 }
 const chunks = () => me.sql`select idx, prev_batch, state from older_chunks where account = ${me.account} order by idx desc`;

@@ -10,7 +10,7 @@ import type { EventWrite } from "../../store/ingest/row-types.ts";
 import { writeEvents, writeRedactions } from "../../store/ingest/write-events.ts";
 import type { CutEvent } from "../../wire/event.ts";
 import { cutEvent } from "../../wire/event.ts";
-import type { AccountNo, EventId, RoomId } from "../../wire/ids.ts";
+import type { AccountNo, EventId, Position, RoomId } from "../../wire/ids.ts";
 import type { IngestDeps } from "./ingest.ts";
 import { settleEvents } from "./own-bodies.ts";
 
@@ -23,6 +23,8 @@ export type OlderInput = {
   readonly state: readonly string[];
   /** The token before the oldest of them; null: the room's beginning. */
   readonly prevBatch: string | null;
+  /** The account's position before they were asked for. */
+  readonly position: Position;
   /** When they arrived, ms. */
   readonly now: number;
 };
@@ -57,7 +59,9 @@ async function store(tx: Tx, input: OlderInput, received: readonly CutEvent[], r
   const lowest = oldestKnown.idx;
   // Another process fetched from the same point, and further: the end of this chunk is not the end of the history.
   const isOvertaken = fresh.length === 0 && events.length > 0 && events.at(-1)?.event_id !== oldestKnown.event_id;
-  const rows = fresh.map(({ event_id, unsigned, age_ts }, index) => ({ idx: lowest - 1 - index, event_id, unsigned, age_ts }));
+  const rows = fresh.map(({ event_id, unsigned, relations, age_ts }, index) => {
+    return { idx: lowest - 1 - index, event_id, unsigned, relations, relations_ord: relations === null ? null : input.position, age_ts };
+  });
   const oldest = lowest - fresh.length;
   const chunk = { idx: oldest, prev_batch: input.prevBatch, state: state.map((event) => event.event_id) };
   await Promise.all([
@@ -69,8 +73,8 @@ async function store(tx: Tx, input: OlderInput, received: readonly CutEvent[], r
   return { stored: fresh.length, oldest };
 }
 
-function eventRow({ event_id, type, state_key, sender, ts, body, redacted_because, shared }: CutEvent): EventWrite {
-  return { event_id, type, state_key, sender, ts, body, pruned: redacted_because, shared };
+function eventRow({ event_id, type, state_key, sender, ts, relation, body, redacted_because, shared }: CutEvent): EventWrite {
+  return { event_id, type, state_key, sender, ts, relation, body, pruned: redacted_because, shared };
 }
 
 /** Without duplicates and malformed events. */

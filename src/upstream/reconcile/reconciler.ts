@@ -35,7 +35,7 @@ import { storeReread } from "../ingest/store-reread.ts";
 import { isHomeserverTrouble, UpstreamError } from "../upstream-error.ts";
 import { compareWhole } from "./compare-whole.ts";
 import { madeLeave } from "./made-leave.ts";
-import { QuestionBudget } from "./question-budget.ts";
+import type { QuestionBudget } from "./question-budget.ts";
 
 export type ReconcilerDeps = {
   readonly sql: Sql;
@@ -43,16 +43,11 @@ export type ReconcilerDeps = {
   readonly box: SecretBox;
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Pick<Logger, "info" | "warn">;
-  /** ms; only differences count. */
-  readonly now: () => number;
-  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
-  /** Questions a second over all processes. Default 5. */
-  readonly questionsPerSecond?: number | undefined;
+  readonly budget: QuestionBudget;
   /** Between the first look at a room and the second, ms. Default 30 s. */
   readonly secondLookMs?: number | undefined;
 };
 
-const QUESTIONS_PER_SECOND = 5;
 const SECOND_LOOK_MS = 30_000;
 /** Most of each kind in one run. */
 const MOST = 50;
@@ -72,16 +67,14 @@ function membershipIn(text: string): unknown {
 
 export class Reconciler {
   readonly #deps: ReconcilerDeps;
-  readonly #budget: QuestionBudget;
 
   constructor(deps: ReconcilerDeps) {
     this.#deps = deps;
-    this.#budget = new QuestionBudget({ ...deps, perSecond: deps.questionsPerSecond ?? QUESTIONS_PER_SECOND });
   }
 
   /** Does what is due for those accounts, until the homeserver is in trouble. */
   async run(leases: readonly Lease[], signal: AbortSignal): Promise<void> {
-    const { sql, secondLookMs = SECOND_LOOK_MS } = this.#deps;
+    const { sql, budget, secondLookMs = SECOND_LOOK_MS } = this.#deps;
     const epochs = new Map(leases.map(({ account, epoch }) => [account, epoch]));
     const accounts = [...epochs.keys()];
     const [doubts, checks] = await Promise.all([dueDoubts(sql, accounts, secondLookMs, MOST), dueChecks(sql, accounts, MOST)]);
@@ -96,7 +89,7 @@ export class Reconciler {
     ];
     for (const { ask, failed } of tasks) {
       // oxlint-disable no-await-in-loop -- one question at a time
-      await this.#budget.take(processes, signal);
+      await budget.take(processes, signal);
       try {
         await ask();
       } catch (error) {
@@ -104,7 +97,7 @@ export class Reconciler {
         const isTrouble = isHomeserverTrouble(error);
         await failed(isTrouble);
         if (!isTrouble) continue;
-        this.#budget.troubled();
+        budget.troubled();
         return;
       }
       // oxlint-enable no-await-in-loop
