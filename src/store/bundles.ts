@@ -8,7 +8,7 @@
  * have changed it. Then it is left out, and the homeserver has to be asked again.
  */
 
-import { type BundledPart, bundledParts, eventsNamedIn, isAbout } from "../wire/bundled.ts";
+import { type BundledPart, bundledParts, eventsNamedIn, isAbout, type Placed } from "../wire/bundled.ts";
 import type { AccountNo, EventId, RoomId, UserId } from "../wire/ids.ts";
 import { byKey, type Db } from "./db.ts";
 import { bodyOf, type Bundle, type EventRow } from "./event-row.ts";
@@ -63,8 +63,7 @@ function rootsIn(roomId: RoomId, events: readonly EventRow[], filtered: boolean)
     .map(({ event_id: eventId, relations = null, relations_ord: asOf }) => ({ roomId, eventId, relations, asOf: asOf ?? 0 }));
 }
 
-type Related = {
-  readonly event_id: EventId;
+type Related = Placed & {
   readonly rel_type: string;
   readonly sender: UserId;
   readonly type: string;
@@ -96,6 +95,7 @@ async function readBundles(db: Db, reader: BundleReader, roots: readonly Root[])
   for (const [id, of] of inThreads) picked.set(id, pick(of, reader));
   const ids = [...picked.values()].flatMap(({ replace, thread }) => [replace, thread?.latest ?? null]).filter((id) => id !== null);
   const rows = await readRows(db, reader, ids);
+  const givenOf = new Map(given.map((root) => [root.eventId, root.parts]));
   const bundleOf = (id: EventId, parts: readonly BundledPart[]): Bundle | undefined => {
     const { replace, thread, references } = picked.get(id) ?? NOTHING;
     const types = new Set(parts.map(({ type }) => type));
@@ -103,13 +103,12 @@ async function readBundles(db: Db, reader: BundleReader, roots: readonly Root[])
     const reply = thread && !types.has("m.thread") ? rows.get(thread.latest) : undefined;
     const bundle: Bundle = {
       replace: edit ?? null,
-      thread: thread && reply ? { ...thread, latest: withBundle(reply, bundleOf(reply.event_id, [])) } : null,
+      thread: thread && reply ? { ...thread, latest: withBundle(reply, bundleOf(reply.event_id, givenOf.get(reply.event_id) ?? [])) } : null,
       references: types.has("m.reference") ? [] : references,
       given: doubted.has(id) ? [] : parts.map(({ type, text }) => [type, text] as const),
     };
     return bundle.replace || bundle.thread || bundle.references.length + bundle.given.length > 0 ? bundle : undefined;
   };
-  const givenOf = new Map(given.map((root) => [root.eventId, root.parts]));
   const byId = new Map<EventId, Bundle>();
   for (const { eventId: id } of roots) {
     const bundle = bundleOf(id, givenOf.get(id) ?? []);
@@ -148,16 +147,16 @@ type Given = Root & { readonly parts: readonly BundledPart[] };
 /** What the homeserver bundled with an event and what is stored does not explain. */
 function unexplained(root: Root, relatives: Relatives | undefined): Given[] {
   if (!root.relations) return [];
-  const idsBy = Map.groupBy(relatives?.related ?? [], (event) => event.rel_type);
+  const known = Map.groupBy(relatives?.related ?? [], (event) => event.rel_type);
   const parts = bundledParts(root.relations).filter((part) => {
     const isGone = part.type === "m.replace" && relatives?.pruned === true;
-    return !isGone && !isAbout(part, new Set((idsBy.get(part.type) ?? []).map((event) => event.event_id)));
+    return !isGone && !isAbout(part, known.get(part.type) ?? [], root.asOf);
   });
   return parts.length > 0 ? [{ ...root, parts }] : [];
 }
 
 /**
- * Those that may be wrong by now: since then something was redacted in the room, something new relates to the event, or whom the user ignores has
+ * Those that may be wrong by now: since then something was redacted in the room, something new relates to the event or to one that is bundled, or whom the user ignores has
  * changed; or what they name is redacted.
  */
 async function doubtedOf(db: Db, { account, to }: BundleReader, given: readonly Given[]): Promise<ReadonlySet<EventId>> {
@@ -171,7 +170,8 @@ async function doubtedOf(db: Db, { account, to }: BundleReader, given: readonly 
       or exists (
         select from timeline t join events e using (event_id)
         where t.account = ${account} and t.room_id = g.room_id and t.ord > g.ord and t.ord <= ${to}
-          and (e.type = 'm.room.redaction' or e.relates_to = g.event_id))
+          and (e.type = 'm.room.redaction' or e.relates_to = g.event_id
+            or e.relates_to in (select n.event_id from json_array_elements_text(g.named) n (event_id))))
       or exists (select from json_array_elements_text(g.named) n (event_id) join events e on e.event_id = n.event_id where e.pruned)`;
   return new Set(rows.map((row) => row.event_id));
 }

@@ -19,6 +19,7 @@ const BOUNDS: Readonly<Record<string, number>> = {
   "devices.device_id": KEY,
   "doubted_rooms.room_id": ID,
   "events.event_id": KEY,
+  "events.relates_to": KEY,
   "background_asks.room_id": ID,
   "background_asks.user_id": ID,
   // One of our words.

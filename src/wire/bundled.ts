@@ -13,15 +13,23 @@ export function bundledParts(text: string): BundledPart[] {
   return [...memberTexts(text)].map(([type, part]) => ({ type, text: part }));
 }
 
-/** Whether `stored`, the ids of all known events with that relation, redacted or not, are all that the part is about. */
-export function isAbout({ type, text }: BundledPart, stored: ReadonlySet<EventId>): boolean {
+/** A known event, and its place among them. */
+export type Placed = { readonly event_id: EventId; readonly place: number };
+
+/** Whether `known`, all known events with that relation, redacted or not, are all that the part is about, which was right up to the place `asOf`. */
+export function isAbout({ type, text }: BundledPart, known: readonly Placed[], asOf: number): boolean {
   const part: unknown = JSON.parse(text);
   if (!isObject(part)) return true;
-  const has = (event: unknown) => isObject(event) && typeof event["event_id"] === "string" && stored.has(indexKey(event["event_id"]) as EventId);
-  if (type === "m.replace") return has(part);
-  if (type === "m.thread") return has(part["latest_event"]) && Number(part["count"]) <= stored.size;
-  if (type === "m.reference") return !Array.isArray(part["chunk"]) || part["chunk"].every(has);
-  return false;
+  const find = (event: unknown) => {
+    const id = isObject(event) ? event["event_id"] : undefined;
+    return typeof id === "string" ? known.find((one) => one.event_id === indexKey(id)) : undefined;
+  };
+  if (type === "m.replace") return find(part) !== undefined;
+  if (type === "m.reference") return !Array.isArray(part["chunk"]) || part["chunk"].every((event) => find(event) !== undefined);
+  if (type !== "m.thread") return false;
+  const latest = find(part["latest_event"]);
+  // Homeservers count an event before they send it.
+  return latest !== undefined && Number(part["count"]) <= known.filter(({ place }) => place <= Math.max(asOf, latest.place)).length;
 }
 
 /** The events that it names, as index keys. What their contents name does not count. */

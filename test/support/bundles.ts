@@ -34,7 +34,7 @@ export function everyApi(bundled: BundledById): Readonly<Record<string, BundledB
   return { unstable: bundled, v4: bundled, subscribed: bundled, room_list: bundled, room: bundled };
 }
 
-function bundledIn(events: readonly Json[]): BundledById {
+export function bundledIn(events: readonly Json[]): BundledById {
   return Object.fromEntries(events.flatMap((event) => (relationsOf(event) ? [[event["event_id"], shortOf(event)]] : [])));
 }
 
