@@ -11,9 +11,11 @@ alter table older add column relations text, add column relations_ord bigint;
 -- The same of what is stored. null where PostgreSQL cannot read the JSON, which can be anything.
 create function stored_relation(body text) returns text[] language plpgsql as $$
 declare
-  relation json := body::json -> 'content' -> 'm.relates_to';
-  found text[] := array[relation ->> 'event_id', relation ->> 'rel_type'];
+  relation json;
+  found text[];
 begin
+  relation := body::json -> 'content' -> 'm.relates_to';
+  found := array[relation ->> 'event_id', relation ->> 'rel_type'];
   if json_typeof(relation -> 'event_id') <> 'string' or json_typeof(relation -> 'rel_type') <> 'string' or found[2] = 'm.annotation'
     or found[1] = '' or octet_length(found[1]) > 255 or octet_length(found[2]) > 255 then
     return null;
