@@ -42,7 +42,7 @@ import { ReplacedStates } from "../upstream/replaced-states.ts";
 import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
 import type { Need } from "../sync/fetch-need.ts";
 import { accountLocked, unknownToken } from "../wire/errors.ts";
-import type { AccountNo, DeviceNo } from "../wire/ids.ts";
+import type { AccountNo, DeviceNo, RoomId } from "../wire/ids.ts";
 import { readCertificate, watchCertificate } from "./certificate.ts";
 import { counted } from "../base/counted.ts";
 import { openBus } from "./open-bus.ts";
@@ -155,6 +155,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     ownTokens: settings.publicUrl !== undefined,
     fetch: (account: AccountNo, need: Need) => fetcher.fetch(account, need),
     learnHeroes: (account: AccountNo, heroes: readonly RoomHero[]) => background.heroes(account, heroes),
+    checkBeginnings: (account: AccountNo, rooms: readonly RoomId[]) => background.beginnings(account, rooms),
     askBundles: (account: AccountNo, events: readonly RoomEvent[]) => background.bundles(account, events),
     tokenLives: async (hash: Buffer) => {
       const token = await findToken(sql, hash);

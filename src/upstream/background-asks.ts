@@ -4,6 +4,7 @@
  * - Member events of heroes: rooms without a name are then named by display names instead of user ids (T14).
  * - Rooms that the user left before the account's first v2 response and that a client subscribes to (T22). They are read one by one: a /sync
  *   without `since`, even for one room, would cost the homeserver nearly a complete first sync.
+ * - Whether the homeserver still has the beginning of what is stored of rooms: an admin may have purged it (T4).
  * - What the homeserver bundles with events, where it may have changed and what is stored does not tell how (T7).
  */
 
@@ -12,7 +13,8 @@ import type { Logger } from "../base/logger.ts";
 import type { SecretBox } from "../base/secret-box.ts";
 import { Slots } from "../base/slots.ts";
 import type { Feed, WakeKind } from "../feed/hub.ts";
-import { type BackgroundAsk, type Claim, claimEvents, claimHeroes, claimRooms, postponeAsks, type RoomHero } from "../store/background-asks.ts";
+import * as asked from "../store/background-asks.ts";
+import type { BackgroundAsk, Claim, RoomHero } from "../store/background-asks.ts";
 import type { RoomEvent } from "../store/bundles.ts";
 import type { Db, Sql } from "../store/db.ts";
 import { syncedToken, syncedUpTo } from "../store/fetch-start.ts";
@@ -23,6 +25,7 @@ import { isCutKey } from "../wire/index-key.ts";
 import { isRoomId } from "../wire/matrix-id.ts";
 import { cutResponse } from "../wire/v2-response.ts";
 import type { HomeserverClient } from "./client.ts";
+import { checkHistory } from "./history-check.ts";
 import { learnHeroes } from "./ingest/learn-heroes.ts";
 import { storeBundle } from "./ingest/store-bundle.ts";
 import { storeLeftRoom } from "./ingest/store-reread.ts";
@@ -74,13 +77,24 @@ export class BackgroundAsks {
 
   /** Begins to fetch those of the heroes that have no stored member event and were not asked for in the last 24 hours. */
   heroes(account: AccountNo, heroes: readonly RoomHero[]): void {
-    this.#begin(account, heroes, { restMs: REST_MS, claim: claimHeroes, learn: (owner, roomId, asks) => this.#learnHeroes(owner, roomId, asks) });
+    this.#begin(account, heroes, {
+      restMs: REST_MS,
+      claim: asked.claimHeroes,
+      learn: (owner, roomId, asks) => this.#learnHeroes(owner, roomId, asks),
+    });
   }
 
   /** Begins to fetch those of the rooms that the user was in, as far as they are unknown and were not asked for in the last 24 hours. */
   rooms(account: AccountNo, roomIds: readonly RoomId[]): void {
     const asks = roomIds.filter(isRoomId).map((roomId) => ({ roomId, userId: "" }) as const);
-    this.#begin(account, asks, { restMs: REST_MS, claim: claimRooms, learn: (owner, roomId) => this.#learnRoom(owner, roomId) });
+    this.#begin(account, asks, { restMs: REST_MS, claim: asked.claimRooms, learn: (owner, roomId) => this.#learnRoom(owner, roomId) });
+  }
+
+  /** Begins to ask whether the beginnings of those of the first rooms are still there that were not asked for in the last 24 hours. */
+  beginnings(account: AccountNo, roomIds: readonly RoomId[]): void {
+    const asks = roomIds.filter(isRoomId).map((roomId) => ({ roomId, userId: asked.BEGINNING }) as const);
+    const learn: Job["learn"] = (owner, roomId) => this.#checkHistory(owner, roomId);
+    this.#begin(account, asks.slice(0, MOST), { restMs: REST_MS, claim: asked.claimBeginnings, learn });
   }
 
   /** Begins to ask what the homeserver bundles with those of the events that it was not asked about in the last minute. */
@@ -88,7 +102,11 @@ export class BackgroundAsks {
     const asks = events
       .filter(({ roomId, eventId }) => isRoomId(roomId) && !isCutKey(eventId))
       .map(({ roomId, eventId: userId }) => ({ roomId, userId }));
-    this.#begin(account, asks, { restMs: BUNDLE_REST_MS, claim: claimEvents, learn: (owner, roomId, due) => this.#learnBundles(owner, roomId, due) });
+    this.#begin(account, asks, {
+      restMs: BUNDLE_REST_MS,
+      claim: asked.claimDue,
+      learn: (owner, roomId, due) => this.#learnBundles(owner, roomId, due),
+    });
   }
 
   /** Ends what is under way. */
@@ -140,7 +158,7 @@ export class BackgroundAsks {
       }
     } finally {
       const again = [...left.values()].flat();
-      if (again.length > 0) await postponeAsks(sql, account, again, RETRY_MS);
+      if (again.length > 0) await asked.postponeAsks(sql, account, again, RETRY_MS);
     }
   }
 
@@ -184,6 +202,14 @@ export class BackgroundAsks {
     });
   }
 
+  async #checkHistory({ account, token }: Owner, roomId: RoomId): Promise<ReadonlySet<WakeKind>> {
+    const { sql, client, now } = this.#deps;
+    const { signal } = this.#stop;
+    const isThere = async (eventId: EventId) => (await this.#ask(() => client.event(token, roomId, eventId, signal)).catch(nullIfGone)) !== null;
+    const isNews = await checkHistory({ sql, account, roomId, isThere, now: now() });
+    return isNews ? new Set(["timeline"]) : new Set();
+  }
+
   async #learnBundles({ account, token }: Owner, roomId: RoomId, asks: readonly BackgroundAsk[]): Promise<ReadonlySet<WakeKind>> {
     const { sql, client } = this.#deps;
     const { signal } = this.#stop;
@@ -209,6 +235,11 @@ export class BackgroundAsks {
     const text = `{"next_batch":"read","rooms":{"leave":{${JSON.stringify(roomId)}:${read.text}}}}`;
     return storeLeftRoom(sql, { account, device, userId, response: cutResponse(text, read.receivedAt), now: read.receivedAt });
   }
+}
+
+function nullIfGone(error: unknown): null {
+  if (error instanceof UpstreamError && error.status === 404) return null;
+  throw error;
 }
 
 function nullIfNotThere(error: unknown): null {

@@ -16,7 +16,7 @@ import { purgeToDevice } from "../store/to-device.ts";
 import { JoinedRoomsCache } from "./streams/joined-rooms.ts";
 import { RoomCache } from "../sync/room-cache.ts";
 import { rowsOfFullRoom } from "./streams/full-room.ts";
-import { type SyncAnswer, unknownHeroesIn } from "./streams/answers.ts";
+import { shownRoomsIn, type SyncAnswer, unknownHeroesIn } from "./streams/answers.ts";
 import type { ListCaches } from "./streams/stream.ts";
 import { invalidParam, unknownSession } from "../wire/errors.ts";
 import type { AccountNo, Position, SessionNo } from "../wire/ids.ts";
@@ -183,6 +183,7 @@ export class Engine {
     const next = sealToken({ ...token, ...outcome.cursors, state }, sign);
     const { parts, complete, now } = outcome;
     this.#deps.learnHeroes(account, unknownHeroesIn(parts));
+    if (before === EMPTY_STATE) this.#deps.checkBeginnings(account, shownRoomsIn(parts));
     return { parts, complete, next, now };
   }
 

@@ -32,6 +32,12 @@ export const INTENDED: readonly IntendedDifference[] = [
     why: "M49: as above.",
   },
   {
+    path: "*/fresh/rooms/*/events/*/relations/m.thread/current_user_participated",
+    when: (theirs, ours) => typeof theirs === "boolean" && typeof ours === "boolean",
+    sometimes: true,
+    why: "Synapse caches whether a user participated in a thread, and sends what was so when the user first asked (findings/synapse-4.md).",
+  },
+  {
     path: "native/rooms/*",
     when: (theirs, ours) => ["ban", "leave"].includes(String(theirs)) && ours === undefined,
     sometimes: true,
