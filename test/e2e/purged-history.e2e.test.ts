@@ -26,7 +26,7 @@ async function textsBefore(client: V3Client, room: string, token: string): Promi
   for (let from: string | undefined = token; from !== undefined;) {
     const query = new URLSearchParams({ dir: "b", limit: "3", from });
     // oxlint-disable-next-line no-await-in-loop -- each page begins where the one before ended
-    const { status, body } = await client.fetch("GET", `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/messages?${query}`);
+    const { status, body } = await client.fetch("GET", `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/messages?${query.toString()}`);
     expect(status).toBe(200);
     const chunk = body["chunk"] as MatrixEvent[];
     texts.push(...chunk.flatMap(({ type, content }) => (type === "m.room.message" ? [content["body"]] : [])));

@@ -35,7 +35,7 @@ export const INTENDED: readonly IntendedDifference[] = [
     path: "*/fresh/rooms/*/events/*/relations/m.thread/current_user_participated",
     when: (theirs, ours) => typeof theirs === "boolean" && typeof ours === "boolean",
     sometimes: true,
-    why: "Synapse caches whether a user participated in a thread, and sends what was so when the user first asked (findings/synapse-4.md).",
+    why: "Synapse caches whether a user participated in a thread, and sends what was so when the user first asked (findings/synapse-thread-participation.sh).",
   },
   {
     path: "native/rooms/*",
