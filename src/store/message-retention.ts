@@ -33,7 +33,9 @@ export async function hasSeenRetention(db: Db): Promise<boolean> {
 /** From now on messages expire as their rooms say, if nothing else is known; or not any more. */
 export async function noteSeenRetention(db: Db, isSeen: boolean): Promise<void> {
   if (!isSeen) {
-    await db`delete from homeserver_facts where name = ${SEEN}`;
+    await db`
+      with gone as (delete from homeserver_facts where name = ${SEEN} returning 1)
+      update homeserver_facts set value = 'null' where name = ${NAME} and value = '{}' and exists (select from gone)`;
     return;
   }
   await db`insert into homeserver_facts (name, value) values (${SEEN}, 'true') on conflict do nothing`;

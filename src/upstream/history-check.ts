@@ -7,7 +7,7 @@ import { type Sql, writeTx } from "../store/db.ts";
 import { deleteBefore, readHistory, type StoredHistory } from "../store/history-checks.ts";
 import { lockAccount } from "../store/ingest/device.ts";
 import { moveOn } from "../store/ingest/member-list.ts";
-import { noteSeenRetention, readRetention } from "../store/message-retention.ts";
+import { hasSeenRetention, noteSeenRetention, readRetention } from "../store/message-retention.ts";
 import type { AccountNo, EventId, RoomId } from "../wire/ids.ts";
 import { lifetimeOf } from "../wire/message-retention.ts";
 
@@ -25,8 +25,8 @@ export type HistoryCheck = {
 export async function checkHistory({ sql, account, roomId, isThere, now }: HistoryCheck): Promise<boolean> {
   const history = await readHistory(sql, account, roomId);
   if (!history) return false;
-  const lifetime = lifetimeOf(await readRetention(sql), roomId, history.lifetime);
-  // What has expired is not sent, and the homeserver does not give it.
+  // What has expired is not sent, and the homeserver does not give it. If it was only seen to do so, it is looked at again.
+  const lifetime = (await hasSeenRetention(sql)) ? null : lifetimeOf(await readRetention(sql), roomId, history.lifetime);
   const messages = lifetime === null ? history.messages : history.messages.filter(({ ts }) => ts >= now - lifetime);
   const first = await firstThat(messages.length, async (n) => await isThere(idAt(messages, n)));
   if (lifetime === null && history.lifetime !== undefined) {

@@ -4,7 +4,7 @@ import type { Logger } from "../base/logger.ts";
 import type { SecretBox } from "../base/secret-box.ts";
 import type { Sql } from "../store/db.ts";
 import { liveToken } from "../store/fetch-start.ts";
-import { hasSeenRetention, writeRetention } from "../store/message-retention.ts";
+import { hasSeenRetention, noteSeenRetention, writeRetention } from "../store/message-retention.ts";
 import { openToken } from "../store/tokens.ts";
 import type { AccountNo } from "../wire/ids.ts";
 import { cutRetention, type MessageRetention } from "../wire/message-retention.ts";
@@ -55,7 +55,9 @@ export class RetentionQuestion {
   /** null: nothing expires. undefined: the homeserver did not answer. */
   async #ask(token: string, signal: AbortSignal): Promise<MessageRetention | null | undefined> {
     try {
-      return cutRetention((await this.#deps.client.get(token, PATH, {}, signal)).text);
+      const retention = cutRetention((await this.#deps.client.get(token, PATH, {}, signal)).text);
+      await noteSeenRetention(this.#deps.sql, false);
+      return retention;
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
       if (!NOT_KNOWN.includes(error.status)) return undefined;
