@@ -68,6 +68,8 @@ export class BackgroundAsks {
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
   readonly #slots = new Slots(AT_ONCE);
+  /** For what no client waits for: there is much of it after a start, and the rest must not wait behind that. */
+  readonly #lastSlot = new Slots(1);
   /** What is stored or was asked for, so that the database need not be asked. */
   readonly #settled = new LRUCache<string, true>({ max: 100_000 });
 
@@ -188,10 +190,10 @@ export class BackgroundAsks {
   }
 
   /** Asks when the rate of all processes allows it. */
-  #ask<T>(question: () => Promise<T>): Promise<T> {
+  #ask<T>(question: () => Promise<T>, slots = this.#slots): Promise<T> {
     const { sql, budget } = this.#deps;
     const { signal } = this.#stop;
-    return this.#slots.run(signal, async () => {
+    return slots.run(signal, async () => {
       await budget.take(await pollingProcesses(sql), signal);
       try {
         return await question();
@@ -205,7 +207,8 @@ export class BackgroundAsks {
   async #checkHistory({ account, token }: Owner, roomId: RoomId): Promise<ReadonlySet<WakeKind>> {
     const { sql, client, now } = this.#deps;
     const { signal } = this.#stop;
-    const isThere = async (eventId: EventId) => (await this.#ask(() => client.event(token, roomId, eventId, signal)).catch(nullIfGone)) !== null;
+    const ask = (eventId: EventId) => this.#ask(() => client.event(token, roomId, eventId, signal), this.#lastSlot);
+    const isThere = async (eventId: EventId) => (await ask(eventId).catch(nullIfGone)) !== null;
     const isNews = await checkHistory({ sql, account, roomId, isThere, now: now() });
     return isNews ? new Set(["timeline"]) : new Set();
   }
