@@ -38,7 +38,7 @@ async function untilShown({ client, room }: ReturnType<typeof purgedRoom>, event
 }
 
 describe("a room whose history may have been purged", () => {
-  const t = v3Server({ workers: 1 });
+  const t = v3Server({ workers: 1, checksHistory: true });
 
   test("T4: the oldest message that is shown is asked for once a day; what is before the first one that is there is not shown any more", async () => {
     const messages = Array.from({ length: 12 }, (_, n) => ev.message(BOB, `message ${n}`));
@@ -107,7 +107,7 @@ describe("a room whose history may have been purged", () => {
 });
 
 describe("a homeserver that does not say whether it lets messages expire", () => {
-  const t = v3Server({ workers: 1 });
+  const t = v3Server({ workers: 1, checksHistory: true });
 
   test("T4: it is seen to, where a message past its life is gone and others are there; and not to, where one past its life is given", async () => {
     const [old, young] = [sentAgo(10 * DAY_MS), sentAgo(MINUTE_MS)];

@@ -92,6 +92,8 @@ export type ServerParts = {
   readonly engine?: Partial<EngineOptions>;
   readonly sliding?: Partial<SlidingOptions>;
   /** How often the background work is done, if not the defaults. */
+  /** False: whether history was purged is not asked (T4). Default true. */
+  readonly checksHistory?: boolean;
   readonly supervision?: Pick<SupervisorOptions, "typingMs" | "typingSweepMs" | "rereadMs" | "checkMs" | "secondLookMs" | "setbackMs">;
   /** When an answer is blamed for not being storable, if not the defaults (N3). */
   readonly suspects?: Partial<SuspectsOptions>;
@@ -155,7 +157,9 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     ownTokens: settings.publicUrl !== undefined,
     fetch: (account: AccountNo, need: Need) => fetcher.fetch(account, need),
     learnHeroes: (account: AccountNo, heroes: readonly RoomHero[]) => background.heroes(account, heroes),
-    checkBeginnings: (account: AccountNo, rooms: readonly RoomId[]) => background.beginnings(account, rooms),
+    checkBeginnings: (account: AccountNo, rooms: readonly RoomId[]) => {
+      if (parts.checksHistory ?? true) background.beginnings(account, rooms);
+    },
     askBundles: (account: AccountNo, events: readonly RoomEvent[]) => background.bundles(account, events),
     tokenLives: async (hash: Buffer) => {
       const token = await findToken(sql, hash);

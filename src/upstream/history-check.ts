@@ -29,13 +29,14 @@ export async function checkHistory({ sql, account, roomId, isThere, now }: Histo
   const lifetime = (await hasSeenRetention(sql)) ? null : lifetimeOf(await readRetention(sql), roomId, history.lifetime);
   const messages = lifetime === null ? history.messages : history.messages.filter(({ ts }) => ts >= now - lifetime);
   const first = await firstThat(messages.length, async (n) => await isThere(idAt(messages, n)));
+  // If even the newest one is gone, something else has happened to the room, or the homeserver does not know the question.
+  if (first === messages.length) return false;
   if (lifetime === null && history.lifetime !== undefined) {
     const expires = isExpiry(messages, first, now - history.lifetime);
     if (expires !== undefined) await noteSeenRetention(sql, expires);
     if (expires) return false;
   }
-  // If even the newest one is gone, something else has happened to the room.
-  if (first === 0 || first === messages.length) return false;
+  if (first === 0) return false;
   return await writeTx(sql, async (tx) => {
     await lockAccount(tx, account);
     const isNews = await deleteBefore(tx, account, roomId, idAt(messages, first));
