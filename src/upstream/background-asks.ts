@@ -95,7 +95,7 @@ export class BackgroundAsks {
   /** Begins to ask whether the beginnings of those of the first rooms are still there that were not asked for in the last 24 hours. */
   beginnings(account: AccountNo, roomIds: readonly RoomId[]): void {
     const asks = roomIds.filter(isRoomId).map((roomId) => ({ roomId, userId: asked.BEGINNING }) as const);
-    const learn: Job["learn"] = (owner, roomId) => this.#checkHistory(owner, roomId);
+    const learn: AskJob["learn"] = (owner, roomId) => this.#checkHistory(owner, roomId);
     this.#begin(account, asks.slice(0, MOST), { restMs: REST_MS, claim: asked.claimBeginnings, learn });
   }
 
