@@ -25,12 +25,12 @@ export async function learnReplaced(sql: Sql, { account, replaced, text, now }: 
     const [locked, bodies] = await Promise.all([lockAccount(tx, account), readBodiesOf(tx, account, [received])]);
     if (!locked || !(await isUnknown(tx, account, replaced))) return;
     const { events, own, redactions } = settleEvents([received], room_id, bodies);
-    for (const { sender, ts, body, redacted_because, shared, content, unsigned, age_ts } of events) {
+    for (const { sender, ts, relation, body, redacted_because, shared, content, unsigned, age_ts } of events) {
       const user = state_key as UserId;
       const member = type === "m.room.member" ? { membership: membershipOf(content), sort_name: sortName(user, content["displayname"]) } : null;
       // oxlint-disable-next-line no-await-in-loop -- there is one
       await Promise.all([
-        ...writeEvents(tx, [{ event_id, type, state_key, sender, ts, body, pruned: redacted_because, shared }]),
+        ...writeEvents(tx, [{ event_id, type, state_key, sender, ts, relation, body, pruned: redacted_because, shared }]),
         ...writeRedactions(tx, [{ account, writes: { redactions } }]),
         ...writeOwnBodies(tx, [{ account, writes: { ownBodies: own } }]),
         writeReplaced(tx, account, { ...replaced, unsigned, age_ts, member }),
