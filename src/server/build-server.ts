@@ -90,7 +90,10 @@ export type ServerParts = {
   readonly engine?: Partial<EngineOptions>;
   readonly sliding?: Partial<SlidingOptions>;
   /** How often the background work is done, if not the defaults. */
-  readonly supervision?: Pick<SupervisorOptions, "typingMs" | "typingSweepMs" | "rereadMs" | "checkMs" | "secondLookMs" | "setbackMs">;
+  readonly supervision?: Pick<
+    SupervisorOptions,
+    "typingMs" | "typingSweepMs" | "rereadMs" | "checkMs" | "secondLookMs" | "setbackMs" | "unignoredMs" | "freshStartMs"
+  >;
   /** When an answer is blamed for not being storable, if not the defaults (N3). */
   readonly suspects?: Partial<SuspectsOptions>;
 };

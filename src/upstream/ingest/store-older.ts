@@ -69,12 +69,13 @@ async function store(tx: Tx, input: OlderInput, received: readonly CutEvent[], r
   return { stored: fresh.length, oldest };
 }
 
-function eventRow({ event_id, type, state_key, sender, ts, body, redacted_because, shared }: CutEvent): EventWrite {
+/** The row of `events`. */
+export function eventRow({ event_id, type, state_key, sender, ts, body, redacted_because, shared }: CutEvent): EventWrite {
   return { event_id, type, state_key, sender, ts, body, pruned: redacted_because, shared };
 }
 
-/** Without duplicates and malformed events. */
-function cutAll(texts: readonly string[], now: number): CutEvent[] {
+/** The events of an answer other than a sync's, without duplicates and malformed ones. */
+export function cutAll(texts: readonly string[], now: number): CutEvent[] {
   const events = new Map<EventId, CutEvent>();
   for (const text of texts) {
     const event = cutEvent(text, now);
