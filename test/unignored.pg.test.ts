@@ -5,7 +5,7 @@ import { ev, type Json, type MatrixEvent, newRoom, toDevice, v2 } from "./suppor
 import { FakeRoom } from "./support/fake-room.ts";
 import { APIS, type Api } from "./support/room-follower.ts";
 import { followTimeline } from "./support/room-timeline.ts";
-import { DIALECTS, SlidingClient } from "./support/sliding.ts";
+import { DIALECTS, SlidingClient, timelineIds } from "./support/sliding.ts";
 import { v3Server, type V3Client } from "./support/v3.ts";
 
 const [BOB, CAROL, EVE] = ["@bob:test", "@carol:test", "@eve:test"] as const;
@@ -154,6 +154,33 @@ describe("T2: the messages of somebody who is no longer ignored", () => {
     await w.ignore();
     await restarted(w.client);
     expect(await w.fresh(api)).toEqual({ ids: w.ids().slice(-100), limited: true, prevBatch: `t${w.ids().length - 100}` });
+  });
+
+  it("T2: what the user redacted is redacted, and the room is where its newest message belongs", async () => {
+    const w = new World();
+    const bad = ev.message(CAROL, "to be redacted");
+    await w.fresh("v3");
+    await w.happen(bad);
+    const newer = (room: string, minutes: number) => {
+      const events = newRoom(w.me).map((event) => ({ ...event, origin_server_ts: bad.origin_server_ts + minutes * 60_000 }));
+      return t.deliver(w.client, v2({ join: { [room]: { timeline: events } } }));
+    };
+    await newer("!older-than-it:test", 1);
+    await newer("!newer-than-it:test", 3);
+    const redaction = ev.redaction(BOB, bad.event_id, { origin_server_ts: bad.origin_server_ts + 100_000 });
+    await w.happen(redaction, ev.message(BOB, "newest", { origin_server_ts: bad.origin_server_ts + 120_000 }));
+    w.room.events[w.room.events.indexOf(bad)] = { ...bad, content: {}, unsigned: { redacted_because: redaction } };
+    await w.ignore();
+    await restarted(w.client);
+    for (const dialect of DIALECTS) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const { rooms } = await new SlidingClient(w.client, dialect).sync({ lists: { all: { ranges: [[0, 9]], limit: 20 } } });
+      const stamps = Object.entries(rooms).map(([room, { bump_stamp }]) => [room, Number(bump_stamp)] as const);
+      const ordered = stamps.toSorted(([, a], [, b]) => b - a).map(([room]) => room);
+      expect(ordered).toEqual(["!newer-than-it:test", w.room.id, "!older-than-it:test"]);
+      expect(timelineIds(rooms[w.room.id])).toEqual(w.ids());
+    }
+    expect(JSON.stringify(await w.client.sync({ room: { room_id: w.room.id } }))).not.toContain("to be redacted");
   });
 
   it("T2: rooms where the user never was are not read", async () => {

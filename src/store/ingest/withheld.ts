@@ -109,16 +109,16 @@ export function writeGaps(tx: Tx, account: AccountNo, gaps: readonly GapWrite[])
 
 /**
  * Messages may be missing anywhere in those rooms, also after the newest event: it comes after a gap now, and `prev_batch` is after it. They are
- * read `afterMs` from now.
+ * read `afterMs` from now, in this order.
  */
 export function leaveGaps(tx: Tx, account: AccountNo, rooms: readonly RoomId[], prevBatch: string, afterMs: number): Statement[] {
   return some(
     rooms,
     (ids) => tx`
-    with r as (select json_array_elements_text(${ids}::text::json) as room_id),
+    with r as (select room_id, place from json_array_elements_text(${ids}::text::json) with ordinality as r (room_id, place)),
     queued as (
       insert into rereads (account, kind, name, cause, due_at)
-      select ${account}, 'withheld', room_id, 'withheld', now() + ${afterMs}::double precision * interval '1 millisecond' from r
+      select ${account}, 'withheld', room_id, 'withheld', now() + (${afterMs}::double precision + place / 1000.0) * interval '1 millisecond' from r
       on conflict (account, kind, name) do update set due_at = excluded.due_at, tries = 0)
     update timeline t set gap = true, prev_batch = ${prevBatch}
     from r cross join lateral (
@@ -127,8 +127,25 @@ export function leaveGaps(tx: Tx, account: AccountNo, rooms: readonly RoomId[], 
   );
 }
 
-/** The newest row of a room. `ts` null: it is the same event as before. */
-export type NewestRow = { readonly room_id: RoomId; readonly ord: number; readonly ts: number | null };
+/**
+ * The newest row of a room. `ts`: of its event, if that is new; `bumped`: of the newest event that counts as activity (plan-standings.ts), if that
+ * is new; ms.
+ */
+export type NewestRow = { readonly room_id: RoomId; readonly ord: number; readonly ts: number | null; readonly bumped: number | null };
+
+/** Rooms with new activity come right before those whose newest event is not newer. */
+function writeActivity(tx: Tx, account: AccountNo, newest: readonly NewestRow[]): Statement[] {
+  return some(
+    newest.filter(({ ts, bumped }) => ts !== null || bumped !== null),
+    (rows) => tx`
+    update standings s set active_ord = greatest(s.active_ord, n.active + 1), bump_ord = greatest(s.bump_ord, n.bump + 1)
+    from json_to_recordset(${rows}::text::json) r (room_id text, ts bigint, bumped bigint)
+    cross join lateral (
+      select max(o.active_ord) filter (where x.last_ts <= r.ts) as active, max(o.bump_ord) filter (where x.last_ts <= r.bumped) as bump
+      from standings o join rooms x using (account, room_id) where o.account = ${account} and o.room_id <> r.room_id) n
+    where s.account = ${account} and s.room_id = r.room_id`,
+  );
+}
 
 /** Ends the batch: the account's new position, at which those rooms changed. Their fetched history may lack messages, too. */
 export function writeWoven(tx: Tx, account: AccountNo, rooms: readonly RoomId[], newest: readonly NewestRow[], position: number): Statement[] {
@@ -141,6 +158,7 @@ export function writeWoven(tx: Tx, account: AccountNo, rooms: readonly RoomId[],
       from json_to_recordset(${rows}::text::json) r (room_id text, ord bigint, ts bigint)
       where x.account = ${account} and x.room_id = r.room_id`,
     ),
+    ...writeActivity(tx, account, newest),
     tx`delete from older where account = ${account} and room_id = any(${ids}::text[])`,
     tx`delete from older_chunks where account = ${account} and room_id = any(${ids}::text[])`,
     tx`update accounts set position = ${position} where account = ${account}`,

@@ -25,9 +25,10 @@ import type { CutEvent } from "../../wire/event.ts";
 import type { AccountNo, DeviceNo, RoomId, UserId } from "../../wire/ids.ts";
 import { Draft, type Mutable } from "./draft.ts";
 import { settleEvents } from "./own-bodies.ts";
+import { BUMPING } from "./plan-standings.ts";
 import { RoomState } from "./room-state.ts";
 import { eventRow } from "./store-older.ts";
-import { weave } from "./weave.ts";
+import { weave, type Woven } from "./weave.ts";
 
 /** The newest events of a room, as the homeserver has them now. */
 export type RoomPage = {
@@ -151,9 +152,9 @@ class WovenRooms {
       if (place?.kind === "stored" && index < moved) return place.row.ord;
       return draft.last - (places.length - 1 - index);
     };
-    const last = places.at(-1);
-    if (last && moved < places.length) {
-      this.newest.push({ room_id: roomId, ord: draft.last, ts: last.kind === "new" ? Math.min(last.event.ts, this.#deps.now) : null });
+    if (moved < places.length) {
+      const bump = places.findLast((place) => place.event === null || BUMPING.has(place.event.type));
+      this.newest.push({ room_id: roomId, ord: draft.last, ts: this.#timeOf(places.at(-1)), bumped: this.#timeOf(bump) });
     }
     // Nothing is missing between events of the page.
     const ofPage = new Set(events.map((event) => event.event_id));
@@ -168,6 +169,11 @@ class WovenRooms {
       const startsPage = (first.kind === "new" ? first.event.event_id : first.row.event_id) === events[0]?.event_id;
       this.gaps.push({ ord: ordOf(0), gap: true, prev_batch: startsPage ? end : null });
     }
+  }
+
+  /** Of a new event, at most now, ms. */
+  #timeOf(place: Woven<CutEvent> | undefined): number | null {
+    return place?.kind === "new" ? Math.min(place.event.ts, this.#deps.now) : null;
   }
 
   #addNew(roomId: RoomId, event: CutEvent, ord: number): void {
