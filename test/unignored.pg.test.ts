@@ -3,6 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { ev, type Json, type MatrixEvent, newRoom, toDevice, v2 } from "./support/fake-homeserver.ts";
 import { FakeRoom } from "./support/fake-room.ts";
+import { refuse, stopRefusing } from "./support/refusing.ts";
 import { APIS, type Api } from "./support/room-follower.ts";
 import { followTimeline } from "./support/room-timeline.ts";
 import { DIALECTS, SlidingClient, timelineIds } from "./support/sliding.ts";
@@ -306,6 +307,24 @@ describe("T2: where the homeserver cannot", () => {
     expect([next?.events.map((event) => event.event_id), next?.limited]).toEqual([w.ids(), true]);
     await w.happen(ev.message(CAROL));
     expect((await w.fresh(api)).ids).toEqual(w.ids());
+  });
+
+  it("T2: a message that cannot be stored stops nothing", async () => {
+    const w = new World(hurried);
+    await w.fresh("v3");
+    const bad = ev.message(BOB);
+    await w.happen(ev.message(BOB), ev.message(CAROL), bad);
+    await refuse(hurried.sql, { table: "timeline", when: `new.event_id = '${bad.event_id}'`, code: "22P05" });
+    try {
+      await w.ignore();
+      await restarted(w.client, hurried);
+      expect(await w.fresh("v3")).toMatchObject({ ids: [w.ids().at(-2)], limited: true });
+    } finally {
+      await stopRefusing(hurried.sql);
+    }
+    await hurried.sql`update rereads set due_at = now()`;
+    await expect.poll(() => hurried.sql`select from rereads`).toEqual([]);
+    expect((await w.fresh("v3")).ids).toEqual(w.ids());
   });
 
   it("T2: sessions end in time where the homeserver does not answer", async () => {

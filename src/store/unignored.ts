@@ -49,13 +49,14 @@ export async function endUnignored(tx: Tx, account: AccountNo, users: readonly U
   await tx`delete from unignored_users where account = ${account} and user_id = any(${[...users]}::text[])`;
 }
 
-/** Accounts whose withheld invites may be asked for now. */
+/** Accounts whose withheld invites may be asked for now, without those whose polls fail. */
 export async function dueInvites(db: Db, accounts: readonly AccountNo[]): Promise<DueCheck[]> {
   if (accounts.length === 0) return [];
   return await db<DueCheck[]>`
     select a.account, a.position, a.ignored, true as comparable, ${accountTokenColumns(db)}
-    from accounts a cross join lateral (${lastVerified(db)}) t
-    where a.account = any(${[...accounts]}::bigint[]) and a.invites_due_at <= now() and a.complete and a.since is not null`;
+    from accounts a join leases l using (account) cross join lateral (${lastVerified(db)}) t
+    where a.account = any(${[...accounts]}::bigint[]) and a.invites_due_at <= now() and a.complete and a.since is not null
+      and coalesce(l.polled_at > now() - interval '2 minutes', true)`;
 }
 
 /** The same for one account, now or at all. */

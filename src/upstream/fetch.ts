@@ -100,7 +100,7 @@ export class Fetcher {
     if (!begins && event?.kind !== "event") throw new Error("the homeserver gave no older events");
     const state = event?.kind === "event" ? await this.#stateAfter(token, roomId, event.event_id) : [];
     const prevBatch = begins ? null : messages.end;
-    await storeOlder({ sql }, { account, roomId, events: messages.chunk, state, prevBatch, now: this.#deps.now() });
+    await storeOlder({ sql }, { account, roomId, from, events: messages.chunk, state, prevBatch, now: this.#deps.now() });
     feed.publish({ type: "news", account, kinds: new Set(["timeline"]), rooms: new Set([roomId]) });
   }
 

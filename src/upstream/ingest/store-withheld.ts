@@ -128,7 +128,9 @@ class WovenRooms {
     ]);
     const settled = settleEvents([...page.events, ...page.members], roomId, bodies);
     const events = settled.events.slice(0, page.events.length);
-    this.redactions.push(...settled.redactions);
+    // The bodies may be pruned already, through other accounts: these rows do not say so.
+    const redacted = [...page.events, ...page.members].filter((event) => event.redacted_because);
+    this.redactions.push(...redacted.map(({ event_id, body, unsigned }) => ({ event_id, body, unsigned, sort_name: null, ord: null })));
     draft.ownBodies.push(...settled.own);
     await this.#addMembers(roomId, settled.events.slice(page.events.length));
     this.#addRows({ ...page, events }, rows);

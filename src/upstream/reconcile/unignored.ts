@@ -10,6 +10,7 @@
  */
 
 import { withDeadline } from "../../base/abort.ts";
+import { needOf } from "../../base/database-needs.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { SecretBox } from "../../base/secret-box.ts";
 import { type Feed, goneWake } from "../../feed/hub.ts";
@@ -113,7 +114,7 @@ export class Unignored {
 
   async #fetchMessages(start: FreshStart, epoch: number, signal: AbortSignal): Promise<void> {
     const { sql, feed, logger } = this.#deps;
-    const { account, device, users, leftMs } = start;
+    const { account, users, leftMs } = start;
     const rooms = await candidateRooms(sql, account, users);
     const read = new Map<RoomId, RoomPage | null>();
     const fetch = async (within: AbortSignal): Promise<void> => {
@@ -129,11 +130,23 @@ export class Unignored {
     }
     const unread = rooms.map(({ roomId }) => roomId).filter((roomId) => !read.has(roomId));
     const pages = [...read.values()].filter((page) => page !== null);
-    const restart = { users, unread, retryMs: RETRY_MS.gap };
-    const result = await storeWithheld(sql, { account, device, epoch, now: Date.now(), pages, restart });
-    if (result !== "stored") return;
+    if ((await this.#store(start, epoch, pages, unread)) !== "stored") return;
     feed.publish(goneWake(account));
     logger.info({ account, rooms: pages.length, unread: unread.length }, "Somebody is no longer ignored: the account's sessions begin from scratch");
+  }
+
+  /** If something cannot be stored, the rooms have gaps: rereads.ts finds out which one it is. */
+  async #store({ account, device, users }: FreshStart, epoch: number, pages: readonly RoomPage[], unread: readonly RoomId[]) {
+    const { sql, logger } = this.#deps;
+    const input = { account, device, epoch, now: Date.now(), pages, restart: { users, unread, retryMs: RETRY_MS.gap } };
+    try {
+      return await storeWithheld(sql, input);
+    } catch (err) {
+      if (needOf(err) !== "unknown" || pages.length === 0) throw err;
+      logger.warn({ err, account }, "What was withheld of an ignored user could not be stored; it will be tried again room by room");
+      const all = [...pages.map(({ roomId }) => roomId), ...unread];
+      return await storeWithheld(sql, { ...input, pages: [], restart: { ...input.restart, unread: all } });
+    }
   }
 
   /** Puts into `read` what it finds; null: the users were never there. Rooms that cannot be read are left out. */
