@@ -265,6 +265,19 @@ describe("T2: the invites of somebody who is no longer ignored", () => {
     expect(Object.keys(rooms)).toEqual([ROOM]);
   });
 
+  it("T2: where the question fails it is asked again, before sessions end", async () => {
+    const client = await invited(BOB, BOB);
+    t.hs.fail({ path: "/sync", token: client.token, where: ({ query }) => !query.has("since") }, { status: 503, body: {} });
+    const account = () => t.sql`select from accounts where user_id = ${client.userId} and invites_asked_at is null and invites_due_at > now()`;
+    const { next } = await client.sync({ invites: {} });
+    await t.deliver(client, listed());
+    await expect.poll(account).toHaveLength(1);
+    expect((await client.request({}, { since: next })).status).toBe(200);
+    await t.sql`update accounts set invites_due_at = now() where user_id = ${client.userId}`;
+    await restarted(client);
+    expect(Object.keys((await client.sync({ invites: {} }))["invites"].rooms)).toEqual([ROOM]);
+  });
+
   it("T2: sync v3: they come, and several un-ignorings share one sync without since", async () => {
     const client = await invited(BOB, BOB, EVE);
     const questions = () => t.hs.polls(client.token).filter(({ query }) => !query.has("since"));

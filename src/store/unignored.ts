@@ -59,9 +59,11 @@ export async function dueInvites(db: Db, accounts: readonly AccountNo[]): Promis
       and coalesce(l.polled_at > now() - interval '2 minutes', true)`;
 }
 
-/** The same for one account, now or at all. */
-export async function areInvitesDue(db: Db, account: AccountNo): Promise<boolean> {
-  return (await db`select from accounts where account = ${account} and invites_due_at <= now()`).length > 0;
+/** Whether the account's withheld invites are being asked for, or will be again soon because that failed. */
+export async function areInvitesAwaited(db: Db, account: AccountNo): Promise<boolean> {
+  const rows = await db`
+    select from accounts where account = ${account} and (invites_due_at <= now() or (invites_due_at is not null and invites_asked_at is null))`;
+  return rows.length > 0;
 }
 
 /** They are asked for: what is un-ignored from now on takes another question, an hour later. */

@@ -18,7 +18,7 @@ import type { Lease } from "../../store/leases.ts";
 import { type DueCheck, pendingInvites } from "../../store/room-checks.ts";
 import { openToken } from "../../store/tokens.ts";
 import {
-  areInvitesDue,
+  areInvitesAwaited,
   beginInvites,
   type CandidateRoom,
   candidateRooms,
@@ -46,16 +46,16 @@ export type UnignoredDeps = WithheldDeps & {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   /** Runs work in the background, and waits for it when the server stops. */
   readonly spawn: (work: Promise<void>) => void;
-  /** Sessions end so long after the un-ignoring even if not everything was fetched, ms. Default 60 s. */
+  /** So long after the un-ignoring what was fetched is stored, and sessions end, ms. Default 55 s: within a minute that is done. */
   readonly freshStartMs?: number | undefined;
 };
 
-const FRESH_START_MS = 60_000;
+const FRESH_START_MS = 55_000;
 /** Most rooms of one account that are read before its sessions end, and at the same time. */
 const MOST_ROOMS = 200;
 const AT_ONCE = 4;
 /** Until the next try, ms: of a room, of the invites, of a room that has a gap. */
-const RETRY_MS = { room: 2000, busy: 2000, invites: 60_000, gap: 60_000 };
+const RETRY_MS = { room: 2000, busy: 2000, invites: 20_000, gap: 60_000 };
 /** Between two looks whether the invites are stored, ms. */
 const LOOK_MS = 200;
 
@@ -120,7 +120,7 @@ export class Unignored {
     const fetch = async (within: AbortSignal): Promise<void> => {
       await this.#readRooms(start, rooms, read, within);
       // oxlint-disable-next-line no-await-in-loop -- until they are stored
-      while (await areInvitesDue(sql, account)) await this.#deps.sleep(LOOK_MS, within);
+      while (await areInvitesAwaited(sql, account)) await this.#deps.sleep(LOOK_MS, within);
     };
     const late = new Error("late");
     try {
