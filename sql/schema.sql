@@ -54,10 +54,13 @@ CREATE TABLE accounts (
   checked_at timestamp with time zone,
   compared_at timestamp with time zone,
   restored boolean NOT NULL DEFAULT false,
+  invites_due_at timestamp with time zone,
+  invites_asked_at timestamp with time zone,
   CONSTRAINT accounts_pkey PRIMARY KEY (account),
   CONSTRAINT accounts_user_id_key UNIQUE (user_id)
 );
 CREATE INDEX accounts_check ON public.accounts USING btree (check_at);
+CREATE INDEX accounts_invites ON public.accounts USING btree (invites_due_at) WHERE (invites_due_at IS NOT NULL);
 
 CREATE TABLE background_asks (
   account bigint NOT NULL,
@@ -305,7 +308,7 @@ CREATE TABLE rereads (
   tries integer NOT NULL DEFAULT 0,
   CONSTRAINT rereads_pkey PRIMARY KEY (account, kind, name),
   CONSTRAINT rereads_account_fkey FOREIGN KEY (account) REFERENCES accounts(account) ON DELETE CASCADE,
-  CONSTRAINT rereads_kind_check CHECK ((kind = ANY (ARRAY['room'::text, 'account_data'::text, 'ban'::text])))
+  CONSTRAINT rereads_kind_check CHECK ((kind = ANY (ARRAY['room'::text, 'account_data'::text, 'ban'::text, 'withheld'::text])))
 );
 CREATE INDEX rereads_due ON public.rereads USING btree (due_at);
 
@@ -493,3 +496,11 @@ CREATE TABLE typing (
   CONSTRAINT typing_pkey PRIMARY KEY (account, room_id)
 );
 CREATE INDEX typing_delta ON public.typing USING btree (account, ord);
+
+CREATE TABLE unignored_users (
+  account bigint NOT NULL,
+  user_id text NOT NULL,
+  noticed_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT unignored_users_pkey PRIMARY KEY (account, user_id),
+  CONSTRAINT unignored_users_account_fkey FOREIGN KEY (account) REFERENCES accounts(account) ON DELETE CASCADE
+);

@@ -36,7 +36,7 @@ import { BackgroundAsks } from "../upstream/background-asks.ts";
 import { Ingester } from "../upstream/ingest/ingest.ts";
 import type { SuspectsOptions } from "../upstream/ingest/suspects.ts";
 import { resetAccount } from "../upstream/ingest/reset-account.ts";
-import { QuestionBudget } from "../upstream/reconcile/question-budget.ts";
+import { Questions } from "../upstream/reconcile/questions.ts";
 import { RetentionJob } from "../upstream/retention-job.ts";
 import { ReplacedStates } from "../upstream/replaced-states.ts";
 import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
@@ -92,9 +92,12 @@ export type ServerParts = {
   readonly engine?: Partial<EngineOptions>;
   readonly sliding?: Partial<SlidingOptions>;
   /** How often the background work is done, if not the defaults. */
+  readonly supervision?: Pick<
+    SupervisorOptions,
+    "typingMs" | "typingSweepMs" | "rereadMs" | "checkMs" | "secondLookMs" | "setbackMs" | "unignoredMs" | "freshStartMs"
+  >;
   /** False: whether history was purged is not asked (T4). Default true. */
   readonly checksHistory?: boolean;
-  readonly supervision?: Pick<SupervisorOptions, "typingMs" | "typingSweepMs" | "rereadMs" | "checkMs" | "secondLookMs" | "setbackMs">;
   /** When an answer is blamed for not being storable, if not the defaults (N3). */
   readonly suspects?: Partial<SuspectsOptions>;
 };
@@ -124,7 +127,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   const replacedStates = new ReplacedStates({ sql, client, box, logger, now });
   const { direct = parts.db } = parts;
   const feed = new SharedFeed(await openBus(settings.bus, { sql, direct, box, logger }), logger);
-  const budget = new QuestionBudget({ perSecond: settings.checksPerSecond });
+  const questions = new Questions(sql, { perSecond: settings.checksPerSecond });
   const supervisor = new Supervisor({
     sql,
     client,
@@ -134,7 +137,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     ownerId: randomUUID(),
     lockDb: direct,
     polls: settings.role !== "api",
-    budget,
+    questions,
     assumedRetention: settings.assumedRetention,
     ...parts.supervision,
     ingest: async (input) => {
@@ -145,7 +148,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     resetAccount: (account, device, cause) => resetAccount(sql, account, device, cause),
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
-  const background = new BackgroundAsks({ sql, client, box, feed, logger, budget, now });
+  const background = new BackgroundAsks({ sql, client, box, feed, logger, questions, now });
   const retention = new RetentionJob({ sql, feed, logger, sessionIdleMs: settings.sessionIdleMs, ...measured });
   if (metrics) watch(metrics, sql, supervisor);
   const sends = new Sends({ store: sentEventStore(sql), logger });

@@ -18,7 +18,6 @@ import type { BackgroundAsk, Claim, RoomHero } from "../store/background-asks.ts
 import type { RoomEvent } from "../store/bundles.ts";
 import type { Db, Sql } from "../store/db.ts";
 import { syncedToken, syncedUpTo } from "../store/fetch-start.ts";
-import { pollingProcesses } from "../store/room-checks.ts";
 import { type AccountToken, openToken } from "../store/tokens.ts";
 import type { AccountNo, EventId, RoomId, UserId } from "../wire/ids.ts";
 import { isCutKey } from "../wire/index-key.ts";
@@ -29,10 +28,10 @@ import { checkHistory } from "./history-check.ts";
 import { learnHeroes } from "./ingest/learn-heroes.ts";
 import { storeBundle } from "./ingest/store-bundle.ts";
 import { storeLeftRoom } from "./ingest/store-reread.ts";
-import type { QuestionBudget } from "./reconcile/question-budget.ts";
+import type { Questions } from "./reconcile/questions.ts";
 import { readRoom } from "./read-room.ts";
 import { isTroubleForAll } from "./rereads.ts";
-import { isHomeserverTrouble, isNotThere, UpstreamError } from "./upstream-error.ts";
+import { isNotThere, UpstreamError } from "./upstream-error.ts";
 
 export type BackgroundAsksDeps = {
   readonly sql: Sql;
@@ -40,7 +39,7 @@ export type BackgroundAsksDeps = {
   readonly box: SecretBox;
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Logger;
-  readonly budget: Pick<QuestionBudget, "take" | "troubled">;
+  readonly questions: Questions;
   readonly now: () => number;
 };
 
@@ -191,17 +190,8 @@ export class BackgroundAsks {
 
   /** Asks when the rate of all processes allows it. */
   #ask<T>(question: () => Promise<T>, slots = this.#slots): Promise<T> {
-    const { sql, budget } = this.#deps;
     const { signal } = this.#stop;
-    return slots.run(signal, async () => {
-      await budget.take(await pollingProcesses(sql), signal);
-      try {
-        return await question();
-      } catch (error) {
-        if (error instanceof UpstreamError && isHomeserverTrouble(error)) budget.troubled();
-        throw error;
-      }
-    });
+    return slots.run(signal, () => this.#deps.questions.ask(signal, question));
   }
 
   async #checkHistory({ account, token }: Owner, roomId: RoomId): Promise<ReadonlySet<WakeKind>> {

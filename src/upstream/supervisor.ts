@@ -5,6 +5,7 @@
  *     renew   every 3 s: renews leases, writes what polling proved, stops the pollers of lost accounts
  *     sweep   every second or so: takes free accounts; starts or ends pollers for devices and tokens that came or went
  *     rereads every 5 s: reads from the homeserver again what an answer left incomplete
+ *     ignored every second: fetches what was withheld of users who are no longer ignored (T2)
  *     checks  every 5 s: compares accounts' rooms with the homeserver's (T1)
  *     expiry  every hour: asks whether the homeserver lets messages expire (T4)
  *     typing  every 15 s: empties the typing sets of accounts that were not polled successfully for 2 minutes (S1)
@@ -23,8 +24,9 @@ import { Leases, RENEW_MS } from "./lease-keeper.ts";
 import { FirstSyncs } from "./first-syncs.ts";
 import type { PollerDeps, PollerEnd } from "./poller-types.ts";
 import { CheckRequests } from "./reconcile/check-requests.ts";
-import { QuestionBudget } from "./reconcile/question-budget.ts";
+import { Questions } from "./reconcile/questions.ts";
 import { Reconciler, type ReconcilerDeps } from "./reconcile/reconciler.ts";
+import { Unignored } from "./reconcile/unignored.ts";
 import { Rereads, type RereadsDeps } from "./rereads.ts";
 import { RetentionQuestion, type RetentionQuestionDeps } from "./retention-question.ts";
 
@@ -52,8 +54,12 @@ export type SupervisorOptions = Omit<PollerDeps, "feed" | "firstSyncs" | "leases
   readonly rereadMs?: number;
   /** Interval between two looks for rooms to check, ms. Default 5 s. */
   readonly checkMs?: number;
-  /** Default: one with the default rate. */
-  readonly budget?: QuestionBudget;
+  /** Interval between two looks whether somebody is no longer ignored, ms. Default 1 s. */
+  readonly unignoredMs?: number;
+  /** See UnignoredDeps. */
+  readonly freshStartMs?: number;
+  /** Default: at the default rate. */
+  readonly questions?: Questions;
   /** See ReconcilerDeps. */
   readonly secondLookMs?: number;
   /** See PollerDeps. Default: a monotonic clock. */
@@ -80,6 +86,7 @@ export class Supervisor {
   readonly #leases: Leases;
   readonly #rereads: Rereads;
   readonly #reconciler: Reconciler;
+  readonly #unignored: Unignored;
   readonly #checks: CheckRequests;
   readonly #retention: RetentionQuestion;
   readonly #accounts = new Map<AccountNo, AccountPollers>();
@@ -100,24 +107,27 @@ export class Supervisor {
     this.#options = options;
     this.firstSyncs = new FirstSyncs(options.logger);
     this.#leases = new Leases({ sql: options.sql, ownerId: options.ownerId, lockDb: options.lockDb, now });
-    this.#rereads = new Rereads(options);
     this.#retention = new RetentionQuestion(options);
     const { firstSyncs } = this;
     this.#checks = new CheckRequests((account, ms) => this.#stop.signal.aborted || this.#spawn(checkWithin(options.sql, account, ms)));
     const pollingGap = (account: AccountNo) => this.#checks.gap(account);
     const random = options.random ?? Math.random;
     this.#deps = { ...options, firstSyncs, leases: this.#leases, now, random, sleep: options.sleep ?? sleep, pollingGap };
-    this.#reconciler = new Reconciler({ ...options, budget: options.budget ?? new QuestionBudget({ now, sleep: this.#deps.sleep }) });
+    const { questions = new Questions(options.sql, { now, sleep: this.#deps.sleep }) } = options;
+    this.#rereads = new Rereads({ ...options, questions });
+    this.#reconciler = new Reconciler({ ...options, questions });
+    this.#unignored = new Unignored({ ...options, questions, sleep: this.#deps.sleep, spawn: (work) => this.#spawn(work) });
   }
 
   /** Begins to poll; returns at once. Call it once. */
   start(): void {
-    const { sweepMs = 1000, typingSweepMs = 15_000, rereadMs = 5000, checkMs = 5000, polls = true } = this.#options;
+    const { sweepMs = 1000, typingSweepMs = 15_000, rereadMs = 5000, checkMs = 5000, unignoredMs = 1000, polls = true } = this.#options;
     this.#options.feed.observe((wake) => this.#onWake(wake));
     if (!polls) return this.#loop("Recording devices in use", sweepMs, () => this.#touch([...this.#toTouch.keys()]));
     this.#loop("Lease renewal", RENEW_MS, () => this.#renew());
     this.#loop("Looking for accounts to poll", sweepMs, () => this.#sweep());
     this.#loop("Reading postponed data", rereadMs, () => this.#rereads.run(this.#leases.held(), this.#stop.signal));
+    this.#loop("Looking for users no longer ignored", unignoredMs, () => this.#unignored.run(this.#leases.held(), this.#stop.signal));
     this.#loop("Checking rooms", checkMs, () => this.#reconciler.run(this.#leases.held(), this.#stop.signal));
     this.#loop("Asking whether messages expire", sweepMs, () => this.#retention.run(this.accounts(), this.#stop.signal));
     this.#loop("Typing expiry", typingSweepMs, () => this.#expireTyping());

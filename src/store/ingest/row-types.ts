@@ -159,7 +159,9 @@ export type RoomWrites = {
   readonly position: number;
   /** null: unchanged. */
   readonly ignored: string | null;
-  /** A user is no longer ignored: sessions and connections end (D25). */
+  /** Users who are no longer ignored (T2). */
+  readonly unignored: readonly { readonly user_id: UserId }[];
+  /** The account's homeserver was restored from a backup: sessions and connections end (T3). */
   readonly endSessions: boolean;
   readonly events: readonly EventWrite[];
   readonly ownBodies: readonly OwnBodyWrite[];

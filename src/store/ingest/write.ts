@@ -8,6 +8,7 @@ import { writeOwnBodies } from "./bodies.ts";
 import type { Statement } from "./statement.ts";
 import { some } from "./statement.ts";
 import { writeEvents, writeRedactions } from "./write-events.ts";
+import { writeIgnoring } from "./write-ignoring.ts";
 
 /** What is written for an account: those parts of a batch that exist. */
 export type AccountWrites<Part extends keyof RoomWrites> = { readonly account: AccountNo; readonly writes: Pick<RoomWrites, Part> };
@@ -33,6 +34,7 @@ export function writeRooms(tx: Tx, batches: readonly Batch[]): Statement[] {
     ...writeRedactions(tx, batches),
     ...writeBans(tx, batches),
     ...writeOwnBodies(tx, batches),
+    ...writeIgnoring(tx, batches),
     ...writeAccounts(tx, batches),
   ];
 }
@@ -121,7 +123,8 @@ function rowsOf<Part extends ListsOf<RoomWrites>>(
 
 type ListsOf<T> = { [K in keyof T]: T[K] extends readonly object[] ? K : never }[keyof T];
 
-function writeTimeline(tx: Tx, batches: readonly Batch[]): Statement[] {
+/** Also for messages that were withheld: see store-withheld.ts. */
+export function writeTimeline(tx: Tx, batches: readonly (AccountWrites<"timeline" | "position"> & Pick<Batch, "device">)[]): Statement[] {
   const sent = batches.flatMap(({ account, device, writes }) =>
     writes.timeline.map((row) => ({
       account,

@@ -57,6 +57,7 @@ export class Draft {
   readonly bans: BanWrite[] = [];
   readonly replaced: ReplacedState[] = [];
   ignored: readonly UserId[] | null = null;
+  unignored: RoomWrites["unignored"] = [];
   endSessions = false;
   #last: number;
 
@@ -101,6 +102,7 @@ export class Draft {
     return {
       position: this.#last,
       ignored: this.ignored === null ? null : JSON.stringify(this.ignored),
+      unignored: this.unignored,
       endSessions: this.endSessions,
       events: [...this.events.values()],
       ownBodies: this.ownBodies,

@@ -49,7 +49,7 @@ export function planBatch(context: PlanContext, response: V2Response, position: 
   }
   planOwnBodies(draft, context.ownBodies);
   planStandings(draft, context, response);
-  draft.endSessions ||= context.restored;
+  draft.endSessions = context.restored;
   if (draft.endSessions) draft.kinds.add("gone");
   const gaps = draft.timeline.filter((row) => row.gap).length;
   return { writes: draft.writes(), kinds: draft.kinds, rooms: draft.newsOf, gaps, replaced: draft.replaced };
@@ -92,6 +92,6 @@ function planIgnored(draft: Draft, context: PlanContext, response: V2Response): 
   if (before.size === now.length && now.every((user) => before.has(user))) return;
   draft.ignored = now;
   if (now.some((user) => !before.has(user))) draft.kinds.add("invites");
-  // Messages of the previously ignored user were filtered out of what sessions have been sent (D25).
-  draft.endSessions = context.ignored.some((user) => !now.includes(user));
+  // What was withheld of them is fetched first, then sessions end (D25, T2).
+  draft.unignored = context.ignored.filter((user) => !now.includes(user)).map((user) => ({ user_id: indexKey(user) as UserId }));
 }

@@ -23,7 +23,6 @@ import {
   finishCheck,
   joinedRooms,
   pendingInvites,
-  pollingProcesses,
   postponeCheck,
 } from "../../store/room-checks.ts";
 import { openToken } from "../../store/tokens.ts";
@@ -31,11 +30,11 @@ import { isObject } from "../../wire/identifier.ts";
 import type { AccountNo, Position, RoomId } from "../../wire/ids.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
 import type { HomeserverClient } from "../client.ts";
-import { storeReread } from "../ingest/store-reread.ts";
 import { isHomeserverTrouble, UpstreamError } from "../upstream-error.ts";
 import { compareWhole } from "./compare-whole.ts";
 import { madeLeave } from "./made-leave.ts";
-import type { QuestionBudget } from "./question-budget.ts";
+import type { Questions } from "./questions.ts";
+import { storeFound } from "./store-found.ts";
 
 export type ReconcilerDeps = {
   readonly sql: Sql;
@@ -43,7 +42,7 @@ export type ReconcilerDeps = {
   readonly box: SecretBox;
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Pick<Logger, "info" | "warn">;
-  readonly budget: QuestionBudget;
+  readonly questions: Questions;
   /** Between the first look at a room and the second, ms. Default 30 s. */
   readonly secondLookMs?: number | undefined;
 };
@@ -74,12 +73,11 @@ export class Reconciler {
 
   /** Does what is due for those accounts, until the homeserver is in trouble. */
   async run(leases: readonly Lease[], signal: AbortSignal): Promise<void> {
-    const { sql, budget, secondLookMs = SECOND_LOOK_MS } = this.#deps;
+    const { sql, questions, secondLookMs = SECOND_LOOK_MS } = this.#deps;
     const epochs = new Map(leases.map(({ account, epoch }) => [account, epoch]));
     const accounts = [...epochs.keys()];
     const [doubts, checks] = await Promise.all([dueDoubts(sql, accounts, secondLookMs, MOST), dueChecks(sql, accounts, MOST)]);
     if (doubts.length + checks.length === 0) return;
-    const processes = await pollingProcesses(sql);
     const tasks = [
       ...doubts.map((doubt) => ({ ask: () => this.#lookAgain(doubt, epochs, signal), failed: () => doubtOn(sql, doubt) })),
       ...checks.map((check) => ({
@@ -89,16 +87,13 @@ export class Reconciler {
     ];
     for (const { ask, failed } of tasks) {
       // oxlint-disable no-await-in-loop -- one question at a time
-      await budget.take(processes, signal);
       try {
-        await ask();
+        await questions.ask(signal, ask);
       } catch (error) {
         if (signal.aborted || !(error instanceof UpstreamError)) throw error;
         const isTrouble = isHomeserverTrouble(error);
         await failed(isTrouble);
-        if (!isTrouble) continue;
-        budget.troubled();
-        return;
+        if (isTrouble) return;
       }
       // oxlint-enable no-await-in-loop
     }
@@ -115,7 +110,7 @@ export class Reconciler {
     const pending = comparable ? await pendingInvites(sql, check) : [];
     if (comparable && (isNeeded || pending.length > 0)) {
       const store = (response: V2Response, since: ReadonlyMap<RoomId, Position>) => this.#store(check, epochs, response, since);
-      const whole = await compareWhole({ ...this.#deps, store }, check, pending, signal);
+      const whole = await compareWhole({ ...this.#deps, store }, { check, pending, purpose: "rooms" }, signal);
       if (whole === "busy") return postponeCheck(sql, account, RETRY_MS.busy);
       if (isNeeded) missing = missing.filter((room) => !whole.has(room));
     } else if (isNeeded) {
@@ -137,18 +132,7 @@ export class Reconciler {
     await endDoubt(sql, doubt);
   }
 
-  /** Whether anything was stored. */
-  async #store(
-    { account, device, userId }: Asker,
-    epochs: ReadonlyMap<AccountNo, number>,
-    response: V2Response,
-    unchangedSince: ReadonlyMap<RoomId, Position>,
-  ): Promise<boolean> {
-    const { sql, feed } = this.#deps;
-    const epoch = epochs.get(account) ?? 0;
-    const result = await storeReread(sql, { account, device, userId, epoch, response, now: Date.now(), unchangedSince });
-    if (result.kind === "stale" || result.news.rooms.size === 0) return false;
-    feed.publish({ type: "news", account, kinds: result.news.kinds, rooms: result.news.rooms });
-    return true;
+  #store(asker: Asker, epochs: ReadonlyMap<AccountNo, number>, response: V2Response, since: ReadonlyMap<RoomId, Position>): Promise<boolean> {
+    return storeFound(this.#deps, { asker, epoch: epochs.get(asker.account) ?? 0, response, since });
   }
 }
