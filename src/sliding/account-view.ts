@@ -116,6 +116,12 @@ export function changedAfter(view: AccountView, from: number): ChangedRooms | nu
   };
 }
 
+/** Rooms that the user joined or left after a position. */
+export function movedAfter({ position, byId }: AccountView, from: number): RoomId[] {
+  if (from >= position) return [];
+  return [...byId.values()].flatMap(({ roomId, membershipOrd }) => (membershipOrd > from ? [roomId] : []));
+}
+
 /** @param receiptsAfter null: receipts are not needed */
 async function readParts(tx: Tx, account: AccountNo, after: Position | 0, receiptsAfter: number | null): Promise<Parts> {
   const [rooms, parts] = await Promise.all([

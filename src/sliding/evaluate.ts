@@ -9,14 +9,14 @@ import { readTx, type Sql, type Tx } from "../store/db.ts";
 import { roomsWithAllMembers } from "../store/members.ts";
 import { needKey, type Need } from "../sync/fetch-need.ts";
 import type { Position, RoomId } from "../wire/ids.ts";
-import { type AccountViews, changedAfter, type ChangedRooms } from "./account-view.ts";
+import { type AccountViews, changedAfter, type ChangedRooms, movedAfter } from "./account-view.ts";
 import { type ConnectionState, LIVE, StateDraft } from "./connection-state.ts";
 import type { SlidingContext } from "./context.ts";
 import { noteGlobal, type RoomAccountData, newGlobalData, newRoomData } from "./extensions/account-data.ts";
 import type { E2eeResult, ToDeviceResult } from "./extensions/device.ts";
 import { readChangedReceipts, type ReceiptsResult, receiptsOf } from "./extensions/receipts.ts";
-import { noteScoped, type Scoped, scopedRooms } from "./extensions/scoped.ts";
-import { typingOf, type TypingResult } from "./extensions/typing.ts";
+import { noteScoped, type Scoped, scopedRooms, type ScopeQuestion } from "./extensions/scoped.ts";
+import { typedIn, typingOf, type TypingResult } from "./extensions/typing.ts";
 import type { InitialRoomsCache } from "./initial-rooms.ts";
 import { type Overview, overviewFromMemory, readOverview } from "./overview.ts";
 import type { SlidingQuestion } from "./question.ts";
@@ -167,8 +167,8 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
   if (!asked) return null;
   const choices = [...chosen.values()];
   const joined = choices.filter(({ room }) => room.membership === "join");
-  const scopedTo = (stream: ScopedStream, of: readonly ChosenRoom[]) =>
-    scopedRooms(stream, { scope: extensions[stream], chosen: of, state, changed: changed[stream], from });
+  const scopedTo = (stream: ScopedStream, of: readonly ChosenRoom[], more: Pick<ScopeQuestion, "outdated" | "afresh"> = {}) =>
+    scopedRooms(stream, { scope: extensions[stream], chosen: of, state, changed: changed[stream], from, ...more });
   return {
     extensions,
     lists,
@@ -177,8 +177,8 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
     ...asked,
     scoped: {
       accountData: scopedTo("accountData", choices),
-      receipts: scopedTo("receipts", joined),
-      typing: scopedTo("typing", joined),
+      receipts: scopedTo("receipts", joined, { outdated: view ? movedAfter(view, from) : [], afresh: true }),
+      typing: scopedTo("typing", joined, { outdated: view ? typedIn(view) : [] }),
     },
     global: newGlobalData(view, from, extensions.accountData, state.global),
   };
@@ -248,7 +248,7 @@ function stateAfter(
 function outcomeOf(
   context: SlidingContext,
   { head, toDevice, e2ee }: Overview,
-  { pos }: SlidingQuestion,
+  { pos, state }: SlidingQuestion,
   { lists, jobs, global, unknown }: Decision,
   { results, roomData, receipts, typing }: Contents,
 ): Omit<SlidingOutcome, "state"> {
@@ -260,7 +260,8 @@ function outcomeOf(
     news: deviceNews + roomNews > 0,
     needs,
     position: context.to,
-    e2ee: e2ee ? head.deviceSeq : pos.e2ee,
+    // Changes while the extension is disabled are sent once it is enabled again, but not those from before it was enabled first.
+    e2ee: e2ee || !state.e2ee ? head.deviceSeq : pos.e2ee,
     upstream: head.upstreamSince,
     complete: head.complete,
     unknown,

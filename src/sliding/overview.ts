@@ -29,8 +29,8 @@ function isAboutTheAccount({ body: { lists, subscriptions, extensions }, state }
 }
 
 /** A first answer has no device lists, since the client takes all of them for outdated then. */
-function listsFrom({ body, state, pos }: SlidingQuestion): number | null {
-  return body.extensions.e2ee && state.e2ee ? pos.e2ee : null;
+function listsFrom({ body, pos }: SlidingQuestion): number | null {
+  return body.extensions.e2ee && pos.session !== null ? pos.e2ee : null;
 }
 
 /** undefined: the database must be read. */

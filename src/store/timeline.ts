@@ -112,16 +112,6 @@ export async function roomsWithEvents(db: Db, account: AccountNo, from: Position
   return new Map(rows.map((row) => [row.room_id, row.last]));
 }
 
-/** Ids of the newest `limit` events of each room. */
-export async function newestEvents(db: Db, account: AccountNo, roomIds: readonly RoomId[], limit: number): Promise<string[]> {
-  if (roomIds.length === 0) return [];
-  const rows = await db<{ event_id: string }[]>`
-    select t.event_id from unnest(${[...roomIds]}::text[]) as r(room_id)
-    cross join lateral (
-      select event_id from timeline where account = ${account} and room_id = r.room_id order by ord desc limit ${limit}) t`;
-  return rows.map((row) => row.event_id);
-}
-
 /** Ordinals of events in an account's timeline; those that are not there are left out. */
 export async function findOrdinals(
   db: Db,

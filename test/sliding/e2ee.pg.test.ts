@@ -100,6 +100,18 @@ describe.each(DIALECTS)("e2ee (%s)", (dialect) => {
     expect(listsOf(await phone.sync(E2EE, { pos: still.pos }))).toEqual({ changed: ["@bob:test"], left: [] });
   });
 
+  it("M48 M45: the request that first enables it gets the changes since its position, and none from before that", async () => {
+    const { phone, client } = await withKeys();
+    const start = await phone.sync(ALL);
+    await t.deliver(client, changed("@early:test"));
+    const without = await phone.sync(ALL, { pos: start.pos });
+    await t.deliver(client, keys({ device_lists: { changed: ["@bob:test"], left: ["@carol:test"] } }));
+    const on = await phone.sync(E2EE, { pos: without.pos });
+    expect(sectionOf(on)).toEqual({ ...COUNTS, device_lists: { changed: ["@bob:test"], left: ["@carol:test"] } });
+    expect(sectionOf(await phone.sync(E2EE, { pos: without.pos })), "a retry").toEqual(sectionOf(on));
+    expect(sectionOf(await phone.sync(E2EE, { pos: on.pos }))).toEqual(COUNTS);
+  });
+
   it("M48 M7: device lists end a wait", async () => {
     const { phone, client, first } = await withKeys();
     const { answer } = await hangSliding(t, phone, E2EE, { pos: first.pos, timeout: LONG });

@@ -117,6 +117,30 @@ describe.each(DIALECTS)("typing (%s)", (dialect) => {
     expect(typingOf(await phone.sync(window(0), { pos: back.pos }))).toEqual({ [room]: [BOB] });
   });
 
+  it("M51 M23: a room that re-enters scope is sent with who types there, also if that has not changed; with nobody only if it has", async () => {
+    const { phone, room, second, type, typeIn, window } = await twoRooms();
+    await Promise.all([type(BOB), typeIn(second, CAROL)]);
+    const nowhere: Ask = { ...window(1), ext: { typing: { enabled: true, lists: [] } } };
+    const disabled: Ask = { ...window(1), ext: {} };
+    let { pos } = await phone.sync(window(1));
+    for (const out of [nowhere, disabled, {}]) {
+      // In order: each goes on where the last one ended.
+      /* oxlint-disable no-await-in-loop */
+      const away = await phone.sync(out, { pos });
+      const back = await phone.sync(window(1), { pos: away.pos });
+      expect(typingOf(back)).toEqual({ [room]: [BOB], [second]: [CAROL] });
+      expect(typingOf(await phone.sync(window(1), { pos: away.pos })), "a retry").toEqual(typingOf(back));
+      expect(newsOf(await phone.sync(window(1), { pos: back.pos }))).toEqual({});
+      ({ pos } = back);
+      /* oxlint-enable no-await-in-loop */
+    }
+    const away = await phone.sync(nowhere, { pos });
+    await type();
+    const still = await phone.sync(nowhere, { pos: away.pos });
+    const back = await phone.sync(window(1), { pos: still.pos });
+    expect(typingOf(back)).toEqual({ [room]: [], [second]: [CAROL] });
+  });
+
   it("M51: subscriptions get it without other news", async () => {
     const { phone, room, second, type, typeIn } = await twoRooms();
     const ask: Ask = { subs: { [room]: { limit: 0 } }, ext: { typing: { enabled: true } } };

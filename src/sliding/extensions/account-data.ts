@@ -1,4 +1,4 @@
-/** The account_data extension (MSC3959): the latest event of each type, global and per room. */
+/** The account_data extension (MSC4548): the latest event of each type, global and of rooms, whatever the user's membership in them. */
 
 import type { RoomId } from "../../wire/ids.ts";
 import type { AccountView } from "../account-view.ts";

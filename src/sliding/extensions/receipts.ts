@@ -1,7 +1,9 @@
-/** The receipts extension. Of a room that is sent in full: receipts on the events that are sent, and the user's own; afterwards, what changes. */
+/**
+ * The receipts extension (MSC4551), for rooms that the user is in. Of a room that enters scope, also by being joined again: receipts on the events
+ * that are sent, and the user's own; afterwards, what changes. Of a room that is sent in full, those on its events again.
+ */
 
 import { type ReceiptRow, readReceiptsOf, readReceiptsOn } from "../../store/ephemeral.ts";
-import { newestEvents } from "../../store/timeline.ts";
 import { receiptContents } from "../../sync/receipt-contents.ts";
 import type { RoomId } from "../../wire/ids.ts";
 import type { SlidingContext } from "../context.ts";
@@ -11,9 +13,6 @@ import type { Scoped } from "./scoped.ts";
 
 /** The content of an m.receipt event, as JSON text. */
 export type ReceiptsResult = ReadonlyMap<RoomId, string>;
-
-/** If a room's timeline was sent earlier, about this many of its newest events may be on a client's screen. */
-const RECENT = 20;
 
 /** Changes in rooms whose receipts were sent before; null: memory is not enough. */
 export async function readChangedReceipts({ tx, account, userId, to }: SlidingContext, { later }: Scoped): Promise<ReceiptRow[] | null> {
@@ -35,10 +34,11 @@ export type ReceiptsParts = {
 
 /** null: memory is not enough. */
 export async function receiptsOf(context: SlidingContext, { view, scoped, results, changed }: ReceiptsParts): Promise<ReceiptsResult | null> {
-  const { first, inScope } = scoped;
-  const shown = results.filter(({ content, roomId }) => (content.initial || content.expanded) && inScope.has(roomId));
+  const { inScope } = scoped;
+  const first = new Set(scoped.first);
+  const shown = results.filter(({ content, roomId }) => first.has(roomId) || ((content.initial || content.expanded) && inScope.has(roomId)));
   const sent = new Set(shown.map((result) => result.roomId));
-  const late = first.filter((roomId) => !sent.has(roomId));
+  const quiet = scoped.first.filter((roomId) => !sent.has(roomId));
   const changing = new Set(changed.map((row) => row.room_id));
   const ordOf = (roomId: RoomId) => view.receipts.get(roomId) ?? view.receiptsSince;
   const known = (result: RoomResult) => {
@@ -46,7 +46,7 @@ export async function receiptsOf(context: SlidingContext, { view, scoped, result
     return memo?.ord === ordOf(result.roomId) ? memo : undefined;
   };
   const unknown = shown.filter((result) => !known(result));
-  const onShown = await readReceiptsOnShown(context, unknown, late);
+  const onShown = await readReceiptsOnShown(context, unknown, quiet);
   if (!onShown) return null;
   const contents = receiptContents([...onShown, ...changed]);
   for (const result of shown) {
@@ -59,11 +59,10 @@ export async function receiptsOf(context: SlidingContext, { view, scoped, result
   return contents;
 }
 
-/** @param late rooms whose timeline was sent earlier */
-async function readReceiptsOnShown({ tx, account, userId }: SlidingContext, shown: readonly RoomResult[], late: readonly RoomId[]) {
-  if (shown.length + late.length === 0) return [];
+/** @param quiet rooms without events in the answer */
+async function readReceiptsOnShown({ tx, account, userId }: SlidingContext, shown: readonly RoomResult[], quiet: readonly RoomId[]) {
+  if (shown.length + quiet.length === 0) return [];
   if (!tx) return null;
-  const recent = await newestEvents(tx, account, late, RECENT);
-  const events = [...shown.flatMap(({ content }) => (content.timeline?.events ?? []).map((row) => row.event_id)), ...recent];
-  return readReceiptsOn(tx, account, userId, [...shown.map((result) => result.roomId), ...late], events);
+  const events = shown.flatMap(({ content }) => (content.timeline?.events ?? []).map((row) => row.event_id));
+  return readReceiptsOn(tx, account, userId, [...shown.map((result) => result.roomId), ...quiet], events);
 }

@@ -15,7 +15,7 @@ export type Scoped = {
   /** Rooms that were sent before, each with the position up to which they were. Some may not have changed. */
   readonly later: readonly RoomSpan[];
   readonly inScope: ReadonlySet<RoomId>;
-  /** Rooms out of scope with changes after the request's position. */
+  /** Rooms out of scope that were up to date at the request's position, and are no longer. */
   readonly missed: readonly RoomId[];
 };
 
@@ -27,23 +27,28 @@ export type ScopeQuestion = {
   /** The rooms with changes after the request's position `from`. */
   readonly changed: ReadonlySet<RoomId>;
   readonly from: number;
+  /** Rooms without changes that are not up to date either, once they have been out of scope. */
+  readonly outdated?: Iterable<RoomId>;
+  /** A room that was joined again is sent as if for the first time. */
+  readonly afresh?: boolean;
 };
 
-export function scopedRooms(stream: RoomStream, { scope, chosen, state, changed, from }: ScopeQuestion): Scoped {
+export function scopedRooms(stream: RoomStream, question: ScopeQuestion): Scoped {
+  const { scope, chosen, state, changed, from, outdated = [], afresh = false } = question;
   const first: RoomId[] = [];
   const later: RoomSpan[] = [];
   const scoped = new Set<RoomId>();
   const sentOf = (roomId: RoomId) => state.rooms.get(roomId)?.sent[stream];
   for (const choice of scope ? chosen : []) {
-    const { roomId } = choice.room;
+    const { roomId, membershipOrd } = choice.room;
     if (!scope || !inScope(scope, choice)) continue;
     scoped.add(roomId);
     const sent = sentOf(roomId);
-    if (sent === undefined) first.push(roomId);
-    else if (sent !== LIVE) later.push({ roomId, from: sent });
-    else if (changed.has(roomId)) later.push({ roomId, from });
+    const upTo = sent === LIVE ? from : sent;
+    if (upTo === undefined || (afresh && membershipOrd > upTo)) first.push(roomId);
+    else if (sent !== LIVE || changed.has(roomId)) later.push({ roomId, from: upTo });
   }
-  const missed = [...changed].filter((roomId) => !scoped.has(roomId) && sentOf(roomId) === LIVE);
+  const missed = [...new Set([...changed, ...outdated])].filter((roomId) => !scoped.has(roomId) && sentOf(roomId) === LIVE);
   return { first, later, inScope: scoped, missed };
 }
 
