@@ -11,17 +11,18 @@ const BOUNDS: ReadonlySet<string | undefined> = new Set(["minimum", "maxLength"]
 
 /**
  * A check that returns the body with the type of its schema. It throws MatrixError 400 M_BAD_JSON that names the field; with `bounds`,
- * M_INVALID_PARAM for a value of the right type that is out of its bounds.
+ * M_INVALID_PARAM for a value of the right type that is out of its bounds. Of the fields in `parameters`, any wrong value is M_INVALID_PARAM.
  */
 export function bodyCheck<Schema extends TSchema>(
   schema: Schema,
-  { bounds = false }: { readonly bounds?: boolean } = {},
+  { bounds = false, parameters }: { readonly bounds?: boolean; readonly parameters?: ReadonlySet<string> } = {},
 ): (body: unknown) => Static<Schema> {
   const validate = ajv.compile(schema);
   return (body) => {
     if (validate(body)) return body as Static<Schema>;
     const error = mostSpecific(validate.errors ?? []);
-    if (bounds && BOUNDS.has(error?.keyword)) throw invalidParam(`${fieldOf(error)} ${error?.message ?? "is out of bounds"}`);
+    const isInvalid = (bounds && BOUNDS.has(error?.keyword)) || parameters?.has(fieldOf(error));
+    if (isInvalid) throw invalidParam(`${fieldOf(error)} ${error?.message ?? "is out of bounds"}`);
     throw badJson(fieldOf(error), error?.instancePath === "" ? rootText(error) : (error?.message ?? "has the wrong type"));
   };
 }

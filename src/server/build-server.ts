@@ -50,8 +50,19 @@ import type { OwnListener } from "./own-listener.ts";
 import { listenForPage, type PageFiles, pageRoutes } from "./page-server.ts";
 import { deviceFinder, forgetting, historyStore, keyUploadStore, passQueue, sentEventStore, sessionStore, tokenStore } from "./api-store.ts";
 
-/** The features that `/versions` always lists, because this server provides them itself. */
-const VERSION_FEATURES: readonly string[] = [SIMPLIFIED_SYNC, "org.matrix.msc4508", "org.matrix.msc4538", "org.matrix.msc4543"];
+/**
+ * The features that `/versions` always lists, because this server provides them itself: sliding sync, and each of its extensions. A stable flag is
+ * for an MSC that is accepted.
+ */
+const VERSION_FEATURES: readonly string[] = [
+  SIMPLIFIED_SYNC,
+  "org.matrix.msc4508",
+  "org.matrix.msc4508.stable",
+  "org.matrix.msc4538",
+  "org.matrix.msc4543",
+  "org.matrix.msc4548",
+  "org.matrix.msc4551",
+];
 
 /** How long an answer with a device's own new event waits for the answer to its sending, which has the transaction ID, ms. */
 const SEND_PATIENCE_MS = 1000;

@@ -1,7 +1,7 @@
 /** Which requests are valid, and the errors for those that are not. */
 
 import { describe, expect, it } from "vitest";
-import { ev, type Json, newRoom, v2 } from "../support/fake-homeserver.ts";
+import { ev, type Json, v2 } from "../support/fake-homeserver.ts";
 import { scene } from "../support/scene.ts";
 import { type Ask, DIALECTS, type DialectName, SlidingClient, timelineIds } from "../support/sliding.ts";
 import { ALL } from "../support/sliding-waits.ts";
@@ -252,12 +252,56 @@ describe("bodies of v4", () => {
     for (const set_presence of ["online", "offline", "unavailable"]) expect((await phone.post({ set_presence })).status).toBe(200);
   });
 
-  it("M8: pos and timeout are read only from the body", async () => {
-    const { client, me } = scene(t);
-    const phone = new SlidingClient(client, "v4");
-    await phone.sync(ALL);
-    await t.deliver(client, v2({ join: { "!q:test": { state: newRoom(me) } } }));
-    const reply = await client.fetch("POST", "/_matrix/client/v4/sync?pos=nonsense&timeout=x", "{}");
-    expect(reply.status).toBe(200);
+  it("M8: a to_device limit that is no positive integer is M_INVALID_PARAM, whatever its type (MSC4538)", async () => {
+    const phone = fresh("v4");
+    for (const name of ["to_device", "org.matrix.msc4538.to_device"]) {
+      for (const limit of [0, -1, 1.5, "10", null, true]) {
+        const { status, body } = await phone.post({ extensions: { [name]: { enabled: true, limit } } });
+        expect([status, body["errcode"]], `${name} ${String(limit)}`).toEqual([400, "M_INVALID_PARAM"]);
+        expect(body["error"]).toContain(`extensions.${name}.limit`);
+      }
+    }
+  });
+
+  describe("what clients of the older form send", () => {
+    const PATH = "/_matrix/client/v4/sync";
+    const OLDER = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
+    const current = { timeline_limit: 1, required_state: {} };
+
+    it("M8: pos and timeout in the query are taken, since they can mean nothing else; the body's count where both are", async () => {
+      const { client, deliver, room } = scene(t);
+      const body = JSON.stringify({ conn_id: "c", lists: { all: current } });
+      const first = await client.fetch("POST", PATH, body);
+      const pos = encodeURIComponent(first.body["pos"] as string);
+      const waiting = client.fetch("POST", `${PATH}?pos=${pos}&timeout=60000`, body);
+      const message = ev.message("@bob:test");
+      await deliver({ timeline: [message] });
+      const then = await waiting;
+      expect([timelineIds(then.body["rooms"][room]), then.body["rooms"][room]["initial"]]).toEqual([[message.event_id], undefined]);
+      const both = JSON.stringify({ conn_id: "c", lists: { all: current }, pos: then.body["pos"] as string, timeout: 0 });
+      expect((await client.fetch("POST", `${PATH}?pos=nonsense&timeout=60000`, both)).body["rooms"]).toEqual({});
+      expect((await client.fetch("POST", `${PATH}?pos=nonsense`, body)).body["errcode"]).toBe("M_UNKNOWN_POS");
+      expect((await client.fetch("POST", `${PATH}?timeout=soon`, body)).body["errcode"]).toBe("M_INVALID_PARAM");
+    });
+
+    it.each([
+      ["lists.a.ranges", "`range`", { lists: { a: { ...current, ranges: [[0, 19]] } } }],
+      ["lists.a.required_state", '{"include":', { lists: { a: { ...current, required_state: [["m.room.name", ""]] } } }],
+      ["lists.a.required_state", '{"include":', { lists: { a: { ...current, required_state: [] } } }],
+      ["lists.a.filters.is_invite", "`is_invited`", { lists: { a: { ...current, filters: { is_invite: true } } } }],
+      ["room_subscriptions.!a:b.required_state", '{"include":', { room_subscriptions: { "!a:b": { ...current, required_state: [["*", "*"]] } } }],
+    ] as const)("M8: %s is refused with what to send instead", async (field, instead, body) => {
+      const phone = fresh("v4");
+      const { status, body: answer } = await phone.post(body);
+      expect([status, answer["errcode"]]).toEqual([400, "M_BAD_JSON"]);
+      for (const part of [field, instead, OLDER]) expect(answer["error"]).toContain(part);
+    });
+
+    it("M8: beside what v4 has, they are as good as any unknown key", async () => {
+      const phone = fresh("v4");
+      const list = { ...current, range: [0, 9], ranges: [[0, 9]], filters: { is_invited: false, is_invite: false }, slow_get_all_rooms: true };
+      const { status, body } = await phone.post({ lists: { a: list }, unsubscribe_rooms: [], txn_id: "t" });
+      expect([status, body["lists"]]).toEqual([200, { a: { count: 1 } }]);
+    });
   });
 });

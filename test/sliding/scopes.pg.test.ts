@@ -149,8 +149,8 @@ it("M52: v4 takes each extension by its stable name and by the one from before, 
   const names = {
     to_device: "org.matrix.msc4538.to_device",
     e2ee: "org.matrix.msc4543.e2ee",
-    account_data: "org.matrix.msc3959.account_data",
-    receipts: "org.matrix.msc3960.receipts",
+    account_data: "org.matrix.msc4548.account_data",
+    receipts: "org.matrix.msc4551.receipts",
     typing: "org.matrix.msc4508.typing",
   };
   const enabled = (keys: readonly string[]): Json => Object.fromEntries(keys.map((key) => [key, { enabled: true }]));
@@ -159,4 +159,18 @@ it("M52: v4 takes each extension by its stable name and by the one from before, 
   expect(Object.keys(stable.body["extensions"]).sort()).toEqual(Object.keys(names).sort());
   expect(Object.keys(early.body["extensions"]).sort()).toEqual(Object.values(names).sort());
   for (const [name, before] of Object.entries(names)) expect(early.body["extensions"][before]).toEqual(stable.body["extensions"][name]);
+});
+
+it("M52: names that no MSC has for v4 are ignored, as all unknown ones are", async () => {
+  const phone = new SlidingClient(scene(t).client, "v4");
+  const names = ["org.matrix.msc3959.account_data", "org.matrix.msc3960.receipts", "org.matrix.msc3885.to_device"];
+  const { status, body } = await phone.post({ extensions: Object.fromEntries(names.map((name) => [name, { enabled: true }])) });
+  expect([status, body["extensions"]]).toEqual([200, {}]);
+});
+
+it("M53: /versions has a flag for each extension: the unstable one of its MSC, and the stable one where that is accepted", async () => {
+  t.hs.on("GET", "/_matrix/client/versions", { body: { versions: ["v1.19"], unstable_features: {} } });
+  const { body } = await scene(t).client.fetch("GET", "/_matrix/client/versions");
+  const flags = ["msc4508", "msc4508.stable", "msc4538", "msc4543", "msc4548", "msc4551", "simplified_msc3575"];
+  expect(body["unstable_features"]).toEqual(Object.fromEntries(flags.map((name) => [`org.matrix.${name}`, true])));
 });

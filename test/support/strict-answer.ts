@@ -89,8 +89,8 @@ const unstable = struct(
 const V4_EXTENSIONS: readonly (readonly [names: readonly string[], shape: Shape])[] = [
   [["to_device", "org.matrix.msc4538.to_device"], toDevice],
   [["e2ee", "org.matrix.msc4543.e2ee"], e2ee],
-  [["account_data", "org.matrix.msc3959.account_data"], accountData],
-  [["receipts", "org.matrix.msc3960.receipts"], inRooms(receiptContent)],
+  [["account_data", "org.matrix.msc4548.account_data"], accountData],
+  [["receipts", "org.matrix.msc4551.receipts"], inRooms(receiptContent)],
   [["typing", "org.matrix.msc4508.typing"], inRooms(typingContent)],
 ];
 

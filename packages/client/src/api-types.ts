@@ -575,7 +575,7 @@ export interface V4Request {
       lists?: string[];
       rooms?: string[];
     };
-    "org.matrix.msc3959.account_data"?: {
+    "org.matrix.msc4548.account_data"?: {
       enabled?: boolean;
       lists?: string[];
       rooms?: string[];
@@ -585,7 +585,7 @@ export interface V4Request {
       lists?: string[];
       rooms?: string[];
     };
-    "org.matrix.msc3960.receipts"?: {
+    "org.matrix.msc4551.receipts"?: {
       enabled?: boolean;
       lists?: string[];
       rooms?: string[];
@@ -621,13 +621,13 @@ export interface V4Answer {
     e2ee?: E2Ee;
     "org.matrix.msc4543.e2ee"?: E2Ee;
     account_data?: SlidingAccountData;
-    "org.matrix.msc3959.account_data"?: SlidingAccountData;
+    "org.matrix.msc4548.account_data"?: SlidingAccountData;
     receipts?: {
       rooms: {
         [k: string]: ReceiptContent;
       };
     };
-    "org.matrix.msc3960.receipts"?: {
+    "org.matrix.msc4551.receipts"?: {
       rooms: {
         [k: string]: ReceiptContent;
       };

@@ -11,11 +11,10 @@ import { sendJson } from "../../http/send-json.ts";
 import { clampTimeout, readTimeout, timeoutSchema } from "../../http/timeout.ts";
 import { unstableAnswerSchema, v4AnswerSchema } from "./answer-schemas.ts";
 import { unstableAnswer } from "./unstable-answer.ts";
-import { readUnstableRequest, unstableSchema } from "./unstable-request.ts";
+import { readUnstableRequest, UNSTABLE_PATH, unstableSchema } from "./unstable-request.ts";
 import { v4Answer } from "./v4-answer.ts";
 import { readV4Request, v4Schema } from "./v4-request.ts";
 
-const UNSTABLE_PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
 const V4_PATH = "/_matrix/client/v4/sync";
 
 /** While the homeserver cannot say who owns a new token, the client is asked to retry after this long, ms. */
@@ -47,7 +46,7 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
     app.post(UNSTABLE_PATH, async (request, reply) => {
       if (await context.passInstead(request, reply)) return reply;
       const auth = await authenticate(context, request);
-      const query = new URLSearchParams(request.raw.url?.split("?").slice(1).join("?"));
+      const query = queryOf(request);
       const asked = readUnstableRequest(await context.readJsonBody(request, auth.device), auth);
       const answer = await sync({
         ...requester(auth),
@@ -63,12 +62,14 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
     });
     app.post(V4_PATH, async (request, reply) => {
       const auth = await authenticate(context, request);
+      const query = queryOf(request);
       const asked = readV4Request(await context.readJsonBody(request, auth.device), auth.device);
       const answer = await sync({
         ...requester(auth),
         connId: asked.connId,
-        pos: asked.pos,
-        timeout: clampTimeout(asked.timeout),
+        // Some clients send these in the query, as the older form has it.
+        pos: asked.pos ?? query.get("pos"),
+        timeout: asked.timeout === null ? readTimeout(query.get("timeout")) : clampTimeout(asked.timeout),
         body: asked.body,
         dialect: { counts: false, stubs: true },
         signal: context.signalOf(request),
@@ -76,6 +77,10 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
       return sendJson(request, reply, await v4Answer(answer, asked.names, auth.device));
     });
   };
+}
+
+function queryOf(request: FastifyRequest): URLSearchParams {
+  return new URLSearchParams(request.raw.url?.split("?").slice(1).join("?"));
 }
 
 function requester({ account, device, tokenHash, head }: Auth) {

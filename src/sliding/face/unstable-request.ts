@@ -22,6 +22,8 @@ const MAX_TIMELINE = 100;
 const REFUSED_TIMELINE = 1000;
 const MAX_TO_DEVICE = 100;
 
+export const UNSTABLE_PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
+
 const orNull = <Schema extends Type.TSchema>(schema: Schema) => Type.Optional(Type.Union([schema, Type.Null()]));
 const text = Type.String();
 const texts = Type.Array(text);

@@ -1,6 +1,6 @@
 /**
- * Reads the body of `POST /_matrix/client/v4/sync` (MSC4186 as merged, with the extensions of MSC4508, MSC4538, MSC4543 and the drafts beside
- * them). Everything is in the body, and every request is complete in itself.
+ * Reads the body of `POST /_matrix/client/v4/sync` (MSC4186 as merged, with the extensions of MSC4508, MSC4538, MSC4543, MSC4548 and MSC4551).
+ * Everything is in the body, and every request is complete in itself.
  */
 
 import Type, { type Static } from "typebox";
@@ -13,6 +13,7 @@ import { indexKey } from "../../wire/index-key.ts";
 import { atMost, requestBounds } from "../../wire/request-bounds.ts";
 import { bodyCheck } from "../../http/body-check.ts";
 import { exclusionsOf } from "./exclusions.ts";
+import { refuseOlderForm } from "./older-form.ts";
 import { checkFilters, scopeOf, StateConfigs } from "./request-parts.ts";
 import { openSince } from "./to-device-since.ts";
 
@@ -48,15 +49,15 @@ const filters = Type.Object({
 const list = Type.Object({ ...config, range: Type.Optional(Type.Tuple([index, index])), filters: Type.Optional(filters) });
 const enabled = Type.Optional(Type.Boolean());
 const scoped = Type.Object({ enabled, lists: Type.Optional(texts), rooms: Type.Optional(texts) });
-const toDevice = Type.Object({ enabled, limit: Type.Optional(Type.Integer()), since: Type.Optional(text) });
+const toDevice = Type.Object({ enabled, limit: Type.Optional(Type.Integer({ minimum: 1 })), since: Type.Optional(text) });
 const plain = Type.Object({ enabled });
 
 /** The names of each extension: the stable one, and the one from before it was accepted. Answers use the name that was asked with. */
 const EXTENSION_KEYS = {
   toDevice: ["to_device", "org.matrix.msc4538.to_device"],
   e2ee: ["e2ee", "org.matrix.msc4543.e2ee"],
-  accountData: ["account_data", "org.matrix.msc3959.account_data"],
-  receipts: ["receipts", "org.matrix.msc3960.receipts"],
+  accountData: ["account_data", "org.matrix.msc4548.account_data"],
+  receipts: ["receipts", "org.matrix.msc4551.receipts"],
   typing: ["typing", "org.matrix.msc4508.typing"],
 } as const satisfies Record<ExtensionName, unknown>;
 
@@ -66,9 +67,9 @@ const extensions = Type.Object({
   e2ee: Type.Optional(plain),
   "org.matrix.msc4543.e2ee": Type.Optional(plain),
   account_data: Type.Optional(scoped),
-  "org.matrix.msc3959.account_data": Type.Optional(scoped),
+  "org.matrix.msc4548.account_data": Type.Optional(scoped),
   receipts: Type.Optional(scoped),
-  "org.matrix.msc3960.receipts": Type.Optional(scoped),
+  "org.matrix.msc4551.receipts": Type.Optional(scoped),
   typing: Type.Optional(scoped),
   "org.matrix.msc4508.typing": Type.Optional(scoped),
 });
@@ -86,7 +87,10 @@ export const v4Schema = Type.Object({
 type V4Config = Pick<Static<typeof list>, "timeline_limit" | "required_state">;
 type V4Configs = StateConfigs<Static<typeof requiredState>>;
 
-const check = bodyCheck(v4Schema, { bounds: true });
+/** MSC4538: a limit that is no positive integer is M_INVALID_PARAM, whatever it is instead. */
+const LIMITS = new Set(EXTENSION_KEYS.toDevice.map((name) => `extensions.${name}.limit`));
+
+const check = bodyCheck(v4Schema, { bounds: true, parameters: LIMITS });
 
 /** The name that each extension was asked with. */
 export type ExtensionNames = Readonly<Partial<Record<ExtensionName, string>>>;
@@ -94,14 +98,18 @@ export type ExtensionNames = Readonly<Partial<Record<ExtensionName, string>>>;
 export type V4Request = {
   readonly connId: string;
   readonly pos: string | null;
-  /** ms. */
-  readonly timeout: number;
+  /** ms; null: not given. */
+  readonly timeout: number | null;
   readonly names: ExtensionNames;
   readonly body: SlidingBody;
 };
 
-/** @throws MatrixError 400: M_BAD_JSON that names a missing field or one of the wrong type, M_INVALID_PARAM for one out of bounds */
+/**
+ * @throws MatrixError 400: M_BAD_JSON that names a missing field, one of the wrong type, or one of the older form; M_INVALID_PARAM for one out of
+ * bounds
+ */
 export function readV4Request(json: unknown, device: DeviceNo): V4Request {
+  refuseOlderForm(json);
   const body = check(json);
   if (!isStorable(body.conn_id ?? "")) throw invalidParam("conn_id must be text without NUL");
   const lists = Object.entries(body.lists ?? {});
@@ -119,7 +127,7 @@ export function readV4Request(json: unknown, device: DeviceNo): V4Request {
   return {
     connId: body.conn_id ?? "",
     pos: body.pos ?? null,
-    timeout: body.timeout ?? 0,
+    timeout: body.timeout ?? null,
     names,
     body: {
       lists: new Map(lists.map(([name, one]) => [name, listOf(name, one, configs)])),
@@ -197,7 +205,6 @@ function extensionsOf(body: Static<typeof extensions>, names: ExtensionNames, de
 }
 
 function toDeviceOf({ limit = MAX_TO_DEVICE, since }: Static<typeof toDevice>, device: DeviceNo) {
-  if (limit < 1) throw invalidParam("to_device.limit must be 1 or more");
   const seq = since === undefined ? 0 : openSince(since, device);
   if (seq === null) throw invalidParam("to_device.since is not a next_batch of this server");
   return { limit: Math.min(limit, MAX_TO_DEVICE), since: seq };
