@@ -16,7 +16,7 @@ type Step =
   | {
       readonly kind: "news";
       readonly room: number;
-      readonly what: "tag" | "global" | "receipt" | "typing" | "message" | "device list";
+      readonly what: "tag" | "global" | "receipt" | "own receipt" | "typing" | "message" | "device list" | "membership";
       readonly user: number;
     }
   | {
@@ -38,7 +38,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
       arbitrary: fc.record({
         kind: fc.constant("news" as const),
         room,
-        what: fc.constantFrom("tag", "global", "receipt", "typing", "message", "device list"),
+        what: fc.constantFrom("tag", "global", "receipt", "own receipt", "typing", "message", "device list", "membership"),
         user: fc.nat({ max: 2 }),
       }),
     },
@@ -67,10 +67,12 @@ class Run {
   readonly #rooms: readonly string[];
   readonly #truth = new Map<string, unknown>();
   readonly #heard = new Map<string, unknown>();
-  /** Receipts that came before the room was ever sent: the client may lack some of them. */
+  /** Others' receipts that came before the room was ever sent, or sent since it was joined again: the client may lack some of them. */
   readonly #early = new Set<string>();
   readonly #sent = new Set<string>();
-  readonly #listed = { due: new Set<string>(), heard: new Set<string>(), on: false };
+  readonly #left = new Set<string>();
+  /** `fresh`: since the client's position, while the extension was never enabled. */
+  readonly #listed = { due: new Set<string>(), fresh: new Set<string>(), heard: new Set<string>(), on: false };
   #pos: string | undefined;
   #count = 0;
 
@@ -96,9 +98,11 @@ class Run {
     const roomId = this.#rooms[index] ?? "";
     const user = `@u${number}:test`;
     const part = (of: Json) => v2({ join: { [roomId]: of } });
+    if (what === "membership") return this.#toggle(roomId);
+    if (this.#left.has(roomId)) return undefined;
     if (what === "message") return t.deliver(this.#client, part({ timeline: [ev.message(user)] }));
     if (what === "device list") {
-      if (this.#listed.on) this.#listed.due.add(`@d${n}:test`);
+      this.#listed[this.#listed.on ? "due" : "fresh"].add(`@d${n}:test`);
       return t.deliver(this.#client, v2({ device_lists: { changed: [`@d${n}:test`] } }));
     }
     if (what === "global") {
@@ -114,11 +118,24 @@ class Run {
       this.#truth.set(`${roomId} typing`, JSON.stringify(users));
       return t.deliver(this.#client, part({ ephemeral: [typing(...users)] }));
     }
-    const key = `${roomId} receipt ${user}`;
+    const reader = what === "own receipt" ? this.#client.userId : user;
+    const key = `${roomId} receipt ${reader}`;
     this.#truth.set(key, `$r${n}`);
-    if (this.#sent.has(roomId)) this.#early.delete(key);
+    if (this.#sent.has(roomId) || what === "own receipt") this.#early.delete(key);
     else this.#early.add(key);
-    return t.deliver(this.#client, part({ ephemeral: [receipt(`$r${n}`, user)] }));
+    return t.deliver(this.#client, part({ ephemeral: [receipt(`$r${n}`, reader)] }));
+  }
+
+  /** Leaves the room, or joins it again: then it enters the scope of receipts for the first time. */
+  async #toggle(roomId: string): Promise<void> {
+    const me = this.#client.userId;
+    if (this.#left.delete(roomId)) return t.deliver(this.#client, v2({ join: { [roomId]: { timeline: [ev.member(me)] } } }));
+    this.#left.add(roomId);
+    this.#sent.delete(roomId);
+    this.#truth.delete(`${roomId} typing`);
+    const own = `${roomId} receipt ${me}`;
+    for (const key of this.#truth.keys()) if (key.startsWith(`${roomId} receipt`) && key !== own) this.#early.add(key);
+    return t.deliver(this.#client, v2({ leave: { [roomId]: { timeline: [ev.member(me, "leave")] } } }));
   }
 
   async sync({ window, sub, enabled, scope, lost }: Omit<Step & { kind: "sync" }, "kind">): Promise<void> {
@@ -130,11 +147,16 @@ class Run {
     };
     const answer = await this.#phone.sync(ask, { pos: this.#pos });
     if (lost) return;
+    const enabling = enabled.includes("e2ee") && !this.#listed.on;
+    if (enabling && this.#pos !== undefined) for (const one of this.#listed.fresh) this.#listed.due.add(one);
+    this.#listed.fresh.clear();
+    this.#listed.on ||= enabling;
     this.#pos = answer.pos;
-    if (enabled.includes("e2ee")) this.#listed.on = true;
     this.#hear(answer);
     // From now on all receipts of the rooms that were in scope must arrive.
-    if (enabled.includes("receipts") && scope === "all" && window === ROOMS - 1) for (const one of this.#rooms) this.#sent.add(one);
+    if (enabled.includes("receipts") && scope === "all" && window === ROOMS - 1) {
+      for (const one of this.#rooms) if (!this.#left.has(one)) this.#sent.add(one);
+    }
   }
 
   #hear({ extensions }: Answer): void {
@@ -155,6 +177,7 @@ class Run {
 
   /** Asks for everything; then the client must have the complete data. */
   async check(): Promise<void> {
+    for (const one of this.#left) await this.#toggle(one);
     await this.sync({ window: ROOMS - 1, sub: null, enabled: EXTENSIONS, scope: "all", lost: false });
     for (const [key, value] of this.#truth) {
       const heard = this.#heard.get(key);
@@ -170,7 +193,7 @@ class Run {
 }
 
 describe.each(DIALECTS)("extensions together (%s)", (dialect) => {
-  it("M49 M50 M51 M48 M3 M23 M45: what was out of the window, out of scope or disabled, and what was lost, is sent in the end", async () => {
+  it("M49 M50 M51 M48 M3 M23 M45: what was out of the window, out of scope or disabled, in a room that was left and joined again, and what was lost, is sent in the end", async () => {
     let count = 0;
     await fc.assert(
       fc.asyncProperty(steps, async (all) => {
