@@ -108,3 +108,23 @@ it("T3: an account of which the backup has everything: what comes after the rest
   expect((await alice.request({}, { since: next })).status).toBe(400);
   expect(JSON.stringify(await alice.sync({ room: { room_id: ROOM, timeline_limit: 10 }, to_device: {} }))).toContain('{"n":1}');
 });
+
+it("T3: of several writers each has a place of its own", async () => {
+  t = await startV3({ supervision: { setbackMs: [0, 0, 0] } });
+  const alice = t.login(ME, "PHONE", { ...v2({ join: { [ROOM]: { timeline: [...newRoom(ME), lost] } } }), next_batch: "m50~1.50~2.58_7" });
+  const { next } = await alice.sync({ room_list: {} });
+  serveEvents([]);
+  let behind = 2;
+  // At first one of them is a little behind.
+  t.hs.on("GET", "/_matrix/client/v3/sync", async ({ query }) => {
+    if (query.get("since") === null)
+      return { body: { ...v2({ join: { [ROOM]: { timeline: [...newRoom(ME), other] } } }), next_batch: "m41~1.41~2.42_7" } };
+    return { body: { next_batch: (behind -= 1) < 0 ? "m50~1.50~2.58_7" : "m47~1.50~2.55_7" } };
+  });
+  t.hs.disconnect();
+  await expect.poll(() => behind).toBeLessThan(0);
+  expect(await t.sql`select since, restored from accounts`).toEqual([{ since: "m50~1.50~2.58_7", restored: false }]);
+  behind = 1000;
+  await expect.poll(() => t.sql`select since from accounts`).toEqual([{ since: "m41~1.41~2.42_7" }]);
+  expect((await alice.request({}, { since: next })).status).toBe(400);
+});

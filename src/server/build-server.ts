@@ -35,6 +35,7 @@ import { BackgroundAsks } from "../upstream/background-asks.ts";
 import { Ingester } from "../upstream/ingest/ingest.ts";
 import type { SuspectsOptions } from "../upstream/ingest/suspects.ts";
 import { resetAccount } from "../upstream/ingest/reset-account.ts";
+import { QuestionBudget } from "../upstream/reconcile/question-budget.ts";
 import { RetentionJob } from "../upstream/retention-job.ts";
 import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
 import type { Need } from "../sync/fetch-need.ts";
@@ -118,6 +119,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   });
   const { direct = parts.db } = parts;
   const feed = new SharedFeed(await openBus(settings.bus, { sql, direct, box, logger }), logger);
+  const budget = new QuestionBudget({ sql, perSecond: settings.checksPerSecond });
   const supervisor = new Supervisor({
     sql,
     client,
@@ -127,14 +129,14 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     ownerId: randomUUID(),
     lockDb: direct,
     polls: settings.role !== "api",
-    ...(settings.checksPerSecond !== undefined && { questionsPerSecond: settings.checksPerSecond }),
+    budget,
     assumedRetention: settings.assumedRetention,
     ...parts.supervision,
     ingest: (input) => ingester.ingest(input),
-    resetAccount: (account, device, cause) => resetAccount(sql, account, device, cause),
+    resetAccount: (account, device) => resetAccount(sql, account, device),
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
-  const background = new BackgroundAsks({ sql, client, box, feed, logger, now });
+  const background = new BackgroundAsks({ sql, client, box, feed, logger, budget, now });
   const retention = new RetentionJob({ sql, feed, logger, sessionIdleMs: settings.sessionIdleMs, ...measured });
   if (metrics) watch(metrics, sql, supervisor);
   const sends = new Sends({ store: sentEventStore(sql), logger });

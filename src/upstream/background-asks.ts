@@ -21,9 +21,10 @@ import { cutResponse } from "../wire/v2-response.ts";
 import type { HomeserverClient } from "./client.ts";
 import { learnHeroes } from "./ingest/learn-heroes.ts";
 import { storeLeftRoom } from "./ingest/store-reread.ts";
+import type { QuestionBudget } from "./reconcile/question-budget.ts";
 import { readRoom } from "./read-room.ts";
 import { isTroubleForAll } from "./rereads.ts";
-import { UpstreamError } from "./upstream-error.ts";
+import { isHomeserverTrouble, UpstreamError } from "./upstream-error.ts";
 
 export type BackgroundAsksDeps = {
   readonly sql: Sql;
@@ -31,6 +32,7 @@ export type BackgroundAsksDeps = {
   readonly box: SecretBox;
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Logger;
+  readonly budget: Pick<QuestionBudget, "take" | "troubled">;
   readonly now: () => number;
 };
 
@@ -138,12 +140,27 @@ export class BackgroundAsks {
     this.#deps.logger.info({ account, reason }, "Members or rooms could not be fetched in the background");
   }
 
+  /** Asks when all processes' rate allows it, before what no client waits for. */
+  #ask<T>(question: () => Promise<T>): Promise<T> {
+    const { budget } = this.#deps;
+    const { signal } = this.#stop;
+    return this.#slots.run(signal, async () => {
+      await budget.take("client", signal);
+      try {
+        return await question();
+      } catch (error) {
+        if (error instanceof UpstreamError && isHomeserverTrouble(error)) await budget.troubled();
+        throw error;
+      }
+    });
+  }
+
   async #learnHeroes({ account, token }: Owner, roomId: RoomId, asks: readonly BackgroundAsk[]): Promise<ReadonlySet<WakeKind>> {
     const { sql, client, now } = this.#deps;
     const { signal } = this.#stop;
     const answers = new Map<UserId, string>();
     const ask = async ({ userId }: BackgroundAsk): Promise<void> => {
-      const text = userId === "" ? null : await this.#slots.run(signal, () => client.member(token, roomId, userId, signal));
+      const text = userId === "" ? null : await this.#ask(() => client.member(token, roomId, userId, signal));
       if (text !== null) answers.set(userId as UserId, text);
     };
     await Promise.all(asks.map(ask));
@@ -154,7 +171,11 @@ export class BackgroundAsks {
   async #learnRoom({ account, device, userId, token }: Owner, roomId: RoomId): Promise<ReadonlySet<WakeKind>> {
     const { sql, client } = this.#deps;
     const { signal } = this.#stop;
-    const read = await this.#slots.run(signal, () => readRoom(client, { me: userId, token, roomId }, signal));
+    const asking: Pick<HomeserverClient, "state" | "messages"> = {
+      state: (...question) => this.#ask(() => client.state(...question)),
+      messages: (...question) => this.#ask(() => client.messages(...question)),
+    };
+    const read = await readRoom(asking, { me: userId, token, roomId }, signal);
     if (read.membership !== "leave" && read.membership !== "ban") return new Set();
     const text = `{"next_batch":"read","rooms":{"leave":{${JSON.stringify(roomId)}:${read.text}}}}`;
     return storeLeftRoom(sql, { account, device, userId, response: cutResponse(text, read.receivedAt), now: read.receivedAt });

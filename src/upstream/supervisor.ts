@@ -5,7 +5,7 @@
  *     renew   every 3 s: renews leases, writes what polling proved, stops the pollers of lost accounts
  *     sweep   every second or so: takes free accounts; starts or ends pollers for devices and tokens that came or went
  *     rereads every 5 s: reads from the homeserver again what an answer left incomplete
- *     checks  every 5 s: compares accounts' rooms with the homeserver's (T1)
+ *     checks  every 5 s: compares accounts' rooms with the homeserver's (T1), and asks whether it was restored from a backup (T3)
  *     expiry  every hour: asks whether the homeserver lets messages expire (T4)
  *     typing  every 15 s: empties the typing sets of accounts that were not polled successfully for 2 minutes (S1)
  */
@@ -21,15 +21,22 @@ import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { AccountPollers } from "./account-pollers.ts";
 import { Leases, RENEW_MS } from "./lease-keeper.ts";
 import { FirstSyncs } from "./first-syncs.ts";
-import type { PollerDeps, PollerEnd } from "./poller-types.ts";
+import type { PollerDeps, PollerEnd, SupervisedDeps } from "./poller-types.ts";
 import { CheckRequests } from "./reconcile/check-requests.ts";
+import { QuestionBudget } from "./reconcile/question-budget.ts";
 import { Reconciler, type ReconcilerDeps } from "./reconcile/reconciler.ts";
 import { Rereads, type RereadsDeps } from "./rereads.ts";
+import { RestoreWatch, type RestoreWatchDeps } from "./restore-watch.ts";
 import { RetentionQuestion, type RetentionQuestionDeps } from "./retention-question.ts";
+import { SyncQueue } from "./sync-queue.ts";
 
-export type SupervisorOptions = Omit<PollerDeps, "feed" | "firstSyncs" | "leases" | "now" | "random" | "sleep" | "client" | "pollingGap"> & {
+export type SupervisorOptions = Omit<PollerDeps, SupervisedDeps> & {
   readonly assumedRetention?: RetentionQuestionDeps["assumedRetention"];
-  readonly client: PollerDeps["client"] & RereadsDeps["client"] & ReconcilerDeps["client"] & RetentionQuestionDeps["client"];
+  readonly client: PollerDeps["client"] &
+    RereadsDeps["client"] &
+    ReconcilerDeps["client"] &
+    RestoreWatchDeps["client"] &
+    RetentionQuestionDeps["client"];
   /** A name that no other process has, now or ever, e.g. a UUID. */
   readonly ownerId: string;
   readonly feed: Pick<Feed, "publish" | "observe">;
@@ -51,8 +58,9 @@ export type SupervisorOptions = Omit<PollerDeps, "feed" | "firstSyncs" | "leases
   readonly rereadMs?: number;
   /** Interval between two looks for rooms to check, ms. Default 5 s. */
   readonly checkMs?: number;
+  /** Default: one with the default rate. */
+  readonly budget?: QuestionBudget;
   /** See ReconcilerDeps. */
-  readonly questionsPerSecond?: number;
   readonly secondLookMs?: number;
   /** See PollerDeps. Default: a monotonic clock. */
   readonly now?: () => number;
@@ -78,6 +86,7 @@ export class Supervisor {
   readonly #leases: Leases;
   readonly #rereads: Rereads;
   readonly #reconciler: Reconciler;
+  readonly #restores: RestoreWatch;
   readonly #checks: CheckRequests;
   readonly #retention: RetentionQuestion;
   readonly #accounts = new Map<AccountNo, AccountPollers>();
@@ -100,12 +109,18 @@ export class Supervisor {
     this.#leases = new Leases({ sql: options.sql, ownerId: options.ownerId, lockDb: options.lockDb, now });
     this.#rereads = new Rereads(options);
     this.#retention = new RetentionQuestion(options);
-    const { firstSyncs } = this;
-    this.#checks = new CheckRequests((account, ms) => this.#stop.signal.aborted || this.#spawn(checkWithin(options.sql, account, ms)));
-    const pollingGap = (account: AccountNo) => this.#checks.gap(account);
-    const random = options.random ?? Math.random;
-    this.#deps = { ...options, firstSyncs, leases: this.#leases, now, random, sleep: options.sleep ?? sleep, pollingGap };
-    this.#reconciler = new Reconciler({ ...options, now, sleep: this.#deps.sleep });
+    this.#checks = new CheckRequests((account, within) => this.#stop.signal.aborted || this.#spawn(checkWithin(options.sql, account, within)));
+    const { budget = new QuestionBudget(options), random = Math.random } = options;
+    this.#reconciler = new Reconciler({ ...options, budget });
+    this.#restores = new RestoreWatch({ ...options, budget, now, restored: ({ account, device }) => this.#accounts.get(account)?.restored(device) });
+    const made = { firstSyncs: this.firstSyncs, leases: this.#leases, restores: this.#restores, now, random };
+    this.#deps = {
+      ...options,
+      ...made,
+      syncQueue: new SyncQueue({ sql: options.sql, isPresent: (account) => this.#checks.isPresent(account) }),
+      sleep: options.sleep ?? sleep,
+      pollingGap: (account) => this.#checks.gap(account),
+    };
   }
 
   /** Begins to poll; returns at once. Call it once. */
@@ -117,6 +132,7 @@ export class Supervisor {
     this.#loop("Looking for accounts to poll", sweepMs, () => this.#sweep());
     this.#loop("Reading postponed data", rereadMs, () => this.#rereads.run(this.#leases.held(), this.#stop.signal));
     this.#loop("Checking rooms", checkMs, () => this.#reconciler.run(this.#leases.held(), this.#stop.signal));
+    this.#loop("Asking for events of before a gap", checkMs, () => this.#restores.run(this.#leases.held(), this.#stop.signal));
     this.#loop("Asking whether messages expire", sweepMs, () => this.#retention.run(this.accounts(), this.#stop.signal));
     this.#loop("Typing expiry", typingSweepMs, () => this.#expireTyping());
   }

@@ -23,7 +23,6 @@ import {
   finishCheck,
   joinedRooms,
   pendingInvites,
-  pollingProcesses,
   postponeCheck,
 } from "../../store/room-checks.ts";
 import { openToken } from "../../store/tokens.ts";
@@ -35,7 +34,7 @@ import { storeReread } from "../ingest/store-reread.ts";
 import { isHomeserverTrouble, UpstreamError } from "../upstream-error.ts";
 import { compareWhole } from "./compare-whole.ts";
 import { madeLeave } from "./made-leave.ts";
-import { QuestionBudget } from "./question-budget.ts";
+import type { QuestionBudget, Urgency } from "./question-budget.ts";
 
 export type ReconcilerDeps = {
   readonly sql: Sql;
@@ -43,19 +42,20 @@ export type ReconcilerDeps = {
   readonly box: SecretBox;
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Pick<Logger, "info" | "warn">;
-  /** ms; only differences count. */
-  readonly now: () => number;
-  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
-  /** Questions a second over all processes. Default 5. */
-  readonly questionsPerSecond?: number | undefined;
+  readonly budget: Pick<QuestionBudget, "take" | "troubled">;
   /** Between the first look at a room and the second, ms. Default 30 s. */
   readonly secondLookMs?: number | undefined;
 };
 
-const QUESTIONS_PER_SECOND = 5;
+type Task = {
+  readonly urgency: Urgency;
+  readonly ask: () => Promise<void>;
+  readonly failed: (isTrouble: boolean) => Promise<void>;
+};
+
 const SECOND_LOOK_MS = 30_000;
-/** Most of each kind in one run. */
-const MOST = 50;
+/** Most of each kind that are read at a time. */
+const MOST = 20;
 /** After the homeserver was in trouble, and after it refused the question, ms. */
 const RETRY_MS = { trouble: 60_000, refused: 3_600_000, busy: 20_000 };
 
@@ -72,11 +72,9 @@ function membershipIn(text: string): unknown {
 
 export class Reconciler {
   readonly #deps: ReconcilerDeps;
-  readonly #budget: QuestionBudget;
 
   constructor(deps: ReconcilerDeps) {
     this.#deps = deps;
-    this.#budget = new QuestionBudget({ ...deps, perSecond: deps.questionsPerSecond ?? QUESTIONS_PER_SECOND });
   }
 
   /** Does what is due for those accounts, until the homeserver is in trouble. */
@@ -84,19 +82,33 @@ export class Reconciler {
     const { sql, secondLookMs = SECOND_LOOK_MS } = this.#deps;
     const epochs = new Map(leases.map(({ account, epoch }) => [account, epoch]));
     const accounts = [...epochs.keys()];
-    const [doubts, checks] = await Promise.all([dueDoubts(sql, accounts, secondLookMs, MOST), dueChecks(sql, accounts, MOST)]);
-    if (doubts.length + checks.length === 0) return;
-    const processes = await pollingProcesses(sql);
-    const tasks = [
-      ...doubts.map((doubt) => ({ ask: () => this.#lookAgain(doubt, epochs, signal), failed: () => doubtOn(sql, doubt) })),
-      ...checks.map((check) => ({
-        ask: () => this.#compare(check, epochs, signal),
-        failed: (isTrouble: boolean) => postponeCheck(sql, check.account, isTrouble ? RETRY_MS.trouble : RETRY_MS.refused),
-      })),
-    ];
-    for (const { ask, failed } of tasks) {
+    let isMore = true;
+    while (isMore && !signal.aborted) {
+      // oxlint-disable-next-line no-await-in-loop -- who has come meanwhile is first among the next
+      const [doubts, checks] = await Promise.all([dueDoubts(sql, accounts, secondLookMs, MOST), dueChecks(sql, accounts, MOST)]);
+      const tasks: Task[] = [
+        ...doubts.map((doubt) => ({
+          urgency: "client" as const,
+          ask: () => this.#lookAgain(doubt, epochs, signal),
+          failed: () => doubtOn(sql, doubt),
+        })),
+        ...checks.map((check) => ({
+          urgency: check.first ? ("client" as const) : ("nobody" as const),
+          ask: () => this.#compare(check, epochs, signal),
+          failed: (isTrouble: boolean) => postponeCheck(sql, check.account, isTrouble ? RETRY_MS.trouble : RETRY_MS.refused),
+        })),
+      ];
+      // oxlint-disable-next-line no-await-in-loop -- one question at a time
+      isMore = (await this.#doAll(tasks, signal)) && checks.length === MOST;
+    }
+  }
+
+  /** False: the homeserver is in trouble. */
+  async #doAll(tasks: readonly Task[], signal: AbortSignal): Promise<boolean> {
+    const { budget } = this.#deps;
+    for (const { urgency, ask, failed } of tasks) {
       // oxlint-disable no-await-in-loop -- one question at a time
-      await this.#budget.take(processes, signal);
+      await budget.take(urgency, signal);
       try {
         await ask();
       } catch (error) {
@@ -104,11 +116,12 @@ export class Reconciler {
         const isTrouble = isHomeserverTrouble(error);
         await failed(isTrouble);
         if (!isTrouble) continue;
-        this.#budget.troubled();
-        return;
+        await budget.troubled();
+        return false;
       }
       // oxlint-enable no-await-in-loop
     }
+    return true;
   }
 
   /** The first look: which rooms of ours does the homeserver not list? */
