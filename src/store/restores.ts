@@ -106,21 +106,28 @@ export function foundByProbe(sql: Sql, account: AccountNo): Promise<boolean> {
   return writeTx(sql, async (tx) => {
     const [locked] = await tx`select from accounts where account = ${account} and since is not null for no key update`;
     const { count } = await tx`delete from restore_probes where account = ${account}`;
-    return locked !== undefined && count > 0 && found(tx, account);
+    return locked !== undefined && count > 0 && found(tx, account, true);
   });
 }
 
-/** A poll with that `since` ended before it: the account is to be synced from scratch, unless the device continues from elsewhere by now. */
-export function foundByPoll(sql: Sql, { account, device }: AccountDevice, since: string | null): Promise<boolean> {
+/**
+ * A poll ended before its `since`: the account is to be synced from scratch, unless the device continues from elsewhere than `deviceSince` by now.
+ * `counts`: its events are gone, too.
+ */
+export function foundByPoll(
+  sql: Sql,
+  { account, device }: AccountDevice,
+  { deviceSince, counts }: { readonly deviceSince: string | null; readonly counts: boolean },
+): Promise<boolean> {
   return writeTx(sql, async (tx) => {
     const [locked] = await tx`select from accounts where account = ${account} and since is not null for no key update`;
-    const [current] = await tx`select from devices where device = ${device} and account = ${account} and since is not distinct from ${since}`;
-    return locked !== undefined && current !== undefined && found(tx, account);
+    const [current] = await tx`select from devices where device = ${device} and account = ${account} and since is not distinct from ${deviceSince}`;
+    return locked !== undefined && current !== undefined && found(tx, account, counts);
   });
 }
 
-async function found(tx: Tx, account: AccountNo): Promise<boolean> {
-  await tx`update accounts set found_restored_at = now() where account = ${account}`;
+async function found(tx: Tx, account: AccountNo, counts: boolean): Promise<boolean> {
+  if (counts) await tx`update accounts set found_restored_at = now() where account = ${account}`;
   await markRestored(tx, [account]);
   return true;
 }

@@ -193,8 +193,8 @@ export class Poller {
     const answer = await (isQueued ? this.#deps.syncQueue.run(account, this.#stop.signal, sync) : sync());
     if (answer === null) return;
     const judged = await this.#setbacks.judge({ ...this.#names, token: token.text, since: plan.since, text: answer.text }, this.#stop.signal);
-    if (judged === "restored") {
-      await this.#deps.restores.foundByPoll(this.#names, cursor.deviceSince);
+    if (judged === "restored" || judged === "behind") {
+      await this.#deps.restores.foundByPoll(this.#names, cursor.deviceSince, judged);
       this.#move("poll", "reset");
     }
     if (judged !== "good") return;

@@ -73,9 +73,9 @@ export class RestoreWatch {
     return chosen.done;
   }
 
-  /** A poll of the device, which continued from `deviceSince`, shows that its homeserver was restored: its account is synced from scratch. */
-  async foundByPoll(polled: AccountDevice, deviceSince: string | null): Promise<void> {
-    if (await foundByPoll(this.#deps.sql, polled, deviceSince)) this.#logFound(polled.account);
+  /** A poll of the device, which continued from `deviceSince`, shows that its homeserver was restored: its account is synced from scratch. `how`: see Setbacks. */
+  async foundByPoll(polled: AccountDevice, deviceSince: string | null, how: "restored" | "behind"): Promise<void> {
+    if (await foundByPoll(this.#deps.sql, polled, { deviceSince, counts: how === "restored" })) this.#logFound(polled.account);
     await this.#spread();
   }
 

@@ -30,11 +30,11 @@ class Syncs {
 
 test("T3: two syncs at a time over all processes, those of accounts with a client first", async () => {
   const present = new Set<number>();
-  const queues = [1, 2].map(() => new SyncQueue({ sql: db.sql, isPresent: (account) => present.has(account) }));
-  const [here, there] = queues as [SyncQueue, SyncQueue];
+  const queue = () => new SyncQueue({ sql: db.sql, isPresent: (account) => present.has(account) });
+  const [here, there] = [queue(), queue()];
   const syncs = new Syncs();
   const all = [syncs.run(here, 1), syncs.run(there, 2)];
-  await expect.poll(() => syncs.begun.toSorted()).toEqual([1, 2]);
+  await expect.poll(() => syncs.begun.toSorted((a, b) => a - b)).toEqual([1, 2]);
   all.push(syncs.run(here, 3), syncs.run(here, 4), syncs.run(here, 5));
   present.add(5);
   syncs.end(2);

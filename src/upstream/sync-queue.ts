@@ -38,7 +38,8 @@ export class SyncQueue {
     try {
       return await sync();
     } finally {
-      await freeSyncSlot(this.#deps.sql, slot);
+      // If the database is away: it is free again some time later.
+      await freeSyncSlot(this.#deps.sql, slot).catch(() => {});
     }
   }
 
