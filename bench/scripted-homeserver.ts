@@ -116,6 +116,10 @@ export class ScriptedHomeserver {
       return this.#of(request);
     };
     this.#hs.on("GET", "/_matrix/client/v3/joined_rooms", (request) => ({ body: { joined_rooms: asked(request).rooms } }));
+    this.#hs.on("GET", "/_matrix/client/v3/rooms/:room/state/m.room.member/:user", (request) => {
+      asked(request);
+      return { body: ev.member(request.params["user"] ?? "") };
+    });
     this.#hs.on("GET", "/_matrix/client/v3/rooms/:room/event/:event", (request) => {
       asked(request);
       const gone = { status: 404, body: { errcode: "M_NOT_FOUND", error: "Event not found." } };
