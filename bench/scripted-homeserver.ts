@@ -62,6 +62,15 @@ export class ScriptedHomeserver {
     return this.#renewed.size;
   }
 
+  /** Whether the n-th account has rooms. */
+  hasRooms(n: number): boolean {
+    return (this.#accounts.get(this.tokens[n] ?? "")?.rooms.length ?? 0) > 0;
+  }
+
+  userOf(n: number): string {
+    return `@bench${n}:bench`;
+  }
+
   /** A server starts. */
   begin(): void {
     this.#polled = new Set();
@@ -102,7 +111,7 @@ export class ScriptedHomeserver {
   }
 
   #add(n: number, rooms: number): void {
-    const { userId, rooms: ids, first } = scriptedAccount(`@bench${n}:bench`, rooms, n + 1);
+    const { userId, rooms: ids, first } = scriptedAccount(this.userOf(n), rooms, n + 1);
     const token = this.#hs.login(userId);
     this.tokens.push(token);
     this.#accounts.set(token, { rooms: ids, first: JSON.stringify(v2(first)).slice(1), at: BEFORE, wake: null, sentAt: null });
@@ -148,9 +157,13 @@ export class ScriptedHomeserver {
     if (this.#wholeMs !== null && at === BACKUP) this.#renewed.add(token);
     if (at === account.at) await this.#news(account, Number(request.query.get("timeout")), request.signal);
     if (at >= account.at) return { body: { next_batch: `s${account.at}` } };
-    const room = account.rooms[0] ?? "";
+    const [room] = account.rooms;
     account.sentAt = performance.now();
-    return { body: { ...v2({ join: { [room]: { timeline: [ev.message("@puppet1:bench")] } } }), next_batch: `s${account.at}` } };
+    const news =
+      room === undefined
+        ? { account_data: [{ type: "m.bench", content: { at } }] }
+        : { join: { [room]: { timeline: [ev.message("@puppet1:bench")] } } };
+    return { body: { ...v2(news), next_batch: `s${account.at}` } };
   }
 
   async #first(account: Account): Promise<FakeReply> {

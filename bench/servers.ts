@@ -1,21 +1,13 @@
-/** The server under measurement. */
+/** The server under measurement, in a data directory of its own. */
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runCommand } from "../test/support/command.ts";
 
-/**
- * @param flags besides those that say where it is
- * @param given its data directory, which stays; null: a new one
- */
-export async function withServer<T>(
-  homeserver: string,
-  flags: readonly string[],
-  use: (url: string, pid: number) => Promise<T>,
-  given: string | null = null,
-): Promise<T> {
-  const directory = given ?? (await mkdtemp(join(tmpdir(), "syncv3-bench-")));
+/** @param flags besides those that say where it is */
+export async function withServer<T>(homeserver: string, flags: readonly string[], use: (url: string, pid: number) => Promise<T>): Promise<T> {
+  const directory = await mkdtemp(join(tmpdir(), "syncv3-bench-"));
   const profiling = process.env["NODE_OPTIONS"];
   const command = runCommand(
     ["-server", homeserver, "-data", directory, "-port", "127.0.0.1:0", "-loglevel", "warn", ...flags],
@@ -27,6 +19,6 @@ export async function withServer<T>(
   } finally {
     command.signal("SIGTERM");
     process.stderr.write((await command.ended).stderr);
-    if (given === null) await rm(directory, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 }
