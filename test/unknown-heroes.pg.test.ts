@@ -197,7 +197,7 @@ describe("a hero without a member event", () => {
     const { client, room } = user({ more: { join: { [old]: { state: newRoom(BOB), summary: { "m.heroes": ["@eve:test"] } } } } });
     for (const id of [room, old]) serve(id, () => null);
     const first = await client.sync({ room_list: { p: { limit: 1 } } });
-    expect(asked(client)).toEqual([`${room} ${BOB}`]);
+    await expect.poll(() => asked(client)).toEqual([`${room} ${BOB}`]);
     await client.sync({ room_list: { p: { since: first["room_list"].p.next } } }, { since: first.next });
     await expect.poll(() => asked(client)).toEqual([`${room} ${BOB}`, `${old} @eve:test`]);
   });

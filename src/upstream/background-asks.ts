@@ -39,7 +39,7 @@ export type BackgroundAsksDeps = {
 /** Most heroes or rooms that are fetched for one request of a client; how many of those that it needs are looked at. */
 const MOST = 20;
 const MOST_CHECKED = 500;
-/** Questions in progress at the same time, in this process. */
+/** Accounts that are asked about at the same time, and questions in progress, in this process. */
 const AT_ONCE = 2;
 /** Each hero or room is asked for once in this time, ms; if the homeserver was away, after the second one. */
 const REST_MS = 24 * 3_600_000;
@@ -56,7 +56,9 @@ export class BackgroundAsks {
   readonly #deps: BackgroundAsksDeps;
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
-  readonly #slots = new Slots(AT_ONCE);
+  /** The others wait before anything is claimed for them: after a restart their clients' requests begin it again. */
+  readonly #accounts = new Slots(AT_ONCE);
+  readonly #questions = new Slots(AT_ONCE);
   /** What is stored or was asked for, so that the database need not be asked. */
   readonly #settled = new LRUCache<string, true>({ max: 100_000, ttl: REST_MS });
 
@@ -86,10 +88,11 @@ export class BackgroundAsks {
     if (open.length === 0 || this.#stop.signal.aborted) return;
     // Requests that come meanwhile need not look again.
     this.#settle(account, open, true);
-    const work = this.#run(account, open, job)
+    const work = this.#accounts
+      .run(this.#stop.signal, () => this.#run(account, open, job))
       .catch((error: unknown) => {
         this.#settle(account, open, false);
-        this.#log(account, error);
+        if (!this.#stop.signal.aborted) this.#log(account, error);
       })
       .finally(() => this.#running.delete(work));
     this.#running.add(work);
@@ -144,7 +147,7 @@ export class BackgroundAsks {
   #ask<T>(question: () => Promise<T>): Promise<T> {
     const { budget } = this.#deps;
     const { signal } = this.#stop;
-    return this.#slots.run(signal, async () => {
+    return this.#questions.run(signal, async () => {
       await budget.take("client", signal);
       try {
         return await question();

@@ -110,7 +110,8 @@ export class RestoreWatch {
   async #isRestored(probe: Probe, signal: AbortSignal): Promise<boolean> {
     const { client, box, budget } = this.#deps;
     const token = openToken(box, probe);
-    const before = () => budget.take("nobody", signal);
+    // All clients are concerned.
+    const before = () => budget.take("client", signal);
     await before();
     const listed = new Set(await client.joinedRooms(token, signal));
     const events = probe.events.filter(([roomId, eventId]) => listed.has(roomId) && !isCutKey(eventId)).slice(0, NEEDED);

@@ -36,12 +36,13 @@ test("T1: each trouble halves the rate; it is whole again some minutes later", a
   expect(await intervals(2)).toEqual([0, 1]);
 });
 
-test("T1: questions for clients come first, whoever has waited longer", async () => {
+test("T1: questions for clients come first, whoever has waited longer; one of four is for nobody all the same", async () => {
   const budget = new QuestionBudget({ sql: db.sql, perSecond: 1000 });
   const order: string[] = [];
   const take = (urgency: "client" | "nobody", name: string) => budget.take(urgency, NEVER).then(() => order.push(name));
-  await Promise.all([take("nobody", "first"), take("nobody", "second"), take("client", "third")]);
-  expect(order).toEqual(["third", "first", "second"]);
+  const clients = ["c1", "c2", "c3", "c4"].map((name) => ["client", name] as const);
+  await Promise.all([take("nobody", "n1"), take("nobody", "n2"), ...clients.map(([urgency, name]) => take(urgency, name))]);
+  expect(order).toEqual(["c1", "c2", "c3", "n1", "c4", "n2"]);
 });
 
 test("T1: who stops waiting delays nobody, and a database that is away ends the wait", async () => {

@@ -10,16 +10,20 @@ export type QuestionBudgetOptions = {
   readonly perSecond?: number | undefined;
 };
 
-/** For whom a question is: a client that is here, who comes first, or nobody in particular. */
+/** For whom a question is: a client that is here, or nobody in particular. */
 export type Urgency = "client" | "nobody";
 
 const PER_SECOND = 5;
+/** Of so many questions one is for nobody in particular even if clients wait: there may be clients for hours. */
+const SHARE = 4;
 
 type Waiter = { readonly go: () => void; readonly fail: (error: unknown) => void };
 
 export class QuestionBudget {
   readonly #options: QuestionBudgetOptions;
   readonly #waiting: Readonly<Record<Urgency, Set<Waiter>>> = { client: new Set(), nobody: new Set() };
+  /** Questions that were asked. */
+  #asked = 0;
   /** Ends the wait for the next question; null: nobody waits. */
   #idle: AbortController | null = null;
 
@@ -64,6 +68,7 @@ export class QuestionBudget {
         const wait = await reserveQuestion(sql, perSecond);
         // oxlint-disable-next-line no-await-in-loop -- as above
         if (wait > 0) await sleep(wait, idle.signal);
+        this.#asked += 1;
         this.#next()?.go();
       } catch (error) {
         if (!idle.signal.aborted) this.#next()?.fail(error);
@@ -74,6 +79,6 @@ export class QuestionBudget {
   #next(): Waiter | undefined {
     const [client] = this.#waiting.client;
     const [nobody] = this.#waiting.nobody;
-    return client ?? nobody;
+    return this.#asked % SHARE === 0 ? (nobody ?? client) : (client ?? nobody);
   }
 }
