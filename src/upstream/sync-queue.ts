@@ -14,7 +14,7 @@ export type SyncQueueDeps = {
   readonly isPresent: (account: AccountNo) => boolean;
 };
 
-/** While all places are taken, how often to look for a free one, ms. */
+/** While all places are taken, how often to look whether another process has freed one, ms. */
 const LOOK_MS = 1000;
 
 type Waiter = { readonly account: AccountNo; readonly go: (slot: number) => void };
@@ -22,7 +22,7 @@ type Waiter = { readonly account: AccountNo; readonly go: (slot: number) => void
 export class SyncQueue {
   readonly #deps: SyncQueueDeps;
   readonly #waiting = new Set<Waiter>();
-  /** Ends the wait for a place; null: nobody waits. */
+  /** Ends the pause before the next look for a free place; null: nobody waits. */
   #idle: AbortController | null = null;
 
   constructor(deps: SyncQueueDeps) {
@@ -40,6 +40,7 @@ export class SyncQueue {
     } finally {
       // If the database is away: it is free again some time later.
       await freeSyncSlot(this.#deps.sql, slot).catch(() => {});
+      this.#idle?.abort();
     }
   }
 
