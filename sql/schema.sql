@@ -54,6 +54,8 @@ CREATE TABLE accounts (
   checked_at timestamp with time zone,
   compared_at timestamp with time zone,
   restored boolean NOT NULL DEFAULT false,
+  invites_due_at timestamp with time zone,
+  invites_asked_at timestamp with time zone,
   found_restored_at timestamp with time zone,
   check_first boolean NOT NULL DEFAULT false,
   CONSTRAINT accounts_pkey PRIMARY KEY (account),
@@ -61,6 +63,7 @@ CREATE TABLE accounts (
 );
 CREATE INDEX accounts_check ON public.accounts USING btree (check_at);
 CREATE INDEX accounts_found_restored ON public.accounts USING btree (found_restored_at) WHERE (found_restored_at IS NOT NULL);
+CREATE INDEX accounts_invites ON public.accounts USING btree (invites_due_at) WHERE (invites_due_at IS NOT NULL);
 
 CREATE TABLE background_asks (
   account bigint NOT NULL,
@@ -130,8 +133,11 @@ CREATE TABLE events (
   ts bigint NOT NULL,
   body text NOT NULL,
   pruned boolean NOT NULL DEFAULT false,
+  relates_to text,
+  rel_type text,
   CONSTRAINT events_pkey PRIMARY KEY (event_id)
 );
+CREATE INDEX events_relates_to ON public.events USING btree (relates_to) WHERE (relates_to IS NOT NULL);
 
 CREATE TABLE homeserver_facts (
   name text NOT NULL,
@@ -206,6 +212,8 @@ CREATE TABLE older (
   event_id text NOT NULL,
   unsigned text,
   age_ts bigint,
+  relations text,
+  relations_ord bigint,
   CONSTRAINT older_pkey PRIMARY KEY (account, room_id, idx)
 );
 CREATE INDEX older_event ON public.older USING btree (event_id, account);
@@ -314,7 +322,7 @@ CREATE TABLE rereads (
   tries integer NOT NULL DEFAULT 0,
   CONSTRAINT rereads_pkey PRIMARY KEY (account, kind, name),
   CONSTRAINT rereads_account_fkey FOREIGN KEY (account) REFERENCES accounts(account) ON DELETE CASCADE,
-  CONSTRAINT rereads_kind_check CHECK ((kind = ANY (ARRAY['room'::text, 'account_data'::text, 'ban'::text])))
+  CONSTRAINT rereads_kind_check CHECK ((kind = ANY (ARRAY['room'::text, 'account_data'::text, 'ban'::text, 'withheld'::text])))
 );
 CREATE INDEX rereads_due ON public.rereads USING btree (due_at);
 
@@ -456,6 +464,8 @@ CREATE TABLE timeline (
   gap boolean NOT NULL DEFAULT false,
   prev_batch text,
   notify boolean NOT NULL DEFAULT false,
+  relations text,
+  relations_ord bigint,
   CONSTRAINT timeline_pkey PRIMARY KEY (account, ord)
 );
 CREATE INDEX timeline_event ON public.timeline USING btree (event_id, account);
@@ -510,3 +520,11 @@ CREATE TABLE typing (
   CONSTRAINT typing_pkey PRIMARY KEY (account, room_id)
 );
 CREATE INDEX typing_delta ON public.typing USING btree (account, ord);
+
+CREATE TABLE unignored_users (
+  account bigint NOT NULL,
+  user_id text NOT NULL,
+  noticed_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT unignored_users_pkey PRIMARY KEY (account, user_id),
+  CONSTRAINT unignored_users_account_fkey FOREIGN KEY (account) REFERENCES accounts(account) ON DELETE CASCADE
+);

@@ -105,7 +105,7 @@ export function withState(room: Room, events: readonly MatrixEvent[]): Room {
   const members = new Map(room.members);
   let { isEncrypted } = room;
   for (const event of events) {
-    if (event.state_key === undefined) continue;
+    if (event.state_key === undefined || event.unsigned?.["syncv3.overruled"] === true) continue;
     if (event.type === "m.room.encryption") isEncrypted = true;
     if (event.type === "m.room.member") members.set(event.state_key, memberOf(event));
   }

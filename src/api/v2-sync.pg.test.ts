@@ -100,6 +100,19 @@ test("D1: what our poller took is in the answer, at once, and all other bytes ar
   expect(Number(asked?.query.get("timeout"))).toBeLessThanOrEqual(50);
 });
 
+test.each(["", "&use_state_after=true", "&org.matrix.msc4222.use_state_after=true"])(
+  "D1 T21: a client gets the state in the form that it asks for, whatever our poller asks for (%j)",
+  async (asked) => {
+    await queue(messages[0] ?? {});
+    const room = `{"timeline":{"events":[]},"${asked === "" ? "state" : "state_after"}":{"events":[1.0]}}`;
+    hs.queueSync(token, `{"next_batch":"s1","rooms":{"join":{"!a:test":${room}}}}`);
+    const text = await (await api.fetch(`/_matrix/client/v3/sync?since=s0${asked}`, { token })).text();
+    expect(text).toContain(room);
+    const query = [...(hs.seen({ path: /\/sync$/ })[0]?.query ?? [])].filter(([name]) => name.endsWith("use_state_after"));
+    expect(query).toEqual([...new URLSearchParams(asked)]);
+  },
+);
+
 test("D1: the client's since acknowledges: the message is deleted, unless another session has not received it", async () => {
   await queue(messages[0] ?? {});
   hs.queueSync(token, v2(), v2(), v2());

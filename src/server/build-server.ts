@@ -23,6 +23,7 @@ import { SYNC_OPERATION, syncRoute } from "../v3/face/sync-route.ts";
 import { SharedFeed } from "../feed/shared-feed.ts";
 import { readAccountStatus } from "../store/account-status.ts";
 import { connect, type DbOptions, type Sql } from "../store/db.ts";
+import type { RoomEvent } from "../store/bundles.ts";
 import type { RoomHero } from "../store/background-asks.ts";
 import { readBreaker } from "../store/poll-troubles.ts";
 import { checkReady } from "../store/ready.ts";
@@ -37,10 +38,11 @@ import type { SuspectsOptions } from "../upstream/ingest/suspects.ts";
 import { resetAccount } from "../upstream/ingest/reset-account.ts";
 import { QuestionBudget } from "../upstream/reconcile/question-budget.ts";
 import { RetentionJob } from "../upstream/retention-job.ts";
+import { ReplacedStates } from "../upstream/replaced-states.ts";
 import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
 import type { Need } from "../sync/fetch-need.ts";
 import { accountLocked, unknownToken } from "../wire/errors.ts";
-import type { AccountNo, DeviceNo } from "../wire/ids.ts";
+import type { AccountNo, DeviceNo, RoomId } from "../wire/ids.ts";
 import { readCertificate, watchCertificate } from "./certificate.ts";
 import { counted } from "../base/counted.ts";
 import { openBus } from "./open-bus.ts";
@@ -90,7 +92,12 @@ export type ServerParts = {
   readonly engine?: Partial<EngineOptions>;
   readonly sliding?: Partial<SlidingOptions>;
   /** How often the background work is done, if not the defaults. */
-  readonly supervision?: Pick<SupervisorOptions, "typingMs" | "typingSweepMs" | "rereadMs" | "checkMs" | "secondLookMs" | "setbackMs">;
+  readonly supervision?: Pick<
+    SupervisorOptions,
+    "typingMs" | "typingSweepMs" | "rereadMs" | "checkMs" | "secondLookMs" | "setbackMs" | "unignoredMs" | "freshStartMs"
+  >;
+  /** False: whether history was purged is not asked (T4). Default true. */
+  readonly checksHistory?: boolean;
   /** When an answer is blamed for not being storable, if not the defaults (N3). */
   readonly suspects?: Partial<SuspectsOptions>;
 };
@@ -117,9 +124,10 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     maxResponseBytes: settings.maxSyncBytes,
     ...measured,
   });
+  const replacedStates = new ReplacedStates({ sql, client, box, logger, now });
   const { direct = parts.db } = parts;
   const feed = new SharedFeed(await openBus(settings.bus, { sql, direct, box, logger }), logger);
-  const budget = new QuestionBudget({ sql, perSecond: settings.checksPerSecond });
+  const questions = new QuestionBudget({ sql, perSecond: settings.checksPerSecond });
   const supervisor = new Supervisor({
     sql,
     client,
@@ -129,14 +137,18 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     ownerId: randomUUID(),
     lockDb: direct,
     polls: settings.role !== "api",
-    budget,
+    questions,
     assumedRetention: settings.assumedRetention,
     ...parts.supervision,
-    ingest: (input) => ingester.ingest(input),
+    ingest: async (input) => {
+      const result = await ingester.ingest(input);
+      if (result.kind === "stored") replacedStates.begin(input.account, result.replaced);
+      return result;
+    },
     resetAccount: (account, device) => resetAccount(sql, account, device),
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
-  const background = new BackgroundAsks({ sql, client, box, feed, logger, budget, now });
+  const background = new BackgroundAsks({ sql, client, box, feed, logger, questions, now });
   const retention = new RetentionJob({ sql, feed, logger, sessionIdleMs: settings.sessionIdleMs, ...measured });
   if (metrics) watch(metrics, sql, supervisor);
   const sends = new Sends({ store: sentEventStore(sql), logger });
@@ -148,6 +160,10 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     ownTokens: settings.publicUrl !== undefined,
     fetch: (account: AccountNo, need: Need) => fetcher.fetch(account, need),
     learnHeroes: (account: AccountNo, heroes: readonly RoomHero[]) => background.heroes(account, heroes),
+    checkBeginnings: (account: AccountNo, rooms: readonly RoomId[]) => {
+      if (parts.checksHistory ?? true) background.beginnings(account, rooms);
+    },
+    askBundles: (account: AccountNo, events: readonly RoomEvent[]) => background.bundles(account, events),
     tokenLives: async (hash: Buffer) => {
       const token = await findToken(sql, hash);
       if (token?.deadAt) throw unknownToken(token.softLogout);
@@ -233,7 +249,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
       sliding.drain();
       await http.close();
       await page?.close();
-      await Promise.all([supervisor.stop(), fetcher.close(), background.close(), retention.stop()]);
+      await Promise.all([supervisor.stop(), fetcher.close(), background.close(), replacedStates.close(), retention.stop()]);
       await feed.close();
       if (connectionSql !== sql) await connectionSql.end();
     },

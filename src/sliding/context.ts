@@ -1,5 +1,6 @@
 /** One evaluation's view of the database. Everything is read up to `to`, from memory or in one read transaction. */
 
+import type { RoomEvent } from "../store/bundles.ts";
 import type { Tx } from "../store/db.ts";
 import type { AccountNo, DeviceNo, Position, UserId } from "../wire/ids.ts";
 import type { MessageRetention } from "../wire/message-retention.ts";
@@ -25,6 +26,8 @@ export type SlidingContext = {
   readonly ignored: readonly UserId[];
   /** See ConnectionHead. */
   readonly retention: MessageRetention | null;
+  /** Has the homeserver asked what it bundles with these events now (T7). */
+  readonly askBundles: (events: readonly RoomEvent[]) => void;
   /** Needs that were fetched, or could not be, in this request: they are not asked for again. */
   readonly tried: ReadonlySet<string>;
   /** ms since the epoch. */

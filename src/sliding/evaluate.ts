@@ -118,6 +118,7 @@ async function evaluate(
     ownTokens: question.ownTokens || head.pagesHere,
     ignored: head.ignored,
     retention: head.retention,
+    askBundles: (events) => question.askBundles(account, events),
     tried,
     now,
   };

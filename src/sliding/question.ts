@@ -1,5 +1,6 @@
 /** The input of one evaluation. */
 
+import type { RoomEvent } from "../store/bundles.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import type { ConnectionState } from "./connection-state.ts";
 import type { RequestPos } from "./pos.ts";
@@ -14,6 +15,8 @@ export type SlidingQuestion = {
   readonly dialect: Dialect;
   /** History of every account is read through this server: see PagingContext. */
   readonly ownTokens: boolean;
+  /** See FetchDeps. */
+  readonly askBundles: (account: AccountNo, events: readonly RoomEvent[]) => void;
   /** Needs that were fetched already, or could not be. */
   readonly tried: ReadonlySet<string>;
 };

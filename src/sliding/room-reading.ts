@@ -1,6 +1,7 @@
 /** Everything that jobs read from the store, in few pipelined queries. */
 
 import { filterInSlices, Slices } from "../base/slices.ts";
+import { withBundles } from "../store/bundles.ts";
 import { factsAt } from "../store/facts.ts";
 import { readStripped } from "../store/ephemeral.ts";
 import { allMembersAt, membersAt, membersChanged, type MemberRow, someMembersAt } from "../store/members.ts";
@@ -48,7 +49,7 @@ async function readStored(context: StoredContext, jobs: readonly RoomJob[], stub
   const { timelines: extended, needs } = await withOlder(context, full, timelines);
   return {
     stripped,
-    timelines: await withTransactions(tx, context, extended),
+    timelines: await withTransactions(tx, context, await withBundles(tx, context, extended, { outdated: context.askBundles })),
     factsBefore,
     state: byRoom(state),
     changed: byRoom(changed),

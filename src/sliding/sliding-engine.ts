@@ -24,8 +24,6 @@ import {
   touchConnection,
 } from "../store/connections.ts";
 import { type Sql, untilThrough } from "../store/db.ts";
-import type { RoomHero } from "../store/background-asks.ts";
-import { isUnknownHero } from "../store/room-facts.ts";
 import { endSessions } from "../store/sessions.ts";
 import { unknownPos } from "../wire/errors.ts";
 import type { AccountNo, DeviceNo, Position, RoomId } from "../wire/ids.ts";
@@ -42,6 +40,7 @@ import { InitialRoomsCache } from "./initial-rooms.ts";
 import { kindsOf } from "./interest.ts";
 import { matcherOf } from "./required-state.ts";
 import { digestOf, openPos, type RequestPos, type Pos, sealPos } from "./pos.ts";
+import { joinedRooms, unknownHeroes } from "./background-wants.ts";
 import type { SlidingQuestion } from "./question.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
 
@@ -200,7 +199,7 @@ export class SlidingEngine {
   }
 
   #wait(request: SlidingRequest, opened: OpenedPos, waiter: Waiter, wakes: Wakes): Promise<SlidingReply> {
-    const { now, ownTokens = false, options } = this.#deps;
+    const { now, ownTokens = false, askBundles, options } = this.#deps;
     const { account, device, body, dialect } = request;
     const { pos, state } = opened;
     const isFirst = request.pos === null;
@@ -212,7 +211,7 @@ export class SlidingEngine {
     const evaluate = async (tried: ReadonlySet<string>): Promise<SlidingOutcome> => {
       const known = head;
       head = null;
-      return this.#evaluate({ account, device, pos, state: state.state, body, dialect, ownTokens, tried }, known);
+      return this.#evaluate({ account, device, pos, state: state.state, body, dialect, ownTokens, askBundles, tried }, known);
     };
     return longPoll({ ...this.#deps, fetchMs: options.fetchMs }, waiter, {
       account,
@@ -285,6 +284,7 @@ export class SlidingEngine {
     const { position, e2ee, upstream } = outcome;
     const sent = await this.#noted(request, { pos, state }, outcome);
     this.#deps.learnHeroes(request.account, unknownHeroes(outcome.answer));
+    if (pos.session === null) this.#deps.checkBeginnings(request.account, joinedRooms(outcome.answer));
     return { pos: sealPos({ ...pos, ...sent, position, e2ee, upstream }, this.#deps.sign), answer: outcome.answer };
   }
 
@@ -317,12 +317,6 @@ function handedUpToBy(wake: Wake, device: DeviceNo): number {
   if (wake.type !== "news" || !wake.batch || !wake.kinds) return Infinity;
   const isOfDevice = wake.device === device && (wake.kinds.has("to_device") || wake.kinds.has("key_counts"));
   return isOfDevice || wake.kinds.has("device_lists") ? Infinity : wake.batch.writes.position;
-}
-
-/** Heroes that rooms without a name were sent with, and of which only the id is known (T14). */
-function unknownHeroes({ rooms }: SlidingAnswer): RoomHero[] {
-  const joined = rooms.filter(({ content }) => content.membership === "join");
-  return joined.flatMap(({ roomId, content }) => (content.heroes ?? []).filter(isUnknownHero).map(({ user_id: userId }) => ({ roomId, userId })));
 }
 
 /** The position of a connection that does not exist yet. */

@@ -18,6 +18,24 @@ export type EventRow = {
   readonly ts?: number;
   readonly txn_id?: string | null;
   readonly txn_device?: DeviceNo | null;
+  /** What the homeserver bundled with it, and the position up to which that is right: of rows of a timeline. It is not sent: `bundle` is. */
+  readonly relations?: string | null;
+  readonly relations_ord?: number | null;
+  /** The event that it relates to: of rows of a timeline. */
+  readonly relates_to?: EventId | null;
+  /** What is sent of the events that relate to it (T7). Default: nothing. */
+  readonly bundle?: Bundle;
+};
+
+/** unsigned["m.relations"], at least one part of it. */
+export type Bundle = {
+  /** The newest edit. */
+  readonly replace: EventRow | null;
+  readonly thread: { readonly latest: EventRow; readonly count: number; readonly participated: boolean } | null;
+  /** Ids of the events that refer to it, oldest first. */
+  readonly references: readonly string[];
+  /** Parts as the homeserver gave them: relation type and JSON. */
+  readonly given: readonly (readonly [string, string])[];
 };
 
 /**
@@ -31,7 +49,7 @@ export function bodyOf(db: Db, account: AccountNo | PendingQuery<Row[]>) {
 
 /** The client-format event, with `room_id` (R14); the transaction id only for the device that sent it. */
 export function rowText(row: EventRow, device: DeviceNo, now: number): string {
-  return textOf(row, row.room_id, device, now);
+  return textOf(row, { isListed: false, device, now });
 }
 
 /**
@@ -39,10 +57,31 @@ export function rowText(row: EventRow, device: DeviceNo, now: number): string {
  * see eventText.
  */
 export function rowTextInRoom(row: EventRow, device: DeviceNo, now: number | null): string {
-  return textOf(row, null, device, now);
+  return textOf(row, { isListed: true, device, now });
 }
 
-function textOf(row: EventRow, room_id: RoomId | null, device: DeviceNo, now: number | null): string {
-  const { body, unsigned, age_ts } = row;
-  return eventText({ body, room_id, unsigned, age_ts, txn_id: row.txn_device === device ? (row.txn_id ?? null) : null }, now);
+/** Where the ages in the row's text count from, in their order. */
+export function agesIn({ age_ts, bundle }: EventRow): number[] {
+  const bundled = [bundle?.replace, bundle?.thread?.latest].flatMap((row) => (row ? agesIn(row) : []));
+  return age_ts === null ? bundled : [age_ts, ...bundled];
+}
+
+type Form = { readonly isListed: boolean; readonly device: DeviceNo; readonly now: number | null };
+
+function textOf(row: EventRow, form: Form): string {
+  const { body, unsigned, age_ts, bundle } = row;
+  const txn_id = row.txn_device === form.device ? (row.txn_id ?? null) : null;
+  const relations = bundle ? bundleText(bundle, form) : null;
+  return eventText({ body, room_id: form.isListed ? null : row.room_id, unsigned, age_ts, txn_id, relations }, form.now);
+}
+
+function bundleText({ replace, thread, references, given }: Bundle, form: Form): string {
+  const parts = given.map(([type, text]) => `${JSON.stringify(type)}:${text}`);
+  if (replace) parts.push(`"m.replace":${textOf(replace, form)}`);
+  if (thread) {
+    const { latest, count, participated } = thread;
+    parts.push(`"m.thread":{"latest_event":${textOf(latest, form)},"count":${count},"current_user_participated":${participated}}`);
+  }
+  if (references.length > 0) parts.push(`"m.reference":{"chunk":${JSON.stringify(references.map((event_id) => ({ event_id })))}}`);
+  return `{${parts.join(",")}}`;
 }

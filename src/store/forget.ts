@@ -31,7 +31,7 @@ export async function forgetRoom(sql: Sql, account: AccountNo, roomId: RoomId): 
     // As ingest does: an ingest under way finishes first.
     await tx`update accounts set forgotten = forgotten + 1 where account = ${account}`;
     for (const table of ROOM_TABLES) await tx`delete from ${tx(table)} where account = ${account} and room_id = ${roomId}`;
-    await finishReread(tx, { account, kind: "room", name: roomId });
+    for (const kind of ["room", "withheld"] as const) await finishReread(tx, { account, kind, name: roomId });
   });
 }
 

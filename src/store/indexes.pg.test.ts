@@ -19,6 +19,7 @@ const BOUNDS: Readonly<Record<string, number>> = {
   "devices.device_id": KEY,
   "doubted_rooms.room_id": ID,
   "events.event_id": KEY,
+  "events.relates_to": KEY,
   "background_asks.room_id": ID,
   "background_asks.user_id": ID,
   // One of our words.
@@ -56,6 +57,7 @@ const BOUNDS: Readonly<Record<string, number>> = {
   "timeline.event_id": KEY,
   "timeline.room_id": ID,
   "typing.room_id": ID,
+  "unignored_users.user_id": KEY,
 };
 
 test("N2: indexes hold bounded values only: each indexed text column has a bound, and no row is too large for its index", async () => {

@@ -23,6 +23,25 @@ export async function readRetention(db: Db): Promise<MessageRetention | null> {
   return parseRetention(row?.retention ?? null);
 }
 
+/** Whether the homeserver has stopped giving messages at the end of their lives, although it does not say that it does so (T4). */
+const SEEN = "message_retention_seen";
+
+export async function hasSeenRetention(db: Db): Promise<boolean> {
+  return (await db`select from homeserver_facts where name = ${SEEN}`).length > 0;
+}
+
+/** From now on messages expire as their rooms say, if nothing else is known; or not any more. */
+export async function noteSeenRetention(db: Db, isSeen: boolean): Promise<void> {
+  if (!isSeen) {
+    await db`
+      with gone as (delete from homeserver_facts where name = ${SEEN} returning 1)
+      update homeserver_facts set value = 'null' where name = ${NAME} and value = '{}' and exists (select from gone)`;
+    return;
+  }
+  await db`insert into homeserver_facts (name, value) values (${SEEN}, 'true') on conflict do nothing`;
+  await db`update homeserver_facts set value = '{}' where name = ${NAME} and value = 'null'`;
+}
+
 /** True if it has changed. */
 export async function writeRetention(db: Db, retention: MessageRetention | null): Promise<boolean> {
   const written = await db`

@@ -112,6 +112,48 @@ test("T4: rooms with a stored m.room.retention get its max_lifetime in their fac
   ]);
 });
 
+test("T7: what stored events relate to, and what was bundled with them, is found in their JSON, whatever that is", async () => {
+  await migrateUpTo("0021");
+  const { sql } = database;
+  const relation = '{"m.relates_to":{"rel_type":"m.thread","event_id":"$root"}}';
+  const bodies = {
+    $child: `{"content":${relation}}`,
+    $deep: `{"a":${"[".repeat(20_000)}${"]".repeat(20_000)},"content":${relation}}`,
+    $nul: '{"content":{"m.relates_to":{"rel_type":"m.thread\\u0000","event_id":"$root"}}}',
+    $number: '{"content":{"m.relates_to":{"rel_type":"m.thread","event_id":1}}}',
+    $reaction: `{"content":${relation.replace("m.thread", "m.annotation")}}`,
+    $text: '{"content":{"body":"\\"m.relates_to\\""}}',
+  };
+  const bundle = '{"m.thread": {"count":1.0}}';
+  const unsigned = [
+    `{"m.relations":${bundle},"x":1}`,
+    `{"m.relations":${bundle}}`,
+    '{"m.relations":[]}',
+    '{"x":"\\u0000","m.relations":{}}',
+    '{"y":1}',
+  ];
+  for (const [id, body] of Object.entries(bodies)) {
+    await sql`insert into events (event_id, type, sender, ts, body) values (${id}, 'm.room.message', '@b:test', 0, ${body})`;
+  }
+  for (const [n, text] of unsigned.entries()) {
+    await sql`insert into timeline (account, ord, room_id, event_id, unsigned) values (1, ${n}, '!a:test', '$child', ${text})`;
+    await sql`insert into older (account, room_id, idx, event_id, unsigned) values (1, '!a:test', ${n}, '$child', ${text})`;
+  }
+  await migrate(database.options);
+  expect(await sql`select event_id, relates_to, rel_type from events where relates_to is not null and event_id <> '$deep'`).toEqual([
+    { event_id: "$child", relates_to: "$root", rel_type: "m.thread" },
+  ]);
+  const expected = [
+    { unsigned: '{"x": 1}', relations: bundle },
+    { unsigned: null, relations: bundle },
+    { unsigned: null, relations: null },
+    { unsigned: null, relations: null },
+    { unsigned: '{"y":1}', relations: null },
+  ];
+  expect(await sql`select unsigned, relations from timeline order by ord`).toEqual(expected);
+  expect(await sql`select unsigned, relations from older order by idx`).toEqual(expected);
+});
+
 test.each(names.slice(0, -1).map((name, index) => [name, index + 1] as const))(
   "a database migrated up to %s gets the rest, with rows in it and other writers",
   async (_, count) => {

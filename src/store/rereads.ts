@@ -6,8 +6,8 @@ import { type AccountToken, accountTokenColumns, lastVerified } from "./tokens.t
 
 export type DueReread = AccountToken & {
   readonly account: AccountNo;
-  readonly kind: "room" | "account_data" | "ban";
-  /** Room id, type, or id of the ban (T5). */
+  readonly kind: "room" | "account_data" | "ban" | "withheld";
+  /** Room id, type, or id of the ban (T5). `withheld`: the room's id (T2). */
   readonly name: string;
   /** Tries that have failed. */
   readonly tries: number;

@@ -1,8 +1,9 @@
 /** Waiting for what an answer needs from the homeserver (D24). */
 
 import type { RoomHero } from "../store/background-asks.ts";
+import type { RoomEvent } from "../store/bundles.ts";
 import { needKey, type Need } from "./fetch-need.ts";
-import type { AccountNo, DeviceNo } from "../wire/ids.ts";
+import type { AccountNo, DeviceNo, RoomId } from "../wire/ids.ts";
 import type { WaitEnd, Waiter } from "./waiter.ts";
 
 export type FetchDeps = {
@@ -12,6 +13,10 @@ export type FetchDeps = {
   readonly fetch: (account: AccountNo, need: Need) => Promise<void>;
   /** Begins to fetch the member events of heroes that were sent without a display name, as far as they are due (T14). No answer waits for it. */
   readonly learnHeroes: (account: AccountNo, heroes: readonly RoomHero[]) => void;
+  /** Begins to ask whether the homeserver still has the beginnings of these rooms (T4), as far as that is due. No answer waits for it. */
+  readonly checkBeginnings: (account: AccountNo, rooms: readonly RoomId[]) => void;
+  /** Begins to ask the homeserver what it bundles with events (T7), as far as that is due. No answer waits for it. */
+  readonly askBundles: (account: AccountNo, events: readonly RoomEvent[]) => void;
   /**
    * Throws the 401 of D2 if the homeserver has refused the token in the meantime. False: nothing is stored for the token any more, because it was
    * logged out or the account was forgotten here. It may still be good and a 401 would log the client out, so waiting requests start from scratch

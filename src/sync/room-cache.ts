@@ -68,11 +68,16 @@ export class RoomCache<T extends object> {
     const { timeline, others } = this.#rowsOf(reading);
     const own = timeline.filter((row) => row.sender === ask.userId);
     if (own.some((row) => row.age_ts !== null && ask.now - row.age_ts < SENDING_MS)) return;
-    const size = [...timeline, ...others].reduce((sum, row) => sum + ROW_SIZE + row.body.length + (row.unsigned?.length ?? 0), 0);
+    const size = [...timeline, ...others].reduce((sum, row) => sum + sizeOf(row), 0);
     const oldest = Math.min(...timeline.filter((row) => row.state_key === null).map((row) => row.ts ?? 0));
     const device = own.length > 0 ? ask.device : null;
     this.#rooms.set(keyOf(ask), { reading, changedOrd: ask.changedOrd, device, lifetime: lifetimeOf(ask), oldest, size });
   }
+}
+
+function sizeOf({ body, unsigned, relations, bundle }: EventRow): number {
+  const bundled = [bundle?.replace, bundle?.thread?.latest].reduce((sum, row) => sum + (row ? sizeOf(row) : 0), 0);
+  return ROW_SIZE + body.length + (unsigned?.length ?? 0) + (relations?.length ?? 0) + bundled;
 }
 
 function lifetimeOf({ now, sentSince }: RoomAsk): number | null {

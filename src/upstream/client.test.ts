@@ -53,6 +53,16 @@ describe("sync", () => {
     expect(hs.polls(token)[0]?.headers.authorization).toBe(`Bearer ${token}`);
   });
 
+  test.each([
+    [null, [null, null]],
+    ["s1", ["true", "true"]],
+  ])("T21: since %j asks for the state after the timelines: %j", async (since, expected) => {
+    hs.queueSync(token, v2());
+    await client.sync(token, { ...SYNC, since }, never);
+    const query = hs.polls(token)[0]?.query;
+    expect(["use_state_after", "org.matrix.msc4222.use_state_after"].map((name) => query?.get(name))).toEqual(expected);
+  });
+
   test("returns the body byte for byte, unpacked", async () => {
     const text = `{"next_batch":"s1", "big": 1.0, "x":"${"é\\u0000".repeat(1000)}"}`;
     hs.queueSync(token, text);

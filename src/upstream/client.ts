@@ -12,6 +12,7 @@ import { traced } from "../base/tracing.ts";
 import { isIdentifier } from "../wire/identifier.ts";
 import type { EventId, RoomId, UserId } from "../wire/ids.ts";
 import { errorOfStatus, isNotThere, UpstreamError } from "./upstream-error.ts";
+import { STATE_AFTER } from "./v2-filter.ts";
 
 /** All in milliseconds, for the complete request, its body included. */
 export type ClientTimeouts = {
@@ -121,7 +122,7 @@ export class HomeserverClient {
     const request: GetRequest = {
       token,
       path: "/_matrix/client/v3/sync",
-      query: { since: query.since, timeout: query.timeout, filter: query.filter, set_presence: "offline" },
+      query: { ...query, set_presence: "offline", ...(query.since !== null && STATE_AFTER) },
       limitMs,
       expected: received ? { ...this.#object, received } : this.#object,
     };

@@ -7,9 +7,10 @@ import type { Sql } from "../store/db.ts";
 import { liveToken, oldestToken, syncedUpTo } from "../store/fetch-start.ts";
 import { openToken } from "../store/tokens.ts";
 import { cutEvent } from "../wire/event.ts";
-import { type AccountNo, type EventId, isStorable, type RoomId } from "../wire/ids.ts";
-import { eachElement, eachMember, JsonSyntaxError } from "../wire/json-scan.ts";
+import type { AccountNo, EventId, RoomId } from "../wire/ids.ts";
 import type { HomeserverClient } from "./client.ts";
+import { cutAnswer } from "./cut-answer.ts";
+import { type HistoryPage, readPage } from "./history-page.ts";
 import { learnMembers } from "./ingest/learn-members.ts";
 import { storeOlder } from "./ingest/store-older.ts";
 
@@ -29,13 +30,6 @@ export type FetcherDeps = {
 
 /** Most events that one request of /messages brings. */
 const MOST_OLDER = 100;
-/** Most empty pages that are followed. */
-const MOST_EMPTY = 10;
-
-type HistoryPage = {
-  readonly chunk: readonly string[];
-  /** Right before the oldest of `chunk`; null: there is nothing older. */ readonly end: string | null;
-};
 
 export class Fetcher {
   readonly #deps: FetcherDeps;
@@ -95,8 +89,8 @@ export class Fetcher {
    */
   async #older(account: AccountNo, token: string, roomId: RoomId, count: number): Promise<void> {
     const { sql, feed } = this.#deps;
-    const from = await oldestToken(sql, account, roomId);
-    if (from === null) throw new Error("no token for the room's history is known");
+    const [from, synced] = [await oldestToken(sql, account, roomId), await syncedUpTo(sql, account)];
+    if (from === null || !synced) throw new Error("no token for the room's history is known");
     const messages = await this.#page(token, roomId, from, Math.min(count, MOST_OLDER));
     const next = messages.end === null ? null : await this.#page(token, roomId, messages.end, 1);
     // There is nothing older: the room begins with these events, although the homeserver gave a token for what is before.
@@ -106,21 +100,13 @@ export class Fetcher {
     if (!begins && event?.kind !== "event") throw new Error("the homeserver gave no older events");
     const state = event?.kind === "event" ? await this.#stateAfter(token, roomId, event.event_id) : [];
     const prevBatch = begins ? null : messages.end;
-    await storeOlder({ sql }, { account, roomId, events: messages.chunk, state, prevBatch, now: this.#deps.now() });
+    const older = { events: messages.chunk, state, prevBatch, position: synced.position };
+    await storeOlder({ sql }, { account, roomId, from, ...older, now: this.#deps.now() });
     feed.publish({ type: "news", account, kinds: new Set(["timeline"]), rooms: new Set([roomId]) });
   }
 
-  /** The next page of older events that is not empty. A homeserver may send an empty one with a token to continue from. */
-  async #page(token: string, roomId: RoomId, from: string, limit: number): Promise<HistoryPage> {
-    let page: HistoryPage = { chunk: [], end: from };
-    for (let tries = 0; tries < MOST_EMPTY && page.chunk.length === 0 && page.end !== null; tries += 1) {
-      const query = { from: page.end, dir: "b", limit } as const;
-      // oxlint-disable-next-line no-await-in-loop -- each page begins where the one before ended
-      const { chunk, end } = cutAnswer((await this.#deps.client.messages(token, roomId, query, this.#stop.signal)).text);
-      // Some homeservers return the same token again when there is nothing older.
-      page = { chunk, end: chunk.length === 0 && end === page.end ? null : end };
-    }
-    return page;
+  #page(token: string, roomId: RoomId, from: string, limit: number): Promise<HistoryPage> {
+    return readPage(this.#deps.client, token, { roomId, from, limit }, this.#stop.signal);
   }
 
   /** The room's state right after an event, without members except for its sender. */
@@ -128,29 +114,4 @@ export class Fetcher {
     const filter = JSON.stringify({ lazy_load_members: true });
     return cutAnswer((await this.#deps.client.context(token, roomId, eventId, { limit: 0, filter }, this.#stop.signal)).text).state;
   }
-}
-
-function tokenOf(value: unknown): string | null {
-  return typeof value === "string" && isStorable(value) ? value : null;
-}
-
-/** `chunk`, `state` (event texts) and `end` of an answer of /members, /messages or /context. */
-export function cutAnswer(text: string): { chunk: string[]; state: string[]; end: string | null } {
-  const chunk: string[] = [];
-  const state: string[] = [];
-  let end: string | null = null;
-  const list = (start: number, into: string[]) => {
-    if (text[start] === "[") eachElement(text, start, (from, to) => void into.push(text.slice(from, to)));
-  };
-  try {
-    eachMember(text, 0, (key, start, stop) => {
-      if (key === "chunk") list(start, chunk);
-      else if (key === "state") list(start, state);
-      else if (key === "end") end = tokenOf(JSON.parse(text.slice(start, stop)));
-    });
-  } catch (error) {
-    if (error instanceof JsonSyntaxError) throw new Error("the homeserver's answer is not JSON", { cause: error });
-    throw error;
-  }
-  return { chunk, state, end };
 }

@@ -4,18 +4,12 @@ import type { ShownEvent } from "../store/restores.ts";
 import type { HomeserverClient } from "./client.ts";
 import { isNotThere, type UpstreamError } from "./upstream-error.ts";
 
-export type KnownEventsDeps = {
-  readonly client: Pick<HomeserverClient, "event">;
-  /** Called before each question. */
-  readonly before?: () => Promise<void>;
-};
-
 /**
  * Asks for the events one by one. True: the homeserver knows one of them, or there are none.
  * @throws UpstreamError for any other answer than the event, and that it does not exist or is not to be seen: a homeserver in trouble says nothing
  */
 export async function knowsAny(
-  { client, before }: KnownEventsDeps,
+  client: Pick<HomeserverClient, "event">,
   token: string,
   events: readonly ShownEvent[],
   signal: AbortSignal,
@@ -23,8 +17,6 @@ export async function knowsAny(
   for (const [roomId, eventId] of events) {
     try {
       // oxlint-disable-next-line no-await-in-loop -- the first known one ends it
-      await before?.();
-      // oxlint-disable-next-line no-await-in-loop -- as above
       await client.event(token, roomId, eventId, signal);
       return true;
     } catch (error) {

@@ -7,7 +7,7 @@ import type { RoomId, UserId } from "../wire/ids.ts";
 import { eachElement } from "../wire/json-scan.ts";
 import { isUserId } from "../wire/matrix-id.ts";
 import type { HomeserverClient } from "./client.ts";
-import { cutAnswer } from "./fetch.ts";
+import { cutAnswer } from "./cut-answer.ts";
 import { FIRST_TIMELINE } from "./v2-filter.ts";
 
 /** `text`: as under `rooms.join` of a v2 response. `membership`: the user's own, as the state says. `receivedAt`: ms. */

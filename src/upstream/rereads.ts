@@ -1,7 +1,7 @@
 /**
  * Reads from the homeserver again what an answer left incomplete: rooms and account data that could not be stored (N3), rooms of which two
  * sections contradicted each other (N1), and the rooms of an account whose answers are too large (N4). Until then such a room has a gap. Also
- * asks what bans have redacted (T5).
+ * asks what bans have redacted (T5), and reads rooms whose withheld messages could not be fetched in time (T2).
  */
 
 import { gunzipSync } from "node:zlib";
@@ -20,12 +20,15 @@ import { cutResponse, type V2JoinedRoom, type V2Response } from "../wire/v2-resp
 import { BanRedactions } from "./ban-redactions.ts";
 import type { HomeserverClient } from "./client.ts";
 import { storeReread } from "./ingest/store-reread.ts";
+import { storeWithheld } from "./ingest/store-withheld.ts";
 import { readRoom } from "./read-room.ts";
+import { readWithheld, type WithheldDeps } from "./read-withheld.ts";
 import { isNotThere, UpstreamError } from "./upstream-error.ts";
 
 export type RereadsDeps = {
   readonly sql: Sql;
-  readonly client: Pick<HomeserverClient, "accountData" | "roomAccountData" | "state" | "messages" | "event">;
+  readonly client: Pick<HomeserverClient, "accountData" | "roomAccountData" | "state" | "messages" | "member" | "event">;
+  readonly questions: WithheldDeps["questions"];
   readonly box: SecretBox;
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Pick<Logger, "info" | "warn">;
@@ -105,12 +108,23 @@ export class Rereads {
   async #readAndStore(entry: DueReread, epoch: number, signal: AbortSignal): Promise<number | null> {
     const { sql, box, feed } = this.#deps;
     const { account, device, userId } = entry;
+    if (entry.kind === "withheld") return await this.#readWithheld(entry, epoch, signal);
     const { response, now } = await this.#ask(entry, openToken(box, entry), signal);
     const result = await storeReread(sql, { account, device, userId, epoch, response, now, inPart: entry.kind === "ban" });
     if (result.kind === "stale") return null;
     const { kinds, rooms } = result.news;
     if (kinds.size > 0) feed.publish({ type: "news", account, kinds, rooms });
     return result.left;
+  }
+
+  async #readWithheld({ account, device, name, ...token }: DueReread, epoch: number, signal: AbortSignal): Promise<0 | null> {
+    const { sql, box, feed } = this.#deps;
+    const roomId = name as RoomId;
+    const page = await readWithheld(this.#deps, { account, token: openToken(box, token), roomId, known: new Map() }, signal);
+    const result = await storeWithheld(sql, { account, device, epoch, now: Date.now(), pages: [page] });
+    if (result === "stale") return null;
+    feed.publish({ type: "news", account, kinds: new Set(["timeline", "members"]), rooms: new Set([roomId]) });
+    return 0;
   }
 
   async #ask(entry: DueReread, token: string, signal: AbortSignal): Promise<{ response: V2Response; now: number }> {

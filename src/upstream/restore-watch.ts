@@ -37,7 +37,7 @@ export type RestoreWatchDeps = {
   readonly client: Pick<HomeserverClient, "event" | "joinedRooms">;
   readonly box: SecretBox;
   readonly logger: Pick<Logger, "info" | "warn">;
-  readonly budget: Pick<QuestionBudget, "take" | "troubled">;
+  readonly questions: Pick<QuestionBudget, "ask">;
   /** ms; only differences count. */
   readonly now: () => number;
   /** Called for devices of accounts that are polled here and are to be synced from scratch, until that has begun. */
@@ -87,7 +87,7 @@ export class RestoreWatch {
   }
 
   async #ask(signal: AbortSignal): Promise<void> {
-    const { sql, budget } = this.#deps;
+    const { sql } = this.#deps;
     // oxlint-disable no-await-in-loop -- one account at a time
     for (let probe = await claimProbe(sql, CLAIM); probe && !signal.aborted; probe = await claimProbe(sql, CLAIM)) {
       const { account } = probe;
@@ -96,7 +96,7 @@ export class RestoreWatch {
         else if (await foundByProbe(sql, account)) this.#logFound(account);
       } catch (error) {
         if (signal.aborted || !(error instanceof UpstreamError)) throw error;
-        if (isHomeserverTrouble(error)) return await budget.troubled();
+        if (isHomeserverTrouble(error)) return;
         await endProbe(sql, account);
       }
       await this.#spread();
@@ -108,14 +108,13 @@ export class RestoreWatch {
   }
 
   async #isRestored(probe: Probe, signal: AbortSignal): Promise<boolean> {
-    const { client, box, budget } = this.#deps;
+    const { client, box, questions } = this.#deps;
     const token = openToken(box, probe);
     // All clients are concerned.
-    const before = () => budget.take("client", signal);
-    await before();
-    const listed = new Set(await client.joinedRooms(token, signal));
+    const ask = <T>(question: () => Promise<T>) => questions.ask("client", signal, question);
+    const listed = new Set(await ask(() => client.joinedRooms(token, signal)));
     const events = probe.events.filter(([roomId, eventId]) => listed.has(roomId) && !isCutKey(eventId)).slice(0, NEEDED);
-    return events.length === NEEDED && !(await knowsAny({ client, before }, token, events, signal));
+    return events.length === NEEDED && !(await knowsAny({ event: (...event) => ask(() => client.event(...event)) }, token, events, signal));
   }
 
   #logFound(account: AccountNo): void {

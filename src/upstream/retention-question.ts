@@ -4,7 +4,7 @@ import type { Logger } from "../base/logger.ts";
 import type { SecretBox } from "../base/secret-box.ts";
 import type { Sql } from "../store/db.ts";
 import { liveToken } from "../store/fetch-start.ts";
-import { writeRetention } from "../store/message-retention.ts";
+import { hasSeenRetention, noteSeenRetention, writeRetention } from "../store/message-retention.ts";
 import { openToken } from "../store/tokens.ts";
 import type { AccountNo } from "../wire/ids.ts";
 import { cutRetention, type MessageRetention } from "../wire/message-retention.ts";
@@ -19,7 +19,7 @@ export type RetentionQuestionDeps = {
   readonly client: Pick<HomeserverClient, "get">;
   readonly box: SecretBox;
   readonly logger: Pick<Logger, "info">;
-  /** Default: what the homeserver does not say, it does not do. */
+  /** Default: what the homeserver does not say, it does not do, unless it was seen to (see history-check.ts). */
   readonly assumedRetention?: AssumedRetention | undefined;
 };
 
@@ -55,12 +55,15 @@ export class RetentionQuestion {
   /** null: nothing expires. undefined: the homeserver did not answer. */
   async #ask(token: string, signal: AbortSignal): Promise<MessageRetention | null | undefined> {
     try {
-      return cutRetention((await this.#deps.client.get(token, PATH, {}, signal)).text);
+      const retention = cutRetention((await this.#deps.client.get(token, PATH, {}, signal)).text);
+      await noteSeenRetention(this.#deps.sql, false);
+      return retention;
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
       if (!NOT_KNOWN.includes(error.status)) return undefined;
       const { assumedRetention } = this.#deps;
-      return assumedRetention ? { ...(assumedRetention.fallbackMs !== null && { fallback: assumedRetention.fallbackMs }) } : null;
+      if (assumedRetention) return { ...(assumedRetention.fallbackMs !== null && { fallback: assumedRetention.fallbackMs }) };
+      return (await hasSeenRetention(this.#deps.sql)) ? {} : null;
     }
   }
 }

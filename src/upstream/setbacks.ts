@@ -53,10 +53,10 @@ export class Setbacks {
       this.#count = 0;
       return "good";
     }
-    const { sql, logger, sleep, setbackMs = PATIENCE_MS } = this.#deps;
+    const { sql, client, logger, sleep, setbackMs = PATIENCE_MS } = this.#deps;
     const over = this.#count - setbackMs.length;
     logger.warn({ account, device, answers: this.#count + 1 }, "The homeserver's answer ends before the position that was asked for");
-    if (over > 0 || (over === 0 && !(await knowsAny(this.#deps, token, await newestShown(sql, account, PROBES), signal)))) {
+    if (over > 0 || (over === 0 && !(await knowsAny(client, token, await newestShown(sql, account, PROBES), signal)))) {
       this.#count = 0;
       return over > 0 ? "behind" : "restored";
     }

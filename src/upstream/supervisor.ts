@@ -5,6 +5,7 @@
  *     renew   every 3 s: renews leases, writes what polling proved, stops the pollers of lost accounts
  *     sweep   every second or so: takes free accounts; starts or ends pollers for devices and tokens that came or went
  *     rereads every 5 s: reads from the homeserver again what an answer left incomplete
+ *     ignored every second: fetches what was withheld of users who are no longer ignored (T2)
  *     checks  every 5 s: compares accounts' rooms with the homeserver's (T1), and asks whether it was restored from a backup (T3)
  *     expiry  every hour: asks whether the homeserver lets messages expire (T4)
  *     typing  every 15 s: empties the typing sets of accounts that were not polled successfully for 2 minutes (S1)
@@ -25,6 +26,7 @@ import type { PollerDeps, PollerEnd, SupervisedDeps } from "./poller-types.ts";
 import { CheckRequests } from "./reconcile/check-requests.ts";
 import { QuestionBudget } from "./reconcile/question-budget.ts";
 import { Reconciler, type ReconcilerDeps } from "./reconcile/reconciler.ts";
+import { Unignored } from "./reconcile/unignored.ts";
 import { Rereads, type RereadsDeps } from "./rereads.ts";
 import { RestoreWatch, type RestoreWatchDeps } from "./restore-watch.ts";
 import { RetentionQuestion, type RetentionQuestionDeps } from "./retention-question.ts";
@@ -58,8 +60,12 @@ export type SupervisorOptions = Omit<PollerDeps, SupervisedDeps> & {
   readonly rereadMs?: number;
   /** Interval between two looks for rooms to check, ms. Default 5 s. */
   readonly checkMs?: number;
-  /** Default: one with the default rate. */
-  readonly budget?: QuestionBudget;
+  /** Interval between two looks whether somebody is no longer ignored, ms. Default 1 s. */
+  readonly unignoredMs?: number;
+  /** See UnignoredDeps. */
+  readonly freshStartMs?: number;
+  /** Default: at the default rate. */
+  readonly questions?: QuestionBudget;
   /** See ReconcilerDeps. */
   readonly secondLookMs?: number;
   /** See PollerDeps. Default: a monotonic clock. */
@@ -87,6 +93,7 @@ export class Supervisor {
   readonly #rereads: Rereads;
   readonly #reconciler: Reconciler;
   readonly #restores: RestoreWatch;
+  readonly #unignored: Unignored;
   readonly #checks: CheckRequests;
   readonly #retention: RetentionQuestion;
   readonly #accounts = new Map<AccountNo, AccountPollers>();
@@ -107,12 +114,16 @@ export class Supervisor {
     this.#options = options;
     this.firstSyncs = new FirstSyncs(options.logger);
     this.#leases = new Leases({ sql: options.sql, ownerId: options.ownerId, lockDb: options.lockDb, now });
-    this.#rereads = new Rereads(options);
     this.#retention = new RetentionQuestion(options);
     this.#checks = new CheckRequests((account, within) => this.#stop.signal.aborted || this.#spawn(checkWithin(options.sql, account, within)));
-    const { budget = new QuestionBudget(options), random = Math.random } = options;
-    this.#reconciler = new Reconciler({ ...options, budget });
-    this.#restores = new RestoreWatch({ ...options, budget, now, restored: ({ account, device }) => this.#accounts.get(account)?.restored(device) });
+    const { questions = new QuestionBudget(options), random = Math.random } = options;
+    this.#reconciler = new Reconciler({ ...options, questions });
+    this.#restores = new RestoreWatch({
+      ...options,
+      questions,
+      now,
+      restored: ({ account, device }) => this.#accounts.get(account)?.restored(device),
+    });
     const made = { firstSyncs: this.firstSyncs, leases: this.#leases, restores: this.#restores, now, random };
     this.#deps = {
       ...options,
@@ -121,16 +132,19 @@ export class Supervisor {
       sleep: options.sleep ?? sleep,
       pollingGap: (account) => this.#checks.gap(account),
     };
+    this.#rereads = new Rereads({ ...options, questions });
+    this.#unignored = new Unignored({ ...options, questions, sleep: this.#deps.sleep, spawn: (work) => this.#spawn(work) });
   }
 
   /** Begins to poll; returns at once. Call it once. */
   start(): void {
-    const { sweepMs = 1000, typingSweepMs = 15_000, rereadMs = 5000, checkMs = 5000, polls = true } = this.#options;
+    const { sweepMs = 1000, typingSweepMs = 15_000, rereadMs = 5000, checkMs = 5000, unignoredMs = 1000, polls = true } = this.#options;
     this.#options.feed.observe((wake) => this.#onWake(wake));
     if (!polls) return this.#loop("Recording devices in use", sweepMs, () => this.#touch([...this.#toTouch.keys()]));
     this.#loop("Lease renewal", RENEW_MS, () => this.#renew());
     this.#loop("Looking for accounts to poll", sweepMs, () => this.#sweep());
     this.#loop("Reading postponed data", rereadMs, () => this.#rereads.run(this.#leases.held(), this.#stop.signal));
+    this.#loop("Looking for users no longer ignored", unignoredMs, () => this.#unignored.run(this.#leases.held(), this.#stop.signal));
     this.#loop("Checking rooms", checkMs, () => this.#reconciler.run(this.#leases.held(), this.#stop.signal));
     this.#loop("Asking for events of before a gap", checkMs, () => this.#restores.run(this.#leases.held(), this.#stop.signal));
     this.#loop("Asking whether messages expire", sweepMs, () => this.#retention.run(this.accounts(), this.#stop.signal));

@@ -1,4 +1,4 @@
-/** The filter of our own v2 polls (B51), as JSON text: passed inline, so that nothing is stored at the homeserver. */
+/** What our own v2 polls ask for (B51). The filter is JSON text, passed inline, so that nothing is stored at the homeserver. */
 
 import type { SyncSize } from "./sync-size.ts";
 
@@ -21,6 +21,12 @@ const NOTHING = { not_types: ["*"] };
  * another reader of the device was sent would never arrive here.
  */
 const LAZY_MEMBERS = { lazy_load_members: true, include_redundant_members: true } as const;
+
+/**
+ * Query parameters that ask for the state after the timelines (MSC4222, T21), under either name: homeservers ignore those that they do not know.
+ * Polls without `since` do not have them: the state before a timeline comes at no other time, and what changes from then on is in later answers.
+ */
+export const STATE_AFTER = { use_state_after: "true", "org.matrix.msc4222.use_state_after": "true" } as const;
 
 export function v2Filter(options: V2FilterOptions): string {
   if (!options.rooms) return JSON.stringify({ room: { rooms: [] }, account_data: NOTHING, presence: NOTHING });

@@ -1,5 +1,6 @@
 /** What every evaluation of a request begins with, of page requests too. */
 
+import type { RoomEvent } from "../store/bundles.ts";
 import type { Tx } from "../store/db.ts";
 import type { SessionHead } from "../store/sessions.ts";
 import { type Context, type ListCaches, NOTHING_TRACKED } from "./streams/stream.ts";
@@ -12,12 +13,13 @@ export type Requester = {
   readonly token: SyncToken;
   readonly lists: ListCaches;
   /** History of every account is read through this server. */ readonly ownTokens: boolean;
+  /** See FetchDeps. */ readonly askBundles: (account: AccountNo, events: readonly RoomEvent[]) => void;
 };
 
 /** A context that cannot seal page tokens yet, since those depend on the snapshot that is paged through. `now`: ms since the epoch. */
 export function unsealedContext(
   tx: Tx,
-  { account, device, token, lists, ownTokens }: Requester,
+  { account, device, token, lists, ownTokens, askBundles }: Requester,
   head: SessionHead,
   now: number,
 ): Omit<Context, "sealPage"> {
@@ -34,6 +36,7 @@ export function unsealedContext(
     ownTokens: ownTokens || head.pagesHere,
     ignored: head.ignored,
     retention: head.retention,
+    askBundles: (events) => askBundles(account, events),
     cache: { ...lists, now: head },
     tracked: NOTHING_TRACKED,
     pageRooms: [],

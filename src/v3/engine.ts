@@ -16,7 +16,7 @@ import { purgeToDevice } from "../store/to-device.ts";
 import { JoinedRoomsCache } from "./streams/joined-rooms.ts";
 import { RoomCache } from "../sync/room-cache.ts";
 import { rowsOfFullRoom } from "./streams/full-room.ts";
-import { type SyncAnswer, unknownHeroesIn } from "./streams/answers.ts";
+import { shownRoomsIn, type SyncAnswer, unknownHeroesIn } from "./streams/answers.ts";
 import type { ListCaches } from "./streams/stream.ts";
 import { invalidParam, unknownSession } from "../wire/errors.ts";
 import type { AccountNo, Position, SessionNo } from "../wire/ids.ts";
@@ -146,7 +146,7 @@ export class Engine {
   }
 
   #wait(request: SyncRequest, opened: OpenedRequest, waiter: Waiter): Promise<SyncAnswer> {
-    const { sql, sign, now, ownTokens = false, options } = this.#deps;
+    const { sql, sign, now, ownTokens = false, askBundles, options } = this.#deps;
     const { account, device } = request;
     const started = now();
     const deadline = started + request.timeout;
@@ -160,7 +160,7 @@ export class Engine {
       session: token.session,
       isFirst: request.since === null,
       evaluate: async (tried, late) => {
-        const question = { account, device, token, state, request: opened.request, lists: this.#lists, ownTokens, tried, late };
+        const question = { account, device, token, state, request: opened.request, lists: this.#lists, ownTokens, askBundles, tried, late };
         const outcome = await evaluate(sql, sign, question, now());
         if (!outcome) throw unknownSession();
         return outcome;
@@ -183,6 +183,7 @@ export class Engine {
     const next = sealToken({ ...token, ...outcome.cursors, state }, sign);
     const { parts, complete, now } = outcome;
     this.#deps.learnHeroes(account, unknownHeroesIn(parts));
+    if (before === EMPTY_STATE) this.#deps.checkBeginnings(account, shownRoomsIn(parts));
     return { parts, complete, next, now };
   }
 

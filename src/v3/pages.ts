@@ -43,7 +43,7 @@ export async function answerPages(deps: EngineDeps, question: PagesQuestion): Pr
   const pages = await readTx(deps.sql, async (tx) => {
     const head = await readHead(tx, token.session);
     if (!head || isBehind(token, head.horizon)) throw unknownSession();
-    const context: Unsealed = unsealedContext(tx, question, head, now);
+    const context: Unsealed = unsealedContext(tx, { ...question, askBundles: deps.askBundles }, head, now);
     const answers: PageAnswer[] = [];
     for (const [key, page] of question.request.pages) answers.push(await answerPage(deps, context, question, key, page));
     return answers;

@@ -39,10 +39,24 @@ describe("cutEvent", () => {
       unsigned: '{"membership":"join"}',
       age_ts: NOW - 250,
       txn_id: "m1",
+      relations: null,
+      relation: null,
       redacts: null,
       redacted_because: false,
       shared: null,
     });
+  });
+
+  test("T7: cuts what the homeserver bundled, and says what the event relates to; reactions count for nothing", () => {
+    const bundled = '{"m.thread":{"count":1.0}}';
+    const text = JSON.stringify({ ...MESSAGE, unsigned: { x: 1, "m.relations": "BUNDLE" } }).replace('"BUNDLE"', bundled);
+    expect(cut(text)).toMatchObject({ unsigned: '{"x":1}', relations: bundled });
+    expect(cut({ ...MESSAGE, unsigned: { "m.relations": [] } })).toMatchObject({ unsigned: null, relations: null });
+    const relationOf = (relation: unknown) => cut({ ...MESSAGE, content: { "m.relates_to": relation } }).relation;
+    expect(relationOf({ rel_type: "m.thread", event_id: "$2", is_falling_back: true })).toEqual({ rel_type: "m.thread", event_id: "$2" });
+    for (const other of [{ rel_type: "m.annotation", event_id: "$2" }, { rel_type: "m.thread" }, { rel_type: 1, event_id: "$2" }, "$2", null]) {
+      expect(relationOf(other)).toBeNull();
+    }
   });
 
   test("keeps the bytes of everything else", () => {
@@ -197,7 +211,7 @@ describe("eventText", () => {
 
   test("restores what was cut, for any event", () => {
     const unsigned = fc.record(
-      { age: fc.nat(), transaction_id: fc.string(), prev_content: fc.jsonValue(), "m.relations": fc.jsonValue() },
+      { age: fc.nat(), transaction_id: fc.string(), prev_content: fc.jsonValue(), "m.relations": fc.dictionary(fc.string(), fc.jsonValue()) },
       { requiredKeys: [] },
     );
     const others = fc.dictionary(fc.string(), fc.jsonValue());

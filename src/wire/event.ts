@@ -25,17 +25,24 @@ export type CutEvent = {
   readonly shared: string | null;
   /** Parsed; {} where it is not an object. */
   readonly content: Record<string, unknown>;
-  /** JSON object without `age` and `transaction_id`; null if it is absent, empty or not an object. */
+  /** JSON object without `age`, `transaction_id` and `m.relations`; null if it is absent, empty or not an object. */
   readonly unsigned: string | null;
+  /** unsigned["m.relations"], a JSON object: what the homeserver bundled with the event; null: nothing. */
+  readonly relations: string | null;
   /** When the homeserver received the event, by our clock, ms: now - unsigned.age. null if the age is missing. */
   readonly age_ts: number | null;
   /** unsigned.transaction_id: the event was sent by the device that polled. */
   readonly txn_id: string | null;
+  /** The event that it relates to, and how, as index keys; null: to none, or as a reaction, of which nothing is bundled. */
+  readonly relation: Relation | null;
   /** The event that an m.room.redaction redacts; null if the two places that may name it (by room version) disagree. */
   readonly redacts: EventId | null;
   /** True if the homeserver has redacted the event already (unsigned.redacted_because). */
   readonly redacted_because: boolean;
 };
+
+/** `rel_type`: m.replace, m.thread, m.reference, or any other. */
+export type Relation = { readonly event_id: EventId; readonly rel_type: string };
 
 /** An event that cannot be stored: it is left out, its neighbours are not (B37). */
 export type MalformedEvent = { readonly kind: "malformed"; readonly reason: string };
@@ -53,7 +60,8 @@ const OF_OLD: ReadonlySet<string> = new Set([
   "invite_room_state",
   "knock_room_state",
 ]);
-const OWN_OF_DEVICE: ReadonlySet<string> = new Set(["age", "transaction_id"]);
+const RELATIONS = "m.relations";
+const NOT_IN_UNSIGNED: ReadonlySet<string> = new Set(["age", "transaction_id", RELATIONS]);
 
 /**
  * Cuts one event from an answer other than a sync's; `text` is the event. `now` is the time at which it was received, ms. Never throws: a
@@ -106,27 +114,38 @@ function fromFields(fields: Record<string, unknown>, body: string, unsignedText:
     body,
     shared: null,
     content,
+    relation: relationOf(content["m.relates_to"]),
     redacts: type === "m.room.redaction" ? redactedId(fields["redacts"], content["redacts"]) : null,
     ...cutUnsigned(unsignedText, now),
   };
 }
 
-type UnsignedParts = Pick<CutEvent, "unsigned" | "age_ts" | "txn_id" | "redacted_because">;
+type UnsignedParts = Pick<CutEvent, "unsigned" | "relations" | "age_ts" | "txn_id" | "redacted_because">;
 
 function cutUnsigned(text: string | undefined, now: number): UnsignedParts {
-  const none = { unsigned: null, age_ts: null, txn_id: null, redacted_because: false };
+  const none = { unsigned: null, relations: null, age_ts: null, txn_id: null, redacted_because: false };
   if (text === undefined) return none;
   const fields: unknown = JSON.parse(text);
   if (!isObject(fields)) return none;
   const { age, transaction_id: txnId, redacted_because: because } = fields;
   const cameAt = typeof age === "number" ? Math.round(now - age) : null;
-  const hasMore = Object.keys(fields).some((key) => !OWN_OF_DEVICE.has(key));
+  const hasMore = Object.keys(fields).some((key) => !NOT_IN_UNSIGNED.has(key));
+  const isBundled = isObject(fields[RELATIONS]);
+  const cut = hasMore || isBundled ? cutMembers(text, 0, NOT_IN_UNSIGNED) : null;
   return {
-    unsigned: hasMore ? copyText(cutMembers(text, 0, OWN_OF_DEVICE).text) : null,
+    unsigned: cut && hasMore ? copyText(cut.text) : null,
+    relations: isBundled ? copyText(cut?.removed.get(RELATIONS) ?? "{}") : null,
     age_ts: Number.isSafeInteger(cameAt) ? cameAt : null,
     txn_id: typeof txnId === "string" && isStorable(txnId) ? txnId : null,
     redacted_because: isObject(because),
   };
+}
+
+function relationOf(relation: unknown): Relation | null {
+  if (!isObject(relation)) return null;
+  const { event_id, rel_type } = relation;
+  if (!isName(event_id) || typeof rel_type !== "string" || rel_type === "m.annotation") return null;
+  return { event_id: indexKey(event_id) as EventId, rel_type: indexKey(rel_type) };
 }
 
 /**
@@ -156,16 +175,19 @@ export type EventParts = {
   readonly unsigned: string | null;
   readonly age_ts: number | null;
   readonly txn_id: string | null;
+  /** A JSON object: what is bundled with the event. Default: nothing. */
+  readonly relations?: string | null;
 };
 
 /**
- * The client-format event as JSON text: the body with `room_id`, and `unsigned` with `age` (ms, at least 0) and `transaction_id` put back if
- * they are known. Only joins texts. `now` in ms; null: ages are left open, as AGE_GAP.
+ * The client-format event as JSON text: the body with `room_id`, and `unsigned` with `age` (ms, at least 0), `transaction_id` and `m.relations`
+ * put back if they are known. Only joins texts. `now` in ms; null: ages are left open, as AGE_GAP.
  */
 export function eventText(parts: EventParts, now: number | null): string {
   let own = "";
   if (parts.age_ts !== null) own = `"age":${now === null ? AGE_GAP : Math.max(0, now - parts.age_ts)}`;
   if (parts.txn_id !== null) own += `${own === "" ? "" : ","}"transaction_id":${JSON.stringify(parts.txn_id)}`;
+  if (parts.relations) own += `${own === "" ? "" : ","}"${RELATIONS}":${parts.relations}`;
   const room = parts.room_id === null ? "" : `,"room_id":${JSON.stringify(parts.room_id)}`;
   const head = parts.body.slice(0, -1) + room;
   if (parts.unsigned === null) return own === "" ? `${head}}` : `${head},"unsigned":{${own}}}`;

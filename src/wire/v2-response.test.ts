@@ -196,6 +196,7 @@ describe("the least response", () => {
       room: {
         state: [],
         timeline: [],
+        current: null,
         limited: false,
         prev_batch: null,
         ephemeral: { typing: null, receipts: [] },

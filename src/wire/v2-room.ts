@@ -7,21 +7,26 @@ import type { EventId, UserId } from "./ids.ts";
 import { isStorable } from "./ids.ts";
 import { indexKey } from "./index-key.ts";
 import { withMember } from "./json-edit.ts";
-import { eachElement } from "./json-scan.ts";
+import { eachElement, skipValue } from "./json-scan.ts";
 import type { Ephemeral } from "./v2-ephemeral.ts";
 import { EphemeralBuilder, readEphemeral } from "./v2-ephemeral.ts";
 import type { PartReading } from "./v2-part.ts";
-import { parseValue, readCount, readEvents, readList, readMembers, readUserIds } from "./v2-part.ts";
+import { parseValue, readCount, readEvents, readList, readMembers, readUserIds, skip } from "./v2-part.ts";
 
 /** An account data event: its own text, and its content parsed ({} where it is not an object). `type` is an index key (index-key.ts). */
 export type AccountDataItem = { readonly type: string; readonly body: string; readonly content: Record<string, unknown> };
 
 /** A room under `rooms.join` or `rooms.leave`. Unknown numbers and lists are null: absent, which is not the same as 0 or empty. */
 export type V2JoinedRoom = {
-  /** The state before the timeline, without duplicates and without events that are in the timeline too. */
+  /** State events that are not in the timeline, without duplicates: the state before it, or if there is `current` the state after it. */
   state: CutEvent[];
   /** Oldest first, without duplicates (the first one stays). */
   timeline: CutEvent[];
+  /**
+   * The ids of `state_after` (MSC4222), which sets the present state: of the timeline's state events, only those that are in it count. null: the
+   * room came with `state`, and all of them do.
+   */
+  current: ReadonlySet<EventId> | null;
   /** Older events than these were left out: a gap, unless the room comes for the first time. */
   limited: boolean;
   /** The token right before the first event of the timeline. */
@@ -48,6 +53,7 @@ export function readJoinedRoom(r: PartReading, start: number, where: string, kee
   const room: V2JoinedRoom = {
     state: [],
     timeline: [],
+    current: null,
     limited: false,
     prev_batch: null,
     ephemeral: { typing: null, receipts: [] },
@@ -57,10 +63,20 @@ export function readJoinedRoom(r: PartReading, start: number, where: string, kee
   };
   const inState = new Map<EventId, CutEvent>();
   const inTimeline = new Map<EventId, CutEvent>();
+  const after = new Map<EventId, CutEvent>();
   const ephemeral = new EphemeralBuilder();
   const isRoom = r.text.charAt(start) === "{";
+  const readAfter = (at: number, path: string) => {
+    // Some homeservers send it under both names.
+    if (room.current !== null) return skipValue(r.text, at);
+    if (r.text.charAt(at) !== "{") return skip(r, at, path, "not an object");
+    room.current = new Set();
+    return readEvents(r, at, path, (event, eventPath) => readEvent(r, event, eventPath, after, true));
+  };
   const end = readMembers(r, start, where, {
     state: (at, path) => readEvents(r, at, path, (event, eventPath) => readEvent(r, event, eventPath, inState, true)),
+    state_after: readAfter,
+    "org.matrix.msc4222.state_after": readAfter,
     timeline: (at, path) =>
       readMembers(r, at, path, {
         events: (list, listPath) => readList(r, list, listPath, (event, eventPath) => readEvent(r, event, eventPath, inTimeline, false)),
@@ -90,7 +106,8 @@ export function readJoinedRoom(r: PartReading, start: number, where: string, kee
       }),
   });
   room.timeline = [...inTimeline.values()];
-  room.state = [...inState.values()].filter((event) => !inTimeline.has(event.event_id));
+  if (room.current !== null) room.current = new Set(after.keys());
+  room.state = [...(room.current === null ? inState : after).values()].filter((event) => !inTimeline.has(event.event_id));
   room.ephemeral = ephemeral.build();
   if (isRoom) keep(room);
   return end;

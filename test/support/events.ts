@@ -60,6 +60,8 @@ export function toDevice(sender: string, content: Json = {}, type = "m.room_key_
 /** What a joined or left room of a v2 response may hold. */
 export type RoomParts = {
   state?: Json[];
+  /** In place of `state` (MSC4222). */
+  state_after?: Json[];
   timeline?: Json[];
   limited?: boolean;
   prev_batch?: string;
@@ -71,7 +73,7 @@ export type RoomParts = {
 
 function roomSection(parts: RoomParts): Json {
   return {
-    state: { events: parts.state ?? [] },
+    ...(parts.state_after ? { state_after: { events: parts.state_after } } : { state: { events: parts.state ?? [] } }),
     timeline: {
       events: parts.timeline ?? [],
       limited: parts.limited ?? false,

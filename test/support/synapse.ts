@@ -15,6 +15,8 @@ const START_TIMEOUT_MS = 60_000;
 
 export type Synapse = HomeserverAddress & {
   readonly users: HomeserverUsers;
+  /** Where its data is. */
+  readonly directory: string;
   /** Ends it and removes its directory. */
   stop(): Promise<void>;
   /** Ends it (it is unreachable while `between` runs) and starts it again at the same address with the same data. */
@@ -53,6 +55,7 @@ export async function startSynapse(input: SynapseInput = {}): Promise<Synapse> {
   return {
     ...address,
     users: new HomeserverUsers(address),
+    directory,
     restart,
     backUp: () => restart(() => cp(database, backup)),
     restore: () => restart(() => cp(backup, database)),

@@ -1,6 +1,7 @@
 /** An account in a database, fed with v2 responses, and what is stored of it. */
 
 import type { Sql } from "../../src/store/db.ts";
+import type { ReplacedState } from "../../src/store/ingest/replaced.ts";
 import { OPEN } from "../../src/store/ingest/row-types.ts";
 import type { RoomFacts } from "../../src/store/room-facts.ts";
 import type { IngestInput, IngestResult } from "../../src/upstream/ingest/ingest-result.ts";
@@ -23,6 +24,8 @@ export class TestAccount {
   /** What the next poll is asked with. */
   since: string | null = null;
   now = 1_800_000_000_000;
+  /** See IngestResult, of the last response. */
+  replaced: readonly ReplacedState[] = [];
   #batch = 0;
   readonly #ingester: Ingester;
 
@@ -66,6 +69,7 @@ export class TestAccount {
     const text = typeof parts === "string" ? parts : JSON.stringify(v2({ next_batch: `s${this.#batch}`, ...parts }));
     const result = await this.#ingester.ingest(this.input(text, over));
     if (result.kind !== "stale") this.since = result.nextBatch;
+    this.replaced = result.kind === "stored" ? result.replaced : [];
     return result;
   }
 

@@ -69,6 +69,7 @@ export class RecordingIngest {
       toDevice,
       countsAreOld: false,
       gaps: 0,
+      replaced: [],
       batch: null,
       setAside: null,
     };

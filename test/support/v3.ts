@@ -111,6 +111,8 @@ export type V3Options = {
   readonly engine?: Partial<EngineOptions>;
   readonly sliding?: Partial<SlidingOptions>;
   readonly supervision?: ServerParts["supervision"];
+  /** See ServerParts. Default false. */
+  readonly checksHistory?: boolean;
   readonly suspects?: ServerParts["suspects"];
 };
 
@@ -183,6 +185,7 @@ export class V3Fixture {
       ...(this.#options.engine && { engine: this.#options.engine }),
       ...(this.#options.sliding && { sliding: this.#options.sliding }),
       // Unless a test is about them, no questions come between what it expects the homeserver to be asked.
+      checksHistory: this.#options.checksHistory ?? false,
       supervision: { checkMs: NEVER_MS, ...this.#options.supervision },
       ...(this.#options.suspects && { suspects: this.#options.suspects }),
     });

@@ -36,6 +36,8 @@ export function roomTrees(truth: View, theirs: RoomView, ours: RoomView, side: S
   const redacted = new Set([...tail(theirs), ...theirs.state.values()].filter(isRedacted).map((event) => event["event_id"] as string));
   const ids = new Set(tail(theirs).map((event) => event["event_id"] as string));
   const isShort = ours.timeline.length < theirs.timeline.length && tail(ours).length === ours.timeline.length && !ours.limited;
+  // Timelines that are not limited have no bundles, and ours may be limited where the homeserver's is not (the room's beginning was not asked for).
+  const isBundled = !side.isLive && theirs.limited === ours.limited;
   const eventOf = (event: Loose) => eventTree(event, side.isLive && redacted.has(event["event_id"] as string));
   const treeOf = (room: RoomView, view: View): Loose => ({
     membership: room.membership,
@@ -47,7 +49,7 @@ export function roomTrees(truth: View, theirs: RoomView, ours: RoomView, side: S
   const timelineOf = (room: RoomView, view: View): Loose => ({
     timeline: tail(room).map((event) => `${event["type"]} ${event["event_id"]}`),
     events: Object.fromEntries(
-      tail(room).map((event) => [event["event_id"], { ...eventOf(event), ...(!side.isLive && { relations: relations(event) }) }]),
+      tail(room).map((event) => [event["event_id"], { ...eventOf(event), ...(isBundled && { relations: relations(event) }) }]),
     ),
     ...(isShort && { "has more": room === theirs }),
     receipts: receiptTree(view, id, ids, unthreaded(id, truth, side.view)),

@@ -3,7 +3,7 @@
 import { Slices } from "../../base/slices.ts";
 import type { SlidingAnswer } from "../evaluate.ts";
 import type { RoomContent, RoomResult } from "../room-content.ts";
-import { type EventRow, rowTextInRoom } from "../../store/event-row.ts";
+import { agesIn, type EventRow, rowTextInRoom } from "../../store/event-row.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
 import { type Fragment, fragment, joinPieces, type Piece } from "./answer-bytes.ts";
 import { type Member, object } from "../../sync/json-text.ts";
@@ -44,7 +44,7 @@ function cachedText(content: RoomContent, device: DeviceNo, { members, fragments
   if (text) return text;
   const ages: number[] = [];
   const writer = (row: EventRow) => {
-    if (row.age_ts !== null) ages.push(row.age_ts);
+    ages.push(...agesIn(row));
     return rowTextInRoom(row, device, null);
   };
   text = fragment(openText(members(content, writer)), ages);

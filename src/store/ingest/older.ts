@@ -5,7 +5,15 @@ import type { Tx } from "../db.ts";
 import type { Statement } from "./statement.ts";
 import { some } from "./statement.ts";
 
-export type OlderWrite = { readonly idx: number; readonly event_id: EventId; readonly unsigned: string | null; readonly age_ts: number | null };
+export type OlderWrite = {
+  readonly idx: number;
+  readonly event_id: EventId;
+  readonly unsigned: string | null;
+  /** See TimelineWrite. */
+  readonly relations: string | null;
+  readonly relations_ord: number | null;
+  readonly age_ts: number | null;
+};
 export type OlderChunk = { readonly idx: number; readonly prev_batch: string | null; readonly state: readonly EventId[] };
 
 /** The lowest idx of the room's fetched history and the event there; 0: none is stored. */
@@ -30,9 +38,10 @@ export function writeOlder(tx: Tx, account: AccountNo, room: RoomId, rows: reado
     ...some(
       rows,
       (json) => tx`
-      insert into older (account, room_id, idx, event_id, unsigned, age_ts)
-      select ${account}, ${room}, idx, event_id, unsigned, age_ts
-      from json_to_recordset(${json}::text::json) r (idx integer, event_id text, unsigned text, age_ts bigint)`,
+      insert into older (account, room_id, idx, event_id, unsigned, relations, relations_ord, age_ts)
+      select ${account}, ${room}, idx, event_id, unsigned, relations, relations_ord, age_ts
+      from json_to_recordset(${json}::text::json) r (
+        idx integer, event_id text, unsigned text, relations text, relations_ord bigint, age_ts bigint)`,
     ),
     tx`
       insert into older_chunks (account, room_id, idx, prev_batch, state)

@@ -14,7 +14,7 @@ export async function forgetSince(tx: Tx, account: AccountNo, device: DeviceNo):
 
 /** Deletes everything of those accounts' rooms. The accounts are locked, and their new first sync is stored in the same transaction. */
 export async function deleteRestored(tx: Tx, accounts: readonly AccountNo[]): Promise<void> {
-  const tables = [...ROOM_TABLES, "presence", "rereads", "poison"];
+  const tables = [...ROOM_TABLES, "presence", "rereads", "poison", "unignored_users"];
   await Promise.all([
     ...tables.map((table) => tx`delete from ${tx(table)} where account = any(${[...accounts]}::bigint[])`),
     tx`update accounts set restored = false, forgotten = forgotten + 1 where account = any(${[...accounts]}::bigint[])`,

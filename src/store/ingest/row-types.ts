@@ -1,6 +1,7 @@
 /** What one batch writes: rows as the planner makes them and write.ts stores them. Their members are named like the columns. */
 
 import type { AccountNo, DeviceNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
+import type { Relation } from "../../wire/event.ts";
 import type { Membership, RoomFacts } from "../room-facts.ts";
 
 /** The to_ord of an open row. A text, because a number cannot hold it. */
@@ -12,6 +13,8 @@ export type EventWrite = {
   readonly state_key: string | null;
   readonly sender: UserId;
   readonly ts: number;
+  /** See CutEvent. */
+  readonly relation: Relation | null;
   /** As the account sees it. */
   readonly body: string;
   readonly pruned: boolean;
@@ -27,6 +30,8 @@ export type TimelineWrite = {
   readonly room_id: RoomId;
   readonly event_id: EventId;
   readonly unsigned: string | null;
+  /** What the homeserver bundled with it, right up to the batch's end. */
+  readonly relations: string | null;
   readonly age_ts: number | null;
   readonly txn_id: string | null;
   readonly gap: boolean;
@@ -154,7 +159,9 @@ export type RoomWrites = {
   readonly position: number;
   /** null: unchanged. */
   readonly ignored: string | null;
-  /** A user is no longer ignored: sessions and connections end (D25). */
+  /** Users who are no longer ignored (T2). */
+  readonly unignored: readonly { readonly user_id: UserId }[];
+  /** The account's homeserver was restored from a backup: sessions and connections end (T3). */
   readonly endSessions: boolean;
   readonly events: readonly EventWrite[];
   readonly ownBodies: readonly OwnBodyWrite[];

@@ -19,23 +19,37 @@ type Pruned = Pick<EventWrite, "event_id" | "body">;
 export function writeEvents(tx: Tx, events: readonly EventWrite[]): Statement[] {
   const sorted = onlyOnce(events).toSorted(byId);
   const ids = sorted.map((event) => event.event_id);
-  const shared = sorted.map((event) => ({ ...event, body: event.shared ?? event.body, shared: undefined }));
+  const shared = sorted.map(({ relation, ...event }) => ({
+    ...event,
+    body: event.shared ?? event.body,
+    shared: undefined,
+    relates_to: relation?.event_id,
+    rel_type: relation?.rel_type,
+  }));
+  const own = sorted.flatMap(({ event_id: id, relation, shared: other }) => (relation && other !== null ? [{ id, ...relation }] : []));
   return [
     // Existing bodies must not be deleted until the rows that refer to them are committed.
     ...holdEvents(tx, ids),
     ...some(
       shared,
       (rows) => tx`
-      insert into events (event_id, type, state_key, sender, ts, body, pruned)
-      select event_id, type, state_key, sender, ts, body, pruned
+      insert into events (event_id, type, state_key, sender, ts, body, pruned, relates_to, rel_type)
+      select event_id, type, state_key, sender, ts, body, pruned, relates_to, rel_type
       from json_to_recordset(${rows}::text::json) r (
-        event_id text, type text, state_key text, sender text, ts bigint, body text, pruned boolean)
+        event_id text, type text, state_key text, sender text, ts bigint, body text, pruned boolean, relates_to text, rel_type text)
       on conflict do nothing`,
     ),
     // Whoever was faster may have stored another body than the one that this account's was compared with.
     ...keepEvents(
       tx,
       shared.map(({ event_id, body, pruned }) => ({ event_id, hash: pruned ? null : bodyHash(body) })),
+    ),
+    // The shared body may be that of an erased sender, which relates to nothing.
+    ...some(
+      own,
+      (rows) => tx`
+      update events e set relates_to = r.event_id, rel_type = r.rel_type
+      from json_to_recordset(${rows}::text::json) r (id text, event_id text, rel_type text) where e.event_id = r.id and e.relates_to is null`,
     ),
     ...prune(
       tx,

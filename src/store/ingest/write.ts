@@ -8,6 +8,7 @@ import { writeOwnBodies } from "./bodies.ts";
 import type { Statement } from "./statement.ts";
 import { some } from "./statement.ts";
 import { writeEvents, writeRedactions } from "./write-events.ts";
+import { writeIgnoring } from "./write-ignoring.ts";
 
 /** What is written for an account: those parts of a batch that exist. */
 export type AccountWrites<Part extends keyof RoomWrites> = { readonly account: AccountNo; readonly writes: Pick<RoomWrites, Part> };
@@ -33,6 +34,7 @@ export function writeRooms(tx: Tx, batches: readonly Batch[]): Statement[] {
     ...writeRedactions(tx, batches),
     ...writeBans(tx, batches),
     ...writeOwnBodies(tx, batches),
+    ...writeIgnoring(tx, batches),
     ...writeAccounts(tx, batches),
   ];
 }
@@ -121,17 +123,23 @@ function rowsOf<Part extends ListsOf<RoomWrites>>(
 
 type ListsOf<T> = { [K in keyof T]: T[K] extends readonly object[] ? K : never }[keyof T];
 
-function writeTimeline(tx: Tx, batches: readonly Batch[]): Statement[] {
+/** Also for messages that were withheld: see store-withheld.ts. */
+export function writeTimeline(tx: Tx, batches: readonly (AccountWrites<"timeline" | "position"> & Pick<Batch, "device">)[]): Statement[] {
   const sent = batches.flatMap(({ account, device, writes }) =>
-    writes.timeline.map((row) => ({ account, ...row, txn_device: row.txn_id === null ? null : device })),
+    writes.timeline.map((row) => ({
+      account,
+      ...row,
+      relations_ord: row.relations === null ? null : writes.position,
+      txn_device: row.txn_id === null ? null : device,
+    })),
   );
   return some(
     sent,
     (rows) => tx`
-    insert into timeline (account, ord, room_id, event_id, unsigned, age_ts, txn_id, txn_device, gap, prev_batch, notify)
-    select account, ord, room_id, event_id, unsigned, age_ts, txn_id, txn_device, gap, prev_batch, notify
-    from json_to_recordset(${rows}::text::json) r (account bigint, ord bigint, room_id text, event_id text, unsigned text, age_ts bigint, txn_id text,
-      txn_device bigint, gap boolean, prev_batch text, notify boolean)`,
+    insert into timeline (account, ord, room_id, event_id, unsigned, relations, relations_ord, age_ts, txn_id, txn_device, gap, prev_batch, notify)
+    select account, ord, room_id, event_id, unsigned, relations, relations_ord, age_ts, txn_id, txn_device, gap, prev_batch, notify
+    from json_to_recordset(${rows}::text::json) r (account bigint, ord bigint, room_id text, event_id text, unsigned text, relations text,
+      relations_ord bigint, age_ts bigint, txn_id text, txn_device bigint, gap boolean, prev_batch text, notify boolean)`,
   );
 }
 

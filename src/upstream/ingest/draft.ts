@@ -24,6 +24,7 @@ import type {
   TimelineWrite,
   TypingWrite,
 } from "../../store/ingest/row-types.ts";
+import type { ReplacedState } from "../../store/ingest/replaced.ts";
 import type { KnownRoomRow } from "../../store/ingest/known.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
 
@@ -54,7 +55,9 @@ export class Draft {
   readonly redactions = new Map<EventId, RedactionWrite>();
   readonly redactedRooms = new Set<RoomId>();
   readonly bans: BanWrite[] = [];
+  readonly replaced: ReplacedState[] = [];
   ignored: readonly UserId[] | null = null;
+  unignored: RoomWrites["unignored"] = [];
   endSessions = false;
   #last: number;
 
@@ -99,6 +102,7 @@ export class Draft {
     return {
       position: this.#last,
       ignored: this.ignored === null ? null : JSON.stringify(this.ignored),
+      unignored: this.unignored,
       endSessions: this.endSessions,
       events: [...this.events.values()],
       ownBodies: this.ownBodies,

@@ -1,6 +1,7 @@
 /** The input and the result of ingest. */
 
 import type { WakeKind } from "../../feed/hub.ts";
+import type { ReplacedState } from "../../store/ingest/replaced.ts";
 import type { StoredBatch } from "../../store/ingest/row-types.ts";
 import type { DeviceListChanges } from "./device-lists.ts";
 import type { AccountNo, DeviceNo, Position, RoomId, UserId } from "../../wire/ids.ts";
@@ -54,6 +55,8 @@ export type IngestResult =
       readonly countsAreOld: boolean;
       /** Number of known rooms of which events were left out. */
       readonly gaps: number;
+      /** What events of its timelines replaced and nothing brought (T21). */
+      readonly replaced: readonly ReplacedState[];
       /** Null if it brought no rooms, or is not simply a continuation of what is stored. */
       readonly batch: StoredBatch | null;
       /** Null: all of it was stored. */

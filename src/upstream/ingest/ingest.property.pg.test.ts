@@ -3,8 +3,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { freshDatabase } from "../../../test/support/database.ts";
 import type { TestDatabase } from "../../../test/support/database.ts";
-import { ev } from "../../../test/support/events.ts";
 import type { MatrixEvent, RoomParts } from "../../../test/support/events.ts";
+import { learnReplaced } from "./learn-replaced.ts";
+import { ModelRoom, type RoomStep, roomStep } from "../../../test/support/model-room.ts";
 import { TestAccount } from "../../../test/support/test-account.ts";
 
 let db: TestDatabase;
@@ -18,76 +19,13 @@ afterAll(async () => {
 });
 
 const ROOMS = ["!a:test", "!b:test"] as const;
-const USERS = ["@u0:test", "@u1:test", "@u2:test"] as const;
 
-/** What happens in one room between two polls, and how much of it the homeserver sends. */
-type RoomStep = { room: number; events: number[]; show: number; leave: boolean };
-
-const step = fc.record({
-  room: fc.nat(ROOMS.length - 1),
-  events: fc.array(fc.nat(11), { maxLength: 6 }),
-  // More than happened: events that were sent before come again.
-  show: fc.nat(9),
-  leave: fc.boolean(),
-});
-const batch = fc.record({ steps: fc.uniqueArray(step, { selector: (each) => each.room, maxLength: ROOMS.length }), twice: fc.boolean() });
-
-/** One room at the homeserver: every event there ever was, and which of them the account was sent. */
-class ModelRoom {
-  readonly events: MatrixEvent[] = [];
-  readonly #me: string;
-  joined = false;
-  /** Indices of the events that were sent, in the order of the account's timeline. */
-  readonly sent: number[] = [];
-  /** First events of newly joined rooms that do follow our newest one: nothing shows that, so a gap is right as well. */
-  readonly unclear = new Set<number>();
-
-  constructor(me: string) {
-    this.#me = me;
-  }
-
-  /** The v2 section of what happens now. */
-  play(now: RoomStep): { to: "join" | "leave"; section: RoomParts } | null {
-    const since = this.events.length;
-    const before = this.stateAt(since - 1);
-    if (since === 0) this.events.push(ev.create(USERS[0]));
-    for (const n of now.events) this.events.push(this.#event(n));
-    const isNew = !this.joined;
-    if (isNew) this.events.push(ev.member(this.#me));
-    const leaves = !isNew && now.leave;
-    if (leaves) this.events.push(ev.member(this.#me, "leave"));
-    this.joined = !leaves;
-    // A timeline reaches back before the last poll only if a room is newly joined, or over events that were sent.
-    const floor = isNew || this.sent.at(-1) === since - 1 ? 0 : since;
-    const start = Math.max(floor, this.events.length - now.show);
-    const atStart = this.stateAt(start - 1);
-    const state = [...atStart].filter(([key, event]) => isNew || (start > since && before.get(key) !== event)).map(([, event]) => event);
-    const seen = new Set(this.sent);
-    let first = start;
-    for (let index = start; index < this.events.length; index += 1) if (seen.has(index)) first = index + 1;
-    if (isNew && first === start) this.unclear.add(first);
-    for (let index = first; index < this.events.length; index += 1) this.sent.push(index);
-    const limited = isNew ? start > 0 : start > since;
-    return { to: leaves ? "leave" : "join", section: { state, timeline: this.events.slice(start), limited, prev_batch: `p${start}` } };
-  }
-
-  /** The state after the event of that index, by type and key. */
-  stateAt(index: number): Map<string, MatrixEvent> {
-    const state = new Map<string, MatrixEvent>();
-    for (const event of this.events.slice(0, index + 1)) {
-      if (event.state_key !== undefined) state.set(`${event.type}|${event.state_key}`, event);
-    }
-    return state;
-  }
-
-  #event(n: number): MatrixEvent {
-    const user = USERS[n % 3] ?? USERS[0];
-    if (n < 3) return ev.message(user);
-    if (n < 6) return ev.member(user, ["join", "leave", "invite"][this.events.length % 3]);
-    if (n < 9) return ev.state("x", String(n), user, {});
-    return n < 11 ? ev.topic(user, "t") : ev.name(user, "n");
-  }
-}
+const batchOf = (isUnruly: boolean) => {
+  const steps = fc.uniqueArray(roomStep(ROOMS.length, isUnruly), { selector: (each) => each.room, maxLength: ROOMS.length });
+  return fc.record({ steps, twice: fc.boolean() });
+};
+const batch = batchOf(false);
+const unrulyBatch = batchOf(true);
 
 type ValiditySpan = { key: string; from_ord: number; to_ord: number; event_id: string };
 
@@ -146,3 +84,89 @@ test("after random histories with gaps, overlaps, leaving and rejoining every po
     { numRuns: 60 },
   );
 });
+
+test("T21: a history that is told with the state after its timelines leaves the same store as one with the state before them", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(batch, { minLength: 1, maxLength: 8 }), async (batches) => {
+      users += 1;
+      const accounts = [await TestAccount.create(db.sql, `@before${users}:test`), await TestAccount.create(db.sql, `@after${users}:test`)] as const;
+      const [before, after] = accounts;
+      const rooms = ROOMS.map(() => new ModelRoom(after.me));
+      const snapshots: { position: number; states: Record<string, string>[] }[] = [];
+      for (const { steps, twice } of batches) {
+        const told = sectionsOf(steps, rooms);
+        await before.step(told.before, { userId: after.me });
+        const position = await after.step(told.after);
+        await learn(after, rooms);
+        if (twice) expect(await after.step(told.after), "told twice, changed once").toBe(position);
+        snapshots.push({ position, states: rooms.map((room) => idsOf(room.stateAt(room.events.length - 1))) });
+      }
+      for (const [index, room] of rooms.entries()) {
+        const name = ROOMS[index] ?? "";
+        const rows = await spans(after, name);
+        for (const { position, states } of snapshots) expect(stateOf(rows, position)).toEqual(states[index]);
+        const timelines = await Promise.all(accounts.map((account) => account.timeline(name)));
+        const [expected, timeline = []] = timelines.map((each) => each.map((row) => ({ ...row, ord: 0 })));
+        expect(timeline).toEqual(expected);
+        if (timeline.length > 0) expect(await factsOf(after, name)).toEqual(await factsOf(before, name));
+        for (const [place, row] of (timelines[1] ?? []).entries()) {
+          const at = room.sent[place] ?? -1;
+          const [truth, stored] = [idsOf(room.stateAt(at)), stateOf(rows, row.ord)];
+          expect(stored).toEqual(truth);
+        }
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test("T21: where state changes without an event, and events of the timeline change nothing, the present state is the homeserver's", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(unrulyBatch, { minLength: 1, maxLength: 8 }), async (batches) => {
+      users += 1;
+      const me = await TestAccount.create(db.sql, `@me${users}:test`);
+      const rooms = ROOMS.map(() => new ModelRoom(me.me));
+      const snapshots: { position: number; states: Record<string, string>[] }[] = [];
+      for (const { steps, twice } of batches) {
+        const told = sectionsOf(steps, rooms);
+        const position = await me.step(told.after);
+        if (twice) expect(await me.step(told.after), "told twice, changed once").toBe(position);
+        snapshots.push({ position, states: rooms.map((room) => idsOf(room.stateAt(room.events.length - 1))) });
+      }
+      for (const [index, room] of rooms.entries()) {
+        const rows = await spans(me, ROOMS[index] ?? "");
+        for (const { position, states } of snapshots) expect(stateOf(rows, position)).toEqual(states[index]);
+        expect(await me.ids(ROOMS[index] ?? "")).toEqual(room.sent.map((each) => room.events[each]?.event_id));
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
+/** Has what the timelines' events replaced fetched, as far as it is unknown: see replaced-states.ts. */
+async function learn({ sql, account, now, replaced }: TestAccount, rooms: readonly ModelRoom[]): Promise<void> {
+  for (const each of replaced) {
+    const event = rooms.flatMap((room) => room.events).find(({ event_id }) => event_id === each.event_id);
+    // oxlint-disable-next-line no-await-in-loop -- one after the other, as they are fetched
+    await learnReplaced(sql, { account, replaced: each, text: JSON.stringify({ ...event, room_id: each.room_id }), now });
+  }
+}
+
+type Sections = { readonly join: Record<string, RoomParts>; readonly leave: Record<string, RoomParts> };
+
+/** What happens, in both forms. */
+function sectionsOf(steps: readonly RoomStep[], rooms: readonly ModelRoom[]): { readonly before: Sections; readonly after: Sections } {
+  const before: Sections = { join: {}, leave: {} };
+  const after: Sections = { join: {}, leave: {} };
+  for (const each of steps) {
+    const played = rooms[each.room]?.play(each);
+    const name = ROOMS[each.room] ?? "";
+    if (played) before[played.to][name] = played.section;
+    if (played) after[played.to][name] = played.after;
+  }
+  return { before, after };
+}
+
+async function factsOf(account: TestAccount, room: string): Promise<object> {
+  return { ...(await account.facts(room)), from_ord: 0 };
+}

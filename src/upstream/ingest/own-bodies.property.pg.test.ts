@@ -108,7 +108,7 @@ class World {
       });
     } else if (way === "fetched" && name !== "topic") {
       const [events, state] = [[JSON.stringify(event)], this.#state.map((each) => JSON.stringify(each))];
-      await storeOlder(db, { account: account.account, roomId: this.room, events, state, prevBatch: "p", now: account.now });
+      await storeOlder(db, { account: account.account, roomId: this.room, events, state, prevBatch: "p", position: 0 as Position, now: account.now });
     } else if (way === "full" && event.state_key !== undefined) {
       await account.step({ join: { [this.room]: { state: [event] } } });
     } else {

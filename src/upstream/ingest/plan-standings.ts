@@ -16,7 +16,7 @@ import type { Draft } from "./draft.ts";
 import type { PlanContext } from "./plan-context.ts";
 
 /** Types whose events are activity (MSC4186, `bump_stamp`). */
-const BUMPING: ReadonlySet<string> = new Set([
+export const BUMPING: ReadonlySet<string> = new Set([
   "m.room.create",
   "m.room.message",
   "m.room.encrypted",

@@ -2,6 +2,7 @@
 
 import type { WakeKind } from "../../feed/hub.ts";
 import type { KnownRoom } from "../../store/ingest/known.ts";
+import type { ReplacedState } from "../../store/ingest/replaced.ts";
 import type { RoomWrites } from "../../store/ingest/row-types.ts";
 import { isObject } from "../../wire/identifier.ts";
 import type { RoomId, UserId } from "../../wire/ids.ts";
@@ -25,6 +26,8 @@ export type IngestPlan = {
   readonly rooms: ReadonlySet<RoomId>;
   /** Number of points in timelines where events are missing. */
   readonly gaps: number;
+  /** What events of timelines replaced, as far as it is not known although it could be told (T21). */
+  readonly replaced: readonly ReplacedState[];
 };
 
 const IGNORED = "m.ignored_user_list";
@@ -46,9 +49,10 @@ export function planBatch(context: PlanContext, response: V2Response, position: 
   }
   planOwnBodies(draft, context.ownBodies);
   planStandings(draft, context, response);
-  draft.endSessions ||= context.restored;
+  draft.endSessions = context.restored;
   if (draft.endSessions) draft.kinds.add("gone");
-  return { writes: draft.writes(), kinds: draft.kinds, rooms: draft.newsOf, gaps: draft.timeline.filter((row) => row.gap).length };
+  const gaps = draft.timeline.filter((row) => row.gap).length;
+  return { writes: draft.writes(), kinds: draft.kinds, rooms: draft.newsOf, gaps, replaced: draft.replaced };
 }
 
 /** Rooms without a section in the response: m.direct may name any room, and after a reset a room that is missing has been left. */
@@ -88,6 +92,6 @@ function planIgnored(draft: Draft, context: PlanContext, response: V2Response): 
   if (before.size === now.length && now.every((user) => before.has(user))) return;
   draft.ignored = now;
   if (now.some((user) => !before.has(user))) draft.kinds.add("invites");
-  // Messages of the previously ignored user were filtered out of what sessions have been sent (D25).
-  draft.endSessions = context.ignored.some((user) => !now.includes(user));
+  // What was withheld of them is fetched first, then sessions end (D25, T2).
+  draft.unignored = context.ignored.filter((user) => !now.includes(user)).map((user) => ({ user_id: indexKey(user) as UserId }));
 }

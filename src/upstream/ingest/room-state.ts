@@ -43,6 +43,11 @@ export class RoomState {
     return this.#present(event) !== event.event_id;
   }
 
+  /** Whether no state of an event's key is known. */
+  isUnknown(event: CutEvent): boolean {
+    return (this.#present(event) ?? null) === null;
+  }
+
   /** Applies a state event at an ordinal; does nothing if it is the present one already. `learned`: see members.learned. */
   apply(event: CutEvent, ord: number, learned: boolean): void {
     this.remember(event);
@@ -60,19 +65,41 @@ export class RoomState {
     else if (event.state_key === "") this.contents.set(event.type, { event_id, content });
   }
 
-  /** Ends stored state and members that are not in the room's full state, which begins at `ord` and is given as `effective` by key. */
-  endAllBut(effective: ReadonlyMap<string, CutEvent>, ord: number): void {
-    for (const [key, now] of this.#state) {
-      if (now.row !== null || effective.has(key)) continue;
-      const [type = "", state_key = ""] = JSON.parse(key) as string[];
-      this.#draft.stateEnds.push({ room_id: this.#room, type, state_key, to_ord: ord });
-      this.#state.delete(key);
-    }
+  /**
+   * Ends stored state and members that are not in the room's full state, which begins at `ord` and is given as `effective` by key, or by the
+   * events' ids alone.
+   */
+  endAllBut(effective: ReadonlyMap<string, CutEvent>, ids: ReadonlyMap<string, EventId>, ord: number): void {
+    const isKept = (key: string, id: EventId | null) => effective.has(key) || (id !== null && ids.get(key) === id);
+    for (const [key, now] of this.#state) if (now.row === null && !isKept(key, now.event_id)) this.#endState(key, ord);
+    const kept = [...this.#members].filter(([user, { event_id }]) => isKept(stateKey(MEMBER, user), event_id)).map(([user]) => user);
     const users = [...effective.values()].filter((event) => event.type === MEMBER).map((event) => event.state_key as UserId);
-    const keep = new Set(users);
+    const keep = new Set([...users, ...kept]);
     // Only the batch's members are loaded here, of all that are stored.
     this.#draft.membersEnds.push({ room_id: this.#room, to_ord: ord, before: this.#draft.start, keep: [...keep] });
     for (const [user, now] of this.#members) if (!keep.has(user)) this.#members.set(user, { ...now, event_id: null });
+  }
+
+  /** Ends the stored rows of those keys whose event is another one. */
+  endOthers(ids: ReadonlyMap<string, EventId>, ord: () => number): void {
+    for (const [key, id] of ids) {
+      const [type, user] = JSON.parse(key) as [string, UserId];
+      const now = type === MEMBER ? this.#members.get(user) : this.#state.get(key);
+      if (!now?.event_id || now.event_id === id) continue;
+      if ("membership" in now) this.#endMember(user, now, ord());
+      else this.#endState(key, ord());
+    }
+  }
+
+  #endState(key: string, ord: number): void {
+    const [type = "", state_key = ""] = JSON.parse(key) as string[];
+    this.#draft.stateEnds.push({ room_id: this.#room, type, state_key, to_ord: ord });
+    this.#state.delete(key);
+  }
+
+  #endMember(user_id: UserId, now: MemberNow, ord: number): void {
+    this.#draft.memberEnds.push({ room_id: this.#room, user_id, to_ord: ord });
+    this.#members.set(user_id, { ...now, event_id: null });
   }
 
   /** The event's row of `events`, if the batch has none yet. */
@@ -84,6 +111,7 @@ export class RoomState {
       state_key: event.state_key,
       sender: event.sender,
       ts: event.ts,
+      relation: event.relation,
       body: event.body,
       pruned: event.redacted_because,
       shared: event.shared,

@@ -1,6 +1,7 @@
 /** One room of a batch while it is planned. */
 
 import type { KnownRoom } from "../../store/ingest/known.ts";
+import type { EventId } from "../../wire/ids.ts";
 import type { V2JoinedRoom } from "../../wire/v2-response.ts";
 import type { Draft } from "./draft.ts";
 import type { PlanContext } from "./plan-context.ts";
@@ -17,4 +18,6 @@ export type RoomWork = {
   readonly isFull: boolean;
   readonly split: SplitTimeline;
   readonly state: RoomState;
+  /** See tookEffect. */
+  readonly took: ReadonlySet<EventId> | null;
 };

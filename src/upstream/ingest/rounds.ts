@@ -88,7 +88,10 @@ function sectionOf(response: V2Response, kind: SectionKind, room: RoomId, me: Us
 
 function ownOf(section: V2JoinedRoom, me: UserId): OwnMember {
   const isOwn = (event: { readonly type: string; readonly state_key: string | null }) => event.type === "m.room.member" && event.state_key === me;
-  const event = section.timeline.findLast(isOwn) ?? section.state.findLast(isOwn);
+  const inTimeline = section.timeline.findLast((event) => isOwn(event) && section.current?.has(event.event_id) !== false);
+  const inState = section.state.findLast(isOwn);
+  // The state after the timeline is newer than an event of the timeline that it does not have.
+  const event = inTimeline ?? inState ?? section.timeline.findLast(isOwn);
   if (!event) return NOBODY;
   return { eventId: event.event_id, ts: event.ts, replaces: replacesState(event.unsigned === null ? null : JSON.parse(event.unsigned)) };
 }

@@ -82,7 +82,13 @@ async function planRounds(tx: Tx, job: Job, account: LockedAccount, found: Known
     const moved: LockedAccount = { ...account, position, since: response.next_batch, complete: true, ignored: ignored ?? account.ignored };
     // oxlint-disable-next-line no-await-in-loop
     const next = await planRooms(tx, { account: no, userId, now }, response, moved, known.get(no) ?? found);
-    plan = { writes: next.writes, kinds: before.kinds.union(next.kinds), rooms: before.rooms.union(next.rooms), gaps: before.gaps + next.gaps };
+    plan = {
+      writes: next.writes,
+      kinds: before.kinds.union(next.kinds),
+      rooms: before.rooms.union(next.rooms),
+      gaps: before.gaps + next.gaps,
+      replaced: [...before.replaced, ...next.replaced],
+    };
   }
   return { roomPlan: plan, known: rounds.length === 1 ? found : null };
 }
@@ -134,6 +140,7 @@ function resultOf(stored: PlannedJob): IngestResult {
     toDevice: response.toDevice.length > 0,
     countsAreOld,
     gaps: account.since === null ? 0 : (roomPlan?.gaps ?? 0),
+    replaced: roomPlan?.replaced ?? [],
     batch: batchOf(stored),
     setAside: null,
   };

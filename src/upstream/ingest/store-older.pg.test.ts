@@ -4,7 +4,7 @@ import { ev, newRoom } from "../../../test/support/events.ts";
 import type { MatrixEvent } from "../../../test/support/events.ts";
 import { eachWithAccount } from "../../../test/support/each-with-account.ts";
 import type { TestAccount } from "../../../test/support/test-account.ts";
-import type { RoomId } from "../../wire/ids.ts";
+import type { Position, RoomId } from "../../wire/ids.ts";
 import type { OlderResult } from "./store-older.ts";
 import { storeOlder } from "./store-older.ts";
 
@@ -16,11 +16,14 @@ eachWithAccount((account) => {
   me = account;
 });
 
-function older(events: readonly MatrixEvent[], state: readonly MatrixEvent[], prevBatch: string | null): Promise<OlderResult> {
+function older(events: readonly MatrixEvent[], state: readonly MatrixEvent[], prevBatch: string | null, from?: string): Promise<OlderResult> {
   const texts = (list: readonly MatrixEvent[]) => list.map((event) => JSON.stringify(event));
   return storeOlder(
     { sql: me.sql },
-    { account: me.account, roomId: ROOM as RoomId, events: texts(events), state: texts(state), prevBatch, now: me.now },
+    {
+      ...{ account: me.account, roomId: ROOM as RoomId, events: texts(events), state: texts(state), prevBatch },
+      ...{ position: 0 as Position, now: me.now, ...(from && { from }) },
+    },
   );
 }
 const chunks = () => me.sql`select idx, prev_batch, state from older_chunks where account = ${me.account} order by idx desc`;
@@ -59,6 +62,15 @@ describe("fetched history", () => {
     const before = await chunks();
     expect(await older(messages.slice(0, 2), [create, ev.topic(BOB, "later")], "p2")).toEqual({ stored: 0, oldest: -4 });
     expect(await chunks()).toEqual(before);
+  });
+
+  test("T2: nothing is stored where the history was deleted meanwhile", async () => {
+    await me.step({ join: { [ROOM]: { limited: true, prev_batch: "p", state: newRoom(me.me), timeline: [ev.message(BOB)] } } });
+    await older([ev.message(BOB)], [], "p1", "p");
+    await me.sql`delete from older where account = ${me.account}`;
+    await me.sql`delete from older_chunks where account = ${me.account}`;
+    expect(await older([ev.message(BOB)], [], "p2", "p1")).toEqual({ stored: 0, oldest: 0 });
+    expect(await chunks()).toEqual([]);
   });
 
   test("history in a later timeline is known (B35), and its redaction is recorded", async () => {

@@ -3,6 +3,7 @@
 import { reasonOf, sleep } from "../../base/abort.ts";
 import type { Db } from "../../store/db.ts";
 import { halveQuestions, reserveQuestion } from "../../store/question-rate.ts";
+import { isHomeserverTrouble, UpstreamError } from "../upstream-error.ts";
 
 export type QuestionBudgetOptions = {
   readonly sql: Db;
@@ -52,9 +53,15 @@ export class QuestionBudget {
     });
   }
 
-  /** The homeserver answered 429 or 5xx, or not at all. */
-  async troubled(): Promise<void> {
-    await halveQuestions(this.#options.sql);
+  /** Asks when it may; trouble at the homeserver halves the rate. Rejects as the question does, or as `take`. */
+  async ask<T>(urgency: Urgency, signal: AbortSignal, question: () => Promise<T>): Promise<T> {
+    await this.take(urgency, signal);
+    try {
+      return await question();
+    } catch (error) {
+      if (!signal.aborted && error instanceof UpstreamError && isHomeserverTrouble(error)) await halveQuestions(this.#options.sql);
+      throw error;
+    }
   }
 
   /** One question after the other goes to whoever is first when it may be asked. */

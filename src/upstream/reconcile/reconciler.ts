@@ -30,11 +30,11 @@ import { isObject } from "../../wire/identifier.ts";
 import type { AccountNo, Position, RoomId } from "../../wire/ids.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
 import type { HomeserverClient } from "../client.ts";
-import { storeReread } from "../ingest/store-reread.ts";
 import { isHomeserverTrouble, UpstreamError } from "../upstream-error.ts";
 import { compareWhole } from "./compare-whole.ts";
 import { madeLeave } from "./made-leave.ts";
 import type { QuestionBudget, Urgency } from "./question-budget.ts";
+import { storeFound } from "./store-found.ts";
 
 export type ReconcilerDeps = {
   readonly sql: Sql;
@@ -42,7 +42,7 @@ export type ReconcilerDeps = {
   readonly box: SecretBox;
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Pick<Logger, "info" | "warn">;
-  readonly budget: Pick<QuestionBudget, "take" | "troubled">;
+  readonly questions: Pick<QuestionBudget, "ask">;
   /** Between the first look at a room and the second, ms. Default 30 s. */
   readonly secondLookMs?: number | undefined;
 };
@@ -105,19 +105,16 @@ export class Reconciler {
 
   /** False: the homeserver is in trouble. */
   async #doAll(tasks: readonly Task[], signal: AbortSignal): Promise<boolean> {
-    const { budget } = this.#deps;
+    const { questions } = this.#deps;
     for (const { urgency, ask, failed } of tasks) {
       // oxlint-disable no-await-in-loop -- one question at a time
-      await budget.take(urgency, signal);
       try {
-        await ask();
+        await questions.ask(urgency, signal, ask);
       } catch (error) {
         if (signal.aborted || !(error instanceof UpstreamError)) throw error;
         const isTrouble = isHomeserverTrouble(error);
         await failed(isTrouble);
-        if (!isTrouble) continue;
-        await budget.troubled();
-        return false;
+        if (isTrouble) return false;
       }
       // oxlint-enable no-await-in-loop
     }
@@ -135,7 +132,7 @@ export class Reconciler {
     const pending = comparable ? await pendingInvites(sql, check) : [];
     if (comparable && (isNeeded || pending.length > 0)) {
       const store = (response: V2Response, since: ReadonlyMap<RoomId, Position>) => this.#store(check, epochs, response, since);
-      const whole = await compareWhole({ ...this.#deps, store }, check, pending, signal);
+      const whole = await compareWhole({ ...this.#deps, store }, { check, pending, purpose: "rooms" }, signal);
       if (whole === "busy") return postponeCheck(sql, account, RETRY_MS.busy);
       if (isNeeded) missing = missing.filter((room) => !whole.has(room));
     } else if (isNeeded) {
@@ -157,18 +154,7 @@ export class Reconciler {
     await endDoubt(sql, doubt);
   }
 
-  /** Whether anything was stored. */
-  async #store(
-    { account, device, userId }: Asker,
-    epochs: ReadonlyMap<AccountNo, number>,
-    response: V2Response,
-    unchangedSince: ReadonlyMap<RoomId, Position>,
-  ): Promise<boolean> {
-    const { sql, feed } = this.#deps;
-    const epoch = epochs.get(account) ?? 0;
-    const result = await storeReread(sql, { account, device, userId, epoch, response, now: Date.now(), unchangedSince });
-    if (result.kind === "stale" || result.news.rooms.size === 0) return false;
-    feed.publish({ type: "news", account, kinds: result.news.kinds, rooms: result.news.rooms });
-    return true;
+  #store(asker: Asker, epochs: ReadonlyMap<AccountNo, number>, response: V2Response, since: ReadonlyMap<RoomId, Position>): Promise<boolean> {
+    return storeFound(this.#deps, { asker, epoch: epochs.get(asker.account) ?? 0, response, since });
   }
 }

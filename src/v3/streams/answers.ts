@@ -98,6 +98,14 @@ export type SyncAnswer = {
   readonly now: number;
 };
 
+/** The rooms that lists send, and those that the room stream sends in full. */
+export function shownRoomsIn(parts: readonly AnswerPart[]): RoomId[] {
+  return parts.flatMap((part) => {
+    if (part.key === "room_list") return part.answer.entries.map((entry) => entry.roomId);
+    return part.key === "room" ? [...(part.answer.rooms ?? [])].filter(([, room]) => room.initial).map(([roomId]) => roomId) : [];
+  });
+}
+
 /** See Entry.unknownHeroes. */
 export function unknownHeroesIn(parts: readonly AnswerPart[]): RoomHero[] {
   const entries = parts.flatMap((part) => (part.key === "room_list" ? part.answer.entries : []));

@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { Slices } from "../../base/slices.ts";
+import { withBundles } from "../../store/bundles.ts";
 import { allMembersAt, membersAt, type MemberRow, someMembersAt } from "../../store/members.ts";
 import type { RoomNow } from "../../store/facts.ts";
 import type { RoomHero } from "../../store/background-asks.ts";
@@ -124,7 +125,8 @@ async function readRooms(context: Context, rooms: readonly EntryRoom[], at: Posi
     ),
     requiredState(context, rooms, at, params.stateEvents),
   ]);
-  const timelines = await withTransactions(context.tx, context, stored);
+  const bundled = await withBundles(context.tx, { ...context, to: at }, stored, { outdated: context.askBundles });
+  const timelines = await withTransactions(context.tx, context, bundled);
   const lazy = params.lazyLoadMembers ? await lazyMembers(context, rooms, timelines, at) : new Map<RoomId, MemberRow[]>();
   for (const { now } of rooms) {
     const state = states.get(now.room_id) ?? [];

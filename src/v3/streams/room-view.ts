@@ -1,6 +1,7 @@
 /** A room as the room stream sends it (S4): in full, or only what is new. */
 
 import { Slices } from "../../base/slices.ts";
+import { withBundles } from "../../store/bundles.ts";
 import { factsAt } from "../../store/facts.ts";
 import { allMembersAt, membersAt, membersChanged, type MemberRow, someMembersAt } from "../../store/members.ts";
 import type { RoomFacts } from "../../store/room-facts.ts";
@@ -26,7 +27,7 @@ export async function roomViews(context: Context, params: RoomParams, tasks: rea
   const ids = tasks.map((task) => task.roomId);
   const { windows: stored, needs, late } = await roomWindows(context, params, tasks);
   if (needs.length > 0) return { rooms: new Map(), needs, late };
-  const windows = [...(await withTransactions(context.tx, context, new Map(stored.map((window) => [window.task.roomId, window])))).values()];
+  const windows = await complete(context, params, stored);
   const [now, before, states, members] = await Promise.all([
     factsAt(context.tx, context.account, ids, context.to),
     factsAt(context.tx, context.account, ids, context.from.position),
@@ -43,6 +44,14 @@ export async function roomViews(context: Context, params: RoomParams, tasks: rea
     if (room) rooms.set(roomId, room);
   }
   return { rooms, needs, late };
+}
+
+/** The windows with what is bundled with their events, and the device's transaction ids. */
+async function complete(context: Context, { types, notTypes }: RoomParams, stored: readonly Window[]): Promise<Window[]> {
+  const byRoom = new Map(stored.map((window) => [window.task.roomId, window]));
+  const filtered = types !== undefined || notTypes !== undefined;
+  const bundled = await withBundles(context.tx, context, byRoom, { filtered, outdated: context.askBundles });
+  return [...(await withTransactions(context.tx, context, bundled)).values()];
 }
 
 /**

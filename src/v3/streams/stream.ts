@@ -17,6 +17,7 @@ import type { RoomCache } from "../../sync/room-cache.ts";
 import type { FullRoom } from "./full-room.ts";
 import type { WakeKind } from "../../feed/hub.ts";
 import type { Need } from "../../sync/fetch-need.ts";
+import type { RoomEvent } from "../../store/bundles.ts";
 import type { Tx } from "../../store/db.ts";
 import type { ParamsOf, StreamKey } from "../params.ts";
 import type { ListSnapshot } from "../../store/sessions.ts";
@@ -77,6 +78,8 @@ export type Context = {
   readonly ignored: readonly UserId[];
   /** See SessionHead. */
   readonly retention: MessageRetention | null;
+  /** Has the homeserver asked what it bundles with these events now (T7). */
+  readonly askBundles: (events: readonly RoomEvent[]) => void;
   /** The caches, and the moment that counts as now. */
   readonly cache: ListCaches & { readonly now: Moment };
   readonly tracked: Tracked;

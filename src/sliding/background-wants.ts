@@ -1,0 +1,17 @@
+/** What an answer would have had fetched in the background. */
+
+import type { RoomHero } from "../store/background-asks.ts";
+import { isUnknownHero } from "../store/room-facts.ts";
+import type { RoomId } from "../wire/ids.ts";
+import type { SlidingAnswer } from "./evaluate.ts";
+
+/** Heroes that rooms without a name were sent with, and of which only the id is known (T14). */
+export function unknownHeroes({ rooms }: SlidingAnswer): RoomHero[] {
+  const joined = rooms.filter(({ content }) => content.membership === "join");
+  return joined.flatMap(({ roomId, content }) => (content.heroes ?? []).filter(isUnknownHero).map(({ user_id: userId }) => ({ roomId, userId })));
+}
+
+/** The rooms of an answer that the user is in. */
+export function joinedRooms({ rooms }: SlidingAnswer): RoomId[] {
+  return rooms.filter(({ content }) => content.membership === "join").map(({ roomId }) => roomId);
+}
