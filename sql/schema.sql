@@ -56,10 +56,13 @@ CREATE TABLE accounts (
   restored boolean NOT NULL DEFAULT false,
   invites_due_at timestamp with time zone,
   invites_asked_at timestamp with time zone,
+  found_restored_at timestamp with time zone,
+  check_first boolean NOT NULL DEFAULT false,
   CONSTRAINT accounts_pkey PRIMARY KEY (account),
   CONSTRAINT accounts_user_id_key UNIQUE (user_id)
 );
 CREATE INDEX accounts_check ON public.accounts USING btree (check_at);
+CREATE INDEX accounts_found_restored ON public.accounts USING btree (found_restored_at) WHERE (found_restored_at IS NOT NULL);
 CREATE INDEX accounts_invites ON public.accounts USING btree (invites_due_at) WHERE (invites_due_at IS NOT NULL);
 
 CREATE TABLE background_asks (
@@ -105,10 +108,12 @@ CREATE TABLE devices (
   seen_at timestamp with time zone NOT NULL DEFAULT now(),
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   key_uploads bigint NOT NULL DEFAULT 0,
+  restored boolean NOT NULL DEFAULT false,
   CONSTRAINT devices_pkey PRIMARY KEY (device),
   CONSTRAINT devices_account_device_id_key UNIQUE (account, device_id),
   CONSTRAINT devices_account_fkey FOREIGN KEY (account) REFERENCES accounts(account) ON DELETE CASCADE
 );
+CREATE INDEX devices_restored ON public.devices USING btree (account) WHERE restored;
 
 CREATE TABLE doubted_rooms (
   account bigint NOT NULL,
@@ -286,6 +291,15 @@ CREATE TABLE presence (
 );
 CREATE INDEX presence_delta ON public.presence USING btree (account, ord);
 
+CREATE TABLE question_rate (
+  single boolean NOT NULL DEFAULT true,
+  next_at timestamp with time zone NOT NULL DEFAULT now(),
+  halvings smallint NOT NULL DEFAULT 0,
+  troubled_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT question_rate_pkey PRIMARY KEY (single),
+  CONSTRAINT question_rate_single_check CHECK (single)
+);
+
 CREATE TABLE receipts (
   account bigint NOT NULL,
   room_id text NOT NULL,
@@ -311,6 +325,16 @@ CREATE TABLE rereads (
   CONSTRAINT rereads_kind_check CHECK ((kind = ANY (ARRAY['room'::text, 'account_data'::text, 'ban'::text, 'withheld'::text])))
 );
 CREATE INDEX rereads_due ON public.rereads USING btree (due_at);
+
+CREATE TABLE restore_probes (
+  account bigint NOT NULL,
+  rank smallint NOT NULL,
+  events text NOT NULL,
+  chosen_at timestamp with time zone NOT NULL DEFAULT now(),
+  due_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT restore_probes_pkey PRIMARY KEY (account),
+  CONSTRAINT restore_probes_account_fkey FOREIGN KEY (account) REFERENCES accounts(account) ON DELETE CASCADE
+);
 
 CREATE TABLE room_facts (
   account bigint NOT NULL,

@@ -66,6 +66,20 @@ describe.each(FACES)("%s", (face) => {
     expect(statusOf(await client.request({}))[0], "of that token alone").toBe(200);
   });
 
+  it("T16: a token that is refused for another reason while its request waits", async () => {
+    const { client } = scene(t);
+    await client.sync();
+    await t.hs.waitForPoll(client.token);
+    const newer = t.refresh(client);
+    await newer.sync();
+    await t.sql`update tokens set verified_at = now() - interval '50 s' where account = (select account from accounts where user_id = ${client.userId})`;
+    const { reply } = await hang(face, elsewhere(newer));
+    const status = 403;
+    t.hs.fail({ token: newer.token, path: /whoami$/ }, { status, body: { errcode: "M_USER_DEACTIVATED", error: "no" } }, 1_000_000);
+    expect(statusOf(await reply)).toEqual([status, "M_USER_DEACTIVATED"]);
+    expect(statusOf(await client.request({}))[0], "of that token alone").toBe(200);
+  });
+
   it("T16: a token that another request finds revoked is refused to those that wait with it, in every process", async () => {
     const { client } = scene(t);
     await client.sync();

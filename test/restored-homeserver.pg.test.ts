@@ -108,3 +108,27 @@ it("T3: an account of which the backup has everything: what comes after the rest
   expect((await alice.request({}, { since: next })).status).toBe(400);
   expect(JSON.stringify(await alice.sync({ room: { room_id: ROOM, timeline_limit: 10 }, to_device: {} }))).toContain('{"n":1}');
 });
+
+it("T3: of several writers each has a place of its own", async () => {
+  t = await startV3({ supervision: { setbackMs: [0, 0, 0] } });
+  const [before, behind, restored] = ["m50~1.50~2.58_7", "m47~1.50~2.55_7", "m41~1.41~2.42_7"];
+  const alice = t.login(ME, "PHONE", { ...v2({ join: { [ROOM]: { timeline: [...newRoom(ME), lost] } } }), next_batch: before });
+  const { next } = await alice.sync({ room_list: {} });
+  serveEvents([]);
+  let isRestored = false;
+  let polls = 0;
+  t.hs.on("GET", "/_matrix/client/v3/sync", async (request) => {
+    const since = request.query.get("since");
+    if (since === null) return { body: { ...v2({ join: { [ROOM]: { timeline: [...newRoom(ME), other] } } }), next_batch: restored } };
+    if (isRestored) return since === restored ? waiting(request) : { body: { next_batch: behind } };
+    // At first one of them is a little behind.
+    return (polls += 1) <= 2 ? { body: { next_batch: behind } } : waiting(request);
+  });
+  t.hs.disconnect();
+  await expect.poll(() => polls).toBe(3);
+  expect(await t.sql`select since, restored from accounts`).toEqual([{ since: before, restored: false }]);
+  isRestored = true;
+  t.hs.disconnect();
+  await expect.poll(() => t.sql`select since from accounts`).toEqual([{ since: restored }]);
+  expect((await alice.request({}, { since: next })).status).toBe(400);
+});

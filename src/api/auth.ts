@@ -83,7 +83,7 @@ export class Authenticator {
 
   /**
    * Proves the token of waiting requests again, unless a poll or another request has proven it meanwhile (T16). How long ago it was proven, ms;
-   * null: it is refused already, and whoever found that has woken them. Throws MatrixError as `verify`; the waiting requests are woken then.
+   * null: it is refused already, and whoever found that has woken them. Throws MatrixError as `verify`.
    */
   async reprove({ token, tokenHash }: Pick<Auth, "token" | "tokenHash">): Promise<number | null> {
     const key = tokenHash.toString("base64");

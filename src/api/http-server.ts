@@ -158,7 +158,7 @@ export function createApiServer(deps: ServerDeps): FastifyInstance {
   const waiting = new WaitingTokens({ auth, now: deps.now, signal: stopping.signal });
   const enter = (request: FastifyRequest, who: Proven) => {
     count(request, who.device);
-    scopeOf(request).onDone(waiting.enter(who));
+    scopeOf(request).onDone(waiting.enter(who, scopeOf(request).end));
   };
   const context = routeContext(deps, auth, { enter, scopeOf, passInstead }, stopping.signal);
   const passer = new Passer({
@@ -208,8 +208,13 @@ export function createApiServer(deps: ServerDeps): FastifyInstance {
   return app;
 }
 
-/** `address`: the address it counts against. */
-type RequestScope = { readonly signal: AbortSignal; readonly address: string | null; onDone(release: () => void): void };
+/** `address`: the address it counts against. `end`: a request that waits is answered with the error. */
+type RequestScope = {
+  readonly signal: AbortSignal;
+  readonly address: string | null;
+  readonly onDone: (release: () => void) => void;
+  readonly end: (error: MatrixError) => void;
+};
 
 /** What belongs to a request until its answer is sent or its client disconnects. */
 function requestScopes(
@@ -239,7 +244,7 @@ function requestScopes(
       });
     }
     const address = clientAddress(request.raw, isTrusted);
-    scopes.set(request, { signal: gone.signal, address, onDone: (release) => void releases.push(release) });
+    scopes.set(request, { signal: gone.signal, address, onDone: (release) => void releases.push(release), end: (error) => gone.abort(error) });
     reply.raw.once("close", () => {
       for (const release of releases) release();
       // A connection that became idle only now would keep a stopping server alive.

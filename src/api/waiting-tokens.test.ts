@@ -33,7 +33,7 @@ beforeEach(() => {
 });
 
 /** A request with that token begins to wait. */
-const wait = async (token: string) => waiting.enter(await auth.verify(token));
+const wait = async (token: string) => waiting.enter(await auth.verify(token), () => {});
 
 /** The time passes, second by second. */
 async function pass(seconds: number, each: (second: number) => unknown = () => {}): Promise<void> {

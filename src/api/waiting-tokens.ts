@@ -1,7 +1,7 @@
 /**
  * The tokens of requests that are being answered (T16). Nothing else would notice that the homeserver refuses one whose request waits: the device may
  * be polled with another token. Each is proven again in time, with one question however many requests wait with it, and with none where a poll or
- * another request proves it. A refusal wakes the waiting requests, which then find it in the database.
+ * another request proves it. A refusal ends the waiting requests.
  */
 
 import { MatrixError } from "../wire/errors.ts";
@@ -15,8 +15,9 @@ export type WaitingTokensDeps = {
   readonly signal: AbortSignal;
 };
 
-/** `dueAt`: when the token is to be proven again. */
-type Waiting = Pick<Proven, "token" | "tokenHash"> & { requests: number; dueAt: number };
+/** `dueAt`: when the token is to be proven again. `requests`: how to end each with an error. */
+type Waiting = Pick<Proven, "token" | "tokenHash"> & { readonly requests: Set<Refuse>; dueAt: number };
+type Refuse = (error: MatrixError) => void;
 
 /** Interval between two checks, and the wait after one that failed, ms. */
 const CHECK_MS = 1000;
@@ -31,17 +32,17 @@ export class WaitingTokens {
     deps.signal.addEventListener("abort", () => clearInterval(timer));
   }
 
-  /** A request with that token begins; call what is returned when it is answered. */
-  enter({ token, tokenHash, provenAgoMs }: Pick<Proven, "token" | "tokenHash" | "provenAgoMs">): () => void {
+  /** A request with that token begins; call what is returned when it is answered. `refuse` ends it; every request has its own. */
+  enter({ token, tokenHash, provenAgoMs }: Pick<Proven, "token" | "tokenHash" | "provenAgoMs">, refuse: Refuse): () => void {
     const key = tokenHash.toString("base64");
     const dueAt = this.#deps.now() + WAITING_PROOF_MS - provenAgoMs;
-    const waiting = this.#waiting.get(key) ?? { token, tokenHash, requests: 0, dueAt };
-    waiting.requests += 1;
+    const waiting = this.#waiting.get(key) ?? { token, tokenHash, requests: new Set(), dueAt };
+    waiting.requests.add(refuse);
     waiting.dueAt = Math.max(waiting.dueAt, dueAt);
     this.#waiting.set(key, waiting);
     return () => {
-      waiting.requests -= 1;
-      if (waiting.requests === 0) this.#waiting.delete(key);
+      waiting.requests.delete(refuse);
+      if (waiting.requests.size === 0) this.#waiting.delete(key);
     };
   }
 
@@ -59,8 +60,9 @@ export class WaitingTokens {
     try {
       waiting.dueAt = now() + WAITING_PROOF_MS - ((await auth.reprove(waiting)) ?? 0);
     } catch (error) {
-      // Otherwise the database is away.
-      if (!(error instanceof MatrixError)) waiting.dueAt = now() + CHECK_MS;
+      if (error instanceof MatrixError) for (const refuse of waiting.requests) refuse(error);
+      // The database is away.
+      else waiting.dueAt = now() + CHECK_MS;
     }
   }
 }

@@ -111,7 +111,7 @@ export const OPTION_TABLE = [
     variable: "SYNCV3_CHECKS_PER_SECOND",
     value: "N",
     fallback: "5",
-    help: "How often the homeserver is asked, by all processes together, whether stored rooms still exist there: 1 to 1000 questions a second",
+    help: "How often the homeserver is asked, by all processes together, what no client waits for, such as whether stored rooms still exist: 1 to 1000 questions a second",
   },
   {
     flag: "session-idle",

@@ -321,6 +321,6 @@ function parseOtlpUrl(text: string): string | undefined {
 }
 
 function parseCount(text: string, least: number, most: number): number | undefined {
-  const count = /^\d{1,3}$/.test(text.trim()) ? Number(text) : -1;
+  const count = /^\d{1,4}$/.test(text.trim()) ? Number(text) : -1;
   return count >= least && count <= most ? count : undefined;
 }

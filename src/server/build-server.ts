@@ -36,7 +36,7 @@ import { BackgroundAsks } from "../upstream/background-asks.ts";
 import { Ingester } from "../upstream/ingest/ingest.ts";
 import type { SuspectsOptions } from "../upstream/ingest/suspects.ts";
 import { resetAccount } from "../upstream/ingest/reset-account.ts";
-import { Questions } from "../upstream/reconcile/questions.ts";
+import { QuestionBudget } from "../upstream/reconcile/question-budget.ts";
 import { RetentionJob } from "../upstream/retention-job.ts";
 import { ReplacedStates } from "../upstream/replaced-states.ts";
 import { Supervisor, type SupervisorOptions } from "../upstream/supervisor.ts";
@@ -138,7 +138,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   const replacedStates = new ReplacedStates({ sql, client, box, logger, now });
   const { direct = parts.db } = parts;
   const feed = new SharedFeed(await openBus(settings.bus, { sql, direct, box, logger }), logger);
-  const questions = new Questions(sql, { perSecond: settings.checksPerSecond });
+  const questions = new QuestionBudget({ sql, perSecond: settings.checksPerSecond });
   const supervisor = new Supervisor({
     sql,
     client,
@@ -156,7 +156,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
       if (result.kind === "stored") replacedStates.begin(input.account, result.replaced);
       return result;
     },
-    resetAccount: (account, device, cause) => resetAccount(sql, account, device, cause),
+    resetAccount: (account, device) => resetAccount(sql, account, device),
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
   const background = new BackgroundAsks({ sql, client, box, feed, logger, questions, now });

@@ -16,6 +16,8 @@ export type PollState = {
   readonly untouched: boolean;
   /** The homeserver has locked the account (T17). */
   readonly locked: boolean;
+  /** The homeserver was restored from a backup, and the device's next sync has to wait for its turn (T3). */
+  readonly restored: boolean;
 };
 
 /** A device that can be polled. */
@@ -31,7 +33,8 @@ export type LiveDevice = {
 /** Null: there is no such device. */
 export async function pollState(db: Db, device: DeviceNo): Promise<PollState | null> {
   const rows = await db<PollState[]>`
-    select a.user_id as "userId", d.device_id as "deviceId", a.since as "accountSince", d.since as "deviceSince", d.key_uploads as "keyUploads", a.position = 0 as untouched, a.locked is not null as locked
+    select a.user_id as "userId", d.device_id as "deviceId", a.since as "accountSince", d.since as "deviceSince", d.key_uploads as "keyUploads",
+      a.position = 0 as untouched, a.locked is not null as locked, d.restored
     from devices d join accounts a using (account) where d.device = ${device}`;
   return rows[0] ?? null;
 }

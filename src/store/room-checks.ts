@@ -10,33 +10,34 @@ import { type AccountToken, accountTokenColumns, lastVerified } from "./tokens.t
 /** An account's rooms are not compared again so soon, ms: what was found is still true. */
 const FRESH_MS = 60_000;
 
-/** Has the account's rooms compared within `ms`, unless they were a minute ago. */
-export async function checkWithin(db: Db, account: AccountNo, ms: number): Promise<void> {
+/** Has the account's rooms compared within `ms`, unless they were a minute ago. `first`: before those of others that are due. */
+export async function checkWithin(db: Db, account: AccountNo, { ms, first }: { readonly ms: number; readonly first: boolean }): Promise<void> {
   await db`
-    update accounts set check_at = now() + random() * ${ms}::double precision * interval '1 millisecond'
-    where account = ${account} and check_at > now() + ${ms}::double precision * interval '1 millisecond'
+    update accounts set check_at = least(check_at, now() + random() * ${ms}::double precision * interval '1 millisecond'), check_first = check_first or ${first}
+    where account = ${account} and (check_at > now() + ${ms}::double precision * interval '1 millisecond' or (${first} and not check_first))
       and (checked_at is null or checked_at < now() - ${FRESH_MS}::double precision * interval '1 millisecond')`;
 }
 
 /** An account and a token to ask with. */
 export type Asker = AccountToken & { readonly account: AccountNo };
-/** `ignored`: see parseIgnored. `comparable`: a sync without `since` may be asked for today. */
-export type DueCheck = Asker & { readonly position: Position; readonly ignored: string; readonly comparable: boolean };
+/** `ignored`: see parseIgnored. `comparable`: a sync without `since` may be asked for today. `first`: a client has just come. */
+export type DueCheck = Asker & { readonly position: Position; readonly ignored: string; readonly comparable: boolean; readonly first: boolean };
 /** `position`: of the account, before the homeserver's list was asked for. */
 export type DoubtedRoom = Asker & { readonly roomId: RoomId; readonly position: Position };
 
 /**
- * Up to `limit` of those accounts whose rooms are due to be compared, the longest due first. Accounts whose polls fail, or that are in their first
+ * Up to `limit` of those accounts whose rooms are due to be compared: those of clients that have just come, then the longest due. Accounts whose polls fail, or that are in their first
  * sync, are left out.
  */
 export async function dueChecks(db: Db, accounts: readonly AccountNo[], limit: number): Promise<DueCheck[]> {
   if (accounts.length === 0) return [];
   return await db<DueCheck[]>`
-    select a.account, a.position, a.ignored, coalesce(a.compared_at < now() - interval '1 day', true) as comparable, ${accountTokenColumns(db)}
+    select a.account, a.position, a.ignored, coalesce(a.compared_at < now() - interval '1 day', true) as comparable, a.check_first as first,
+      ${accountTokenColumns(db)}
     from accounts a join leases l using (account) cross join lateral (${lastVerified(db)}) t
     where a.account = any(${[...accounts]}::bigint[]) and a.check_at <= now() and a.complete and a.since is not null
       and l.polled_at > now() - interval '2 minutes'
-    order by a.check_at limit ${limit}`;
+    order by a.check_first desc, a.check_at limit ${limit}`;
 }
 
 /** Of those accounts, up to `limit` rooms that have been doubted for `ms`. */
@@ -48,12 +49,6 @@ export async function dueDoubts(db: Db, accounts: readonly AccountNo[], ms: numb
     where d.account = any(${[...accounts]}::bigint[]) and d.asked_at <= now() - ${ms}::double precision * interval '1 millisecond'
       and l.polled_at > now() - interval '2 minutes'
     order by d.asked_at limit ${limit}`;
-}
-
-/** How many processes poll. */
-export async function pollingProcesses(db: Db): Promise<number> {
-  const [row] = await db<{ count: number }[]>`select count(distinct owner)::integer as count from leases where expires_at > now()`;
-  return row?.count ?? 0;
 }
 
 /** The rooms that the account is in, as stored. */
@@ -73,7 +68,7 @@ export async function pendingInvites(db: Db, { account, ignored, position }: Pic
 export async function finishCheck(db: Db, { account, position }: DueCheck, doubted: readonly RoomId[]): Promise<void> {
   await db`
     with checked as (
-      update accounts set checked_at = now(), check_at = now() + (0.75 + random() / 2) * interval '1 day' where account = ${account} returning account)
+      update accounts set checked_at = now(), check_first = false, check_at = now() + (0.75 + random() / 2) * interval '1 day' where account = ${account} returning account)
     insert into doubted_rooms (account, room_id, position)
     select account, room_id, ${position}::bigint from checked, unnest(${[...doubted]}::text[]) as room_id
     on conflict (account, room_id) do nothing`;
@@ -98,6 +93,9 @@ export async function doubtOn(db: Db, { account, roomId }: Pick<DoubtedRoom, "ac
 export async function noteComparison(db: Db, account: AccountNo): Promise<void> {
   await db`update accounts set compared_at = now() where account = ${account}`;
 }
+
+/** How long a sync without `since` may take, ms; the client's own deadline is shorter. */
+export const SYNC_SLOT_MS = 900_000;
 
 /** Takes one of the installation's few places for a sync without `since`, for at most `ms`. Null: none is free. */
 export async function takeSyncSlot(db: Db, ms: number): Promise<number | null> {

@@ -9,13 +9,14 @@ import { SCHEMA_FILE } from "../../test/support/schema-text.ts";
 /** What names the owner of a table's rows. */
 const KEYS: Readonly<Record<string, readonly string[]>> = {
   ...keyed(["account"], "accounts timeline older older_chunks state members rooms room_facts typing receipts account_data presence invites"),
-  ...keyed(["account"], "background_asks unignored_users leases position_marks poison poll_troubles rereads standings doubted_rooms"),
+  ...keyed(["account"], "background_asks unignored_users leases position_marks poison poll_troubles rereads standings doubted_rooms restore_probes"),
   ...keyed(["account", "device"], "devices sessions to_device to_device_passed device_lists passed_batches sent_events"),
   ...keyed(["account", "device", "session"], "session_states session_pages list_snapshots connection_states"),
   // Found by their hash before their owner is known.
   ...keyed(["account", "device", "hash"], "tokens"),
-  // A few places of the installation.
+  // A few places of the installation, and one rate.
   ...keyed(["slot"], "sync_slots"),
+  ...keyed(["single"], "question_rate"),
   // They have no owner: the same text for all accounts that may see it, reached from their own rows.
   ...keyed(["event_id"], "events"),
   ...keyed(["name"], "homeserver_facts"),
@@ -33,8 +34,13 @@ const SERVERS_OWN: Readonly<Record<string, readonly string[]>> = {
   "retention/events.ts": ["not exists (select from timeline x where"],
   // `syncv3 status`: only numbers.
   "status.ts": ["select (select count(*) from accounts) a", "select count(*) as polled, count(distinc", "select count(*) filter (where kind = 'v3"],
-  // How many processes share the rate of questions.
-  "room-checks.ts": ["select count(distinct owner)::integer as"],
+  // Whether the homeserver was restored: that concerns all accounts.
+  "restores.ts": [
+    "exists (select from accounts where found",
+    "select count(*)::integer as count from a",
+    "update accounts set found_restored_at =",
+    "delete from restore_probes",
+  ],
   // Whether the database or this server is at fault, not one account's answer (N3).
   "poll-troubles.ts": ["select detail, count(*) as accounts from"],
   // `syncv3 doctor`: only numbers.

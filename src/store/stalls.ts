@@ -10,7 +10,7 @@ const IDLE = "30 days";
 export type Stalls = {
   /**
    * Seconds since the last v2 answer was stored, for the account where that is longest, among those with a live token whose client was seen
-   * in the last 30 days and whose first sync is over. 0: there is none.
+   * in the last 30 days and whose first sync is over, also the one after the homeserver was restored. 0: there is none.
    */
   readonly oldest: number;
   /**
@@ -28,7 +28,7 @@ export async function readStalls(db: Db): Promise<Stalls> {
         case
           when not exists (select from tokens t where t.account = a.account and t.dead_at is null) then 'logged_out'
           when a.seen_at < now() - ${IDLE}::interval then 'idle'
-          when not a.complete then 'first_sync'
+          when not a.complete or a.restored then 'first_sync'
           when coalesce(l.polled_at, a.created_at) > now() - ${ADVANCING}::interval then 'advancing'
           when p.last_at > coalesce(l.polled_at, a.created_at) then p.reason
           else 'unknown'

@@ -25,12 +25,6 @@ export type Timeline = {
   readonly reachesStart: boolean;
 };
 
-/** The newest events of all rooms together, newest first. */
-export async function newestOfAll(db: Db, account: AccountNo, limit: number): Promise<{ room_id: RoomId; event_id: EventId }[]> {
-  return await db<{ room_id: RoomId; event_id: EventId }[]>`
-    select room_id, event_id from timeline where account = ${account} order by ord desc limit ${limit}`;
-}
-
 /** v2 filter rules for types: `*` matches any run of characters; `notTypes` wins (spec: RoomEventFilter). */
 export type TypeFilter = { readonly types?: readonly string[] | undefined; readonly notTypes?: readonly string[] | undefined };
 

@@ -5,6 +5,7 @@
 
 import { traced } from "../base/tracing.ts";
 import type { Feed, Wake } from "../feed/hub.ts";
+import { MatrixError } from "../wire/errors.ts";
 import type { AccountNo } from "../wire/ids.ts";
 
 /** `evaluate`: evaluate again. `superseded`: a newer request took over. `gone`: a token or session ended. `over`: the time is up. */
@@ -34,9 +35,13 @@ export class Waiter {
     return this.#stops.some((signal) => signal.aborted);
   }
 
-  /** Waits for a wake-up that concerns the request, for at most `ms`, or until stopped. */
+  /**
+   * Waits for a wake-up that concerns the request, for at most `ms`, or until stopped.
+   * @throws the MatrixError that stopped it
+   */
   async next(ms: number): Promise<WaitEnd> {
     if (!this.#pending && !this.isStopped) await traced("wait", () => this.#wait(ms));
+    for (const { reason } of this.#stops) if (reason instanceof MatrixError) throw reason;
     const end = this.#pending ?? "over";
     this.#pending = null;
     return end;

@@ -69,6 +69,11 @@ export class AccountPollers {
     this.#running.get(device)?.poller.keysUploaded();
   }
 
+  /** That device is to be synced from scratch (T3). */
+  restored(device: DeviceNo): void {
+    this.#running.get(device)?.poller.restored();
+  }
+
   /** Ends all; resolves after their last commits. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -117,7 +122,7 @@ export class AccountPollers {
 
   #isRoomPollBehind(): boolean {
     const roomPoller = [...this.#running.values()].find(({ rooms }) => rooms)?.poller;
-    return roomPoller !== undefined && this.#deps.now() - roomPoller.polledRoomsAt > BEHIND_MS;
+    return roomPoller !== undefined && this.#deps.now() - roomPoller.gaps.polledAt > BEHIND_MS;
   }
 
   #ended(device: DeviceNo, running: Running, end: PollerEnd): void {

@@ -28,7 +28,7 @@ import { checkHistory } from "./history-check.ts";
 import { learnHeroes } from "./ingest/learn-heroes.ts";
 import { storeBundle } from "./ingest/store-bundle.ts";
 import { storeLeftRoom } from "./ingest/store-reread.ts";
-import type { Questions } from "./reconcile/questions.ts";
+import type { QuestionBudget, Urgency } from "./reconcile/question-budget.ts";
 import { readRoom } from "./read-room.ts";
 import { isTroubleForAll } from "./rereads.ts";
 import { isNotThere, UpstreamError } from "./upstream-error.ts";
@@ -39,14 +39,14 @@ export type BackgroundAsksDeps = {
   readonly box: SecretBox;
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Logger;
-  readonly questions: Questions;
+  readonly questions: Pick<QuestionBudget, "ask">;
   readonly now: () => number;
 };
 
 /** Most heroes or rooms that are fetched for one request of a client; how many of those that it needs are looked at. */
 const MOST = 20;
 const MOST_CHECKED = 500;
-/** Questions in progress at the same time, in this process. */
+/** Accounts that are asked about at the same time, and questions in progress, in this process. */
 const AT_ONCE = 2;
 /** Each hero or room is asked for once in this time, ms; if the homeserver was away, after the second one. */
 const REST_MS = 24 * 3_600_000;
@@ -56,6 +56,8 @@ const BUNDLE_REST_MS = 60_000;
 
 /** How one kind of ask is claimed, for how long (`restMs`), and what is done with those of one room. */
 type AskJob = {
+  /** Default: "client". */
+  readonly urgency?: Urgency;
   readonly restMs: number;
   readonly claim: (db: Db, account: AccountNo, asks: readonly BackgroundAsk[], claim: Claim) => Promise<BackgroundAsk[]>;
   readonly learn: (owner: Owner, roomId: RoomId, asks: readonly BackgroundAsk[]) => Promise<ReadonlySet<WakeKind>>;
@@ -66,9 +68,12 @@ export class BackgroundAsks {
   readonly #deps: BackgroundAsksDeps;
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
-  readonly #slots = new Slots(AT_ONCE);
-  /** For what no client waits for: there is much of it after a start, and the rest must not wait behind that. */
-  readonly #lastSlot = new Slots(1);
+  /**
+   * The others wait before anything is claimed for them: after a restart their clients' requests begin it again. What no client waits for waits
+   * apart: there is much of it after a start.
+   */
+  readonly #accounts: Readonly<Record<Urgency, Slots>> = { client: new Slots(AT_ONCE), nobody: new Slots(1) };
+  readonly #slots: Readonly<Record<Urgency, Slots>> = { client: new Slots(AT_ONCE), nobody: new Slots(1) };
   /** What is stored or was asked for, so that the database need not be asked. */
   readonly #settled = new LRUCache<string, true>({ max: 100_000 });
 
@@ -95,7 +100,7 @@ export class BackgroundAsks {
   beginnings(account: AccountNo, roomIds: readonly RoomId[]): void {
     const asks = roomIds.filter(isRoomId).map((roomId) => ({ roomId, userId: asked.BEGINNING }) as const);
     const learn: AskJob["learn"] = (owner, roomId) => this.#checkHistory(owner, roomId);
-    this.#begin(account, asks.slice(0, MOST), { restMs: REST_MS, claim: asked.claimBeginnings, learn });
+    this.#begin(account, asks.slice(0, MOST), { urgency: "nobody", restMs: REST_MS, claim: asked.claimBeginnings, learn });
   }
 
   /** Begins to ask what the homeserver bundles with those of the events that it was not asked about in the last minute. */
@@ -121,10 +126,11 @@ export class BackgroundAsks {
     if (open.length === 0 || this.#stop.signal.aborted) return;
     // Requests that come meanwhile need not look again.
     this.#settle(account, open, job.restMs);
-    const work = this.#run(account, open, job)
+    const work = this.#accounts[job.urgency ?? "client"]
+      .run(this.#stop.signal, () => this.#run(account, open, job))
       .catch((error: unknown) => {
         this.#settle(account, open, null);
-        this.#log(account, error);
+        if (!this.#stop.signal.aborted) this.#log(account, error);
       })
       .finally(() => this.#running.delete(work));
     this.#running.add(work);
@@ -181,7 +187,7 @@ export class BackgroundAsks {
     const { signal } = this.#stop;
     const answers = new Map<UserId, string>();
     const ask = async ({ userId }: BackgroundAsk): Promise<void> => {
-      const text = userId === "" ? null : await this.#slots.run(signal, () => client.member(token, roomId, userId as UserId, signal));
+      const text = userId === "" ? null : await this.#ask(() => client.member(token, roomId, userId as UserId, signal));
       if (text !== null) answers.set(userId as UserId, text);
     };
     await Promise.all(asks.map(ask));
@@ -189,15 +195,15 @@ export class BackgroundAsks {
   }
 
   /** Asks when the rate of all processes allows it. */
-  #ask<T>(question: () => Promise<T>, slots = this.#slots): Promise<T> {
+  #ask<T>(question: () => Promise<T>, urgency: Urgency = "client"): Promise<T> {
     const { signal } = this.#stop;
-    return slots.run(signal, () => this.#deps.questions.ask(signal, question));
+    return this.#slots[urgency].run(signal, () => this.#deps.questions.ask(urgency, signal, question));
   }
 
   async #checkHistory({ account, token }: Owner, roomId: RoomId): Promise<ReadonlySet<WakeKind>> {
     const { sql, client, now } = this.#deps;
     const { signal } = this.#stop;
-    const ask = (eventId: EventId) => this.#ask(() => client.event(token, roomId, eventId, signal), this.#lastSlot);
+    const ask = (eventId: EventId) => this.#ask(() => client.event(token, roomId, eventId, signal), "nobody");
     const isThere = async (eventId: EventId) => (await ask(eventId).catch(nullIfGone)) !== null;
     const isNews = await checkHistory({ sql, account, roomId, isThere, now: now() });
     return isNews ? new Set(["timeline"]) : new Set();
@@ -223,7 +229,11 @@ export class BackgroundAsks {
   async #learnRoom({ account, device, userId, token }: Owner, roomId: RoomId): Promise<ReadonlySet<WakeKind>> {
     const { sql, client } = this.#deps;
     const { signal } = this.#stop;
-    const read = await this.#slots.run(signal, () => readRoom(client, { me: userId, token, roomId }, signal));
+    const asking: Pick<HomeserverClient, "state" | "messages"> = {
+      state: (...question) => this.#ask(() => client.state(...question)),
+      messages: (...question) => this.#ask(() => client.messages(...question)),
+    };
+    const read = await readRoom(asking, { me: userId, token, roomId }, signal);
     if (read.membership !== "leave" && read.membership !== "ban") return new Set();
     const text = `{"next_batch":"read","rooms":{"leave":{${JSON.stringify(roomId)}:${read.text}}}}`;
     return storeLeftRoom(sql, { account, device, userId, response: cutResponse(text, read.receivedAt), now: read.receivedAt });

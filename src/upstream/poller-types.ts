@@ -9,8 +9,9 @@ import type { HomeserverClient } from "./client.ts";
 import type { EarlyDeps } from "./early-rooms.ts";
 import type { FirstSyncs } from "./first-syncs.ts";
 import type { IngestInput, IngestResult } from "./ingest/ingest-result.ts";
-import type { ResetCause } from "./ingest/reset-account.ts";
 import type { Leases } from "./lease-keeper.ts";
+import type { RestoreWatch } from "./restore-watch.ts";
+import type { SyncQueue } from "./sync-queue.ts";
 
 export type PollerDeps = {
   readonly sql: Sql;
@@ -22,7 +23,9 @@ export type PollerDeps = {
   readonly leases: Pick<Leases, "owner" | "polled" | "asked" | "proven" | "unproven">;
   readonly ingest: (input: IngestInput) => Promise<IngestResult>;
   /** See reset-account.ts. */
-  readonly resetAccount: (account: AccountNo, device: DeviceNo, cause: ResetCause) => Promise<void>;
+  readonly resetAccount: (account: AccountNo, device: DeviceNo) => Promise<void>;
+  readonly restores: Pick<RestoreWatch, "choose" | "foundByPoll">;
+  readonly syncQueue: Pick<SyncQueue, "run">;
   /** See Setbacks. */
   readonly setbackMs?: readonly number[] | undefined;
   /** Called when the account's rooms were polled again after a long time without. */
@@ -34,6 +37,9 @@ export type PollerDeps = {
   /** See base/abort.ts `sleep`. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 };
+
+/** What the supervisor makes. */
+export type SupervisedDeps = "feed" | "firstSyncs" | "leases" | "now" | "random" | "sleep" | "client" | "pollingGap" | "restores" | "syncQueue";
 
 export type PollerJob = {
   readonly account: AccountNo;

@@ -20,7 +20,6 @@ import type { HomeserverAnswer } from "./client.ts";
 import { type DeviceToken, loadDeviceToken } from "./device-token.ts";
 import { storeEarlyRooms } from "./early-rooms.ts";
 import type { DeviceListChanges } from "./ingest/device-lists.ts";
-import type { ResetCause } from "./ingest/reset-account.ts";
 import type { IngestResult } from "./ingest/ingest-result.ts";
 import { MissedLists } from "./missed-lists.ts";
 import { planPoll, type PollCursor, type PollPlan } from "./poll-plan.ts";
@@ -29,6 +28,7 @@ import { PollTrouble } from "./poll-trouble.ts";
 import { PollerLog } from "./poller-log.ts";
 import { advance, type CommonEvent, FIRST_MEMORY, type PollerEvent, type PollerMemory, type PollerState, TRANSITIONS } from "./poller-state.ts";
 import type { PollerDeps, PollerEnd, PollerJob } from "./poller-types.ts";
+import { PollingGaps } from "./polling-gaps.ts";
 import { QuickAnswers } from "./quick-answers.ts";
 import { QuietAnswers } from "./quiet-answers.ts";
 import { Setbacks } from "./setbacks.ts";
@@ -39,12 +39,10 @@ import { v2Filter } from "./v2-filter.ts";
 /** The longest wait if the database was unreachable, ms: the homeserver did nothing wrong, and asking the database costs little. */
 const DATABASE_CAP_MS = 5000;
 
-/** Without polls for so long, ms, what v2 does not tell may have happened (T1). */
-const GAP_MS = 600_000;
-
 type SentPoll = { readonly plan: PollPlan; readonly startedAt: number };
 
 export class Poller {
+  readonly gaps: PollingGaps;
   readonly #deps: PollerDeps;
   readonly #job: PollerJob;
   readonly #names: { readonly account: AccountNo; readonly device: DeviceNo };
@@ -65,8 +63,6 @@ export class Poller {
   #presence: boolean;
   /** Keys were uploaded since the last step began. */
   #keysUploaded = false;
-  /** When a poll of the rooms last succeeded; at first, when this began. */
-  #polledRoomsAt: number;
 
   constructor(deps: PollerDeps, job: PollerJob) {
     this.#deps = deps;
@@ -80,11 +76,7 @@ export class Poller {
     this.#trouble = new PollTrouble(deps.sql, deps.logger, deps.now);
     this.#missedLists = new MissedLists(deps, job);
     this.#setbacks = new Setbacks(deps);
-    this.#polledRoomsAt = deps.now();
-  }
-
-  get polledRoomsAt() {
-    return this.#polledRoomsAt;
+    this.gaps = new PollingGaps(deps, job.account);
   }
 
   /** Polls until it ends; never rejects. Call it once. */
@@ -110,7 +102,7 @@ export class Poller {
     this.#poll.cut("the poller was stopped");
   }
 
-  /** Whether somebody asks for presence. A change ends the waiting poll, and the next one is sent at once. */
+  /** Whether somebody asks for presence. After a change the next poll is sent at once. */
   setPresence(presence: boolean): void {
     if (presence === this.#presence) return;
     this.#presence = presence;
@@ -122,6 +114,11 @@ export class Poller {
   keysUploaded(): void {
     this.#keysUploaded = true;
     this.#poll.cutUnlessFirst("keys were uploaded");
+  }
+
+  /** The device is to be synced from scratch (T3): unless that is known, it is read at once. */
+  restored(): void {
+    if (!this.#cursor?.restored) this.keysUploaded();
   }
 
   #step(state: PollerState): Promise<void> {
@@ -190,11 +187,18 @@ export class Poller {
       await this.#storeEarlyRooms(token, cursor);
     }
     const ask = (received?: (bytes: number) => void) => this.#ask(token, sent, received);
-    const answer = await (isFirst ? this.#deps.firstSyncs.run(this.#job.account, this.#names, ask) : ask());
+    const { account } = this.#job;
+    const sync = () => (isFirst ? this.#deps.firstSyncs.run(account, this.#names, ask) : ask());
+    const isQueued = cursor.restored && plan.since === null;
+    const answer = await (isQueued ? this.#deps.syncQueue.run(account, this.#stop.signal, sync) : sync());
     if (answer === null) return;
     const judged = await this.#setbacks.judge({ ...this.#names, token: token.text, since: plan.since, text: answer.text }, this.#stop.signal);
-    if (judged === "restored") await this.#reset("restored", plan);
+    if (judged === "restored" || judged === "behind") {
+      await this.#deps.restores.foundByPoll(this.#names, cursor.deviceSince, judged);
+      this.#move("poll", "reset");
+    }
     if (judged !== "good") return;
+    if (plan.rooms) await this.gaps.answered();
     if (cursor.locked) {
       await unlockAccount(this.#deps.sql, this.#job.account, this.#deps.now() - sent.startedAt);
       this.#cursor = cursor = { ...cursor, locked: false };
@@ -254,7 +258,7 @@ export class Poller {
       if (error instanceof UpstreamError && error.kind === "bad_since") {
         // Twice, so that a single mistake of the homeserver does not cost the account its sessions.
         this.#move("poll", "since_refused");
-        if (this.#memory.badSinces >= 2) return this.#reset("lost", plan);
+        if (this.#memory.badSinces >= 2) return this.#reset(plan);
       }
       throw error;
     }
@@ -296,25 +300,21 @@ export class Poller {
     const drained = toDevice ? "queue_drained" : "queue_empty";
     this.#succeeded(plan, plan.drain ? drained : "stored");
     if (setAside) this.#log.setAside(setAside);
-    if (this.#cursor) this.#cursor = { ...this.#cursor, unstored: null, deviceSince: nextBatch, ...(plan.rooms ? { accountSince: nextBatch } : {}) };
+    if (this.#cursor)
+      this.#cursor = { ...this.#cursor, unstored: null, restored: false, deviceSince: nextBatch, ...(plan.rooms ? { accountSince: nextBatch } : {}) };
     if (news.kinds.size > 0 || news.rooms.size > 0) {
       this.#deps.feed.publish({ type: "news", account, device, kinds: news.kinds, rooms: news.rooms, ...(batch && { batch }) });
     }
   }
 
   #succeeded(plan: PollPlan, event: "stored" | "queue_drained" | "queue_empty" | "unchanged"): void {
-    if (plan.rooms) this.#roomsPolled();
+    if (plan.rooms) {
+      this.gaps.succeeded();
+      this.#sizes.succeeded();
+    }
     this.#backOff.succeeded();
     this.#trouble.ended();
     this.#move("poll", event);
-  }
-
-  #roomsPolled(): void {
-    const before = this.#polledRoomsAt;
-    this.#polledRoomsAt = this.#deps.now();
-    this.#deps.leases.polled(this.#job.account, this.#polledRoomsAt);
-    if (this.#polledRoomsAt - before > GAP_MS) this.#deps.pollingGap(this.#job.account);
-    this.#sizes.succeeded();
   }
 
   async #rest(isNothing: boolean, { plan, startedAt }: SentPoll): Promise<void> {
@@ -322,11 +322,11 @@ export class Poller {
     if (rest > 0) await this.#deps.sleep(rest, this.#stop.signal);
   }
 
-  /** D26, T3. A device that polls without rooms loses its own cursor only. */
-  async #reset(cause: ResetCause, plan: PollPlan): Promise<null> {
+  /** D26. A device that polls without rooms loses its own cursor only. */
+  async #reset(plan: PollPlan): Promise<null> {
     const { account, device } = this.#job;
-    if (cause === "lost") this.#log.sinceRefused();
-    if (plan.rooms || cause === "restored") await this.#deps.resetAccount(account, device, cause);
+    this.#log.sinceRefused();
+    if (plan.rooms) await this.#deps.resetAccount(account, device);
     else await resetDevice(this.#deps.sql, device);
     this.#move("poll", "reset");
     this.#deps.feed.publish({ type: "news", account, device });

@@ -33,7 +33,7 @@ function supervise(over: Partial<SupervisorOptions> = {}): Supervisor {
   const { sql } = fixture;
   return fixture.supervise({
     ingest: (input) => new Ingester({ sql }).ingest(input),
-    resetAccount: (account, device, cause) => resetAccount(sql, account, device, cause),
+    resetAccount: (account, device) => resetAccount(sql, account, device),
     ...over,
   });
 }

@@ -10,12 +10,12 @@ import type { HomeserverClient } from "./client.ts";
 import { readPage } from "./history-page.ts";
 import { cutAll } from "./ingest/store-older.ts";
 import type { RoomPage } from "./ingest/store-withheld.ts";
-import type { Questions } from "./reconcile/questions.ts";
+import type { QuestionBudget } from "./reconcile/question-budget.ts";
 
 export type WithheldDeps = {
   readonly sql: Sql;
   readonly client: Pick<HomeserverClient, "messages" | "member">;
-  readonly questions: Questions;
+  readonly questions: Pick<QuestionBudget, "ask">;
 };
 
 /** As many as a client may ask for of a timeline. */
@@ -40,14 +40,14 @@ export async function readWithheld(
   const synced = await syncedUpTo(sql, account);
   if (!synced) throw new Error("the account is not synced");
   const from = synced.since;
-  const { chunk, end } = await questions.ask(signal, () => readPage(client, token, { roomId, from, limit: PAGE }, signal));
+  const { chunk, end } = await questions.ask("client", signal, () => readPage(client, token, { roomId, from, limit: PAGE }, signal));
   const now = Date.now();
   const events = cutAll(chunk, now).toReversed();
   const senders = (await unknownSenders(sql, account, roomId, events)).filter((sender) => !isCutKey(sender));
   const members: CutEvent[] = [];
   for (const sender of senders.slice(0, MOST_MEMBERS)) {
     // oxlint-disable-next-line no-await-in-loop -- one question at a time
-    const text = known.get(sender) ?? (await questions.ask(signal, () => client.member(token, roomId, sender, signal)));
+    const text = known.get(sender) ?? (await questions.ask("client", signal, () => client.member(token, roomId, sender, signal)));
     const event = text === null ? null : cutEvent(text, now);
     if (event?.kind === "event" && event.type === "m.room.member" && event.state_key === sender) members.push(event);
   }

@@ -2,6 +2,7 @@
 
 import type { Logger } from "../base/logger.ts";
 import type { Sql } from "../store/db.ts";
+import { newestShown } from "../store/restores.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { nextBatchOf } from "../wire/v2-response.ts";
 import type { HomeserverClient } from "./client.ts";
@@ -9,6 +10,8 @@ import { knowsAny } from "./known-events.ts";
 
 /** How long to wait before the same `since` is asked for again, ms: several writers of one homeserver may be a little apart. */
 const PATIENCE_MS: readonly number[] = [5000, 15_000, 30_000];
+/** How many of the account's newest events are asked for then. */
+const PROBES = 5;
 
 export type SetbacksDeps = {
   readonly sql: Sql;
@@ -29,6 +32,8 @@ type AnsweredPoll = {
   readonly text: string;
 };
 
+export type Judgement = "good" | "again" | "restored" | "behind";
+
 export class Setbacks {
   readonly #deps: SetbacksDeps;
   /** Answers in a row that ended before the `since` that was asked for. */
@@ -40,26 +45,25 @@ export class Setbacks {
 
   /**
    * What an answer means. "again": it ends before its `since`, and some time has passed: ask with the same `since`. "restored": it does so again and
-   * again, and the homeserver knows none of the account's newest events. If it knows one, perhaps nothing of this account was lost: it gets more time,
-   * but not for ever, because what happens before its positions are past the `since` again is in no answer to it.
+   * again, and the homeserver knows none of the account's newest events. "behind": it does so for longer, and knows one. Perhaps nothing of this account
+   * was lost, but what happens before the homeserver's positions are past the `since` again is in no answer to it.
    */
-  async judge({ account, device, token, since, text }: AnsweredPoll, signal: AbortSignal): Promise<"good" | "again" | "restored"> {
+  async judge({ account, device, token, since, text }: AnsweredPoll, signal: AbortSignal): Promise<Judgement> {
     if (since === null || !isBefore(nextBatchOf(text), since)) {
       this.#count = 0;
       return "good";
     }
-    const { logger, sleep, setbackMs = PATIENCE_MS } = this.#deps;
-    const probe = setbackMs.length;
+    const { sql, client, logger, sleep, setbackMs = PATIENCE_MS } = this.#deps;
+    const over = this.#count - setbackMs.length;
     logger.warn({ account, device, answers: this.#count + 1 }, "The homeserver's answer ends before the position that was asked for");
-    if (this.#count < probe || (this.#count === probe && (await knowsAny(this.#deps, account, token, signal)))) {
-      const wait = setbackMs[this.#count] ?? 2 * (setbackMs.at(-1) ?? 0);
-      this.#count += 1;
-      await sleep(wait, signal);
-      return "again";
+    if (over > 0 || (over === 0 && !(await knowsAny(client, token, await newestShown(sql, account, PROBES), signal)))) {
+      this.#count = 0;
+      return over > 0 ? "behind" : "restored";
     }
-    logger.warn({ account, device }, "The homeserver was restored from a backup; syncing from scratch");
-    this.#count = 0;
-    return "restored";
+    const wait = setbackMs[this.#count] ?? 2 * (setbackMs.at(-1) ?? 0);
+    this.#count += 1;
+    await sleep(wait, signal);
+    return "again";
   }
 }
 

@@ -6,7 +6,7 @@
  *     sweep   every second or so: takes free accounts; starts or ends pollers for devices and tokens that came or went
  *     rereads every 5 s: reads from the homeserver again what an answer left incomplete
  *     ignored every second: fetches what was withheld of users who are no longer ignored (T2)
- *     checks  every 5 s: compares accounts' rooms with the homeserver's (T1)
+ *     checks  every 5 s: compares accounts' rooms with the homeserver's (T1), and asks whether it was restored from a backup (T3)
  *     expiry  every hour: asks whether the homeserver lets messages expire (T4)
  *     typing  every 15 s: empties the typing sets of accounts that were not polled successfully for 2 minutes (S1)
  */
@@ -22,17 +22,23 @@ import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { AccountPollers } from "./account-pollers.ts";
 import { Leases, RENEW_MS } from "./lease-keeper.ts";
 import { FirstSyncs } from "./first-syncs.ts";
-import type { PollerDeps, PollerEnd } from "./poller-types.ts";
+import type { PollerDeps, PollerEnd, SupervisedDeps } from "./poller-types.ts";
 import { CheckRequests } from "./reconcile/check-requests.ts";
-import { Questions } from "./reconcile/questions.ts";
+import { QuestionBudget } from "./reconcile/question-budget.ts";
 import { Reconciler, type ReconcilerDeps } from "./reconcile/reconciler.ts";
 import { Unignored } from "./reconcile/unignored.ts";
 import { Rereads, type RereadsDeps } from "./rereads.ts";
+import { RestoreWatch, type RestoreWatchDeps } from "./restore-watch.ts";
 import { RetentionQuestion, type RetentionQuestionDeps } from "./retention-question.ts";
+import { SyncQueue } from "./sync-queue.ts";
 
-export type SupervisorOptions = Omit<PollerDeps, "feed" | "firstSyncs" | "leases" | "now" | "random" | "sleep" | "client" | "pollingGap"> & {
+export type SupervisorOptions = Omit<PollerDeps, SupervisedDeps> & {
   readonly assumedRetention?: RetentionQuestionDeps["assumedRetention"];
-  readonly client: PollerDeps["client"] & RereadsDeps["client"] & ReconcilerDeps["client"] & RetentionQuestionDeps["client"];
+  readonly client: PollerDeps["client"] &
+    RereadsDeps["client"] &
+    ReconcilerDeps["client"] &
+    RestoreWatchDeps["client"] &
+    RetentionQuestionDeps["client"];
   /** A name that no other process has, now or ever, e.g. a UUID. */
   readonly ownerId: string;
   readonly feed: Pick<Feed, "publish" | "observe">;
@@ -59,7 +65,7 @@ export type SupervisorOptions = Omit<PollerDeps, "feed" | "firstSyncs" | "leases
   /** See UnignoredDeps. */
   readonly freshStartMs?: number;
   /** Default: at the default rate. */
-  readonly questions?: Questions;
+  readonly questions?: QuestionBudget;
   /** See ReconcilerDeps. */
   readonly secondLookMs?: number;
   /** See PollerDeps. Default: a monotonic clock. */
@@ -86,6 +92,7 @@ export class Supervisor {
   readonly #leases: Leases;
   readonly #rereads: Rereads;
   readonly #reconciler: Reconciler;
+  readonly #restores: RestoreWatch;
   readonly #unignored: Unignored;
   readonly #checks: CheckRequests;
   readonly #retention: RetentionQuestion;
@@ -108,14 +115,24 @@ export class Supervisor {
     this.firstSyncs = new FirstSyncs(options.logger);
     this.#leases = new Leases({ sql: options.sql, ownerId: options.ownerId, lockDb: options.lockDb, now });
     this.#retention = new RetentionQuestion(options);
-    const { firstSyncs } = this;
-    this.#checks = new CheckRequests((account, ms) => this.#stop.signal.aborted || this.#spawn(checkWithin(options.sql, account, ms)));
-    const pollingGap = (account: AccountNo) => this.#checks.gap(account);
-    const random = options.random ?? Math.random;
-    this.#deps = { ...options, firstSyncs, leases: this.#leases, now, random, sleep: options.sleep ?? sleep, pollingGap };
-    const { questions = new Questions(options.sql, { now, sleep: this.#deps.sleep }) } = options;
-    this.#rereads = new Rereads({ ...options, questions });
+    this.#checks = new CheckRequests((account, within) => this.#stop.signal.aborted || this.#spawn(checkWithin(options.sql, account, within)));
+    const { questions = new QuestionBudget(options), random = Math.random } = options;
     this.#reconciler = new Reconciler({ ...options, questions });
+    this.#restores = new RestoreWatch({
+      ...options,
+      questions,
+      now,
+      restored: ({ account, device }) => this.#accounts.get(account)?.restored(device),
+    });
+    const made = { firstSyncs: this.firstSyncs, leases: this.#leases, restores: this.#restores, now, random };
+    this.#deps = {
+      ...options,
+      ...made,
+      syncQueue: new SyncQueue({ sql: options.sql, isPresent: (account) => this.#checks.isPresent(account) }),
+      sleep: options.sleep ?? sleep,
+      pollingGap: (account) => this.#checks.gap(account),
+    };
+    this.#rereads = new Rereads({ ...options, questions });
     this.#unignored = new Unignored({ ...options, questions, sleep: this.#deps.sleep, spawn: (work) => this.#spawn(work) });
   }
 
@@ -129,6 +146,7 @@ export class Supervisor {
     this.#loop("Reading postponed data", rereadMs, () => this.#rereads.run(this.#leases.held(), this.#stop.signal));
     this.#loop("Looking for users no longer ignored", unignoredMs, () => this.#unignored.run(this.#leases.held(), this.#stop.signal));
     this.#loop("Checking rooms", checkMs, () => this.#reconciler.run(this.#leases.held(), this.#stop.signal));
+    this.#loop("Asking for events of before a gap", checkMs, () => this.#restores.run(this.#leases.held(), this.#stop.signal));
     this.#loop("Asking whether messages expire", sweepMs, () => this.#retention.run(this.accounts(), this.#stop.signal));
     this.#loop("Typing expiry", typingSweepMs, () => this.#expireTyping());
   }

@@ -51,7 +51,7 @@ function supervise(): Supervisor {
     lockDb: db.options,
     sweepMs: 100,
     ingest: (input) => new Ingester({ sql }).ingest(input),
-    resetAccount: (account, device, cause) => resetAccount(sql, account, device, cause),
+    resetAccount: (account, device) => resetAccount(sql, account, device),
   });
   supervisor.start();
   return supervisor;

@@ -180,5 +180,15 @@ export async function upstreamFixture(database: TestDatabase): Promise<UpstreamF
 export function pollerDeps(fixture: UpstreamFixture, leases: PollerDeps["leases"]): PollerDeps {
   const options = fixture.options();
   const firstSyncs = new FirstSyncs(options.logger);
-  return { ...options, leases, pollingGap: () => {}, firstSyncs, now: Date.now, random: () => 1, sleep: options.sleep ?? sleep };
+  return {
+    ...options,
+    leases,
+    firstSyncs,
+    pollingGap: () => {},
+    now: Date.now,
+    random: () => 1,
+    sleep: options.sleep ?? sleep,
+    restores: { choose: async () => {}, foundByPoll: async () => {} },
+    syncQueue: { run: (_account, _signal, sync) => sync() },
+  };
 }

@@ -95,6 +95,8 @@ export type V3Options = {
   readonly sessionIdleMs?: number;
   readonly role?: "api" | "poller";
   readonly maxSyncBytes?: number;
+  /** Default: so many that no test waits for them. */
+  readonly checksPerSecond?: number;
   /** How many servers; a test that counts what each does says 1. */
   readonly workers?: number;
   readonly bus?: NatsOptions;
@@ -166,6 +168,7 @@ export class V3Fixture {
       settings: {
         trustedProxies: this.#options.trustedProxies ?? [],
         sessionIdleMs: this.#options.sessionIdleMs ?? 7 * 86_400_000,
+        checksPerSecond: this.#options.checksPerSecond ?? 1000,
         ...(this.#options.maxSyncBytes !== undefined && { maxSyncBytes: this.#options.maxSyncBytes }),
         ...(this.#options.publicUrl !== undefined && { publicUrl: this.#options.publicUrl }),
         ...(this.#options.assumedRetention && { assumedRetention: this.#options.assumedRetention }),

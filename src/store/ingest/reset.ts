@@ -12,12 +12,6 @@ export async function forgetSince(tx: Tx, account: AccountNo, device: DeviceNo):
   await endSessions(tx, account);
 }
 
-/** The homeserver was restored from a backup (T3). What is stored is shown until the next answer is stored: see deleteRestored. */
-export async function markRestored(tx: Tx, account: AccountNo): Promise<void> {
-  await tx`update accounts set since = null, restored = true where account = ${account}`;
-  await tx`update devices set since = null where account = ${account}`;
-}
-
 /** Deletes everything of those accounts' rooms. The accounts are locked, and their new first sync is stored in the same transaction. */
 export async function deleteRestored(tx: Tx, accounts: readonly AccountNo[]): Promise<void> {
   const tables = [...ROOM_TABLES, "presence", "rereads", "poison", "unignored_users"];

@@ -82,7 +82,7 @@ export function writeDevices(tx: Tx, batches: readonly { readonly device: Device
     ),
     tx`
       update devices d
-      set since = r.since, seq = r.seq, one_time_keys = r.one_time_keys, fallback_keys = r.fallback_keys, counts_seq = r.counts_seq
+      set since = r.since, restored = d.restored and r.since is null, seq = r.seq, one_time_keys = r.one_time_keys, fallback_keys = r.fallback_keys, counts_seq = r.counts_seq
       from unnest(${batches.map((batch) => batch.device)}::bigint[], ${batches.map(({ writes }) => writes.since)}::text[],
         ${batches.map(({ writes }) => writes.seq)}::bigint[], ${batches.map(({ writes }) => writes.one_time_keys)}::text[],
         ${batches.map(({ writes }) => writes.fallback_keys)}::text[], ${batches.map(({ writes }) => writes.counts_seq)}::bigint[]

@@ -11,15 +11,20 @@ const CHECK_MS = { opened: 15_000, gap: 600_000 };
 const REST_MS = 60_000;
 
 export class CheckRequests {
-  readonly #request: (account: AccountNo, ms: number) => void;
+  readonly #request: (account: AccountNo, within: { readonly ms: number; readonly first: boolean }) => void;
   /** Accounts with a client since this process began. */
   readonly #present = new LRUCache<AccountNo, true>({ max: 100_000 });
   /** Accounts whose check was requested shortly ago. */
   readonly #recent = new LRUCache<AccountNo, true>({ max: 100_000, ttl: REST_MS });
 
-  /** @param request has the account's rooms checked within so many ms */
-  constructor(request: (account: AccountNo, ms: number) => void) {
+  /** @param request see checkWithin */
+  constructor(request: (account: AccountNo, within: { readonly ms: number; readonly first: boolean }) => void) {
     this.#request = request;
+  }
+
+  /** Whether a client of the account was here. */
+  isPresent(account: AccountNo): boolean {
+    return this.#present.has(account);
   }
 
   /** A client of the account is here. */
@@ -31,13 +36,13 @@ export class CheckRequests {
 
   /** The account was not polled for a while. */
   gap(account: AccountNo): void {
-    this.#request(account, CHECK_MS.gap);
+    this.#request(account, { ms: CHECK_MS.gap, first: false });
   }
 
   /** A device or connection of the account begins, or the homeserver refused a request about a room. */
   soon(account: AccountNo): void {
     if (this.#recent.has(account)) return;
     this.#recent.set(account, true);
-    this.#request(account, CHECK_MS.opened);
+    this.#request(account, { ms: CHECK_MS.opened, first: true });
   }
 }

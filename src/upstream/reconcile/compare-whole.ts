@@ -6,7 +6,7 @@
 
 import type { SecretBox } from "../../base/secret-box.ts";
 import type { Sql } from "../../store/db.ts";
-import { type DueCheck, freeSyncSlot, noteComparison, takeSyncSlot } from "../../store/room-checks.ts";
+import { type DueCheck, freeSyncSlot, noteComparison, SYNC_SLOT_MS, takeSyncSlot } from "../../store/room-checks.ts";
 import { openToken } from "../../store/tokens.ts";
 import type { Position, RoomId } from "../../wire/ids.ts";
 import { cutResponse, type V2Response } from "../../wire/v2-response.ts";
@@ -22,8 +22,6 @@ export type CompareDeps = {
   readonly store: (response: V2Response, unchangedSince: ReadonlyMap<RoomId, Position>) => Promise<boolean>;
 };
 
-/** How long one may take, ms; the client's own deadline is shorter. */
-const SLOT_MS = 900_000;
 const NOTHING = { not_types: ["*"] };
 const filterOf = (timeline: object) =>
   JSON.stringify({
@@ -45,7 +43,7 @@ export async function compareWhole(
   { check, pending, purpose }: { readonly check: DueCheck; readonly pending: readonly RoomId[]; readonly purpose: keyof typeof FILTERS },
   signal: AbortSignal,
 ): Promise<ReadonlySet<RoomId> | "busy"> {
-  const slot = await takeSyncSlot(sql, SLOT_MS);
+  const slot = await takeSyncSlot(sql, SYNC_SLOT_MS);
   if (slot === null) return "busy";
   try {
     const { account, userId, position } = check;

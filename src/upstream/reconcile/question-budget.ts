@@ -1,49 +1,91 @@
-/** How fast the homeserver is asked what no client waits for: one rate for all processes (T1). */
+/** How fast the homeserver is asked what no answer waits for: one rate for all processes (T1). */
 
-import { sleep } from "../../base/abort.ts";
+import { reasonOf, sleep } from "../../base/abort.ts";
+import type { Db } from "../../store/db.ts";
+import { halveQuestions, reserveQuestion } from "../../store/question-rate.ts";
+import { isHomeserverTrouble, UpstreamError } from "../upstream-error.ts";
 
 export type QuestionBudgetOptions = {
+  readonly sql: Db;
   /** Questions a second, over all processes. Default 5. */
   readonly perSecond?: number | undefined;
-  /** ms; only differences count. Default: a monotonic clock. */
-  readonly now?: () => number;
-  readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
 };
 
-/** After trouble the rate is halved, and doubled again after so long without, ms. */
+/** For whom a question is: a client that is here, or nobody in particular. */
+export type Urgency = "client" | "nobody";
+
 const PER_SECOND = 5;
-const RECOVERY_MS = 60_000;
-/** It is not halved more often than this. */
-const MOST_HALVINGS = 8;
+/** Of so many questions one is for nobody in particular even if clients wait: there may be clients for hours. */
+const SHARE = 4;
+
+type Waiter = { readonly go: () => void; readonly fail: (error: unknown) => void };
 
 export class QuestionBudget {
-  readonly #options: Required<QuestionBudgetOptions> & { readonly perSecond: number };
-  #halvings = 0;
-  #troubledAt = 0;
-  #nextAt = 0;
+  readonly #options: QuestionBudgetOptions;
+  readonly #waiting: Readonly<Record<Urgency, Set<Waiter>>> = { client: new Set(), nobody: new Set() };
+  /** Questions that were asked. */
+  #asked = 0;
+  /** Ends the wait for the next question; null: nobody waits. */
+  #idle: AbortController | null = null;
 
   constructor(options: QuestionBudgetOptions) {
-    this.#options = { now: () => performance.now(), sleep, ...options, perSecond: options.perSecond ?? PER_SECOND };
+    this.#options = options;
   }
 
   /**
-   * Waits until this process may ask one more question. `processes`: how many share the rate.
-   * @throws the signal's reason
+   * Waits until one more question may be asked.
+   * @throws the signal's reason, or the database's error
    */
-  async take(processes: number, signal: AbortSignal): Promise<void> {
-    const { now, perSecond } = this.#options;
-    const at = Math.max(now(), this.#nextAt);
-    this.#nextAt = at + (1000 * Math.max(1, processes) * 2 ** this.#halved()) / perSecond;
-    if (at > now()) await this.#options.sleep(at - now(), signal);
+  take(urgency: Urgency, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return Promise.reject(reasonOf(signal));
+    return new Promise((resolve, reject) => {
+      const waiting = this.#waiting[urgency];
+      const leave = () => {
+        waiting.delete(waiter);
+        signal.removeEventListener("abort", abort);
+        if (this.#next() === undefined) this.#idle?.abort();
+      };
+      const abort = () => waiter.fail(reasonOf(signal));
+      const waiter: Waiter = { go: () => (leave(), resolve()), fail: (error) => (leave(), reject(error)) };
+      signal.addEventListener("abort", abort, { once: true });
+      waiting.add(waiter);
+      if (this.#idle === null) void this.#serve();
+    });
   }
 
-  /** The homeserver answered 429 or 5xx, or not at all. */
-  troubled(): void {
-    this.#halvings = Math.min(MOST_HALVINGS, this.#halved() + 1);
-    this.#troubledAt = this.#options.now();
+  /** Asks when it may; trouble at the homeserver halves the rate. Rejects as the question does, or as `take`. */
+  async ask<T>(urgency: Urgency, signal: AbortSignal, question: () => Promise<T>): Promise<T> {
+    await this.take(urgency, signal);
+    try {
+      return await question();
+    } catch (error) {
+      if (!signal.aborted && error instanceof UpstreamError && isHomeserverTrouble(error)) await halveQuestions(this.#options.sql);
+      throw error;
+    }
   }
 
-  #halved(): number {
-    return Math.max(0, this.#halvings - Math.floor((this.#options.now() - this.#troubledAt) / RECOVERY_MS));
+  /** One question after the other goes to whoever is first when it may be asked. */
+  async #serve(): Promise<void> {
+    const { sql, perSecond = PER_SECOND } = this.#options;
+    for (; this.#next(); this.#idle = null) {
+      const idle = new AbortController();
+      this.#idle = idle;
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        const wait = await reserveQuestion(sql, perSecond);
+        // oxlint-disable-next-line no-await-in-loop -- as above
+        if (wait > 0) await sleep(wait, idle.signal);
+        this.#asked += 1;
+        this.#next()?.go();
+      } catch (error) {
+        if (!idle.signal.aborted) this.#next()?.fail(error);
+      }
+    }
+  }
+
+  #next(): Waiter | undefined {
+    const [client] = this.#waiting.client;
+    const [nobody] = this.#waiting.nobody;
+    return this.#asked % SHARE === 0 ? (nobody ?? client) : (client ?? nobody);
   }
 }

@@ -33,7 +33,7 @@ import type { HomeserverClient } from "../client.ts";
 import { isHomeserverTrouble, UpstreamError } from "../upstream-error.ts";
 import { compareWhole } from "./compare-whole.ts";
 import { madeLeave } from "./made-leave.ts";
-import type { Questions } from "./questions.ts";
+import type { QuestionBudget, Urgency } from "./question-budget.ts";
 import { storeFound } from "./store-found.ts";
 
 export type ReconcilerDeps = {
@@ -42,14 +42,20 @@ export type ReconcilerDeps = {
   readonly box: SecretBox;
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Pick<Logger, "info" | "warn">;
-  readonly questions: Questions;
+  readonly questions: Pick<QuestionBudget, "ask">;
   /** Between the first look at a room and the second, ms. Default 30 s. */
   readonly secondLookMs?: number | undefined;
 };
 
+type Task = {
+  readonly urgency: Urgency;
+  readonly ask: () => Promise<void>;
+  readonly failed: (isTrouble: boolean) => Promise<void>;
+};
+
 const SECOND_LOOK_MS = 30_000;
-/** Most of each kind in one run. */
-const MOST = 50;
+/** Most of each kind that are read at a time. */
+const MOST = 20;
 /** After the homeserver was in trouble, and after it refused the question, ms. */
 const RETRY_MS = { trouble: 60_000, refused: 3_600_000, busy: 20_000 };
 
@@ -73,30 +79,46 @@ export class Reconciler {
 
   /** Does what is due for those accounts, until the homeserver is in trouble. */
   async run(leases: readonly Lease[], signal: AbortSignal): Promise<void> {
-    const { sql, questions, secondLookMs = SECOND_LOOK_MS } = this.#deps;
+    const { sql, secondLookMs = SECOND_LOOK_MS } = this.#deps;
     const epochs = new Map(leases.map(({ account, epoch }) => [account, epoch]));
     const accounts = [...epochs.keys()];
-    const [doubts, checks] = await Promise.all([dueDoubts(sql, accounts, secondLookMs, MOST), dueChecks(sql, accounts, MOST)]);
-    if (doubts.length + checks.length === 0) return;
-    const tasks = [
-      ...doubts.map((doubt) => ({ ask: () => this.#lookAgain(doubt, epochs, signal), failed: () => doubtOn(sql, doubt) })),
-      ...checks.map((check) => ({
-        ask: () => this.#compare(check, epochs, signal),
-        failed: (isTrouble: boolean) => postponeCheck(sql, check.account, isTrouble ? RETRY_MS.trouble : RETRY_MS.refused),
-      })),
-    ];
-    for (const { ask, failed } of tasks) {
+    let isMore = true;
+    while (isMore && !signal.aborted) {
+      // oxlint-disable-next-line no-await-in-loop -- who has come meanwhile is first among the next
+      const [doubts, checks] = await Promise.all([dueDoubts(sql, accounts, secondLookMs, MOST), dueChecks(sql, accounts, MOST)]);
+      const tasks: Task[] = [
+        ...doubts.map((doubt) => ({
+          urgency: "client" as const,
+          ask: () => this.#lookAgain(doubt, epochs, signal),
+          failed: () => doubtOn(sql, doubt),
+        })),
+        ...checks.map((check) => ({
+          urgency: check.first ? ("client" as const) : ("nobody" as const),
+          ask: () => this.#compare(check, epochs, signal),
+          failed: (isTrouble: boolean) => postponeCheck(sql, check.account, isTrouble ? RETRY_MS.trouble : RETRY_MS.refused),
+        })),
+      ];
+      // oxlint-disable-next-line no-await-in-loop -- one question at a time
+      isMore = (await this.#doAll(tasks, signal)) && checks.length === MOST;
+    }
+  }
+
+  /** False: the homeserver is in trouble. */
+  async #doAll(tasks: readonly Task[], signal: AbortSignal): Promise<boolean> {
+    const { questions } = this.#deps;
+    for (const { urgency, ask, failed } of tasks) {
       // oxlint-disable no-await-in-loop -- one question at a time
       try {
-        await questions.ask(signal, ask);
+        await questions.ask(urgency, signal, ask);
       } catch (error) {
         if (signal.aborted || !(error instanceof UpstreamError)) throw error;
         const isTrouble = isHomeserverTrouble(error);
         await failed(isTrouble);
-        if (isTrouble) return;
+        if (isTrouble) return false;
       }
       // oxlint-enable no-await-in-loop
     }
+    return true;
   }
 
   /** The first look: which rooms of ours does the homeserver not list? */

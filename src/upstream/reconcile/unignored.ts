@@ -104,7 +104,9 @@ export class Unignored {
     const store = (response: V2Response, since: ReadonlyMap<RoomId, Position>) => storeFound(this.#deps, { asker: due, epoch, response, since });
     try {
       const pending = await pendingInvites(sql, check);
-      const found = await questions.ask(signal, () => compareWhole({ ...this.#deps, store }, { check, pending, purpose: "invites" }, signal));
+      const found = await questions.ask("client", signal, () =>
+        compareWhole({ ...this.#deps, store }, { check, pending, purpose: "invites" }, signal),
+      );
       await (found === "busy" ? postponeInvites(sql, account, RETRY_MS.busy) : endInvites(sql, account));
     } catch (error) {
       if (!signal.aborted) await postponeInvites(sql, account, RETRY_MS.invites);
@@ -189,7 +191,7 @@ export class Unignored {
     let mayBeThere = isMember !== null || users.some(isCutKey);
     for (const user of mayBeThere ? [] : users) {
       // oxlint-disable-next-line no-await-in-loop -- one question at a time
-      const text = await questions.ask(signal, () => client.member(token, roomId, user, signal));
+      const text = await questions.ask("client", signal, () => client.member(token, roomId, user, signal));
       if (text !== null) known.set(user, text);
     }
     mayBeThere ||= known.size > 0;
