@@ -7,7 +7,8 @@ import { type Polled, type UpstreamFixture, upstreamFixture } from "../../test/s
 import { pollState } from "../store/devices.ts";
 import { Ingester } from "./ingest/ingest.ts";
 import { resetAccount } from "./ingest/reset-account.ts";
-import type { Supervisor, SupervisorOptions } from "./supervisor.ts";
+import type { Supervisor } from "./supervisor.ts";
+import type { SupervisorOptions } from "./supervisor-options.ts";
 
 let database: TestDatabase;
 let fixture: UpstreamFixture;

@@ -14,65 +14,23 @@
 import { LRUCache } from "lru-cache";
 import { sleep } from "../base/abort.ts";
 import { accountsWithNewTokens, type LiveDevice, liveDevices, touchDevices } from "../store/devices.ts";
-import type { Feed, Wake } from "../feed/hub.ts";
-import type { DbOptions } from "../store/db.ts";
+import type { Wake } from "../feed/hub.ts";
 import { checkWithin } from "../store/room-checks.ts";
 import { expireTyping } from "../store/typing-expiry.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { AccountPollers } from "./account-pollers.ts";
 import { Leases, RENEW_MS } from "./lease-keeper.ts";
 import { FirstSyncs } from "./first-syncs.ts";
-import type { PollerDeps, PollerEnd, SupervisedDeps } from "./poller-types.ts";
+import type { PollerDeps, PollerEnd } from "./poller-types.ts";
 import { CheckRequests } from "./reconcile/check-requests.ts";
 import { QuestionBudget } from "./reconcile/question-budget.ts";
-import { Reconciler, type ReconcilerDeps } from "./reconcile/reconciler.ts";
+import { Reconciler } from "./reconcile/reconciler.ts";
 import { Unignored } from "./reconcile/unignored.ts";
-import { Rereads, type RereadsDeps } from "./rereads.ts";
-import { RestoreWatch, type RestoreWatchDeps } from "./restore-watch.ts";
-import { RetentionQuestion, type RetentionQuestionDeps } from "./retention-question.ts";
+import { Rereads } from "./rereads.ts";
+import { RestoreWatch } from "./restore-watch.ts";
+import { RetentionQuestion } from "./retention-question.ts";
+import type { SupervisorOptions } from "./supervisor-options.ts";
 import { SyncQueue } from "./sync-queue.ts";
-
-export type SupervisorOptions = Omit<PollerDeps, SupervisedDeps> & {
-  readonly assumedRetention?: RetentionQuestionDeps["assumedRetention"];
-  readonly client: PollerDeps["client"] &
-    RereadsDeps["client"] &
-    ReconcilerDeps["client"] &
-    RestoreWatchDeps["client"] &
-    RetentionQuestionDeps["client"];
-  /** A name that no other process has, now or ever, e.g. a UUID. */
-  readonly ownerId: string;
-  readonly feed: Pick<Feed, "publish" | "observe">;
-  /** See LeasesOptions: connects straight to PostgreSQL and keeps one connection; null behind a transaction pooler. */
-  readonly lockDb: DbOptions | null;
-  /** False: other processes poll, and learn from this one only which devices exist. Default true. */
-  readonly polls?: boolean;
-  /** Accounts whose clients were not seen for so long are not polled, ms. Default 30 days. */
-  readonly idleMs?: number;
-  /** Interval between two checks of what there is to poll, ms. Default 1000; longer if a check takes long. */
-  readonly sweepMs?: number;
-  /** Held accounts that are checked in one sweep at least. Default 100. */
-  readonly sweepBatch?: number;
-  /** Age of the last success at which typing ends, ms. Default 2 minutes. */
-  readonly typingMs?: number;
-  /** Interval between two checks of that, ms. Default 15 s. */
-  readonly typingSweepMs?: number;
-  /** Interval between two checks of what is to be read again, ms. Default 5 s. */
-  readonly rereadMs?: number;
-  /** Interval between two looks for rooms to check, ms. Default 5 s. */
-  readonly checkMs?: number;
-  /** Interval between two looks whether somebody is no longer ignored, ms. Default 1 s. */
-  readonly unignoredMs?: number;
-  /** See UnignoredDeps. */
-  readonly freshStartMs?: number;
-  /** Default: at the default rate. */
-  readonly questions?: QuestionBudget;
-  /** See ReconcilerDeps. */
-  readonly secondLookMs?: number;
-  /** See PollerDeps. Default: a monotonic clock. */
-  readonly now?: () => number;
-  readonly random?: () => number;
-  readonly sleep?: PollerDeps["sleep"];
-};
 
 /** Accounts taken in one sweep, so that a start does not poll the homeserver for all accounts at the same moment. */
 const CLAIM_BATCH = 200;
@@ -84,6 +42,7 @@ const FRESH_MS = 10_000;
 const FORGET_MS = 10_000;
 /** Shortest interval between writes of devices.seen_at for a device. */
 const TOUCH_MS = 3_600_000;
+
 export class Supervisor {
   /** First syncs that are under way in this process. */
   readonly firstSyncs: FirstSyncs;

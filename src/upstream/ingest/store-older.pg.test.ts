@@ -21,8 +21,14 @@ function older(events: readonly MatrixEvent[], state: readonly MatrixEvent[], pr
   return storeOlder(
     { sql: me.sql },
     {
-      ...{ account: me.account, roomId: ROOM as RoomId, events: texts(events), state: texts(state), prevBatch },
-      ...{ position: 0 as Position, now: me.now, ...(from && { from }) },
+      account: me.account,
+      roomId: ROOM as RoomId,
+      events: texts(events),
+      state: texts(state),
+      prevBatch,
+      position: 0 as Position,
+      now: me.now,
+      ...(from && { from }),
     },
   );
 }
