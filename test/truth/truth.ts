@@ -28,6 +28,7 @@ const number = { type: "string" } as const;
 const options = { minutes: number, seed: number, "shrink-minutes": number, replay: number, help: { type: "boolean" } } as const;
 const { values } = parseArgs({ options });
 const say = (line: string) => void process.stderr.write(`${line}\n`);
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const KEPT = join(import.meta.dirname, "../../.cache/truth");
 
 if (values.help) process.stdout.write(HELP);
@@ -60,11 +61,18 @@ async function keep({ steps, ...finding }: Finding): Promise<void> {
 async function withDatabase<T>(body: (dsn: string) => Promise<T>): Promise<T> {
   const directory = await mkdtemp(join(tmpdir(), "syncv3-truth-"));
   const embedded = await startEmbeddedDatabase({ directory });
+  const end = async (): Promise<void> => {
+    await embedded.stop();
+    await rm(directory, { recursive: true, force: true });
+  };
+  // Synapse and our server end with this process.
+  const interrupted = (): void => void end().finally(() => process.exit(130));
+  for (const signal of SIGNALS) process.on(signal, interrupted);
   try {
     await migrate(embedded.options);
     return await body(embedded.dsn);
   } finally {
-    await embedded.stop();
-    await rm(directory, { recursive: true, force: true });
+    for (const signal of SIGNALS) process.off(signal, interrupted);
+    await end();
   }
 }
