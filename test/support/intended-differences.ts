@@ -129,11 +129,11 @@ export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [
     when: onlyNative,
     why: "M44: Synapse forgets to take it out of the m.room.create event of rooms of version 12.",
   })),
-  {
-    path: "rooms/*/timeline/events/*/unsigned/m.relations",
-    when: onlyNative,
-    why: "v2 bundles relations in timelines that are limited themselves.",
-  },
+  ...["m.replace", "m.thread/latest_event"].map((part) => ({
+    path: `rooms/*/timeline/events/*/unsigned/m.relations/${part}/unsigned/membership`,
+    when: onlyOurs,
+    why: "T7: a bundled event is as it came in a timeline.",
+  })),
 
   // ---- State
   {

@@ -3,7 +3,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { intentionOf, type IntendedDifference } from "../support/tree-difference.ts";
 import { compareDevice, type Found } from "./compare.ts";
-import { INTENDED, NOT_YET } from "./intended.ts";
+import { INTENDED } from "./intended.ts";
 import type { Device, World } from "./world.ts";
 import type { Loose } from "../support/view.ts";
 
@@ -44,7 +44,7 @@ export async function check(world: World, met: Met): Promise<Found[]> {
 
 function isMeant(difference: Found, met: Met): boolean {
   for (const topic of [undefined, ...difference.traits]) {
-    const row = intentionOf({ ...difference, topic }, [...INTENDED, ...NOT_YET]);
+    const row = intentionOf({ ...difference, topic }, INTENDED);
     if (!row) continue;
     met.set(row, (met.get(row) ?? 0) + 1);
     return true;

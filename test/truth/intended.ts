@@ -7,7 +7,7 @@ import { BY_IGNORED } from "./compare.ts";
 import { IN_A_THREAD } from "./room-trees.ts";
 import type { IntendedDifference } from "../support/tree-difference.ts";
 
-/** Meant to be so. Each is met in a run or goes; those with `sometimes` in long runs. */
+/** Each is met in a run or goes; those with `sometimes` in long runs. */
 export const INTENDED: readonly IntendedDifference[] = [
   {
     path: "native/rooms/*/fields/{notification_count;highlight_count}",
@@ -69,6 +69,3 @@ export const INTENDED: readonly IntendedDifference[] = [
     why: "T9: an answer has one receipt of a user and an event: the unthreaded one, where v2 may have the threaded one.",
   },
 ];
-
-/** Not meant to be so: the rule says what is right, and is not built yet, or takes longer than a run waits. */
-export const NOT_YET: readonly (IntendedDifference & { readonly rule: string })[] = [];

@@ -3,7 +3,7 @@
 import { startSynapse } from "../support/synapse.ts";
 import { check, type Met } from "./check.ts";
 import type { Found } from "./compare.ts";
-import { INTENDED, NOT_YET } from "./intended.ts";
+import { INTENDED } from "./intended.ts";
 import { CHECK, historyOf, play } from "./operations.ts";
 import { OurServer } from "./our-server.ts";
 import type { Step } from "./plan.ts";
@@ -78,7 +78,7 @@ export function findTruth(options: TruthOptions): Promise<Report> {
       report.found.push(finding);
       await options.keep?.(finding);
     }
-    report.rows = Object.fromEntries([...INTENDED, ...NOT_YET].map((row) => [`${row.path}: ${row.why}`, met.get(row) ?? 0]));
+    report.rows = Object.fromEntries(INTENDED.map((row) => [`${row.path}: ${row.why}`, met.get(row) ?? 0]));
     return report;
   });
 }
