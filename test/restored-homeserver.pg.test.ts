@@ -132,3 +132,22 @@ it("T3: of several writers each has a place of its own", async () => {
   await expect.poll(() => t.sql`select since from accounts`).toEqual([{ since: restored }]);
   expect((await alice.request({}, { since: next })).status).toBe(400);
 });
+
+it("T3: a homeserver that has made up for the lost events, but not for the lost to-device messages: those that come next are not lost", async () => {
+  t = await startV3({ supervision: { setbackMs: [0, 0, 0] } });
+  const tokens = ["s10_0_0_0_5_0_8_5_0_1_1_1_1_1", "s12_0_0_0_5_0_6_5_0_1_1_1_1_1", "s12_0_0_0_5_0_7_5_0_1_1_1_1_1"];
+  const [before = "", after = "", last = ""] = tokens;
+  const alice = t.login(ME, "PHONE", { ...v2({ join: { [ROOM]: { timeline: [...newRoom(ME), old] } } }), next_batch: before });
+  const { next } = await alice.sync({ room_list: {} });
+  serveEvents([old.event_id]);
+  const message = { type: "m.dummy", sender: ME, content: { n: 1 } };
+  t.hs.on("GET", "/_matrix/client/v3/sync", async (request) => {
+    const since = request.query.get("since");
+    if (since === before) return { body: { next_batch: after } };
+    return since === null ? { body: { ...v2({ join: {} }), to_device: { events: [message] }, next_batch: last } } : waiting(request);
+  });
+  t.hs.disconnect();
+  await expect.poll(() => t.sql`select since from accounts`).toEqual([{ since: last }]);
+  expect((await alice.request({}, { since: next })).status).toBe(400);
+  expect(JSON.stringify(await alice.sync({ to_device: {} }))).toContain('{"n":1}');
+});

@@ -68,12 +68,29 @@ export class Setbacks {
 }
 
 /**
- * Whether a token is before another one. Only the first field is compared, of the forms that are known: `s<n>…` (Synapse, Dendrite), `t<d>-<n>…`,
- * and `m<n>~<writer>.<n>…`. False for any other form.
+ * Whether a token is before another one. Its first field is compared, of the forms that are known: `s<n>…` (Synapse, Dendrite), `t<d>-<n>…`, and
+ * `m<n>~<writer>.<n>…`; and of Synapse's further fields those that COUNTED names. False for any other form.
  */
 export function isBefore(token: string, other: string): boolean {
   const [a, b] = [placeOf(token), placeOf(other)];
-  return a !== null && b !== null && a.form === b.form && isBehind(a, b);
+  return a !== null && b !== null && a.form === b.form && (isBehind(a, b) || isBehindInOthers(token.split("_"), other.split("_")));
+}
+
+/**
+ * Account data, to-device messages, device lists: Synapse counts them in its database. After a restore the first field may be past ours soon, and
+ * these not for long. Typing, for one, is counted in memory and begins anew at each start.
+ */
+const COUNTED = [4, 6, 7];
+/** Dendrite's tokens have nine, in another order. */
+const SYNAPSE_FIELDS = 10;
+const NUMBER = /^\d{1,15}$/;
+
+function isBehindInOthers(a: readonly string[], b: readonly string[]): boolean {
+  if (a.length < SYNAPSE_FIELDS || a.length !== b.length) return false;
+  return COUNTED.some((index) => {
+    const [one = "", other = ""] = [a[index], b[index]];
+    return NUMBER.test(one) && NUMBER.test(other) && Number(one) < Number(other);
+  });
 }
 
 /** `least`: every writer is at least there. */

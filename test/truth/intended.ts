@@ -68,4 +68,11 @@ export const INTENDED: readonly IntendedDifference[] = [
     sometimes: true,
     why: "T9: an answer has one receipt of a user and an event: the unthreaded one, where v2 may have the threaded one.",
   },
+  ...["displayname", "avatar_url"].map((name) => ({
+    path: `{v3;unstable;v4}/{fresh;live}/rooms/*/{events;state}/*/content/${name}`,
+    topic: "a user was erased",
+    when: (theirs: unknown, ours: unknown) => theirs === undefined && ours !== undefined,
+    sometimes: true as const,
+    why: "T6: Synapse takes the name out of an erased user's member events, and v2 does not say so to those who have them.",
+  })),
 ];
