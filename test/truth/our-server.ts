@@ -26,6 +26,13 @@ export class OurServer {
     return server;
   }
 
+  /** Whether every account that is polled was polled with success since. */
+  async hasPolledSince(at: Date): Promise<boolean> {
+    const [row] = await this.#sql<{ late: boolean }[]>`
+      select exists (select from leases where expires_at > now() and coalesce(polled_at < ${at}, true)) as late`;
+    return row?.late === false;
+  }
+
   /** Every account's rooms are compared with the homeserver's soon: T1's bounds are over. */
   async checkRooms(): Promise<void> {
     await this.#sql`update accounts set check_at = now(), checked_at = null, compared_at = null`;

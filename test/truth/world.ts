@@ -204,9 +204,15 @@ export class World {
     this.#ignoredThen = copyOf(this.#ignored);
   }
 
-  /** Nobody may have logged in since it was backed up. */
+  /**
+   * Nobody may have logged in since it was backed up. Ends when our server has seen the homeserver's positions: a handful of steps would bring them
+   * past those of before, and what is lost by then is too little to be noticed (OPERATIONS, "When the homeserver is restored from a backup").
+   */
   async restoreHomeserver(): Promise<void> {
+    await this.server.start();
     await this.#homeserver.restore();
+    const at = new Date();
+    await this.until(() => this.server.hasPolledSince(at), "a poll after the restore");
     this.#ignored = copyOf(this.#ignoredThen);
     // The witnesses' places in v2 sync are in its future.
     this.since.clear();
