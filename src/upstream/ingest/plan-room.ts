@@ -57,6 +57,8 @@ function planStateBlock(work: RoomWork): void {
     if (!state.isNew(event)) state.remember(event);
     else state.apply(event, draft.next(event.type === "m.room.member" ? "members" : "state", stored.room_id), isLearned(event));
   }
+  // A place, after all that clients have been sent, for what is fetched later of it: see noteReplaced.
+  if (rolledBack.size > 0 && (isFull || section.limited)) draft.next("state", stored.room_id);
 }
 
 /** The state where the fresh events begin, by key, as far as the response has it and it may be new. */
