@@ -1,10 +1,11 @@
 /** A limited number at a time; the others wait for their turn, in order. */
 
 import { reasonOf } from "./abort.ts";
+import { WaitingLine } from "./waiting-line.ts";
 
 export class Slots {
   #free: number;
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new WaitingLine<void, undefined>();
 
   constructor(most: number) {
     this.#free = most;
@@ -38,27 +39,13 @@ export class Slots {
       this.#free -= 1;
       return Promise.resolve();
     }
-    return new Promise((resolve, reject) => {
-      const go = (): void => {
-        signal.removeEventListener("abort", leave);
-        resolve();
-      };
-      const leave = (): void => {
-        this.#waiting.delete(go);
-        reject(reasonOf(signal));
-      };
-      this.#waiting.add(go);
-      signal.addEventListener("abort", leave, { once: true });
-    });
+    return this.#waiting.join(undefined, signal);
   }
 
   /** Pass the slot on to the longest waiting one. */
   #give(): void {
     const [next] = this.#waiting;
-    if (!next) this.#free += 1;
-    else {
-      this.#waiting.delete(next);
-      next();
-    }
+    if (next) next.go();
+    else this.#free += 1;
   }
 }

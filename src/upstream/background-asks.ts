@@ -69,8 +69,8 @@ export class BackgroundAsks {
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
   /**
-   * The others wait before anything is claimed for them: after a restart their clients' requests begin it again. What no client waits for waits
-   * apart: there is much of it after a start.
+   * Nothing is claimed for an account before its turn: if the process ends, the claim of one that still waits would keep others from asking. What no
+   * client waits for has slots of its own, since there is much of it after a start.
    */
   readonly #accounts: Readonly<Record<Urgency, Slots>> = { client: new Slots(AT_ONCE), nobody: new Slots(1) };
   readonly #slots: Readonly<Record<Urgency, Slots>> = { client: new Slots(AT_ONCE), nobody: new Slots(1) };

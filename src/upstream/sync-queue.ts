@@ -3,7 +3,8 @@
  * first. A sync costs the homeserver nearly as much as a first one, and all accounts may need one.
  */
 
-import { reasonOf, sleep } from "../base/abort.ts";
+import { sleep } from "../base/abort.ts";
+import { WaitingLine } from "../base/waiting-line.ts";
 import type { Sql } from "../store/db.ts";
 import { freeSyncSlot, SYNC_SLOT_MS, takeSyncSlot } from "../store/room-checks.ts";
 import type { AccountNo } from "../wire/ids.ts";
@@ -17,11 +18,10 @@ export type SyncQueueDeps = {
 /** While all places are taken, how often to look whether another process has freed one, ms. */
 const LOOK_MS = 1000;
 
-type Waiter = { readonly account: AccountNo; readonly go: (slot: number) => void };
-
 export class SyncQueue {
   readonly #deps: SyncQueueDeps;
-  readonly #waiting = new Set<Waiter>();
+  /** For places. */
+  readonly #waiting = new WaitingLine<number, AccountNo>(() => this.#idle?.abort());
   /** Ends the pause before the next look for a free place; null: nobody waits. */
   #idle: AbortController | null = null;
 
@@ -45,19 +45,9 @@ export class SyncQueue {
   }
 
   #take(account: AccountNo, signal: AbortSignal): Promise<number> {
-    if (signal.aborted) return Promise.reject(reasonOf(signal));
-    return new Promise((resolve, reject) => {
-      const leave = () => {
-        this.#waiting.delete(waiter);
-        signal.removeEventListener("abort", abort);
-        if (this.#waiting.size === 0) this.#idle?.abort();
-      };
-      const abort = () => (leave(), reject(reasonOf(signal)));
-      const waiter: Waiter = { account, go: (slot) => (leave(), resolve(slot)) };
-      signal.addEventListener("abort", abort, { once: true });
-      this.#waiting.add(waiter);
-      if (this.#idle === null) void this.#serve();
-    });
+    const slot = this.#waiting.join(account, signal);
+    if (this.#idle === null) void this.#serve();
+    return slot;
   }
 
   async #serve(): Promise<void> {
@@ -76,8 +66,8 @@ export class SyncQueue {
     }
   }
 
-  #next(): Waiter | undefined {
+  #next() {
     const [first] = this.#waiting;
-    return [...this.#waiting].find(({ account }) => this.#deps.isPresent(account)) ?? first;
+    return [...this.#waiting].find(({ about: account }) => this.#deps.isPresent(account)) ?? first;
   }
 }

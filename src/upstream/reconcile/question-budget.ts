@@ -1,6 +1,7 @@
 /** How fast the homeserver is asked what no answer waits for: one rate for all processes (T1). */
 
-import { reasonOf, sleep } from "../../base/abort.ts";
+import { sleep } from "../../base/abort.ts";
+import { WaitingLine } from "../../base/waiting-line.ts";
 import type { Db } from "../../store/db.ts";
 import { halveQuestions, reserveQuestion } from "../../store/question-rate.ts";
 import { isHomeserverTrouble, UpstreamError } from "../upstream-error.ts";
@@ -18,11 +19,10 @@ const PER_SECOND = 5;
 /** Of so many questions one is for nobody in particular even if clients wait: there may be clients for hours. */
 const SHARE = 4;
 
-type Waiter = { readonly go: () => void; readonly fail: (error: unknown) => void };
-
 export class QuestionBudget {
   readonly #options: QuestionBudgetOptions;
-  readonly #waiting: Readonly<Record<Urgency, Set<Waiter>>> = { client: new Set(), nobody: new Set() };
+  /** For questions. */
+  readonly #waiting = new WaitingLine<void, Urgency>(() => this.#idle?.abort());
   /** Questions that were asked. */
   #asked = 0;
   /** Ends the wait for the next question; null: nobody waits. */
@@ -37,20 +37,9 @@ export class QuestionBudget {
    * @throws the signal's reason, or the database's error
    */
   take(urgency: Urgency, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return Promise.reject(reasonOf(signal));
-    return new Promise((resolve, reject) => {
-      const waiting = this.#waiting[urgency];
-      const leave = () => {
-        waiting.delete(waiter);
-        signal.removeEventListener("abort", abort);
-        if (this.#next() === undefined) this.#idle?.abort();
-      };
-      const abort = () => waiter.fail(reasonOf(signal));
-      const waiter: Waiter = { go: () => (leave(), resolve()), fail: (error) => (leave(), reject(error)) };
-      signal.addEventListener("abort", abort, { once: true });
-      waiting.add(waiter);
-      if (this.#idle === null) void this.#serve();
-    });
+    const turn = this.#waiting.join(urgency, signal);
+    if (this.#idle === null) void this.#serve();
+    return turn;
   }
 
   /** Asks when it may; trouble at the homeserver halves the rate. Rejects as the question does, or as `take`. */
@@ -83,9 +72,9 @@ export class QuestionBudget {
     }
   }
 
-  #next(): Waiter | undefined {
-    const [client] = this.#waiting.client;
-    const [nobody] = this.#waiting.nobody;
+  #next() {
+    const waiting = [...this.#waiting];
+    const [client, nobody] = (["client", "nobody"] as const).map((urgency) => waiting.find(({ about }) => about === urgency));
     return this.#asked % SHARE === 0 ? (nobody ?? client) : (client ?? nobody);
   }
 }
