@@ -136,10 +136,10 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     maxResponseBytes: settings.maxSyncBytes,
     ...measured,
   });
-  const replacedStates = new ReplacedStates({ sql, client, box, logger, now });
+  const questions = new QuestionBudget({ sql, perSecond: settings.checksPerSecond });
+  const replacedStates = new ReplacedStates({ sql, client, box, logger, questions, now });
   const { direct = parts.db } = parts;
   const feed = new SharedFeed(await openBus(settings.bus, { sql, direct, box, logger }), logger);
-  const questions = new QuestionBudget({ sql, perSecond: settings.checksPerSecond });
   const supervisor = new Supervisor({
     sql,
     client,

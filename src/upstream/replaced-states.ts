@@ -5,7 +5,6 @@
 
 import type { Logger } from "../base/logger.ts";
 import type { SecretBox } from "../base/secret-box.ts";
-import { Slots } from "../base/slots.ts";
 import type { Sql } from "../store/db.ts";
 import { liveToken } from "../store/fetch-start.ts";
 import type { ReplacedState } from "../store/ingest/replaced.ts";
@@ -13,6 +12,7 @@ import { openToken } from "../store/tokens.ts";
 import type { AccountNo } from "../wire/ids.ts";
 import type { HomeserverClient } from "./client.ts";
 import { learnReplaced } from "./ingest/learn-replaced.ts";
+import type { QuestionBudget } from "./reconcile/question-budget.ts";
 import { isNotThere } from "./upstream-error.ts";
 
 export type ReplacedStatesDeps = {
@@ -20,18 +20,17 @@ export type ReplacedStatesDeps = {
   readonly client: Pick<HomeserverClient, "event">;
   readonly box: SecretBox;
   readonly logger: Pick<Logger, "info">;
+  readonly questions: Pick<QuestionBudget, "ask">;
   readonly now: () => number;
 };
 
-/** Most events that are fetched for one answer, and questions in progress at the same time. */
+/** Most events that are fetched for one answer. */
 const MOST = 20;
-const AT_ONCE = 2;
 
 export class ReplacedStates {
   readonly #deps: ReplacedStatesDeps;
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
-  readonly #slots = new Slots(AT_ONCE);
 
   constructor(deps: ReplacedStatesDeps) {
     this.#deps = deps;
@@ -56,7 +55,7 @@ export class ReplacedStates {
   }
 
   async #run(account: AccountNo, states: readonly ReplacedState[]): Promise<void> {
-    const { sql, client, box, now } = this.#deps;
+    const { sql, client, box, questions, now } = this.#deps;
     const { signal } = this.#stop;
     const sealed = await liveToken(sql, account);
     if (!sealed) return;
@@ -64,7 +63,7 @@ export class ReplacedStates {
     for (const replaced of states) {
       const ask = () => client.event(token, replaced.room_id, replaced.event_id, signal);
       // oxlint-disable-next-line no-await-in-loop -- in the background there is no hurry
-      const answer = await this.#slots.run(signal, ask).catch((error: unknown) => {
+      const answer = await questions.ask("client", signal, ask).catch((error: unknown) => {
         if (!isNotThere(error)) throw error;
         return null;
       });
