@@ -56,6 +56,6 @@ function tryAll(minutes, first) {
 
 function number(name, otherwise) {
   const value = Number(values[name] ?? otherwise);
-  if (!Number.isFinite(value) || value < 0) throw new Error(`--${name}: a number is needed, not ${values[name]}`);
+  if (!Number.isFinite(value) || value < 0) throw new Error(`--${name}: a number is needed, not "${String(values[name])}"`);
   return value;
 }
