@@ -43,6 +43,13 @@ export const INTENDED: readonly IntendedDifference[] = [
     sometimes: true,
     why: "M9: a room that the user was banned from without having been in is in no list.",
   },
+  ...["deleted", "forgotten"].map((topic) => ({
+    path: "native/rooms/*",
+    topic,
+    when: (theirs: unknown, ours: unknown) => theirs === undefined && ["ban", "leave"].includes(String(ours)),
+    sometimes: true as const,
+    why: "M9: v2 does not say that a room which the user was removed from is forgotten or deleted, so it stays in lists.",
+  })),
   {
     path: "{unstable;v4}/live/rooms/*",
     when: (theirs, ours) => theirs === undefined && ours === BY_IGNORED,
