@@ -32,8 +32,9 @@ export class OlderEvents {
       if (membership !== "join" || theirs?.membership !== "join" || first === undefined) continue;
       const chain = await this.#chain(id, theirs);
       const at = chain.indexOf(first);
-      if (at === -1) continue;
       const label = this.#world.labelOf(id);
+      // See room-trees.ts.
+      if (at === -1 || this.#world.traits(label).includes("hidden past")) continue;
       native[label] = { older: chain.slice(at + 1, at + 1 + PAGE) };
       ours[label] = { older: await olderEvents(this.#user.at(this.#world.server.url), id, older, PAGE) };
     }

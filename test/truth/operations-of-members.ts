@@ -137,6 +137,8 @@ export const MEMBERSHIPS: Operations = {
       const path = `/rooms/${encodeURIComponent(world.room(step))}/upgrade`;
       const { replacement_room } = await world.user(step).call<{ replacement_room: string }>("POST", path, { new_version: "11" });
       world.learn(step.to, replacement_room);
+      // The new room has the old one's visibility of history.
+      if (world.traits(step.room ?? "").includes("hidden past")) world.mark(step.to, "hidden past");
     },
   },
 };
