@@ -21,6 +21,7 @@ import type { InitialRoomsCache } from "./initial-rooms.ts";
 import { type Overview, overviewFromMemory, readOverview } from "./overview.ts";
 import type { SlidingQuestion } from "./question.ts";
 import { boundSubscriptions, withinBounds } from "./remembered-bounds.ts";
+import { pageOf } from "./page.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
 import { askingForAllMembers, leaveBehind, type RoomJob, roomJobs } from "./room-jobs.ts";
 import type { RoomResult } from "./room-content.ts";
@@ -38,6 +39,8 @@ export type SlidingAnswer = {
   readonly accountData: { readonly global: readonly string[]; readonly rooms: RoomAccountData };
   readonly receipts: ReceiptsResult;
   readonly typing: TypingResult;
+  /** MSC4525: how many rooms with something new are not in the answer. */
+  readonly pending: number;
   /** The time that ages of events refer to, ms since the epoch. */
   readonly now: number;
 };
@@ -142,6 +145,8 @@ type Decision = {
   readonly jobs: readonly RoomJob[];
   /** To be fetched first: no rooms are read then. */
   readonly needs: readonly Need[];
+  /** See SlidingAnswer. */
+  readonly pending: number;
   readonly scoped: Readonly<Record<ScopedStream, Scoped>>;
   /** Global account data, as JSON texts. */
   readonly global: readonly string[];
@@ -162,9 +167,13 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
   const asking = view && { tx, account, rooms: view, ignored, state, from, joinedRooms: head.joinedRooms };
   const selection = asking ? await selectRooms(asking, body) : NOTHING_SELECTED;
   if (!selection) return null;
-  const { lists, chosen, unknown } = selection;
-  const asked = await jobsOf(context, chosen, state);
+  const { lists, unknown } = selection;
+  const asked = await jobsOf(context, selection.chosen, state);
   if (!asked) return null;
+  const { jobs, chosen, pending } = body.paging
+    ? pageOf(selection.chosen, asked.jobs, body.paging)
+    : { jobs: asked.jobs, chosen: selection.chosen, pending: 0 };
+  const needs = pending > 0 ? asked.needs.filter(({ roomId }) => chosen.has(roomId)) : asked.needs;
   const choices = [...chosen.values()];
   const joined = choices.filter(({ room }) => room.membership === "join");
   const scopedTo = (stream: ScopedStream, of: readonly ChosenRoom[], more: Pick<ScopeQuestion, "outdated" | "afresh"> = {}) =>
@@ -174,7 +183,9 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
     lists,
     chosen,
     unknown,
-    ...asked,
+    jobs,
+    needs,
+    pending,
     scoped: {
       accountData: scopedTo("accountData", choices),
       receipts: scopedTo("receipts", joined, { outdated: view ? movedAfter(view, from) : [], afresh: true }),
@@ -249,15 +260,15 @@ function outcomeOf(
   context: SlidingContext,
   { head, toDevice, e2ee }: Overview,
   { pos, state }: SlidingQuestion,
-  { lists, jobs, global, unknown }: Decision,
+  { lists, jobs, global, unknown, pending }: Decision,
   { results, roomData, receipts, typing }: Contents,
 ): Omit<SlidingOutcome, "state"> {
   const { rooms, needs } = results;
   const deviceNews = (toDevice?.events.length ?? 0) + (e2ee?.changed.length ?? 0) + (e2ee?.left.length ?? 0);
   const roomNews = rooms.filter(({ content }) => !content.quiet).length + global.length + roomData.size + receipts.size + typing.size;
   return {
-    answer: { lists, rooms, toDevice, e2ee, accountData: { global, rooms: roomData }, receipts, typing, now: context.now },
-    news: deviceNews + roomNews > 0,
+    answer: { lists, rooms, toDevice, e2ee, accountData: { global, rooms: roomData }, receipts, typing, pending, now: context.now },
+    news: deviceNews + roomNews + pending > 0,
     needs,
     position: context.to,
     // Changes while the extension is disabled are sent once it is enabled again, but not those from before it was enabled first.

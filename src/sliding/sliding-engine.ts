@@ -114,6 +114,7 @@ const EMPTY_ANSWER: SlidingAnswer = {
   accountData: { global: [], rooms: new Map() },
   receipts: new Map(),
   typing: new Map(),
+  pending: 0,
   now: 0,
 };
 
