@@ -69,9 +69,9 @@ function withoutSame(difference: Difference): Difference {
 function streamDifferences(live: Live, { sent }: Device): Difference[] {
   const faults = live.faults.map((fault) => ({ path: ["fault"], native: undefined, ours: fault }));
   if (live.face === "v4") return faults;
-  // A client that has begun anew gets what was left.
+  // A client that has begun anew, or late, gets what was left.
   const got = live.toDevice;
-  const expected = live.beginnings <= 1 ? sent : sent.slice(sent.length - got.length);
+  const expected = live.beginnings <= 1 && !live.beganLate ? sent : sent.slice(sent.length - got.length);
   return [...faults, ...differencesOf(expected, got, ["to_device"])];
 }
 
