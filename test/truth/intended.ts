@@ -77,10 +77,17 @@ export const INTENDED: readonly IntendedDifference[] = [
   },
   {
     path: "*/{fresh;live}/rooms/*/receipts/*",
-    topic: "joined after receipts",
+    topic: "joined later",
     when: (theirs, ours) => typeof theirs === "string" && ours === undefined,
     sometimes: true,
     why: "S8: Synapse's v2 does not tell who comes into a room of the receipts that are there already (findings/synapse-receipts-before-join.sh).",
+  },
+  {
+    path: "*/{fresh;live}/rooms/*/typing",
+    topic: "joined later",
+    when: (theirs) => Array.isArray(theirs) && theirs.length > 0,
+    sometimes: true,
+    why: "S1: as above, of who types.",
   },
   {
     path: "{v3;unstable;v4}/{fresh;live}/rooms/*/{events;state}/*/content/*",

@@ -33,8 +33,8 @@ export class OlderEvents {
       const chain = await this.#chain(id, theirs);
       const at = chain.indexOf(first);
       const label = this.#world.labelOf(id);
-      // See room-trees.ts.
-      if (at === -1 || this.#world.traits(label).includes("hidden past")) continue;
+      // "hidden past": see room-trees.ts. Of a "purged" room that is joined later, v2's `prev_batch` is after the timeline, and so is ours.
+      if (at === -1 || this.#world.traits(label).some((trait) => ["hidden past", "purged"].includes(trait))) continue;
       native[label] = { older: chain.slice(at + 1, at + 1 + PAGE) };
       ours[label] = { older: await olderEvents(this.#user.at(this.#world.server.url), id, older, PAGE) };
     }

@@ -105,13 +105,13 @@ async function rename(world: World, step: Step): Promise<void> {
 
 const FORGET = going("forget", 1, "leave", null);
 
-/** Whoever comes is not told by v2 of the receipts that there are. */
+/** Whoever comes is not told by v2 of the receipts that there are, nor of who types. */
 function joining({ play, ...operation }: Operation): Operation {
   return {
     ...operation,
     play: async (world, step) => {
       await play(world, step);
-      if (world.traits(step.room ?? "").includes("receipts")) world.mark(step.room, "joined after receipts");
+      if (world.traits(step.room ?? "").includes("ephemeral")) world.mark(step.room, "joined later");
     },
   };
 }

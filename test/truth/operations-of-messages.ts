@@ -48,7 +48,7 @@ const receipts: Operations = Object.fromEntries(
       const name = `${kind === "m.read" ? "read" : "read privately"}${isThreaded ? " in a thread" : ""}`;
       const play = async (world: World, step: Step) => {
         const event = encodeURIComponent(world.event(step.to));
-        world.mark(step.room, "receipts");
+        world.mark(step.room, "ephemeral");
         if (isThreaded) world.mark(step.room, "threaded receipts");
         const path = `/rooms/${encodeURIComponent(world.room(step))}/receipt/${kind}/${event}`;
         await world.user(step).call("POST", path, isThreaded ? { thread_id: "main" } : {});
@@ -136,7 +136,10 @@ export const MESSAGES: Operations = {
   type: {
     weight: 1,
     plan: inRoom("type", (plan) => ({ n: plan.int(2) })),
-    play: (world, step) => world.user(step).typing(world.room(step), step.n === 0),
+    play: async (world, step) => {
+      world.mark(step.room, "ephemeral");
+      await world.user(step).typing(world.room(step), step.n === 0);
+    },
   },
   tag: { weight: 2, plan: inRoom("tag", (plan) => ({ n: plan.int(8) })), play: setTag },
   "room data": {

@@ -27,6 +27,8 @@ export type Device = {
 /** Patience with servers that have been started anew. */
 const UNTIL_MS = 60_000;
 const MARK = "test.settled";
+/** For longer than our server asks whether the homeserver was restored (server.ts). */
+const SETBACK_MS = 3000;
 let worlds = 0;
 
 export class World {
@@ -212,7 +214,8 @@ export class World {
   async restoreHomeserver(): Promise<void> {
     await this.server.start();
     await this.#homeserver.restore();
-    const at = new Date();
+    // A poll after the restore, and the questions whether it is one.
+    const at = new Date(Date.now() + SETBACK_MS);
     await this.until(() => this.server.hasPolledSince(at), "a poll after the restore");
     this.#ignored = copyOf(this.#ignoredThen);
     // The witnesses' places in v2 sync are in its future.
