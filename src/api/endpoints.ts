@@ -69,8 +69,8 @@ export class HomeserverEndpoints {
   }
 }
 
-/** Homeservers answer with M_UNRECOGNIZED; where that comes from a reverse proxy in front of one, or from an old one, with no Matrix error. */
-function isUnrecognized(status: number, text: string): boolean {
+/** Whether an answer says that there is no such endpoint. Homeservers answer with M_UNRECOGNIZED; where that comes from a reverse proxy in front of one, or from an old one, with no Matrix error. */
+export function isUnrecognized(status: number, text: string): boolean {
   if (status < 400 || status >= 500) return false;
   try {
     const { errcode } = JSON.parse(text) as { readonly errcode?: unknown };
