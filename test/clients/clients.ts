@@ -10,6 +10,7 @@ import type { ClientKind } from "./driven-client.ts";
 const KINDS = {
   js: async () => (await import("./js-kind.ts")).js,
   nio: async () => (await import("./pipe-kinds.ts")).nio,
+  go: async () => (await import("./pipe-kinds.ts")).mautrix,
   rust: async () => (await import("./pipe-kinds.ts")).rust,
 } as const satisfies Readonly<Record<string, () => Promise<ClientKind>>>;
 
@@ -22,7 +23,8 @@ with open registration (m.login.dummy). What this server needs is in a temporary
   --homeserver URL  base URL of the homeserver
   --only NAMES      ${Object.keys(KINDS).join(", ")}, separated by commas (default: all that can be run here)
                     js: matrix-js-sdk with its SlidingSync; nio: matrix-nio, which syncs by v2 (installed from PyPI once);
-                    rust: matrix-rust-sdk, as Element X uses it (SYNCV3_TEST_RUST=1 and cargo: built once, in some minutes)
+                    go: mautrix-go, which syncs by v2 (needs go and a C compiler: built once, in some minutes)
+                    rust: matrix-rust-sdk, as Element X uses it (needs cargo: built once, in ten minutes or more)
 
   --help
 `;

@@ -14,8 +14,8 @@ export type DeviceLogin = {
 /** A client of one device that is logged in and syncs. What it waits for it waits for at most a minute, and then it rejects. */
 export type DrivenClient = {
   readonly userId: string;
-  /** The name under which its list has a room that the user is in, once it is there. */
-  listed(roomId: string): Promise<string>;
+  /** Resolves when its list has a room that the user is in, under that name. Default: under any name. */
+  listed(roomId: string, name?: string): Promise<void>;
   /** Resolves when its list has an invite to the room. */
   invited(roomId: string): Promise<void>;
   join(roomId: string): Promise<void>;

@@ -31,9 +31,9 @@ function driven(client: JsClient, userId: string): DrivenClient {
   };
   return {
     userId,
-    listed: async (roomId) => {
+    listed: async (roomId, name) => {
       await is(roomId, "join");
-      return client.room(roomId)?.name ?? "";
+      await client.until(() => name === undefined || client.room(roomId)?.name === name);
     },
     invited: async (roomId) => void (await is(roomId, "invite")),
     join: async (roomId) => {

@@ -1,12 +1,13 @@
-/** Clients in processes of their own, driven over a pipe: the Rust SDK of Element X, and matrix-nio. */
+/** Clients in processes of their own, driven over a pipe: the Rust SDK of Element X, matrix-nio, and mautrix-go. */
 
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { cargoBuild, rustLack } from "../support/cargo-build.ts";
+import { cargoBuild, cargoLack } from "../support/cargo-build.ts";
 import { installPackage } from "../support/python-package.ts";
 import { RustClient } from "../support/rust-client.ts";
 import type { ClientKind, DrivenClient, LaunchClient } from "./driven-client.ts";
 
+const CACHE = join(import.meta.dirname, "../../.cache");
 const NIO = "0.26.0";
 /** Messages that are loaded with one page. */
 const PAGE = 30;
@@ -14,9 +15,22 @@ const PAGE = 30;
 export const rust: ClientKind = {
   name: "matrix-rust-sdk",
   async prepare(say) {
-    const lack = rustLack();
-    if (lack !== undefined) return lack;
-    return launching(process.env["SYNCV3_TEST_RUST_CLIENT"] ?? (await cargoBuild("rust", "rust-client", say)));
+    const built = process.env["SYNCV3_TEST_RUST_CLIENT"];
+    if (built !== undefined) return launching(built);
+    return cargoLack() ?? launching(await cargoBuild("rust", "rust-client", say));
+  },
+};
+
+export const mautrix: ClientKind = {
+  name: "mautrix-go",
+  async prepare(say) {
+    if (spawnSync("go", ["version"]).status !== 0) return "there is no go on the PATH (https://go.dev)";
+    const program = join(CACHE, "mautrix-client");
+    say("Building mautrix-go (some minutes, the first time)");
+    const cwd = join(import.meta.dirname, "mautrix");
+    // Its encryption in Go, not in C; its database needs a C compiler all the same.
+    const { status, stderr } = spawnSync("nice", ["go", "build", "-tags", "goolm", "-o", program, "."], { cwd, encoding: "utf8" });
+    return status === 0 ? launching(program) : `go build ended with ${String(status)}: ${stderr.slice(-1000)}`;
   },
 };
 
@@ -41,7 +55,9 @@ function launching(program: string, ...args: readonly string[]): LaunchClient {
 function driven(client: RustClient, userId: string): DrivenClient {
   return {
     userId,
-    listed: (roomId) => client.until((view) => view.room(roomId)?.state === "joined" && (view.room(roomId)?.name ?? undefined)),
+    listed: async (roomId, name) => {
+      await client.until((view) => view.room(roomId)?.state === "joined" && (name === undefined || view.room(roomId)?.name === name));
+    },
     invited: async (roomId) => void (await client.until((view) => view.room(roomId)?.state === "invited")),
     join: async (roomId) => {
       await client.join(roomId);
