@@ -80,6 +80,11 @@ it("M99: an alias is the room that the homeserver says", async () => {
   );
   expect((await client.fetch("GET", V1("#a/b:test"))).body).toMatchObject({ room_id: "!alias:test" });
   expect((await client.fetch("GET", V1("#other:test"))).status).toBe(404);
+  for (const body of ["<html>", "null", '{"room_id":5}']) {
+    t.hs.on("GET", "/_matrix/client/v3/directory/room/:alias", { body });
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    expect((await client.fetch("GET", V1("#odd:test"))).status, body).toBe(404);
+  }
 });
 
 it("M98: a token that the homeserver refuses by now gets 401, and a device that was never here the homeserver's answer", async () => {

@@ -5,7 +5,7 @@
 
 import type { FastifyRequest } from "fastify";
 import type { RoomId } from "../wire/ids.ts";
-import { editableRequest, readText } from "./json-answer.ts";
+import { editableRequest, parsedObject, readText } from "./json-answer.ts";
 import type { Forwarder } from "./pass-through.ts";
 import { segmentsOf } from "./proxy-path.ts";
 
@@ -69,13 +69,12 @@ export class HomeserverEndpoints {
   }
 }
 
-/** Whether an answer says that there is no such endpoint. Homeservers answer with M_UNRECOGNIZED; where that comes from a reverse proxy in front of one, or from an old one, with no Matrix error. */
+/**
+ * Whether an answer says that there is no such endpoint: M_UNRECOGNIZED. A reverse proxy in front of a homeserver, or an old homeserver, answers
+ * with 404 or 405 and no Matrix error.
+ */
 export function isUnrecognized(status: number, text: string): boolean {
   if (status < 400 || status >= 500) return false;
-  try {
-    const { errcode } = JSON.parse(text) as { readonly errcode?: unknown };
-    return errcode === "M_UNRECOGNIZED" || (status === 404 && errcode === undefined);
-  } catch {
-    return status === 404 || status === 405;
-  }
+  const errcode = parsedObject(text)["errcode"];
+  return errcode === "M_UNRECOGNIZED" || ((status === 404 || status === 405) && errcode === undefined);
 }

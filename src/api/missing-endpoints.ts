@@ -9,7 +9,7 @@ import { roomSummary } from "../wire/room-summary.ts";
 import { readThreadsToken } from "../wire/threads-token.ts";
 import type { Authenticator, Proven } from "./auth.ts";
 import { type Endpoint, HomeserverEndpoints } from "./endpoints.ts";
-import { editableRequest, type ReadLimits, readText } from "./json-answer.ts";
+import { editableRequest, parsedObject, type ReadLimits, readText } from "./json-answer.ts";
 import { credentialsIn, queryValue } from "./paging-request.ts";
 import type { Forwarder } from "./pass-through.ts";
 import { givenToken } from "./polled-devices.ts";
@@ -74,7 +74,7 @@ export class MissingEndpoints {
   /** The room of an alias, as the homeserver says; undefined: it does not know it. */
   async #resolve(asked: EndpointRequest, alias: string): Promise<unknown> {
     const { status, text } = await this.#asking(asked)(`v3/directory/room/${encodeURIComponent(alias)}`, {});
-    return status === 200 && text !== null ? (JSON.parse(text) as { readonly room_id?: unknown }).room_id : undefined;
+    return status === 200 ? parsedObject(text ?? "")["room_id"] : undefined;
   }
 
   async #threads(asked: EndpointRequest, { account, userId }: Proven, room: RoomId): Promise<string> {

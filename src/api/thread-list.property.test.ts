@@ -149,9 +149,7 @@ describe("M100: how much one answer reads", () => {
   const reader = { userId: ME, ignored: new Set<string>() };
 
   it("M100: at most 1000 events of the history; where they have no thread, the answer is empty and has a token all the same", async () => {
-    const root: Event[] = plain(1);
-    const reply: Event = { event_id: "$reply", sender: ME, content: { "m.relates_to": { rel_type: "m.thread", event_id: "$0" } } };
-    const { ask, asked } = homeserver([...root, reply, ...plain(1500).slice(1)], 100);
+    const { ask, asked } = homeserver([...plain(1), reply("$reply", "$0"), ...plain(1500).slice(1)], 100);
     const first = JSON.parse(await listThreads(ask, reader, query)) as { chunk: unknown[]; next_batch: string };
     expect(first.chunk).toEqual([]);
     expect(asked).toHaveLength(10);
@@ -162,9 +160,7 @@ describe("M100: how much one answer reads", () => {
 
   it("M100: at most 60 threads are met, and the list goes on behind the last of them", async () => {
     const roots = plain(100);
-    const replies = roots.map(({ event_id }): Event => {
-      return { event_id: `$r${event_id}`, sender: "@b:test", content: { "m.relates_to": { rel_type: "m.thread", event_id } } };
-    });
+    const replies = roots.map(({ event_id }) => reply(`$r${event_id}`, event_id));
     const { ask, asked } = homeserver([...roots, ...replies], 100);
     const stranger = { userId: "@stranger:test" as UserId, ignored: new Set<string>() };
     const answer = JSON.parse(await listThreads(ask, stranger, { ...query, limit: 30, participated: true })) as {
@@ -174,6 +170,35 @@ describe("M100: how much one answer reads", () => {
     expect(answer.chunk).toEqual([]);
     expect(asked.filter((path) => path.includes("/relations/"))).toHaveLength(60);
     expect(readThreadsToken(answer.next_batch)).toMatchObject({ after: "$r$40" });
+  });
+
+  const reply = (id: string, root: string): Event => {
+    return { event_id: id, sender: "@b:test", content: { "m.relates_to": { rel_type: "m.thread", event_id: root } } };
+  };
+
+  it.each([
+    [400, "M_INVALID_PARAM"],
+    [403, "M_FORBIDDEN"],
+    [404, "M_NOT_FOUND"],
+  ])(
+    "M100: a root that the homeserver answers with %i %s costs the list that thread alone, and one that is no event id is not asked for",
+    async (status, errcode) => {
+      const { ask, asked } = homeserver([...plain(2), reply("$r0", "$0"), reply("$bad", "$nowhere"), reply("$worse", ".."), reply("$r1", "$1")], 100);
+      const refusing: AskHomeserver = async (path, given) => {
+        const answer = await ask(path, given);
+        return path.includes(encodeURIComponent("$nowhere")) ? { status, text: JSON.stringify({ errcode, error: "no" }) } : answer;
+      };
+      const answer = JSON.parse(await listThreads(refusing, reader, query)) as { chunk: ThreadRoot[] };
+      expect(answer.chunk.map(({ event_id }) => event_id)).toEqual(["$1", "$0"]);
+      expect(asked.some((path) => path.includes("/../"))).toBe(false);
+    },
+  );
+
+  it("M100: a homeserver without /relations is no homeserver without threads", async () => {
+    const { ask } = homeserver([...plain(1), reply("$r0", "$0")], 100);
+    const lacking: AskHomeserver = async (path, given) =>
+      path.includes("/relations/") ? { status: 404, text: '{"errcode":"M_UNRECOGNIZED","error":"no"}' } : ask(path, given);
+    await expect(listThreads(lacking, reader, query)).rejects.toMatchObject({ status: 404, errcode: "M_UNRECOGNIZED" });
   });
 
   it.each([

@@ -8,15 +8,17 @@
 import { badGateway, limitExceeded, MatrixError } from "../wire/errors.ts";
 import { isObject } from "../wire/identifier.ts";
 import type { EventId, RoomId, UserId } from "../wire/ids.ts";
+import { isEventId } from "../wire/matrix-id.ts";
 import { withMember, withObject } from "../wire/json-edit.ts";
 import { eachElement, eachMember, JsonSyntaxError } from "../wire/json-scan.ts";
+import { isUnrecognized } from "./endpoints.ts";
+import { parsedObject } from "./json-answer.ts";
 import { threadsToken, type ThreadsToken } from "../wire/threads-token.ts";
 
-/** Asks the homeserver with the client's own access token. `path`: below `/_matrix/client`. `text`: null if it cannot be read. */
-export type AskHomeserver = (
-  path: string,
-  query: Readonly<Record<string, string>>,
-) => Promise<{ readonly status: number; readonly text: string | null }>;
+/** `text`: null if it cannot be read. */
+type HomeserverAnswer = { readonly status: number; readonly text: string | null };
+/** Asks the homeserver with the client's own access token. `path`: below `/_matrix/client`. */
+export type AskHomeserver = (path: string, query: Readonly<Record<string, string>>) => Promise<HomeserverAnswer>;
 
 export type ThreadsQuery = {
   readonly room: RoomId;
@@ -116,7 +118,7 @@ async function nextReplies(
   for (let pages = 1; ; pages += 1) {
     const place: Readonly<Record<string, string>> = from === null ? {} : { from };
     // oxlint-disable-next-line no-await-in-loop -- each page begins where the one before ended
-    const page = await readPage(ask, path, { limit: String(REPLY_PAGE), ...place }, "next_batch");
+    const page = await readPage(ask, path, { limit: String(REPLY_PAGE), ...place }, "next_batch", isWithheld);
     const events = page.events.filter((event) => event.thread === thread.root && !ignored.has(event.sender));
     const next = page.next === from ? null : page.next;
     if (events.length > 0 || next === null || pages === REPLY_PAGES) return { events, start: page.start, next };
@@ -152,13 +154,21 @@ async function readThread(
 /** null: the user may not see it, or it relates to another event itself, and so is no root. */
 async function readRoot(ask: AskHomeserver, room: RoomId, root: EventId): Promise<HistoryEvent | null> {
   const answer = await ask(`v3/rooms/${encodeURIComponent(room)}/event/${encodeURIComponent(root)}`, {});
-  if (answer.status === 403 || answer.status === 404) return null;
-  const event = eventOf(textOf(answer).trim());
+  const event = isWithheld(answer) ? null : eventOf(textOf(answer).trim());
   return event?.isRelated === false ? event : null;
 }
 
-async function readPage(ask: AskHomeserver, path: string, query: Readonly<Record<string, string>>, nextKey: string): Promise<HistoryPage> {
-  const text = textOf(await ask(path, query));
+/** `isEmpty`: which refusals stand for an empty page. Default: none. */
+async function readPage(
+  ask: AskHomeserver,
+  path: string,
+  query: Readonly<Record<string, string>>,
+  nextKey: string,
+  isEmpty: (answer: HomeserverAnswer) => boolean = () => false,
+): Promise<HistoryPage> {
+  const answer = await ask(path, query);
+  if (isEmpty(answer)) return { events: [], start: null, next: null };
+  const text = textOf(answer);
   const events: HistoryEvent[] = [];
   const tokens = new Map<string, string>();
   eachMember(text, 0, (name, start, stop) => {
@@ -182,15 +192,19 @@ function eventOf(text: string): HistoryEvent | null {
   const content = isObject(event["content"]) ? event["content"] : {};
   const relation = isObject(content["m.relates_to"]) ? content["m.relates_to"] : {};
   const { rel_type: type, event_id: parent } = relation;
-  const thread = type === "m.thread" && typeof parent === "string" ? (parent as EventId) : null;
+  const thread = type === "m.thread" && isEventId(parent) ? parent : null;
   return { id: event["event_id"] as EventId, sender: event["sender"], thread, isRelated: typeof type === "string", text };
 }
 
+/** Whether it refuses what was asked about: any member of a room can name a root that is not there, or not for this user. */
+function isWithheld({ status, text }: HomeserverAnswer): boolean {
+  return (status === 400 || status === 403 || status === 404) && !isUnrecognized(status, text ?? "");
+}
+
 /** Throws MatrixError for any answer but a 200. */
-function textOf({ status, text }: { readonly status: number; readonly text: string | null }): string {
+function textOf({ status, text }: HomeserverAnswer): string {
   if (status === 200 && text !== null) return text;
-  const body: unknown = text?.startsWith("{") === true ? JSON.parse(text) : {};
-  const { errcode, error, retry_after_ms: retryAfterMs } = isObject(body) ? body : {};
+  const { errcode, error, retry_after_ms: retryAfterMs } = parsedObject(text ?? "");
   if (status === 429) throw limitExceeded(typeof retryAfterMs === "number" ? retryAfterMs : 1000, "The homeserver asks to wait");
   if (status < 400 || status >= 500) throw badGateway(`The homeserver answered with ${status}`);
   throw new MatrixError(status, typeof errcode === "string" ? errcode : "M_UNKNOWN", typeof error === "string" ? error : "The homeserver refuses");

@@ -1,7 +1,8 @@
 /**
  * Whether the user has read everything in a room (T24). Dendrite counts unread events anew only after it has told the user's receipt, and tells
  * the new count no sooner than with the room's next event. If a receipt for all threads is on the room's newest event, nothing is unread. Nothing
- * else follows from a receipt: what came after it, or is in another thread than it, the homeserver has to count.
+ * else follows from a receipt: what came after it, or is in another thread than it, the homeserver has to count. A count that is ahead of the
+ * events of its answer, as Synapse's may be, comes again with them.
  */
 
 import type { UserId } from "../../wire/ids.ts";
@@ -23,7 +24,8 @@ export function hasReadAll({ context, stored, section, split, isFull }: RoomWork
   if (isFull || section.limited || split.gap || stored.pending_gap) return false;
   const fresh = split.fresh.at(-1);
   const known = fresh === undefined ? context.extra.newest.get(stored.room_id) : undefined;
-  if (known && (known.isRead || !known.streamed)) return known.streamed;
+  if (known?.streamed === false) return false;
+  if (known?.isRead === true) return true;
   const newest = fresh?.event_id ?? known?.event_id;
   return section.ephemeral.receipts.some((receipt) => isOwnRead(receipt, context.me) && receipt.event_id === newest);
 }
