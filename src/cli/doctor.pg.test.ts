@@ -167,7 +167,7 @@ test("the inside: settings that lose messages, another schema, a wrong clock, an
   expect(nobody.text).toMatch(/^error +the homeserver: -server: no homeserver can be reached/m);
 });
 
-test("M102: doctor names what the homeserver lacks and who does without it, and what syncv3 answers in its place", async () => {
+test("M101: doctor names what the homeserver lacks and who does without it, and what syncv3 answers in its place", async () => {
   const inside = async () => (await told(t.url, undefined, { server: t.hs.url })).text;
   const text = await inside();
   expect(text).toMatch(/^warning +the homeserver has no room summaries \(MSC3266\)\n +syncv3 answers for rooms .*Element X shows no preview/m);
