@@ -18,7 +18,7 @@ import type { AccountNo, RoomId } from "../wire/ids.ts";
 import { cutPages } from "./history-cut.ts";
 import { editableRequest, type ReadLimits, readText } from "./json-answer.ts";
 import type { Forwarder } from "./pass-through.ts";
-import { type PagingRequest, queryValue, withQuery } from "./paging-request.ts";
+import { credentialsIn, type PagingRequest, queryValue, withQuery } from "./paging-request.ts";
 import type { DeviceRef, HistoryPlace, HistoryStore } from "./ports.ts";
 
 export type HistoryDeps = { readonly store: HistoryStore; readonly forwarder: Forwarder };
@@ -127,11 +127,8 @@ export class HistoryPages {
 
   /** Synapse's token right before the event; null: another homeserver, or the user may not see the event. */
   async #exact({ request, signal }: HistoryPassing, { room, event }: HistoryToken): Promise<string | null> {
-    const query = new URLSearchParams({ limit: "0", filter: JSON.stringify({ lazy_load_members: true, types: [] }) });
-    for (const name of ["access_token", "user_id"]) {
-      const value = queryValue(request.raw.url ?? "", name);
-      if (value !== null) query.set(name, value);
-    }
+    const filter = JSON.stringify({ lazy_load_members: true, types: [] });
+    const query = new URLSearchParams({ limit: "0", filter, ...credentialsIn(request.raw.url ?? "") });
     const path = `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/context/${encodeURIComponent(event)}?${query.toString()}`;
     const text = await this.#text(request, signal, path);
     const start = text === null ? undefined : (JSON.parse(text) as { start?: unknown }).start;

@@ -23,9 +23,9 @@ import { NativeSync } from "./native-sync.ts";
 import { Forwarder } from "./pass-through.ts";
 import { Passer } from "./pass-through-rules.ts";
 import { givenToken, PolledDevices } from "./polled-devices.ts";
-import type { FindDevice, Forgetting, HistoryStore, PassQueue, TokenStore, UpstreamToken, VersionsClient, WhoamiClient } from "./ports.ts";
+import type { FindDevice, Forgetting, HistoryStore, PassQueue, RoomStore, TokenStore, UpstreamToken, VersionsClient, WhoamiClient } from "./ports.ts";
 import type { Sends } from "./sends.ts";
-import { syncKindOf } from "./sync-path.ts";
+import { faceOf, V3_SYNC } from "./sync-path.ts";
 import { type IsTrusted, trustedProxies } from "./trusted-proxies.ts";
 import { V2Sync } from "./v2-sync.ts";
 import { WaitingTokens } from "./waiting-tokens.ts";
@@ -43,6 +43,8 @@ export type ServerDeps = {
   readonly keyUploads: KeyUploads;
   /** Default: no pagination tokens of ours are in use. */
   readonly history?: HistoryStore;
+  /** Default: endpoints that the homeserver lacks are not answered. */
+  readonly rooms?: RoomStore;
   readonly feed: Feed;
   /** A client of the device has just proven itself, so the device must be polled from now on. Called for each request of ours. */
   readonly ensurePolling: (account: AccountNo, device: DeviceNo) => void;
@@ -93,8 +95,6 @@ const CORS_HEADERS = {
 
 /** How long a stopping server waits for answers to be sent. */
 const STOP_MS = 8_000;
-
-const V3_SYNC = "/_matrix/client/v3/sync";
 
 /** v2 filters may be in the query. */
 const SERVER_OPTIONS = { maxHeaderSize: 65_536 };
@@ -174,6 +174,7 @@ export function createApiServer(deps: ServerDeps): FastifyInstance {
     roomRefused: deps.roomRefused ?? (() => {}),
     history: deps.history ? new HistoryPages({ store: deps.history, forwarder }) : null,
     ownPath: V3_SYNC,
+    count,
   });
 
   // Routes read their bodies themselves, or stream them, whatever the Content-Type says (D5).
@@ -334,15 +335,6 @@ function queryOf(request: FastifyRequest): URLSearchParams {
 
 /** The status in metrics if the client did not wait for its answer. */
 const CLIENT_GONE = 499;
-
-/** The API that a request belongs to, for metrics. */
-function faceOf(method: string, path: string): string {
-  if (path === V3_SYNC && method === "POST") return "v3";
-  if (path.endsWith("/v4/sync")) return "v4";
-  const sync = syncKindOf(method, path);
-  if (sync !== null) return sync;
-  return path.startsWith("/health/") ? "health" : "passed";
-}
 
 /** Without the query, which may contain an access token. */
 function pathOf(request: FastifyRequest): string {

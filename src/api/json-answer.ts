@@ -7,6 +7,7 @@ import { gunzip, gzip } from "node:zlib";
 import type { Dispatcher } from "undici";
 import { acceptsGzip } from "../base/accepts-gzip.ts";
 import { badGateway } from "../wire/errors.ts";
+import { isObject } from "../wire/identifier.ts";
 import { JsonSyntaxError } from "../wire/json-scan.ts";
 import { BODY_HEADERS, clientHeaders } from "./proxy-headers.ts";
 
@@ -64,6 +65,16 @@ export async function readText(answer: Dispatcher.ResponseData, limits: ReadLimi
   if (Buffer.isBuffer(body)) return textOf(body, encodingOf(answer), limits);
   body.on("error", () => {}).destroy();
   return null;
+}
+
+/** The object that a text is; an empty one if it is none, or not JSON. */
+export function parsedObject(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isObject(value) ? value : {};
+  } catch {
+    return {};
+  }
 }
 
 async function applied(text: string, edit: Edit): Promise<string | null> {

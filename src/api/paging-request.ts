@@ -25,6 +25,16 @@ export function queryValue(target: string, name: string): string | null {
   return new URLSearchParams(target.split("?").slice(1).join("?")).get(name);
 }
 
+/** The parameters that say on whose behalf a request is made, for further requests on the same behalf. */
+export function credentialsIn(target: string): Record<string, string> {
+  return Object.fromEntries(
+    ["access_token", "user_id"].flatMap((name) => {
+      const value = queryValue(target, name);
+      return value === null ? [] : [[name, value]];
+    }),
+  );
+}
+
 /** The target with that parameter set or removed (null); all other bytes stay the same. */
 export function withQuery(target: string, name: string, value: string | null): string {
   const [path = "", ...query] = target.split("?");

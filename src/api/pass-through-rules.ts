@@ -5,15 +5,17 @@ import type { Logger } from "../base/logger.ts";
 import { invalidParam, unknownPos, unrecognized } from "../wire/errors.ts";
 import type { Authenticator, Identity } from "./auth.ts";
 import { type HistoryPages, isHistory } from "./history.ts";
+import { endpointOf } from "./endpoints.ts";
 import { UPLOAD_BODY_BYTES, type KeyUploads, uploadOf } from "./key-uploads.ts";
 import { editLogin, logsIn } from "./login-answers.ts";
 import { carryOut, ENDING_BODY_BYTES, endingOf, type Ending } from "./logout-hooks.ts";
 import { asksMedia, MEDIA_HEADERS } from "./media-headers.ts";
+import { MissingEndpoints, type MissingEndpointsDeps } from "./missing-endpoints.ts";
 import { pagingRequest, type PagingRequest } from "./paging-request.ts";
 import type { Forwarder } from "./pass-through.ts";
 import { givenToken, type PolledDevices } from "./polled-devices.ts";
 import type { AccountNo } from "../wire/ids.ts";
-import type { DeviceRef, FindDevice, Forgetting, UpstreamToken } from "./ports.ts";
+import type { DeviceRef, FindDevice, Forgetting, RoomStore, UpstreamToken } from "./ports.ts";
 import { ourTokens, withTokens } from "./pos-translation.ts";
 import { judgeTarget, segmentsOf } from "./proxy-path.ts";
 import { transactionOf, type Sends } from "./sends.ts";
@@ -40,6 +42,11 @@ export type PasserDeps = {
   readonly upstreamToken: UpstreamToken | null;
   /** Null: no pagination tokens of ours are in use. */
   readonly history: HistoryPages | null;
+  /** Default: endpoints that the homeserver lacks are not answered. */
+  readonly rooms?: RoomStore;
+  /** See MissingEndpointsDeps. */
+  readonly count: MissingEndpointsDeps["count"];
+  readonly now: () => number;
   /** Called when the homeserver refused a request of the account about a room. */
   readonly roomRefused: (account: AccountNo) => void;
   /** On this path only GET may be the homeserver's: other methods are refused. */
@@ -60,9 +67,11 @@ type Passing = { readonly request: FastifyRequest; readonly reply: FastifyReply;
 
 export class Passer {
   readonly #deps: PasserDeps;
+  readonly #missing: MissingEndpoints | null;
 
   constructor(deps: PasserDeps) {
     this.#deps = deps;
+    this.#missing = deps.rooms ? new MissingEndpoints({ ...deps, rooms: deps.rooms }) : null;
   }
 
   /** Answers the request. Throws MatrixError: 400, 404, 405 for what is not passed, 502. */
@@ -95,6 +104,8 @@ export class Passer {
     if (txnId !== null) return this.#passSend(passing, txnId);
     const upload = uploadOf(method, target);
     if (upload) return this.#passKeyUpload(passing, upload.deviceId);
+    const endpoint = this.#missing && endpointOf(method, target);
+    if (endpoint && (await this.#missing?.answer({ ...passing, whose: () => this.#findDevice(request) }, endpoint))) return;
     const paging = pagingRequest(method, target);
     if (paging) return this.#passPaging(passing, target, paging);
     if (asksVersions(method, segments)) return forwarder.forward(request, reply, { signal, edit: editVersions(versions) });

@@ -4,6 +4,7 @@ import type { Auth } from "../http/route.ts";
 import type { AccountNo, DeviceNo, EventId, RoomId, UserId } from "../wire/ids.ts";
 import type { UploadedKeys } from "../wire/key-counts.ts";
 import type { PassInput, PassOutput, PassStart } from "../wire/passed-answer.ts";
+import type { RoomSummaryParts } from "../wire/room-summary.ts";
 
 /** One device of an account. */
 export type DeviceRef = { readonly account: AccountNo; readonly device: DeviceNo };
@@ -92,6 +93,14 @@ export type HistoryPlace = {
   readonly idx: number | null;
   readonly streamed: boolean;
   readonly earlier: string | null;
+};
+
+/** What is stored of an account's rooms, for endpoints that the homeserver lacks (M98). */
+export type RoomStore = {
+  /** null: the user is neither in the room, nor invited to it, nor has knocked, as far as is known here. */
+  summary(account: AccountNo, room: RoomId): Promise<RoomSummaryParts | null>;
+  /** Whom the user ignores (D25). */
+  ignored(account: AccountNo): Promise<readonly UserId[]>;
 };
 
 /** The part of the homeserver's client that asks for its versions. Rejects if the answer is not a 200 with JSON. */

@@ -40,3 +40,14 @@ function spelledOut(target: string): string[] {
 function decoded(path: string): string {
   return path.replace(/%([0-7][0-9a-f])/gi, (_escape, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
+
+export const V3_SYNC = "/_matrix/client/v3/sync";
+
+/** The API that a request belongs to, for metrics. */
+export function faceOf(method: string, path: string): string {
+  if (path === V3_SYNC && method === "POST") return "v3";
+  if (path.endsWith("/v4/sync")) return "v4";
+  const sync = syncKindOf(method, path);
+  if (sync !== null) return sync;
+  return path.startsWith("/health/") ? "health" : "passed";
+}

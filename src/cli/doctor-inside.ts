@@ -9,6 +9,7 @@ import { readHistoryUse } from "../store/history.ts";
 import { readServerState, type ServerState } from "../store/server-state.ts";
 import { runningDatabase } from "./embedded-database.ts";
 import { counted } from "../base/counted.ts";
+import { checkEndpoints } from "./doctor-endpoints.ts";
 import { bad, type Finding, ok, warn } from "./findings.ts";
 import { OLDEST_VERSION } from "./open-database.ts";
 
@@ -131,7 +132,11 @@ export async function checkHomeserver(server: string, signal: AbortSignal): Prom
     const ms = times.toSorted((a, b) => a - b)[Math.floor(ROUNDS / 2)] ?? 0;
     const text = `the homeserver answers in ${ms.toFixed(0)} ms`;
     const advice = "This delays every message. Run syncv3 near the homeserver, and point -server to it directly";
-    return [...(ms > SLOW_MS ? warn(text, advice) : ok(text)), ...(date === "" ? [] : skew("the homeserver's clock", Date.parse(date)))];
+    return [
+      ...(ms > SLOW_MS ? warn(text, advice) : ok(text)),
+      ...(date === "" ? [] : skew("the homeserver's clock", Date.parse(date))),
+      ...(await checkEndpoints(base, signal)),
+    ];
   } catch (error) {
     if (signal.aborted) throw error;
     return bad(`the homeserver: ${messageOf(error)}`, "Check -server");

@@ -167,6 +167,25 @@ test("the inside: settings that lose messages, another schema, a wrong clock, an
   expect(nobody.text).toMatch(/^error +the homeserver: -server: no homeserver can be reached/m);
 });
 
+test("M101: doctor names what the homeserver lacks and who does without it, and what syncv3 answers in its place", async () => {
+  const inside = async () => (await told(t.url, undefined, { server: t.hs.url })).text;
+  const text = await inside();
+  expect(text).toMatch(/^warning +the homeserver has no room summaries \(MSC3266\)\n +syncv3 answers for rooms .*Element X shows no preview/m);
+  expect(text).toMatch(/^ok +the homeserver has no lists of threads: syncv3 answers in its place$/m);
+  expect(text).toMatch(/^warning +the homeserver has no spaces \(hierarchy\)\n +Element X/m);
+  const refusal = { status: 401, body: { errcode: "M_MISSING_TOKEN", error: "Missing access token" } };
+  for (const path of [
+    "room_summary/:room",
+    "rooms/:room/threads",
+    "rooms/:room/relations/:event/m.thread",
+    "rooms/:room/hierarchy",
+    "media/config",
+  ]) {
+    t.hs.on("GET", `/_matrix/client/v1/${path}`, refusal);
+  }
+  expect(await inside()).toMatch(/^ok +the homeserver has every endpoint that clients of sliding sync call$/m);
+});
+
 test("T20: doctor warns if history is not read through syncv3, because users of Element X then lose history", async () => {
   const database = await freshDatabase();
   try {

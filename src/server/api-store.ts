@@ -2,7 +2,7 @@
 
 import { Gathered } from "../base/gathered.ts";
 import type { SecretBox } from "../base/secret-box.ts";
-import type { FindDevice, Forgetting, HistoryStore, KeyUploadStore, PassQueue, SentEventStore, TokenStore } from "../api/ports.ts";
+import type { FindDevice, Forgetting, HistoryStore, KeyUploadStore, PassQueue, RoomStore, SentEventStore, TokenStore } from "../api/ports.ts";
 import { type Feed, goneWake } from "../feed/hub.ts";
 import { unlockAccount } from "../store/account-locks.ts";
 import type { Sql } from "../store/db.ts";
@@ -10,8 +10,10 @@ import { writeTx } from "../store/db.ts";
 import { deleteAccount, deleteDevice, findDevice, pollState } from "../store/devices.ts";
 import { findDevices, forgetRoom } from "../store/forget.ts";
 import { atOrAfter, notePaging, pointOf } from "../store/history.ts";
+import { readIgnored } from "../store/ignored.ts";
 import { noteKeyUpload } from "../store/key-uploads.ts";
 import { isWaiting, passAnswer, startPass } from "../store/passed-answers.ts";
+import { readRoomSummary } from "../store/room-summary.ts";
 import { endSession, listSessions } from "../store/session-list.ts";
 import { insertSentEvent } from "../store/sent-events.ts";
 import { findTokens, markDead, markVerified, registerToken, sealToken } from "../store/tokens.ts";
@@ -64,6 +66,10 @@ export function historyStore(sql: Sql): HistoryStore {
     place: (account, room, event) => pointOf(sql, account, room, event),
     atOrAfter: (account, room, place, ids) => atOrAfter(sql, account, room, place, ids),
   };
+}
+
+export function roomStore(sql: Sql): RoomStore {
+  return { summary: (account, room) => readRoomSummary(sql, account, room), ignored: (account) => readIgnored(sql, account) };
 }
 
 /** `feed` wakes requests that wait with a session that ends (T18). */

@@ -49,7 +49,17 @@ import { counted } from "../base/counted.ts";
 import { openBus } from "./open-bus.ts";
 import type { OwnListener } from "./own-listener.ts";
 import { listenForPage, type PageFiles, pageRoutes } from "./page-server.ts";
-import { deviceFinder, forgetting, historyStore, keyUploadStore, passQueue, sentEventStore, sessionStore, tokenStore } from "./api-store.ts";
+import {
+  deviceFinder,
+  forgetting,
+  historyStore,
+  keyUploadStore,
+  passQueue,
+  roomStore,
+  sentEventStore,
+  sessionStore,
+  tokenStore,
+} from "./api-store.ts";
 
 /**
  * The features that `/versions` always lists, because this server provides them itself: sliding sync, and each of its extensions. A stable flag is
@@ -213,6 +223,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     forgetting: forgetting(sql, feed, (account, device) => supervisor.forget(account, device)),
     findDevice: deviceFinder(sql),
     history: historyStore(sql),
+    rooms: roomStore(sql),
     sends,
     keyUploads: new KeyUploads({ store: keyUploadStore(sql), feed, logger }),
     feed,

@@ -1,5 +1,6 @@
 /** Where an event is located in what an account has of a room's history, for our own pagination tokens (T20). */
 
+import type { PendingQuery, Row } from "postgres";
 import type { AccountNo, EventId, RoomId } from "../wire/ids.ts";
 import { indexKey } from "../wire/index-key.ts";
 import type { Db } from "./db.ts";
@@ -16,6 +17,8 @@ export type StoredEventPoint = {
   /** The nearest upstream token at or before the point right before the event; null: none is stored. */
   readonly earlier: string | null;
 };
+
+type Fragment = PendingQuery<Row[]>;
 
 /** For this long after a client of an account read history through this server, its next requests for history are expected here too. */
 const PAGES_HERE_DAYS = 30;
@@ -38,23 +41,31 @@ export async function readHistoryUse(db: Db): Promise<{ readonly used: number; r
   return row ?? { used: 0, paging: 0 };
 }
 
+/**
+ * An expression: false if the timeline's order at `ord` may differ from that in which the homeserver received the events (see StoredEventPoint),
+ * or is not known.
+ */
+export function streamedAt(db: Db, account: AccountNo, room: Fragment, ord: Fragment) {
+  return db`coalesce((
+    select not p.gap and exists (select from timeline x where x.account = ${account} and x.room_id = ${room} and x.ord < p.ord)
+    from timeline p where p.account = ${account} and p.room_id = ${room} and p.ord <= ${ord} and (p.gap or p.prev_batch is not null)
+    order by p.ord desc limit 1), false)`;
+}
+
 /** null: the event is not stored for the account in this room (any more). */
 export async function pointOf(db: Db, account: AccountNo, room: RoomId, event: EventId): Promise<StoredEventPoint | null> {
-  const [row] = await db<(StoredEventPoint & { is_unordered: boolean | null })[]>`
-    select t.ord, null::integer as idx,
-      (select p.gap or not exists (select from timeline x where x.account = ${account} and x.room_id = ${room} and x.ord < p.ord)
-       from timeline p where p.account = ${account} and p.room_id = ${room} and p.ord <= t.ord and (p.gap or p.prev_batch is not null)
-       order by p.ord desc limit 1) as is_unordered,
+  const [row] = await db<StoredEventPoint[]>`
+    select t.ord, null::integer as idx, ${streamedAt(db, account, db`t.room_id`, db`t.ord`)} as streamed,
       (select p.prev_batch from timeline p
        where p.account = ${account} and p.room_id = ${room} and p.ord <= t.ord and p.prev_batch is not null
        order by p.ord desc limit 1) as earlier
     from timeline t where t.account = ${account} and t.room_id = ${room} and t.event_id = ${event}
     union all
-    select null, o.idx, null, (select c.prev_batch from older_chunks c
+    select null, o.idx, false, (select c.prev_batch from older_chunks c
        where c.account = ${account} and c.room_id = ${room} and c.idx <= o.idx order by c.idx desc limit 1)
     from older o where o.account = ${account} and o.room_id = ${room} and o.event_id = ${event}
     limit 1`;
-  return row ? { ord: row.ord, idx: row.idx, streamed: row.is_unordered === false, earlier: row.earlier } : null;
+  return row ?? null;
 }
 
 /**

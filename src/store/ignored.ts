@@ -1,6 +1,7 @@
 /** The users whom an account ignores, from accounts.ignored. */
 
-import { isStorable, type UserId } from "../wire/ids.ts";
+import { type AccountNo, isStorable, type UserId } from "../wire/ids.ts";
+import type { Db } from "./db.ts";
 
 /**
  * Reads the column, a JSON list of index keys (wire/index-key.ts). Older versions stored every key of m.ignored_user_list unchanged; a key
@@ -9,4 +10,10 @@ import { isStorable, type UserId } from "../wire/ids.ts";
 export function parseIgnored(text: string): UserId[] {
   const users = JSON.parse(text) as UserId[];
   return text.includes("\\u") ? users.filter(isStorable) : users;
+}
+
+/** Nobody if the account is not stored any more. */
+export async function readIgnored(db: Db, account: AccountNo): Promise<UserId[]> {
+  const [row] = await db<{ ignored: string }[]>`select ignored from accounts where account = ${account}`;
+  return row ? parseIgnored(row.ignored) : [];
 }

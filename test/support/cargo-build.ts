@@ -16,7 +16,11 @@ export const CARGO_TIMEOUT_MS = 20 * 60_000;
 
 /** Why tests with a Rust program are left out: they were not asked for, or there is no cargo on the PATH, or too old a one; undefined: they run. */
 export function rustLack(): string | undefined {
-  if (process.env["SYNCV3_TEST_RUST"] !== "1") return "`npm run rust` runs them";
+  return process.env["SYNCV3_TEST_RUST"] === "1" ? cargoLack() : "`npm run rust` runs them";
+}
+
+/** Why programs cannot be built: there is no cargo on the PATH, or too old a one; undefined: they can. */
+export function cargoLack(): string | undefined {
   const answer = spawnSync("cargo", ["--version"], { encoding: "utf8" });
   const minor = /^cargo 1\.(\d+)\./.exec(answer.stdout ?? "")?.[1];
   if (answer.status !== 0 || minor === undefined) return "there is no cargo on the PATH (https://rustup.rs)";

@@ -5,7 +5,14 @@ import type { AddressInfo } from "node:net";
 import { pipeline } from "node:stream";
 
 /** `status`: undefined while it is not answered, and for good where the client went away before. */
-export type TappedRequest = { readonly method: string; readonly path: string; readonly query: URLSearchParams; status?: number };
+export type TappedRequest = {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  status?: number;
+  /** Whether the answer is M_UNRECOGNIZED: what answers does not have the endpoint. */
+  isUnrecognized?: boolean;
+};
 
 /** Streams both ways and changes nothing, not even the Host header: what is behind it takes this for its own address. */
 export class HomeserverTap {
@@ -46,6 +53,8 @@ export class HomeserverTap {
     const onward = httpRequest(this.#target(), options, (answer) => {
       seen.status = answer.statusCode ?? 0;
       response.writeHead(seen.status, answer.rawHeaders);
+      if (seen.status === 404 || seen.status === 405)
+        answer.once("data", (first: Buffer) => (seen.isUnrecognized = first.includes("M_UNRECOGNIZED")));
       // Whoever breaks off, the other side sees it.
       pipeline(answer, response, () => {});
     });

@@ -1,8 +1,19 @@
 /** A client as Element Web is one: matrix-js-sdk with its SlidingSync class and real end-to-end encryption. */
 
 import "fake-indexeddb/auto";
+import { setTimeout as delay } from "node:timers/promises";
 import { silentJsLogger as logger } from "./js-logger.ts";
-import { ClientEvent, createClient, MatrixEventEvent, RoomEvent, RoomMemberEvent, RoomStateEvent, SlidingSyncEvent, SyncState } from "matrix-js-sdk";
+import {
+  ClientEvent,
+  createClient,
+  EventTimeline,
+  MatrixEventEvent,
+  RoomEvent,
+  RoomMemberEvent,
+  RoomStateEvent,
+  SlidingSyncEvent,
+  SyncState,
+} from "matrix-js-sdk";
 import type { MatrixClient, Room } from "matrix-js-sdk";
 import { SlidingSync, SlidingSyncState, type MSC3575List, type MSC3575SlidingSyncResponse } from "matrix-js-sdk/lib/sliding-sync.js";
 
@@ -41,6 +52,7 @@ const OPEN_ROOM = {
 };
 
 const POLL_MS = 20_000;
+const [READY_MS, READY_STEP_MS] = [20_000, 50];
 
 /** What a log-in gave. */
 export type JsLogin = { readonly url: string; readonly userId: string; readonly deviceId: string; readonly accessToken: string };
@@ -124,6 +136,24 @@ export class JsClient {
   /** Decrypts what a room's timeline has; left alone, the client decrypts what it shows in the list. */
   async decrypt(roomId: string): Promise<void> {
     await this.room(roomId)?.decryptAllEvents();
+  }
+
+  /** Loads earlier messages of a room; whether its start is reached. */
+  async older(roomId: string, count: number): Promise<boolean> {
+    const room = this.room(roomId);
+    if (room?.getLiveTimeline().getPaginationToken(EventTimeline.BACKWARDS) === null) return true;
+    if (room) await this.client.scrollback(room, count);
+    return false;
+  }
+
+  /** Resolves when it can send to an encrypted room: it is told of the encryption before its crypto has made itself ready for that, and says nothing when it has. */
+  async readyToEncrypt(roomId: string): Promise<void> {
+    const crypto = this.client.getCrypto() as unknown as { readonly roomEncryptors: Readonly<Record<string, unknown>> };
+    for (const end = Date.now() + READY_MS; crypto.roomEncryptors[roomId] === undefined;) {
+      if (Date.now() > end) throw new Error(`matrix-js-sdk is not ready to encrypt in ${roomId}`);
+      // oxlint-disable-next-line no-await-in-loop -- there is no event to wait for
+      await delay(READY_STEP_MS);
+    }
   }
 
   /** What `found` makes of the client once it is there, at most `ms` later. */

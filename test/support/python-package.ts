@@ -8,9 +8,9 @@ const CACHE = join(import.meta.dirname, "../../.cache");
 
 /**
  * The Python that has the package; installs it at the first call (a minute or two). Needs Python 3.10 or later; as root on Debian or Ubuntu
- * `python3-venv` is installed where it is missing. `say` is told what happens.
+ * `python3-venv` is installed where it is missing. `say` is told what happens. `extra`: an optional part of the package.
  */
-export async function installPackage(name: string, version: string, say: (line: string) => void): Promise<string> {
+export async function installPackage(name: string, version: string, say: (line: string) => void, extra?: string): Promise<string> {
   const home = join(CACHE, `${name}-${version}`);
   const python = join(home, "bin/python");
   if (await exists(python)) return python;
@@ -20,7 +20,14 @@ export async function installPackage(name: string, version: string, say: (line: 
   try {
     say(`Installing ${name} ${version} into ${home} (once)`);
     await makeEnvironment(unfinished, say);
-    await run(join(unfinished, "bin/python"), ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", `${name}==${version}`]);
+    await run(join(unfinished, "bin/python"), [
+      "-m",
+      "pip",
+      "install",
+      "--quiet",
+      "--disable-pip-version-check",
+      `${name}${extra === undefined ? "" : `[${extra}]`}==${version}`,
+    ]);
     await rename(unfinished, home).catch(async (error: unknown) => {
       // Another run was quicker.
       if (!(await exists(python))) throw error;

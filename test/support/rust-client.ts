@@ -101,8 +101,9 @@ export type RustLogin = {
   readonly discover?: boolean;
   /** A directory for everything that the client keeps. */
   readonly store: string;
-  /** Registered by `HomeserverUsers`. */
   readonly name: string;
+  /** Default: that of a user whom `HomeserverUsers` has registered. */
+  readonly password?: string;
   readonly deviceId: string;
   /** Whether an address in the login answer replaces the one that was asked. */
   readonly respectWellKnown?: boolean;
@@ -118,20 +119,20 @@ export class RustClient {
   #stderr = "";
   readonly view = new RustView();
 
-  /** `program`: as built by `cargoBuild`. */
-  constructor(program: string) {
-    this.#child = spawn(program, { stdio: ["pipe", "pipe", "pipe"] });
+  /** `program`: as built by `cargoBuild`, or another client that is driven in the same way. */
+  constructor(program: string, args: readonly string[] = []) {
+    this.#child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
     this.#child.stderr.on("data", (chunk: Buffer) => void (this.#stderr += chunk.toString()));
     createInterface({ input: this.#child.stdout }).on("line", (line) => this.#receive(JSON.parse(line) as ClientEvent | ClientAnswer));
     this.#child.once("error", this.#ended.reject);
-    this.#child.once("close", (code) => this.#ended.reject(new Error(`the Rust client ended with ${String(code)}:\n${this.#stderr}`)));
+    this.#child.once("close", (code) => this.#ended.reject(new Error(`the client ended with ${String(code)}:\n${this.#stderr}`)));
     // Whoever waits hears of it; nobody has to wait.
     this.#ended.promise.catch(() => {});
   }
 
   login(login: RustLogin): Promise<RustSession> {
-    const { homeserver, discover = false, store, name, deviceId, respectWellKnown = false } = login;
-    const user = { user: name, password: passwordOf(name), device_id: deviceId };
+    const { homeserver, discover = false, store, name, password = passwordOf(name), deviceId, respectWellKnown = false } = login;
+    const user = { user: name, password, device_id: deviceId };
     return this.#do("login", { homeserver, discover, store, ...user, respect_well_known: respectWellKnown });
   }
 

@@ -3,6 +3,7 @@
 import type { AccountNo, EventId, RoomId, UserId } from "../../wire/ids.ts";
 import { byKey, type Tx } from "../db.ts";
 import { bodyOf } from "../event-row.ts";
+import { streamedAt } from "../history.ts";
 import { type EventBody, noBodies, readBodies, type StoredBodies } from "./bodies.ts";
 import { type Membership, parseFacts, type RoomFacts } from "../room-facts.ts";
 import type { RoomWrite, StandingWrite } from "./row-types.ts";
@@ -268,6 +269,22 @@ export async function countMembers(
     from unnest(${[...rooms]}::text[]) r (room_id)
     left join members m on m.account = ${account} and m.room_id = r.room_id and m.to_ord = ${OPEN}::bigint
     group by r.room_id`;
+}
+
+/** The newest event of a room. `streamed`: see StoredEventPoint. `isRead`: the user has read up to it, by a receipt for all threads. */
+export type NewestEvent = { readonly room_id: RoomId; readonly event_id: EventId; readonly streamed: boolean; readonly isRead: boolean };
+
+/** The newest stored events of rooms, as far as there are any. */
+export async function readNewestEvents(tx: Tx, account: AccountNo, rooms: readonly RoomId[], me: UserId): Promise<NewestEvent[]> {
+  if (rooms.length === 0) return [];
+  return await tx<NewestEvent[]>`
+    select k.room_id, t.event_id, ${streamedAt(tx, account, tx`k.room_id`, tx`r.last_ord`)} as streamed, exists (
+      select from receipts c where c.account = ${account} and c.room_id = k.room_id and c.user_id = ${me} and c.thread_id = ''
+        and c.kind in ('m.read', 'm.read.private') and c.event_id = t.event_id) as "isRead"
+    from unnest(${[...rooms]}::text[]) k (room_id)
+    cross join lateral (select last_ord from rooms r where r.account = ${account} and r.room_id = k.room_id ${byKey(tx)}) r
+    cross join lateral (
+      select event_id from timeline t where t.account = ${account} and t.room_id = k.room_id and t.ord = r.last_ord ${byKey(tx)}) t`;
 }
 
 /** The first members of each room, joined before invited before gone, by user id, without `me`: stand-ins if the homeserver names no heroes. */

@@ -1,6 +1,6 @@
 /** What every part of the planner needs: the account, and what is known, indexed for quick look-ups. */
 
-import type { AccountDataKey, KnownRows, KnownEvent, KnownMember, KnownRoom, KnownState } from "../../store/ingest/known.ts";
+import type { AccountDataKey, KnownRows, KnownEvent, KnownMember, KnownRoom, KnownState, NewestEvent } from "../../store/ingest/known.ts";
 import type { OwnBodyWrite } from "../../store/ingest/row-types.ts";
 import type { EventId, RoomId, UserId } from "../../wire/ids.ts";
 import type { AccountDataItem } from "../../wire/v2-response.ts";
@@ -11,6 +11,7 @@ export type Extra = {
   readonly fullState: ReadonlyMap<RoomId, readonly KnownState[]>;
   readonly counts: ReadonlyMap<RoomId, { readonly joined: number; readonly invited: number }>;
   readonly standIns: ReadonlyMap<RoomId, readonly KnownMember[]>;
+  readonly newest: ReadonlyMap<RoomId, NewestEvent>;
 };
 
 export type PlanContext = {

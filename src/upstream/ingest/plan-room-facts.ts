@@ -6,6 +6,7 @@ import { isObject } from "../../wire/identifier.ts";
 import type { UserId } from "../../wire/ids.ts";
 import type { FactsChange } from "./facts.ts";
 import { computeFacts, standInsAmong, tagsOf } from "./facts.ts";
+import { hasReadAll } from "./own-reads.ts";
 import type { RoomWork } from "./room-work.ts";
 
 /** Plans the facts row. True: the number of members known to be joined differs from the homeserver's count, although all should be known. */
@@ -13,7 +14,7 @@ export function planRoomFacts(work: RoomWork, membership: Membership): boolean {
   const { draft, context, stored, section, state, isFull } = work;
   const counted = countMembers(work);
   const base = isFull || stored.facts === null ? NO_FACTS : stored.facts;
-  const gone = membership !== "join";
+  const isAllRead = membership !== "join" || hasReadAll(work);
   // A room that was read again comes without its unread counts.
   const unread = context.reread.has(stored.room_id) ? stored.facts : null;
   const change: FactsChange = {
@@ -23,8 +24,8 @@ export function planRoomFacts(work: RoomWork, membership: Membership): boolean {
     ...section.summary,
     counted,
     standIns: standIns(work),
-    notifications: gone ? 0 : (section.unread.notifications ?? unread?.notification_count ?? null),
-    highlights: gone ? 0 : (section.unread.highlights ?? unread?.highlight_count ?? null),
+    notifications: isAllRead ? 0 : (section.unread.notifications ?? unread?.notification_count ?? null),
+    highlights: isAllRead ? 0 : (section.unread.highlights ?? unread?.highlight_count ?? null),
     tags: tags(work),
     isDm: isDirect(work),
   };

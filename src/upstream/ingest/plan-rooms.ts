@@ -4,7 +4,7 @@ import type { Tx } from "../../store/db.ts";
 import { parseIgnored } from "../../store/ignored.ts";
 import type { LockedAccount } from "../../store/ingest/device.ts";
 import type { KnownRows } from "../../store/ingest/known.ts";
-import { countMembers, readAccountData, readStandIns, readFullState } from "../../store/ingest/known.ts";
+import { countMembers, readAccountData, readNewestEvents, readStandIns, readFullState } from "../../store/ingest/known.ts";
 import type { AccountNo, RoomId, UserId } from "../../wire/ids.ts";
 import type { V2Response } from "../../wire/v2-response.ts";
 import { withoutFalseJoins } from "./aside.ts";
@@ -40,11 +40,12 @@ export async function planRooms(tx: Tx, input: RoomsInput, received: V2Response,
   const { response, aside } = withoutFalseJoins(events, known);
   const isReset = account.since === null && account.position > 0;
   const { present = NONE, reread = NONE } = input;
-  const needs = needsOf(response, known, (room) => isReset || reread.has(room));
-  const [fullState, counts, standIns, direct] = await Promise.all([
+  const needs = needsOf(response, known, input.userId, (room) => isReset || reread.has(room));
+  const [fullState, counts, standIns, newest, direct] = await Promise.all([
     readFullState(tx, input.account, needs.fullState),
     countMembers(tx, input.account, needs.count),
     readStandIns(tx, input.account, needs.standIns, input.userId),
+    readNewestEvents(tx, input.account, needs.unread, input.userId),
     readAccountData(tx, needs.direct ? [{ account: input.account, room_id: "", type: DIRECT }] : []),
   ]);
   const stateOf = Map.groupBy(fullState, (row) => row.room_id);
@@ -63,6 +64,7 @@ export async function planRooms(tx: Tx, input: RoomsInput, received: V2Response,
     ownBodies: own,
     extra: {
       fullState: new Map(needs.fullState.map((room) => [room, stateOf.get(room) ?? []])),
+      newest: new Map(newest.map((row) => [row.room_id, row])),
       counts: new Map(counts.map((row) => [row.room_id, row])),
       standIns: new Map(needs.standIns.map((room) => [room, standInsOf.get(room) ?? []])),
     },
