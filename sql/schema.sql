@@ -58,10 +58,12 @@ CREATE TABLE accounts (
   invites_asked_at timestamp with time zone,
   found_restored_at timestamp with time zone,
   check_first boolean NOT NULL DEFAULT false,
+  feed boolean NOT NULL DEFAULT false,
   CONSTRAINT accounts_pkey PRIMARY KEY (account),
   CONSTRAINT accounts_user_id_key UNIQUE (user_id)
 );
 CREATE INDEX accounts_check ON public.accounts USING btree (check_at);
+CREATE INDEX accounts_feed ON public.accounts USING btree (account) WHERE feed;
 CREATE INDEX accounts_found_restored ON public.accounts USING btree (found_restored_at) WHERE (found_restored_at IS NOT NULL);
 CREATE INDEX accounts_invites ON public.accounts USING btree (invites_due_at) WHERE (invites_due_at IS NOT NULL);
 
@@ -138,6 +140,33 @@ CREATE TABLE events (
   CONSTRAINT events_pkey PRIMARY KEY (event_id)
 );
 CREATE INDEX events_relates_to ON public.events USING btree (relates_to) WHERE (relates_to IS NOT NULL);
+
+CREATE TABLE feed_events (
+  account bigint NOT NULL,
+  place bigint NOT NULL,
+  room_id text NOT NULL,
+  event_id text,
+  gap text,
+  held boolean NOT NULL DEFAULT false,
+  unsigned text,
+  age_ts bigint,
+  txn_id text,
+  txn_device bigint,
+  CONSTRAINT feed_events_pkey PRIMARY KEY (account, place)
+);
+CREATE INDEX feed_events_event ON public.feed_events USING btree (event_id, account);
+CREATE INDEX feed_events_room ON public.feed_events USING btree (account, room_id, place);
+
+CREATE TABLE feed_gaps (
+  account bigint NOT NULL,
+  room_id text NOT NULL,
+  ord bigint NOT NULL,
+  after_event text,
+  from_join boolean NOT NULL,
+  prev_batch text NOT NULL,
+  opened_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT feed_gaps_pkey PRIMARY KEY (account, room_id, ord)
+);
 
 CREATE TABLE homeserver_facts (
   name text NOT NULL,
@@ -405,9 +434,11 @@ CREATE TABLE sessions (
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   used_at timestamp with time zone NOT NULL DEFAULT now(),
   conn_id text,
+  feed text,
   CONSTRAINT sessions_pkey PRIMARY KEY (session),
   CONSTRAINT sessions_account_fkey FOREIGN KEY (account) REFERENCES accounts(account) ON DELETE CASCADE,
   CONSTRAINT sessions_device_fkey FOREIGN KEY (device) REFERENCES devices(device) ON DELETE CASCADE,
+  CONSTRAINT sessions_feed_check CHECK ((feed = ANY (ARRAY['alone'::text, 'beside'::text]))),
   CONSTRAINT sessions_kind_check CHECK ((kind = ANY (ARRAY['v3'::text, 'v2'::text, 'sliding'::text, 'connection'::text])))
 ) WITH (fillfactor=60);
 CREATE INDEX sessions_account ON public.sessions USING btree (account);

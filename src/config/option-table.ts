@@ -126,6 +126,13 @@ export const OPTION_TABLE = [
     help: "How long a session or connection lasts without being used: 90s, 30m, 12h, 7d",
   },
   {
+    flag: "feed-size",
+    variable: "SYNCV3_FEED_SIZE",
+    value: "SIZE",
+    fallback: "256M",
+    help: "How much the feed of an account (a stream for bots) stores that was not acknowledged: 1M to 64G. Beyond that, the oldest events become gaps",
+  },
+  {
     flag: "workers",
     variable: "SYNCV3_WORKERS",
     value: "N",

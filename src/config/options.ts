@@ -56,6 +56,8 @@ export type Settings = {
   readonly sessionIdleMs: number;
   /** The limit for one answer of the homeserver after decompression, bytes. */
   readonly maxSyncBytes: number;
+  /** The limit for what an account's feed stores (S6), bytes. */
+  readonly feedBytes: number;
   /** Questions a second whether stored rooms still exist (T1), over all processes. */
   readonly checksPerSecond: number;
   /** The number of processes that serve. */
@@ -262,6 +264,7 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
       reader.get("trusted-proxies") === undefined ? [] : reader.read("trusted-proxies", parseNetworks, "a list of addresses and networks"),
     tls: readTls(reader),
     sessionIdleMs: reader.read("session-idle", parseDuration, "a time such as 90s, 30m, 12h or 7d"),
+    feedBytes: reader.read("feed-size", (text) => parseSize(text, 2 ** 20, 64 * 2 ** 30), "a size from 1M to 64G"),
     maxSyncBytes: reader.read("max-sync-bytes", (text) => parseSize(text, LEAST_SYNC_BYTES, MOST_SYNC_BYTES), "a size from 16M to 511M"),
     checksPerSecond: reader.read("checks-per-second", (text) => parseCount(text, 1, 1000), "a number from 1 to 1000"),
     workers: reader.read("workers", (text) => parseCount(text, 1, 64), "a number from 1 to 64"),

@@ -9,10 +9,12 @@ import type { AccountNo, DeviceNo, RoomId, SessionNo } from "../wire/ids.ts";
 
 /**
  * What a batch may have changed. `to_device` and `key_counts` concern only the wake-up's device; `device_lists` every device of the account
- * (T10). `keys_uploaded`: a client has uploaded keys of the wake-up's device, so its poll must be sent again (T11).
+ * (T10). `keys_uploaded`: a client has uploaded keys of the wake-up's device, so its poll must be sent again (T11). `feed`: a gap of a feed was
+ * closed (S6).
  */
 export type WakeKind =
   | "timeline"
+  | "feed"
   | "state"
   | "members"
   | "facts"

@@ -89,6 +89,7 @@ export type ServerParts = {
         Settings,
         | "maxSyncBytes"
         | "checksPerSecond"
+        | "feedBytes"
         | "publicUrl"
         | "passAdmin"
         | "preferNative"
@@ -120,7 +121,7 @@ export type ServerParts = {
   /** How often the background work is done, if not the defaults. */
   readonly supervision?: Pick<
     SupervisorOptions,
-    "typingMs" | "typingSweepMs" | "rereadMs" | "checkMs" | "secondLookMs" | "setbackMs" | "unignoredMs" | "freshStartMs"
+    "typingMs" | "typingSweepMs" | "rereadMs" | "checkMs" | "secondLookMs" | "setbackMs" | "unignoredMs" | "freshStartMs" | "feedGapsMs" | "gapMs"
   >;
   /** False: whether history was purged is not asked (T4). Default true. */
   readonly checksHistory?: boolean;
@@ -175,7 +176,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
   const background = new BackgroundAsks({ sql, client, box, feed, logger, questions, now });
-  const retention = new RetentionJob({ sql, feed, logger, sessionIdleMs: settings.sessionIdleMs, ...measured });
+  const retention = new RetentionJob({ sql, feed, logger, sessionIdleMs: settings.sessionIdleMs, feedBytes: settings.feedBytes, ...measured });
   if (metrics) watch(metrics, sql, supervisor);
   const sends = new Sends({ store: sentEventStore(sql), logger });
   const engineDeps = {

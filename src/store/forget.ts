@@ -9,6 +9,8 @@ import { writeTx } from "./db.ts";
 export const ROOM_TABLES = [
   "timeline",
   "own_events",
+  "feed_events",
+  "feed_gaps",
   "older",
   "older_chunks",
   "state",

@@ -50,6 +50,13 @@ export async function deleteBefore(tx: Tx, account: AccountNo, roomId: RoomId, e
     with there as (select ord from timeline where account = ${account} and room_id = ${roomId} and event_id = ${eventId}),
     gap as (update timeline t set gap = true from there where t.account = ${account} and t.ord = there.ord)
     delete from timeline t using there where t.account = ${account} and t.room_id = ${roomId} and t.ord < there.ord returning t.event_id`;
-  await deleteUnreferenced(tx, [...[...older, ...rows].map((row) => row.event_id), ...chunks.flatMap((row) => JSON.parse(row.state) as EventId[])]);
+  const feed = await tx<{ event_id: EventId | null }[]>`
+    with there as (select place from feed_events where account = ${account} and event_id = ${eventId})
+    delete from feed_events f using there where f.account = ${account} and f.room_id = ${roomId} and f.place < there.place returning f.event_id`;
+  await deleteUnreferenced(tx, [
+    ...feed.flatMap((row) => row.event_id ?? []),
+    ...[...older, ...rows].map((row) => row.event_id),
+    ...chunks.flatMap((row) => JSON.parse(row.state) as EventId[]),
+  ]);
   return older.length + rows.length > 0;
 }

@@ -22,6 +22,9 @@ const BOUNDS: Readonly<Record<string, number>> = {
   "events.relates_to": KEY,
   "background_asks.room_id": ID,
   "background_asks.user_id": ID,
+  "feed_events.event_id": KEY,
+  "feed_events.room_id": ID,
+  "feed_gaps.room_id": ID,
   // One of our words.
   "homeserver_facts.name": 20,
   "invites.room_id": ID,

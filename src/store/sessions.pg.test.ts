@@ -19,9 +19,9 @@ async function created(...args: Parameters<typeof createSession>) {
 test("D20: concurrent requests for pages and deltas never deadlock", async () => {
   const { sql } = db;
   const { account, device } = await TestAccount.create(sql);
-  const { session } = await created(sql, { account, device, takesPart: true, presence: false }, 10);
+  const { session } = await created(sql, { account, device, takesPart: true, presence: false, feed: null }, 10);
   const state = (await saveSessionState(sql, session, "{}", undefined)) ?? 0;
-  const use = { account, session, state, position: 7 as Position, acked: null, takesPart: null, presence: false };
+  const use = { account, session, state, position: 7 as Position, acked: null, takesPart: null, presence: false, feed: null };
   for (let round = 0; round < 300; round += 1) {
     await Promise.all([useSession(sql, use), touchSession(sql, session, state), touchSession(sql, session, state)]);
   }
@@ -34,7 +34,7 @@ test("D20: concurrent requests for pages and deltas never deadlock", async () =>
 test("R11: nothing is stored for a session that has just ended, and nothing fails", async () => {
   const { sql } = db;
   const { account, device } = await TestAccount.create(sql, "@ended:test");
-  const { session } = await created(sql, { account, device, takesPart: true, presence: false }, 10);
+  const { session } = await created(sql, { account, device, takesPart: true, presence: false, feed: null }, 10);
   const snapshot = { number: 1, hash: Buffer.from("x"), rooms: ["!a:test" as RoomId] };
   await saveListSnapshot(sql, session, snapshot);
   await saveListSnapshot(sql, session, snapshot);

@@ -3,10 +3,21 @@
 import { createHash } from "node:crypto";
 import type { AccountNo, DeviceNo, Position, RoomId, SessionNo } from "../wire/ids.ts";
 import { type AccountHead, accountHeadColumns, accountHeadOf, type StoredAccountHead } from "./account-head.ts";
+import { beginFeed } from "./feed-events.ts";
 import { commitWith, type Db, type Sql, type Tx, untilThrough, writeTx } from "./db.ts";
 import { purgeToDevice } from "./to-device.ts";
 
-export type NewSession = { readonly account: AccountNo; readonly device: DeviceNo; readonly takesPart: boolean; readonly presence: boolean };
+/** 'alone': un-ignoring somebody changes nothing that the session asks for (D25). */
+export type FeedUse = "alone" | "beside";
+
+export type NewSession = {
+  readonly account: AccountNo;
+  readonly device: DeviceNo;
+  readonly takesPart: boolean;
+  readonly presence: boolean;
+  /** null: it has no feed. */
+  readonly feed: FeedUse | null;
+};
 
 /**
  * A new v3 session. If it takes part, it holds its device's to-device messages from the start (B5). At most `most` sessions a device: above
@@ -24,7 +35,7 @@ export async function createSession(
     const [, , locked, removed] = await Promise.all([
       tx`set local synchronous_commit = off`,
       // The account before the device, like every transaction that deletes either: no two wait for each other.
-      tx`select from accounts where account = ${session.account} for key share`,
+      session.feed ? beginFeed(tx, session.account) : tx`select from accounts where account = ${session.account} for key share`,
       tx`select from devices where device = ${session.device} for no key update`,
       tx`
         delete from sessions where session in (
@@ -35,8 +46,8 @@ export async function createSession(
     if (removed.count > 0) await purgeToDevice(tx, session.device);
     if (session.presence) await forgetOldPresence(tx, session.account);
     const [row] = await tx<{ session: SessionNo }[]>`
-      insert into sessions (account, device, kind, takes_part, presence)
-      values (${session.account}, ${session.device}, 'v3', ${session.takesPart}, ${session.presence}) returning session`;
+      insert into sessions (account, device, kind, takes_part, presence, feed)
+      values (${session.account}, ${session.device}, 'v3', ${session.takesPart}, ${session.presence}, ${session.feed}) returning session`;
     if (!row) throw new Error("no row was returned");
     return { session: row.session, ended: removed.count };
   });
@@ -65,7 +76,7 @@ export type FoundState = { readonly kind: "found"; readonly body: string } | { r
 export async function findSessionState(
   db: Db,
   device: DeviceNo,
-  token: TokenPosition & { readonly toDevice: number; readonly e2ee: number },
+  token: TokenPosition & { readonly toDevice: number; readonly e2ee: number; readonly feed: Position },
   idleMs: number,
 ): Promise<FoundState> {
   const [row] = await db<{ body: string | null; ahead: boolean }[]>`
@@ -75,7 +86,7 @@ export async function findSessionState(
     join devices d on d.device = s.device
     left join session_states st on st.session = s.session and st.state = ${token.state}
     where s.session = ${token.session} and s.device = ${device} and s.kind = 'v3'
-      and s.used_at > now() - make_interval(secs => ${idleMs / 1000}) and a.horizon <= ${token.position}`;
+      and s.used_at > now() - make_interval(secs => ${idleMs / 1000}) and a.horizon <= ${Math.min(token.position, token.feed)}`;
   if (!row) return { kind: "unknown" };
   if (row.ahead) return { kind: "ahead" };
   if (row.body === null && token.state !== 0) return { kind: "unknown" };
@@ -88,6 +99,11 @@ export async function findSessionState(
  */
 export async function endSessions(db: Db, account: AccountNo): Promise<void> {
   await db`delete from sessions where account = ${account} and kind in ('v3', 'connection')`;
+}
+
+/** The same when somebody is no longer ignored: a session with nothing but a feed goes on, which brings nothing back (S6). */
+export async function endSessionsButFeeds(db: Db, account: AccountNo): Promise<void> {
+  await db`delete from sessions where account = ${account} and kind in ('v3', 'connection') and feed is distinct from 'alone'`;
 }
 
 /** Whether a session or connection is still there. */
@@ -115,6 +131,7 @@ export type SessionUse = TokenPosition & {
   /** null: unchanged. */
   readonly takesPart: boolean | null;
   readonly presence: boolean;
+  readonly feed: FeedUse | null;
 };
 
 /** Records that a token was used. True if that may allow to-device messages to be purged (S2). */
@@ -123,7 +140,7 @@ export async function useSession(sql: Sql, use: SessionUse): Promise<boolean> {
     () => sql<{ freed: boolean }[]>`
     with before as (select acked, takes_part, state from sessions where session = ${use.session} for no key update),
     used as (
-      update sessions set used_at = now(), position = ${use.position}, state = ${use.state}, presence = ${use.presence},
+      update sessions set used_at = now(), position = ${use.position}, state = ${use.state}, presence = ${use.presence}, feed = ${use.feed},
         acked = greatest(acked, ${use.acked ?? 0}::bigint), takes_part = coalesce(${use.takesPart}::boolean, takes_part)
       where session = ${use.session}
       returning acked, takes_part),

@@ -10,7 +10,7 @@ let it: RetentionFixture;
 
 /** What the token of a session at a position stands for; null: R11. */
 async function found(session: SessionNo, position: number): Promise<string | null> {
-  const token = { session, state: 0, position: position as Position, toDevice: 0, e2ee: 0 };
+  const token = { session, state: 0, position: position as Position, toDevice: 0, e2ee: 0, feed: position as Position };
   const state = await findSessionState(db.sql, it.device, token, 7 * DAY);
   return state.kind === "found" ? state.body : null;
 }

@@ -4,6 +4,7 @@
  *   sessions   that were unused for long end; what only they held back is purged         D20, S2
  *   horizons   of accounts rise to the lowest token that is still answered               D10
  *   accounts   lose the rows below their horizon, and event bodies without references
+ *   feeds      that no session has any more end; of those that are too large the oldest events become gaps    S6
  *   expired    messages are deleted (T4)
  *   leftovers  of sessions, devices, dead access tokens are deleted                      D1, D2, D15, S2
  *
@@ -43,12 +44,14 @@ import {
 } from "../store/retention/devices.ts";
 import { deleteUnreferenced, nextEvents } from "../store/retention/events.ts";
 import { accountsAfter, deleteExpired } from "../store/retention/expired.ts";
+import { accountsWithLargeFeed, accountsWithoutFeed, deleteFeed, endFeed, trimFeed } from "../store/retention/feed.ts";
 import { deleteMarks, markPositions, nextAccounts, raiseHorizons } from "../store/retention/horizon.ts";
 import { deleteLeftRooms } from "../store/retention/left-rooms.ts";
 import { deleteListSnapshots, deleteSessionPages, deleteSessionStates, endIdleSessions, SESSION_BATCH } from "../store/retention/sessions.ts";
 import { BATCH_ROWS, databaseTime, inBatches, RetentionBusy, retentionStep } from "../store/retention/step.ts";
 import { deleteSentEvents } from "../store/sent-events.ts";
 import type { AccountNo } from "../wire/ids.ts";
+import { add, noCounts, type RetentionCounts, type RetentionKind } from "./retention-counts.ts";
 
 export type RetentionOptions = {
   readonly sql: Sql;
@@ -57,6 +60,8 @@ export type RetentionOptions = {
   readonly logger: Logger;
   /** How long a session may be unused before it ends (D20), ms. */
   readonly sessionIdleMs: number;
+  /** Most bytes of events that an account's feed has; beyond that the oldest become gaps (S6). Default 256 MiB. */
+  readonly feedBytes?: number | undefined;
   /** Between two runs, ms. Default 5 minutes. */
   readonly everyMs?: number;
   /** How long an old token works after a later one was used (D10), and a page token after its snapshot (D15), ms. Default 1 hour. */
@@ -66,41 +71,8 @@ export type RetentionOptions = {
   readonly now?: () => number;
 };
 
-const KINDS = [
-  "sessions",
-  "purged",
-  "marks",
-  "horizons",
-  "accounts_swept",
-  "timeline",
-  "older",
-  "state",
-  "members",
-  "facts",
-  "invites",
-  "left_rooms",
-  "left_room_rows",
-  "expired",
-  "events",
-  "session_states",
-  "session_pages",
-  "list_snapshots",
-  "to_device",
-  "to_device_passed",
-  "passed_batches",
-  "sent_events",
-  "tokens",
-  "devices",
-  "accounts",
-  "presence",
-  "poison",
-] as const;
-
-/** Counts: rows deleted, or for `horizons`, `accounts_swept` and `left_rooms` how many of them changed. */
-export type RetentionKind = (typeof KINDS)[number];
-
 /** `busy`: another process was running retention, and does the rest. */
-export type RetentionReport = { readonly busy: boolean; readonly counts: Readonly<Record<RetentionKind, number>> };
+export type RetentionReport = { readonly busy: boolean; readonly counts: Readonly<RetentionCounts> };
 
 /** What is deleted of an account, in order: states are kept for timeline events, so those go first. */
 const PARTS: readonly (readonly [
@@ -112,9 +84,12 @@ const PARTS: readonly (readonly [
   ["members", (tx, swept) => deleteState(tx, swept, "members")],
   ["facts", deleteFacts],
   ["invites", deleteInvites],
+  ["feed", deleteFeed],
   ["left_room_rows", deleteLeftRooms],
 ];
 
+/** Of an account's feed. */
+const FEED_BYTES = 256 * 2 ** 20;
 /** Accounts whose horizons are raised in one step: none is blocked for writers for long. */
 const HORIZON_BATCH = 200;
 /** Accounts listed at once to be swept. */
@@ -158,7 +133,7 @@ export class RetentionJob {
 
   /** One run. @throws the database's error; what was deleted before it stays deleted. */
   async runOnce(): Promise<RetentionReport> {
-    const counts = Object.fromEntries(KINDS.map((kind) => [kind, 0])) as Record<RetentionKind, number>;
+    const counts = noCounts();
     const started = performance.now();
     let busy = false;
     try {
@@ -166,6 +141,7 @@ export class RetentionJob {
       await this.#sessions(counts, at);
       await this.#horizons(counts, at);
       await this.#accounts(counts);
+      await this.#feeds(counts);
       await this.#expired(counts, at);
       await this.#leftovers(counts, at);
       await this.#devices(counts, at);
@@ -193,7 +169,7 @@ export class RetentionJob {
     }
   }
 
-  async #sessions(counts: Record<RetentionKind, number>, at: Date): Promise<void> {
+  async #sessions(counts: RetentionCounts, at: Date): Promise<void> {
     const accounts = new Set<AccountNo>();
     counts.sessions += await this.#batches(async (tx) => {
       const step = await endIdleSessions(tx, at, this.#options.sessionIdleMs);
@@ -209,7 +185,7 @@ export class RetentionJob {
     for (const account of accounts) this.#options.feed.publish(goneWake(account));
   }
 
-  async #horizons(counts: Record<RetentionKind, number>, at: Date): Promise<void> {
+  async #horizons(counts: RetentionCounts, at: Date): Promise<void> {
     const { sql } = this.#options;
     // A little less than a period, so that no run misses its mark by a moment.
     const markMs = Math.min(this.#everyMs, this.#keepMs) * 0.8;
@@ -225,7 +201,7 @@ export class RetentionJob {
     }
   }
 
-  async #accounts(counts: Record<RetentionKind, number>): Promise<void> {
+  async #accounts(counts: RetentionCounts): Promise<void> {
     let accounts = await accountsToSweep(this.#options.sql, 0, ACCOUNT_BATCH);
     while (accounts.length > 0) {
       for (const account of accounts) await this.#account(counts, account);
@@ -237,7 +213,7 @@ export class RetentionJob {
    * Sweeps everything up to the horizon as it is at the beginning; it may rise meanwhile, but never falls. Most accounts have little to
    * delete and take one transaction; after a batch of rows the transaction ends and another one begins.
    */
-  async #account(counts: Record<RetentionKind, number>, account: AccountNo): Promise<void> {
+  async #account(counts: RetentionCounts, account: AccountNo): Promise<void> {
     let swept: SweptAccount | null = null;
     let cuts: readonly RoomCut[] | null = null;
     let part = 0;
@@ -270,22 +246,22 @@ export class RetentionJob {
   }
 
   /** The messages of some accounts, by each room's lifetime. */
-  async #expired(counts: Record<RetentionKind, number>, at: Date): Promise<void> {
+  async #expired(counts: RetentionCounts, at: Date): Promise<void> {
     const { sql } = this.#options;
     const retention = await readRetention(sql);
     if (!retention) return;
     const accounts = await accountsAfter(sql, this.#expiryCursor, EXPIRY_BATCH);
-    for (const account of accounts) {
-      for (let more = true; more;) {
-        const deleted = await this.#step((tx) => deleteExpired(tx, account, retention, at));
-        add(counts, "expired", deleted);
-        more = deleted.more;
-      }
-    }
+    for (const account of accounts) await this.#all(counts, "expired", (tx) => deleteExpired(tx, account, retention, at));
     this.#expiryCursor = accounts.length < EXPIRY_BATCH ? 0 : (accounts.at(-1) ?? 0);
   }
 
-  async #leftovers(counts: Record<RetentionKind, number>, at: Date): Promise<void> {
+  async #feeds(counts: RetentionCounts): Promise<void> {
+    const { sql, feedBytes = FEED_BYTES } = this.#options;
+    for (const account of await accountsWithoutFeed(sql)) await this.#all(counts, "feed", (tx) => endFeed(tx, account));
+    for (const account of await accountsWithLargeFeed(sql, feedBytes)) await this.#all(counts, "feed", (tx) => trimFeed(tx, account, feedBytes));
+  }
+
+  async #leftovers(counts: RetentionCounts, at: Date): Promise<void> {
     counts.session_states += await this.#batches((tx) => deleteSessionStates(tx, this.#keepMs));
     counts.session_pages += await this.#batches(deleteSessionPages);
     counts.list_snapshots += await this.#batches((tx) => deleteListSnapshots(tx, at, this.#keepMs));
@@ -293,7 +269,7 @@ export class RetentionJob {
     counts.poison += await this.#batches((tx) => deleteSetAside(tx, at));
   }
 
-  async #devices(counts: Record<RetentionKind, number>, at: Date): Promise<void> {
+  async #devices(counts: RetentionCounts, at: Date): Promise<void> {
     const { sql } = this.#options;
     counts.to_device += await this.#batches((tx) => deleteUnwantedMessages(tx, at));
     counts.to_device_passed += await this.#batches((tx) => deletePassedNotes(tx, at));
@@ -310,7 +286,7 @@ export class RetentionJob {
   }
 
   /** A part of the walk through all bodies; it starts over when it has reached the end. */
-  async #events(counts: Record<RetentionKind, number>): Promise<void> {
+  async #events(counts: RetentionCounts): Promise<void> {
     for (let step = 0; step < EVENT_STEPS; step += 1) {
       const ids = await nextEvents(this.#options.sql, this.#eventCursor, EVENT_BATCH);
       counts.events += await this.#step((tx) => deleteUnreferenced(tx, ids));
@@ -325,12 +301,16 @@ export class RetentionJob {
     return retentionStep(this.#options.sql, body);
   }
 
+  /** Repeats a step until nothing is left to delete. */
+  async #all(counts: RetentionCounts, kind: RetentionKind, step: (tx: Tx) => Promise<Deleted>): Promise<void> {
+    for (let more = true; more;) {
+      const deleted = await this.#step(step);
+      add(counts, kind, deleted);
+      more = deleted.more;
+    }
+  }
+
   #batches(step: (tx: Tx) => Promise<number>, batch = BATCH_ROWS): Promise<number> {
     return inBatches(this.#options.sql, this.#stop.signal, step, batch);
   }
-}
-
-function add(counts: Record<RetentionKind, number>, kind: RetentionKind, deleted: Deleted): void {
-  counts[kind] += deleted.rows;
-  counts.events += deleted.events;
 }

@@ -2,6 +2,7 @@
 
 import type { Feed } from "../feed/hub.ts";
 import type { DbOptions } from "../store/db.ts";
+import type { FeedGapsDeps } from "./feed-gaps.ts";
 import type { PollerDeps, SupervisedDeps } from "./poller-types.ts";
 import type { QuestionBudget } from "./reconcile/question-budget.ts";
 import type { ReconcilerDeps } from "./reconcile/reconciler.ts";
@@ -13,6 +14,7 @@ export type SupervisorOptions = Omit<PollerDeps, SupervisedDeps> & {
   readonly assumedRetention?: RetentionQuestionDeps["assumedRetention"];
   readonly client: PollerDeps["client"] &
     RereadsDeps["client"] &
+    FeedGapsDeps["client"] &
     ReconcilerDeps["client"] &
     RestoreWatchDeps["client"] &
     RetentionQuestionDeps["client"];
@@ -41,6 +43,10 @@ export type SupervisorOptions = Omit<PollerDeps, SupervisedDeps> & {
   readonly unignoredMs?: number;
   /** See UnignoredDeps. */
   readonly freshStartMs?: number;
+  /** Interval between two looks for gaps of feeds, ms. Default 500. */
+  readonly feedGapsMs?: number;
+  /** See FeedGapsDeps. */
+  readonly gapMs?: number;
   /** Default: at the default rate. */
   readonly questions?: QuestionBudget;
   /** See ReconcilerDeps. */

@@ -6,6 +6,7 @@
  *     sweep   every second or so: takes free accounts; starts or ends pollers for devices and tokens that came or went
  *     rereads every 5 s: reads from the homeserver again what an answer left incomplete
  *     ignored every second: fetches what was withheld of users who are no longer ignored (T2)
+ *     gaps    every half second: fetches what limited timelines left out, for feeds (S6)
  *     checks  every 5 s: compares accounts' rooms with the homeserver's (T1), and asks whether it was restored from a backup (T3)
  *     expiry  every hour: asks whether the homeserver lets messages expire (T4)
  *     typing  every 15 s: empties the typing sets of accounts that were not polled successfully for 2 minutes (S1)
@@ -20,6 +21,7 @@ import { expireTyping } from "../store/typing-expiry.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { AccountPollers } from "./account-pollers.ts";
 import { Leases, RENEW_MS } from "./lease-keeper.ts";
+import { FeedGaps } from "./feed-gaps.ts";
 import { FirstSyncs } from "./first-syncs.ts";
 import type { PollerDeps, PollerEnd } from "./poller-types.ts";
 import { CheckRequests } from "./reconcile/check-requests.ts";
@@ -53,6 +55,7 @@ export class Supervisor {
   readonly #reconciler: Reconciler;
   readonly #restores: RestoreWatch;
   readonly #unignored: Unignored;
+  readonly #feedGaps: FeedGaps;
   readonly #checks: CheckRequests;
   readonly #retention: RetentionQuestion;
   readonly #accounts = new Map<AccountNo, AccountPollers>();
@@ -92,18 +95,29 @@ export class Supervisor {
       pollingGap: (account) => this.#checks.gap(account),
     };
     this.#rereads = new Rereads({ ...options, questions });
-    this.#unignored = new Unignored({ ...options, questions, sleep: this.#deps.sleep, spawn: (work) => this.#spawn(work) });
+    const beside = { ...options, sleep: this.#deps.sleep, spawn: (work: Promise<void>) => this.#spawn(work) };
+    this.#unignored = new Unignored({ ...beside, questions });
+    this.#feedGaps = new FeedGaps(beside);
   }
 
   /** Begins to poll; returns at once. Call it once. */
   start(): void {
-    const { sweepMs = 1000, typingSweepMs = 15_000, rereadMs = 5000, checkMs = 5000, unignoredMs = 1000, polls = true } = this.#options;
+    const {
+      sweepMs = 1000,
+      typingSweepMs = 15_000,
+      rereadMs = 5000,
+      checkMs = 5000,
+      unignoredMs = 1000,
+      feedGapsMs = 500,
+      polls = true,
+    } = this.#options;
     this.#options.feed.observe((wake) => this.#onWake(wake));
     if (!polls) return this.#loop("Recording devices in use", sweepMs, () => this.#touch([...this.#toTouch.keys()]));
     this.#loop("Lease renewal", RENEW_MS, () => this.#renew());
     this.#loop("Looking for accounts to poll", sweepMs, () => this.#sweep());
     this.#loop("Reading postponed data", rereadMs, () => this.#rereads.run(this.#leases.held(), this.#stop.signal));
     this.#loop("Looking for users no longer ignored", unignoredMs, () => this.#unignored.run(this.#leases.held(), this.#stop.signal));
+    this.#loop("Fetching what feeds lack", feedGapsMs, () => this.#feedGaps.run(this.#leases.held(), this.#stop.signal));
     this.#loop("Checking rooms", checkMs, () => this.#reconciler.run(this.#leases.held(), this.#stop.signal));
     this.#loop("Asking for events of before a gap", checkMs, () => this.#restores.run(this.#leases.held(), this.#stop.signal));
     this.#loop("Asking whether messages expire", sweepMs, () => this.#retention.run(this.accounts(), this.#stop.signal));

@@ -11,7 +11,17 @@
 
 import { goneWake, type WakeKind } from "../feed/hub.ts";
 import { untilThrough } from "../store/db.ts";
-import { createSession, endSessions, findSessionState, saveListSnapshot, saveSessionState, touchSession, useSession } from "../store/sessions.ts";
+import { beginFeed } from "../store/feed-events.ts";
+import {
+  createSession,
+  endSessions,
+  type FeedUse,
+  findSessionState,
+  saveListSnapshot,
+  saveSessionState,
+  touchSession,
+  useSession,
+} from "../store/sessions.ts";
 import { purgeToDevice } from "../store/to-device.ts";
 import { JoinedRoomsCache } from "./streams/joined-rooms.ts";
 import { RoomCache } from "../sync/room-cache.ts";
@@ -25,6 +35,7 @@ import { evaluate, type Outcome } from "./evaluate.ts";
 import { longPoll } from "../sync/long-poll.ts";
 import { kindsOf } from "./interest.ts";
 import { answerPages } from "./pages.ts";
+import type { StreamKey, SyncParams } from "./params.ts";
 import { checkParamBounds } from "./param-bounds.ts";
 import type { EngineDeps, EngineOptions, SyncRequest } from "./request.ts";
 import { EMPTY_STATE, mergeRequest, type MergedRequest, parseState, serializeState, type SessionState } from "./session-state.ts";
@@ -107,7 +118,8 @@ export class Engine {
       const merged = mergeRequest(EMPTY_STATE, request.body);
       checkParamBounds(merged.params);
       if (merged.pages.size > 0) throw invalidParam("A page token goes with the `since` that it came with");
-      const wanted = { account, device, takesPart: "to_device" in merged.params, presence: "presence" in merged.params };
+      const { params } = merged;
+      const wanted = { account, device, takesPart: "to_device" in params, presence: "presence" in params, feed: feedUse(params) };
       const created = await createSession(sql, wanted, options.sessionsPerDevice);
       // The device has logged out since the request was authenticated.
       if (!created) throw unknownSession();
@@ -131,8 +143,9 @@ export class Engine {
   async #accept(request: SyncRequest, { token, state, request: merged }: OpenedRequest): Promise<void> {
     const had = "to_device" in state.params;
     const has = "to_device" in merged.params;
-    // If members lag behind, what they still need must not be deleted.
-    const position = state.streams.room_members ? (Math.min(token.position, token.members) as Position) : token.position;
+    // If members or the feed lag behind, what they still need must not be deleted.
+    const members = state.streams.room_members ? token.members : token.position;
+    const position = Math.min(token.position, members, token.feed) as Position;
     const freed = await useSession(this.#deps.sql, {
       account: request.account,
       session: token.session,
@@ -141,7 +154,9 @@ export class Engine {
       acked: had ? token.toDevice : null,
       takesPart: has ? true : had ? false : null,
       presence: "presence" in merged.params,
+      feed: feedUse(merged.params),
     });
+    if (merged.params.feed && !state.params.feed) await untilThrough(() => beginFeed(this.#deps.sql, request.account));
     if (freed) await untilThrough(() => purgeToDevice(this.#deps.sql, request.device));
   }
 
@@ -201,9 +216,17 @@ export class Engine {
   }
 }
 
+/** Streams that stay right when somebody is no longer ignored (D25). */
+const UNSHAKEN: ReadonlySet<string> = new Set<StreamKey>(["feed", "to_device", "e2ee", "account_data"]);
+
+function feedUse(params: SyncParams): FeedUse | null {
+  if (!params.feed) return null;
+  return Object.keys(params).every((key) => UNSHAKEN.has(key)) ? "alone" : "beside";
+}
+
 function firstToken(session: SessionNo): SyncToken {
   const start = 0 as Position;
-  return { session, state: 0, position: start, toDevice: 0, e2ee: 0, members: start, page: 0 };
+  return { session, state: 0, position: start, toDevice: 0, e2ee: 0, members: start, feed: start, page: 0 };
 }
 
 function sameState(a: SessionState, b: SessionState): boolean {

@@ -35,7 +35,7 @@ export type Outcome = Omit<SyncAnswer, "next"> & {
 
 /** Whether some of what a token asks for is deleted already. The first token of a session asks for nothing old. */
 export function isBehind(token: SyncToken, horizon: Position): boolean {
-  return token.position > 0 && token.position < horizon;
+  return token.position > 0 && Math.min(token.position, token.feed) < horizon;
 }
 
 /** @returns null if the session or its snapshot is gone (R10, D10) */
@@ -72,7 +72,13 @@ export function evaluate(sql: Sql, sign: Signer, question: Question, now: number
     }
     // Concurrently, so that their queries are pipelined.
     sent.push(...(await Promise.all(FOLLOWING_STREAMS.map(evaluateStream))).flat());
-    return outcomeOf(sent, question, now, { ...token, position: context.to, members: context.to, page: pages.at(-1)?.page ?? token.page });
+    return outcomeOf(sent, question, now, {
+      ...token,
+      position: context.to,
+      members: context.to,
+      feed: context.to,
+      page: pages.at(-1)?.page ?? token.page,
+    });
   };
   return traced("evaluate", () => readTx(sql, evaluateAt));
 }

@@ -30,6 +30,7 @@ const CHANGES: Readonly<Record<StreamKey, readonly WakeKind[]>> = {
   room_members: ["members", "facts", "state"],
   room: ["timeline", "state", "facts", "members"],
   room_list: ["timeline", "state", "facts", "members"],
+  feed: ["timeline", "feed"],
   invites: ["invites"],
   account_data: ["account_data", "facts"],
   receipts: ["receipts", "facts"],
@@ -38,6 +39,7 @@ const CHANGES: Readonly<Record<StreamKey, readonly WakeKind[]>> = {
 };
 const KINDS: readonly WakeKind[] = [
   "timeline",
+  "feed",
   "state",
   "members",
   "facts",

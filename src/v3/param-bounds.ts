@@ -21,6 +21,7 @@ const LISTS: readonly (readonly [path: string, Bound])[] = [
   ["room_members.membership", "choices"],
   ["room_members.p.sort", "choices"],
   ["account_data.rooms", "namedRooms"],
+  ["feed.rooms", "namedRooms"],
 ];
 
 /** @throws MatrixError 400 M_INVALID_PARAM that names the parameter and its bound */

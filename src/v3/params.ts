@@ -55,6 +55,7 @@ export const syncRequestSchema = Type.Object({
       rooms: orNull(Type.Boolean()),
     }),
   ),
+  feed: orNull(Type.Object({ limit: orNull(limit), rooms: orNull(Type.Array(roomId)) })),
   invites: orNull(Type.Object({})),
   account_data: orNull(
     Type.Object({ global: orNull(Type.Boolean()), rooms: orNull(Type.Union([Type.Unsafe<"*" | "room_list">(text), Type.Array(roomId)])) }),

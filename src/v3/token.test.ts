@@ -2,6 +2,7 @@ import { createHmac } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Position, RoomId, SessionNo } from "../wire/ids.ts";
+import { seal } from "../sync/sealed-token.ts";
 import { openPageToken, openToken, type PageToken, sealPageToken, sealToken, type SyncToken } from "./token.ts";
 
 const signWith = (key: string) => (data: Buffer) => createHmac("sha256", key).update(data).digest().subarray(0, 16);
@@ -9,8 +10,10 @@ const sign = signWith("one");
 
 const place = fc.maxSafeNat();
 const tokens: fc.Arbitrary<SyncToken> = fc
-  .record({ session: place, state: place, position: place, toDevice: place, e2ee: place, members: place, page: place })
-  .map((token) => ({ ...token, session: token.session as SessionNo, position: token.position as Position, members: token.members as Position }));
+  .record({ session: place, state: place, position: place, toDevice: place, e2ee: place, members: place, page: place, feed: place })
+  .map(({ session, position, members, feed, ...token }) => {
+    return { ...token, session: session as SessionNo, position: position as Position, members: members as Position, feed: feed as Position };
+  });
 
 describe("sync tokens (D12)", () => {
   it("read back as they were, URL-safe, within 255 characters", () => {
@@ -33,6 +36,12 @@ describe("sync tokens (D12)", () => {
         expect(openToken(sealToken(token, sign), signWith("two"))).toBeNull();
       }),
     );
+  });
+
+  it("of before the feed are understood: the feed is where everything is (S6)", () => {
+    const token = { session: 1, state: 2, position: 3, toDevice: 4, e2ee: 5, members: 6, page: 7 };
+    const old = seal("sync", Buffer.from([1, ...Object.values(token)]), sign);
+    expect(openToken(old, sign)).toEqual({ ...token, feed: 3 });
   });
 
   it("TestNewSyncToken: nothing else is one", () => {

@@ -21,17 +21,20 @@ export type SyncToken = {
   readonly e2ee: number;
   /** The position up to which members were sent. It lags behind `position` if a limit split a delta (D19). */
   readonly members: Position;
+  /** The position up to which the feed was sent (S6). It lags behind `position` if there was more than its limit. */
+  readonly feed: Position;
   /** session_pages.page up to which page answers are part of the state. */
   readonly page: number;
 };
 
 const VERSION = 1;
-const FIELDS = 7;
+/** Tokens of before the feed had one less. */
+const FIELDS = [7, 8];
 
 /** Encodes and authenticates a token. */
 export function sealToken(token: SyncToken, sign: Signer): string {
   const bytes = [VERSION];
-  const values = [token.session, token.state, token.position, token.toDevice, token.e2ee, token.members, token.page];
+  const values = [token.session, token.state, token.position, token.toDevice, token.e2ee, token.members, token.page, token.feed];
   for (let value of values) {
     while (value >= 0x80) {
       bytes.push((value % 0x80) | 0x80);
@@ -58,9 +61,9 @@ export function openToken(text: string, sign: Signer): SyncToken | null {
       unit = 1;
     }
   }
-  const [session, state, position, toDevice, e2ee, members, page] = values;
-  if (values.length !== FIELDS || session === undefined || state === undefined || position === undefined) return null;
-  if (toDevice === undefined || e2ee === undefined || members === undefined || page === undefined) return null;
+  const [session, state, position, toDevice, e2ee, members, page, feed = position] = values;
+  if (!FIELDS.includes(values.length) || session === undefined || state === undefined || position === undefined) return null;
+  if (toDevice === undefined || e2ee === undefined || members === undefined || page === undefined || feed === undefined) return null;
   return {
     session: session as SessionNo,
     state,
@@ -69,6 +72,7 @@ export function openToken(text: string, sign: Signer): SyncToken | null {
     e2ee,
     members: members as Position,
     page,
+    feed: feed as Position,
   };
 }
 

@@ -141,6 +141,18 @@ const v3 = struct(
     next: text,
     typing: struct({ events: list(struct({ type: text, room_id: roomId, content: typingContent }, ["type", "content"])) }),
     to_device: struct({ limit: uint, events }, ["limit", "events"]),
+    feed: struct(
+      {
+        limit: uint,
+        entries: list(
+          struct(
+            { place: uint, event: raw, gap: struct({ room_id: roomId, after: text, before: text, prev_batch: text }, ["room_id", "prev_batch"]) },
+            ["place"],
+          ),
+        ),
+      },
+      ["limit", "entries"],
+    ),
     room_members: struct({ events }),
     room: struct({ rooms: map(roomId, room) }),
     room_list: struct(

@@ -80,7 +80,7 @@ export async function killLoop({ rounds, responses, each, say = () => {} }: Kill
 }
 
 /** The command with two workers and its embedded database, at one address as long as it lives. */
-class Server {
+export class Server {
   readonly url: string;
   /** A connection past the server. */
   readonly sql: Sql;

@@ -9,6 +9,7 @@ import { startEmbeddedDatabase } from "../../src/cli/embedded-database.ts";
 import { connect } from "../../src/store/db.ts";
 import { migrate } from "../../src/store/migrate.ts";
 import type { TestDatabase } from "../support/database.ts";
+import { echoLoop } from "./echo-loop.ts";
 import { fuzzLoop } from "./fuzz-loop.ts";
 import { killLoop } from "./kill-loop.ts";
 
@@ -30,6 +31,11 @@ a client of each API follows. Counts accounts that stand still, what had to be s
   --accounts N    at the same time (default 4)
   --seed N        the same answers again (default: by the clock; it is printed)
 
+npm run torture -- --echo MESSAGES
+
+Runs the echo bot of packages/client/examples on the feed, and kills it and the server again and again. Counts the messages that it answered
+never, and more than once.
+
   --help
 `;
 
@@ -39,6 +45,7 @@ const options = {
   responses: number,
   each: number,
   fuzz: number,
+  echo: number,
   accounts: number,
   seed: number,
   help: { type: "boolean" },
@@ -47,7 +54,11 @@ const { values } = parseArgs({ options });
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 
 if (values.help) process.stdout.write(HELP);
-else if (values.fuzz === undefined) {
+else if (values.echo !== undefined) {
+  const report = await echoLoop({ messages: Number(values.echo), killEvery: 200, say });
+  print(report);
+  process.exitCode = report.unanswered + report.doubled === 0 ? 0 : 1;
+} else if (values.fuzz === undefined) {
   const [rounds, responses, each] = [Number(values.rounds ?? 80), Number(values.responses ?? 25), Number(values.each ?? 5)];
   const { recoveryMs, ...report } = await killLoop({ rounds, responses, each, say });
   const recovery = { p50: Math.round(percentile(recoveryMs, 50)), max: Math.round(Math.max(...recoveryMs)) };

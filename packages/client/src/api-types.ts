@@ -48,6 +48,10 @@ export interface V3Request {
     } | null;
     rooms?: boolean | null;
   } | null;
+  feed?: {
+    limit?: number | null;
+    rooms?: string[] | null;
+  } | null;
   invites?: {} | null;
   account_data?: {
     global?: boolean | null;
@@ -96,6 +100,10 @@ export interface V3Answer {
     p: V3ListPage;
     removed?: string[];
     notifications?: V3Notification[];
+  };
+  feed?: {
+    limit: number;
+    entries: V3FeedEntry[];
   };
   invites?: {
     rooms?: {
@@ -274,6 +282,35 @@ export interface V3Notification {
   highlight_count?: number;
   events?: MatrixEvent[];
   timeline?: MatrixEvent[];
+}
+/**
+ * An event or a gap (S6)
+ */
+export interface V3FeedEntry {
+  /**
+   * Rises from entry to entry, and never changes
+   */
+  place: number;
+  event?: MatrixEvent;
+  gap?: V3FeedGap;
+}
+/**
+ * Events of the room that could not be had
+ */
+export interface V3FeedGap {
+  room_id: string;
+  /**
+   * The last event before the gap
+   */
+  after?: string;
+  /**
+   * The first event after the gap
+   */
+  before?: string;
+  /**
+   * For /messages, at the end of the gap
+   */
+  prev_batch: string;
 }
 /**
  * State of a room that the user is not in

@@ -3,12 +3,14 @@ import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { ev, newRoom, toDevice, v2 } from "../../../test/support/fake-homeserver.ts";
+import { ev, type MatrixEvent, newRoom, toDevice, v2 } from "../../../test/support/fake-homeserver.ts";
 import { startV3, type V3Fixture } from "../../../test/support/v3.ts";
 import {
   Connection,
   type ConnectionKept,
   endSession,
+  feed,
+  type FeedItem,
   listSessions,
   MatrixError,
   type Retry,
@@ -225,4 +227,33 @@ test("a signal ends the loop, while it waits and while it rests", async () => {
   const resting = new AbortController();
   const nobody = await V3Session.open({ baseUrl: "http://127.0.0.1:9", accessToken: "x" });
   expect(await nobody.answers({ signal: resting.signal, onRetry: () => resting.abort() }).next()).toEqual({ done: true, value: undefined });
+});
+
+test("M92: a feed goes on where the last run had taken everything; a session that the server no longer knows is said", async () => {
+  const { server, user } = account(1);
+  const [room, store] = [`!client${count}-0:test`, memory<V3Kept>()];
+  const say = async (...events: MatrixEvent[]) => t.deliver(user, v2({ join: { [room]: { timeline: events } } }));
+  const take = async (most: number) => {
+    const taken: FeedItem[] = [];
+    for await (const item of feed({ ...server, store, rooms: [room], timeout: 5000, signal: untilTheEnd() })) {
+      taken.push(item);
+      if (taken.length === most) break;
+    }
+    return taken.map(({ event, lost }) => event?.event_id ?? lost);
+  };
+  const [one, two, three] = [ev.message("@bob:test"), ev.message("@bob:test"), ev.message("@bob:test")];
+  const begun = take(1);
+  await expect.poll(() => store.kept).not.toBeNull();
+  await say(one, two);
+  expect(await begun).toEqual([one.event_id]);
+  // Both came in one answer, and not all of it was taken.
+  await say(three);
+  expect(await take(3)).toEqual([one.event_id, two.event_id, three.event_id]);
+  for (const { id } of await listSessions(server)) await endSession(server, id);
+  const { since } = store.kept ?? {};
+  const again = take(2);
+  await expect.poll(() => store.kept?.since).not.toBe(since);
+  const after = ev.message("@bob:test");
+  await say(after);
+  expect(await again).toEqual([true, after.event_id]);
 });

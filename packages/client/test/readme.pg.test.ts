@@ -17,6 +17,7 @@ const LIBRARY = pathToFileURL(join(import.meta.dirname, "../src/index.ts")).href
 const SAID = [
   /a session begins: 3 rooms\n(!room\d:test Room \d\n){3}/,
   /^3\n$/,
+  /^!room1:test \S+ m\.room\.message\n$/,
   /^(!room\d:test Room \d 1\n){3}$/,
   /^(\S+\n){2}$/,
   /^401 M_UNKNOWN_TOKEN\n$/,
@@ -51,7 +52,12 @@ test.each(EXAMPLES.map((code, i) => [i, code] as const))("example %i runs, and s
   const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", program]);
   const output = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const) child[name].on("data", (chunk: Buffer) => void (output[name] += chunk.toString()));
+  // A feed begins with what comes after its first request.
+  const talk = code.includes(" feed(")
+    ? setInterval(() => t.hs.queueSync(token, v2({ join: { "!room1:test": { timeline: [ev.message("@reader:test")] } } })), 200)
+    : null;
   const [exitCode] = (await once(child, "close")) as [number];
+  if (talk) clearInterval(talk);
   expect({ exitCode, stderr: output.stderr }).toEqual({ exitCode: 0, stderr: "" });
   expect(output.stdout).toMatch(SAID[i] ?? "");
 });

@@ -14,6 +14,8 @@ export type LockedAccount = {
   readonly forgotten: number;
   /** The homeserver was restored from a backup (T3). */
   readonly restored: boolean;
+  /** A session of the account has a feed (S6). */
+  readonly feed: boolean;
 };
 
 export type KnownDevice = {
@@ -40,7 +42,7 @@ export type KnownDevice = {
  */
 export async function lockAccount(tx: Tx, account: AccountNo): Promise<LockedAccount | undefined> {
   const [row] = await tx<LockedAccount[]>`
-    select user_id, position, since, complete, ignored, forgotten, restored from accounts where account = ${account} for no key update`.execute();
+    select user_id, position, since, complete, ignored, forgotten, restored, feed from accounts where account = ${account} for no key update`.execute();
   return row;
 }
 
@@ -53,7 +55,7 @@ export type Busy = "wait" | "skip";
  */
 export async function lockAccounts(tx: Tx, accounts: readonly AccountNo[], busy: Busy): Promise<Map<AccountNo, LockedAccount>> {
   const rows = await tx<(LockedAccount & { account: AccountNo })[]>`
-    select account, user_id, position, since, complete, ignored, forgotten, restored from accounts where account = any(${[...accounts]}::bigint[])
+    select account, user_id, position, since, complete, ignored, forgotten, restored, feed from accounts where account = any(${[...accounts]}::bigint[])
     order by account for no key update ${skipping(tx, busy)}`.execute();
   return new Map(rows.map((row) => [row.account, row]));
 }

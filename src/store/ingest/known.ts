@@ -78,7 +78,8 @@ type KnownRoomRecord = Omit<KnownRoom, "facts" | "pending" | "standing"> & {
 };
 
 /** Which rows to read, and of which account. */
-export type AskedRows = { readonly account: AccountNo; readonly touched: Touched };
+export type AskedRows = Asked<Touched>;
+type Asked<Part> = { readonly account: AccountNo; readonly touched: Part };
 
 /** Sends all necessary queries at once, each for all accounts. Rows are looked up individually: see byKey. */
 export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Map<AccountNo, KnownRows>> {
@@ -138,7 +139,10 @@ function keysOf<Part extends "state" | "members" | "receipts" | "accountData">(
 }
 
 /** Pairs of an account and an id, as two arrays for unnest. */
-function pairsOf<Id extends string>(asked: readonly AskedRows[], pick: (touched: Touched) => readonly Id[]): { accounts: AccountNo[]; ids: Id[] } {
+function pairsOf<Part, Id extends string>(
+  asked: readonly Asked<Part>[],
+  pick: (touched: Part) => readonly Id[],
+): { accounts: AccountNo[]; ids: Id[] } {
   const pairs = asked.flatMap(({ account, touched }) => pick(touched).map((id) => ({ account, id })));
   return { accounts: pairs.map((pair) => pair.account), ids: pairs.map((pair) => pair.id) };
 }
@@ -241,7 +245,8 @@ async function readPresence(tx: Tx, asked: readonly AskedRows[]): Promise<(Known
     select account, user_id, body from unnest(${accounts}::bigint[], ${ids}::text[]) as a(account, user_id) join presence using (account, user_id)`;
 }
 
-async function readRedacted(tx: Tx, asked: readonly AskedRows[]): Promise<(KnownEvent & OfAccount)[]> {
+/** Of the events that are redacted, those that the account has. */
+export async function readRedacted(tx: Tx, asked: readonly Asked<Pick<Touched, "redacted">>[]): Promise<(KnownEvent & OfAccount)[]> {
   const { accounts, ids } = pairsOf(asked, (touched) => touched.redacted);
   if (ids.length === 0) return [];
   return await tx<(KnownEvent & OfAccount)[]>`
@@ -252,6 +257,7 @@ async function readRedacted(tx: Tx, asked: readonly AskedRows[]): Promise<(Known
       union all select account, event_id, room_id, unsigned, to_ord = ${OPEN}::bigint from a join state using (account, event_id)
       union all select account, event_id, room_id, unsigned, to_ord = ${OPEN}::bigint from a join members using (account, event_id)
       union all select account, event_id, room_id, unsigned, false from a join older using (account, event_id)
+      union all select account, event_id, room_id, unsigned, false from a join feed_events using (account, event_id)
     ) x
     join events e on e.event_id = x.event_id
     group by x.account, x.room_id, e.event_id`;

@@ -4,12 +4,14 @@ import type { AccountNo, DeviceNo } from "../../wire/ids.ts";
 import type { Tx } from "../db.ts";
 import { ROOM_TABLES } from "../forget.ts";
 import { endSessions } from "../sessions.ts";
+import { forgetFeed } from "./feed.ts";
 
 /** What is stored stays, and the next answer is compared with it. */
 export async function forgetSince(tx: Tx, account: AccountNo, device: DeviceNo): Promise<void> {
   await tx`update accounts set since = null where account = ${account}`;
   await tx`update devices set since = null where device = ${device} and account = ${account}`;
   await endSessions(tx, account);
+  await Promise.all(forgetFeed(tx, account));
 }
 
 /** Deletes everything of those accounts' rooms. The accounts are locked, and their new first sync is stored in the same transaction. */

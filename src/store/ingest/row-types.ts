@@ -154,6 +154,11 @@ export type DeviceWrites = {
   readonly deviceLists: readonly DeviceListWrite[];
 };
 
+/** A row of the timeline that is recorded for feeds (S6). */
+export type FeedEventWrite = { readonly ord: number };
+/** A gap before a row that is recorded for feeds. `from_join`: it begins with the user's own join. `prev_batch` null: that after the batch is used. */
+export type FeedGapWrite = { readonly room_id: RoomId; readonly ord: number; readonly from_join: boolean; readonly prev_batch: string | null };
+
 /** What belongs to the account. `position` is the new one. */
 export type RoomWrites = {
   readonly position: number;
@@ -182,6 +187,8 @@ export type RoomWrites = {
   readonly inviteEnds: readonly InviteEnd[];
   readonly redactions: readonly RedactionWrite[];
   readonly bans: readonly BanWrite[];
+  readonly feedEvents: readonly FeedEventWrite[];
+  readonly feedGaps: readonly FeedGapWrite[];
 };
 
 /** A batch as it was stored, handed over to its readers in the same process. */

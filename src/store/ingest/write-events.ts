@@ -79,6 +79,7 @@ export function writeRedactions(
       with r as (select * from json_to_recordset(${rows}::text::json) r (account bigint, event_id text, unsigned text, sort_name text, ord bigint)),
       t as (update timeline x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = r.account),
       o as (update older x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = r.account),
+      f as (update feed_events x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = r.account),
       s as (update state x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = r.account),
       m as (
         update members x set unsigned = r.unsigned, to_ord = case when x.to_ord = ${OPEN}::bigint then coalesce(r.ord, x.to_ord) else x.to_ord end

@@ -5,6 +5,7 @@ import type { Tx } from "../db.ts";
 import type { DeviceWrites, RoomWrites } from "./row-types.ts";
 import { OPEN } from "./row-types.ts";
 import { writeOwnBodies } from "./bodies.ts";
+import { writeFeed } from "./feed.ts";
 import type { Statement } from "./statement.ts";
 import { some } from "./statement.ts";
 import { writeEvents, writeRedactions } from "./write-events.ts";
@@ -26,6 +27,7 @@ export function writeRooms(tx: Tx, batches: readonly Batch[]): Statement[] {
       batches.flatMap(({ writes }) => writes.events),
     ),
     ...writeTimeline(tx, batches),
+    ...writeFeed(tx, batches),
     ...writeState(tx, batches),
     ...writeMembers(tx, batches),
     ...writeRoomRows(tx, batches),

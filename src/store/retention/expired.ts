@@ -41,13 +41,23 @@ export async function deleteExpired(tx: Tx, account: AccountNo, retention: Messa
     ) old
     where o.account = ${account} and o.room_id = old.room_id and o.idx = old.idx
     returning o.event_id`;
+  const feed = await tx<{ event_id: EventId }[]>`
+    delete from feed_events f using (
+      select f.place from unnest(${rooms}::text[], ${times}::bigint[]) c (room_id, before)
+      join feed_events f on f.account = ${account} and f.room_id = c.room_id
+      join events e using (event_id)
+      where e.state_key is null and e.ts < c.before limit ${BATCH_ROWS}
+    ) old
+    where f.account = ${account} and f.place = old.place
+    returning f.event_id`;
   await passGapsOn(
     tx,
     account,
     timeline.filter((row) => row.gap),
   );
-  const ids = [...timeline, ...older].map((row) => row.event_id);
-  return { rows: ids.length, events: await deleteUnreferenced(tx, ids), more: timeline.length === BATCH_ROWS || older.length === BATCH_ROWS };
+  const ids = [...timeline, ...older, ...feed].map((row) => row.event_id);
+  const more = [timeline, older, feed].some((deleted) => deleted.length === BATCH_ROWS);
+  return { rows: ids.length, events: await deleteUnreferenced(tx, ids), more };
 }
 
 type DeletedRow = {

@@ -29,6 +29,7 @@ export async function deleteLeftRooms(tx: Tx, { account, horizon }: SweptAccount
     select f.room_id from room_facts f
     where f.account = ${account} and f.to_ord = ${tx.unsafe(OPEN)} and f.membership in ('leave', 'ban') and f.from_ord <= ${horizon}
       and not exists (select from rooms r where r.account = f.account and r.room_id = f.room_id and r.last_ord > ${horizon})
+      and not exists (select from feed_events e where e.account = f.account and e.room_id = f.room_id and (e.place > ${horizon} or e.held))
       and not exists (select from account_data d where d.account = f.account and d.room_id = f.room_id and d.ord > ${horizon})
       and not exists (select from typing t where t.account = f.account and t.room_id = f.room_id and t.ord > ${horizon})
       and not exists (select from receipts r where r.account = f.account and r.room_id = f.room_id and r.ord > ${horizon})

@@ -7,6 +7,8 @@ import type {
   AccountDataWrite,
   EventWrite,
   FactsWrite,
+  FeedEventWrite,
+  FeedGapWrite,
   InviteEnd,
   InviteWrite,
   MemberEnd,
@@ -55,6 +57,8 @@ export class Draft {
   readonly redactions = new Map<EventId, RedactionWrite>();
   readonly redactedRooms = new Set<RoomId>();
   readonly bans: BanWrite[] = [];
+  readonly feedEvents: FeedEventWrite[] = [];
+  readonly feedGaps: FeedGapWrite[] = [];
   readonly replaced: ReplacedState[] = [];
   ignored: readonly UserId[] | null = null;
   unignored: RoomWrites["unignored"] = [];
@@ -123,6 +127,8 @@ export class Draft {
       inviteEnds: this.inviteEnds,
       redactions: [...this.redactions.values()],
       bans: this.bans,
+      feedEvents: this.feedEvents,
+      feedGaps: this.feedGaps,
     };
   }
 }

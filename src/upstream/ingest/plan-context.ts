@@ -24,6 +24,8 @@ export type PlanContext = {
   readonly early: boolean;
   /** It is the first sync after the homeserver was restored from a backup (T3). */
   readonly restored: boolean;
+  /** The account has a feed, and was synced before (S6). */
+  readonly feed: boolean;
   /** Rooms that exist although the response has no section for them: theirs was set aside. */
   readonly present: ReadonlySet<RoomId>;
   /** Rooms that the response has in full, from scratch: they were read from the homeserver again. */

@@ -8,6 +8,7 @@ import type { EventId, UserId } from "../../wire/ids.ts";
 import type { V2JoinedRoom } from "../../wire/v2-response.ts";
 import type { Draft } from "./draft.ts";
 import type { PlanContext } from "./plan-context.ts";
+import { planFeed } from "./plan-feed.ts";
 import { planRoomFacts } from "./plan-room-facts.ts";
 import { planRoomParts } from "./plan-room-parts.ts";
 import { planBans, planRedactions } from "./redactions.ts";
@@ -37,6 +38,7 @@ export function planRoom(draft: Draft, context: PlanContext, stored: KnownRoom, 
   const work: RoomWork = { draft, context, stored, section, to, isFull, split, state, took };
   planStateBlock(work);
   const newest = planTimeline(work);
+  planFeed(work);
   planRedactions(work);
   planBans(work);
   planRoomParts(work);

@@ -63,7 +63,8 @@ export async function storeLeftRoom(sql: Sql, input: Omit<RereadInput, "epoch">)
     ]);
     const [account, found] = [accounts.get(no), known.get(no)];
     if (!account || account.since === null || !found || found.rooms.some((room) => room.membership !== null)) return new Set();
-    const { writes, kinds } = await planRooms(tx, { account: no, userId, now }, response, account, found);
+    // It was left before any feed began.
+    const { writes, kinds } = await planRooms(tx, { account: no, userId, now }, response, { ...account, feed: false }, found);
     const standings = writes.standings.map((row) => ({ ...row, active_ord: 0, bump_ord: 0 }));
     await Promise.all(writeRooms(tx, [{ account: no, device, since: account.since, writes: { ...writes, standings } }]));
     return kinds;

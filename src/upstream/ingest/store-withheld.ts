@@ -19,7 +19,7 @@ import {
 } from "../../store/ingest/withheld.ts";
 import { writeEvents, writeRedactions } from "../../store/ingest/write-events.ts";
 import { writeMembers, writeTimeline } from "../../store/ingest/write.ts";
-import { endSessions } from "../../store/sessions.ts";
+import { endSessionsButFeeds } from "../../store/sessions.ts";
 import { endUnignored, stillUnignored } from "../../store/unignored.ts";
 import type { CutEvent } from "../../wire/event.ts";
 import type { AccountNo, DeviceNo, RoomId, UserId } from "../../wire/ids.ts";
@@ -93,7 +93,7 @@ async function store(tx: Tx, { account: no, device, epoch, now, pages, restart }
     ...(restart ? leaveGaps(tx, no, unread, account.since, restart.retryMs) : []),
     ...writeWoven(tx, no, [...read, ...unread], newest, position),
     endWithheld(tx, no, read),
-    ...(restart ? [endUnignored(tx, no, users), endSessions(tx, no)] : []),
+    ...(restart ? [endUnignored(tx, no, users), endSessionsButFeeds(tx, no)] : []),
   ]);
   return "stored";
 }

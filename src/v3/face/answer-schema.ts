@@ -78,6 +78,25 @@ const notification = Type.Object(
   { title: "V3Notification", description: "Of a room that was not sent (S5)" },
 );
 
+const feedEntry = Type.Object(
+  {
+    place: Type.Integer({ description: "Rises from entry to entry, and never changes" }),
+    event: optional(eventSchema),
+    gap: optional(
+      Type.Object(
+        {
+          room_id: roomIdSchema,
+          after: optional(Type.String({ description: "The last event before the gap" })),
+          before: optional(Type.String({ description: "The first event after the gap" })),
+          prev_batch: Type.String({ description: "For /messages, at the end of the gap" }),
+        },
+        { title: "V3FeedGap", description: "Events of the room that could not be had" },
+      ),
+    ),
+  },
+  { title: "V3FeedEntry", description: "An event or a gap (S6)" },
+);
+
 const pending = Type.Object({
   invite_state: optional(Type.Object({ events: Type.Array(strippedSchema) })),
   knock_state: optional(Type.Object({ events: Type.Array(strippedSchema) })),
@@ -99,6 +118,7 @@ export const syncAnswerSchema = Type.Object({
       notifications: optional(Type.Array(notification)),
     }),
   ),
+  feed: optional(Type.Object({ limit: Type.Integer(), entries: Type.Array(feedEntry) })),
   invites: optional(Type.Object({ rooms: optional(byRoom(pending)), gone: optional(Type.Array(roomIdSchema)) })),
   account_data: optional(Type.Object({ global: optional(Type.Array(accountDataSchema)), rooms: optional(byRoom(Type.Array(accountDataSchema))) })),
   receipts: optional(Type.Object({ rooms: optional(byRoom(receiptSchema)), ...refusal })),

@@ -6,7 +6,7 @@ import { type Member, object, record } from "../../sync/json-text.ts";
 import { receiptContents } from "../../sync/receipt-contents.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
 import type { StreamKey } from "../params.ts";
-import type { Answers, Entry, ListAnswer, MembersAnswer, Notification, RoomAnswer, SyncAnswer } from "../streams/answers.ts";
+import type { Answers, Entry, FeedEntry, ListAnswer, MembersAnswer, Notification, RoomAnswer, SyncAnswer } from "../streams/answers.ts";
 
 type Optional = Member | false | undefined;
 /** Writes an event, with its age. */
@@ -24,6 +24,7 @@ type Writers = { readonly [Key in StreamKey]: (answer: Answers[Key], event: Even
 
 const WRITERS: Writers = {
   to_device: ({ limit, events }) => `{"limit":${limit},"events":${list(events)}}`,
+  feed: ({ limit, entries }, event) => `{"limit":${limit},"entries":${list(entries.map((entry) => feedText(entry, event)))}}`,
   room_list: listText,
   room: roomsText,
   room_members: ({ events, p, forbidden }, event) => object([...membersMembers({ events, p }, event), ...refusal(forbidden)]),
@@ -60,6 +61,18 @@ function refusal(forbidden: true | undefined): Optional[] {
     ["errcode", '"M_FORBIDDEN"'],
     ["error", '"You are not joined to this room"'],
   ];
+}
+
+function feedText(entry: FeedEntry, event: EventText): string {
+  if ("event" in entry) return `{"place":${entry.place},"event":${event(entry.event)}}`;
+  const { roomId, after, before, prevBatch } = entry.gap;
+  const gap = object([
+    ["room_id", JSON.stringify(roomId)],
+    after !== null && ["after", JSON.stringify(after)],
+    before !== null && ["before", JSON.stringify(before)],
+    ["prev_batch", JSON.stringify(prevBatch)],
+  ]);
+  return `{"place":${entry.place},"gap":${gap}}`;
 }
 
 function typingText({ room_id, users }: { readonly room_id: string; readonly users: string }): string {

@@ -4,7 +4,7 @@ import type { InviteRow, ReceiptRow } from "../../store/ephemeral.ts";
 import type { EventRow } from "../../store/event-row.ts";
 import type { RoomHero } from "../../store/background-asks.ts";
 import type { RoomFacts } from "../../store/room-facts.ts";
-import type { RoomId } from "../../wire/ids.ts";
+import type { EventId, RoomId } from "../../wire/ids.ts";
 import type { StreamKey } from "../params.ts";
 
 /** The user may not see the room (D18): after the last of what the stream has to send, or alone. */
@@ -65,9 +65,21 @@ export type ListAnswer = {
   readonly notifications?: readonly Notification[];
 };
 
+/**
+ * What is next in the feed (S6): an event, or a gap in a room, after one event and before another (null: there is none to be named). `prevBatch`: right
+ * before the latter, or somewhat later.
+ */
+export type FeedEntry =
+  | { readonly place: number; readonly event: EventRow }
+  | {
+      readonly place: number;
+      readonly gap: { readonly roomId: RoomId; readonly after: EventId | null; readonly before: EventId | null; readonly prevBatch: string };
+    };
+
 export type Answers = {
   /** Messages as JSON texts. */
   readonly to_device: { readonly limit: number; readonly events: readonly string[] };
+  readonly feed: { readonly limit: number; readonly entries: readonly FeedEntry[] };
   readonly room_list: ListAnswer;
   readonly room: { readonly rooms?: ReadonlyMap<RoomId, RoomAnswer> } & Refusable;
   readonly room_members: Partial<MembersAnswer> & Refusable;

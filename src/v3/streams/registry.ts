@@ -2,6 +2,7 @@
 
 import { accountData } from "./account-data.ts";
 import { e2ee } from "./e2ee.ts";
+import { feed } from "./feed.ts";
 import { invites } from "./invites.ts";
 import { presence } from "./presence.ts";
 import { receipts } from "./receipts.ts";
@@ -20,7 +21,7 @@ import { typing } from "./typing.ts";
 export const LEADING_STREAMS: readonly AnyStream[] = [toDevice, roomList];
 
 /** Independent of each other. */
-export const FOLLOWING_STREAMS: readonly AnyStream[] = [room, roomMembers, typing, accountData, receipts, presence, invites, e2ee];
+export const FOLLOWING_STREAMS: readonly AnyStream[] = [feed, room, roomMembers, typing, accountData, receipts, presence, invites, e2ee];
 
 export const STREAMS: readonly AnyStream[] = [...LEADING_STREAMS, ...FOLLOWING_STREAMS];
 

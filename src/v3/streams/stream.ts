@@ -30,6 +30,7 @@ export type Cursors = {
   readonly toDevice: number;
   readonly e2ee: number;
   readonly members: Position;
+  readonly feed: Position;
 };
 
 /** The rooms that the session's room_list stream tracks after this evaluation: its active set (S5). */
