@@ -100,6 +100,7 @@ test("every option can be given by its variable, and the flag overrides it", asy
     SYNCV3_CHECKS_PER_SECOND: "7",
     SYNCV3_WORKERS: "4",
     SYNCV3_ROLE: "poller",
+    SYNCV3_PAGINATED_SYNC: "true",
     SYNCV3_ASYNC_CONNECTIONS: "true",
     SYNCV3_TLS_CERT: "cert.pem",
     SYNCV3_TLS_KEY: "key.pem",
