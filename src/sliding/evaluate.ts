@@ -14,6 +14,7 @@ import { type ConnectionState, LIVE, StateDraft } from "./connection-state.ts";
 import type { SlidingContext } from "./context.ts";
 import { noteGlobal, type RoomAccountData, newGlobalData, newRoomData } from "./extensions/account-data.ts";
 import type { E2eeResult, ToDeviceResult } from "./extensions/device.ts";
+import { newPresence, notePresence, type PresenceResult } from "./extensions/presence.ts";
 import { readChangedReceipts, type ReceiptsResult, receiptsOf } from "./extensions/receipts.ts";
 import { noteScoped, type Scoped, scopedRooms, type ScopeQuestion } from "./extensions/scoped.ts";
 import { typedIn, typingOf, type TypingResult } from "./extensions/typing.ts";
@@ -38,6 +39,8 @@ export type SlidingAnswer = {
   readonly accountData: { readonly global: readonly string[]; readonly rooms: RoomAccountData };
   readonly receipts: ReceiptsResult;
   readonly typing: TypingResult;
+  /** Events as JSON texts. */
+  readonly presence: readonly string[];
   /** The time that ages of events refer to, ms since the epoch. */
   readonly now: number;
 };
@@ -115,6 +118,7 @@ async function evaluate(
     to: head.position,
     live: pos.upstream !== "",
     upstreamSince: head.upstreamSince,
+    presenceIsCurrent: head.presenceIsCurrent,
     ownTokens: question.ownTokens || head.pagesHere,
     ignored: head.ignored,
     retention: head.retention,
@@ -145,6 +149,7 @@ type Decision = {
   readonly scoped: Readonly<Record<ScopedStream, Scoped>>;
   /** Global account data, as JSON texts. */
   readonly global: readonly string[];
+  readonly presence: PresenceResult;
 };
 
 const SCOPED_STREAMS = ["accountData", "receipts", "typing"] as const;
@@ -164,7 +169,8 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
   if (!selection) return null;
   const { lists, chosen, unknown } = selection;
   const asked = await jobsOf(context, chosen, state);
-  if (!asked) return null;
+  const presence = await newPresence(context, extensions.presence, state.presence);
+  if (!asked || !presence) return null;
   const choices = [...chosen.values()];
   const joined = choices.filter(({ room }) => room.membership === "join");
   const scopedTo = (stream: ScopedStream, of: readonly ChosenRoom[], more: Pick<ScopeQuestion, "outdated" | "afresh"> = {}) =>
@@ -181,6 +187,7 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
       typing: scopedTo("typing", joined, { outdated: view ? typedIn(view) : [] }),
     },
     global: newGlobalData(view, from, extensions.accountData, state.global),
+    presence,
   };
 }
 
@@ -229,13 +236,14 @@ function stateAfter(
   { from, to }: SlidingContext,
   { view, e2ee }: Overview,
   { body, state }: Pick<SlidingQuestion, "body" | "state">,
-  { extensions, chosen, scoped }: Decision,
+  { extensions, chosen, scoped, presence }: Decision,
   { results }: Contents,
 ): ConnectionState {
   const draft = new StateDraft(state);
   noteSticky(body, state, draft);
   for (const stream of SCOPED_STREAMS) noteScoped(stream, scoped[stream], from, draft);
   noteGlobal({ from, to }, extensions.accountData, draft);
+  notePresence(presence, draft);
   if (e2ee) draft.setE2ee(true);
   noteRooms(results.notes, draft);
   // Only rooms that were sent before can fall behind, and only if something has changed since.
@@ -249,14 +257,14 @@ function outcomeOf(
   context: SlidingContext,
   { head, toDevice, e2ee }: Overview,
   { pos, state }: SlidingQuestion,
-  { lists, jobs, global, unknown }: Decision,
+  { lists, jobs, global, presence: { events: presence }, unknown }: Decision,
   { results, roomData, receipts, typing }: Contents,
 ): Omit<SlidingOutcome, "state"> {
   const { rooms, needs } = results;
   const deviceNews = (toDevice?.events.length ?? 0) + (e2ee?.changed.length ?? 0) + (e2ee?.left.length ?? 0);
-  const roomNews = rooms.filter(({ content }) => !content.quiet).length + global.length + roomData.size + receipts.size + typing.size;
+  const roomNews = rooms.filter(({ content }) => !content.quiet).length + global.length + roomData.size + receipts.size + typing.size + presence.length;
   return {
-    answer: { lists, rooms, toDevice, e2ee, accountData: { global, rooms: roomData }, receipts, typing, now: context.now },
+    answer: { lists, rooms, toDevice, e2ee, accountData: { global, rooms: roomData }, receipts, typing, presence, now: context.now },
     news: deviceNews + roomNews > 0,
     needs,
     position: context.to,

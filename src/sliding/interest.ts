@@ -11,6 +11,7 @@ const OF_EXTENSIONS: Readonly<Record<ExtensionName, readonly WakeKind[]>> = {
   accountData: ["account_data"],
   receipts: ["receipts"],
   typing: ["typing"],
+  presence: ["presence"],
 };
 
 /** The kinds of what its body asks for. */

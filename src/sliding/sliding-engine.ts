@@ -19,6 +19,7 @@ import {
   endConnection,
   findConnectionState,
   type HeadAsk,
+  notePresenceAsked,
   readConnectionHeads,
   type StateRef,
   touchConnection,
@@ -114,6 +115,7 @@ const EMPTY_ANSWER: SlidingAnswer = {
   accountData: { global: [], rooms: new Map() },
   receipts: new Map(),
   typing: new Map(),
+  presence: [],
   now: 0,
 };
 
@@ -224,7 +226,7 @@ export class SlidingEngine {
         isNew = false;
         head = await this.#accept(request, pos);
         const outcome = await evaluate(tried);
-        await this.#expireOrTouch(pos, outcome);
+        await this.#expireOrTouch(pos, outcome, body.extensions.presence === true);
         // The head that came with a first request may be older than the waiter, so it is read again before the request waits.
         const mustWait = isFirst && outcome.needs.length === 0 && now() < answerAt(outcome);
         return mustWait ? evaluate(tried) : outcome;
@@ -270,13 +272,14 @@ export class SlidingEngine {
   }
 
   /** MSC4186: a server may expire a connection where it "thinks it would be faster for the client to start from scratch". */
-  async #expireOrTouch({ session, position }: RequestPos, outcome: SlidingOutcome): Promise<void> {
+  async #expireOrTouch({ session, position }: RequestPos, outcome: SlidingOutcome, presence: boolean): Promise<void> {
     const { sql, options } = this.#deps;
     if (session === null) return;
     if (outcome.head.idleMs > options.expireIdleMs && outcome.updated > options.expireRooms) {
       await endConnection(sql, session);
       throw unknownPos();
     }
+    if (outcome.head.presence !== presence) await notePresenceAsked(sql, session, presence);
     if (outcome.head.idleMs > options.touchMs) await touchConnection(sql, session, position);
   }
 
@@ -289,11 +292,12 @@ export class SlidingEngine {
   }
 
   /** Stores the connection's state after an answer. */
-  async #noted({ account, device, connId }: SlidingRequest, { pos, state }: OpenedPos, outcome: SlidingOutcome): Promise<StateRef> {
+  async #noted({ account, device, connId, body: asked }: SlidingRequest, { pos, state }: OpenedPos, outcome: SlidingOutcome): Promise<StateRef> {
     const { position } = outcome;
     if (pos.session === null) {
       const { base, body } = storedForm(state, outcome.state);
-      const made = await this.#writer.begin({ account, device, connId, body, position });
+      const presence = asked.extensions.presence === true;
+      const made = await this.#writer.begin({ account, device, connId, presence, body, position });
       // The device has logged out since the request was authenticated.
       if (!made) throw unknownPos();
       const { session, state: number, mark } = made;

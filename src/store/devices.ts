@@ -10,6 +10,8 @@ export type PollState = {
   readonly deviceId: string;
   readonly accountSince: string | null;
   readonly deviceSince: string | null;
+  /** Up to where the stored presence is complete; null: it never was. */
+  readonly presenceSince: string | null;
   /** How many uploads of the device's keys were recorded (T11). */
   readonly keyUploads: number;
   /** Nothing is stored about the account's rooms. */
@@ -34,7 +36,7 @@ export type LiveDevice = {
 export async function pollState(db: Db, device: DeviceNo): Promise<PollState | null> {
   const rows = await db<PollState[]>`
     select a.user_id as "userId", d.device_id as "deviceId", a.since as "accountSince", d.since as "deviceSince", d.key_uploads as "keyUploads",
-      a.position = 0 as untouched, a.locked is not null as locked, d.restored
+      a.presence_since as "presenceSince", a.position = 0 as untouched, a.locked is not null as locked, d.restored
     from devices d join accounts a using (account) where d.device = ${device}`;
   return rows[0] ?? null;
 }

@@ -45,6 +45,7 @@ const e2ee = struct({
 });
 const accountData = struct({ global: events, rooms: map(roomId, events) });
 const toDevice = struct({ next_batch: text, events }, ["next_batch"]);
+const presence = struct({ events: list(struct({ type: text, sender: userId, content: map(raw, raw) }, ["type", "sender", "content"])) }, ["events"]);
 const inRooms = (shape: Shape) => struct({ rooms: map(roomId, shape) });
 
 const slidingRoom = {
@@ -79,6 +80,7 @@ const unstable = struct(
       account_data: accountData,
       receipts: inRooms(eventOf(receiptContent)),
       typing: inRooms(eventOf(typingContent)),
+      presence,
     }),
   },
   ["pos"],
@@ -92,6 +94,7 @@ const V4_EXTENSIONS: readonly (readonly [names: readonly string[], shape: Shape]
   [["account_data", "org.matrix.msc4548.account_data"], accountData],
   [["receipts", "org.matrix.msc4551.receipts"], inRooms(receiptContent)],
   [["typing", "org.matrix.msc4508.typing"], inRooms(typingContent)],
+  [["presence"], presence],
 ];
 
 const v4 = struct(
@@ -155,7 +158,7 @@ const v3 = struct(
     invites: struct({ rooms: map(roomId, struct({ invite_state: pending, knock_state: pending })), gone: list(roomId) }),
     account_data: accountData,
     receipts: inRooms(eventOf(receiptContent)),
-    presence: struct({ events: list(struct({ type: text, sender: userId, content: map(raw, raw) }, ["type", "sender", "content"])) }, ["events"]),
+    presence,
     e2ee,
   },
   ["next"],

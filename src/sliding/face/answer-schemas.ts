@@ -8,6 +8,7 @@ import {
   e2eeSchema,
   eventSchema,
   heroSchema,
+  presenceSchema,
   receiptContentSchema,
   receiptSchema,
   roomIdSchema,
@@ -49,6 +50,7 @@ const accountData = Type.Object(
   { global: Type.Array(accountDataSchema), rooms: byRoom(Type.Array(accountDataSchema)) },
   { title: "SlidingAccountData" },
 );
+const presence = Type.Object({ events: Type.Array(presenceSchema) }, { title: "SlidingPresence" });
 const inRooms = <Schema extends TSchema>(schema: Schema) => Type.Object({ rooms: byRoom(schema) });
 
 export const unstableAnswerSchema = Type.Object({
@@ -90,6 +92,7 @@ export const unstableAnswerSchema = Type.Object({
     account_data: optional(accountData),
     receipts: optional(inRooms(receiptSchema)),
     typing: optional(inRooms(typingSchema)),
+    presence: optional(presence),
   }),
 });
 
@@ -126,5 +129,6 @@ export const v4AnswerSchema = Type.Object({
     "org.matrix.msc4551.receipts": optional(receipts),
     typing: optional(typing),
     "org.matrix.msc4508.typing": optional(typing),
+    presence: optional(presence),
   }),
 });

@@ -59,7 +59,12 @@ const SECTIONS: Readonly<Record<ExtensionName, (answer: SlidingAnswer, device: D
   accountData: ({ accountData }) => ["account_data", accountDataText(accountData)],
   receipts: ({ receipts }) => ["receipts", `{"rooms":${record(receipts, (content) => `{"type":"m.receipt","content":${content}}`)}}`],
   typing: ({ typing }) => ["typing", `{"rooms":${record(typing, (users) => `{"type":"m.typing","content":{"user_ids":${users}}}`)}}`],
+  presence: (answer) => ["presence", presenceText(answer)],
 };
+
+export function presenceText({ presence }: SlidingAnswer): string {
+  return `{"events":[${presence.join(",")}]}`;
+}
 
 function extensionsText(answer: SlidingAnswer, asked: SlidingExtensions, device: DeviceNo): string {
   return object(EXTENSIONS.map((extension) => asked[extension] !== undefined && SECTIONS[extension](answer, device)));

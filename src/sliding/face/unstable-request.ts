@@ -72,6 +72,7 @@ export const unstableSchema = Type.Object({
       account_data: orNull(scoped),
       receipts: orNull(scoped),
       typing: orNull(scoped),
+      presence: orNull(Type.Object({ enabled: orNull(Type.Boolean()) })),
     }),
   ),
 });
@@ -164,7 +165,7 @@ function filtersOf(body: Static<typeof filters>): SlidingFilters {
 }
 
 function extensionsOf(body: NonNullable<UnstableBody["extensions"]>, device: DeviceNo): SlidingExtensions {
-  const { to_device, e2ee, account_data, receipts, typing } = body;
+  const { to_device, e2ee, account_data, receipts, typing, presence } = body;
   return {
     ...(to_device?.enabled === true && {
       toDevice: {
@@ -177,6 +178,7 @@ function extensionsOf(body: NonNullable<UnstableBody["extensions"]>, device: Dev
     ...(account_data?.enabled === true && { accountData: scopeOf("account_data", account_data, hasWildcard) }),
     ...(receipts?.enabled === true && { receipts: scopeOf("receipts", receipts, hasWildcard) }),
     ...(typing?.enabled === true && { typing: scopeOf("typing", typing, hasWildcard) }),
+    ...(presence?.enabled === true && { presence: true as const }),
   };
 }
 

@@ -59,6 +59,8 @@ const EXTENSION_KEYS = {
   accountData: ["account_data", "org.matrix.msc4548.account_data"],
   receipts: ["receipts", "org.matrix.msc4551.receipts"],
   typing: ["typing", "org.matrix.msc4508.typing"],
+  // No MSC has it yet.
+  presence: ["presence"],
 } as const satisfies Record<ExtensionName, unknown>;
 
 const extensions = Type.Object({
@@ -72,6 +74,7 @@ const extensions = Type.Object({
   "org.matrix.msc4551.receipts": Type.Optional(scoped),
   typing: Type.Optional(scoped),
   "org.matrix.msc4508.typing": Type.Optional(scoped),
+  presence: Type.Optional(plain),
 });
 
 export const v4Schema = Type.Object({
@@ -201,6 +204,7 @@ function extensionsOf(body: Static<typeof extensions>, names: ExtensionNames, de
     ...(accountData && { accountData: scopeOf("account_data", accountData, noWildcard) }),
     ...(receipts && { receipts: scopeOf("receipts", receipts, noWildcard) }),
     ...(typing && { typing: scopeOf("typing", typing, noWildcard) }),
+    ...(names.presence !== undefined && { presence: true as const }),
   };
 }
 

@@ -1,0 +1,13 @@
+/** Presence events (client-server API, "Presence"). */
+
+import { withMember } from "./json-edit.ts";
+import { memberTexts } from "./json-scan.ts";
+
+/** The text of a presence event that arrived `ms` ago: the time since the user was last active has become longer. All else keeps its bytes. */
+export function agedPresence(body: string, ms: number): string {
+  const content = memberTexts(body).get("content");
+  const ago: unknown = content === undefined ? undefined : JSON.parse(memberTexts(content).get("last_active_ago") ?? "null");
+  if (typeof ago !== "number" || content === undefined || ms < 1) return body;
+  const aged = withMember(content, "last_active_ago", () => String(Math.round(ago + ms)));
+  return withMember(body, "content", () => aged);
+}
