@@ -58,6 +58,7 @@ CREATE TABLE accounts (
   invites_asked_at timestamp with time zone,
   found_restored_at timestamp with time zone,
   check_first boolean NOT NULL DEFAULT false,
+  presence_since text,
   CONSTRAINT accounts_pkey PRIMARY KEY (account),
   CONSTRAINT accounts_user_id_key UNIQUE (user_id)
 );
@@ -287,6 +288,7 @@ CREATE TABLE presence (
   user_id text NOT NULL,
   body text NOT NULL,
   ord bigint NOT NULL,
+  at bigint,
   CONSTRAINT presence_pkey PRIMARY KEY (account, user_id)
 );
 CREATE INDEX presence_delta ON public.presence USING btree (account, ord);

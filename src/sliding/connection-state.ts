@@ -48,7 +48,14 @@ export type ConnectionState = {
   readonly sticky: ReadonlyMap<RoomId, readonly [number, number]>;
 };
 
-export const NOTHING_SENT: ConnectionState = { rooms: new Map(), configs: [], global: undefined, presence: undefined, e2ee: false, sticky: new Map() };
+export const NOTHING_SENT: ConnectionState = {
+  rooms: new Map(),
+  configs: [],
+  global: undefined,
+  presence: undefined,
+  e2ee: false,
+  sticky: new Map(),
+};
 export const NO_RECORD: SentRoom = { sent: {}, limit: 0, config: STRIPPED, lazy: [] };
 
 /** A state with its number, and how it is stored. */

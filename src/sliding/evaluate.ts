@@ -262,7 +262,8 @@ function outcomeOf(
 ): Omit<SlidingOutcome, "state"> {
   const { rooms, needs } = results;
   const deviceNews = (toDevice?.events.length ?? 0) + (e2ee?.changed.length ?? 0) + (e2ee?.left.length ?? 0);
-  const roomNews = rooms.filter(({ content }) => !content.quiet).length + global.length + roomData.size + receipts.size + typing.size + presence.length;
+  const roomNews =
+    rooms.filter(({ content }) => !content.quiet).length + global.length + roomData.size + receipts.size + typing.size + presence.length;
   return {
     answer: { lists, rooms, toDevice, e2ee, accountData: { global, rooms: roomData }, receipts, typing, presence, now: context.now },
     news: deviceNews + roomNews > 0,

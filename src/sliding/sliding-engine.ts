@@ -28,12 +28,14 @@ import { type Sql, untilThrough } from "../store/db.ts";
 import { endSessions } from "../store/sessions.ts";
 import { unknownPos } from "../wire/errors.ts";
 import type { AccountNo, DeviceNo, Position, RoomId } from "../wire/ids.ts";
+import type { Presence } from "../wire/presence.ts";
 import { Arrivals } from "../sync/arrivals.ts";
 import type { FetchDeps } from "../sync/fetches.ts";
 import { longPoll } from "../sync/long-poll.ts";
 import type { Signer } from "../sync/sealed-token.ts";
 import { Waiter } from "../sync/waiter.ts";
-import { meaningOf } from "../sync/wakes.ts";
+import { handedUpToBy, meaningOf } from "../sync/wakes.ts";
+import { announcePresence } from "./announced-presence.ts";
 import { AccountViews } from "./account-view.ts";
 import { type ConnectionState, fromStored, NOTHING_SENT, type NumberedState, storedForm } from "./connection-state.ts";
 import { evaluateSliding, type SlidingAnswer, type SlidingCaches, type SlidingOutcome } from "./evaluate.ts";
@@ -96,6 +98,8 @@ export type SlidingRequest = {
   readonly timeout: number;
   readonly body: SlidingBody;
   readonly dialect: Dialect;
+  /** `set_presence`; null: it says nothing of the user's presence. */
+  readonly presence: Presence | null;
   /** Aborted when the client disconnects. */
   readonly signal: AbortSignal;
 };
@@ -180,13 +184,16 @@ export class SlidingEngine {
       if (meaning === "evaluate") wakes.handedUpTo = Math.max(wakes.handedUpTo, handedUpToBy(wake, device));
       return meaning;
     };
+    let hush = () => {};
     const waiter = new Waiter(feed, account, heard, [request.signal, this.#draining.signal]);
     try {
       const opened = pos ? { pos, state: await this.#stateOf(pos) } : beginning(account, device, name);
       feed.publish({ type: "connection", account, device, name, request: arrival });
+      hush = announcePresence(feed, { account, device, name }, request, opened.state.state);
       return await this.#wait(request, opened, waiter, wakes);
     } finally {
       waiter.close();
+      hush();
     }
   }
 
@@ -314,13 +321,6 @@ export class SlidingEngine {
     this.#states.set(keyOf(saved), { number: saved.state, state: outcome.state, base });
     return saved;
   }
-}
-
-/** The position up to which a wake-up delivered in memory everything that concerns a device; Infinity: it did not. */
-function handedUpToBy(wake: Wake, device: DeviceNo): number {
-  if (wake.type !== "news" || !wake.batch || !wake.kinds) return Infinity;
-  const isOfDevice = wake.device === device && (wake.kinds.has("to_device") || wake.kinds.has("key_counts"));
-  return isOfDevice || wake.kinds.has("device_lists") ? Infinity : wake.batch.writes.position;
 }
 
 /** The position of a connection that does not exist yet. */

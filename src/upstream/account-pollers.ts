@@ -3,8 +3,10 @@
 import type { LiveDevice } from "../store/devices.ts";
 import type { Lease } from "../store/leases.ts";
 import type { DeviceNo } from "../wire/ids.ts";
+import type { Presence } from "../wire/presence.ts";
 import type { PollerDeps, PollerEnd } from "./poller-types.ts";
 import { Poller } from "./poller.ts";
+import { ShownPresence } from "./shown-presence.ts";
 
 type Running = { readonly poller: Poller; readonly rooms: boolean; readonly done: Promise<void>; stopping: boolean };
 
@@ -19,6 +21,7 @@ export class AccountPollers {
   readonly #onEnd: (end: PollerEnd) => void;
   readonly #running = new Map<DeviceNo, Running>();
   readonly #restUntil = new Map<DeviceNo, number>();
+  readonly #shown: ShownPresence;
   /** The devices of the latest call that has not been acted upon. */
   #latest: readonly LiveDevice[] | null = null;
   #work: Promise<void> | null = null;
@@ -32,6 +35,7 @@ export class AccountPollers {
     this.#deps = deps;
     this.lease = lease;
     this.#onEnd = onEnd;
+    this.#shown = new ShownPresence({ now: deps.now, changed: () => this.#running.forEach(({ poller }) => poller.shownChanged()) });
   }
 
   /** Whether that device is polled now. */
@@ -64,6 +68,11 @@ export class AccountPollers {
     this.#restUntil.delete(device);
   }
 
+  /** A request of a connection says this of the user's presence. `name`: see digestOf. */
+  present(device: DeviceNo, name: string, presence: Presence): void {
+    if (!this.#stopped) this.#shown.said(`${device} ${name}`, presence);
+  }
+
   /** A client has uploaded keys of that device (T11). */
   keysUploaded(device: DeviceNo): void {
     this.#running.get(device)?.poller.keysUploaded();
@@ -77,6 +86,7 @@ export class AccountPollers {
   /** Ends all; resolves after their last commits. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#shown.stop();
     const ending = [...this.#running.keys()].map((device) => this.#stopDevice(device));
     await Promise.all([...ending, this.#work]);
   }
@@ -115,7 +125,8 @@ export class AccountPollers {
   #start(device: DeviceNo, rooms: boolean, presence: boolean): void {
     const { account, epoch } = this.lease;
     const isRoomPollBehind = (): boolean => this.#isRoomPollBehind();
-    const poller = new Poller(this.#deps, { account, device, epoch, rooms, presence: rooms && presence, isRoomPollBehind });
+    const shown = () => this.#shown.presence;
+    const poller = new Poller(this.#deps, { account, device, epoch, rooms, presence: rooms && presence, shown, isRoomPollBehind });
     const running: Running = { poller, rooms, done: poller.run().then((end) => this.#ended(device, running, end)), stopping: false };
     this.#running.set(device, running);
   }

@@ -11,6 +11,7 @@ import { Slots } from "../base/slots.ts";
 import { traced } from "../base/tracing.ts";
 import { isIdentifier } from "../wire/identifier.ts";
 import type { EventId, RoomId, UserId } from "../wire/ids.ts";
+import type { Presence } from "../wire/presence.ts";
 import { errorOfStatus, isNotThere, UpstreamError } from "./upstream-error.ts";
 import { STATE_AFTER } from "./v2-filter.ts";
 
@@ -52,8 +53,11 @@ export type HomeserverAnswer = { readonly text: string; readonly receivedAt: num
 /** The owner of a token. `deviceId` null: the homeserver named none. */
 export type Whoami = { readonly userId: UserId; readonly deviceId: string | null };
 
-/** `since` null: from the beginning. `timeout` in milliseconds. `filter`: JSON text (see v2-filter.ts). */
-export type SyncQuery = { readonly since: string | null; readonly timeout: number; readonly filter: string };
+/**
+ * `since` null: from the beginning. `timeout` in milliseconds. `filter`: JSON text (see v2-filter.ts). `presence`: what it shows the user as; default
+ * offline, which changes nothing.
+ */
+export type SyncQuery = { readonly since: string | null; readonly timeout: number; readonly filter: string; readonly presence?: Presence };
 
 /** Answers above this size are large, bytes. */
 const LARGE_BYTES = 32 * 1024 * 1024;
@@ -116,13 +120,13 @@ export class HomeserverClient {
     return { userId: userId as UserId, deviceId: typeof deviceId === "string" && deviceId !== "" ? deviceId : null };
   }
 
-  /** `GET /sync` (v2), without marking the user online. Rejects with bad_since if the homeserver does not know the `since`. */
-  sync(token: string, query: SyncQuery, signal: AbortSignal, received?: Received): Promise<HomeserverAnswer> {
+  /** `GET /sync` (v2). Rejects with bad_since if the homeserver does not know the `since`. */
+  sync(token: string, { presence = "offline", ...query }: SyncQuery, signal: AbortSignal, received?: Received): Promise<HomeserverAnswer> {
     const limitMs = query.since === null ? this.#timeouts.firstSync : query.timeout + this.#timeouts.syncGrace;
     const request: GetRequest = {
       token,
       path: "/_matrix/client/v3/sync",
-      query: { ...query, set_presence: "offline", ...(query.since !== null && STATE_AFTER) },
+      query: { ...query, set_presence: presence, ...(query.since !== null && STATE_AFTER) },
       limitMs,
       expected: received ? { ...this.#object, received } : this.#object,
     };

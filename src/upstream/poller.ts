@@ -112,6 +112,11 @@ export class Poller {
     this.#poll.cut("the filter changed");
   }
 
+  /** `shown` of the job has changed: the homeserver is told at once. */
+  shownChanged(): void {
+    this.#poll.cutUnlessFirst("the user's presence changed");
+  }
+
   /** A client has uploaded keys of the device (T11): the next poll says how many there are, and is sent at once. */
   keysUploaded(): void {
     this.#keysUploaded = true;
@@ -250,7 +255,7 @@ export class Poller {
     const signal = this.#poll.begin(plan.since === null);
     const filter = v2Filter({ rooms: plan.rooms, presence, first: plan.since === null, size: plan.size });
     try {
-      const query = { since: plan.since, timeout: plan.timeout, filter };
+      const query = { since: plan.since, timeout: plan.timeout, filter, presence: this.#job.shown?.() ?? "offline" };
       // A first sync may have to wait here before it is sent.
       if (plan.since !== null) this.#deps.leases.asked(token.hash, startedAt);
       const answer = await this.#deps.client.sync(token.text, query, signal, received);

@@ -32,11 +32,12 @@ describe.each(DIALECTS)("presence (%s)", (dialect) => {
     const { token } = one.client;
     const isRoomPoll = (request: FakeRequest) => !asksForPresence(request) && !request.signal.aborted && request.status === undefined;
     /** Waits until the waiting poll asks, or does not ask, for presence. */
-    const polled = (wanted: boolean) =>
-      expect
-        .poll(() => t.hs.polls(token).filter(isRoomPoll).at(-1)?.query.get("filter")?.includes('"presence"'), { timeout: 8000 })
-        .toBe(!wanted)
-        .then(() => t.hs.waitForPoll(token));
+    const polled = async (wanted: boolean) => {
+      await expect
+        .poll(() => t.hs.polls(token).filter(isRoomPoll).at(-1)?.query.get("filter")?.includes('"presence"'), { timeout: 20_000 })
+        .toBe(!wanted);
+      return t.hs.waitForPoll(token);
+    };
     const questions = () => t.hs.polls(token).filter(asksForPresence);
     const tell = (...events: Json[]) => t.deliver(one.client, v2({ presence: events }));
     return { ...one, phone, token, polled, questions, tell };
@@ -114,7 +115,11 @@ describe.each(DIALECTS)("presence (%s)", (dialect) => {
 
   it("M75: how long ago a user was active counts from when the homeserver said it; all else keeps its bytes", async () => {
     const { phone, token, polled } = someone();
-    t.hs.setPresence(token, presence(BOB, "online", { last_active_ago: 1000, status_msg: "x", big: 1e3 }), presence(CAROL, "online", { last_active_ago: "?" }));
+    t.hs.setPresence(
+      token,
+      presence(BOB, "online", { last_active_ago: 1000, status_msg: "x", big: 1e3 }),
+      presence(CAROL, "online", { last_active_ago: "?" }),
+    );
     const { pos } = await phone.sync(ASK);
     await phone.sync(ASK, { pos, timeout: LONG });
     await polled(true);

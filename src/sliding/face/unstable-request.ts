@@ -62,6 +62,7 @@ export const unstableSchema = Type.Object({
   txn_id: orNull(Type.String({ maxLength: 255 })),
   pos: orNull(text),
   timeout: orNull(Type.Integer({ minimum: 0 })),
+  set_presence: orNull(text),
   lists: orNull(Type.Record(text, list)),
   room_subscriptions: orNull(Type.Record(text, Type.Object(config))),
   unsubscribe_rooms: orNull(rooms),
@@ -91,6 +92,8 @@ export type UnstableRequest = {
   readonly pos: string | null;
   /** ms; null: not given. */
   readonly timeout: number | null;
+  /** As it was given. */
+  readonly presence: string | null;
   readonly body: SlidingBody;
 };
 
@@ -108,6 +111,7 @@ export function readUnstableRequest(json: unknown, who: { readonly userId: UserI
     txnId: body.txn_id ?? null,
     pos: body.pos ?? null,
     timeout: body.timeout ?? null,
+    presence: body.set_presence ?? null,
     body: {
       lists: new Map(lists.map(([name, one]) => [name, listOf(name, one, configs)])),
       subscriptions: new Map(subscriptions.map(([roomId, one]) => [roomId as RoomId, configOf(`room_subscriptions.${roomId}`, one, configs)])),

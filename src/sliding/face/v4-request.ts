@@ -103,6 +103,8 @@ export type V4Request = {
   readonly pos: string | null;
   /** ms; null: not given. */
   readonly timeout: number | null;
+  /** As it was given. */
+  readonly presence: string | null;
   readonly names: ExtensionNames;
   readonly body: SlidingBody;
 };
@@ -119,9 +121,6 @@ export function readV4Request(json: unknown, device: DeviceNo): V4Request {
   const subscriptions = Object.entries(body.room_subscriptions ?? {});
   atMost("lists", lists.length, requestBounds().lists);
   atMost("room_subscriptions", subscriptions.length, requestBounds().subscriptions);
-  if (!["online", "offline", "unavailable"].includes(body.set_presence ?? "online")) {
-    throw invalidParam("set_presence must be online, offline or unavailable");
-  }
   const names = namesOf(body.extensions ?? {});
   const configs: V4Configs = new StateConfigs({
     size: ({ include = [], exclude = [] }) => Math.max(include.length, exclude.length),
@@ -131,6 +130,7 @@ export function readV4Request(json: unknown, device: DeviceNo): V4Request {
     connId: body.conn_id ?? "",
     pos: body.pos ?? null,
     timeout: body.timeout ?? null,
+    presence: body.set_presence ?? null,
     names,
     body: {
       lists: new Map(lists.map(([name, one]) => [name, listOf(name, one, configs)])),
