@@ -21,6 +21,7 @@ export type WakeKind =
   | "receipts"
   | "account_data"
   | "presence"
+  | "thread_subscriptions"
   | "invites"
   | "to_device"
   | "device_lists"

@@ -5,7 +5,6 @@ import { randomUUID } from "node:crypto";
 import { KeyUploads } from "../api/key-uploads.ts";
 import { Sends } from "../api/sends.ts";
 import { createApiServer, renewCertificate } from "../api/http-server.ts";
-import { SIMPLIFIED_SYNC } from "../api/versions.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Metrics } from "../base/metrics.ts";
 import type { SecretBox } from "../base/secret-box.ts";
@@ -43,13 +42,24 @@ import { Supervisor } from "../upstream/supervisor.ts";
 import type { SupervisorOptions } from "../upstream/supervisor-options.ts";
 import type { Need } from "../sync/fetch-need.ts";
 import { accountLocked, unknownToken } from "../wire/errors.ts";
+import { SIMPLIFIED_SYNC } from "../wire/versions.ts";
 import type { AccountNo, DeviceNo, RoomId } from "../wire/ids.ts";
 import { readCertificate, watchCertificate } from "./certificate.ts";
 import { counted } from "../base/counted.ts";
 import { openBus } from "./open-bus.ts";
 import type { OwnListener } from "./own-listener.ts";
 import { listenForPage, type PageFiles, pageRoutes } from "./page-server.ts";
-import { deviceFinder, forgetting, historyStore, keyUploadStore, passQueue, sentEventStore, sessionStore, tokenStore } from "./api-store.ts";
+import {
+  deviceFinder,
+  forgetting,
+  historyStore,
+  keyUploadStore,
+  passQueue,
+  sentEventStore,
+  sessionStore,
+  threadPages,
+  tokenStore,
+} from "./api-store.ts";
 
 /**
  * The features that `/versions` always lists, because this server provides them itself: sliding sync, and each of its extensions. A stable flag is
@@ -228,6 +238,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     passAdmin: settings.passAdmin ?? false,
     preferNative: settings.preferNative ?? false,
     upstreamToken: (token, account) => upstreamTokenOf(token, account, engineDeps.sign),
+    threadPages: threadPages(sql),
     healthOnly: settings.role === "poller",
     routes: [
       syncRoute(engine),

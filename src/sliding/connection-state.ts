@@ -42,6 +42,8 @@ export type ConnectionState = {
   /** Global account data. */
   readonly global: SentUpTo;
   readonly presence: SentUpTo;
+  /** Thread subscriptions. */
+  readonly threads: SentUpTo;
   /** Device lists are sent from some moment on. */
   readonly e2ee: boolean;
   /** Sticky subscriptions (see SlidingBody): timeline limit and index into `configs`. */
@@ -53,6 +55,7 @@ export const NOTHING_SENT: ConnectionState = {
   configs: [],
   global: undefined,
   presence: undefined,
+  threads: undefined,
   e2ee: false,
   sticky: new Map(),
 };
@@ -82,6 +85,7 @@ export class StateDraft {
   #changed = false;
   #global: SentUpTo;
   #presence: SentUpTo;
+  #threads: SentUpTo;
   #e2ee: boolean;
 
   constructor(before: ConnectionState) {
@@ -91,6 +95,7 @@ export class StateDraft {
     this.#indices = new Map(before.configs.map((config, index) => [matcherOf(config).key, index]));
     this.#global = before.global;
     this.#presence = before.presence;
+    this.#threads = before.threads;
     this.#e2ee = before.e2ee;
     this.#sticky = before.sticky;
   }
@@ -143,6 +148,11 @@ export class StateDraft {
     this.#presence = sent;
   }
 
+  setThreads(sent: SentUpTo): void {
+    this.#changed ||= sent !== this.#threads;
+    this.#threads = sent;
+  }
+
   setE2ee(on: boolean): void {
     this.#changed ||= on !== this.#e2ee;
     this.#e2ee = on;
@@ -162,6 +172,7 @@ export class StateDraft {
       configs: this.#configs,
       global: this.#global,
       presence: this.#presence,
+      threads: this.#threads,
       e2ee: this.#e2ee,
       sticky: this.#sticky,
     });
@@ -200,6 +211,7 @@ type StoredBody = {
   readonly global: number | null;
   /** Absent in states of older versions. */
   readonly presence?: number | null;
+  readonly threads?: number | null;
   readonly e2ee: boolean;
   readonly sticky: Readonly<Record<string, readonly [number, number]>>;
   readonly rooms: Readonly<Record<string, StoredRecord>>;
@@ -219,6 +231,7 @@ export function storedForm(before: NumberedState, state: ConnectionState): { rea
     configs: state.configs,
     global: state.global ?? null,
     presence: state.presence ?? null,
+    threads: state.threads ?? null,
     e2ee: state.e2ee,
     sticky: Object.fromEntries(state.sticky),
     rooms: Object.fromEntries((isSmall ? changed : [...state.rooms]).map(([room, record]) => [room, toStored(record)])),
@@ -240,6 +253,7 @@ export function fromStored(
       configs: own.configs,
       global: own.global ?? undefined,
       presence: own.presence ?? undefined,
+      threads: own.threads ?? undefined,
       e2ee: own.e2ee,
       sticky: new Map(Object.entries(own.sticky) as [RoomId, readonly [number, number]][]),
       rooms: base ? new Map([...base.rooms, ...roomsOf(own)]) : roomsOf(own),

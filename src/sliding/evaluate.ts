@@ -17,6 +17,7 @@ import type { E2eeResult, ToDeviceResult } from "./extensions/device.ts";
 import { newPresence, notePresence, type PresenceResult } from "./extensions/presence.ts";
 import { readChangedReceipts, type ReceiptsResult, receiptsOf } from "./extensions/receipts.ts";
 import { noteScoped, type Scoped, scopedRooms, type ScopeQuestion } from "./extensions/scoped.ts";
+import { newThreads, noteThreads, type ThreadsAnswer, type ThreadsResult } from "./extensions/threads.ts";
 import { typedIn, typingOf, type TypingResult } from "./extensions/typing.ts";
 import type { InitialRoomsCache } from "./initial-rooms.ts";
 import { type Overview, overviewFromMemory, readOverview } from "./overview.ts";
@@ -41,6 +42,7 @@ export type SlidingAnswer = {
   readonly typing: TypingResult;
   /** Events as JSON texts. */
   readonly presence: readonly string[];
+  readonly threads: ThreadsAnswer;
   /** The time that ages of events refer to, ms since the epoch. */
   readonly now: number;
 };
@@ -150,6 +152,7 @@ type Decision = {
   /** Global account data, as JSON texts. */
   readonly global: readonly string[];
   readonly presence: PresenceResult;
+  readonly threads: ThreadsResult;
 };
 
 const SCOPED_STREAMS = ["accountData", "receipts", "typing"] as const;
@@ -169,8 +172,9 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
   if (!selection) return null;
   const { lists, chosen, unknown } = selection;
   const asked = await jobsOf(context, chosen, state);
-  const presence = await newPresence(context, extensions.presence, state.presence);
-  if (!asked || !presence) return null;
+  const presence = await newPresence(context, view, extensions.presence, state.presence);
+  const threads = await newThreads(context, view, extensions.threads, state.threads);
+  if (!asked || !presence || !threads) return null;
   const choices = [...chosen.values()];
   const joined = choices.filter(({ room }) => room.membership === "join");
   const scopedTo = (stream: ScopedStream, of: readonly ChosenRoom[], more: Pick<ScopeQuestion, "outdated" | "afresh"> = {}) =>
@@ -188,6 +192,7 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
     },
     global: newGlobalData(view, from, extensions.accountData, state.global),
     presence,
+    threads,
   };
 }
 
@@ -236,7 +241,7 @@ function stateAfter(
   { from, to }: SlidingContext,
   { view, e2ee }: Overview,
   { body, state }: Pick<SlidingQuestion, "body" | "state">,
-  { extensions, chosen, scoped, presence }: Decision,
+  { extensions, chosen, scoped, presence, threads }: Decision,
   { results }: Contents,
 ): ConnectionState {
   const draft = new StateDraft(state);
@@ -244,6 +249,7 @@ function stateAfter(
   for (const stream of SCOPED_STREAMS) noteScoped(stream, scoped[stream], from, draft);
   noteGlobal({ from, to }, extensions.accountData, draft);
   notePresence(presence, draft);
+  noteThreads(threads, draft);
   if (e2ee) draft.setE2ee(true);
   noteRooms(results.notes, draft);
   // Only rooms that were sent before can fall behind, and only if something has changed since.
@@ -257,16 +263,16 @@ function outcomeOf(
   context: SlidingContext,
   { head, toDevice, e2ee }: Overview,
   { pos, state }: SlidingQuestion,
-  { lists, jobs, global, presence: { events: presence }, unknown }: Decision,
+  { lists, jobs, global, presence: { events: presence }, threads, unknown }: Decision,
   { results, roomData, receipts, typing }: Contents,
 ): Omit<SlidingOutcome, "state"> {
   const { rooms, needs } = results;
   const deviceNews = (toDevice?.events.length ?? 0) + (e2ee?.changed.length ?? 0) + (e2ee?.left.length ?? 0);
-  const roomNews =
-    rooms.filter(({ content }) => !content.quiet).length + global.length + roomData.size + receipts.size + typing.size + presence.length;
+  const others = global.length + presence.length + threads.changes.length;
+  const roomNews = rooms.filter(({ content }) => !content.quiet).length + roomData.size + receipts.size + typing.size;
   return {
-    answer: { lists, rooms, toDevice, e2ee, accountData: { global, rooms: roomData }, receipts, typing, presence, now: context.now },
-    news: deviceNews + roomNews > 0,
+    answer: { lists, rooms, toDevice, e2ee, accountData: { global, rooms: roomData }, receipts, typing, presence, threads, now: context.now },
+    news: deviceNews + roomNews + others > 0,
     needs,
     position: context.to,
     // Changes while the extension is disabled are sent once it is enabled again, but not those from before it was enabled first.

@@ -15,11 +15,12 @@ import { type Feed, goneWake, type Wake } from "../feed/hub.ts";
 import { ConnectionWriter } from "../store/connection-writer.ts";
 import {
   acknowledgeSliding,
+  type Asks,
   type ConnectionHead,
   endConnection,
   findConnectionState,
   type HeadAsk,
-  notePresenceAsked,
+  noteAsks,
   readConnectionHeads,
   type StateRef,
   touchConnection,
@@ -40,7 +41,7 @@ import { AccountViews } from "./account-view.ts";
 import { type ConnectionState, fromStored, NOTHING_SENT, type NumberedState, storedForm } from "./connection-state.ts";
 import { evaluateSliding, type SlidingAnswer, type SlidingCaches, type SlidingOutcome } from "./evaluate.ts";
 import { InitialRoomsCache } from "./initial-rooms.ts";
-import { kindsOf } from "./interest.ts";
+import { asksOf, kindsOf } from "./interest.ts";
 import { matcherOf } from "./required-state.ts";
 import { digestOf, openPos, type RequestPos, type Pos, sealPos } from "./pos.ts";
 import { joinedRooms, unknownHeroes } from "./background-wants.ts";
@@ -120,6 +121,7 @@ const EMPTY_ANSWER: SlidingAnswer = {
   receipts: new Map(),
   typing: new Map(),
   presence: [],
+  threads: { changes: [], left: null },
   now: 0,
 };
 
@@ -233,7 +235,7 @@ export class SlidingEngine {
         isNew = false;
         head = await this.#accept(request, pos);
         const outcome = await evaluate(tried);
-        await this.#expireOrTouch(pos, outcome, body.extensions.presence === true);
+        await this.#expireOrTouch(pos, outcome, asksOf(body));
         // The head that came with a first request may be older than the waiter, so it is read again before the request waits.
         const mustWait = isFirst && outcome.needs.length === 0 && now() < answerAt(outcome);
         return mustWait ? evaluate(tried) : outcome;
@@ -279,14 +281,15 @@ export class SlidingEngine {
   }
 
   /** MSC4186: a server may expire a connection where it "thinks it would be faster for the client to start from scratch". */
-  async #expireOrTouch({ session, position }: RequestPos, outcome: SlidingOutcome, presence: boolean): Promise<void> {
+  async #expireOrTouch({ session, position }: RequestPos, outcome: SlidingOutcome, asks: Asks): Promise<void> {
     const { sql, options } = this.#deps;
     if (session === null) return;
     if (outcome.head.idleMs > options.expireIdleMs && outcome.updated > options.expireRooms) {
       await endConnection(sql, session);
       throw unknownPos();
     }
-    if (outcome.head.presence !== presence) await notePresenceAsked(sql, session, presence);
+    const before = outcome.head.asks;
+    if (before.presence !== asks.presence || before.threads !== asks.threads) await noteAsks(sql, session, asks);
     if (outcome.head.idleMs > options.touchMs) await touchConnection(sql, session, position);
   }
 
@@ -303,8 +306,7 @@ export class SlidingEngine {
     const { position } = outcome;
     if (pos.session === null) {
       const { base, body } = storedForm(state, outcome.state);
-      const presence = asked.extensions.presence === true;
-      const made = await this.#writer.begin({ account, device, connId, presence, body, position });
+      const made = await this.#writer.begin({ account, device, connId, asks: asksOf(asked), body, position });
       // The device has logged out since the request was authenticated.
       if (!made) throw unknownPos();
       const { session, state: number, mark } = made;

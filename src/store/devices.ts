@@ -30,6 +30,8 @@ export type LiveDevice = {
   readonly current: boolean;
   /** A session of the account asks for presence. */
   readonly presence: boolean;
+  /** A connection of the account asks for thread subscriptions. */
+  readonly threads: boolean;
 };
 
 /** Null: there is no such device. */
@@ -46,7 +48,8 @@ export async function liveDevices(db: Db, accounts: readonly AccountNo[], idleMs
   if (accounts.length === 0) return [];
   return db<LiveDevice[]>`
     select d.account, d.device, a.since is not distinct from d.since as current,
-           exists (select 1 from sessions s where s.account = d.account and s.presence) as presence
+           exists (select 1 from sessions s where s.account = d.account and s.presence) as presence,
+           exists (select 1 from sessions s where s.account = d.account and s.threads) as threads
     from accounts a
     join devices d using (account)
     join (select device, max(created_at) as newest from tokens where account = any(${[...accounts]}::bigint[]) and dead_at is null group by device) t using (device)

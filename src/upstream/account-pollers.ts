@@ -1,4 +1,7 @@
-/** The pollers of one account: one that polls its rooms as well, as one of its devices, and one for each further device. */
+/**
+ * The pollers of one account: one that polls its rooms as well, as one of its devices, and one for each further device; and one for its thread
+ * subscriptions, while somebody asks for them.
+ */
 
 import type { LiveDevice } from "../store/devices.ts";
 import type { Lease } from "../store/leases.ts";
@@ -7,6 +10,7 @@ import type { Presence } from "../wire/presence.ts";
 import type { PollerDeps, PollerEnd } from "./poller-types.ts";
 import { Poller } from "./poller.ts";
 import { ShownPresence } from "./shown-presence.ts";
+import { ThreadPoller } from "./thread-subscriptions.ts";
 
 type Running = { readonly poller: Poller; readonly rooms: boolean; readonly done: Promise<void>; stopping: boolean };
 
@@ -22,6 +26,7 @@ export class AccountPollers {
   readonly #running = new Map<DeviceNo, Running>();
   readonly #restUntil = new Map<DeviceNo, number>();
   readonly #shown: ShownPresence;
+  #threads: { readonly poller: ThreadPoller; readonly device: DeviceNo; readonly done: Promise<void> } | null = null;
   /** The devices of the latest call that has not been acted upon. */
   #latest: readonly LiveDevice[] | null = null;
   #work: Promise<void> | null = null;
@@ -61,6 +66,7 @@ export class AccountPollers {
     const devices = device === null ? [...this.#running.keys()] : [device];
     for (const each of devices) this.#restUntil.set(each, this.#deps.now() + ms);
     await Promise.all(devices.map((each) => this.#stopDevice(each)));
+    if (device === null || device === this.#threads?.device) await this.#stopThreads();
   }
 
   /** A client with a token of that device was seen: its token may be usable by now. */
@@ -88,7 +94,7 @@ export class AccountPollers {
     this.#stopped = true;
     this.#shown.stop();
     const ending = [...this.#running.keys()].map((device) => this.#stopDevice(device));
-    await Promise.all([...ending, this.#work]);
+    await Promise.all([...ending, this.#stopThreads(), this.#work]);
   }
 
   async #reconcileLatest(): Promise<void> {
@@ -114,6 +120,23 @@ export class AccountPollers {
       if (!running) this.#start(device, device === roomDevice, presence);
       else if (running.rooms) running.poller.setPresence(presence);
     }
+    await this.#pollThreads(wanted.some((candidate) => candidate.threads) ? roomDevice : undefined);
+  }
+
+  /** Polls thread subscriptions as that device; undefined: not at all. */
+  async #pollThreads(device: DeviceNo | undefined): Promise<void> {
+    if (this.#threads?.device === device) return;
+    await this.#stopThreads();
+    if (device === undefined || this.#stopped) return;
+    const poller = new ThreadPoller(this.#deps, { ...this.lease, device });
+    this.#threads = { poller, device, done: poller.run() };
+  }
+
+  async #stopThreads(): Promise<void> {
+    const threads = this.#threads;
+    this.#threads = null;
+    threads?.poller.stop();
+    await threads?.done;
   }
 
   /** The device that polls the rooms already; else one that can continue from the account's `since`; else the one with the newest token. */

@@ -16,7 +16,7 @@ import type { SyncQueue } from "./sync-queue.ts";
 
 export type PollerDeps = {
   readonly sql: Sql;
-  readonly client: Pick<HomeserverClient, "sync" | "get" | "event"> & EarlyDeps["client"];
+  readonly client: Pick<HomeserverClient, "sync" | "get" | "event" | "slidingSync"> & EarlyDeps["client"];
   readonly box: SecretBox;
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Logger;

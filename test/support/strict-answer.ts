@@ -45,6 +45,12 @@ const e2ee = struct({
 });
 const accountData = struct({ global: events, rooms: map(roomId, events) });
 const toDevice = struct({ next_batch: text, events }, ["next_batch"]);
+const threadsOf = (change: Shape) => map(roomId, map(eventId, change));
+const threads = struct({
+  subscribed: threadsOf(struct({ automatic: bool, bump_stamp: uint }, ["automatic", "bump_stamp"])),
+  unsubscribed: threadsOf(struct({ bump_stamp: uint }, ["bump_stamp"])),
+  prev_batch: orNull(text),
+});
 const presence = struct({ events: list(struct({ type: text, sender: userId, content: map(raw, raw) }, ["type", "sender", "content"])) }, ["events"]);
 const inRooms = (shape: Shape) => struct({ rooms: map(roomId, shape) });
 
@@ -81,6 +87,7 @@ const unstable = struct(
       receipts: inRooms(eventOf(receiptContent)),
       typing: inRooms(eventOf(typingContent)),
       presence,
+      "io.element.msc4308.thread_subscriptions": threads,
     }),
   },
   ["pos"],
@@ -95,6 +102,7 @@ const V4_EXTENSIONS: readonly (readonly [names: readonly string[], shape: Shape]
   [["receipts", "org.matrix.msc4551.receipts"], inRooms(receiptContent)],
   [["typing", "org.matrix.msc4508.typing"], inRooms(typingContent)],
   [["presence"], presence],
+  [["thread_subscriptions", "io.element.msc4308.thread_subscriptions"], threads],
 ];
 
 const v4 = struct(

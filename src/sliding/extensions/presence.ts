@@ -6,6 +6,7 @@
 import { type PresenceRow, readPresenceAfter } from "../../store/presence.ts";
 import { agedPresence } from "../../wire/presence.ts";
 import { LIVE, type SentUpTo, type StateDraft } from "../connection-state.ts";
+import type { AccountView } from "../account-view.ts";
 import type { SlidingContext } from "../context.ts";
 import type { SlidingExtensions } from "../request.ts";
 
@@ -20,6 +21,7 @@ const MAX_USERS = 500;
  */
 export async function newPresence(
   { tx, account, from, to, presenceIsCurrent, now }: SlidingContext,
+  view: AccountView | null,
   asked: SlidingExtensions["presence"],
   sent: SentUpTo,
 ): Promise<PresenceResult | null> {
@@ -27,6 +29,7 @@ export async function newPresence(
   if (sent === LIVE && from === to) return { events: [], sent };
   // What comes while it is disabled is sent once it is enabled again.
   if (!asked || !presenceIsCurrent) return { events: [], sent: sent === LIVE ? from : sent };
+  if (view && after >= view.presenceOrd) return { events: [], sent: LIVE };
   if (!tx) return null;
   const rows = await readPresenceAfter(tx, account, after, MAX_USERS + 1);
   const shown = rows.slice(0, MAX_USERS);

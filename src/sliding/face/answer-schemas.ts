@@ -17,6 +17,7 @@ import {
   typingSchema,
   userIdSchema,
 } from "../../http/event-schema.ts";
+import { THREADS_EXTENSION } from "../../wire/thread-subscriptions.ts";
 
 const text = Type.String();
 const texts = Type.Array(text);
@@ -49,6 +50,16 @@ const toDevice = Type.Object(
 const accountData = Type.Object(
   { global: Type.Array(accountDataSchema), rooms: byRoom(Type.Array(accountDataSchema)) },
   { title: "SlidingAccountData" },
+);
+const subscription = Type.Object({ automatic: Type.Boolean(), bump_stamp: optional(Type.Integer()) }, { title: "ThreadSubscription" });
+const unsubscription = Type.Object({ bump_stamp: optional(Type.Integer()) }, { title: "ThreadUnsubscription" });
+const threads = Type.Object(
+  {
+    subscribed: optional(byRoom(Type.Record(text, subscription))),
+    unsubscribed: optional(byRoom(Type.Record(text, unsubscription))),
+    prev_batch: optional(Type.String({ description: "`from` of /thread_subscriptions, where the others are" })),
+  },
+  { title: "SlidingThreadSubscriptions", description: "By room and root of the thread" },
 );
 const presence = Type.Object({ events: Type.Array(presenceSchema) }, { title: "SlidingPresence" });
 const inRooms = <Schema extends TSchema>(schema: Schema) => Type.Object({ rooms: byRoom(schema) });
@@ -93,6 +104,7 @@ export const unstableAnswerSchema = Type.Object({
     receipts: optional(inRooms(receiptSchema)),
     typing: optional(inRooms(typingSchema)),
     presence: optional(presence),
+    [THREADS_EXTENSION]: optional(threads),
   }),
 });
 
@@ -130,5 +142,7 @@ export const v4AnswerSchema = Type.Object({
     typing: optional(typing),
     "org.matrix.msc4508.typing": optional(typing),
     presence: optional(presence),
+    thread_subscriptions: optional(threads),
+    [THREADS_EXTENSION]: optional(threads),
   }),
 });

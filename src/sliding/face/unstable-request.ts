@@ -10,9 +10,10 @@ import type { Atom, RequiredState } from "../required-state.ts";
 import { invalidParam } from "../../wire/errors.ts";
 import { type DeviceNo, isStorable, type RoomId, type UserId } from "../../wire/ids.ts";
 import { indexKey } from "../../wire/index-key.ts";
+import { THREADS_EXTENSION } from "../../wire/thread-subscriptions.ts";
 import { atMost, requestBounds } from "../../wire/request-bounds.ts";
 import { bodyCheck } from "../../http/body-check.ts";
-import { checkFilters, scopeOf, StateConfigs } from "./request-parts.ts";
+import { checkFilters, scopeOf, StateConfigs, threadsLimit } from "./request-parts.ts";
 import { openSince } from "./to-device-since.ts";
 
 /** A timeline's default limit, and its maximum. */
@@ -74,6 +75,7 @@ export const unstableSchema = Type.Object({
       receipts: orNull(scoped),
       typing: orNull(scoped),
       presence: orNull(Type.Object({ enabled: orNull(Type.Boolean()) })),
+      [THREADS_EXTENSION]: orNull(Type.Object({ enabled: orNull(Type.Boolean()), limit: orNull(Type.Integer()) })),
     }),
   ),
 });
@@ -169,7 +171,7 @@ function filtersOf(body: Static<typeof filters>): SlidingFilters {
 }
 
 function extensionsOf(body: NonNullable<UnstableBody["extensions"]>, device: DeviceNo): SlidingExtensions {
-  const { to_device, e2ee, account_data, receipts, typing, presence } = body;
+  const { to_device, e2ee, account_data, receipts, typing, presence, [THREADS_EXTENSION]: threads } = body;
   return {
     ...(to_device?.enabled === true && {
       toDevice: {
@@ -183,6 +185,7 @@ function extensionsOf(body: NonNullable<UnstableBody["extensions"]>, device: Dev
     ...(receipts?.enabled === true && { receipts: scopeOf("receipts", receipts, hasWildcard) }),
     ...(typing?.enabled === true && { typing: scopeOf("typing", typing, hasWildcard) }),
     ...(presence?.enabled === true && { presence: true as const }),
+    ...(threads?.enabled === true && { threads: { limit: threadsLimit(threads.limit ?? null) } }),
   };
 }
 

@@ -10,11 +10,12 @@ import type { Atom, RequiredState } from "../required-state.ts";
 import { invalidParam } from "../../wire/errors.ts";
 import { type DeviceNo, isStorable, type RoomId } from "../../wire/ids.ts";
 import { indexKey } from "../../wire/index-key.ts";
+import { THREADS_EXTENSION } from "../../wire/thread-subscriptions.ts";
 import { atMost, requestBounds } from "../../wire/request-bounds.ts";
 import { bodyCheck } from "../../http/body-check.ts";
 import { exclusionsOf } from "./exclusions.ts";
 import { refuseOlderForm } from "./older-form.ts";
-import { checkFilters, scopeOf, StateConfigs } from "./request-parts.ts";
+import { checkFilters, scopeOf, StateConfigs, threadsLimit } from "./request-parts.ts";
 import { openSince } from "./to-device-since.ts";
 
 const MAX_TIMELINE = 100;
@@ -51,6 +52,7 @@ const enabled = Type.Optional(Type.Boolean());
 const scoped = Type.Object({ enabled, lists: Type.Optional(texts), rooms: Type.Optional(texts) });
 const toDevice = Type.Object({ enabled, limit: Type.Optional(Type.Integer({ minimum: 1 })), since: Type.Optional(text) });
 const plain = Type.Object({ enabled });
+const threads = Type.Object({ enabled, limit: Type.Optional(Type.Integer()) });
 
 /** The names of each extension: the stable one, and the one from before it was accepted. Answers use the name that was asked with. */
 const EXTENSION_KEYS = {
@@ -61,6 +63,7 @@ const EXTENSION_KEYS = {
   typing: ["typing", "org.matrix.msc4508.typing"],
   // No MSC has it yet.
   presence: ["presence"],
+  threads: ["thread_subscriptions", THREADS_EXTENSION],
 } as const satisfies Record<ExtensionName, unknown>;
 
 const extensions = Type.Object({
@@ -75,6 +78,8 @@ const extensions = Type.Object({
   typing: Type.Optional(scoped),
   "org.matrix.msc4508.typing": Type.Optional(scoped),
   presence: Type.Optional(plain),
+  thread_subscriptions: Type.Optional(threads),
+  [THREADS_EXTENSION]: Type.Optional(threads),
 });
 
 export const v4Schema = Type.Object({
@@ -205,6 +210,7 @@ function extensionsOf(body: Static<typeof extensions>, names: ExtensionNames, de
     ...(receipts && { receipts: scopeOf("receipts", receipts, noWildcard) }),
     ...(typing && { typing: scopeOf("typing", typing, noWildcard) }),
     ...(names.presence !== undefined && { presence: true as const }),
+    ...(names.threads !== undefined && { threads: { limit: threadsLimit(at<Static<typeof threads>>(names.threads)?.limit ?? null) } }),
   };
 }
 
