@@ -30,7 +30,7 @@ export type LiveDevice = {
   readonly current: boolean;
   /** A session of the account asks for presence. */
   readonly presence: boolean;
-  /** A connection of the account asks for thread subscriptions. */
+  /** A connection of the account asks for thread subscriptions, and was used lately: they cost the homeserver a long poll of their own. */
   readonly threads: boolean;
 };
 
@@ -49,7 +49,7 @@ export async function liveDevices(db: Db, accounts: readonly AccountNo[], idleMs
   return db<LiveDevice[]>`
     select d.account, d.device, a.since is not distinct from d.since as current,
            exists (select 1 from sessions s where s.account = d.account and s.presence) as presence,
-           exists (select 1 from sessions s where s.account = d.account and s.threads) as threads
+           exists (select 1 from sessions s where s.account = d.account and s.threads and s.used_at > now() - interval '1 hour') as threads
     from accounts a
     join devices d using (account)
     join (select device, max(created_at) as newest from tokens where account = any(${[...accounts]}::bigint[]) and dead_at is null group by device) t using (device)

@@ -308,9 +308,9 @@ export class HomeserverClient {
 
 const ENDPOINTS: ReadonlySet<string> = new Set(["sync", "whoami", "members", "joined_members", "joined_rooms", "state", "messages", "versions"]);
 
-/** The last part of a path, which contains no id. */
+/** The last part of a path, which contains no id. Unstable endpoints (the homeserver has a sliding sync of its own) are others. */
 function endpointOf(path: string): string {
-  const last = path.slice(path.lastIndexOf("/") + 1);
+  const last = path.includes("/unstable/") ? "" : path.slice(path.lastIndexOf("/") + 1);
   return ENDPOINTS.has(last) ? last : "other";
 }
 

@@ -95,6 +95,21 @@ describe.each(DIALECTS)("presence (%s)", (dialect) => {
     expect(questions().at(-1)?.query.get("since")).toMatch(/^s\d/);
   });
 
+  it("M77: if the homeserver does not know any more up to where that was, everybody's is asked for", async () => {
+    const { phone, token, polled, questions } = someone();
+    t.hs.setPresence(token, presence(BOB, "online"));
+    const first = await phone.sync(ASK);
+    const whole = await phone.sync(ASK, { pos: first.pos, timeout: LONG });
+    await polled(true);
+    await t.sql`update accounts set presence_since = 'forgotten' where user_id = ${phone.client.userId}`;
+    await t.restart();
+    t.hs.fail({ path: /\/sync$/, token, where: asksForPresence }, { status: 400, body: { errcode: "M_UNKNOWN", error: "Unknown token" } });
+    t.hs.setPresence(token, presence(BOB, "unavailable"));
+    const then = await phone.sync(ASK, { pos: whole.pos, timeout: LONG });
+    expect(statesOf(then)).toEqual({ [BOB]: "unavailable" });
+    expect(questions().map((question) => question.query.get("since"))).toEqual([null, "forgotten", null]);
+  });
+
   it("M76: at most 500 users in an answer; the others in the next, at once", async () => {
     const { phone, token } = someone();
     const users = Array.from({ length: 1201 }, (_, n) => `@u${n}:test`);

@@ -87,6 +87,20 @@ describe.each(DIALECTS)("thread subscriptions (%s)", (dialect) => {
     expect(told(back)).toEqual(["$b automatic"]);
   });
 
+  it("M80 M81: a connection that was not used for an hour has nobody asked; what it missed is sent when it comes back", async () => {
+    const { threads, phone, room, me, token, polled } = someone();
+    threads.change(room, "$a", true);
+    const first = await phone.sync(ASK);
+    const whole = await phone.sync(ASK, { pos: first.pos, timeout: LONG });
+    await polled();
+    await t.sql`
+      update sessions set used_at = used_at - interval '2 hours' where account in (select account from accounts where user_id = ${me})`;
+    await expect.poll(() => threads.syncs(token).every((sync) => sync.status !== undefined || sync.signal.aborted), { timeout: 20_000 }).toBe(true);
+    threads.change(room, "$b", true);
+    const back = await phone.sync(ASK, { pos: whole.pos, timeout: LONG });
+    expect(told(back)).toEqual(["$b automatic"]);
+  });
+
   it("M82: the newest, and the others page by page", async () => {
     const { threads, phone, room, polled, page } = someone();
     for (let n = 100; n < 350; n += 1) threads.change(room, `$${n}`, true);
