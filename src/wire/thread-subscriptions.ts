@@ -16,7 +16,7 @@ export type ThreadChange = {
   readonly change: string;
 };
 
-/** `stamp`: higher for later changes. */
+/** `stamp`: `bump_stamp`, higher for later changes. */
 export type StampedChange = ThreadChange & { readonly stamp: number };
 
 /** `next`: where the homeserver has older changes; null: these are all. */
@@ -37,10 +37,11 @@ function changesIn(rooms: unknown, subscribed: boolean): StampedChange[] {
   return entries(rooms).flatMap(([roomId, threads]) =>
     entries(threads).flatMap(([root, said]) => {
       if (!isRoomId(roomId) || !isIdentifier(root) || !isEventId(root) || !isObject(said)) return [];
-      const { automatic, bump_stamp } = said;
-      const stamp = Number.isSafeInteger(bump_stamp) ? (bump_stamp as number) : undefined;
+      const { automatic, bump_stamp: stamp } = said;
+      // Strict clients refuse an answer where it is missing.
+      if (typeof stamp !== "number" || !Number.isSafeInteger(stamp) || stamp < 0) return [];
       const change = JSON.stringify({ ...(subscribed && { automatic: automatic === true }), bump_stamp: stamp });
-      return { roomId, root, subscribed, change, stamp: stamp ?? 0 };
+      return { roomId, root, subscribed, change, stamp };
     }),
   );
 }

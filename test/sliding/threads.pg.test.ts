@@ -150,7 +150,14 @@ describe.each(DIALECTS)("thread subscriptions (%s)", (dialect) => {
     const { phone, room, token, threads } = someone();
     const section = {
       subscribed: {
-        [room]: { $fine: { automatic: true, bump_stamp: 1 }, $odd: 7, [`$${"x".repeat(300)}`]: {}, "": {} },
+        [room]: {
+          $fine: { automatic: true, bump_stamp: 1 },
+          $odd: 7,
+          $unstamped: { automatic: true },
+          $minus: { automatic: true, bump_stamp: -1 },
+          [`$${"x".repeat(300)}`]: {},
+          "": {},
+        },
         "no room": { $a: {} },
         "!list:test": [],
       },

@@ -539,10 +539,10 @@ export interface SlidingThreadSubscriptions {
 }
 export interface ThreadSubscription {
   automatic: boolean;
-  bump_stamp?: number;
+  bump_stamp: number;
 }
 export interface ThreadUnsubscription {
-  bump_stamp?: number;
+  bump_stamp: number;
 }
 export interface V4Request {
   conn_id?: string;

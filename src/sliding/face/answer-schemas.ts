@@ -51,8 +51,8 @@ const accountData = Type.Object(
   { global: Type.Array(accountDataSchema), rooms: byRoom(Type.Array(accountDataSchema)) },
   { title: "SlidingAccountData" },
 );
-const subscription = Type.Object({ automatic: Type.Boolean(), bump_stamp: optional(Type.Integer()) }, { title: "ThreadSubscription" });
-const unsubscription = Type.Object({ bump_stamp: optional(Type.Integer()) }, { title: "ThreadUnsubscription" });
+const subscription = Type.Object({ automatic: Type.Boolean(), bump_stamp: countSchema }, { title: "ThreadSubscription" });
+const unsubscription = Type.Object({ bump_stamp: countSchema }, { title: "ThreadUnsubscription" });
 const threads = Type.Object(
   {
     subscribed: optional(byRoom(Type.Record(text, subscription))),
