@@ -9,6 +9,8 @@ const BETWEEN_WORKERS = [
 ];
 const files = (suffix: string) => EVERYWHERE.map((directory) => `${directory}/**/*${suffix}`);
 
+const SETUP = "test/support/property-seed.ts";
+
 /** Tests are named by what they need: `x.test.ts` nothing, `x.pg.test.ts` PostgreSQL, `x.e2e.test.ts` a real homeserver as well. */
 export default defineConfig({
   test: {
@@ -21,6 +23,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
+          setupFiles: SETUP,
           include: files(".test.ts"),
           exclude: [...files(".pg.test.ts"), ...files(".e2e.test.ts")],
           testTimeout: 240_000,
@@ -30,6 +33,7 @@ export default defineConfig({
       {
         test: {
           name: "pg",
+          setupFiles: SETUP,
           include: files(".pg.test.ts"),
           globalSetup: "test/support/database-setup.ts",
           testTimeout: 240_000,
@@ -39,6 +43,7 @@ export default defineConfig({
       {
         test: {
           name: "workers",
+          setupFiles: SETUP,
           include: BETWEEN_WORKERS,
           env: { SYNCV3_TEST_WORKERS: "4" },
           globalSetup: "test/support/database-setup.ts",
@@ -49,6 +54,7 @@ export default defineConfig({
       {
         test: {
           name: "e2e",
+          setupFiles: SETUP,
           include: files(".e2e.test.ts"),
           globalSetup: ["test/support/database-setup.ts", "test/support/synapse-setup.ts"],
           testTimeout: 400_000,

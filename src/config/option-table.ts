@@ -114,6 +114,11 @@ export const OPTION_TABLE = [
     help: "How often the homeserver is asked, by all processes together, what no client waits for, such as whether stored rooms still exist: 1 to 1000 questions a second",
   },
   {
+    flag: "paginated-sync",
+    variable: "SYNCV3_PAGINATED_SYNC",
+    help: "Serve paginated sync (MSC4525), which is not stable yet: its form may change with the proposal",
+  },
+  {
     flag: "session-idle",
     variable: "SYNCV3_SESSION_IDLE",
     value: "TIME",

@@ -61,6 +61,8 @@ export type Settings = {
   /** The number of processes that serve. */
   readonly workers: number;
   readonly role: Role;
+  /** Paginated sync (MSC4525) is served. */
+  readonly paginatedSync: boolean;
   /** Commits of sliding sync connections do not wait for the disk. */
   readonly asyncConnections: boolean;
   readonly page: PageSettings;
@@ -264,6 +266,7 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
     checksPerSecond: reader.read("checks-per-second", (text) => parseCount(text, 1, 1000), "a number from 1 to 1000"),
     workers: reader.read("workers", (text) => parseCount(text, 1, 64), "a number from 1 to 64"),
     role: reader.read("role", (text) => ROLES.find((role) => role === text.trim()), `one of ${ROLES.join(", ")}`),
+    paginatedSync: reader.readSwitch("paginated-sync"),
     asyncConnections: reader.readSwitch("async-connections"),
     page: readPageSettings(reader),
     prom:

@@ -15,7 +15,7 @@ import type { EngineOptions } from "../v3/request.ts";
 import { upstreamTokenOf } from "../sliding/pos.ts";
 import { SLIDING_DEFAULTS, SlidingEngine, type SlidingOptions } from "../sliding/sliding-engine.ts";
 import { openApiRoute } from "../http/openapi.ts";
-import { SLIDING_OPERATIONS, slidingRoutes } from "../sliding/face/routes.ts";
+import { PAGED_OPERATION, pagedRoute, SLIDING_OPERATIONS, slidingRoutes } from "../sliding/face/routes.ts";
 import { ACCOUNT_OPERATION, accountRoute } from "../v3/face/account-route.ts";
 import { SESSIONS_OPERATIONS, sessionsRoute } from "../v3/face/sessions-route.ts";
 import { SYNC_OPERATION, syncRoute } from "../v3/face/sync-route.ts";
@@ -75,6 +75,9 @@ const VERSION_FEATURES: readonly string[] = [
   "org.matrix.msc4551",
 ];
 
+/** As above, of paginated sync. */
+const PAGINATED_SYNC = "org.matrix.msc4525";
+
 /** How long an answer with a device's own new event waits for the answer to its sending, which has the transaction ID, ms. */
 const SEND_PATIENCE_MS = 1000;
 
@@ -94,6 +97,7 @@ export type ServerParts = {
         | "bus"
         | "tls"
         | "assumedRetention"
+        | "paginatedSync"
       >
     >;
   /** The homeserver's base URL; the homeserver has answered there. */
@@ -233,7 +237,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
       return breaker && `answers of ${counted(breaker.accounts, "account")} cannot be stored and are waiting: ${breaker.detail}`;
     },
     trustedProxies: settings.trustedProxies,
-    versionFeatures: VERSION_FEATURES,
+    versionFeatures: settings.paginatedSync ? [...VERSION_FEATURES, PAGINATED_SYNC] : VERSION_FEATURES,
     publicUrl: settings.publicUrl,
     passAdmin: settings.passAdmin ?? false,
     preferNative: settings.preferNative ?? false,
@@ -248,8 +252,9 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
         (account) => supervisor.firstSyncs.received(account),
       ),
       slidingRoutes(sliding),
+      ...(settings.paginatedSync ? [pagedRoute(sliding)] : []),
       ...(parts.publicPage ? [pageRoutes(parts.publicPage)] : []),
-      openApiRoute(parts.version, [SYNC_OPERATION, ...SESSIONS_OPERATIONS, ACCOUNT_OPERATION, ...SLIDING_OPERATIONS]),
+      openApiRoute(parts.version, [SYNC_OPERATION, ...SESSIONS_OPERATIONS, ACCOUNT_OPERATION, ...SLIDING_OPERATIONS, PAGED_OPERATION]),
     ],
   });
   const unwatch = settings.tls && watchCertificate(settings.tls, (renewed) => renewCertificate(http, renewed), logger);

@@ -23,6 +23,7 @@ import type { InitialRoomsCache } from "./initial-rooms.ts";
 import { type Overview, overviewFromMemory, readOverview } from "./overview.ts";
 import type { SlidingQuestion } from "./question.ts";
 import { boundSubscriptions, withinBounds } from "./remembered-bounds.ts";
+import { pageOf } from "./page.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
 import { askingForAllMembers, leaveBehind, type RoomJob, roomJobs } from "./room-jobs.ts";
 import type { RoomResult } from "./room-content.ts";
@@ -43,6 +44,8 @@ export type SlidingAnswer = {
   /** Events as JSON texts. */
   readonly presence: readonly string[];
   readonly threads: ThreadsAnswer;
+  /** MSC4525: how many rooms with something new are not in the answer. */
+  readonly pending: number;
   /** The time that ages of events refer to, ms since the epoch. */
   readonly now: number;
 };
@@ -148,6 +151,8 @@ type Decision = {
   readonly jobs: readonly RoomJob[];
   /** To be fetched first: no rooms are read then. */
   readonly needs: readonly Need[];
+  /** See SlidingAnswer. */
+  readonly pending: number;
   readonly scoped: Readonly<Record<ScopedStream, Scoped>>;
   /** Global account data, as JSON texts. */
   readonly global: readonly string[];
@@ -170,11 +175,15 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
   const asking = view && { tx, account, rooms: view, ignored, state, from, joinedRooms: head.joinedRooms };
   const selection = asking ? await selectRooms(asking, body) : NOTHING_SELECTED;
   if (!selection) return null;
-  const { lists, chosen, unknown } = selection;
-  const asked = await jobsOf(context, chosen, state);
+  const { lists, unknown } = selection;
+  const asked = await jobsOf(context, selection.chosen, state);
   const presence = await newPresence(context, view, extensions.presence, state.presence);
   const threads = await newThreads(context, view, extensions.threads, state.threads);
   if (!asked || !presence || !threads) return null;
+  const { jobs, chosen, pending } = body.paging
+    ? pageOf(selection.chosen, asked.jobs, body.paging)
+    : { jobs: asked.jobs, chosen: selection.chosen, pending: 0 };
+  const needs = pending > 0 ? asked.needs.filter(({ roomId }) => chosen.has(roomId)) : asked.needs;
   const choices = [...chosen.values()];
   const joined = choices.filter(({ room }) => room.membership === "join");
   const scopedTo = (stream: ScopedStream, of: readonly ChosenRoom[], more: Pick<ScopeQuestion, "outdated" | "afresh"> = {}) =>
@@ -184,7 +193,9 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
     lists,
     chosen,
     unknown,
-    ...asked,
+    jobs,
+    needs,
+    pending,
     scoped: {
       accountData: scopedTo("accountData", choices),
       receipts: scopedTo("receipts", joined, { outdated: view ? movedAfter(view, from) : [], afresh: true }),
@@ -263,7 +274,7 @@ function outcomeOf(
   context: SlidingContext,
   { head, toDevice, e2ee }: Overview,
   { pos, state }: SlidingQuestion,
-  { lists, jobs, global, presence: { events: presence }, threads, unknown }: Decision,
+  { lists, jobs, global, presence: { events: presence }, threads, unknown, pending }: Decision,
   { results, roomData, receipts, typing }: Contents,
 ): Omit<SlidingOutcome, "state"> {
   const { rooms, needs } = results;
@@ -271,8 +282,20 @@ function outcomeOf(
   const others = global.length + presence.length + threads.changes.length;
   const roomNews = rooms.filter(({ content }) => !content.quiet).length + roomData.size + receipts.size + typing.size;
   return {
-    answer: { lists, rooms, toDevice, e2ee, accountData: { global, rooms: roomData }, receipts, typing, presence, threads, now: context.now },
-    news: deviceNews + roomNews + others > 0,
+    answer: {
+      lists,
+      rooms,
+      toDevice,
+      e2ee,
+      accountData: { global, rooms: roomData },
+      receipts,
+      typing,
+      presence,
+      threads,
+      pending,
+      now: context.now,
+    },
+    news: deviceNews + roomNews + others + pending > 0,
     needs,
     position: context.to,
     // Changes while the extension is disabled are sent once it is enabled again, but not those from before it was enabled first.

@@ -57,7 +57,12 @@ export type SlidingBody = {
    * null: as MSC4186 has it.
    */
   readonly sticky: { readonly unsubscribe: readonly RoomId[] } | null;
+  /** Absent: as MSC4186 has it. */
+  readonly paging?: Paging;
 };
+
+/** MSC4525: of the rooms with something new, how many an answer has, and how many events one has that was never sent. */
+export type Paging = { readonly pageSize: number; readonly history: number };
 
 /** What a dialect can express, as far as it affects what is read and what is news. */
 export type Dialect = {

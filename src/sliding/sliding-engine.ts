@@ -122,6 +122,7 @@ const EMPTY_ANSWER: SlidingAnswer = {
   typing: new Map(),
   presence: [],
   threads: { changes: [], left: null },
+  pending: 0,
   now: 0,
 };
 
@@ -288,8 +289,7 @@ export class SlidingEngine {
       await endConnection(sql, session);
       throw unknownPos();
     }
-    const before = outcome.head.asks;
-    if (before.presence !== asks.presence || before.threads !== asks.threads) await noteAsks(sql, session, asks);
+    await noteAsks(sql, session, outcome.head.asks, asks);
     if (outcome.head.idleMs > options.touchMs) await touchConnection(sql, session, position);
   }
 

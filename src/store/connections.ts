@@ -100,7 +100,9 @@ export async function touchConnection(db: Db, session: SessionNo, position: Posi
   await db`update sessions set used_at = now(), position = ${position} where session = ${session}`;
 }
 
-export async function noteAsks(db: Db, session: SessionNo, { presence, threads }: Asks): Promise<void> {
+/** Records what a connection asks for, if that has changed. */
+export async function noteAsks(db: Db, session: SessionNo, before: Asks, { presence, threads }: Asks): Promise<void> {
+  if (before.presence === presence && before.threads === threads) return;
   await db`update sessions set presence = ${presence}, threads = ${threads} where session = ${session}`;
 }
 

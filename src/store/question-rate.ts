@@ -12,12 +12,16 @@ function halved(db: Db) {
   return db`greatest(0, halvings - floor(extract(epoch from clock_timestamp() - troubled_at) * 1000 / ${RECOVERY_MS})::integer)`;
 }
 
-/** Reserves the next question of all processes. Milliseconds until it may be asked. */
+/** How much farther apart questions are than `perSecond` of them in a second: one that is late does not make it more in any second. */
+const APART = 1.1;
+
+/** Reserves the next question of all processes, at most `perSecond` in any second. Milliseconds until it may be asked. */
 export async function reserveQuestion(db: Db, perSecond: number): Promise<number> {
+  const seconds = APART / perSecond;
   const [row] = await db<{ wait: number }[]>`
-    update question_rate set next_at = greatest(next_at, clock_timestamp()) + 2 ^ ${halved(db)} / ${perSecond}::double precision * interval '1 second'
+    update question_rate set next_at = greatest(next_at, clock_timestamp()) + 2 ^ ${halved(db)} * ${seconds}::double precision * interval '1 second'
     where single
-    returning (extract(epoch from next_at - clock_timestamp()) * 1000 - 1000 * 2 ^ ${halved(db)} / ${perSecond}::double precision)::float8 as wait`;
+    returning (extract(epoch from next_at - clock_timestamp()) * 1000 - 1000 * 2 ^ ${halved(db)} * ${seconds}::double precision)::float8 as wait`;
   return Math.max(0, row?.wait ?? 0);
 }
 

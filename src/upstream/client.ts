@@ -3,7 +3,7 @@
  * Every method rejects with UpstreamError, or with the reason of its signal.
  */
 
-import { Agent } from "undici";
+import { Pool } from "undici";
 import { reasonOf, withDeadline } from "../base/abort.ts";
 import type { Metrics } from "../base/metrics.ts";
 import { Slots } from "../base/slots.ts";
@@ -84,7 +84,7 @@ export class HomeserverClient {
   readonly #object: Expected;
   readonly #userAgent: string;
   readonly #now: () => number;
-  readonly #agent: Agent;
+  readonly #connections: Pool;
   readonly #metrics: ClientOptions["metrics"];
   readonly #firstSyncs: Slots;
   readonly #others: Slots;
@@ -101,8 +101,13 @@ export class HomeserverClient {
     this.#others = new Slots(options.others ?? 128);
     this.#large = new Slots(options.large ?? 2);
     // Each waiting poll has a connection of its own, so undici's default of unlimited connections is right. Its time-outs are off, because we have
-    // our own.
-    this.#agent = new Agent({ connect: { timeout: this.#timeouts.connect }, headersTimeout: 0, bodyTimeout: 0, keepAliveTimeout: 4000 });
+    // our own. No Agent: whenever a connection ends, that looks at all the others, which are thousands.
+    this.#connections = new Pool(new URL(this.#baseUrl).origin, {
+      connect: { timeout: this.#timeouts.connect },
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      keepAliveTimeout: 4000,
+    });
   }
 
   /** `GET /account/whoami`. */
@@ -248,7 +253,7 @@ export class HomeserverClient {
 
   /** Closes idle connections and breaks the others. */
   async close(): Promise<void> {
-    await this.#agent.destroy();
+    await this.#connections.destroy();
   }
 
   #get(request: HomeserverRequest, parent: AbortSignal): Promise<HomeserverAnswer> {
@@ -279,7 +284,7 @@ export class HomeserverClient {
   async #request({ token, path, query, body, expected }: HomeserverRequest, signal: AbortSignal): Promise<HomeserverAnswer> {
     const url = new URL(this.#baseUrl + path);
     for (const [name, value] of Object.entries(query)) if (value !== null && value !== undefined) url.searchParams.set(name, String(value));
-    const response = await this.#agent.request({
+    const response = await this.#connections.request({
       origin: url.origin,
       path: url.pathname + url.search,
       method: body === undefined ? "GET" : "POST",

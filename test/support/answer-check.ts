@@ -1,7 +1,8 @@
 /** Whether answers are what `/openapi.json` and the client library's types say: nothing else is in them, nothing is missing. */
 
 import { Ajv, type ValidateFunction } from "ajv";
-import { unstableAnswerSchema, v4AnswerSchema } from "../../src/sliding/face/answer-schemas.ts";
+import { pagedAnswerSchema, unstableAnswerSchema, v4AnswerSchema } from "../../src/sliding/face/answer-schemas.ts";
+import { PAGED_PATH } from "../../src/sliding/face/paged-request.ts";
 import { syncAnswerSchema } from "../../src/v3/face/answer-schema.ts";
 import { recordAnswer } from "./answer-record.ts";
 import { strictFault, UNSTABLE_PATH } from "./strict-answer.ts";
@@ -11,6 +12,7 @@ const SCHEMAS: Readonly<Record<string, object>> = {
   "/_matrix/client/v3/sync": syncAnswerSchema,
   "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync": unstableAnswerSchema,
   "/_matrix/client/v4/sync": v4AnswerSchema,
+  [PAGED_PATH]: pagedAnswerSchema,
 };
 const checks = new Map<string, ValidateFunction>();
 

@@ -94,6 +94,7 @@ const NEVER_MS = 86_400_000;
 export type V3Options = {
   readonly sessionIdleMs?: number;
   readonly role?: "api" | "poller";
+  readonly paginatedSync?: boolean;
   readonly maxSyncBytes?: number;
   /** Default: so many that no test waits for them. */
   readonly checksPerSecond?: number;
@@ -172,6 +173,7 @@ export class V3Fixture {
         ...(this.#options.maxSyncBytes !== undefined && { maxSyncBytes: this.#options.maxSyncBytes }),
         ...(this.#options.publicUrl !== undefined && { publicUrl: this.#options.publicUrl }),
         ...(this.#options.assumedRetention && { assumedRetention: this.#options.assumedRetention }),
+        ...(this.#options.paginatedSync && { paginatedSync: true }),
         ...(this.#options.role && { role: this.#options.role }),
         ...(this.#options.bus && { bus: this.#options.bus }),
       },

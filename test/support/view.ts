@@ -20,6 +20,8 @@ export class RoomView {
   /** Since the last gap, oldest first. */
   timeline: Loose[] = [];
   limited = false;
+  /** `prev_batch`: where `/messages` has what is older than the timeline. */
+  older: string | undefined;
   /** By name, as sent. Absent: this API does not say. */
   readonly fields: Loose = {};
   /** Who sent the user's own member event of an invite. */
@@ -97,6 +99,7 @@ export class View {
     this.pending.delete(id);
     const { timeline, summary, unread_notifications: unread } = part;
     if (timeline.limited) room.timeline = [];
+    if (room.timeline.length === 0) room.older = timeline.prev_batch;
     room.limited = timeline.limited;
     this.#events(room, part["state"].events, timeline.events);
     const count = (is: string) => [...room.state.values()].filter((event) => event["type"] === MEMBER && event["content"]?.membership === is).length;
@@ -134,6 +137,7 @@ export class View {
     const room = part["initial"] ? this.#newRoom(id, "join") : this.#room(id);
     const { timeline } = part;
     if (timeline?.limited && !part["initial"]) room.timeline = [];
+    if (timeline && room.timeline.length === 0) room.older = timeline.prev_batch;
     if (timeline?.limited !== undefined && (part["initial"] || timeline.limited)) room.limited = timeline.limited;
     this.#events(room, [...(part["state"]?.events ?? []), ...(part["members"]?.events ?? [])], timeline?.events ?? []);
     Object.assign(room.fields, picked(part, COUNTS));
@@ -178,6 +182,7 @@ export class View {
     const room = !known || part["initial"] === true ? this.#newRoom(id, "join") : known;
     if (part["limited"] === true) forgetMembers(room, asked);
     if (part["limited"] === true || part["unstable_expanded_timeline"] === true) room.timeline = [];
+    if (part["timeline"] !== undefined && room.timeline.length === 0) room.older = part["prev_batch"];
     if (part["limited"] !== undefined && (part["initial"] === true || part["limited"])) room.limited = part["limited"];
     const [state, timeline]: Loose[][] = [part["required_state"] ?? [], part["timeline"] ?? []];
     for (const event of state ?? []) {

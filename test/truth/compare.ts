@@ -3,6 +3,7 @@
 import { computedName, roomTrees, type Side } from "./room-trees.ts";
 import { differencesOf, inWords, type Difference } from "../support/tree-difference.ts";
 import type { Device, World } from "./world.ts";
+import { OlderEvents } from "./older-events.ts";
 import { fresh, FACES, homeservers, type Live } from "./readers.ts";
 import { type Loose, type RoomView, View } from "../support/view.ts";
 
@@ -29,13 +30,16 @@ export async function compareDevice(world: World, device: Device): Promise<Found
     const { heroes, is_dm = false } = theirs.rooms.get(id)?.fields ?? {};
     Object.assign(room.fields, { ...(heroes && { heroes }), is_dm, "name in v3": computedName(room, user.userId, heroes as Loose[] | undefined) });
   }
+  const history = new OlderEvents(world, user, v2);
   for (const face of FACES) {
     const view = await fresh(world.server.url, user, face);
     add([face, "fresh"], differ(v2, { world, view, isLive: false, ignored, isV3: face === "v3" }));
+    add([face, "fresh"], await history.differences(view));
     if (face === "unstable") add(["native"], differ(theirs, { world, view, isLive: false, ignored, isNative: true }));
   }
   for (const live of device.live) {
     add([live.face, "live"], differ(v2, { world, view: live.view, isLive: true, ignored, isV3: live.face === "v3" }));
+    add([live.face, "live"], await history.differences(live.view));
     add([live.face, "live"], streamDifferences(live, device));
   }
   return all;
@@ -65,9 +69,9 @@ function withoutSame(difference: Difference): Difference {
 function streamDifferences(live: Live, { sent }: Device): Difference[] {
   const faults = live.faults.map((fault) => ({ path: ["fault"], native: undefined, ours: fault }));
   if (live.face === "v4") return faults;
-  // A client that has begun anew gets what was left.
+  // A client that has begun anew, or late, gets what was left.
   const got = live.toDevice;
-  const expected = live.beginnings <= 1 ? sent : sent.slice(sent.length - got.length);
+  const expected = live.beginnings <= 1 && !live.beganLate ? sent : sent.slice(sent.length - got.length);
   return [...faults, ...differencesOf(expected, got, ["to_device"])];
 }
 

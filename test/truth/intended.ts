@@ -43,6 +43,13 @@ export const INTENDED: readonly IntendedDifference[] = [
     sometimes: true,
     why: "M9: a room that the user was banned from without having been in is in no list.",
   },
+  ...["deleted", "forgotten"].map((topic) => ({
+    path: "native/rooms/*",
+    topic,
+    when: (theirs: unknown, ours: unknown) => theirs === undefined && ["ban", "leave"].includes(String(ours)),
+    sometimes: true as const,
+    why: "M9: v2 does not say that a room which the user was removed from is forgotten or deleted, so it stays in lists.",
+  })),
   {
     path: "{unstable;v4}/live/rooms/*",
     when: (theirs, ours) => theirs === undefined && ours === BY_IGNORED,
@@ -68,11 +75,18 @@ export const INTENDED: readonly IntendedDifference[] = [
     sometimes: true,
     why: "T9: an answer has one receipt of a user and an event: the unthreaded one, where v2 may have the threaded one.",
   },
-  ...["displayname", "avatar_url"].map((name) => ({
-    path: `{v3;unstable;v4}/{fresh;live}/rooms/*/{events;state}/*/content/${name}`,
+  {
+    path: "*/{fresh;live}/rooms/*/receipts/*",
+    topic: "joined after receipts",
+    when: (theirs, ours) => typeof theirs === "string" && ours === undefined,
+    sometimes: true,
+    why: "S8: Synapse's v2 does not tell who comes into a room of the receipts that are there already (findings/synapse-receipts-before-join.sh).",
+  },
+  {
+    path: "{v3;unstable;v4}/{fresh;live}/rooms/*/{events;state}/*/content/*",
     topic: "a user was erased",
-    when: (theirs: unknown, ours: unknown) => theirs === undefined && ours !== undefined,
-    sometimes: true as const,
-    why: "T6: Synapse takes the name out of an erased user's member events, and v2 does not say so to those who have them.",
-  })),
+    when: (theirs, ours) => theirs === undefined && ours !== undefined,
+    sometimes: true,
+    why: "T6: Synapse cuts what an erased user wrote or was named, and v2 does not say so to those who have it.",
+  },
 ];

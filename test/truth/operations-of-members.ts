@@ -105,11 +105,22 @@ async function rename(world: World, step: Step): Promise<void> {
 
 const FORGET = going("forget", 1, "leave", null);
 
+/** Whoever comes is not told by v2 of the receipts that there are. */
+function joining({ play, ...operation }: Operation): Operation {
+  return {
+    ...operation,
+    play: async (world, step) => {
+      await play(world, step);
+      if (world.traits(step.room ?? "").includes("receipts")) world.mark(step.room, "joined after receipts");
+    },
+  };
+}
+
 export const MEMBERSHIPS: Operations = {
   create: { weight: 2, plan: planRoom, play: create },
-  join: coming("join", 5, "join", (world, step) => world.user(step).join(world.room(step))),
+  join: joining(coming("join", 5, "join", (world, step) => world.user(step).join(world.room(step)))),
   knock: coming("knock", 2, "knock", (world, step) => world.user(step).call("POST", `/knock/${encodeURIComponent(world.room(step))}`, {})),
-  accept: going("accept", 4, "invite", "join", "join"),
+  accept: joining(going("accept", 4, "invite", "join", "join")),
   decline: going("decline", 2, "invite", "leave", "leave"),
   retract: going("retract", 1, "knock", "leave", "leave"),
   leave: going("leave", 2, "join", "leave"),
@@ -137,6 +148,8 @@ export const MEMBERSHIPS: Operations = {
       const path = `/rooms/${encodeURIComponent(world.room(step))}/upgrade`;
       const { replacement_room } = await world.user(step).call<{ replacement_room: string }>("POST", path, { new_version: "11" });
       world.learn(step.to, replacement_room);
+      // The new room has the old one's visibility of history.
+      if (world.traits(step.room ?? "").includes("hidden past")) world.mark(step.to, "hidden past");
     },
   },
 };

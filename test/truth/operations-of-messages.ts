@@ -48,6 +48,7 @@ const receipts: Operations = Object.fromEntries(
       const name = `${kind === "m.read" ? "read" : "read privately"}${isThreaded ? " in a thread" : ""}`;
       const play = async (world: World, step: Step) => {
         const event = encodeURIComponent(world.event(step.to));
+        world.mark(step.room, "receipts");
         if (isThreaded) world.mark(step.room, "threaded receipts");
         const path = `/rooms/${encodeURIComponent(world.room(step))}/receipt/${kind}/${event}`;
         await world.user(step).call("POST", path, isThreaded ? { thread_id: "main" } : {});

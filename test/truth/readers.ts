@@ -71,8 +71,10 @@ export class Live {
   readonly changed = new Set<string>();
   /** It has begun anew since then, and takes all device lists for outdated. */
   isOutdated = false;
-  /** How often it had to begin anew. */
+  /** How often it began. */
   beginnings = 0;
+  /** A message was sent to the device before its first answer: another reader may have acknowledged that one (R9). */
+  beganLate = false;
   /** Answers that are not as they should be, and refusals. */
   readonly faults: string[] = [];
   readonly #end = new AbortController();

@@ -4,7 +4,7 @@ import { computeRoomName } from "../../src/wire/room-name.ts";
 import type { World } from "./world.ts";
 import type { Loose, RoomView, View } from "../support/view.ts";
 
-/** `isNative`: the homeserver's sliding sync is held against it, which says less of events than v2. */
+/** `isNative`: the homeserver's sliding sync is held against it: the ids of events alone. */
 export type Side = {
   readonly world: World;
   readonly view: View;
@@ -15,14 +15,17 @@ export type Side = {
 };
 
 /**
- * What both have of a timeline: the newest part that is as long in both, without ignored users' messages. `hasHiddenPast`: what Synapse shows
- * of the past that the user may not read is present state, another part of it each time, so it begins with the user's own coming.
+ * What both have of a timeline: the newest part that is as long in both, without ignored users' messages. In a room with a "hidden past",
+ * what Synapse shows of what the user may not read is present state, another part of it each time: it begins with the user's own coming. In a "purged" one
+ * it leaves out redactions of events that are gone.
  */
-function tailsOf(theirs: RoomView, ours: RoomView, { view, ignored }: Side, hasHiddenPast: boolean): readonly [Loose[], Loose[]] {
+function tailsOf(theirs: RoomView, ours: RoomView, { view, ignored }: Side, traits: readonly string[]): readonly [Loose[], Loose[]] {
   const isOwnJoin = (event: Loose) => event["type"] === "m.room.member" && event["state_key"] === view.me && event["content"].membership === "join";
   const [first, second] = [theirs, ours].map(({ timeline }) => {
-    const shown = timeline.filter((event) => event["state_key"] !== undefined || !ignored.has(event["sender"] as string));
-    return hasHiddenPast ? shown.slice(Math.max(0, shown.findLastIndex(isOwnJoin))) : shown;
+    const shown = timeline
+      .filter((event) => event["state_key"] !== undefined || !ignored.has(event["sender"] as string))
+      .filter((event) => !(traits.includes("purged") && event["type"] === "m.room.redaction"));
+    return traits.includes("hidden past") ? shown.slice(Math.max(0, shown.findLastIndex(isOwnJoin))) : shown;
   }) as [Loose[], Loose[]];
   const length = Math.min(first.length, second.length);
   return [first.slice(first.length - length), second.slice(second.length - length)];
@@ -31,23 +34,29 @@ function tailsOf(theirs: RoomView, ours: RoomView, { view, ignored }: Side, hasH
 /** A room as both know it. */
 export function roomTrees(truth: View, theirs: RoomView, ours: RoomView, side: Side, id: string): [Loose, Loose] {
   const { world } = side;
-  const tails = tailsOf(theirs, ours, side, world.traits(world.labelOf(id)).includes("hidden past"));
+  const traits = world.traits(world.labelOf(id));
+  const tails = tailsOf(theirs, ours, side, traits);
   const tail = (room: RoomView) => tails[room === theirs ? 0 : 1];
-  const redacted = new Set([...tail(theirs), ...theirs.state.values()].filter(isRedacted).map((event) => event["event_id"] as string));
+  // What was redacted before a purge stays so with us (S4).
+  const redactedBy = traits.includes("purged") ? [theirs, ours] : [theirs];
+  const redacted = new Set(
+    redactedBy.flatMap((room) => [...tail(room), ...room.state.values()].filter(isRedacted).map((event) => event["event_id"] as string)),
+  );
+  const hidesRedacted = side.isLive || traits.includes("purged");
   const ids = new Set(tail(theirs).map((event) => event["event_id"] as string));
   const isShort = ours.timeline.length < theirs.timeline.length && tail(ours).length === ours.timeline.length && !ours.limited;
   // Timelines that are not limited have no bundles, and ours may be limited where the homeserver's is not (the room's beginning was not asked for).
   const isBundled = !side.isLive && theirs.limited === ours.limited;
-  const eventOf = (event: Loose) => eventTree(event, side.isLive && redacted.has(event["event_id"] as string));
+  const eventOf = (event: Loose) => eventTree(event, hidesRedacted && redacted.has(event["event_id"] as string));
   const treeOf = (room: RoomView, view: View): Loose => ({
     membership: room.membership,
     stripped: Object.fromEntries(room.stripped.map(({ type, state_key, content }) => [`${type}|${state_key}`, content])),
     state: Object.fromEntries([...room.state].map(([key, event]) => [key, eventOf(event)])),
     fields: fieldTree(room, theirs, ours, id, side),
-    ...(!side.isNative && timelineOf(room, view)),
-  });
-  const timelineOf = (room: RoomView, view: View): Loose => ({
     timeline: tail(room).map((event) => `${event["type"]} ${event["event_id"]}`),
+    ...(!side.isNative && eventsOf(room, view)),
+  });
+  const eventsOf = (room: RoomView, view: View): Loose => ({
     events: Object.fromEntries(
       tail(room).map((event) => [event["event_id"], { ...eventOf(event), ...(isBundled && { relations: relations(event) }) }]),
     ),

@@ -45,7 +45,8 @@ else if (values.replay !== undefined) {
   const [minutes, shrinkMinutes] = [Number(values.minutes ?? 2), Number(values["shrink-minutes"] ?? 5)];
   const { found, ...report } = await withDatabase((dsn) => findTruth({ minutes, seed, shrinkMinutes, dsn, say, keep }));
   process.stdout.write(`${JSON.stringify({ ...report, found: found.length }, null, 2)}\n`);
-  process.exitCode = found.length > 0 ? 1 : 0;
+  for (const row of report.unmet) say(`never met, so it goes from intended.ts: ${row}`);
+  process.exitCode = found.length + report.unmet.length > 0 ? 1 : 0;
 }
 
 /** Writes what --replay reads, a step a line. */

@@ -173,7 +173,8 @@ export class World {
     await this.#tell(device, from, "test.message");
   }
 
-  async #tell({ user, sent }: Device, from: TestUser, type: string): Promise<number> {
+  async #tell({ user, sent, live }: Device, from: TestUser, type: string): Promise<number> {
+    for (const one of live) one.beganLate ||= one.beginnings === 0;
     this.#numbers += 1;
     const n = this.#numbers;
     sent.push(n);

@@ -739,9 +739,9 @@ export interface V4Room {
   name?: string | null;
   avatar?: string | null;
   membership: string;
-  lists?: string[];
   stripped_state?: StrippedEvent[];
   required_state?: (MatrixEvent | StateStub)[];
+  lists?: string[];
   expanded_timeline?: true;
 }
 /**

@@ -112,37 +112,49 @@ const stub = Type.Object({ type: text, state_key: text }, { title: "StateStub", 
 const typingContent = Type.Object({ user_ids: Type.Array(userIdSchema) });
 const [receipts, typing] = [inRooms(receiptContentSchema), inRooms(typingContent)];
 
+const v4Room = {
+  ...room,
+  name: gone,
+  avatar: gone,
+  membership: text,
+  stripped_state: optional(Type.Array(strippedSchema)),
+  required_state: optional(Type.Array(Type.Union([eventSchema, stub]))),
+};
+const v4Extensions = Type.Object({
+  to_device: optional(toDevice),
+  "org.matrix.msc4538.to_device": optional(toDevice),
+  e2ee: optional(e2eeSchema),
+  "org.matrix.msc4543.e2ee": optional(e2eeSchema),
+  account_data: optional(accountData),
+  "org.matrix.msc4548.account_data": optional(accountData),
+  receipts: optional(receipts),
+  "org.matrix.msc4551.receipts": optional(receipts),
+  typing: optional(typing),
+  "org.matrix.msc4508.typing": optional(typing),
+  presence: optional(presence),
+  thread_subscriptions: optional(threads),
+  [THREADS_EXTENSION]: optional(threads),
+});
+
 export const v4AnswerSchema = Type.Object({
   pos,
   lists: optional(Type.Record(text, Type.Object({ count: countSchema }))),
   rooms: byRoom(
     Type.Object(
-      {
-        ...room,
-        name: gone,
-        avatar: gone,
-        membership: text,
-        lists: optional(texts),
-        stripped_state: optional(Type.Array(strippedSchema)),
-        required_state: optional(Type.Array(Type.Union([eventSchema, stub]))),
-        expanded_timeline: optional(Type.Literal(true)),
-      },
+      { ...v4Room, lists: optional(texts), expanded_timeline: optional(Type.Literal(true)) },
       { title: "V4Room", description: "A room: in full if `initial`, otherwise what is new" },
     ),
   ),
-  extensions: Type.Object({
-    to_device: optional(toDevice),
-    "org.matrix.msc4538.to_device": optional(toDevice),
-    e2ee: optional(e2eeSchema),
-    "org.matrix.msc4543.e2ee": optional(e2eeSchema),
-    account_data: optional(accountData),
-    "org.matrix.msc4548.account_data": optional(accountData),
-    receipts: optional(receipts),
-    "org.matrix.msc4551.receipts": optional(receipts),
-    typing: optional(typing),
-    "org.matrix.msc4508.typing": optional(typing),
-    presence: optional(presence),
-    thread_subscriptions: optional(threads),
-    [THREADS_EXTENSION]: optional(threads),
-  }),
+  extensions: v4Extensions,
+});
+
+const { num_live: _live, ...pagedRoom } = v4Room;
+
+/** MSC4525. A request with tuples in `required_state` is answered with rooms and extensions of the unstable dialect. */
+export const pagedAnswerSchema = Type.Object({
+  pos,
+  rooms: byRoom(Type.Object(pagedRoom, { title: "PagedRoom", description: "A room: in full if `initial`, otherwise what is new" })),
+  pending: optional(Type.Integer({ minimum: 1, description: "So many more rooms have something new: the next request is answered at once" })),
+  total_rooms: countSchema,
+  extensions: v4Extensions,
 });

@@ -10,7 +10,10 @@ import { BODY_ERRORS, type Operation } from "../../http/openapi.ts";
 import type { Auth, RouteContext, RoutePlugin } from "../../http/route.ts";
 import { sendJson } from "../../http/send-json.ts";
 import { clampTimeout, readTimeout, timeoutSchema } from "../../http/timeout.ts";
-import { unstableAnswerSchema, v4AnswerSchema } from "./answer-schemas.ts";
+import type { Dialect } from "../request.ts";
+import { pagedAnswerSchema, unstableAnswerSchema, v4AnswerSchema } from "./answer-schemas.ts";
+import { pagedAnswer } from "./paged-answer.ts";
+import { PAGED_PATH, pagedSchema, readPagedRequest } from "./paged-request.ts";
 import { unstableAnswer } from "./unstable-answer.ts";
 import { readUnstableRequest, UNSTABLE_PATH, unstableSchema } from "./unstable-request.ts";
 import { v4Answer } from "./v4-answer.ts";
@@ -45,9 +48,25 @@ export const SLIDING_OPERATIONS: readonly Operation[] = [
   },
 ];
 
+export const PAGED_OPERATION: Operation = {
+  method: "post",
+  path: PAGED_PATH,
+  summary: "Paginated sync (MSC4525); served with -paginated-sync",
+  body: pagedSchema,
+  answer: pagedAnswerSchema,
+  errors: BODY_ERRORS,
+};
+
+const UNSTABLE: Dialect = { counts: true, stubs: false };
+const V4: Dialect = { counts: false, stubs: true };
+
+function syncThroughOutage(engine: SlidingEngine, asked: SlidingRequest): Promise<SlidingReply> {
+  return throughOutage(() => engine.sync(asked), asked.signal);
+}
+
 export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
   return (app, context) => {
-    const sync = (asked: SlidingRequest): Promise<SlidingReply> => throughOutage(() => engine.sync(asked), asked.signal);
+    const sync = (asked: SlidingRequest): Promise<SlidingReply> => syncThroughOutage(engine, asked);
     app.post(UNSTABLE_PATH, async (request, reply) => {
       if (await context.passInstead(request, reply)) return reply;
       const auth = await authenticate(context, request);
@@ -60,7 +79,7 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
         pos: query.get("pos") ?? asked.pos,
         timeout: query.has("timeout") ? readTimeout(query.get("timeout")) : clampTimeout(asked.timeout ?? 0),
         body: asked.body,
-        dialect: { counts: true, stubs: false },
+        dialect: UNSTABLE,
         // Native servers ignore what they do not know, and leave the user's presence as it is where nothing is said of it.
         presence: presenceOf(query.get("set_presence") ?? asked.presence),
         signal: context.signalOf(request),
@@ -78,11 +97,41 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
         pos: asked.pos ?? query.get("pos"),
         timeout: asked.timeout === null ? readTimeout(query.get("timeout")) : clampTimeout(asked.timeout),
         body: asked.body,
-        dialect: { counts: false, stubs: true },
+        dialect: V4,
         presence: readPresence(asked.presence ?? query.get("set_presence")),
         signal: context.signalOf(request),
       });
       return sendJson(request, reply, await v4Answer(answer, asked.names, auth.device));
+    });
+  };
+}
+
+/** Paginated sync (MSC4525). */
+export function pagedRoute(engine: SlidingEngine): RoutePlugin {
+  return (app, context) => {
+    app.post(PAGED_PATH, async (request, reply) => {
+      const auth = await authenticate(context, request);
+      const query = queryOf(request);
+      const asked = readPagedRequest(await context.readJsonBody(request, auth.device), auth);
+      const syncFrom = (pos: string | null) =>
+        syncThroughOutage(engine, {
+          ...requester(auth),
+          // A connection of its own, whatever connections of the other dialects are called.
+          connId: `org.matrix.msc4525 ${asked.connId}`,
+          pos,
+          timeout: asked.timeout === null ? readTimeout(query.get("timeout")) : clampTimeout(asked.timeout),
+          body: asked.body,
+          dialect: asked.names ? V4 : UNSTABLE,
+          presence: readPresence(asked.presence),
+          signal: context.signalOf(request),
+        });
+      const pos = asked.pos ?? query.get("pos");
+      // A position that cannot be used (any more) is no error: the connection begins from scratch.
+      const answer = await syncFrom(pos).catch((error: unknown) => {
+        if (pos === null || !(error instanceof MatrixError && error.errcode === "M_UNKNOWN_POS")) throw error;
+        return syncFrom(null);
+      });
+      return sendJson(request, reply, await pagedAnswer(answer, asked, auth.device));
     });
   };
 }

@@ -25,7 +25,8 @@ export function unstableAnswer({ pos, answer }: SlidingReply, { body, txnId }: U
   return answerBytes(head, answer, device, { members, tail: pagingMembers, fragments: isJsSdk ? fragmentsForJsSdk : fragments });
 }
 
-const [fragments, fragmentsForJsSdk]: [FragmentCache, FragmentCache] = [new WeakMap(), new WeakMap()];
+export const fragments: FragmentCache = new WeakMap();
+const fragmentsForJsSdk: FragmentCache = new WeakMap();
 
 function listsText({ lists }: SlidingAnswer): string {
   const ops = (windows: Iterable<{ readonly range: readonly [number, number]; readonly rooms: readonly string[] }>) =>
@@ -34,7 +35,7 @@ function listsText({ lists }: SlidingAnswer): string {
 }
 
 /** @param isJsSdk matrix-js-sdk takes an expanded timeline for new events unless it is also `limited` */
-function roomMembers(room: RoomContent, isJsSdk: boolean, event: EventWriter): (Member | false | undefined)[] {
+export function roomMembers(room: RoomContent, isJsSdk: boolean, event: EventWriter): (Member | false | undefined)[] {
   const { counts, timeline } = room;
   return [
     room.initial && ["initial", "true"],
@@ -73,7 +74,7 @@ export function presenceText({ presence }: SlidingAnswer): string {
   return `{"events":[${presence.join(",")}]}`;
 }
 
-function extensionsText(answer: SlidingAnswer, asked: SlidingExtensions, device: DeviceNo): string {
+export function extensionsText(answer: SlidingAnswer, asked: SlidingExtensions, device: DeviceNo): string {
   return object(EXTENSIONS.map((extension) => asked[extension] !== undefined && SECTIONS[extension](answer, device)));
 }
 

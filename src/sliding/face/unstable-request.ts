@@ -143,7 +143,7 @@ function configOf(where: string, body: UnstableConfig, configs: UnstableConfigs)
  * `*` is any type or key, `$ME` the user, `$LAZY` the members that the timeline needs. If there is both a full wildcard and a tuple for members,
  * all state is sent, but only those members.
  */
-function requiredStateOf(tuples: Tuples, me: UserId): RequiredState {
+export function requiredStateOf(tuples: Tuples, me: UserId): RequiredState {
   const narrowed = tuples.some(([type]) => type === "m.room.member");
   const isLazy = ([type, key]: readonly [string, string]) => type === "m.room.member" && key === "$LAZY";
   const atoms = tuples
@@ -170,7 +170,7 @@ function filtersOf(body: Static<typeof filters>): SlidingFilters {
   };
 }
 
-function extensionsOf(body: NonNullable<UnstableBody["extensions"]>, device: DeviceNo): SlidingExtensions {
+export function extensionsOf(body: NonNullable<UnstableBody["extensions"]>, device: DeviceNo): SlidingExtensions {
   const { to_device, e2ee, account_data, receipts, typing, presence, [THREADS_EXTENSION]: threads } = body;
   return {
     ...(to_device?.enabled === true && {

@@ -21,9 +21,9 @@ export function v4Answer({ pos, answer }: SlidingReply, names: ExtensionNames, d
   return answerBytes(head, answer, device, { members: roomMembers, tail, fragments });
 }
 
-const fragments: FragmentCache = new WeakMap();
+export const fragments: FragmentCache = new WeakMap();
 
-function roomMembers(room: RoomContent, event: EventWriter): (Member | false | undefined)[] {
+export function roomMembers(room: RoomContent, event: EventWriter): (Member | false | undefined)[] {
   return [
     ["membership", JSON.stringify(room.membership)],
     room.bumpStamp !== undefined && ["bump_stamp", String(room.bumpStamp)],
@@ -36,7 +36,7 @@ function tail(room: RoomResult): (Member | false | undefined)[] {
 }
 
 /** Of a room that the user was never in, only stripped state is known, also after the invite was rejected. */
-function isStripped(room: RoomContent): boolean {
+export function isStripped(room: RoomContent): boolean {
   return room.stripped !== undefined || (!room.everJoined && room.membership !== "join");
 }
 
@@ -80,7 +80,7 @@ const SECTIONS: Readonly<Record<ExtensionName, (answer: SlidingAnswer, device: D
   threads: ({ threads }) => (threads.changes.length > 0 ? threadsText(threads) : null),
 };
 
-function extensionsText(answer: SlidingAnswer, names: ExtensionNames, device: DeviceNo): string {
+export function extensionsText(answer: SlidingAnswer, names: ExtensionNames, device: DeviceNo): string {
   const sections = EXTENSIONS.map((extension): Member | false => {
     const name = names[extension];
     const text = name === undefined ? null : SECTIONS[extension](answer, device);

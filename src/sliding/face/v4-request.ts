@@ -29,7 +29,7 @@ const index = Type.Integer({ minimum: 0 });
 const roomTypes = Type.Array(Type.Union([text, Type.Null()]));
 
 const pattern = Type.Object({ type: Type.Optional(text), state_key: Type.Optional(text) });
-const requiredState = Type.Object({
+export const requiredState = Type.Object({
   include: Type.Optional(Type.Array(pattern)),
   exclude: Type.Optional(Type.Array(pattern)),
   lazy_members: Type.Optional(Type.Boolean()),
@@ -66,7 +66,7 @@ const EXTENSION_KEYS = {
   threads: ["thread_subscriptions", THREADS_EXTENSION],
 } as const satisfies Record<ExtensionName, unknown>;
 
-const extensions = Type.Object({
+export const extensions = Type.Object({
   to_device: Type.Optional(toDevice),
   "org.matrix.msc4538.to_device": Type.Optional(toDevice),
   e2ee: Type.Optional(plain),
@@ -96,7 +96,7 @@ type V4Config = Pick<Static<typeof list>, "timeline_limit" | "required_state">;
 type V4Configs = StateConfigs<Static<typeof requiredState>>;
 
 /** MSC4538: a limit that is no positive integer is M_INVALID_PARAM, whatever it is instead. */
-const LIMITS = new Set(EXTENSION_KEYS.toDevice.map((name) => `extensions.${name}.limit`));
+export const LIMITS = new Set(EXTENSION_KEYS.toDevice.map((name) => `extensions.${name}.limit`));
 
 const check = bodyCheck(v4Schema, { bounds: true, parameters: LIMITS });
 
@@ -127,10 +127,7 @@ export function readV4Request(json: unknown, device: DeviceNo): V4Request {
   atMost("lists", lists.length, requestBounds().lists);
   atMost("room_subscriptions", subscriptions.length, requestBounds().subscriptions);
   const names = namesOf(body.extensions ?? {});
-  const configs: V4Configs = new StateConfigs({
-    size: ({ include = [], exclude = [] }) => Math.max(include.length, exclude.length),
-    read: requiredStateOf,
-  });
+  const configs = stateConfigs();
   return {
     connId: body.conn_id ?? "",
     pos: body.pos ?? null,
@@ -144,6 +141,11 @@ export function readV4Request(json: unknown, device: DeviceNo): V4Request {
       sticky: null,
     },
   };
+}
+
+/** Those of one request. */
+export function stateConfigs(): V4Configs {
+  return new StateConfigs({ size: ({ include = [], exclude = [] }) => Math.max(include.length, exclude.length), read: requiredStateOf });
 }
 
 function listOf(name: string, body: Static<typeof list>, configs: V4Configs): SlidingList {
@@ -191,7 +193,7 @@ function filtersOf(body: Static<typeof filters>): SlidingFilters {
   };
 }
 
-function namesOf(body: Static<typeof extensions>): ExtensionNames {
+export function namesOf(body: Static<typeof extensions>): ExtensionNames {
   const asked = Object.entries(EXTENSION_KEYS).flatMap(([extension, keys]) => {
     const name = keys.find((key) => body[key]?.enabled === true);
     return name === undefined ? [] : [[extension, name] as const];
@@ -199,7 +201,7 @@ function namesOf(body: Static<typeof extensions>): ExtensionNames {
   return Object.fromEntries(asked);
 }
 
-function extensionsOf(body: Static<typeof extensions>, names: ExtensionNames, device: DeviceNo): SlidingExtensions {
+export function extensionsOf(body: Static<typeof extensions>, names: ExtensionNames, device: DeviceNo): SlidingExtensions {
   const at = <Shape>(name: string | undefined) => (name === undefined ? undefined : (body as Record<string, Shape | undefined>)[name]);
   const queue = at<Static<typeof toDevice>>(names.toDevice);
   const [accountData, receipts, typing] = [names.accountData, names.receipts, names.typing].map((name) => at<Static<typeof scoped>>(name));

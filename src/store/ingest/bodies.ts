@@ -1,9 +1,9 @@
 /** The bodies that are stored of events which an account gets (T6): to compare them, and to store what it sees otherwise. */
 
 import { hash } from "node:crypto";
-import type { AccountNo, EventId } from "../../wire/ids.ts";
+import type { AccountNo, EventId, RoomId } from "../../wire/ids.ts";
 import { byKey, type Tx } from "../db.ts";
-import type { OwnBodyWrite } from "./row-types.ts";
+import { OPEN, type OwnBodyWrite } from "./row-types.ts";
 import type { Statement } from "./statement.ts";
 import { some } from "./statement.ts";
 
@@ -44,6 +44,17 @@ export async function readBodies(
 /** The same for one account. */
 export async function readBodiesOf(tx: Tx, account: AccountNo, bodies: readonly EventBody[]): Promise<StoredBodies> {
   return (await readBodies(tx, [{ account, bodies }])).get(account) ?? noBodies();
+}
+
+/** Of the events whose stored bodies differ, those that are present state of the account's room. */
+export async function presentState(tx: Tx, account: AccountNo, room: RoomId, { shared, own }: StoredBodies): Promise<Set<EventId>> {
+  const ids = [...new Set([...shared.keys(), ...own])];
+  if (ids.length === 0) return new Set();
+  const rows = await tx<{ event_id: EventId }[]>`
+    select event_id from state where event_id = any(${ids}::text[]) and account = ${account} and room_id = ${room} and to_ord = ${OPEN}::bigint
+    union all
+    select event_id from members where event_id = any(${ids}::text[]) and account = ${account} and room_id = ${room} and to_ord = ${OPEN}::bigint`;
+  return new Set(rows.map((row) => row.event_id));
 }
 
 export function noBodies(): StoredBodies {

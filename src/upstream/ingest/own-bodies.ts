@@ -7,7 +7,7 @@ import { isSameJson } from "../../base/same-json.ts";
 import type { StoredBodies } from "../../store/ingest/bodies.ts";
 import type { OwnBodyWrite, RedactionWrite } from "../../store/ingest/row-types.ts";
 import type { CutEvent } from "../../wire/event.ts";
-import type { RoomId } from "../../wire/ids.ts";
+import type { EventId, RoomId } from "../../wire/ids.ts";
 import type { V2JoinedRoom, V2Response } from "../../wire/v2-response.ts";
 import type { Draft } from "./draft.ts";
 import { contentOf } from "./plan-room-facts.ts";
@@ -32,17 +32,23 @@ export function settleResponse(response: V2Response, stored: StoredBodies): Sett
   return { events: { ...response, join: settledRooms(response.join), leave: settledRooms(response.leave) }, own };
 }
 
-/** Events of one room. `redactions`: those that came redacted and are stored in full. */
+/**
+ * Events of one room. `redactions`: those that came redacted and are stored in full.
+ * @param present of histories: present state. It stays as v2 shows it, which Synapse does in full where /messages has what an erased sender wrote cut.
+ */
 export function settleEvents(
   events: readonly CutEvent[],
   room_id: RoomId,
   stored: StoredBodies,
+  present: ReadonlySet<EventId> = new Set(),
 ): Settled<CutEvent[]> & { readonly redactions: readonly RedactionWrite[] } {
   const own: OwnBodyWrite[] = [];
   const redactions: RedactionWrite[] = [];
   const settled = events.map((event) => {
     const { event_id, body, unsigned } = event;
-    const isRedaction = event.redacted_because && stored.shared.get(event_id)?.pruned === false;
+    const shared = stored.shared.get(event_id);
+    if (present.has(event_id) && !event.redacted_because && shared?.pruned !== true) return { ...event, body: shared?.body ?? body };
+    const isRedaction = event.redacted_because && shared?.pruned === false;
     if (isRedaction) redactions.push({ event_id, body, unsigned, sort_name: null, ord: null });
     const result = settle(event, stored);
     if (result.shared !== null) own.push({ event_id, room_id, body });

@@ -3,7 +3,7 @@
 import type { Tx } from "../../store/db.ts";
 import { writeTx } from "../../store/db.ts";
 import { lockAccount } from "../../store/ingest/device.ts";
-import { readBodiesOf, writeOwnBodies } from "../../store/ingest/bodies.ts";
+import { presentState, readBodiesOf, writeOwnBodies } from "../../store/ingest/bodies.ts";
 import { moveOn } from "../../store/ingest/member-list.ts";
 import { readOldest, readStoredIds, writeOlder } from "../../store/ingest/older.ts";
 import { oldestToken } from "../../store/fetch-start.ts";
@@ -57,8 +57,9 @@ async function store(tx: Tx, input: OlderInput, received: readonly CutEvent[], r
     readBodiesOf(tx, account, [...received, ...receivedState]),
   ]);
   if (input.from !== undefined && input.from !== start) return { stored: 0, oldest: oldestKnown.idx };
-  const { events, own, redactions } = settleEvents(received, roomId, bodies);
-  const { events: state, ...ofState } = settleEvents(receivedState, roomId, bodies);
+  const present = await presentState(tx, account, roomId, bodies);
+  const { events, own, redactions } = settleEvents(received, roomId, bodies, present);
+  const { events: state, ...ofState } = settleEvents(receivedState, roomId, bodies, present);
   const ownBodies = [...own, ...ofState.own];
   const fresh = events.filter((event) => !known.has(event.event_id));
   const lowest = oldestKnown.idx;

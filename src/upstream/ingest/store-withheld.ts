@@ -1,7 +1,7 @@
 /** Stores what the homeserver had withheld of users who are no longer ignored (T2): their messages, in their places. */
 
 import { type Sql, type Tx, writeTx } from "../../store/db.ts";
-import { readBodiesOf, writeOwnBodies } from "../../store/ingest/bodies.ts";
+import { presentState, readBodiesOf, writeOwnBodies } from "../../store/ingest/bodies.ts";
 import { heldLeases, lockAccount } from "../../store/ingest/device.ts";
 import { readMembers } from "../../store/ingest/known.ts";
 import type { RedactionWrite, TimelineWrite } from "../../store/ingest/row-types.ts";
@@ -128,7 +128,8 @@ class WovenRooms {
       readPlaces(this.#tx, account, roomId, { events: page.events.map((event) => event.event_id), position }),
       readBodiesOf(this.#tx, account, [...page.events, ...page.members]),
     ]);
-    const settled = settleEvents([...page.events, ...page.members], roomId, bodies);
+    const present = await presentState(this.#tx, account, roomId, bodies);
+    const settled = settleEvents([...page.events, ...page.members], roomId, bodies, present);
     const events = settled.events.slice(0, page.events.length);
     // The bodies may be pruned already, through other accounts: these rows do not say so.
     const redacted = [...page.events, ...page.members].filter((event) => event.redacted_because);
