@@ -58,6 +58,9 @@ CREATE TABLE accounts (
   invites_asked_at timestamp with time zone,
   found_restored_at timestamp with time zone,
   check_first boolean NOT NULL DEFAULT false,
+  presence_since text,
+  threads_pos text,
+  threads_rest text,
   feed boolean NOT NULL DEFAULT false,
   CONSTRAINT accounts_pkey PRIMARY KEY (account),
   CONSTRAINT accounts_user_id_key UNIQUE (user_id)
@@ -316,6 +319,7 @@ CREATE TABLE presence (
   user_id text NOT NULL,
   body text NOT NULL,
   ord bigint NOT NULL,
+  at bigint,
   CONSTRAINT presence_pkey PRIMARY KEY (account, user_id)
 );
 CREATE INDEX presence_delta ON public.presence USING btree (account, ord);
@@ -434,6 +438,7 @@ CREATE TABLE sessions (
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   used_at timestamp with time zone NOT NULL DEFAULT now(),
   conn_id text,
+  threads boolean NOT NULL DEFAULT false,
   feed text,
   CONSTRAINT sessions_pkey PRIMARY KEY (session),
   CONSTRAINT sessions_account_fkey FOREIGN KEY (account) REFERENCES accounts(account) ON DELETE CASCADE,
@@ -482,6 +487,18 @@ CREATE TABLE sync_slots (
   expires_at timestamp with time zone NOT NULL DEFAULT now(),
   CONSTRAINT sync_slots_pkey PRIMARY KEY (slot)
 );
+
+CREATE TABLE thread_subscriptions (
+  account bigint NOT NULL,
+  room_id text NOT NULL,
+  thread_root text NOT NULL,
+  subscribed boolean NOT NULL,
+  change text NOT NULL,
+  ord bigint NOT NULL,
+  CONSTRAINT thread_subscriptions_pkey PRIMARY KEY (account, room_id, thread_root),
+  CONSTRAINT thread_subscriptions_account_fkey FOREIGN KEY (account) REFERENCES accounts(account) ON DELETE CASCADE
+);
+CREATE INDEX thread_subscriptions_delta ON public.thread_subscriptions USING btree (account, ord);
 
 CREATE TABLE timeline (
   account bigint NOT NULL,

@@ -21,7 +21,7 @@ import type { KeyUploads } from "./key-uploads.ts";
 import { InProgress } from "./limits.ts";
 import { NativeSync } from "./native-sync.ts";
 import { Forwarder } from "./pass-through.ts";
-import { Passer } from "./pass-through-rules.ts";
+import { Passer, type PasserDeps } from "./pass-through-rules.ts";
 import { givenToken, PolledDevices } from "./polled-devices.ts";
 import type { FindDevice, Forgetting, HistoryStore, PassQueue, RoomStore, TokenStore, UpstreamToken, VersionsClient, WhoamiClient } from "./ports.ts";
 import type { Sends } from "./sends.ts";
@@ -30,7 +30,7 @@ import { type IsTrusted, trustedProxies } from "./trusted-proxies.ts";
 import { V2Sync } from "./v2-sync.ts";
 import { WaitingTokens } from "./waiting-tokens.ts";
 
-export type ServerDeps = {
+export type ServerDeps = Pick<PasserDeps, "threadPages"> & {
   /** Base URL of the homeserver, which gets everything that is not ours. */
   readonly baseUrl: string;
   readonly client: WhoamiClient & VersionsClient;

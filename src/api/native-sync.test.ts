@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { startApi, type TestApi } from "../../test/support/api.ts";
 import { startFakeHomeserver, type FakeHomeserver } from "../../test/support/fake-homeserver.ts";
 import type { RoutePlugin } from "../http/route.ts";
-import { SIMPLIFIED_SYNC } from "./versions.ts";
+import { SIMPLIFIED_SYNC } from "../wire/versions.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import type { PassQueue } from "./ports.ts";
 

@@ -2,6 +2,7 @@
 
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "../base/logger.ts";
+import { sendJson } from "../http/send-json.ts";
 import { invalidParam, unknownPos, unrecognized } from "../wire/errors.ts";
 import type { Authenticator, Identity } from "./auth.ts";
 import { type HistoryPages, isHistory } from "./history.ts";
@@ -15,12 +16,13 @@ import { pagingRequest, type PagingRequest } from "./paging-request.ts";
 import type { Forwarder } from "./pass-through.ts";
 import { givenToken, type PolledDevices } from "./polled-devices.ts";
 import type { AccountNo } from "../wire/ids.ts";
-import type { DeviceRef, FindDevice, Forgetting, RoomStore, UpstreamToken } from "./ports.ts";
+import type { DeviceRef, FindDevice, Forgetting, RoomStore, ThreadPages, UpstreamToken } from "./ports.ts";
 import { ourTokens, withTokens } from "./pos-translation.ts";
 import { judgeTarget, segmentsOf } from "./proxy-path.ts";
 import { transactionOf, type Sends } from "./sends.ts";
 import { syncKindOf } from "./sync-path.ts";
 import type { V2Sync } from "./v2-sync.ts";
+import { asksThreads, threadsAsked, withoutOurPos } from "./thread-pages.ts";
 import { asksVersions, editVersions, type VersionsOptions } from "./versions.ts";
 import { asksWellKnown, serveWellKnown } from "./well-known.ts";
 
@@ -40,6 +42,8 @@ export type PasserDeps = {
   readonly passAdmin: boolean;
   /** Null: there are no positions to translate. */
   readonly upstreamToken: UpstreamToken | null;
+  /** Default: no such tokens of ours are in use. */
+  readonly threadPages?: ThreadPages | undefined;
   /** Null: no pagination tokens of ours are in use. */
   readonly history: HistoryPages | null;
   /** Default: endpoints that the homeserver lacks are not answered. */
@@ -108,6 +112,7 @@ export class Passer {
     if (endpoint && (await this.#missing?.answer({ ...passing, whose: () => this.#findDevice(request) }, endpoint))) return;
     const paging = pagingRequest(method, target);
     if (paging) return this.#passPaging(passing, target, paging);
+    if (asksThreads(method, segments)) return this.#passThreads(passing, target);
     if (asksVersions(method, segments)) return forwarder.forward(request, reply, { signal, edit: editVersions(versions) });
     if (logsIn(method, target)) return forwarder.forward(request, reply, { signal, edit: editLogin(publicUrl) });
     return forwarder.forward(request, reply, { signal, ...(asksMedia(method, target) && { added: MEDIA_HEADERS }) });
@@ -166,6 +171,17 @@ export class Passer {
     const whose = () => this.#findDevice(request);
     await history.note(request, whose);
     return history.pass({ request, reply, signal, paging, whose }, asked);
+  }
+
+  /** @throws MatrixError 400 M_INVALID_PARAM */
+  async #passThreads({ request, reply, signal }: Passing, target: string): Promise<void> {
+    const { forwarder, threadPages } = this.#deps;
+    const asked = threadPages && threadsAsked(target);
+    const ref = asked ? await this.#findDevice(request) : null;
+    if (!asked || !ref) return forwarder.forward(request, reply, { signal, target: withoutOurPos(target) });
+    const page = await threadPages(ref.account, asked.from, asked.limit);
+    if (page === null) throw invalidParam("`from` is not a token of this server");
+    await sendJson(request, reply, page);
   }
 
   /** The target with the homeserver's tokens in place of positions. Throws MatrixError 400 M_UNKNOWN_POS. */

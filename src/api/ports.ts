@@ -78,6 +78,9 @@ export type KeyUploadStore = { uploaded(ref: DeviceRef, keys: UploadedKeys): Pro
  */
 export type UpstreamToken = (token: string, account: AccountNo) => string | null | Promise<string | null>;
 
+/** A page of an account's thread subscriptions (MSC4308), as JSON, from a `from` of ours on; null: it is not ours. */
+export type ThreadPages = (account: AccountNo, from: string, limit: number) => Promise<string | null>;
+
 /** Positions of events in an account's stored history of a room (T20). `HistoryPlace` is opaque except for its named members. */
 export type HistoryStore = {
   /** A client of the account has just read a room's history through this server. */

@@ -4,7 +4,8 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { startApi, type TestApi } from "../../test/support/api.ts";
 import { startFakeHomeserver, type FakeHomeserver, type FakeReply } from "../../test/support/fake-homeserver.ts";
 import type { ServerDeps } from "./http-server.ts";
-import { editVersions, SIMPLIFIED_SYNC } from "./versions.ts";
+import { SIMPLIFIED_SYNC } from "../wire/versions.ts";
+import { editVersions } from "./versions.ts";
 
 const VERSIONS = "/_matrix/client/versions";
 
@@ -27,7 +28,7 @@ async function serve(over: Partial<ServerDeps> = {}): Promise<void> {
 
 const says = (reply: FakeReply) => hs.on("GET", VERSIONS, reply);
 
-test("M53: what we have is put in, what ours cannot give is put out, and all else keeps its bytes", async () => {
+test("M53 M80: what we have is put in, what ours cannot give is put out, and all else keeps its bytes", async () => {
   const body = `{"versions": ["v1.1","v1.11"], "x": 1.0,
     "unstable_features":{"org.matrix.msc4306":true,"org.matrix.msc3440.stable":true,"org.matrix.msc4354":true,"org.matrix.msc4360":false}}`;
   says({ body, headers: { "cache-control": "public, max-age=60", etag: '"1"' } });
@@ -41,7 +42,7 @@ test("M53: what we have is put in, what ours cannot give is put out, and all els
       x: 1,
       unstable_features: {
         "org.matrix.msc3440.stable": true,
-        "org.matrix.msc4306": false,
+        "org.matrix.msc4306": true,
         "org.matrix.msc4354": false,
         "org.matrix.msc4360": false,
         [SIMPLIFIED_SYNC]: true,
@@ -65,6 +66,16 @@ test.each([
 ])("of %s", async (text, expected) => {
   const edit = editVersions({ features: ["f", ...(text.includes("4308") ? ["org.matrix.msc4308"] : [])], preferNative: false });
   expect(JSON.parse((await edit(text)) ?? "null")).toEqual(expected);
+});
+
+test.each([
+  ["with sliding sync and thread subscriptions", { [SIMPLIFIED_SYNC]: true, "org.matrix.msc4306": true }, true],
+  ["without sliding sync", { "org.matrix.msc4306": true }, false],
+  ["without thread subscriptions", { [SIMPLIFIED_SYNC]: true, "org.matrix.msc4306": false }, false],
+])("M80 M53: thread subscriptions in sliding sync are listed for a homeserver %s: %s", async (_name, features, listed) => {
+  const edit = editVersions({ features: [SIMPLIFIED_SYNC], preferNative: false });
+  const answer = JSON.parse((await edit(JSON.stringify({ unstable_features: { ...features, "org.matrix.msc4308": true } }))) ?? "null") as unknown;
+  expect(answer).toEqual({ unstable_features: { ...features, [SIMPLIFIED_SYNC]: true, "org.matrix.msc4308": listed } });
 });
 
 test("M53: it is compressed if the homeserver's was, and plain for clients that do not accept compression", async () => {

@@ -4,16 +4,20 @@
  */
 
 import { withMember, withObject } from "../wire/json-edit.ts";
+import { hasFeatures, SIMPLIFIED_SYNC, THREAD_SUBSCRIPTIONS } from "../wire/versions.ts";
 import type { Edit } from "./json-answer.ts";
-
-/** The flag of simplified sliding sync (MSC4186) in `unstable_features`. */
-export const SIMPLIFIED_SYNC = "org.matrix.simplified_msc3575";
 
 /**
  * Features of a homeserver's own sliding sync that ours lacks, because v2 does not have them. A client that relied on them would wait for what
- * never comes. Thread subscriptions, sticky events, threads, profiles.
+ * never comes. Sticky events, threads, profiles.
  */
-const WITHHELD = ["org.matrix.msc4306", "org.matrix.msc4308", "org.matrix.msc4354", "org.matrix.msc4360", "org.matrix.msc4262"] as const;
+const WITHHELD = ["org.matrix.msc4354", "org.matrix.msc4360", "org.matrix.msc4262"] as const;
+
+/**
+ * Thread subscriptions in sliding sync, which ours has from the homeserver's. Their endpoints (msc4306) are passed through in any case, so that flag
+ * stays as the homeserver has it.
+ */
+const THREADS_IN_SYNC = "org.matrix.msc4308";
 
 export type VersionsOptions = {
   /** The flags that this server supports. None: the homeserver's answer is unchanged. */
@@ -33,7 +37,8 @@ export function editVersions({ features, preferNative }: VersionsOptions): Edit 
     if (features.length === 0 || (preferNative && hasNativeSync(text))) return null;
     return withObject(text, "unstable_features", (map) => {
       const present = JSON.parse(map) as object;
-      const withheld = WITHHELD.filter((name) => Object.hasOwn(present, name) && !features.includes(name));
+      const lacking = hasFeatures(text, [SIMPLIFIED_SYNC, THREAD_SUBSCRIPTIONS]) ? WITHHELD : [...WITHHELD, THREADS_IN_SYNC];
+      const withheld = lacking.filter((name) => Object.hasOwn(present, name) && !features.includes(name));
       const less = withheld.reduce((rest, name) => withMember(rest, name, () => "false"), map);
       return features.reduce((rest, name) => withMember(rest, name, () => "true"), less);
     });
@@ -42,6 +47,5 @@ export function editVersions({ features, preferNative }: VersionsOptions): Edit 
 
 /** Whether a homeserver with this answer has simplified sliding sync itself. Throws SyntaxError if it is not JSON. */
 export function hasNativeSync(versions: string): boolean {
-  const answer = JSON.parse(versions) as { readonly unstable_features?: Readonly<Record<string, unknown>> | null } | null;
-  return answer?.unstable_features?.[SIMPLIFIED_SYNC] === true;
+  return hasFeatures(versions, [SIMPLIFIED_SYNC]);
 }

@@ -6,6 +6,7 @@
 
 import type { StoredBatch } from "../store/ingest/row-types.ts";
 import type { AccountNo, DeviceNo, RoomId, SessionNo } from "../wire/ids.ts";
+import type { Presence } from "../wire/presence.ts";
 
 /**
  * What a batch may have changed. `to_device` and `key_counts` concern only the wake-up's device; `device_lists` every device of the account
@@ -22,6 +23,7 @@ export type WakeKind =
   | "receipts"
   | "account_data"
   | "presence"
+  | "thread_subscriptions"
   | "invites"
   | "to_device"
   | "device_lists"
@@ -35,6 +37,7 @@ export type WakeKind =
  *   another process): then anything may have changed.
  * - session: a newer request of the session began (D11); `request` sorts after that of each older one.
  * - connection: the same for a device's sliding sync connection; `name`: see digestOf.
+ * - presence: a request of that connection says this of its user's presence. It wakes nobody: it is for the account's pollers.
  */
 export type Wake =
   | {
@@ -47,7 +50,8 @@ export type Wake =
       readonly batch?: StoredBatch;
     }
   | { readonly type: "session"; readonly account: AccountNo; readonly session: SessionNo; readonly request: string }
-  | { readonly type: "connection"; readonly account: AccountNo; readonly device: DeviceNo; readonly name: string; readonly request: string };
+  | { readonly type: "connection"; readonly account: AccountNo; readonly device: DeviceNo; readonly name: string; readonly request: string }
+  | { readonly type: "presence"; readonly account: AccountNo; readonly device: DeviceNo; readonly name: string; readonly presence: Presence };
 
 /** Publish it after ending sessions, devices or tokens of an account: waiting requests then check whether their own still exists (T18). */
 export function goneWake(account: AccountNo): Wake {

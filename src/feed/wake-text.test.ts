@@ -9,6 +9,7 @@ const WAKES: Wake[] = [
   { type: "news", account, device: 3 as DeviceNo, kinds: new Set(["timeline", "facts"]), rooms: new Set(["!a:test" as RoomId]) },
   { type: "session", account, session: 9 as SessionNo, request: "r1" },
   { type: "connection", account, device: 3 as DeviceNo, name: "digest", request: "r2" },
+  { type: "presence", account, device: 3 as DeviceNo, name: "digest", presence: "unavailable" },
 ];
 
 test("a wake-up survives its text form", () => {

@@ -1,6 +1,7 @@
 /** The text form, for a bus, of a wake-up or of a message between processes: ids only. */
 
 import type { AccountNo, DeviceNo, RoomId, SessionNo } from "../wire/ids.ts";
+import { isPresence, type Presence } from "../wire/presence.ts";
 import type { Wake, WakeKind } from "./hub.ts";
 
 /** NOTIFY takes 8000 bytes: above this limit the rooms are left out, which means that anything may have changed. */
@@ -19,6 +20,7 @@ type Payload = {
   readonly s?: number | undefined;
   readonly c?: string | undefined;
   readonly q?: string | undefined;
+  readonly p?: Presence | undefined;
 };
 
 /** `from`: the process's name, the same in all its texts. */
@@ -29,6 +31,7 @@ export function wordText(from: string, word: Word): string {
 export function wakeText(from: string, wake: Wake): string {
   const base = { from, a: wake.account };
   if (wake.type === "connection") return JSON.stringify({ ...base, d: wake.device, c: wake.name, q: wake.request } satisfies Payload);
+  if (wake.type === "presence") return JSON.stringify({ ...base, d: wake.device, c: wake.name, p: wake.presence } satisfies Payload);
   if (wake.type === "session") return JSON.stringify({ ...base, s: wake.session, q: wake.request } satisfies Payload);
   const news: Payload = { ...base, d: wake.device, k: wake.kinds && [...wake.kinds] };
   const full = JSON.stringify({ ...news, r: wake.rooms && [...wake.rooms] } satisfies Payload);
@@ -49,12 +52,14 @@ export function readText(text: string): { readonly from: string; readonly says: 
 
 function wakeOf(payload: Payload): Wake {
   const account = payload.a as AccountNo;
-  if (payload.c !== undefined) return { type: "connection", account, device: payload.d as DeviceNo, name: payload.c, request: payload.q ?? "" };
+  const device = payload.d as DeviceNo;
+  if (payload.c !== undefined && isPresence(payload.p)) return { type: "presence", account, device, name: payload.c, presence: payload.p };
+  if (payload.c !== undefined) return { type: "connection", account, device, name: payload.c, request: payload.q ?? "" };
   if (payload.s !== undefined) return { type: "session", account, session: payload.s as SessionNo, request: payload.q ?? "" };
   return {
     type: "news",
     account,
-    ...(payload.d !== undefined && { device: payload.d as DeviceNo }),
+    ...(payload.d !== undefined && { device }),
     ...(payload.k && { kinds: new Set(payload.k) }),
     ...(payload.r && { rooms: new Set(payload.r as RoomId[]) }),
   };

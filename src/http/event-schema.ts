@@ -64,6 +64,11 @@ export const receiptSchema = Type.Object(
   { title: "ReceiptEvent", description: "What changed of a room's receipts" },
 );
 
+export const presenceSchema = Type.Object(
+  { type: Type.String(), sender: userIdSchema, content: contentSchema },
+  { title: "PresenceEvent", description: "Whether a user is online", ...open },
+);
+
 export const heroSchema = Type.Object(
   {
     user_id: userIdSchema,

@@ -2,7 +2,17 @@
 
 import { Gathered } from "../base/gathered.ts";
 import type { SecretBox } from "../base/secret-box.ts";
-import type { FindDevice, Forgetting, HistoryStore, KeyUploadStore, PassQueue, RoomStore, SentEventStore, TokenStore } from "../api/ports.ts";
+import type {
+  FindDevice,
+  Forgetting,
+  HistoryStore,
+  KeyUploadStore,
+  PassQueue,
+  RoomStore,
+  SentEventStore,
+  ThreadPages,
+  TokenStore,
+} from "../api/ports.ts";
 import { type Feed, goneWake } from "../feed/hub.ts";
 import { unlockAccount } from "../store/account-locks.ts";
 import type { Sql } from "../store/db.ts";
@@ -16,10 +26,14 @@ import { isWaiting, passAnswer, startPass } from "../store/passed-answers.ts";
 import { readRoomSummary } from "../store/room-summary.ts";
 import { endSession, listSessions } from "../store/session-list.ts";
 import { insertSentEvent } from "../store/sent-events.ts";
+import { readThreads, threadsRest } from "../store/thread-subscriptions.ts";
 import { findTokens, markDead, markVerified, registerToken, sealToken } from "../store/tokens.ts";
+import { threadsSpan, threadsToken } from "../sliding/threads-token.ts";
+import { object } from "../sync/json-text.ts";
 import { type LockDeps, noteLocked } from "../upstream/account-lock.ts";
 import type { SessionStore } from "../v3/face/sessions-route.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
+import { threadMembers } from "../wire/thread-subscriptions.ts";
 
 /** The most messages in one passed v2 answer. The rest comes with the next answer, which does not wait. */
 const PASS_LIMIT = 1000;
@@ -115,5 +129,17 @@ export function forgetting(
       feed.publish(goneWake(account));
     },
     forgetRoom: (account, roomId) => forgetRoom(sql, account, roomId),
+  };
+}
+
+/** After the last one that is stored, the homeserver continues where it said that it has more. */
+export function threadPages(sql: Sql): ThreadPages {
+  return async (account, from, limit) => {
+    const span = threadsSpan(from);
+    if (!span) return null;
+    const { rows, isAll } = await readThreads(sql, account, span, limit);
+    const rest = isAll && span.after === 0 ? await threadsRest(sql, account) : null;
+    const end = isAll ? rest : threadsToken({ after: span.after, before: rows.at(-1)?.ord ?? null });
+    return object([...threadMembers(rows), end !== null && ["end", JSON.stringify(end)]]);
   };
 }

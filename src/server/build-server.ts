@@ -5,7 +5,6 @@ import { randomUUID } from "node:crypto";
 import { KeyUploads } from "../api/key-uploads.ts";
 import { Sends } from "../api/sends.ts";
 import { createApiServer, renewCertificate } from "../api/http-server.ts";
-import { SIMPLIFIED_SYNC } from "../api/versions.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Metrics } from "../base/metrics.ts";
 import type { SecretBox } from "../base/secret-box.ts";
@@ -43,6 +42,7 @@ import { Supervisor } from "../upstream/supervisor.ts";
 import type { SupervisorOptions } from "../upstream/supervisor-options.ts";
 import type { Need } from "../sync/fetch-need.ts";
 import { accountLocked, unknownToken } from "../wire/errors.ts";
+import { SIMPLIFIED_SYNC } from "../wire/versions.ts";
 import type { AccountNo, DeviceNo, RoomId } from "../wire/ids.ts";
 import { readCertificate, watchCertificate } from "./certificate.ts";
 import { counted } from "../base/counted.ts";
@@ -58,6 +58,7 @@ import {
   roomStore,
   sentEventStore,
   sessionStore,
+  threadPages,
   tokenStore,
 } from "./api-store.ts";
 
@@ -244,6 +245,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     passAdmin: settings.passAdmin ?? false,
     preferNative: settings.preferNative ?? false,
     upstreamToken: (token, account) => upstreamTokenOf(token, account, engineDeps.sign),
+    threadPages: threadPages(sql),
     healthOnly: settings.role === "poller",
     routes: [
       syncRoute(engine),

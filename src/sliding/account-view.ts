@@ -24,6 +24,9 @@ export type AccountView = {
   /** When a receipt of a room last changed; only rooms where that was after `receiptsSince`. */
   readonly receipts: ReadonlyMap<RoomId, number>;
   readonly receiptsSince: number;
+  /** When the presence of any user, and any thread subscription, last changed; 0: never. */
+  readonly presenceOrd: number;
+  readonly threadsOrd: number;
   /** The batches that led here, as far as they are cached. */
   readonly recent: Recent;
 };
@@ -158,13 +161,22 @@ function partsOf({ byId }: AccountView, { writes }: StoredBatch): Parts | null {
     room_id,
     ord: Math.max(...rows.map((row) => row.ord)),
   }));
-  return { rooms, data: writes.accountData, typing: writes.typing, receipts };
+  const presenceOrd = writes.presence.reduce((last, { ord }) => Math.max(last, ord), 0);
+  return { rooms, data: writes.accountData, typing: writes.typing, receipts, presenceOrd, threadsOrd: 0 };
 }
 
-type Merged = Pick<AccountView, "byId" | "sorted" | "data" | "typing" | "receipts">;
-const NOTHING: Merged = { byId: new Map(), sorted: [], data: new Map(), typing: new Map(), receipts: new Map() };
+type Merged = Pick<AccountView, "byId" | "sorted" | "data" | "typing" | "receipts" | "presenceOrd" | "threadsOrd">;
+const NOTHING: Merged = {
+  byId: new Map(),
+  sorted: [],
+  data: new Map(),
+  typing: new Map(),
+  receipts: new Map(),
+  presenceOrd: 0,
+  threadsOrd: 0,
+};
 
-function merged(known: Merged, { rooms, data, typing, receipts }: Parts): Merged {
+function merged(known: Merged, { rooms, data, typing, receipts, presenceOrd, threadsOrd }: Parts): Merged {
   const byId = rooms.length === 0 ? known.byId : new Map([...known.byId, ...rooms.map((room) => [room.roomId, room] as const)]);
   return {
     byId,
@@ -172,6 +184,8 @@ function merged(known: Merged, { rooms, data, typing, receipts }: Parts): Merged
     data: data.length === 0 ? known.data : mergedData(known.data, data),
     typing: typing.length === 0 ? known.typing : new Map([...known.typing, ...typing.map((row) => [row.room_id, row] as const)]),
     receipts: receipts.length === 0 ? known.receipts : new Map([...known.receipts, ...receipts.map((row) => [row.room_id, row.ord] as const)]),
+    presenceOrd: Math.max(known.presenceOrd, presenceOrd),
+    threadsOrd: Math.max(known.threadsOrd, threadsOrd),
   };
 }
 

@@ -41,13 +41,24 @@ export type ConnectionState = {
   readonly configs: readonly RequiredState[];
   /** Global account data. */
   readonly global: SentUpTo;
+  readonly presence: SentUpTo;
+  /** Thread subscriptions. */
+  readonly threads: SentUpTo;
   /** Device lists are sent from some moment on. */
   readonly e2ee: boolean;
   /** Sticky subscriptions (see SlidingBody): timeline limit and index into `configs`. */
   readonly sticky: ReadonlyMap<RoomId, readonly [number, number]>;
 };
 
-export const NOTHING_SENT: ConnectionState = { rooms: new Map(), configs: [], global: undefined, e2ee: false, sticky: new Map() };
+export const NOTHING_SENT: ConnectionState = {
+  rooms: new Map(),
+  configs: [],
+  global: undefined,
+  presence: undefined,
+  threads: undefined,
+  e2ee: false,
+  sticky: new Map(),
+};
 export const NO_RECORD: SentRoom = { sent: {}, limit: 0, config: STRIPPED, lazy: [] };
 
 /** A state with its number, and how it is stored. */
@@ -73,6 +84,8 @@ export class StateDraft {
   #sticky: ConnectionState["sticky"];
   #changed = false;
   #global: SentUpTo;
+  #presence: SentUpTo;
+  #threads: SentUpTo;
   #e2ee: boolean;
 
   constructor(before: ConnectionState) {
@@ -81,6 +94,8 @@ export class StateDraft {
     this.#configs = [...before.configs];
     this.#indices = new Map(before.configs.map((config, index) => [matcherOf(config).key, index]));
     this.#global = before.global;
+    this.#presence = before.presence;
+    this.#threads = before.threads;
     this.#e2ee = before.e2ee;
     this.#sticky = before.sticky;
   }
@@ -128,6 +143,16 @@ export class StateDraft {
     this.#global = sent;
   }
 
+  setPresence(sent: SentUpTo): void {
+    this.#changed ||= sent !== this.#presence;
+    this.#presence = sent;
+  }
+
+  setThreads(sent: SentUpTo): void {
+    this.#changed ||= sent !== this.#threads;
+    this.#threads = sent;
+  }
+
   setE2ee(on: boolean): void {
     this.#changed ||= on !== this.#e2ee;
     this.#e2ee = on;
@@ -142,7 +167,15 @@ export class StateDraft {
   /** The same object as before if nothing changed. */
   done(): ConnectionState {
     if (!this.#changed) return this.#before;
-    return withoutUnused({ rooms: this.#rooms, configs: this.#configs, global: this.#global, e2ee: this.#e2ee, sticky: this.#sticky });
+    return withoutUnused({
+      rooms: this.#rooms,
+      configs: this.#configs,
+      global: this.#global,
+      presence: this.#presence,
+      threads: this.#threads,
+      e2ee: this.#e2ee,
+      sticky: this.#sticky,
+    });
   }
 }
 
@@ -176,6 +209,9 @@ type StoredRecord = [...sent: (number | null)[], limit: number, config: number, 
 type StoredBody = {
   readonly configs: readonly RequiredState[];
   readonly global: number | null;
+  /** Absent in states of older versions. */
+  readonly presence?: number | null;
+  readonly threads?: number | null;
   readonly e2ee: boolean;
   readonly sticky: Readonly<Record<string, readonly [number, number]>>;
   readonly rooms: Readonly<Record<string, StoredRecord>>;
@@ -194,6 +230,8 @@ export function storedForm(before: NumberedState, state: ConnectionState): { rea
   const body: StoredBody = {
     configs: state.configs,
     global: state.global ?? null,
+    presence: state.presence ?? null,
+    threads: state.threads ?? null,
     e2ee: state.e2ee,
     sticky: Object.fromEntries(state.sticky),
     rooms: Object.fromEntries((isSmall ? changed : [...state.rooms]).map(([room, record]) => [room, toStored(record)])),
@@ -214,6 +252,8 @@ export function fromStored(
     state: {
       configs: own.configs,
       global: own.global ?? undefined,
+      presence: own.presence ?? undefined,
+      threads: own.threads ?? undefined,
       e2ee: own.e2ee,
       sticky: new Map(Object.entries(own.sticky) as [RoomId, readonly [number, number]][]),
       rooms: base ? new Map([...base.rooms, ...roomsOf(own)]) : roomsOf(own),

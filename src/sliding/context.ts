@@ -21,6 +21,8 @@ export type SlidingContext = {
   readonly live: boolean;
   /** The newest upstream token: a `prev_batch` after every event. */
   readonly upstreamSince: string;
+  /** See AccountHead. */
+  readonly presenceIsCurrent: boolean;
   /** See PagingContext. */
   readonly ownTokens: boolean;
   readonly ignored: readonly UserId[];

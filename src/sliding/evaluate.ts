@@ -14,8 +14,10 @@ import { type ConnectionState, LIVE, StateDraft } from "./connection-state.ts";
 import type { SlidingContext } from "./context.ts";
 import { noteGlobal, type RoomAccountData, newGlobalData, newRoomData } from "./extensions/account-data.ts";
 import type { E2eeResult, ToDeviceResult } from "./extensions/device.ts";
+import { newPresence, notePresence, type PresenceResult } from "./extensions/presence.ts";
 import { readChangedReceipts, type ReceiptsResult, receiptsOf } from "./extensions/receipts.ts";
 import { noteScoped, type Scoped, scopedRooms, type ScopeQuestion } from "./extensions/scoped.ts";
+import { newThreads, noteThreads, type ThreadsAnswer, type ThreadsResult } from "./extensions/threads.ts";
 import { typedIn, typingOf, type TypingResult } from "./extensions/typing.ts";
 import type { InitialRoomsCache } from "./initial-rooms.ts";
 import { type Overview, overviewFromMemory, readOverview } from "./overview.ts";
@@ -39,6 +41,9 @@ export type SlidingAnswer = {
   readonly accountData: { readonly global: readonly string[]; readonly rooms: RoomAccountData };
   readonly receipts: ReceiptsResult;
   readonly typing: TypingResult;
+  /** Events as JSON texts. */
+  readonly presence: readonly string[];
+  readonly threads: ThreadsAnswer;
   /** MSC4525: how many rooms with something new are not in the answer. */
   readonly pending: number;
   /** The time that ages of events refer to, ms since the epoch. */
@@ -118,6 +123,7 @@ async function evaluate(
     to: head.position,
     live: pos.upstream !== "",
     upstreamSince: head.upstreamSince,
+    presenceIsCurrent: head.presenceIsCurrent,
     ownTokens: question.ownTokens || head.pagesHere,
     ignored: head.ignored,
     retention: head.retention,
@@ -150,6 +156,8 @@ type Decision = {
   readonly scoped: Readonly<Record<ScopedStream, Scoped>>;
   /** Global account data, as JSON texts. */
   readonly global: readonly string[];
+  readonly presence: PresenceResult;
+  readonly threads: ThreadsResult;
 };
 
 const SCOPED_STREAMS = ["accountData", "receipts", "typing"] as const;
@@ -169,7 +177,9 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
   if (!selection) return null;
   const { lists, unknown } = selection;
   const asked = await jobsOf(context, selection.chosen, state);
-  if (!asked) return null;
+  const presence = await newPresence(context, view, extensions.presence, state.presence);
+  const threads = await newThreads(context, view, extensions.threads, state.threads);
+  if (!asked || !presence || !threads) return null;
   const { jobs, chosen, pending } = body.paging
     ? pageOf(selection.chosen, asked.jobs, body.paging)
     : { jobs: asked.jobs, chosen: selection.chosen, pending: 0 };
@@ -192,6 +202,8 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
       typing: scopedTo("typing", joined, { outdated: view ? typedIn(view) : [] }),
     },
     global: newGlobalData(view, from, extensions.accountData, state.global),
+    presence,
+    threads,
   };
 }
 
@@ -240,13 +252,15 @@ function stateAfter(
   { from, to }: SlidingContext,
   { view, e2ee }: Overview,
   { body, state }: Pick<SlidingQuestion, "body" | "state">,
-  { extensions, chosen, scoped }: Decision,
+  { extensions, chosen, scoped, presence, threads }: Decision,
   { results }: Contents,
 ): ConnectionState {
   const draft = new StateDraft(state);
   noteSticky(body, state, draft);
   for (const stream of SCOPED_STREAMS) noteScoped(stream, scoped[stream], from, draft);
   noteGlobal({ from, to }, extensions.accountData, draft);
+  notePresence(presence, draft);
+  noteThreads(threads, draft);
   if (e2ee) draft.setE2ee(true);
   noteRooms(results.notes, draft);
   // Only rooms that were sent before can fall behind, and only if something has changed since.
@@ -260,15 +274,28 @@ function outcomeOf(
   context: SlidingContext,
   { head, toDevice, e2ee }: Overview,
   { pos, state }: SlidingQuestion,
-  { lists, jobs, global, unknown, pending }: Decision,
+  { lists, jobs, global, presence: { events: presence }, threads, unknown, pending }: Decision,
   { results, roomData, receipts, typing }: Contents,
 ): Omit<SlidingOutcome, "state"> {
   const { rooms, needs } = results;
   const deviceNews = (toDevice?.events.length ?? 0) + (e2ee?.changed.length ?? 0) + (e2ee?.left.length ?? 0);
-  const roomNews = rooms.filter(({ content }) => !content.quiet).length + global.length + roomData.size + receipts.size + typing.size;
+  const others = global.length + presence.length + threads.changes.length;
+  const roomNews = rooms.filter(({ content }) => !content.quiet).length + roomData.size + receipts.size + typing.size;
   return {
-    answer: { lists, rooms, toDevice, e2ee, accountData: { global, rooms: roomData }, receipts, typing, pending, now: context.now },
-    news: deviceNews + roomNews + pending > 0,
+    answer: {
+      lists,
+      rooms,
+      toDevice,
+      e2ee,
+      accountData: { global, rooms: roomData },
+      receipts,
+      typing,
+      presence,
+      threads,
+      pending,
+      now: context.now,
+    },
+    news: deviceNews + roomNews + others + pending > 0,
     needs,
     position: context.to,
     // Changes while the extension is disabled are sent once it is enabled again, but not those from before it was enabled first.

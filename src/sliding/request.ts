@@ -31,7 +31,7 @@ export type SlidingList = {
 export type Scope = { readonly lists: ReadonlySet<string> | "all"; readonly rooms: ReadonlySet<string> | "all" };
 
 /** In the order of answers. Everything that each extension needs is in tables over these names, so types say what a new one lacks. */
-export const EXTENSIONS = ["toDevice", "e2ee", "accountData", "receipts", "typing"] as const;
+export const EXTENSIONS = ["toDevice", "e2ee", "accountData", "receipts", "typing", "presence", "threads"] as const;
 export type ExtensionName = (typeof EXTENSIONS)[number];
 
 /** Only the enabled ones. */
@@ -42,6 +42,9 @@ export type SlidingExtensions = {
   readonly accountData?: Scope;
   readonly receipts?: Scope;
   readonly typing?: Scope;
+  readonly presence?: true;
+  /** Thread subscriptions. `limit`: changes in an answer. */
+  readonly threads?: { readonly limit: number };
 };
 
 /** Every request is complete in itself: nothing of an earlier one is remembered, except for `sticky`. */

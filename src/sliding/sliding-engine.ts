@@ -15,10 +15,12 @@ import { type Feed, goneWake, type Wake } from "../feed/hub.ts";
 import { ConnectionWriter } from "../store/connection-writer.ts";
 import {
   acknowledgeSliding,
+  type Asks,
   type ConnectionHead,
   endConnection,
   findConnectionState,
   type HeadAsk,
+  noteAsks,
   readConnectionHeads,
   type StateRef,
   touchConnection,
@@ -27,17 +29,19 @@ import { type Sql, untilThrough } from "../store/db.ts";
 import { endSessions } from "../store/sessions.ts";
 import { unknownPos } from "../wire/errors.ts";
 import type { AccountNo, DeviceNo, Position, RoomId } from "../wire/ids.ts";
+import type { Presence } from "../wire/presence.ts";
 import { Arrivals } from "../sync/arrivals.ts";
 import type { FetchDeps } from "../sync/fetches.ts";
 import { longPoll } from "../sync/long-poll.ts";
 import type { Signer } from "../sync/sealed-token.ts";
 import { Waiter } from "../sync/waiter.ts";
-import { meaningOf } from "../sync/wakes.ts";
+import { handedUpToBy, meaningOf } from "../sync/wakes.ts";
+import { announcePresence } from "./announced-presence.ts";
 import { AccountViews } from "./account-view.ts";
 import { type ConnectionState, fromStored, NOTHING_SENT, type NumberedState, storedForm } from "./connection-state.ts";
 import { evaluateSliding, type SlidingAnswer, type SlidingCaches, type SlidingOutcome } from "./evaluate.ts";
 import { InitialRoomsCache } from "./initial-rooms.ts";
-import { kindsOf } from "./interest.ts";
+import { asksOf, kindsOf } from "./interest.ts";
 import { matcherOf } from "./required-state.ts";
 import { digestOf, openPos, type RequestPos, type Pos, sealPos } from "./pos.ts";
 import { joinedRooms, unknownHeroes } from "./background-wants.ts";
@@ -95,6 +99,8 @@ export type SlidingRequest = {
   readonly timeout: number;
   readonly body: SlidingBody;
   readonly dialect: Dialect;
+  /** `set_presence`; null: it says nothing of the user's presence. */
+  readonly presence: Presence | null;
   /** Aborted when the client disconnects. */
   readonly signal: AbortSignal;
 };
@@ -114,6 +120,8 @@ const EMPTY_ANSWER: SlidingAnswer = {
   accountData: { global: [], rooms: new Map() },
   receipts: new Map(),
   typing: new Map(),
+  presence: [],
+  threads: { changes: [], left: null },
   pending: 0,
   now: 0,
 };
@@ -179,13 +187,16 @@ export class SlidingEngine {
       if (meaning === "evaluate") wakes.handedUpTo = Math.max(wakes.handedUpTo, handedUpToBy(wake, device));
       return meaning;
     };
+    let hush = () => {};
     const waiter = new Waiter(feed, account, heard, [request.signal, this.#draining.signal]);
     try {
       const opened = pos ? { pos, state: await this.#stateOf(pos) } : beginning(account, device, name);
       feed.publish({ type: "connection", account, device, name, request: arrival });
+      hush = announcePresence(feed, { account, device, name }, request, opened.state.state);
       return await this.#wait(request, opened, waiter, wakes);
     } finally {
       waiter.close();
+      hush();
     }
   }
 
@@ -225,7 +236,7 @@ export class SlidingEngine {
         isNew = false;
         head = await this.#accept(request, pos);
         const outcome = await evaluate(tried);
-        await this.#expireOrTouch(pos, outcome);
+        await this.#expireOrTouch(pos, outcome, asksOf(body));
         // The head that came with a first request may be older than the waiter, so it is read again before the request waits.
         const mustWait = isFirst && outcome.needs.length === 0 && now() < answerAt(outcome);
         return mustWait ? evaluate(tried) : outcome;
@@ -271,13 +282,14 @@ export class SlidingEngine {
   }
 
   /** MSC4186: a server may expire a connection where it "thinks it would be faster for the client to start from scratch". */
-  async #expireOrTouch({ session, position }: RequestPos, outcome: SlidingOutcome): Promise<void> {
+  async #expireOrTouch({ session, position }: RequestPos, outcome: SlidingOutcome, asks: Asks): Promise<void> {
     const { sql, options } = this.#deps;
     if (session === null) return;
     if (outcome.head.idleMs > options.expireIdleMs && outcome.updated > options.expireRooms) {
       await endConnection(sql, session);
       throw unknownPos();
     }
+    await noteAsks(sql, session, outcome.head.asks, asks);
     if (outcome.head.idleMs > options.touchMs) await touchConnection(sql, session, position);
   }
 
@@ -290,11 +302,11 @@ export class SlidingEngine {
   }
 
   /** Stores the connection's state after an answer. */
-  async #noted({ account, device, connId }: SlidingRequest, { pos, state }: OpenedPos, outcome: SlidingOutcome): Promise<StateRef> {
+  async #noted({ account, device, connId, body: asked }: SlidingRequest, { pos, state }: OpenedPos, outcome: SlidingOutcome): Promise<StateRef> {
     const { position } = outcome;
     if (pos.session === null) {
       const { base, body } = storedForm(state, outcome.state);
-      const made = await this.#writer.begin({ account, device, connId, body, position });
+      const made = await this.#writer.begin({ account, device, connId, asks: asksOf(asked), body, position });
       // The device has logged out since the request was authenticated.
       if (!made) throw unknownPos();
       const { session, state: number, mark } = made;
@@ -311,13 +323,6 @@ export class SlidingEngine {
     this.#states.set(keyOf(saved), { number: saved.state, state: outcome.state, base });
     return saved;
   }
-}
-
-/** The position up to which a wake-up delivered in memory everything that concerns a device; Infinity: it did not. */
-function handedUpToBy(wake: Wake, device: DeviceNo): number {
-  if (wake.type !== "news" || !wake.batch || !wake.kinds) return Infinity;
-  const isOfDevice = wake.device === device && (wake.kinds.has("to_device") || wake.kinds.has("key_counts"));
-  return isOfDevice || wake.kinds.has("device_lists") ? Infinity : wake.batch.writes.position;
 }
 
 /** The position of a connection that does not exist yet. */

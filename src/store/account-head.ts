@@ -14,6 +14,8 @@ export type AccountHead = {
   readonly ignored: readonly UserId[];
   /** The newest upstream token; "" before the first. */
   readonly upstreamSince: string;
+  /** The stored presence is complete up to the last poll. */
+  readonly presenceIsCurrent: boolean;
   /** See pagesHere. */
   readonly pagesHere: boolean;
   /** How long messages are shown (T4); null: for ever. */
@@ -31,6 +33,7 @@ export type StoredAccountHead = {
   complete: boolean;
   ignored: string;
   since: string | null;
+  presence_is_current: boolean;
   pages_here: boolean;
   retention: string | null;
   seq: number;
@@ -39,7 +42,7 @@ export type StoredAccountHead = {
 
 /** For a query that has accounts as `a` and devices as `d`. */
 export function accountHeadColumns(db: Db) {
-  return db`a.user_id, a.position, a.complete, a.ignored, a.since, ${pagesHere(db)}, ${retentionColumn(db)}, d.seq, a.forgotten`;
+  return db`a.user_id, a.position, a.complete, a.ignored, a.since, coalesce(a.presence_since = a.since, false) as presence_is_current, ${pagesHere(db)}, ${retentionColumn(db)}, d.seq, a.forgotten`;
 }
 
 export function accountHeadOf(row: StoredAccountHead): AccountHead {
@@ -49,6 +52,7 @@ export function accountHeadOf(row: StoredAccountHead): AccountHead {
     complete: row.complete,
     ignored: parseIgnored(row.ignored),
     upstreamSince: row.since ?? "",
+    presenceIsCurrent: row.presence_is_current,
     pagesHere: row.pages_here,
     retention: parseRetention(row.retention),
     deviceSeq: row.seq,

@@ -25,7 +25,14 @@ beforeEach(async () => {
 const AT_ONCE = 300;
 const POSITION = 1 as Position;
 async function begin(connId: string, process: 0 | 1 = 0, body = "{}") {
-  const begun = await writers[process].begin({ account: owner.account, device: owner.device, connId, body, position: POSITION });
+  const begun = await writers[process].begin({
+    account: owner.account,
+    device: owner.device,
+    connId,
+    asks: { presence: false, threads: false },
+    body,
+    position: POSITION,
+  });
   if (!begun) throw new Error("the device is gone");
   return begun;
 }
@@ -86,7 +93,14 @@ test("a device that was deleted meanwhile fails only its own request", async () 
   await db.sql`delete from accounts where account = ${gone.account}`;
   const [good, none] = await Promise.all([
     begin("main"),
-    writers[0].begin({ account: gone.account, device: gone.device, connId: "main", body: "{}", position: POSITION }),
+    writers[0].begin({
+      account: gone.account,
+      device: gone.device,
+      connId: "main",
+      asks: { presence: false, threads: false },
+      body: "{}",
+      position: POSITION,
+    }),
   ]);
   expect([await isThere(good), none]).toEqual([true, null]);
 });
@@ -98,7 +112,14 @@ test("a device that is deleted while its connection begins fails only its own re
     await tx`delete from accounts where account = ${gone.account}`;
     const both = Promise.all([
       begin("main"),
-      writers[0].begin({ account: gone.account, device: gone.device, connId: "main", body: "{}", position: POSITION }),
+      writers[0].begin({
+        account: gone.account,
+        device: gone.device,
+        connId: "main",
+        asks: { presence: false, threads: false },
+        body: "{}",
+        position: POSITION,
+      }),
     ]);
     begun.resolve(both);
     await expect.poll(() => db.sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).toHaveLength(1);

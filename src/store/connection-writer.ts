@@ -6,7 +6,7 @@
 import { randomInt } from "node:crypto";
 import { Gathered } from "../base/gathered.ts";
 import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
-import type { StateRef } from "./connections.ts";
+import type { Asks, StateRef } from "./connections.ts";
 import { type Sql, untilThrough } from "./db.ts";
 
 /** A new connection, with what its first answer sends. */
@@ -14,6 +14,7 @@ export type FirstState = {
   readonly account: AccountNo;
   readonly device: DeviceNo;
   readonly connId: string;
+  readonly asks: Asks;
   /** JSON. */
   readonly body: string;
   readonly position: Position;
@@ -82,8 +83,9 @@ export class ConnectionWriter {
       with asked as (
         select * from unnest(
           ${states.map((state) => state.account)}::bigint[], ${states.map((state) => state.device)}::bigint[], ${states.map((state) => state.connId)}::text[],
-          ${states.map((state) => state.body)}::text[], ${states.map((state) => state.position)}::bigint[]
-        ) as a(account, device, conn_id, body, position)),
+          ${states.map((state) => state.body)}::text[], ${states.map((state) => state.position)}::bigint[],
+          ${states.map(({ asks }) => String(asks.presence))}::text[], ${states.map(({ asks }) => String(asks.threads))}::text[]
+        ) as a(account, device, conn_id, body, position, presence, threads)),
       -- One device that is being deleted must not fail the requests of the others. Accounts first, as whoever deletes locks them.
       owners as materialized (
         select account from accounts where account = any(${states.map((state) => state.account)}::bigint[]) order by account for key share),
@@ -92,10 +94,10 @@ export class ConnectionWriter {
         where device = any(${states.map((state) => state.device)}::bigint[]) and account in (select account from owners)
         order by device for key share),
       begun as (
-        insert into sessions (account, device, kind, conn_id, position, state)
-        select account, device, 'connection', conn_id, position, 1 from asked where device in (select device from there) order by device, conn_id
+        insert into sessions (account, device, kind, conn_id, position, state, presence, threads)
+        select account, device, 'connection', conn_id, position, 1, presence::boolean, threads::boolean from asked where device in (select device from there) order by device, conn_id
         on conflict (device, conn_id) where kind = 'connection' do update
-          set state = 1, position = excluded.position, used_at = now()
+          set state = 1, position = excluded.position, presence = excluded.presence, threads = excluded.threads, used_at = now()
         returning session, device, conn_id, xmax = 0 as fresh),
       cleaned as (delete from connection_states c using begun b where c.session = b.session and c.state <> 1),
       written as (

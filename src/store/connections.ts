@@ -24,7 +24,12 @@ export type ConnectionHead = AccountHead & {
   readonly acknowledged: { readonly seq: number; readonly agoMs: number } | null;
   /** Time since the connection was last recorded as used, ms; 0 if the request names no connection. */
   readonly idleMs: number;
+  /** What the connection is recorded as asking for. */
+  readonly asks: Asks;
 };
+
+/** What the homeserver is asked for only while a connection of the account asks for it. */
+export type Asks = { readonly presence: boolean; readonly threads: boolean };
 
 /** A state of a connection. `mark` distinguishes it from another state of that number from before a crash of the database. */
 export type StateRef = { readonly session: SessionNo; readonly state: number; readonly mark: number };
@@ -42,13 +47,15 @@ export type StoredHead = StoredAccountHead & {
   acked: number | null;
   ack_ago: number | null;
   idle?: number | null;
+  asks_presence?: boolean | null;
+  asks_threads?: boolean | null;
 };
 
 /** One result for each ask. null: the device has no such connection or state (any more). */
 export async function readConnectionHeads(db: Db, asks: readonly HeadAsk[]): Promise<(ConnectionHead | null)[]> {
   const rows = await db<(StoredHead & { n: number })[]>`
     select r.n::integer, ${headColumns(db)},
-      (extract(epoch from clock_timestamp() - s.used_at) * 1000)::float8 as idle
+      (extract(epoch from clock_timestamp() - s.used_at) * 1000)::float8 as idle, s.presence as asks_presence, s.threads as asks_threads
     from unnest(
       ${asks.map((ask) => ask.device)}::bigint[], ${asks.map((ask) => ask.at?.session ?? -1)}::bigint[],
       ${asks.map((ask) => ask.at?.state ?? -1)}::integer[], ${asks.map((ask) => ask.at?.mark ?? 0)}::integer[]
@@ -79,6 +86,7 @@ export function headOf(row: StoredHead): ConnectionHead {
     keyCounts: row.counted ? keyCountsOf(row) : null,
     acknowledged: row.acked === null ? null : { seq: row.acked, agoMs: row.ack_ago ?? 0 },
     idleMs: row.idle ?? 0,
+    asks: { presence: row.asks_presence ?? false, threads: row.asks_threads ?? false },
   };
 }
 
@@ -90,6 +98,12 @@ function keyCountsOf(row: StoredHead): ConnectionHead["keyCounts"] {
 /** Records that a connection is in use, and how far the account was in its last position. */
 export async function touchConnection(db: Db, session: SessionNo, position: Position): Promise<void> {
   await db`update sessions set used_at = now(), position = ${position} where session = ${session}`;
+}
+
+/** Records what a connection asks for, if that has changed. */
+export async function noteAsks(db: Db, session: SessionNo, before: Asks, { presence, threads }: Asks): Promise<void> {
+  if (before.presence === presence && before.threads === threads) return;
+  await db`update sessions set presence = ${presence}, threads = ${threads} where session = ${session}`;
 }
 
 /** A stored state: `body` JSON; with `base`, the change to that full state. */

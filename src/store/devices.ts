@@ -10,6 +10,8 @@ export type PollState = {
   readonly deviceId: string;
   readonly accountSince: string | null;
   readonly deviceSince: string | null;
+  /** Up to where the stored presence is complete; null: it never was. */
+  readonly presenceSince: string | null;
   /** How many uploads of the device's keys were recorded (T11). */
   readonly keyUploads: number;
   /** Nothing is stored about the account's rooms. */
@@ -28,13 +30,15 @@ export type LiveDevice = {
   readonly current: boolean;
   /** A session of the account asks for presence. */
   readonly presence: boolean;
+  /** A connection of the account asks for thread subscriptions, and was used lately: they cost the homeserver a long poll of their own. */
+  readonly threads: boolean;
 };
 
 /** Null: there is no such device. */
 export async function pollState(db: Db, device: DeviceNo): Promise<PollState | null> {
   const rows = await db<PollState[]>`
     select a.user_id as "userId", d.device_id as "deviceId", a.since as "accountSince", d.since as "deviceSince", d.key_uploads as "keyUploads",
-      a.position = 0 as untouched, a.locked is not null as locked, d.restored
+      a.presence_since as "presenceSince", a.position = 0 as untouched, a.locked is not null as locked, d.restored
     from devices d join accounts a using (account) where d.device = ${device}`;
   return rows[0] ?? null;
 }
@@ -44,7 +48,8 @@ export async function liveDevices(db: Db, accounts: readonly AccountNo[], idleMs
   if (accounts.length === 0) return [];
   return db<LiveDevice[]>`
     select d.account, d.device, a.since is not distinct from d.since as current,
-           exists (select 1 from sessions s where s.account = d.account and s.presence) as presence
+           exists (select 1 from sessions s where s.account = d.account and s.presence) as presence,
+           exists (select 1 from sessions s where s.account = d.account and s.threads and s.used_at > now() - interval '1 hour') as threads
     from accounts a
     join devices d using (account)
     join (select device, max(created_at) as newest from tokens where account = any(${[...accounts]}::bigint[]) and dead_at is null group by device) t using (device)

@@ -118,19 +118,28 @@ export type PartChanges = {
   readonly data: readonly DataRow[];
   readonly typing: readonly TypingRow[];
   readonly receipts: readonly { readonly room_id: RoomId; readonly ord: number }[];
+  /** When the presence of any user, and any thread subscription, last changed; 0: not in this span. */
+  readonly presenceOrd: number;
+  readonly threadsOrd: number;
 };
 
 /** What changed after `after`, for receipts after `receiptsAfter`. One statement, because there are few rows and each statement has a cost. */
 export async function readPartChanges(db: Db, account: AccountNo, after: number, receiptsAfter: number): Promise<PartChanges> {
-  const rows = await db<{ part: "data" | "typing" | "receipts"; room_id: RoomId | ""; type: string; body: string; ord: number }[]>`
+  const rows = await db<
+    { part: "data" | "typing" | "receipts" | "presence" | "threads"; room_id: RoomId | ""; type: string; body: string; ord: number }[]
+  >`
     select 'data' as part, room_id, type, body, ord from account_data where account = ${account} and ord > ${after}
     union all select 'typing', room_id, '', users, ord from typing where account = ${account} and ord > ${after}
-    union all select 'receipts', room_id, '', '', max(ord) from receipts where account = ${account} and ord > ${receiptsAfter} group by room_id`;
+    union all select 'receipts', room_id, '', '', max(ord) from receipts where account = ${account} and ord > ${receiptsAfter} group by room_id
+    union all select 'presence', '', '', '', coalesce(max(ord), 0) from presence where account = ${account} and ord > ${after}
+    union all select 'threads', '', '', '', coalesce(max(ord), 0) from thread_subscriptions where account = ${account} and ord > ${after}`;
   const of = (part: string) => rows.filter((row) => row.part === part);
   return {
     data: of("data").map(({ room_id, type, body, ord }) => ({ room_id, type, body, ord })),
     typing: of("typing").map(({ room_id, body, ord }) => ({ room_id: room_id as RoomId, users: soundUsers(body), ord })),
     receipts: of("receipts").map(({ room_id, ord }) => ({ room_id: room_id as RoomId, ord })),
+    presenceOrd: of("presence")[0]?.ord ?? 0,
+    threadsOrd: of("threads")[0]?.ord ?? 0,
   };
 }
 

@@ -57,6 +57,8 @@ const BOUNDS: Readonly<Record<string, number>> = {
   "state.room_id": ID,
   "state.state_key": KEY,
   "state.type": KEY,
+  "thread_subscriptions.room_id": ID,
+  "thread_subscriptions.thread_root": ID,
   "timeline.event_id": KEY,
   "timeline.room_id": ID,
   "typing.room_id": ID,

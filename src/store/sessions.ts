@@ -35,7 +35,9 @@ export async function createSession(
     const [, , locked, removed] = await Promise.all([
       tx`set local synchronous_commit = off`,
       // The account before the device, like every transaction that deletes either: no two wait for each other.
-      session.feed ? beginFeed(tx, session.account) : tx`select from accounts where account = ${session.account} for key share`,
+      session.feed
+        ? beginFeed(tx, session.account)
+        : tx`select from accounts where account = ${session.account} ${session.presence ? tx`for no key update` : tx`for key share`}`,
       tx`select from devices where device = ${session.device} for no key update`,
       tx`
         delete from sessions where session in (
@@ -59,7 +61,10 @@ export async function createSession(
  */
 async function forgetOldPresence(tx: Tx, account: AccountNo): Promise<void> {
   await tx`
-    delete from presence where account = ${account} and not exists (select from sessions s where s.account = ${account} and s.presence)`;
+    with gone as (
+      delete from presence where account = ${account} and not exists (select from sessions s where s.account = ${account} and s.presence)
+      returning account)
+    update accounts set presence_since = null where account in (select account from gone)`;
 }
 
 export type TokenPosition = { readonly session: SessionNo; readonly state: number; readonly position: Position };
@@ -147,7 +152,9 @@ export async function useSession(sql: Sql, use: SessionUse): Promise<boolean> {
     -- As in forgetOldPresence.
     absent as (
       delete from presence where ${use.presence}::boolean and account = ${use.account}
-        and not exists (select from sessions s where s.account = ${use.account} and s.presence)),
+        and not exists (select from sessions s where s.account = ${use.account} and s.presence)
+      returning account),
+    incomplete as (update accounts set presence_since = null where account in (select account from absent)),
     -- The one that was used before, too: its tokens work for a while yet (D10).
     used_states as (
       update session_states set used_at = now() where session = ${use.session} and state in (select state from before union select ${use.state}::integer))

@@ -101,8 +101,8 @@ describe("devices", () => {
     await db.sql`update accounts set since = 's7'`;
     await db.sql`update devices set since = 's7' where device = ${phone.device}`;
     expect(await liveDevices(db.sql, [account], MONTH)).toEqual([
-      { account, device: laptop.device, current: false, presence: false },
-      { account, device: phone.device, current: true, presence: false },
+      { account, device: laptop.device, current: false, presence: false, threads: false },
+      { account, device: phone.device, current: true, presence: false, threads: false },
     ]);
     await db.sql`insert into sessions (account, device, kind, presence) values (${account}, ${phone.device}, 'v3', true)`;
     expect((await liveDevices(db.sql, [account], MONTH)).every((one) => one.presence)).toBe(true);

@@ -22,6 +22,7 @@ const OF_DEVICES: ReadonlySet<WakeKind> = new Set(["to_device", "key_counts"]);
  * wake-up does not concern it.
  */
 export function meaningOf(wake: Wake, listening: WakeFilter): Exclude<WaitEnd, "over"> | null {
+  if (wake.type === "presence") return null;
   if (wake.type !== "news") return listening.isOfSame(wake) && wake.request > listening.arrival ? "superseded" : null;
   if (wake.kinds?.has("gone")) return "gone";
   return concerns(wake, listening) ? "evaluate" : null;
@@ -35,4 +36,11 @@ function concerns({ kinds, device }: Wake & { type: "news" }, asking: Pick<WakeF
     if (asking.kinds.has(kind) && !isOther) return true;
   }
   return false;
+}
+
+/** The position up to which a wake-up delivered in memory everything that concerns a device; Infinity: it did not. */
+export function handedUpToBy(wake: Wake, device: DeviceNo): number {
+  if (wake.type !== "news" || !wake.batch || !wake.kinds) return Infinity;
+  const isOfDevice = wake.device === device && (wake.kinds.has("to_device") || wake.kinds.has("key_counts"));
+  return isOfDevice || wake.kinds.has("device_lists") ? Infinity : wake.batch.writes.position;
 }

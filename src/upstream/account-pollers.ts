@@ -1,10 +1,16 @@
-/** The pollers of one account: one that polls its rooms as well, as one of its devices, and one for each further device. */
+/**
+ * The pollers of one account: one that polls its rooms as well, as one of its devices, and one for each further device; and one for its thread
+ * subscriptions, while somebody asks for them.
+ */
 
 import type { LiveDevice } from "../store/devices.ts";
 import type { Lease } from "../store/leases.ts";
 import type { DeviceNo } from "../wire/ids.ts";
+import type { Presence } from "../wire/presence.ts";
 import type { PollerDeps, PollerEnd } from "./poller-types.ts";
 import { Poller } from "./poller.ts";
+import { ShownPresence } from "./shown-presence.ts";
+import { ThreadPoller } from "./thread-subscriptions.ts";
 
 type Running = { readonly poller: Poller; readonly rooms: boolean; readonly done: Promise<void>; stopping: boolean };
 
@@ -19,6 +25,8 @@ export class AccountPollers {
   readonly #onEnd: (end: PollerEnd) => void;
   readonly #running = new Map<DeviceNo, Running>();
   readonly #restUntil = new Map<DeviceNo, number>();
+  readonly #shown: ShownPresence;
+  #threads: { readonly poller: ThreadPoller; readonly device: DeviceNo; readonly done: Promise<void> } | null = null;
   /** The devices of the latest call that has not been acted upon. */
   #latest: readonly LiveDevice[] | null = null;
   #work: Promise<void> | null = null;
@@ -32,6 +40,7 @@ export class AccountPollers {
     this.#deps = deps;
     this.lease = lease;
     this.#onEnd = onEnd;
+    this.#shown = new ShownPresence({ now: deps.now, changed: () => this.#running.forEach(({ poller }) => poller.shownChanged()) });
   }
 
   /** Whether that device is polled now. */
@@ -57,11 +66,17 @@ export class AccountPollers {
     const devices = device === null ? [...this.#running.keys()] : [device];
     for (const each of devices) this.#restUntil.set(each, this.#deps.now() + ms);
     await Promise.all(devices.map((each) => this.#stopDevice(each)));
+    if (device === null || device === this.#threads?.device) await this.#stopThreads();
   }
 
   /** A client with a token of that device was seen: its token may be usable by now. */
   forgive(device: DeviceNo): void {
     this.#restUntil.delete(device);
+  }
+
+  /** A request of a connection says this of the user's presence. `name`: see digestOf. */
+  present(device: DeviceNo, name: string, presence: Presence): void {
+    if (!this.#stopped) this.#shown.said(`${device} ${name}`, presence);
   }
 
   /** A client has uploaded keys of that device (T11). */
@@ -77,8 +92,9 @@ export class AccountPollers {
   /** Ends all; resolves after their last commits. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#shown.stop();
     const ending = [...this.#running.keys()].map((device) => this.#stopDevice(device));
-    await Promise.all([...ending, this.#work]);
+    await Promise.all([...ending, this.#stopThreads(), this.#work]);
   }
 
   async #reconcileLatest(): Promise<void> {
@@ -104,6 +120,23 @@ export class AccountPollers {
       if (!running) this.#start(device, device === roomDevice, presence);
       else if (running.rooms) running.poller.setPresence(presence);
     }
+    await this.#pollThreads(wanted.some((candidate) => candidate.threads) ? roomDevice : undefined);
+  }
+
+  /** Polls thread subscriptions as that device; undefined: not at all. */
+  async #pollThreads(device: DeviceNo | undefined): Promise<void> {
+    if (this.#threads?.device === device) return;
+    await this.#stopThreads();
+    if (device === undefined || this.#stopped) return;
+    const poller = new ThreadPoller(this.#deps, { ...this.lease, device });
+    this.#threads = { poller, device, done: poller.run() };
+  }
+
+  async #stopThreads(): Promise<void> {
+    const threads = this.#threads;
+    this.#threads = null;
+    threads?.poller.stop();
+    await threads?.done;
   }
 
   /** The device that polls the rooms already; else one that can continue from the account's `since`; else the one with the newest token. */
@@ -115,7 +148,8 @@ export class AccountPollers {
   #start(device: DeviceNo, rooms: boolean, presence: boolean): void {
     const { account, epoch } = this.lease;
     const isRoomPollBehind = (): boolean => this.#isRoomPollBehind();
-    const poller = new Poller(this.#deps, { account, device, epoch, rooms, presence: rooms && presence, isRoomPollBehind });
+    const shown = () => this.#shown.presence;
+    const poller = new Poller(this.#deps, { account, device, epoch, rooms, presence: rooms && presence, shown, isRoomPollBehind });
     const running: Running = { poller, rooms, done: poller.run().then((end) => this.#ended(device, running, end)), stopping: false };
     this.#running.set(device, running);
   }

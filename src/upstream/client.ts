@@ -3,14 +3,16 @@
  * Every method rejects with UpstreamError, or with the reason of its signal.
  */
 
-import { createGunzip } from "node:zlib";
-import { type Dispatcher, Pool } from "undici";
+import { Pool } from "undici";
 import { reasonOf, withDeadline } from "../base/abort.ts";
 import type { Metrics } from "../base/metrics.ts";
 import { Slots } from "../base/slots.ts";
 import { traced } from "../base/tracing.ts";
 import { isIdentifier } from "../wire/identifier.ts";
 import type { EventId, RoomId, UserId } from "../wire/ids.ts";
+import type { Presence } from "../wire/presence.ts";
+import { SIMPLIFIED_SYNC } from "../wire/versions.ts";
+import { type Expected, firstValue, readBody } from "./read-body.ts";
 import { errorOfStatus, isNotThere, UpstreamError } from "./upstream-error.ts";
 import { STATE_AFTER } from "./v2-filter.ts";
 
@@ -52,24 +54,23 @@ export type HomeserverAnswer = { readonly text: string; readonly receivedAt: num
 /** The owner of a token. `deviceId` null: the homeserver named none. */
 export type Whoami = { readonly userId: UserId; readonly deviceId: string | null };
 
-/** `since` null: from the beginning. `timeout` in milliseconds. `filter`: JSON text (see v2-filter.ts). */
-export type SyncQuery = { readonly since: string | null; readonly timeout: number; readonly filter: string };
-
-/** Answers above this size are large, bytes. */
-const LARGE_BYTES = 32 * 1024 * 1024;
+/**
+ * `since` null: from the beginning. `timeout` in milliseconds. `filter`: JSON text (see v2-filter.ts). `presence`: what it shows the user as; default
+ * offline, which changes nothing.
+ */
+export type SyncQuery = { readonly since: string | null; readonly timeout: number; readonly filter: string; readonly presence?: Presence };
 
 const TIMEOUTS: ClientTimeouts = { connect: 10_000, request: 60_000, firstSync: 600_000, syncGrace: 60_000 };
 
-/** Called with how many bytes of an answer have arrived, unpacked. */
-type Received = (bytes: number) => void;
-/** What an answer may be: the most that is read, unpacked, and whether it is a JSON list (else an object). */
-type Expected = { readonly maxBytes: number; readonly isList: boolean; readonly received?: Received };
+type Received = NonNullable<Expected["received"]>;
 
 /** `limitMs`: a deadline for the complete request, its body included. */
-type GetRequest = {
+type HomeserverRequest = {
   readonly token: string | null;
   readonly path: string;
   readonly query: QueryParams;
+  /** JSON: it is a POST then. */
+  readonly body?: string;
   readonly limitMs: number;
   readonly expected: Expected;
 };
@@ -121,18 +122,30 @@ export class HomeserverClient {
     return { userId: userId as UserId, deviceId: typeof deviceId === "string" && deviceId !== "" ? deviceId : null };
   }
 
-  /** `GET /sync` (v2), without marking the user online. Rejects with bad_since if the homeserver does not know the `since`. */
-  sync(token: string, query: SyncQuery, signal: AbortSignal, received?: Received): Promise<HomeserverAnswer> {
+  /** `GET /sync` (v2). Rejects with bad_since if the homeserver does not know the `since`. */
+  sync(token: string, { presence = "offline", ...query }: SyncQuery, signal: AbortSignal, received?: Received): Promise<HomeserverAnswer> {
     const limitMs = query.since === null ? this.#timeouts.firstSync : query.timeout + this.#timeouts.syncGrace;
-    const request: GetRequest = {
+    const request: HomeserverRequest = {
       token,
       path: "/_matrix/client/v3/sync",
-      query: { ...query, set_presence: "offline", ...(query.since !== null && STATE_AFTER) },
+      query: { ...query, set_presence: presence, ...(query.since !== null && STATE_AFTER) },
       limitMs,
       expected: received ? { ...this.#object, received } : this.#object,
     };
     const ask = (): Promise<HomeserverAnswer> => this.#get(request, signal);
     return query.since === null ? this.#firstSyncs.run(signal, ask) : ask();
+  }
+
+  /** The homeserver's own sliding sync. `pos` null: from the beginning. Rejects with bad_since if the homeserver does not know the `pos`. */
+  slidingSync(
+    token: string,
+    query: { readonly pos: string | null; readonly timeout: number },
+    body: object,
+    signal: AbortSignal,
+  ): Promise<HomeserverAnswer> {
+    const path = `/_matrix/client/unstable/${SIMPLIFIED_SYNC}/sync`;
+    const limitMs = query.timeout + this.#timeouts.syncGrace;
+    return this.#get({ token, path, query, body: JSON.stringify(body), limitMs, expected: this.#object }, signal);
   }
 
   /** `GET /rooms/{roomId}/members`; `at`: a v2 token (null: now). */
@@ -176,7 +189,7 @@ export class HomeserverClient {
 
   /** `GET /rooms/{roomId}/state`: the full present state, a list. Rejects if it has more than `maxBytes`. */
   state(token: string, roomId: RoomId, signal: AbortSignal, maxBytes: number): Promise<HomeserverAnswer> {
-    const request: GetRequest = {
+    const request: HomeserverRequest = {
       token,
       path: `${roomPath(roomId)}/state`,
       query: {},
@@ -228,7 +241,7 @@ export class HomeserverClient {
 
   /** Any other GET whose answer is JSON. Parameters that are null or undefined are left out. `token` null: unauthenticated. */
   async get(token: string | null, path: string, query: QueryParams, signal: AbortSignal): Promise<HomeserverAnswer> {
-    const request: GetRequest = { token, path, query, limitMs: this.#timeouts.request, expected: this.#object };
+    const request: HomeserverRequest = { token, path, query, limitMs: this.#timeouts.request, expected: this.#object };
     const answer = await this.#others.run(signal, () => this.#get(request, signal));
     try {
       JSON.parse(answer.text);
@@ -243,7 +256,7 @@ export class HomeserverClient {
     await this.#connections.destroy();
   }
 
-  #get(request: GetRequest, parent: AbortSignal): Promise<HomeserverAnswer> {
+  #get(request: HomeserverRequest, parent: AbortSignal): Promise<HomeserverAnswer> {
     const { path, limitMs } = request;
     const late = () => new UpstreamError("timed_out", `the homeserver did not answer ${path} within ${limitMs} ms`);
     const startedAt = performance.now();
@@ -268,79 +281,46 @@ export class HomeserverClient {
       .finally(() => this.#metrics?.upstream(endpointOf(path), result, performance.now() - startedAt));
   }
 
-  async #request({ token, path, query, expected }: GetRequest, signal: AbortSignal): Promise<HomeserverAnswer> {
+  async #request({ token, path, query, body, expected }: HomeserverRequest, signal: AbortSignal): Promise<HomeserverAnswer> {
     const url = new URL(this.#baseUrl + path);
     for (const [name, value] of Object.entries(query)) if (value !== null && value !== undefined) url.searchParams.set(name, String(value));
     const response = await this.#connections.request({
       origin: url.origin,
       path: url.pathname + url.search,
-      method: "GET",
+      method: body === undefined ? "GET" : "POST",
+      ...(body !== undefined && { body }),
       signal,
       headers: {
         accept: "application/json",
         "accept-encoding": "gzip",
         "user-agent": this.#userAgent,
+        ...(body !== undefined && { "content-type": "application/json" }),
         ...(token === null ? {} : { authorization: `Bearer ${token}` }),
       },
     });
-    const text = await this.#readBody(response, path, expected, signal);
+    const text = await readBody(response, path, expected, this.#large, signal);
     const receivedAt = this.#now();
     if (response.statusCode !== 200)
       throw errorOfStatus(response.statusCode, text, firstValue(response.headers["retry-after"]), receivedAt, {
         path,
-        since: typeof query["since"] === "string",
+        since: typeof (query["since"] ?? query["pos"]) === "string",
       });
     const [form, name] = expected.isList ? [/^\s*\[/, "list"] : [/^\s*\{/, "object"];
     if (!form.test(text)) throw new UpstreamError("bad_answer", `the homeserver's answer to ${path} is not a JSON ${name}`, { status: 200 });
     return { text, receivedAt };
   }
-
-  /** The body, unpacked, never more than the limit in memory. It is read to its end or destroyed, so that no connection leaks. */
-  async #readBody(response: Dispatcher.ResponseData, path: string, { maxBytes, received }: Expected, signal: AbortSignal): Promise<string> {
-    const { body } = response;
-    const zipped = firstValue(response.headers["content-encoding"])?.toLowerCase() === "gzip";
-    const gunzip = zipped ? createGunzip() : null;
-    const stream = gunzip ? body.pipe(gunzip) : body;
-    if (gunzip) body.on("error", (error) => gunzip.destroy(error));
-    const chunks: Buffer[] = [];
-    let size = 0;
-    let leave: (() => void) | undefined;
-    try {
-      for await (const chunk of stream) {
-        size += (chunk as Buffer).length;
-        if (size > maxBytes)
-          throw new UpstreamError("too_large", `the homeserver's answer to ${path} is larger than ${maxBytes} bytes`, {
-            status: response.statusCode,
-          });
-        // While enough large answers are in memory, the rest of this one waits in the network.
-        if (size > LARGE_BYTES) leave ??= await this.#large.enter(signal);
-        chunks.push(chunk as Buffer);
-        received?.(size);
-      }
-    } finally {
-      leave?.();
-      gunzip?.destroy();
-      body.destroy();
-      body.on("error", () => {}); // destroying a body before its end reports an abort, which is of no use
-    }
-    return Buffer.concat(chunks, size).toString("utf8");
-  }
 }
 
 const ENDPOINTS: ReadonlySet<string> = new Set(["sync", "whoami", "members", "joined_members", "joined_rooms", "state", "messages", "versions"]);
 
-/** The last part of a path, which contains no id. */
+/** The last part of a path, which contains no id. Unstable endpoints (the homeserver has a sliding sync of its own) are others. */
 function endpointOf(path: string): string {
-  const last = path.slice(path.lastIndexOf("/") + 1);
+  const last = path.includes("/unstable/") ? "" : path.slice(path.lastIndexOf("/") + 1);
   return ENDPOINTS.has(last) ? last : "other";
 }
 
 function roomPath(roomId: RoomId): string {
   return `/_matrix/client/v3/rooms/${encodeURIComponent(roomId)}`;
-}
-
-function firstValue(header: string | string[] | undefined): string | undefined {
-  return Array.isArray(header) ? header[0] : header;
 }
 
 function causeText(cause: unknown): string {

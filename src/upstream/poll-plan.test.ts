@@ -6,7 +6,15 @@ import { FIRST_MEMORY, type PollerMemory } from "./poller-state.ts";
 const RELAXED: PollerMemory = { ...FIRST_MEMORY, isHurried: false };
 
 function cursor(accountSince: string | null, deviceSince: string | null, unstored: string | null = null): PollCursor {
-  const user = { userId: "@alice:test" as UserId, deviceId: "PHONE", keyUploads: 0, untouched: false, locked: false, restored: false };
+  const user = {
+    userId: "@alice:test" as UserId,
+    presenceSince: null,
+    deviceId: "PHONE",
+    keyUploads: 0,
+    untouched: false,
+    locked: false,
+    restored: false,
+  };
   return { ...user, accountSince, deviceSince, unstored };
 }
 

@@ -1,7 +1,10 @@
-/** What the next poll asks for. Pure. */
+/** What the next poll asks for, and where the one after it begins. Pure. */
 
 import type { PollState } from "../store/devices.ts";
+import type { HomeserverAnswer } from "./client.ts";
+import type { IngestInput } from "./ingest/ingest-result.ts";
 import type { PollerMemory } from "./poller-state.ts";
+import type { PollerJob } from "./poller-types.ts";
 import type { SyncSize } from "./sync-size.ts";
 
 /** Length of a long poll, ms. */
@@ -39,5 +42,31 @@ export function planPoll(rooms: boolean, cursor: PollCursor, { isHurried, emptyQ
     drain: false,
     timeout: isTakeOver ? 0 : timeout,
     size,
+  };
+}
+
+/** The answer to a poll as ingest takes it. `beside`: what the poll asked for besides rooms, and what was asked for besides the poll. */
+export function ingestInput(
+  { account, device, epoch }: PollerJob,
+  { userId, accountSince, deviceSince, keyUploads }: PollCursor,
+  { rooms, overlap }: PollPlan,
+  { text, receivedAt }: HomeserverAnswer,
+  beside: Pick<IngestInput, "presence" | "toRead" | "lists">,
+): IngestInput {
+  return { account, device, userId, epoch, rooms, accountSince, deviceSince, overlap, keyUploads, ...beside, text, now: receivedAt };
+}
+
+/** After a stored answer. `rooms`, `presence`: what its poll asked for. */
+export function cursorAfter(
+  cursor: PollCursor,
+  { rooms, presence, nextBatch }: { readonly rooms: boolean; readonly presence: boolean; readonly nextBatch: string },
+): PollCursor {
+  return {
+    ...cursor,
+    unstored: null,
+    restored: false,
+    deviceSince: nextBatch,
+    ...(rooms && { accountSince: nextBatch }),
+    ...(presence && { presenceSince: nextBatch }),
   };
 }

@@ -5,6 +5,7 @@ import type { SecretBox } from "../base/secret-box.ts";
 import type { Feed } from "../feed/hub.ts";
 import type { Sql } from "../store/db.ts";
 import type { AccountNo, DeviceNo } from "../wire/ids.ts";
+import type { Presence } from "../wire/presence.ts";
 import type { HomeserverClient } from "./client.ts";
 import type { EarlyDeps } from "./early-rooms.ts";
 import type { FirstSyncs } from "./first-syncs.ts";
@@ -15,7 +16,7 @@ import type { SyncQueue } from "./sync-queue.ts";
 
 export type PollerDeps = {
   readonly sql: Sql;
-  readonly client: Pick<HomeserverClient, "sync" | "get" | "event"> & EarlyDeps["client"];
+  readonly client: Pick<HomeserverClient, "sync" | "get" | "event" | "slidingSync"> & EarlyDeps["client"];
   readonly box: SecretBox;
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Logger;
@@ -48,7 +49,10 @@ export type PollerJob = {
   readonly epoch: number;
   /** It polls the account's rooms, too; otherwise it is a further device. */
   readonly rooms: boolean;
+  /** It asks for the presence of others. */
   readonly presence: boolean;
+  /** What the homeserver is told of the user's own presence now. Default: nothing. */
+  readonly shown?: () => Presence;
   /** For a further device: whether the account's room poll has brought nothing for long. Default: it is not so. */
   readonly isRoomPollBehind?: () => boolean;
 };

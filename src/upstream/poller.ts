@@ -13,16 +13,16 @@ import { unlockAccount } from "../store/account-locks.ts";
 import { pollState, resetDevice } from "../store/devices.ts";
 import { isLeaseHeld } from "../store/leases.ts";
 import { markDead } from "../store/tokens.ts";
-import type { AccountNo, DeviceNo, RoomId } from "../wire/ids.ts";
+import type { AccountNo, DeviceNo } from "../wire/ids.ts";
 import { noteLocked } from "./account-lock.ts";
 import { BackOff } from "./back-off.ts";
 import type { HomeserverAnswer } from "./client.ts";
 import { type DeviceToken, loadDeviceToken } from "./device-token.ts";
 import { storeEarlyRooms } from "./early-rooms.ts";
-import type { DeviceListChanges } from "./ingest/device-lists.ts";
 import type { IngestResult } from "./ingest/ingest-result.ts";
 import { MissedLists } from "./missed-lists.ts";
-import { planPoll, type PollCursor, type PollPlan } from "./poll-plan.ts";
+import { fetchMissedPresence } from "./missed-presence.ts";
+import { cursorAfter, ingestInput, planPoll, type PollCursor, type PollPlan } from "./poll-plan.ts";
 import { PollSignal } from "./poll-signal.ts";
 import { PollTrouble } from "./poll-trouble.ts";
 import { PollerLog } from "./poller-log.ts";
@@ -39,7 +39,7 @@ import { v2Filter } from "./v2-filter.ts";
 /** The longest wait if the database was unreachable, ms: the homeserver did nothing wrong, and asking the database costs little. */
 const DATABASE_CAP_MS = 5000;
 
-type SentPoll = { readonly plan: PollPlan; readonly startedAt: number };
+type SentPoll = { readonly plan: PollPlan; readonly presence: boolean; readonly startedAt: number };
 
 export class Poller {
   readonly gaps: PollingGaps;
@@ -106,8 +106,15 @@ export class Poller {
   setPresence(presence: boolean): void {
     if (presence === this.#presence) return;
     this.#presence = presence;
+    // The answers that were not stored were asked for with the other filter.
+    if (this.#cursor) this.#cursor = { ...this.#cursor, unstored: null };
     this.#moveFromAny("filter_changed");
     this.#poll.cut("the filter changed");
+  }
+
+  /** `shown` of the job has changed: the homeserver is told at once. */
+  shownChanged(): void {
+    this.#poll.cutUnlessFirst("the user's presence changed");
   }
 
   /** A client has uploaded keys of the device (T11): the next poll says how many there are, and is sent at once. */
@@ -177,10 +184,12 @@ export class Poller {
 
   async #pollOnce(): Promise<void> {
     const token = this.#token;
+    const hasPresence = token !== null && (await this.#hasPresence(token));
     let cursor = this.#cursor;
     if (!token || !cursor) throw new Error("a poll needs a token and a cursor");
     const plan = planPoll(this.#job.rooms, cursor, this.#memory, this.#sizes.size);
-    const sent: SentPoll = { plan, startedAt: this.#deps.now() };
+    const presence = plan.rooms && hasPresence;
+    const sent: SentPoll = { plan, presence, startedAt: this.#deps.now() };
     const isFirst = plan.rooms && plan.since === null;
     if (isFirst && cursor.untouched) {
       this.#cursor = cursor = { ...cursor, untouched: false };
@@ -205,15 +214,17 @@ export class Poller {
     }
     const toRead = plan.size === "bare" ? await this.#deps.client.joinedRooms(token.text, this.#stop.signal) : undefined;
     const lists = await this.#missedLists.ask(token.text, answer.text, this.#stop.signal, toRead ? cursor.accountSince : null);
-    const unstored = plan.overlap || plan.drain || toRead || lists ? null : this.#quiet.repeated(answer, plan.rooms);
+    const isPlain = !plan.overlap && !plan.drain && !toRead && !lists && sent.presence === this.#presence;
+    const unstored = isPlain ? this.#quiet.repeated(answer, plan.rooms) : null;
     if (unstored !== null) {
       this.#cursor = { ...cursor, unstored };
       this.#succeeded(plan, "unchanged");
       return this.#rest(true, sent);
     }
-    const result = await this.#ingest(cursor, plan, answer, { ...(toRead && { toRead }), ...(lists && { lists }) });
+    const beside = { presence, ...(toRead && { toRead }), ...(lists && { lists }) };
+    const result = await this.#deps.ingest(ingestInput(this.#job, cursor, plan, answer, beside));
     if (isFirst && result.kind === "stored") this.#log.firstSync(result.news, answer, this.#deps.now() - sent.startedAt);
-    await this.#digest(result, plan);
+    await this.#digest(result, sent);
     if (result.kind === "stored") this.#missedLists.stored();
     if (result.kind === "stored" && result.countsAreOld) this.#keysUploaded = true;
     const isNothing =
@@ -228,13 +239,23 @@ export class Poller {
     if (isStored) this.#deps.feed.publish({ type: "news", account });
   }
 
+  /** Somebody asks for presence, and what is stored of it is complete up to where the poll begins. */
+  async #hasPresence(token: DeviceToken): Promise<boolean> {
+    if (!this.#job.rooms || !this.#presence || !this.#cursor) return false;
+    const { accountSince: since, presenceSince } = this.#cursor;
+    if (since === null || since === presenceSince) return true;
+    const isComplete = await fetchMissedPresence(this.#deps, { ...this.#job, token: token.text, since }, this.#stop.signal);
+    if (isComplete) this.#cursor = { ...this.#cursor, presenceSince: since };
+    return isComplete;
+  }
+
   /** The answer; null: there is none, and the state says what to do instead. Throws errors that can be waited out. */
-  async #ask(token: DeviceToken, { plan, startedAt }: SentPoll, received?: (bytes: number) => void): Promise<HomeserverAnswer | null> {
+  async #ask(token: DeviceToken, { plan, presence, startedAt }: SentPoll, received?: (bytes: number) => void): Promise<HomeserverAnswer | null> {
     if (this.#stop.signal.aborted) throw reasonOf(this.#stop.signal);
     const signal = this.#poll.begin(plan.since === null);
-    const filter = v2Filter({ rooms: plan.rooms, presence: this.#presence, first: plan.since === null, size: plan.size });
+    const filter = v2Filter({ rooms: plan.rooms, presence, first: plan.since === null, size: plan.size });
     try {
-      const query = { since: plan.since, timeout: plan.timeout, filter };
+      const query = { since: plan.since, timeout: plan.timeout, filter, presence: this.#job.shown?.() ?? "offline" };
       // A first sync may have to wait here before it is sent.
       if (plan.since !== null) this.#deps.leases.asked(token.hash, startedAt);
       const answer = await this.#deps.client.sync(token.text, query, signal, received);
@@ -264,31 +285,7 @@ export class Poller {
     }
   }
 
-  #ingest(
-    cursor: PollCursor,
-    plan: PollPlan,
-    answer: HomeserverAnswer,
-    beside: { readonly toRead?: RoomId[]; readonly lists?: DeviceListChanges },
-  ): Promise<IngestResult> {
-    const { account, device, epoch } = this.#job;
-    const { userId, accountSince, deviceSince, keyUploads } = cursor;
-    return this.#deps.ingest({
-      account,
-      device,
-      userId,
-      epoch,
-      rooms: plan.rooms,
-      accountSince,
-      deviceSince,
-      overlap: plan.overlap,
-      keyUploads,
-      ...beside,
-      text: answer.text,
-      now: answer.receivedAt,
-    });
-  }
-
-  async #digest(result: IngestResult, plan: PollPlan): Promise<void> {
+  async #digest(result: IngestResult, { plan, presence }: SentPoll): Promise<void> {
     const { account, device, epoch } = this.#job;
     if (result.kind === "stale") {
       if (!(await isLeaseHeld(this.#deps.sql, this.#deps.leases.owner, { account, epoch }))) return this.#move("poll", "lease_lost");
@@ -300,8 +297,7 @@ export class Poller {
     const drained = toDevice ? "queue_drained" : "queue_empty";
     this.#succeeded(plan, plan.drain ? drained : "stored");
     if (setAside) this.#log.setAside(setAside);
-    if (this.#cursor)
-      this.#cursor = { ...this.#cursor, unstored: null, restored: false, deviceSince: nextBatch, ...(plan.rooms ? { accountSince: nextBatch } : {}) };
+    if (this.#cursor) this.#cursor = cursorAfter(this.#cursor, { rooms: plan.rooms, presence, nextBatch });
     if (news.kinds.size > 0 || news.rooms.size > 0) {
       this.#deps.feed.publish({ type: "news", account, device, kinds: news.kinds, rooms: news.rooms, ...(batch && { batch }) });
     }

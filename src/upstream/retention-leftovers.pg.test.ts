@@ -90,12 +90,17 @@ describe("what sessions leave behind", () => {
     expect(await column(db.sql`select snapshot from list_snapshots`)).toEqual([2]);
   });
 
-  test("presence that no session asks for is deleted", async () => {
+  test("M77: presence that no session asks for is deleted, once no connection can ask for it again", async () => {
     await db.sql`insert into presence (account, user_id, body, ord) values (${it.account}, '@a', '{}', 1)`;
+    await db.sql`update accounts set presence_since = 's1' where account = ${it.account}`;
     const session = await it.session({ presence: true });
+    const connection = await it.session({ kind: "connection" });
     expect(await it.run()).toMatchObject({ presence: 0 });
     await db.sql`update sessions set presence = false where session = ${session}`;
+    expect(await it.run()).toMatchObject({ presence: 0 });
+    await db.sql`delete from sessions where session = ${connection}`;
     expect(await it.run()).toMatchObject({ presence: 1 });
+    expect(await column(db.sql`select presence_since from accounts where account = ${it.account}`)).toEqual([null]);
   });
 });
 

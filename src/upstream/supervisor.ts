@@ -169,8 +169,12 @@ export class Supervisor {
     await this.#leases.close();
   }
 
-  /** Whichever process the keys were uploaded through, the poller of the device requests the new counts. */
+  /**
+   * Whichever process the keys were uploaded through, the poller of the device requests the new counts. Likewise, what a request says of its user's
+   * presence is told to the homeserver by whoever polls.
+   */
   #onWake(wake: Wake): void {
+    if (wake.type === "presence") this.#accounts.get(wake.account)?.present(wake.device, wake.name, wake.presence);
     if (wake.type !== "news" || wake.device === undefined || !wake.kinds?.has("keys_uploaded")) return;
     this.#accounts.get(wake.account)?.keysUploaded(wake.device);
   }

@@ -28,6 +28,9 @@ const LAZY_MEMBERS = { lazy_load_members: true, include_redundant_members: true 
  */
 export const STATE_AFTER = { use_state_after: "true", "org.matrix.msc4222.use_state_after": "true" } as const;
 
+/** Asks for the presence of others alone. */
+export const PRESENCE_FILTER = JSON.stringify({ room: { rooms: [] }, account_data: NOTHING });
+
 export function v2Filter(options: V2FilterOptions): string {
   if (!options.rooms) return JSON.stringify({ room: { rooms: [] }, account_data: NOTHING, presence: NOTHING });
   const presence = options.presence ? {} : { presence: NOTHING };

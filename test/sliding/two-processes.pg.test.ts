@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ev, toDevice, v2 } from "../support/fake-homeserver.ts";
 import { type Scene, scene } from "../support/scene.ts";
-import { DIALECTS, SlidingClient, timelineIds } from "../support/sliding.ts";
+import { type Ask, DIALECTS, SlidingClient, timelineIds } from "../support/sliding.ts";
 import { ALL, hangReply, hangSliding, LONG, newsOf, NOTED, UNKNOWN_POS } from "../support/sliding-waits.ts";
 import { startV3, V3Fixture } from "../support/v3.ts";
 
@@ -38,8 +38,10 @@ describe.each(DIALECTS)("two processes (%s)", (dialect) => {
 
   it("M5 M7: a request that waits at one process is woken by what another one polls", async () => {
     const one = scene(t);
-    const first = await phoneOf(one).sync(ALL);
-    const { answer } = await hangSliding(t, at(second, one), ALL, { pos: first.pos, timeout: LONG });
+    // A request that shows the user as online has a waiting poll sent again.
+    const ask: Ask = { ...ALL, more: { set_presence: "offline" } };
+    const first = await phoneOf(one).sync(ask);
+    const { answer } = await hangSliding(t, at(second, one), ask, { pos: first.pos, timeout: LONG });
     const message = ev.message("@bob:test");
     await one.deliver({ timeline: [message] });
     expect(timelineIds((await answer).rooms[one.room])).toEqual([message.event_id]);

@@ -3,7 +3,8 @@
 import { describe, expect, it } from "vitest";
 import { editLogin } from "../../src/api/login-answers.ts";
 import { cutV2Answer } from "../../src/api/v2-answer.ts";
-import { editVersions, SIMPLIFIED_SYNC } from "../../src/api/versions.ts";
+import { editVersions } from "../../src/api/versions.ts";
+import { SIMPLIFIED_SYNC } from "../../src/wire/versions.ts";
 import { withOwnAddress } from "../../src/api/well-known.ts";
 import { NO_FACTS, parseFacts } from "../../src/store/room-facts.ts";
 import { cutAnswer } from "../../src/upstream/cut-answer.ts";

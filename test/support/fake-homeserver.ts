@@ -104,6 +104,11 @@ export class FakeHomeserver {
     this.#known(token).keys = v2({ one_time_keys: oneTimeKeys, fallback_keys: fallbackTypes });
   }
 
+  /** From now on questions for the presence of others alone are answered with these events; see asksForPresence. */
+  setPresence(token: string, ...events: Json[]): void {
+    this.#known(token).presence = events;
+  }
+
   /** With true, `timeout=0` waits as well until something is queued (a homeserver that takes long). */
   holdSync(token: string, hold = true): void {
     const device = this.#known(token);
@@ -235,6 +240,7 @@ export class FakeHomeserver {
   async #sync(request: FakeRequest): Promise<FakeReply> {
     const device = this.#device(request.token);
     const since = request.query.get("since");
+    if (asksForPresence(request)) return { body: v2({ presence: device.presence, next_batch: since ?? "s0" }) };
     const deadline = Date.now() + Number(request.query.get("timeout") ?? "0");
     device.polls += 1;
     device.peakPolls = Math.max(device.peakPolls, device.polls);
@@ -317,6 +323,12 @@ export class FakeHomeserver {
       check();
     });
   }
+}
+
+/** A sync for the presence of others alone: what polls that asked for none did not say of it. It takes nothing from the log. */
+export function asksForPresence({ query }: FakeRequest): boolean {
+  const filter = JSON.parse(query.get("filter") ?? "{}") as { room?: { rooms?: unknown[] }; presence?: unknown };
+  return filter.room?.rooms?.length === 0 && filter.presence === undefined;
 }
 
 class Refusal extends Error {

@@ -13,7 +13,7 @@ export const DAY = 24 * HOUR;
 export type SessionParts = {
   position?: number;
   state?: number;
-  kind?: "v3" | "v2";
+  kind?: "v3" | "v2" | "connection";
   takesPart?: boolean;
   acked?: number;
   presence?: boolean;

@@ -45,6 +45,13 @@ const e2ee = struct({
 });
 const accountData = struct({ global: events, rooms: map(roomId, events) });
 const toDevice = struct({ next_batch: text, events }, ["next_batch"]);
+const threadsOf = (change: Shape) => map(roomId, map(eventId, change));
+const threads = struct({
+  subscribed: threadsOf(struct({ automatic: bool, bump_stamp: uint }, ["automatic", "bump_stamp"])),
+  unsubscribed: threadsOf(struct({ bump_stamp: uint }, ["bump_stamp"])),
+  prev_batch: orNull(text),
+});
+const presence = struct({ events: list(struct({ type: text, sender: userId, content: map(raw, raw) }, ["type", "sender", "content"])) }, ["events"]);
 const inRooms = (shape: Shape) => struct({ rooms: map(roomId, shape) });
 
 const slidingRoom = {
@@ -79,6 +86,8 @@ const unstable = struct(
       account_data: accountData,
       receipts: inRooms(eventOf(receiptContent)),
       typing: inRooms(eventOf(typingContent)),
+      presence,
+      "io.element.msc4308.thread_subscriptions": threads,
     }),
   },
   ["pos"],
@@ -92,6 +101,8 @@ const V4_EXTENSIONS: readonly (readonly [names: readonly string[], shape: Shape]
   [["account_data", "org.matrix.msc4548.account_data"], accountData],
   [["receipts", "org.matrix.msc4551.receipts"], inRooms(receiptContent)],
   [["typing", "org.matrix.msc4508.typing"], inRooms(typingContent)],
+  [["presence"], presence],
+  [["thread_subscriptions", "io.element.msc4308.thread_subscriptions"], threads],
 ];
 
 const v4 = struct(
@@ -167,7 +178,7 @@ const v3 = struct(
     invites: struct({ rooms: map(roomId, struct({ invite_state: pending, knock_state: pending })), gone: list(roomId) }),
     account_data: accountData,
     receipts: inRooms(eventOf(receiptContent)),
-    presence: struct({ events: list(struct({ type: text, sender: userId, content: map(raw, raw) }, ["type", "sender", "content"])) }, ["events"]),
+    presence,
     e2ee,
   },
   ["next"],

@@ -362,6 +362,9 @@ export interface Receipt {
   thread_id?: string;
   [k: string]: unknown;
 }
+/**
+ * Whether a user is online
+ */
 export interface PresenceEvent {
   type: string;
   sender: string;
@@ -395,6 +398,7 @@ export interface SlidingRequest {
   txn_id?: string | null;
   pos?: string | null;
   timeout?: number | null;
+  set_presence?: string | null;
   lists?: {
     [k: string]: {
       required_state?: [string, string][] | null;
@@ -445,6 +449,13 @@ export interface SlidingRequest {
       lists?: string[] | null;
       rooms?: string[] | null;
     } | null;
+    presence?: {
+      enabled?: boolean | null;
+    } | null;
+    "io.element.msc4308.thread_subscriptions"?: {
+      enabled?: boolean | null;
+      limit?: number | null;
+    } | null;
   } | null;
 }
 export interface SlidingAnswer {
@@ -484,6 +495,8 @@ export interface SlidingAnswer {
         [k: string]: TypingEvent;
       };
     };
+    presence?: SlidingPresence;
+    "io.element.msc4308.thread_subscriptions"?: SlidingThreadSubscriptions;
   };
 }
 /**
@@ -538,6 +551,35 @@ export interface SlidingAccountData {
   rooms: {
     [k: string]: AccountData[];
   };
+}
+export interface SlidingPresence {
+  events: PresenceEvent[];
+}
+/**
+ * By room and root of the thread
+ */
+export interface SlidingThreadSubscriptions {
+  subscribed?: {
+    [k: string]: {
+      [k: string]: ThreadSubscription;
+    };
+  };
+  unsubscribed?: {
+    [k: string]: {
+      [k: string]: ThreadUnsubscription;
+    };
+  };
+  /**
+   * `from` of /thread_subscriptions, where the others are
+   */
+  prev_batch?: string;
+}
+export interface ThreadSubscription {
+  automatic: boolean;
+  bump_stamp: number;
+}
+export interface ThreadUnsubscription {
+  bump_stamp: number;
 }
 export interface V4Request {
   conn_id?: string;
@@ -637,6 +679,17 @@ export interface V4Request {
       lists?: string[];
       rooms?: string[];
     };
+    presence?: {
+      enabled?: boolean;
+    };
+    thread_subscriptions?: {
+      enabled?: boolean;
+      limit?: number;
+    };
+    "io.element.msc4308.thread_subscriptions"?: {
+      enabled?: boolean;
+      limit?: number;
+    };
   };
 }
 export interface V4Answer {
@@ -683,6 +736,9 @@ export interface V4Answer {
         };
       };
     };
+    presence?: SlidingPresence;
+    thread_subscriptions?: SlidingThreadSubscriptions;
+    "io.element.msc4308.thread_subscriptions"?: SlidingThreadSubscriptions;
   };
 }
 /**

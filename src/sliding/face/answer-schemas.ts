@@ -8,6 +8,7 @@ import {
   e2eeSchema,
   eventSchema,
   heroSchema,
+  presenceSchema,
   receiptContentSchema,
   receiptSchema,
   roomIdSchema,
@@ -16,6 +17,7 @@ import {
   typingSchema,
   userIdSchema,
 } from "../../http/event-schema.ts";
+import { THREADS_EXTENSION } from "../../wire/thread-subscriptions.ts";
 
 const text = Type.String();
 const texts = Type.Array(text);
@@ -49,6 +51,17 @@ const accountData = Type.Object(
   { global: Type.Array(accountDataSchema), rooms: byRoom(Type.Array(accountDataSchema)) },
   { title: "SlidingAccountData" },
 );
+const subscription = Type.Object({ automatic: Type.Boolean(), bump_stamp: countSchema }, { title: "ThreadSubscription" });
+const unsubscription = Type.Object({ bump_stamp: countSchema }, { title: "ThreadUnsubscription" });
+const threads = Type.Object(
+  {
+    subscribed: optional(byRoom(Type.Record(text, subscription))),
+    unsubscribed: optional(byRoom(Type.Record(text, unsubscription))),
+    prev_batch: optional(Type.String({ description: "`from` of /thread_subscriptions, where the others are" })),
+  },
+  { title: "SlidingThreadSubscriptions", description: "By room and root of the thread" },
+);
+const presence = Type.Object({ events: Type.Array(presenceSchema) }, { title: "SlidingPresence" });
 const inRooms = <Schema extends TSchema>(schema: Schema) => Type.Object({ rooms: byRoom(schema) });
 
 export const unstableAnswerSchema = Type.Object({
@@ -90,6 +103,8 @@ export const unstableAnswerSchema = Type.Object({
     account_data: optional(accountData),
     receipts: optional(inRooms(receiptSchema)),
     typing: optional(inRooms(typingSchema)),
+    presence: optional(presence),
+    [THREADS_EXTENSION]: optional(threads),
   }),
 });
 
@@ -116,6 +131,9 @@ const v4Extensions = Type.Object({
   "org.matrix.msc4551.receipts": optional(receipts),
   typing: optional(typing),
   "org.matrix.msc4508.typing": optional(typing),
+  presence: optional(presence),
+  thread_subscriptions: optional(threads),
+  [THREADS_EXTENSION]: optional(threads),
 });
 
 export const v4AnswerSchema = Type.Object({

@@ -49,6 +49,8 @@ export type PagedRequest = {
   readonly pos: string | null;
   /** ms; null: not given. */
   readonly timeout: number | null;
+  /** `set_presence` as it was given. */
+  readonly presence: string | null;
   /** The name that each extension was asked with; null: the answer is in the unstable dialect. */
   readonly names: v4.ExtensionNames | null;
   readonly body: SlidingBody;
@@ -82,10 +84,9 @@ function hasTuples(json: unknown): boolean {
 
 type PageBody = Pick<Static<typeof pagedSchema>, keyof typeof page>;
 
-function placeOf({ conn_id: connId = "", pos, timeout, set_presence: presence = "online" }: PageBody) {
+function placeOf({ conn_id: connId = "", pos, timeout, set_presence: presence }: PageBody) {
   if (!isStorable(connId)) throw invalidParam("conn_id must be text without NUL");
-  if (!["online", "offline", "unavailable"].includes(presence)) throw invalidParam("set_presence must be online, offline or unavailable");
-  return { connId, pos: pos ?? null, timeout: timeout ?? null };
+  return { connId, pos: pos ?? null, timeout: timeout ?? null, presence: presence ?? null };
 }
 
 /** All rooms are a list. */

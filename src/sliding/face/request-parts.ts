@@ -59,6 +59,13 @@ export function checkFilters(where: string, filters: SlidingFilters): SlidingFil
   return filters;
 }
 
+const MAX_THREADS = 100;
+
+/** Changes of thread subscriptions in an answer (MSC4308): servers may impose a smaller limit than what is asked for. */
+export function threadsLimit(asked: number | null): number {
+  return Math.min(Math.max(1, asked ?? MAX_THREADS), MAX_THREADS);
+}
+
 type ScopeBody = { readonly lists?: readonly string[] | null; readonly rooms?: readonly string[] | null };
 
 /** @param isAll whether names stand for all lists or rooms. @throws MatrixError 400 M_INVALID_PARAM that names the field */

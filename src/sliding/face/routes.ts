@@ -4,7 +4,8 @@ import type { FastifyRequest } from "fastify";
 import Type from "typebox";
 import { throughOutage } from "../../base/outage.ts";
 import type { SlidingEngine, SlidingReply, SlidingRequest } from "../sliding-engine.ts";
-import { limitExceeded, MatrixError } from "../../wire/errors.ts";
+import { invalidParam, limitExceeded, MatrixError } from "../../wire/errors.ts";
+import { isPresence, type Presence } from "../../wire/presence.ts";
 import { BODY_ERRORS, type Operation } from "../../http/openapi.ts";
 import type { Auth, RouteContext, RoutePlugin } from "../../http/route.ts";
 import { sendJson } from "../../http/send-json.ts";
@@ -28,7 +29,11 @@ export const SLIDING_OPERATIONS: readonly Operation[] = [
     method: "post",
     path: UNSTABLE_PATH,
     summary: "Simplified sliding sync as clients speak it today",
-    query: { pos: Type.String({ description: "`pos` of the last answer; absent: a connection begins from scratch" }), timeout: timeoutSchema },
+    query: {
+      pos: Type.String({ description: "`pos` of the last answer; absent: a connection begins from scratch" }),
+      timeout: timeoutSchema,
+      set_presence: Type.String({ description: "online, unavailable or offline; absent: the user's presence stays as it is" }),
+    },
     body: unstableSchema,
     answer: unstableAnswerSchema,
     errors: BODY_ERRORS,
@@ -75,6 +80,8 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
         timeout: query.has("timeout") ? readTimeout(query.get("timeout")) : clampTimeout(asked.timeout ?? 0),
         body: asked.body,
         dialect: UNSTABLE,
+        // Native servers ignore what they do not know, and leave the user's presence as it is where nothing is said of it.
+        presence: presenceOf(query.get("set_presence") ?? asked.presence),
         signal: context.signalOf(request),
       });
       return sendJson(request, reply, await unstableAnswer(answer, asked, auth.device));
@@ -91,6 +98,7 @@ export function slidingRoutes(engine: SlidingEngine): RoutePlugin {
         timeout: asked.timeout === null ? readTimeout(query.get("timeout")) : clampTimeout(asked.timeout),
         body: asked.body,
         dialect: V4,
+        presence: readPresence(asked.presence ?? query.get("set_presence")),
         signal: context.signalOf(request),
       });
       return sendJson(request, reply, await v4Answer(answer, asked.names, auth.device));
@@ -114,6 +122,7 @@ export function pagedRoute(engine: SlidingEngine): RoutePlugin {
           timeout: asked.timeout === null ? readTimeout(query.get("timeout")) : clampTimeout(asked.timeout),
           body: asked.body,
           dialect: asked.names ? V4 : UNSTABLE,
+          presence: readPresence(asked.presence),
           signal: context.signalOf(request),
         });
       const pos = asked.pos ?? query.get("pos");
@@ -129,6 +138,18 @@ export function pagedRoute(engine: SlidingEngine): RoutePlugin {
 
 function queryOf(request: FastifyRequest): URLSearchParams {
   return new URLSearchParams(request.raw.url?.split("?").slice(1).join("?"));
+}
+
+/** null: nothing that is known. */
+function presenceOf(text: string | null): Presence | null {
+  return isPresence(text) ? text : null;
+}
+
+/** MSC4186: online where it is not said. @throws MatrixError 400 M_INVALID_PARAM */
+function readPresence(text: string | null): Presence {
+  const presence = presenceOf(text ?? "online");
+  if (presence === null) throw invalidParam("set_presence must be online, offline or unavailable");
+  return presence;
 }
 
 function requester({ account, device, tokenHash, head }: Auth) {

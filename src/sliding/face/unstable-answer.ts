@@ -5,8 +5,10 @@ import { type ExtensionName, EXTENSIONS, type SlidingExtensions } from "../reque
 import type { RoomContent } from "../room-content.ts";
 import type { SlidingReply } from "../sliding-engine.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
+import { THREADS_EXTENSION, threadMembers } from "../../wire/thread-subscriptions.ts";
 import { type Member, object, record } from "../../sync/json-text.ts";
 import { answerBytes, type EventWriter, type FragmentCache, timelineMembers, pagingMembers } from "./room-text.ts";
+import { threadsToken } from "../threads-token.ts";
 import { sealSince } from "./to-device-since.ts";
 import type { UnstableRequest } from "./unstable-request.ts";
 
@@ -54,13 +56,23 @@ export function roomMembers(room: RoomContent, isJsSdk: boolean, event: EventWri
 }
 
 /** null: there is nothing to send. */
-const SECTIONS: Readonly<Record<ExtensionName, (answer: SlidingAnswer, device: DeviceNo) => Member | null>> = {
+const SECTIONS: Readonly<Record<ExtensionName, (answer: SlidingAnswer, device: DeviceNo) => Member | null | false>> = {
   toDevice: ({ toDevice }, device) => toDevice && ["to_device", toDeviceText(toDevice, device)],
   e2ee: ({ e2ee }) => e2ee && ["e2ee", e2eeText(e2ee)],
   accountData: ({ accountData }) => ["account_data", accountDataText(accountData)],
   receipts: ({ receipts }) => ["receipts", `{"rooms":${record(receipts, (content) => `{"type":"m.receipt","content":${content}}`)}}`],
   typing: ({ typing }) => ["typing", `{"rooms":${record(typing, (users) => `{"type":"m.typing","content":{"user_ids":${users}}}`)}}`],
+  presence: (answer) => ["presence", presenceText(answer)],
+  threads: ({ threads }) => threads.changes.length > 0 && [THREADS_EXTENSION, threadsText(threads)],
 };
+
+export function threadsText({ changes, left }: SlidingAnswer["threads"]): string {
+  return object([...threadMembers(changes), left && ["prev_batch", JSON.stringify(threadsToken(left))]]);
+}
+
+export function presenceText({ presence }: SlidingAnswer): string {
+  return `{"events":[${presence.join(",")}]}`;
+}
 
 export function extensionsText(answer: SlidingAnswer, asked: SlidingExtensions, device: DeviceNo): string {
   return object(EXTENSIONS.map((extension) => asked[extension] !== undefined && SECTIONS[extension](answer, device)));

@@ -10,9 +10,10 @@ import type { Atom, RequiredState } from "../required-state.ts";
 import { invalidParam } from "../../wire/errors.ts";
 import { type DeviceNo, isStorable, type RoomId, type UserId } from "../../wire/ids.ts";
 import { indexKey } from "../../wire/index-key.ts";
+import { THREADS_EXTENSION } from "../../wire/thread-subscriptions.ts";
 import { atMost, requestBounds } from "../../wire/request-bounds.ts";
 import { bodyCheck } from "../../http/body-check.ts";
-import { checkFilters, scopeOf, StateConfigs } from "./request-parts.ts";
+import { checkFilters, scopeOf, StateConfigs, threadsLimit } from "./request-parts.ts";
 import { openSince } from "./to-device-since.ts";
 
 /** A timeline's default limit, and its maximum. */
@@ -62,6 +63,7 @@ export const unstableSchema = Type.Object({
   txn_id: orNull(Type.String({ maxLength: 255 })),
   pos: orNull(text),
   timeout: orNull(Type.Integer({ minimum: 0 })),
+  set_presence: orNull(text),
   lists: orNull(Type.Record(text, list)),
   room_subscriptions: orNull(Type.Record(text, Type.Object(config))),
   unsubscribe_rooms: orNull(rooms),
@@ -72,6 +74,8 @@ export const unstableSchema = Type.Object({
       account_data: orNull(scoped),
       receipts: orNull(scoped),
       typing: orNull(scoped),
+      presence: orNull(Type.Object({ enabled: orNull(Type.Boolean()) })),
+      [THREADS_EXTENSION]: orNull(Type.Object({ enabled: orNull(Type.Boolean()), limit: orNull(Type.Integer()) })),
     }),
   ),
 });
@@ -90,6 +94,8 @@ export type UnstableRequest = {
   readonly pos: string | null;
   /** ms; null: not given. */
   readonly timeout: number | null;
+  /** As it was given. */
+  readonly presence: string | null;
   readonly body: SlidingBody;
 };
 
@@ -107,6 +113,7 @@ export function readUnstableRequest(json: unknown, who: { readonly userId: UserI
     txnId: body.txn_id ?? null,
     pos: body.pos ?? null,
     timeout: body.timeout ?? null,
+    presence: body.set_presence ?? null,
     body: {
       lists: new Map(lists.map(([name, one]) => [name, listOf(name, one, configs)])),
       subscriptions: new Map(subscriptions.map(([roomId, one]) => [roomId as RoomId, configOf(`room_subscriptions.${roomId}`, one, configs)])),
@@ -164,7 +171,7 @@ function filtersOf(body: Static<typeof filters>): SlidingFilters {
 }
 
 export function extensionsOf(body: NonNullable<UnstableBody["extensions"]>, device: DeviceNo): SlidingExtensions {
-  const { to_device, e2ee, account_data, receipts, typing } = body;
+  const { to_device, e2ee, account_data, receipts, typing, presence, [THREADS_EXTENSION]: threads } = body;
   return {
     ...(to_device?.enabled === true && {
       toDevice: {
@@ -177,6 +184,8 @@ export function extensionsOf(body: NonNullable<UnstableBody["extensions"]>, devi
     ...(account_data?.enabled === true && { accountData: scopeOf("account_data", account_data, hasWildcard) }),
     ...(receipts?.enabled === true && { receipts: scopeOf("receipts", receipts, hasWildcard) }),
     ...(typing?.enabled === true && { typing: scopeOf("typing", typing, hasWildcard) }),
+    ...(presence?.enabled === true && { presence: true as const }),
+    ...(threads?.enabled === true && { threads: { limit: threadsLimit(threads.limit ?? null) } }),
   };
 }
 

@@ -8,7 +8,7 @@ import type { DeviceNo } from "../../wire/ids.ts";
 import { memberTexts } from "../../wire/json-scan.ts";
 import { type Member, object, record } from "../../sync/json-text.ts";
 import { answerBytes, type EventWriter, type FragmentCache, timelineMembers, pagingMembers } from "./room-text.ts";
-import { accountDataText, e2eeText, toDeviceText } from "./unstable-answer.ts";
+import { accountDataText, e2eeText, presenceText, threadsText, toDeviceText } from "./unstable-answer.ts";
 import type { ExtensionNames } from "./v4-request.ts";
 
 /** As JSON. `names`: the name that each enabled extension was asked with. */
@@ -76,6 +76,8 @@ const SECTIONS: Readonly<Record<ExtensionName, (answer: SlidingAnswer, device: D
   accountData: ({ accountData }) => accountDataText(accountData),
   receipts: ({ receipts }) => `{"rooms":${record(receipts, (content) => content)}}`,
   typing: ({ typing }) => `{"rooms":${record(typing, (users) => `{"user_ids":${users}}`)}}`,
+  presence: presenceText,
+  threads: ({ threads }) => (threads.changes.length > 0 ? threadsText(threads) : null),
 };
 
 export function extensionsText(answer: SlidingAnswer, names: ExtensionNames, device: DeviceNo): string {

@@ -10,11 +10,12 @@ import type { Atom, RequiredState } from "../required-state.ts";
 import { invalidParam } from "../../wire/errors.ts";
 import { type DeviceNo, isStorable, type RoomId } from "../../wire/ids.ts";
 import { indexKey } from "../../wire/index-key.ts";
+import { THREADS_EXTENSION } from "../../wire/thread-subscriptions.ts";
 import { atMost, requestBounds } from "../../wire/request-bounds.ts";
 import { bodyCheck } from "../../http/body-check.ts";
 import { exclusionsOf } from "./exclusions.ts";
 import { refuseOlderForm } from "./older-form.ts";
-import { checkFilters, scopeOf, StateConfigs } from "./request-parts.ts";
+import { checkFilters, scopeOf, StateConfigs, threadsLimit } from "./request-parts.ts";
 import { openSince } from "./to-device-since.ts";
 
 const MAX_TIMELINE = 100;
@@ -51,6 +52,7 @@ const enabled = Type.Optional(Type.Boolean());
 const scoped = Type.Object({ enabled, lists: Type.Optional(texts), rooms: Type.Optional(texts) });
 const toDevice = Type.Object({ enabled, limit: Type.Optional(Type.Integer({ minimum: 1 })), since: Type.Optional(text) });
 const plain = Type.Object({ enabled });
+const threads = Type.Object({ enabled, limit: Type.Optional(Type.Integer()) });
 
 /** The names of each extension: the stable one, and the one from before it was accepted. Answers use the name that was asked with. */
 const EXTENSION_KEYS = {
@@ -59,6 +61,9 @@ const EXTENSION_KEYS = {
   accountData: ["account_data", "org.matrix.msc4548.account_data"],
   receipts: ["receipts", "org.matrix.msc4551.receipts"],
   typing: ["typing", "org.matrix.msc4508.typing"],
+  // No MSC has it yet.
+  presence: ["presence"],
+  threads: ["thread_subscriptions", THREADS_EXTENSION],
 } as const satisfies Record<ExtensionName, unknown>;
 
 export const extensions = Type.Object({
@@ -72,6 +77,9 @@ export const extensions = Type.Object({
   "org.matrix.msc4551.receipts": Type.Optional(scoped),
   typing: Type.Optional(scoped),
   "org.matrix.msc4508.typing": Type.Optional(scoped),
+  presence: Type.Optional(plain),
+  thread_subscriptions: Type.Optional(threads),
+  [THREADS_EXTENSION]: Type.Optional(threads),
 });
 
 export const v4Schema = Type.Object({
@@ -100,6 +108,8 @@ export type V4Request = {
   readonly pos: string | null;
   /** ms; null: not given. */
   readonly timeout: number | null;
+  /** As it was given. */
+  readonly presence: string | null;
   readonly names: ExtensionNames;
   readonly body: SlidingBody;
 };
@@ -116,15 +126,13 @@ export function readV4Request(json: unknown, device: DeviceNo): V4Request {
   const subscriptions = Object.entries(body.room_subscriptions ?? {});
   atMost("lists", lists.length, requestBounds().lists);
   atMost("room_subscriptions", subscriptions.length, requestBounds().subscriptions);
-  if (!["online", "offline", "unavailable"].includes(body.set_presence ?? "online")) {
-    throw invalidParam("set_presence must be online, offline or unavailable");
-  }
   const names = namesOf(body.extensions ?? {});
   const configs = stateConfigs();
   return {
     connId: body.conn_id ?? "",
     pos: body.pos ?? null,
     timeout: body.timeout ?? null,
+    presence: body.set_presence ?? null,
     names,
     body: {
       lists: new Map(lists.map(([name, one]) => [name, listOf(name, one, configs)])),
@@ -203,6 +211,8 @@ export function extensionsOf(body: Static<typeof extensions>, names: ExtensionNa
     ...(accountData && { accountData: scopeOf("account_data", accountData, noWildcard) }),
     ...(receipts && { receipts: scopeOf("receipts", receipts, noWildcard) }),
     ...(typing && { typing: scopeOf("typing", typing, noWildcard) }),
+    ...(names.presence !== undefined && { presence: true as const }),
+    ...(names.threads !== undefined && { threads: { limit: threadsLimit(at<Static<typeof threads>>(names.threads)?.limit ?? null) } }),
   };
 }
 

@@ -105,7 +105,8 @@ export type ReceiptWrite = {
 };
 /** `room_id` '': global. */
 export type AccountDataWrite = { readonly room_id: RoomId | ""; readonly type: string; readonly body: string; readonly ord: number };
-export type PresenceWrite = { readonly user_id: UserId; readonly body: string; readonly ord: number };
+/** `at`: when it arrived, ms since the epoch. */
+export type PresenceWrite = { readonly user_id: UserId; readonly body: string; readonly ord: number; readonly at: number };
 export type InviteWrite = {
   readonly room_id: RoomId;
   readonly kind: "invite" | "knock";

@@ -16,8 +16,15 @@ export type AccountWrites<Part extends keyof RoomWrites> = { readonly account: A
 /**
  * A full batch, and the device whose poll brought it. `since`: with it the account has received everything once (D23); null: these are
  * single rooms, before that.
+ * `presence`: its poll asked for presence, too.
  */
-export type Batch = { readonly account: AccountNo; readonly device: DeviceNo; readonly since: string | null; readonly writes: RoomWrites };
+export type Batch = {
+  readonly account: AccountNo;
+  readonly device: DeviceNo;
+  readonly since: string | null;
+  readonly presence?: boolean | undefined;
+  readonly writes: RoomWrites;
+};
 
 /** The accounts' parts, `since` included. */
 export function writeRooms(tx: Tx, batches: readonly Batch[]): Statement[] {
@@ -103,13 +110,15 @@ function writeAccounts(tx: Tx, batches: readonly Batch[]): Statement[] {
   return [
     tx`
       update accounts a set since = r.since, position = r.position, ignored = coalesce(r.ignored, a.ignored),
+        presence_since = coalesce(r.presence_since, a.presence_since),
         (complete, joined_rooms) = (
           select is_complete, case when is_complete then null else a.joined_rooms end
           from (select a.complete or r.since is not null and not exists (
             select from rereads x where x.account = a.account and x.cause = 'too_large')) as c(is_complete))
       from unnest(${batches.map((batch) => batch.account)}::bigint[], ${batches.map((batch) => batch.since)}::text[],
-        ${batches.map(({ writes }) => writes.position)}::bigint[], ${batches.map(({ writes }) => writes.ignored)}::text[]
-      ) as r(account, since, position, ignored)
+        ${batches.map(({ writes }) => writes.position)}::bigint[], ${batches.map(({ writes }) => writes.ignored)}::text[],
+        ${batches.map(({ since, presence }) => (presence ? since : null))}::text[]
+      ) as r(account, since, position, ignored, presence_since)
       where a.account = r.account`,
     ...(ending.length === 0 ? [] : [tx`delete from sessions where account = any(${ending}::bigint[]) and kind in ('v3', 'connection')`]),
   ];
@@ -262,9 +271,9 @@ function writeParts(tx: Tx, batches: readonly Batch[]): Statement[] {
     ...some(
       rowsOf(batches, "presence"),
       (rows) => tx`
-      insert into presence (account, user_id, body, ord)
-      select account, user_id, body, ord from json_to_recordset(${rows}::text::json) r (account bigint, user_id text, body text, ord bigint)
-      on conflict (account, user_id) do update set body = excluded.body, ord = excluded.ord`,
+      insert into presence (account, user_id, body, ord, at)
+      select account, user_id, body, ord, at from json_to_recordset(${rows}::text::json) r (account bigint, user_id text, body text, ord bigint, at bigint)
+      on conflict (account, user_id) do update set body = excluded.body, ord = excluded.ord, at = excluded.at`,
     ),
     ...some(
       rowsOf(batches, "invites"),

@@ -87,14 +87,21 @@ export async function deleteIfEmpty(tx: Tx, account: AccountNo): Promise<number>
   return 1;
 }
 
-/** A batch of the presence of accounts without a session that asks for it. */
+/**
+ * A batch of the presence of accounts without a session that asks for it. A connection that has asked may ask again, and is then sent what has
+ * changed meanwhile: for that, what is stored remains as long as the account has connections.
+ */
 export async function deleteUnwantedPresence(tx: Tx): Promise<number> {
-  const deleted = await tx`
-    delete from presence where ctid = any(array(
-      select p.ctid from accounts a join presence p using (account)
-      where not exists (select from sessions s where s.account = a.account and s.presence)
-      limit ${BATCH_ROWS}))`;
-  return deleted.count;
+  const [row] = await tx<{ deleted: number }[]>`
+    with gone as (
+      delete from presence where ctid = any(array(
+        select p.ctid from accounts a join presence p using (account)
+        where not exists (select from sessions s where s.account = a.account and (s.presence or s.kind = 'connection'))
+        limit ${BATCH_ROWS}))
+      returning account),
+    incomplete as (update accounts set presence_since = null where account in (select account from gone))
+    select count(*)::integer as deleted from gone`;
+  return row?.deleted ?? 0;
 }
 
 /** Limit for what is stored of parts that were set aside, compressed bytes (N3). */

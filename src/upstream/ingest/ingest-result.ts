@@ -16,6 +16,8 @@ export type IngestInput = {
   readonly epoch: number | null;
   /** The poll had rooms: the response advances accounts.since as well as devices.since. */
   readonly rooms: boolean;
+  /** The poll asked for presence, too. Default: it did not. */
+  readonly presence?: boolean;
   /** accounts.since that the poll was sent with; not compared unless `rooms`. */
   readonly accountSince: string | null;
   /** devices.since when the poll was sent. */

@@ -45,7 +45,7 @@ export function planBatch(context: PlanContext, response: V2Response, position: 
   planAccountData(draft, context, "", response.accountData);
   planIgnored(draft, context, response);
   for (const { user_id, body } of response.presence) {
-    if (known.presence.get(user_id) !== body) draft.presence.push({ user_id, body, ord: draft.next("presence") });
+    if (known.presence.get(user_id) !== body) draft.presence.push({ user_id, body, ord: draft.next("presence"), at: context.now });
   }
   planOwnBodies(draft, context.ownBodies);
   planStandings(draft, context, response);

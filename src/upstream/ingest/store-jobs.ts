@@ -116,8 +116,8 @@ function firstOf(rounds: readonly V2Response[]): V2Response {
   return first;
 }
 
-function batchFor({ input: { account, device }, response }: Job, { writes }: IngestPlan): Batch {
-  return { account, device, since: response.next_batch, writes };
+function batchFor({ input: { account, device, presence }, response }: Job, { writes }: IngestPlan): Batch {
+  return { account, device, since: response.next_batch, presence, writes };
 }
 
 function resultOf(stored: PlannedJob): IngestResult {

@@ -14,7 +14,7 @@ import {
   strippedSchema,
   toDeviceSchema,
   typingSchema,
-  userIdSchema,
+  presenceSchema,
 } from "../../http/event-schema.ts";
 
 const text = Type.String();
@@ -122,12 +122,6 @@ export const syncAnswerSchema = Type.Object({
   invites: optional(Type.Object({ rooms: optional(byRoom(pending)), gone: optional(Type.Array(roomIdSchema)) })),
   account_data: optional(Type.Object({ global: optional(Type.Array(accountDataSchema)), rooms: optional(byRoom(Type.Array(accountDataSchema))) })),
   receipts: optional(Type.Object({ rooms: optional(byRoom(receiptSchema)), ...refusal })),
-  presence: optional(
-    Type.Object({
-      events: Type.Array(
-        Type.Object({ type: text, sender: userIdSchema, content: contentSchema }, { title: "PresenceEvent", additionalProperties: true }),
-      ),
-    }),
-  ),
+  presence: optional(Type.Object({ events: Type.Array(presenceSchema) })),
   e2ee: optional(e2eeSchema),
 });
