@@ -214,6 +214,7 @@ CREATE TABLE older (
   age_ts bigint,
   relations text,
   relations_ord bigint,
+  sticky_until bigint,
   CONSTRAINT older_pkey PRIMARY KEY (account, room_id, idx)
 );
 CREATE INDEX older_event ON public.older USING btree (event_id, account);
@@ -446,6 +447,19 @@ CREATE INDEX state_closed ON public.state USING btree (account, to_ord) WHERE (t
 CREATE INDEX state_delta ON public.state USING btree (account, from_ord);
 CREATE INDEX state_event ON public.state USING btree (event_id, account);
 
+CREATE TABLE sticky_events (
+  account bigint NOT NULL,
+  ord bigint NOT NULL,
+  room_id text NOT NULL,
+  event_id text NOT NULL,
+  unsigned text,
+  age_ts bigint,
+  sticky_until bigint NOT NULL,
+  CONSTRAINT sticky_events_pkey PRIMARY KEY (account, ord)
+);
+CREATE UNIQUE INDEX sticky_events_event ON public.sticky_events USING btree (event_id, account);
+CREATE INDEX sticky_events_until ON public.sticky_events USING btree (sticky_until);
+
 CREATE TABLE sync_slots (
   slot smallint NOT NULL,
   expires_at timestamp with time zone NOT NULL DEFAULT now(),
@@ -466,6 +480,7 @@ CREATE TABLE timeline (
   notify boolean NOT NULL DEFAULT false,
   relations text,
   relations_ord bigint,
+  sticky_until bigint,
   CONSTRAINT timeline_pkey PRIMARY KEY (account, ord)
 );
 CREATE INDEX timeline_event ON public.timeline USING btree (event_id, account);

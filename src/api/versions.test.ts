@@ -42,9 +42,10 @@ test("M53: what we have is put in, what ours cannot give is put out, and all els
       unstable_features: {
         "org.matrix.msc3440.stable": true,
         "org.matrix.msc4306": false,
-        "org.matrix.msc4354": false,
+        "org.matrix.msc4354": true,
         "org.matrix.msc4360": false,
         [SIMPLIFIED_SYNC]: true,
+        "org.matrix.msc4480": true,
         "org.matrix.msc4508": true,
       },
     });
@@ -66,6 +67,16 @@ test.each([
   const edit = editVersions({ features: ["f", ...(text.includes("4308") ? ["org.matrix.msc4308"] : [])], preferNative: false });
   expect(JSON.parse((await edit(text)) ?? "null")).toEqual(expected);
 });
+
+test.each([true, false, null, undefined])(
+  "M74: sticky events are there if the homeserver has them (%s), whose flag stays as it is",
+  async (theirs) => {
+    const flags = { "org.matrix.msc4354": theirs };
+    const edited = await editVersions({ features: ["f"], preferNative: false })(JSON.stringify({ unstable_features: flags }));
+    const expected = { f: true, ...(theirs !== undefined && flags), ...(theirs === true && { "org.matrix.msc4480": true }) };
+    expect(JSON.parse(edited ?? "null")).toEqual({ unstable_features: expected });
+  },
+);
 
 test("M53: it is compressed if the homeserver's was, and plain for clients that do not accept compression", async () => {
   const padding = "x".repeat(5000);

@@ -11,9 +11,12 @@ export const SIMPLIFIED_SYNC = "org.matrix.simplified_msc3575";
 
 /**
  * Features of a homeserver's own sliding sync that ours lacks, because v2 does not have them. A client that relied on them would wait for what
- * never comes. Thread subscriptions, sticky events, threads, profiles.
+ * never comes. Thread subscriptions, threads, profiles.
  */
-const WITHHELD = ["org.matrix.msc4306", "org.matrix.msc4308", "org.matrix.msc4354", "org.matrix.msc4360", "org.matrix.msc4262"] as const;
+const WITHHELD = ["org.matrix.msc4306", "org.matrix.msc4308", "org.matrix.msc4360", "org.matrix.msc4262"] as const;
+
+/** Extensions of ours that send what the homeserver's v2 has: there if it has that. Sticky events. */
+const CARRIED = [["org.matrix.msc4480", "org.matrix.msc4354"]] as const;
 
 export type VersionsOptions = {
   /** The flags that this server supports. None: the homeserver's answer is unchanged. */
@@ -32,10 +35,11 @@ export function editVersions({ features, preferNative }: VersionsOptions): Edit 
   return (text) => {
     if (features.length === 0 || (preferNative && hasNativeSync(text))) return null;
     return withObject(text, "unstable_features", (map) => {
-      const present = JSON.parse(map) as object;
-      const withheld = WITHHELD.filter((name) => Object.hasOwn(present, name) && !features.includes(name));
+      const present = JSON.parse(map) as Readonly<Record<string, unknown>>;
+      const all = [...features, ...CARRIED.filter(([, theirs]) => present[theirs] === true).map(([ours]) => ours)];
+      const withheld = WITHHELD.filter((name) => Object.hasOwn(present, name) && !all.includes(name));
       const less = withheld.reduce((rest, name) => withMember(rest, name, () => "false"), map);
-      return features.reduce((rest, name) => withMember(rest, name, () => "true"), less);
+      return all.reduce((rest, name) => withMember(rest, name, () => "true"), less);
     });
   };
 }

@@ -20,6 +20,7 @@ export type WakeKind =
   | "receipts"
   | "account_data"
   | "presence"
+  | "sticky_events"
   | "invites"
   | "to_device"
   | "device_lists"

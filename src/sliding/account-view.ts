@@ -10,6 +10,8 @@ import { type DataRow, type PartChanges, readPartChanges, type TypingRow } from 
 import type { ConnectionHead } from "../store/connections.ts";
 import type { StoredBatch } from "../store/ingest/row-types.ts";
 import { parseFacts } from "../store/room-facts.ts";
+import type { StickyRow } from "../store/sticky-events.ts";
+import { isSticky } from "../wire/event.ts";
 import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
 import { type Recent, withBatch } from "./recent.ts";
 
@@ -24,6 +26,8 @@ export type AccountView = {
   /** When a receipt of a room last changed; only rooms where that was after `receiptsSince`. */
   readonly receipts: ReadonlyMap<RoomId, number>;
   readonly receiptsSince: number;
+  /** Sticky events, in order. Some may have expired, or been redacted. */
+  readonly sticky: readonly StickyRow[];
   /** The batches that led here, as far as they are cached. */
   readonly recent: Recent;
 };
@@ -38,7 +42,7 @@ export type ViewHead = { readonly position: Position; readonly forgotten: number
 type Version = AccountView & { readonly forgotten: number; readonly since: string | null };
 type Parts = PartChanges & { readonly rooms: readonly AccountRoom[] };
 
-/** Rooms of all accounts together. A room takes about a kilobyte, and a kilobyte of account data counts as a room. */
+/** Rooms of all accounts together. A room takes about a kilobyte, and a kilobyte of account data counts as a room, and so does a sticky event. */
 const MAX_ROOMS = 200_000;
 const DATA_PER_ROOM = 1000;
 const NONE = new Set<never>();
@@ -52,11 +56,11 @@ export class AccountViews {
     return known?.position === position && known.forgotten === forgotten ? known : undefined;
   }
 
-  /** Advances the cached view by a batch that has just been stored and begins where the view ends. */
-  advance(batch: StoredBatch): void {
+  /** Advances the cached view by a batch that has just been stored, at `now` (ms), and begins where the view ends. */
+  advance(batch: StoredBatch, now: number): void {
     const known = this.#versions.get(batch.account);
     if (known?.position !== batch.from || known.forgotten !== batch.forgotten) return;
-    const parts = partsOf(known, batch);
+    const parts = partsOf(known, batch, now);
     if (!parts) return;
     this.#versions.set(batch.account, {
       ...merged(known, parts),
@@ -132,7 +136,7 @@ async function readParts(tx: Tx, account: AccountNo, after: Position | 0, receip
 }
 
 /** What a batch changes in a view; null: it concerns a room that is not known. */
-function partsOf({ byId }: AccountView, { writes }: StoredBatch): Parts | null {
+function partsOf({ byId, sticky }: AccountView, { writes }: StoredBatch, now: number): Parts | null {
   const facts = new Map(writes.facts.map((row) => [row.room_id, row]));
   const rooms: AccountRoom[] = [];
   for (const standing of writes.standings) {
@@ -158,13 +162,19 @@ function partsOf({ byId }: AccountView, { writes }: StoredBatch): Parts | null {
     room_id,
     ord: Math.max(...rows.map((row) => row.ord)),
   }));
-  return { rooms, data: writes.accountData, typing: writes.typing, receipts };
+  return { rooms, data: writes.accountData, typing: writes.typing, receipts, sticky: stickyAfter(sticky, writes, now) };
 }
 
-type Merged = Pick<AccountView, "byId" | "sorted" | "data" | "typing" | "receipts">;
-const NOTHING: Merged = { byId: new Map(), sorted: [], data: new Map(), typing: new Map(), receipts: new Map() };
+function stickyAfter(known: readonly StickyRow[], { stickyEvents, stickyEnds }: StoredBatch["writes"], now: number): readonly StickyRow[] {
+  if (stickyEvents.length + stickyEnds.length === 0) return known;
+  const [again, ended] = [new Set(stickyEvents.map((row) => row.event_id)), new Set(stickyEnds.map((row) => row.room_id))];
+  return [...known.filter((row) => isSticky(row, now) && !again.has(row.event_id) && !ended.has(row.room_id)), ...stickyEvents];
+}
 
-function merged(known: Merged, { rooms, data, typing, receipts }: Parts): Merged {
+type Merged = Pick<AccountView, "byId" | "sorted" | "data" | "typing" | "receipts" | "sticky">;
+const NOTHING: Merged = { byId: new Map(), sorted: [], data: new Map(), typing: new Map(), receipts: new Map(), sticky: [] };
+
+function merged(known: Merged, { rooms, data, typing, receipts, sticky }: Parts): Merged {
   const byId = rooms.length === 0 ? known.byId : new Map([...known.byId, ...rooms.map((room) => [room.roomId, room] as const)]);
   return {
     byId,
@@ -172,6 +182,7 @@ function merged(known: Merged, { rooms, data, typing, receipts }: Parts): Merged
     data: data.length === 0 ? known.data : mergedData(known.data, data),
     typing: typing.length === 0 ? known.typing : new Map([...known.typing, ...typing.map((row) => [row.room_id, row] as const)]),
     receipts: receipts.length === 0 ? known.receipts : new Map([...known.receipts, ...receipts.map((row) => [row.room_id, row.ord] as const)]),
+    sticky,
   };
 }
 
@@ -205,8 +216,8 @@ function mergedData(known: AccountView["data"], changed: readonly DataRow[]): Ac
   return all;
 }
 
-function sizeOf({ byId, data }: Version): number {
+function sizeOf({ byId, data, sticky }: Version): number {
   let characters = 0;
   for (const rows of data.values()) for (const row of rows) characters += row.body.length;
-  return byId.size + Math.ceil(characters / DATA_PER_ROOM) + 1;
+  return byId.size + sticky.length + Math.ceil(characters / DATA_PER_ROOM) + 1;
 }

@@ -45,9 +45,18 @@ export type ConnectionState = {
   readonly e2ee: boolean;
   /** Sticky subscriptions (see SlidingBody): timeline limit and index into `configs`. */
   readonly sticky: ReadonlyMap<RoomId, readonly [number, number]>;
+  /** Rooms with sticky events (MSC4480) that were not sent although they are acknowledged, and the ordinal up to which they were. */
+  readonly passedOver: ReadonlyMap<RoomId, number>;
 };
 
-export const NOTHING_SENT: ConnectionState = { rooms: new Map(), configs: [], global: undefined, e2ee: false, sticky: new Map() };
+export const NOTHING_SENT: ConnectionState = {
+  rooms: new Map(),
+  configs: [],
+  global: undefined,
+  e2ee: false,
+  sticky: new Map(),
+  passedOver: new Map(),
+};
 export const NO_RECORD: SentRoom = { sent: {}, limit: 0, config: STRIPPED, lazy: [] };
 
 /** A state with its number, and how it is stored. */
@@ -71,6 +80,7 @@ export class StateDraft {
   readonly #configs: RequiredState[];
   readonly #indices: Map<string, number>;
   #sticky: ConnectionState["sticky"];
+  #passedOver: ConnectionState["passedOver"];
   #changed = false;
   #global: SentUpTo;
   #e2ee: boolean;
@@ -83,6 +93,7 @@ export class StateDraft {
     this.#global = before.global;
     this.#e2ee = before.e2ee;
     this.#sticky = before.sticky;
+    this.#passedOver = before.passedOver;
   }
 
   get global(): SentUpTo {
@@ -139,10 +150,23 @@ export class StateDraft {
     this.#sticky = sticky;
   }
 
+  setPassedOver(passedOver: ConnectionState["passedOver"]): void {
+    if (JSON.stringify([...passedOver]) === JSON.stringify([...this.#passedOver])) return;
+    this.#changed = true;
+    this.#passedOver = passedOver;
+  }
+
   /** The same object as before if nothing changed. */
   done(): ConnectionState {
     if (!this.#changed) return this.#before;
-    return withoutUnused({ rooms: this.#rooms, configs: this.#configs, global: this.#global, e2ee: this.#e2ee, sticky: this.#sticky });
+    return withoutUnused({
+      rooms: this.#rooms,
+      configs: this.#configs,
+      global: this.#global,
+      e2ee: this.#e2ee,
+      sticky: this.#sticky,
+      passedOver: this.#passedOver,
+    });
   }
 }
 
@@ -178,6 +202,8 @@ type StoredBody = {
   readonly global: number | null;
   readonly e2ee: boolean;
   readonly sticky: Readonly<Record<string, readonly [number, number]>>;
+  /** Absent: none. */
+  readonly passedOver?: Readonly<Record<string, number>>;
   readonly rooms: Readonly<Record<string, StoredRecord>>;
 };
 
@@ -196,6 +222,7 @@ export function storedForm(before: NumberedState, state: ConnectionState): { rea
     global: state.global ?? null,
     e2ee: state.e2ee,
     sticky: Object.fromEntries(state.sticky),
+    ...(state.passedOver.size > 0 && { passedOver: Object.fromEntries(state.passedOver) }),
     rooms: Object.fromEntries((isSmall ? changed : [...state.rooms]).map(([room, record]) => [room, toStored(record)])),
   };
   return { base: isSmall ? base : null, body: JSON.stringify(body) };
@@ -216,6 +243,7 @@ export function fromStored(
       global: own.global ?? undefined,
       e2ee: own.e2ee,
       sticky: new Map(Object.entries(own.sticky) as [RoomId, readonly [number, number]][]),
+      passedOver: new Map(Object.entries(own.passedOver ?? {}) as [RoomId, number][]),
       rooms: base ? new Map([...base.rooms, ...roomsOf(own)]) : roomsOf(own),
     },
   };

@@ -16,6 +16,7 @@ import { noteGlobal, type RoomAccountData, newGlobalData, newRoomData } from "./
 import type { E2eeResult, ToDeviceResult } from "./extensions/device.ts";
 import { readChangedReceipts, type ReceiptsResult, receiptsOf } from "./extensions/receipts.ts";
 import { noteScoped, type Scoped, scopedRooms, type ScopeQuestion } from "./extensions/scoped.ts";
+import { notePassedOver, planSticky, readSticky, stickyOf, type StickyPlan, type StickyResult, stickyRooms } from "./extensions/sticky-events.ts";
 import { typedIn, typingOf, type TypingResult } from "./extensions/typing.ts";
 import type { InitialRoomsCache } from "./initial-rooms.ts";
 import { type Overview, overviewFromMemory, readOverview } from "./overview.ts";
@@ -38,6 +39,7 @@ export type SlidingAnswer = {
   readonly accountData: { readonly global: readonly string[]; readonly rooms: RoomAccountData };
   readonly receipts: ReceiptsResult;
   readonly typing: TypingResult;
+  readonly stickyEvents: StickyResult | null;
   /** The time that ages of events refer to, ms since the epoch. */
   readonly now: number;
 };
@@ -145,24 +147,26 @@ type Decision = {
   readonly scoped: Readonly<Record<ScopedStream, Scoped>>;
   /** Global account data, as JSON texts. */
   readonly global: readonly string[];
+  readonly sticky: StickyPlan | null;
 };
 
 const SCOPED_STREAMS = ["accountData", "receipts", "typing"] as const;
 type ScopedStream = (typeof SCOPED_STREAMS)[number];
 
 const UNCHANGED: ChangedRooms = { typing: new Set(), receipts: new Set(), accountData: new Set() };
-const NOTHING_SELECTED: Selection = { lists: new Map(), chosen: new Map(), unknown: [] };
+const NOTHING_SELECTED: Selection = { lists: new Map(), chosen: new Map(), unknown: [], matched: new Set() };
 
 /** null: memory is not enough. */
 async function decide(context: SlidingContext, { head, view }: Overview, body: SlidingBody, state: ConnectionState): Promise<Decision | null> {
-  const { tx, account, ignored, from } = context;
+  const { tx, account, ignored, from, now } = context;
   const { extensions } = body;
   const changed = view && from > 0 ? changedAfter(view, from) : UNCHANGED;
   if (!changed) return null;
-  const asking = view && { tx, account, rooms: view, ignored, state, from, joinedRooms: head.joinedRooms };
+  const sought: ReadonlySet<RoomId> = view && extensions.stickyEvents ? stickyRooms(view) : new Set();
+  const asking = view && { tx, account, rooms: view, ignored, state, from, joinedRooms: head.joinedRooms, sought };
   const selection = asking ? await selectRooms(asking, body) : NOTHING_SELECTED;
   if (!selection) return null;
-  const { lists, chosen, unknown } = selection;
+  const { lists, chosen, unknown, matched } = selection;
   const asked = await jobsOf(context, chosen, state);
   if (!asked) return null;
   const choices = [...chosen.values()];
@@ -181,7 +185,13 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
       typing: scopedTo("typing", joined, { outdated: view ? typedIn(view) : [] }),
     },
     global: newGlobalData(view, from, extensions.accountData, state.global),
+    sticky: view && planSticky({ asked: extensions.stickyEvents, view, matched, entering: enteringRooms(asked.jobs, from), state, now }),
   };
+}
+
+/** Rooms that are sent in full after the connection's first answer. */
+function enteringRooms(jobs: readonly RoomJob[], from: number): Set<RoomId> {
+  return new Set(from === 0 ? [] : jobs.filter((job) => job.kind === "initial").map((job) => job.roomId));
 }
 
 /** null: memory is not enough. */
@@ -204,6 +214,7 @@ type Contents = {
   readonly roomData: RoomAccountData;
   readonly receipts: ReceiptsResult;
   readonly typing: TypingResult;
+  readonly sticky: StickyResult | null;
 };
 
 /** null: memory is not enough. */
@@ -211,17 +222,20 @@ async function read(
   context: SlidingContext,
   { initialRooms }: SlidingCaches,
   { view }: Overview,
-  { jobs, needs, scoped }: Decision,
+  { jobs, needs, scoped, sticky }: Decision,
   dialect: Dialect,
 ): Promise<Contents | null> {
-  const [results, changed] = await Promise.all([
+  const [results, changed, events] = await Promise.all([
     needs.length > 0 ? { rooms: [], notes: [], needs } : roomResults(context, initialRooms, dialect, jobs),
     readChangedReceipts(context, scoped.receipts),
+    readSticky(context, sticky),
   ]);
-  if (!results || !changed) return null;
-  if (!view) return { results, roomData: new Map(), receipts: new Map(), typing: new Map() };
+  if (!results || !changed || !events) return null;
+  if (!view) return { results, roomData: new Map(), receipts: new Map(), typing: new Map(), sticky: null };
   const receipts = await receiptsOf(context, { view, scoped: scoped.receipts, results: results.rooms, changed });
-  return receipts && { results, roomData: newRoomData(view, scoped.accountData), receipts, typing: typingOf(view, scoped.typing) };
+  if (!receipts) return null;
+  const parts = { roomData: newRoomData(view, scoped.accountData), typing: typingOf(view, scoped.typing) };
+  return { results, receipts, ...parts, sticky: stickyOf(sticky, events, results.rooms) };
 }
 
 /** What the connection knows after the answer; the state is changed here only. `body`: the request without subscriptions of earlier ones. */
@@ -229,7 +243,7 @@ function stateAfter(
   { from, to }: SlidingContext,
   { view, e2ee }: Overview,
   { body, state }: Pick<SlidingQuestion, "body" | "state">,
-  { extensions, chosen, scoped }: Decision,
+  { extensions, chosen, scoped, sticky }: Decision,
   { results }: Contents,
 ): ConnectionState {
   const draft = new StateDraft(state);
@@ -237,6 +251,7 @@ function stateAfter(
   for (const stream of SCOPED_STREAMS) noteScoped(stream, scoped[stream], from, draft);
   noteGlobal({ from, to }, extensions.accountData, draft);
   if (e2ee) draft.setE2ee(true);
+  notePassedOver(sticky, draft);
   noteRooms(results.notes, draft);
   // Only rooms that were sent before can fall behind, and only if something has changed since.
   if (view && from > 0 && from < view.position) leaveBehind(view, chosen, draft, from);
@@ -250,14 +265,15 @@ function outcomeOf(
   { head, toDevice, e2ee }: Overview,
   { pos, state }: SlidingQuestion,
   { lists, jobs, global, unknown }: Decision,
-  { results, roomData, receipts, typing }: Contents,
+  { results, roomData, receipts, typing, sticky }: Contents,
 ): Omit<SlidingOutcome, "state"> {
   const { rooms, needs } = results;
   const deviceNews = (toDevice?.events.length ?? 0) + (e2ee?.changed.length ?? 0) + (e2ee?.left.length ?? 0);
   const roomNews = rooms.filter(({ content }) => !content.quiet).length + global.length + roomData.size + receipts.size + typing.size;
+  const stickyNews = sticky?.rooms.size ?? 0;
   return {
-    answer: { lists, rooms, toDevice, e2ee, accountData: { global, rooms: roomData }, receipts, typing, now: context.now },
-    news: deviceNews + roomNews > 0,
+    answer: { lists, rooms, toDevice, e2ee, accountData: { global, rooms: roomData }, receipts, typing, stickyEvents: sticky, now: context.now },
+    news: deviceNews + roomNews + stickyNews > 0,
     needs,
     position: context.to,
     // Changes while the extension is disabled are sent once it is enabled again, but not those from before it was enabled first.

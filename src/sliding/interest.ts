@@ -10,6 +10,7 @@ const OF_EXTENSIONS: Readonly<Record<ExtensionName, readonly WakeKind[]>> = {
   e2ee: ["device_lists", "key_counts"],
   accountData: ["account_data"],
   receipts: ["receipts"],
+  stickyEvents: ["sticky_events"],
   typing: ["typing"],
 };
 

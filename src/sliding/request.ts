@@ -31,7 +31,7 @@ export type SlidingList = {
 export type Scope = { readonly lists: ReadonlySet<string> | "all"; readonly rooms: ReadonlySet<string> | "all" };
 
 /** In the order of answers. Everything that each extension needs is in tables over these names, so types say what a new one lacks. */
-export const EXTENSIONS = ["toDevice", "e2ee", "accountData", "receipts", "typing"] as const;
+export const EXTENSIONS = ["toDevice", "e2ee", "accountData", "receipts", "stickyEvents", "typing"] as const;
 export type ExtensionName = (typeof EXTENSIONS)[number];
 
 /** Only the enabled ones. */
@@ -41,6 +41,8 @@ export type SlidingExtensions = {
   readonly e2ee?: true;
   readonly accountData?: Scope;
   readonly receipts?: Scope;
+  /** `since`: the acknowledged ordinal; 0: nothing. */
+  readonly stickyEvents?: { readonly limit: number; readonly since: number };
   readonly typing?: Scope;
 };
 

@@ -114,6 +114,7 @@ const EMPTY_ANSWER: SlidingAnswer = {
   accountData: { global: [], rooms: new Map() },
   receipts: new Map(),
   typing: new Map(),
+  stickyEvents: null,
   now: 0,
 };
 
@@ -151,7 +152,7 @@ export class SlidingEngine {
     this.#arrivals = new Arrivals(deps.now);
     this.#heads = new Gathered((asks) => readConnectionHeads(deps.sql, asks), { lanes: 2 });
     deps.feed.observe((wake) => {
-      if (wake.type === "news" && wake.batch) this.#caches.views.advance(wake.batch);
+      if (wake.type === "news" && wake.batch) this.#caches.views.advance(wake.batch, deps.now());
     });
     this.#writer = new ConnectionWriter(deps.connectionSql, { ...deps.options, asyncCommits: deps.asyncCommits });
   }

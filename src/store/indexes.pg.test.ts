@@ -54,6 +54,7 @@ const BOUNDS: Readonly<Record<string, number>> = {
   "state.room_id": ID,
   "state.state_key": KEY,
   "state.type": KEY,
+  "sticky_events.event_id": KEY,
   "timeline.event_id": KEY,
   "timeline.room_id": ID,
   "typing.room_id": ID,

@@ -47,6 +47,7 @@ import { deleteMarks, markPositions, nextAccounts, raiseHorizons } from "../stor
 import { deleteLeftRooms } from "../store/retention/left-rooms.ts";
 import { deleteListSnapshots, deleteSessionPages, deleteSessionStates, endIdleSessions, SESSION_BATCH } from "../store/retention/sessions.ts";
 import { BATCH_ROWS, databaseTime, inBatches, RetentionBusy, retentionStep } from "../store/retention/step.ts";
+import { deleteExpiredSticky } from "../store/retention/sticky-events.ts";
 import { deleteSentEvents } from "../store/sent-events.ts";
 import type { AccountNo } from "../wire/ids.ts";
 
@@ -94,6 +95,7 @@ const KINDS = [
   "accounts",
   "presence",
   "poison",
+  "sticky_events",
 ] as const;
 
 /** Counts: rows deleted, or for `horizons`, `accounts_swept` and `left_rooms` how many of them changed. */
@@ -291,6 +293,7 @@ export class RetentionJob {
     counts.list_snapshots += await this.#batches((tx) => deleteListSnapshots(tx, at, this.#keepMs));
     counts.presence += await this.#batches(deleteUnwantedPresence);
     counts.poison += await this.#batches((tx) => deleteSetAside(tx, at));
+    counts.sticky_events += await this.#batches((tx) => deleteExpiredSticky(tx, at));
   }
 
   async #devices(counts: Record<RetentionKind, number>, at: Date): Promise<void> {

@@ -195,6 +195,7 @@ describe("the least response", () => {
     expect(cutRoom({})).toEqual({
       room: {
         state: [],
+        sticky: [],
         timeline: [],
         current: null,
         limited: false,

@@ -408,6 +408,11 @@ export interface SlidingRequest {
       lists?: string[] | null;
       rooms?: string[] | null;
     } | null;
+    "org.matrix.msc4354.sticky_events"?: {
+      enabled?: boolean | null;
+      limit?: number | null;
+      since?: string | null;
+    } | null;
   } | null;
 }
 export interface SlidingAnswer {
@@ -442,6 +447,7 @@ export interface SlidingAnswer {
         [k: string]: ReceiptEvent;
       };
     };
+    "org.matrix.msc4354.sticky_events"?: SlidingStickyEvents;
     typing?: {
       rooms: {
         [k: string]: TypingEvent;
@@ -500,6 +506,17 @@ export interface SlidingAccountData {
   global: AccountData[];
   rooms: {
     [k: string]: AccountData[];
+  };
+}
+export interface SlidingStickyEvents {
+  /**
+   * `since` of the next request: it acknowledges these
+   */
+  next_batch: string;
+  rooms: {
+    [k: string]: {
+      events: MatrixEvent[];
+    };
   };
 }
 export interface V4Request {
@@ -590,6 +607,16 @@ export interface V4Request {
       lists?: string[];
       rooms?: string[];
     };
+    sticky_events?: {
+      enabled?: boolean;
+      limit?: number;
+      since?: string;
+    };
+    "org.matrix.msc4354.sticky_events"?: {
+      enabled?: boolean;
+      limit?: number;
+      since?: string;
+    };
     typing?: {
       enabled?: boolean;
       lists?: string[];
@@ -632,6 +659,8 @@ export interface V4Answer {
         [k: string]: ReceiptContent;
       };
     };
+    sticky_events?: SlidingStickyEvents;
+    "org.matrix.msc4354.sticky_events"?: SlidingStickyEvents;
     typing?: {
       rooms: {
         [k: string]: {

@@ -49,6 +49,13 @@ const accountData = Type.Object(
   { global: Type.Array(accountDataSchema), rooms: byRoom(Type.Array(accountDataSchema)) },
   { title: "SlidingAccountData" },
 );
+const stickyEvents = Type.Object(
+  {
+    next_batch: Type.String({ description: "`since` of the next request: it acknowledges these" }),
+    rooms: byRoom(Type.Object({ events })),
+  },
+  { title: "SlidingStickyEvents" },
+);
 const inRooms = <Schema extends TSchema>(schema: Schema) => Type.Object({ rooms: byRoom(schema) });
 
 export const unstableAnswerSchema = Type.Object({
@@ -89,6 +96,7 @@ export const unstableAnswerSchema = Type.Object({
     e2ee: optional(e2eeSchema),
     account_data: optional(accountData),
     receipts: optional(inRooms(receiptSchema)),
+    "org.matrix.msc4354.sticky_events": optional(stickyEvents),
     typing: optional(inRooms(typingSchema)),
   }),
 });
@@ -124,6 +132,8 @@ export const v4AnswerSchema = Type.Object({
     "org.matrix.msc4548.account_data": optional(accountData),
     receipts: optional(receipts),
     "org.matrix.msc4551.receipts": optional(receipts),
+    sticky_events: optional(stickyEvents),
+    "org.matrix.msc4354.sticky_events": optional(stickyEvents),
     typing: optional(typing),
     "org.matrix.msc4508.typing": optional(typing),
   }),

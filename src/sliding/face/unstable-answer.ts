@@ -7,10 +7,11 @@ import type { SlidingReply } from "../sliding-engine.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
 import { type Member, object, record } from "../../sync/json-text.ts";
 import { answerBytes, type EventWriter, type FragmentCache, timelineMembers, pagingMembers } from "./room-text.ts";
+import { stickyEventsText } from "./sticky-events-text.ts";
 import { sealSince } from "./to-device-since.ts";
 import type { UnstableRequest } from "./unstable-request.ts";
 
-/** As JSON. Each extension that was asked for has a section. */
+/** As JSON. Each extension that was asked for has a section, but for that of sticky events if there are no new ones. */
 export function unstableAnswer({ pos, answer }: SlidingReply, { body, txnId }: UnstableRequest, device: DeviceNo): Promise<Buffer> {
   const head = object([
     ["pos", JSON.stringify(pos)],
@@ -58,6 +59,10 @@ const SECTIONS: Readonly<Record<ExtensionName, (answer: SlidingAnswer, device: D
   e2ee: ({ e2ee }) => e2ee && ["e2ee", e2eeText(e2ee)],
   accountData: ({ accountData }) => ["account_data", accountDataText(accountData)],
   receipts: ({ receipts }) => ["receipts", `{"rooms":${record(receipts, (content) => `{"type":"m.receipt","content":${content}}`)}}`],
+  stickyEvents: (answer, device) => {
+    const section = stickyEventsText(answer, device);
+    return section === null ? null : ["org.matrix.msc4354.sticky_events", section];
+  },
   typing: ({ typing }) => ["typing", `{"rooms":${record(typing, (users) => `{"type":"m.typing","content":{"user_ids":${users}}}`)}}`],
 };
 

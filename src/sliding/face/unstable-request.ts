@@ -13,7 +13,7 @@ import { indexKey } from "../../wire/index-key.ts";
 import { atMost, requestBounds } from "../../wire/request-bounds.ts";
 import { bodyCheck } from "../../http/body-check.ts";
 import { checkFilters, scopeOf, StateConfigs } from "./request-parts.ts";
-import { openSince } from "./to-device-since.ts";
+import { openSince, openStickySince } from "./to-device-since.ts";
 
 /** A timeline's default limit, and its maximum. */
 const DEFAULT_TIMELINE = 20;
@@ -21,6 +21,7 @@ const MAX_TIMELINE = 100;
 /** A limit above this is refused instead of lowered. */
 const REFUSED_TIMELINE = 1000;
 const MAX_TO_DEVICE = 100;
+const MAX_STICKY = 100;
 
 export const UNSTABLE_PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
 
@@ -55,6 +56,7 @@ const list = Type.Object({
   filters: orNull(filters),
 });
 
+const queue = Type.Object({ enabled: orNull(Type.Boolean()), limit: orNull(Type.Integer()), since: orNull(text) });
 const scoped = Type.Object({ enabled: orNull(Type.Boolean()), lists: orNull(texts), rooms: orNull(texts) });
 
 export const unstableSchema = Type.Object({
@@ -67,11 +69,12 @@ export const unstableSchema = Type.Object({
   unsubscribe_rooms: orNull(rooms),
   extensions: orNull(
     Type.Object({
-      to_device: orNull(Type.Object({ enabled: orNull(Type.Boolean()), limit: orNull(Type.Integer()), since: orNull(text) })),
+      to_device: orNull(queue),
       e2ee: orNull(Type.Object({ enabled: orNull(Type.Boolean()) })),
       account_data: orNull(scoped),
       receipts: orNull(scoped),
       typing: orNull(scoped),
+      "org.matrix.msc4354.sticky_events": orNull(queue),
     }),
   ),
 });
@@ -164,7 +167,7 @@ function filtersOf(body: Static<typeof filters>): SlidingFilters {
 }
 
 function extensionsOf(body: NonNullable<UnstableBody["extensions"]>, device: DeviceNo): SlidingExtensions {
-  const { to_device, e2ee, account_data, receipts, typing } = body;
+  const { to_device, e2ee, account_data, receipts, typing, "org.matrix.msc4354.sticky_events": sticky } = body;
   return {
     ...(to_device?.enabled === true && {
       toDevice: {
@@ -176,6 +179,12 @@ function extensionsOf(body: NonNullable<UnstableBody["extensions"]>, device: Dev
     ...(e2ee?.enabled === true && { e2ee: true as const }),
     ...(account_data?.enabled === true && { accountData: scopeOf("account_data", account_data, hasWildcard) }),
     ...(receipts?.enabled === true && { receipts: scopeOf("receipts", receipts, hasWildcard) }),
+    ...(sticky?.enabled === true && {
+      stickyEvents: {
+        limit: Math.min(Math.max(1, sticky.limit ?? MAX_STICKY), MAX_STICKY),
+        since: typeof sticky.since === "string" ? (openStickySince(sticky.since, device) ?? 0) : 0,
+      },
+    }),
     ...(typing?.enabled === true && { typing: scopeOf("typing", typing, hasWildcard) }),
   };
 }

@@ -251,6 +251,7 @@ async function readRedacted(tx: Tx, asked: readonly AskedRows[]): Promise<(Known
       union all select account, event_id, room_id, unsigned, to_ord = ${OPEN}::bigint from a join state using (account, event_id)
       union all select account, event_id, room_id, unsigned, to_ord = ${OPEN}::bigint from a join members using (account, event_id)
       union all select account, event_id, room_id, unsigned, false from a join older using (account, event_id)
+      union all select account, event_id, room_id, unsigned, false from a join sticky_events using (account, event_id)
     ) x
     join events e on e.event_id = x.event_id
     group by x.account, x.room_id, e.event_id`;

@@ -34,6 +34,8 @@ export type TimelineWrite = {
   readonly relations: string | null;
   readonly age_ts: number | null;
   readonly txn_id: string | null;
+  /** See CutEvent. */
+  readonly sticky_until: number | null;
   readonly gap: boolean;
   readonly prev_batch: string | null;
   readonly notify: boolean;
@@ -115,6 +117,18 @@ export type InviteWrite = {
 };
 export type InviteEnd = { readonly room_id: RoomId; readonly ord: number };
 
+/** A sticky event (MSC4354). Its ordinal is the newest: it may have been stored before. */
+export type StickyWrite = {
+  readonly ord: number;
+  readonly room_id: RoomId;
+  readonly event_id: EventId;
+  readonly unsigned: string | null;
+  readonly age_ts: number | null;
+  readonly sticky_until: number;
+};
+/** A room that the user left: its sticky events are deleted. */
+export type StickyEnd = { readonly room_id: RoomId };
+
 /** A stored event that is redacted now: its pruned body, and `unsigned` for this account's rows of it. */
 export type RedactionWrite = {
   readonly event_id: EventId;
@@ -180,6 +194,8 @@ export type RoomWrites = {
   readonly presence: readonly PresenceWrite[];
   readonly invites: readonly InviteWrite[];
   readonly inviteEnds: readonly InviteEnd[];
+  readonly stickyEvents: readonly StickyWrite[];
+  readonly stickyEnds: readonly StickyEnd[];
   readonly redactions: readonly RedactionWrite[];
   readonly bans: readonly BanWrite[];
 };

@@ -21,6 +21,8 @@ import type {
   StandingWrite,
   StateEnd,
   StateWrite,
+  StickyEnd,
+  StickyWrite,
   TimelineWrite,
   TypingWrite,
 } from "../../store/ingest/row-types.ts";
@@ -52,6 +54,8 @@ export class Draft {
   readonly presence: PresenceWrite[] = [];
   readonly invites: InviteWrite[] = [];
   readonly inviteEnds: InviteEnd[] = [];
+  readonly stickyEvents = new Map<EventId, Mutable<StickyWrite>>();
+  readonly stickyEnds: StickyEnd[] = [];
   readonly redactions = new Map<EventId, RedactionWrite>();
   readonly redactedRooms = new Set<RoomId>();
   readonly bans: BanWrite[] = [];
@@ -121,6 +125,8 @@ export class Draft {
       presence: this.presence,
       invites: this.invites,
       inviteEnds: this.inviteEnds,
+      stickyEvents: [...this.stickyEvents.values()],
+      stickyEnds: this.stickyEnds,
       redactions: [...this.redactions.values()],
       bans: this.bans,
     };

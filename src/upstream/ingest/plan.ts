@@ -19,6 +19,7 @@ import { planInvite } from "./plan-invite.ts";
 import { planRoom } from "./plan-room.ts";
 import { endInvite, planAccountData, planTyping } from "./plan-room-parts.ts";
 import { planStandings } from "./plan-standings.ts";
+import { endSticky } from "./plan-sticky.ts";
 
 export type IngestPlan = {
   readonly writes: RoomWrites;
@@ -69,6 +70,7 @@ function planOtherRooms(draft: Draft, context: PlanContext, response: V2Response
 function planLost(draft: Draft, context: PlanContext, room: KnownRoom): void {
   if (room.facts === null) return;
   planTyping(draft, room, []);
+  endSticky(draft, room);
   endInvite(draft, room);
   const change: FactsChange = { ...noChange(context.me, room.facts), notifications: 0, highlights: 0 };
   draft.putFacts(room, "leave", computeFacts(room.facts, change));

@@ -47,7 +47,7 @@ class Lists {
       this.events.push(event.event_id);
       if (event.redacts !== null) this.redacted.add(event.redacts);
     }
-    for (const event of [...section.state, ...section.timeline]) {
+    for (const event of [...section.state, ...section.timeline, ...section.sticky]) {
       this.bodies.push(event);
       if (event.redacted_because) this.redacted.add(event.event_id);
       if (event.state_key === null) continue;
