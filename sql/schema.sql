@@ -58,6 +58,8 @@ CREATE TABLE accounts (
   invites_asked_at timestamp with time zone,
   found_restored_at timestamp with time zone,
   check_first boolean NOT NULL DEFAULT false,
+  profiles_wanted text NOT NULL DEFAULT '[]'::text,
+  profiles_polled text NOT NULL DEFAULT '[]'::text,
   CONSTRAINT accounts_pkey PRIMARY KEY (account),
   CONSTRAINT accounts_user_id_key UNIQUE (user_id)
 );
@@ -291,6 +293,16 @@ CREATE TABLE presence (
   CONSTRAINT presence_pkey PRIMARY KEY (account, user_id)
 );
 CREATE INDEX presence_delta ON public.presence USING btree (account, ord);
+
+CREATE TABLE profiles (
+  account bigint NOT NULL,
+  user_id text NOT NULL,
+  field text NOT NULL,
+  value text,
+  ord bigint NOT NULL,
+  CONSTRAINT profiles_pkey PRIMARY KEY (account, user_id, field)
+);
+CREATE INDEX profiles_ord ON public.profiles USING btree (account, ord);
 
 CREATE TABLE question_rate (
   single boolean NOT NULL DEFAULT true,

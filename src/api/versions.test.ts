@@ -78,6 +78,12 @@ test.each([true, false, null, undefined])(
   },
 );
 
+test.each([true, false, undefined])("M69: profiles are there if v2 has them (%s), whatever the homeserver's own sliding sync has", async (theirs) => {
+  const flags = { "org.matrix.msc4262": true, "org.matrix.msc4429": theirs };
+  const edited = await editVersions({ features: ["f"], preferNative: false })(JSON.stringify({ unstable_features: flags }));
+  expect(JSON.parse(edited ?? "null")).toEqual({ unstable_features: { ...flags, "org.matrix.msc4262": theirs === true, f: true } });
+});
+
 test("M53: it is compressed if the homeserver's was, and plain for clients that do not accept compression", async () => {
   const padding = "x".repeat(5000);
   says({ body: { versions: [padding] } });

@@ -11,12 +11,15 @@ export const SIMPLIFIED_SYNC = "org.matrix.simplified_msc3575";
 
 /**
  * Features of a homeserver's own sliding sync that ours lacks, because v2 does not have them. A client that relied on them would wait for what
- * never comes. Thread subscriptions, threads, profiles.
+ * never comes. Thread subscriptions, threads; and profiles if its v2 does not have them.
  */
 const WITHHELD = ["org.matrix.msc4306", "org.matrix.msc4308", "org.matrix.msc4360", "org.matrix.msc4262"] as const;
 
-/** Extensions of ours that send what the homeserver's v2 has: there if it has that. Sticky events. */
-const CARRIED = [["org.matrix.msc4480", "org.matrix.msc4354"]] as const;
+/** Extensions of ours that send what the homeserver's v2 has: there if it has that. Profiles, sticky events. */
+const CARRIED = [
+  ["org.matrix.msc4262", "org.matrix.msc4429"],
+  ["org.matrix.msc4480", "org.matrix.msc4354"],
+] as const;
 
 export type VersionsOptions = {
   /** The flags that this server supports. None: the homeserver's answer is unchanged. */

@@ -10,6 +10,7 @@ import type { AccountNo, DeviceNo, RoomId, SessionNo } from "../wire/ids.ts";
 /**
  * What a batch may have changed. `to_device` and `key_counts` concern only the wake-up's device; `device_lists` every device of the account
  * (T10). `keys_uploaded`: a client has uploaded keys of the wake-up's device, so its poll must be sent again (T11).
+ * `profile_fields`: a client asks for fields of profiles that polls do not ask for yet.
  */
 export type WakeKind =
   | "timeline"
@@ -20,6 +21,8 @@ export type WakeKind =
   | "receipts"
   | "account_data"
   | "presence"
+  | "profiles"
+  | "profile_fields"
   | "sticky_events"
   | "invites"
   | "to_device"

@@ -28,6 +28,8 @@ export type AccountView = {
   readonly receiptsSince: number;
   /** Sticky events, in order. Some may have expired, or been redacted. */
   readonly sticky: readonly StickyRow[];
+  /** When a profile last changed; 0: none is stored. */
+  readonly profilesOrd: number;
   /** The batches that led here, as far as they are cached. */
   readonly recent: Recent;
 };
@@ -136,7 +138,7 @@ async function readParts(tx: Tx, account: AccountNo, after: Position | 0, receip
 }
 
 /** What a batch changes in a view; null: it concerns a room that is not known. */
-function partsOf({ byId, sticky }: AccountView, { writes }: StoredBatch, now: number): Parts | null {
+function partsOf({ byId, sticky, profilesOrd }: AccountView, { writes }: StoredBatch, now: number): Parts | null {
   const facts = new Map(writes.facts.map((row) => [row.room_id, row]));
   const rooms: AccountRoom[] = [];
   for (const standing of writes.standings) {
@@ -162,7 +164,14 @@ function partsOf({ byId, sticky }: AccountView, { writes }: StoredBatch, now: nu
     room_id,
     ord: Math.max(...rows.map((row) => row.ord)),
   }));
-  return { rooms, data: writes.accountData, typing: writes.typing, receipts, sticky: stickyAfter(sticky, writes, now) };
+  return {
+    rooms,
+    data: writes.accountData,
+    typing: writes.typing,
+    receipts,
+    sticky: stickyAfter(sticky, writes, now),
+    profilesOrd: writes.profiles.at(-1)?.ord ?? profilesOrd,
+  };
 }
 
 function stickyAfter(known: readonly StickyRow[], { stickyEvents, stickyEnds }: StoredBatch["writes"], now: number): readonly StickyRow[] {
@@ -171,10 +180,10 @@ function stickyAfter(known: readonly StickyRow[], { stickyEvents, stickyEnds }: 
   return [...known.filter((row) => isSticky(row, now) && !again.has(row.event_id) && !ended.has(row.room_id)), ...stickyEvents];
 }
 
-type Merged = Pick<AccountView, "byId" | "sorted" | "data" | "typing" | "receipts" | "sticky">;
-const NOTHING: Merged = { byId: new Map(), sorted: [], data: new Map(), typing: new Map(), receipts: new Map(), sticky: [] };
+type Merged = Pick<AccountView, "byId" | "sorted" | "data" | "typing" | "receipts" | "sticky" | "profilesOrd">;
+const NOTHING: Merged = { byId: new Map(), sorted: [], data: new Map(), typing: new Map(), receipts: new Map(), sticky: [], profilesOrd: 0 };
 
-function merged(known: Merged, { rooms, data, typing, receipts, sticky }: Parts): Merged {
+function merged(known: Merged, { rooms, data, typing, receipts, sticky, profilesOrd }: Parts): Merged {
   const byId = rooms.length === 0 ? known.byId : new Map([...known.byId, ...rooms.map((room) => [room.roomId, room] as const)]);
   return {
     byId,
@@ -183,6 +192,7 @@ function merged(known: Merged, { rooms, data, typing, receipts, sticky }: Parts)
     typing: typing.length === 0 ? known.typing : new Map([...known.typing, ...typing.map((row) => [row.room_id, row] as const)]),
     receipts: receipts.length === 0 ? known.receipts : new Map([...known.receipts, ...receipts.map((row) => [row.room_id, row.ord] as const)]),
     sticky,
+    profilesOrd,
   };
 }
 

@@ -14,7 +14,7 @@ import type { RoomId, UserId } from "../wire/ids.ts";
 import { matcherOf, type RequiredState } from "./required-state.ts";
 
 /** Parts of a room that are sent independently of each other. */
-const STREAMS = ["events", "receipts", "accountData", "typing"] as const;
+const STREAMS = ["events", "receipts", "accountData", "typing", "profiles"] as const;
 export type RoomStream = (typeof STREAMS)[number];
 
 /** Sent up to the position that the state belongs to. */
@@ -47,6 +47,8 @@ export type ConnectionState = {
   readonly sticky: ReadonlyMap<RoomId, readonly [number, number]>;
   /** Rooms with sticky events (MSC4480) that were not sent although they are acknowledged, and the ordinal up to which they were. */
   readonly passedOver: ReadonlyMap<RoomId, number>;
+  /** Changes of profiles (MSC4262), and the fields that were asked for with them; null: all. */
+  readonly profiles: { readonly sent: SentUpTo; readonly fields: readonly string[] | null };
 };
 
 export const NOTHING_SENT: ConnectionState = {
@@ -56,6 +58,7 @@ export const NOTHING_SENT: ConnectionState = {
   e2ee: false,
   sticky: new Map(),
   passedOver: new Map(),
+  profiles: { sent: undefined, fields: null },
 };
 export const NO_RECORD: SentRoom = { sent: {}, limit: 0, config: STRIPPED, lazy: [] };
 
@@ -81,6 +84,7 @@ export class StateDraft {
   readonly #indices: Map<string, number>;
   #sticky: ConnectionState["sticky"];
   #passedOver: ConnectionState["passedOver"];
+  #profiles: ConnectionState["profiles"];
   #changed = false;
   #global: SentUpTo;
   #e2ee: boolean;
@@ -94,10 +98,15 @@ export class StateDraft {
     this.#e2ee = before.e2ee;
     this.#sticky = before.sticky;
     this.#passedOver = before.passedOver;
+    this.#profiles = before.profiles;
   }
 
   get global(): SentUpTo {
     return this.#global;
+  }
+
+  get profiles(): ConnectionState["profiles"] {
+    return this.#profiles;
   }
 
   room(roomId: RoomId): SentRoom {
@@ -156,6 +165,12 @@ export class StateDraft {
     this.#passedOver = passedOver;
   }
 
+  setProfiles(profiles: ConnectionState["profiles"]): void {
+    if (JSON.stringify(profiles) === JSON.stringify(this.#profiles)) return;
+    this.#changed = true;
+    this.#profiles = profiles;
+  }
+
   /** The same object as before if nothing changed. */
   done(): ConnectionState {
     if (!this.#changed) return this.#before;
@@ -166,6 +181,7 @@ export class StateDraft {
       e2ee: this.#e2ee,
       sticky: this.#sticky,
       passedOver: this.#passedOver,
+      profiles: this.#profiles,
     });
   }
 }
@@ -204,6 +220,8 @@ type StoredBody = {
   readonly sticky: Readonly<Record<string, readonly [number, number]>>;
   /** Absent: none. */
   readonly passedOver?: Readonly<Record<string, number>>;
+  /** Absent: never. */
+  readonly profiles?: readonly [sent: number, fields: readonly string[] | null];
   readonly rooms: Readonly<Record<string, StoredRecord>>;
 };
 
@@ -222,6 +240,7 @@ export function storedForm(before: NumberedState, state: ConnectionState): { rea
     global: state.global ?? null,
     e2ee: state.e2ee,
     sticky: Object.fromEntries(state.sticky),
+    ...(state.profiles.sent !== undefined && { profiles: [state.profiles.sent, state.profiles.fields] }),
     ...(state.passedOver.size > 0 && { passedOver: Object.fromEntries(state.passedOver) }),
     rooms: Object.fromEntries((isSmall ? changed : [...state.rooms]).map(([room, record]) => [room, toStored(record)])),
   };
@@ -243,6 +262,7 @@ export function fromStored(
       global: own.global ?? undefined,
       e2ee: own.e2ee,
       sticky: new Map(Object.entries(own.sticky) as [RoomId, readonly [number, number]][]),
+      profiles: { sent: own.profiles?.[0], fields: own.profiles?.[1] ?? null },
       passedOver: new Map(Object.entries(own.passedOver ?? {}) as [RoomId, number][]),
       rooms: base ? new Map([...base.rooms, ...roomsOf(own)]) : roomsOf(own),
     },
@@ -257,8 +277,10 @@ function toStored(record: SentRoom): StoredRecord {
   return [...STREAMS.map((stream) => record.sent[stream] ?? null), record.limit, record.config, record.lazy];
 }
 
+/** Older versions had fewer streams, those at the beginning. */
 function fromStoredRecord(stored: StoredRecord): SentRoom {
-  const sent = Object.fromEntries(STREAMS.flatMap((stream, index) => (typeof stored[index] === "number" ? [[stream, stored[index]]] : [])));
-  const [limit, config, lazy] = stored.slice(STREAMS.length) as [number, number, UserId[]];
+  const streams = STREAMS.slice(0, stored.length - 3);
+  const sent = Object.fromEntries(streams.flatMap((stream, index) => (typeof stored[index] === "number" ? [[stream, stored[index]]] : [])));
+  const [limit, config, lazy] = stored.slice(-3) as [number, number, UserId[]];
   return { sent, limit, config, lazy };
 }

@@ -14,6 +14,7 @@ import { type ConnectionState, LIVE, StateDraft } from "./connection-state.ts";
 import type { SlidingContext } from "./context.ts";
 import { noteGlobal, type RoomAccountData, newGlobalData, newRoomData } from "./extensions/account-data.ts";
 import type { E2eeResult, ToDeviceResult } from "./extensions/device.ts";
+import { noteProfiles, planProfiles, profilesOf, type ProfilesPlan, type ProfilesResult } from "./extensions/profiles.ts";
 import { readChangedReceipts, type ReceiptsResult, receiptsOf } from "./extensions/receipts.ts";
 import { noteScoped, type Scoped, scopedRooms, type ScopeQuestion } from "./extensions/scoped.ts";
 import { notePassedOver, planSticky, readSticky, stickyOf, type StickyPlan, type StickyResult, stickyRooms } from "./extensions/sticky-events.ts";
@@ -39,6 +40,7 @@ export type SlidingAnswer = {
   readonly accountData: { readonly global: readonly string[]; readonly rooms: RoomAccountData };
   readonly receipts: ReceiptsResult;
   readonly typing: TypingResult;
+  readonly profiles: ProfilesResult;
   readonly stickyEvents: StickyResult | null;
   /** The time that ages of events refer to, ms since the epoch. */
   readonly now: number;
@@ -147,6 +149,7 @@ type Decision = {
   readonly scoped: Readonly<Record<ScopedStream, Scoped>>;
   /** Global account data, as JSON texts. */
   readonly global: readonly string[];
+  readonly profiles: ProfilesPlan | null;
   readonly sticky: StickyPlan | null;
 };
 
@@ -185,6 +188,7 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
       typing: scopedTo("typing", joined, { outdated: view ? typedIn(view) : [] }),
     },
     global: newGlobalData(view, from, extensions.accountData, state.global),
+    profiles: view && planProfiles({ asked: extensions.profiles, view, chosen: joined, state, from, me: head.userId }),
     sticky: view && planSticky({ asked: extensions.stickyEvents, view, matched, entering: enteringRooms(asked.jobs, from), state, now }),
   };
 }
@@ -214,6 +218,7 @@ type Contents = {
   readonly roomData: RoomAccountData;
   readonly receipts: ReceiptsResult;
   readonly typing: TypingResult;
+  readonly profiles: ProfilesResult;
   readonly sticky: StickyResult | null;
 };
 
@@ -222,7 +227,7 @@ async function read(
   context: SlidingContext,
   { initialRooms }: SlidingCaches,
   { view }: Overview,
-  { jobs, needs, scoped, sticky }: Decision,
+  { jobs, needs, scoped, profiles, sticky }: Decision,
   dialect: Dialect,
 ): Promise<Contents | null> {
   const [results, changed, events] = await Promise.all([
@@ -231,11 +236,14 @@ async function read(
     readSticky(context, sticky),
   ]);
   if (!results || !changed || !events) return null;
-  if (!view) return { results, roomData: new Map(), receipts: new Map(), typing: new Map(), sticky: null };
-  const receipts = await receiptsOf(context, { view, scoped: scoped.receipts, results: results.rooms, changed });
-  if (!receipts) return null;
+  if (!view) return { results, roomData: new Map(), receipts: new Map(), typing: new Map(), profiles: new Map(), sticky: null };
+  const [receipts, ofUsers] = await Promise.all([
+    receiptsOf(context, { view, scoped: scoped.receipts, results: results.rooms, changed }),
+    profilesOf(context, view, profiles, results.rooms),
+  ]);
+  if (!receipts || !ofUsers) return null;
   const parts = { roomData: newRoomData(view, scoped.accountData), typing: typingOf(view, scoped.typing) };
-  return { results, receipts, ...parts, sticky: stickyOf(sticky, events, results.rooms) };
+  return { results, receipts, profiles: ofUsers, ...parts, sticky: stickyOf(sticky, events, results.rooms) };
 }
 
 /** What the connection knows after the answer; the state is changed here only. `body`: the request without subscriptions of earlier ones. */
@@ -243,11 +251,12 @@ function stateAfter(
   { from, to }: SlidingContext,
   { view, e2ee }: Overview,
   { body, state }: Pick<SlidingQuestion, "body" | "state">,
-  { extensions, chosen, scoped, sticky }: Decision,
+  { extensions, chosen, scoped, profiles, sticky }: Decision,
   { results }: Contents,
 ): ConnectionState {
   const draft = new StateDraft(state);
   noteSticky(body, state, draft);
+  noteProfiles(profiles, { from, to }, draft);
   for (const stream of SCOPED_STREAMS) noteScoped(stream, scoped[stream], from, draft);
   noteGlobal({ from, to }, extensions.accountData, draft);
   if (e2ee) draft.setE2ee(true);
@@ -265,15 +274,26 @@ function outcomeOf(
   { head, toDevice, e2ee }: Overview,
   { pos, state }: SlidingQuestion,
   { lists, jobs, global, unknown }: Decision,
-  { results, roomData, receipts, typing, sticky }: Contents,
+  { results, roomData, receipts, typing, profiles, sticky }: Contents,
 ): Omit<SlidingOutcome, "state"> {
   const { rooms, needs } = results;
   const deviceNews = (toDevice?.events.length ?? 0) + (e2ee?.changed.length ?? 0) + (e2ee?.left.length ?? 0);
   const roomNews = rooms.filter(({ content }) => !content.quiet).length + global.length + roomData.size + receipts.size + typing.size;
-  const stickyNews = sticky?.rooms.size ?? 0;
+  const otherNews = profiles.size + (sticky?.rooms.size ?? 0);
   return {
-    answer: { lists, rooms, toDevice, e2ee, accountData: { global, rooms: roomData }, receipts, typing, stickyEvents: sticky, now: context.now },
-    news: deviceNews + roomNews + stickyNews > 0,
+    answer: {
+      lists,
+      rooms,
+      toDevice,
+      e2ee,
+      accountData: { global, rooms: roomData },
+      receipts,
+      typing,
+      profiles,
+      stickyEvents: sticky,
+      now: context.now,
+    },
+    news: deviceNews + roomNews + otherNews > 0,
     needs,
     position: context.to,
     // Changes while the extension is disabled are sent once it is enabled again, but not those from before it was enabled first.

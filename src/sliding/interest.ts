@@ -9,6 +9,7 @@ const OF_EXTENSIONS: Readonly<Record<ExtensionName, readonly WakeKind[]>> = {
   toDevice: ["to_device"],
   e2ee: ["device_lists", "key_counts"],
   accountData: ["account_data"],
+  profiles: ["profiles"],
   receipts: ["receipts"],
   stickyEvents: ["sticky_events"],
   typing: ["typing"],

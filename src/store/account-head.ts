@@ -22,6 +22,8 @@ export type AccountHead = {
   readonly deviceSeq: number;
   /** How often a room was forgotten. */
   readonly forgotten: number;
+  /** Fields of profiles that clients asked for: a JSON list. */
+  readonly profilesWanted: string;
 };
 
 /** accountHeadColumns. */
@@ -35,11 +37,12 @@ export type StoredAccountHead = {
   retention: string | null;
   seq: number;
   forgotten: number;
+  profiles_wanted: string;
 };
 
 /** For a query that has accounts as `a` and devices as `d`. */
 export function accountHeadColumns(db: Db) {
-  return db`a.user_id, a.position, a.complete, a.ignored, a.since, ${pagesHere(db)}, ${retentionColumn(db)}, d.seq, a.forgotten`;
+  return db`a.user_id, a.position, a.complete, a.ignored, a.since, ${pagesHere(db)}, ${retentionColumn(db)}, d.seq, a.forgotten, a.profiles_wanted`;
 }
 
 export function accountHeadOf(row: StoredAccountHead): AccountHead {
@@ -53,5 +56,6 @@ export function accountHeadOf(row: StoredAccountHead): AccountHead {
     retention: parseRetention(row.retention),
     deviceSeq: row.seq,
     forgotten: row.forgotten,
+    profilesWanted: row.profiles_wanted,
   };
 }

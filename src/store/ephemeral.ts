@@ -116,27 +116,32 @@ export type TypingRow = { readonly room_id: RoomId; readonly users: string; read
 
 /**
  * What changed in an account, apart from what standings record. `receipts`: the rooms, and when the last receipt changed there. `sticky`: all
- * sticky events, in order.
+ * sticky events, in order. `profilesOrd`: when a profile last changed; 0: none is stored.
  */
 export type PartChanges = {
   readonly data: readonly DataRow[];
   readonly typing: readonly TypingRow[];
   readonly receipts: readonly { readonly room_id: RoomId; readonly ord: number }[];
   readonly sticky: readonly StickyRow[];
+  readonly profilesOrd: number;
 };
 
 /** What changed after `after`, for receipts after `receiptsAfter`. One statement, because there are few rows and each statement has a cost. */
 export async function readPartChanges(db: Db, account: AccountNo, after: number, receiptsAfter: number): Promise<PartChanges> {
-  const rows = await db<{ part: "data" | "typing" | "receipts" | "sticky"; room_id: RoomId | ""; type: string; body: string; ord: number }[]>`
+  const rows = await db<
+    { part: "data" | "typing" | "receipts" | "sticky" | "profiles"; room_id: RoomId | ""; type: string; body: string; ord: number }[]
+  >`
     select 'data' as part, room_id, type, body, ord from account_data where account = ${account} and ord > ${after}
     union all select 'typing', room_id, '', users, ord from typing where account = ${account} and ord > ${after}
     union all select 'receipts', room_id, '', '', max(ord) from receipts where account = ${account} and ord > ${receiptsAfter} group by room_id
-    union all (select 'sticky', room_id, event_id, sticky_until::text, ord from sticky_events where account = ${account} order by ord)`;
+    union all (select 'sticky', room_id, event_id, sticky_until::text, ord from sticky_events where account = ${account} order by ord)
+    union all (select 'profiles', '', '', '', ord from profiles where account = ${account} order by ord desc limit 1)`;
   const of = (part: string) => rows.filter((row) => row.part === part);
   return {
     data: of("data").map(({ room_id, type, body, ord }) => ({ room_id, type, body, ord })),
     typing: of("typing").map(({ room_id, body, ord }) => ({ room_id: room_id as RoomId, users: soundUsers(body), ord })),
     receipts: of("receipts").map(({ room_id, ord }) => ({ room_id: room_id as RoomId, ord })),
+    profilesOrd: of("profiles")[0]?.ord ?? 0,
     sticky: of("sticky").map(({ room_id, type, body, ord }) => {
       return { ord, room_id: room_id as RoomId, event_id: type as EventId, sticky_until: Number(body) };
     }),

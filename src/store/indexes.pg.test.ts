@@ -38,6 +38,8 @@ const BOUNDS: Readonly<Record<string, number>> = {
   "poison.kind": 20,
   "poison.name": KEY,
   "presence.user_id": ID,
+  "profiles.field": ID,
+  "profiles.user_id": ID,
   "receipts.kind": ID,
   "receipts.room_id": ID,
   "receipts.thread_id": KEY,

@@ -10,7 +10,7 @@ import { SCHEMA_FILE } from "../../test/support/schema-text.ts";
 const KEYS: Readonly<Record<string, readonly string[]>> = {
   ...keyed(
     ["account"],
-    "accounts timeline older older_chunks state members rooms room_facts typing receipts account_data presence invites sticky_events",
+    "accounts timeline older older_chunks state members rooms room_facts typing receipts account_data presence profiles invites sticky_events",
   ),
   ...keyed(["account"], "background_asks unignored_users leases position_marks poison poll_troubles rereads standings doubted_rooms restore_probes"),
   ...keyed(["account", "device"], "devices sessions to_device to_device_passed device_lists passed_batches sent_events"),

@@ -7,7 +7,7 @@ const RELAXED: PollerMemory = { ...FIRST_MEMORY, isHurried: false };
 
 function cursor(accountSince: string | null, deviceSince: string | null, unstored: string | null = null): PollCursor {
   const user = { userId: "@alice:test" as UserId, deviceId: "PHONE", keyUploads: 0, untouched: false, locked: false, restored: false };
-  return { ...user, accountSince, deviceSince, unstored };
+  return { ...user, profiles: { wanted: [], polled: [] }, accountSince, deviceSince, unstored };
 }
 
 describe("a room poller", () => {

@@ -22,6 +22,7 @@ import { storeEarlyRooms } from "./early-rooms.ts";
 import type { DeviceListChanges } from "./ingest/device-lists.ts";
 import type { IngestResult } from "./ingest/ingest-result.ts";
 import { MissedLists } from "./missed-lists.ts";
+import { MissedProfiles } from "./missed-profiles.ts";
 import { planPoll, type PollCursor, type PollPlan } from "./poll-plan.ts";
 import { PollSignal } from "./poll-signal.ts";
 import { PollTrouble } from "./poll-trouble.ts";
@@ -51,6 +52,7 @@ export class Poller {
   readonly #stop = new AbortController();
   readonly #poll = new PollSignal();
   readonly #missedLists: MissedLists;
+  readonly #missedProfiles: MissedProfiles;
   readonly #sizes: SizeSteps;
   readonly #trouble: PollTrouble;
   readonly #quiet: QuietAnswers;
@@ -75,6 +77,7 @@ export class Poller {
     this.#sizes = new SizeSteps(deps.now);
     this.#trouble = new PollTrouble(deps.sql, deps.logger, deps.now);
     this.#missedLists = new MissedLists(deps, job);
+    this.#missedProfiles = new MissedProfiles(deps, job);
     this.#setbacks = new Setbacks(deps);
     this.gaps = new PollingGaps(deps, job.account);
   }
@@ -180,6 +183,10 @@ export class Poller {
     let cursor = this.#cursor;
     if (!token || !cursor) throw new Error("a poll needs a token and a cursor");
     const plan = planPoll(this.#job.rooms, cursor, this.#memory, this.#sizes.size);
+    if (plan.rooms) {
+      const profiles = await this.#missedProfiles.complete({ ...cursor, token: token.text, since: cursor.accountSince }, this.#stop.signal);
+      this.#cursor = cursor = { ...cursor, profiles };
+    }
     const sent: SentPoll = { plan, startedAt: this.#deps.now() };
     const isFirst = plan.rooms && plan.since === null;
     if (isFirst && cursor.untouched) {
@@ -232,7 +239,8 @@ export class Poller {
   async #ask(token: DeviceToken, { plan, startedAt }: SentPoll, received?: (bytes: number) => void): Promise<HomeserverAnswer | null> {
     if (this.#stop.signal.aborted) throw reasonOf(this.#stop.signal);
     const signal = this.#poll.begin(plan.since === null);
-    const filter = v2Filter({ rooms: plan.rooms, presence: this.#presence, first: plan.since === null, size: plan.size });
+    const profiles = this.#cursor?.profiles.polled ?? [];
+    const filter = v2Filter({ rooms: plan.rooms, presence: this.#presence, first: plan.since === null, size: plan.size, profiles });
     try {
       const query = { since: plan.since, timeout: plan.timeout, filter };
       // A first sync may have to wait here before it is sent.
@@ -272,20 +280,8 @@ export class Poller {
   ): Promise<IngestResult> {
     const { account, device, epoch } = this.#job;
     const { userId, accountSince, deviceSince, keyUploads } = cursor;
-    return this.#deps.ingest({
-      account,
-      device,
-      userId,
-      epoch,
-      rooms: plan.rooms,
-      accountSince,
-      deviceSince,
-      overlap: plan.overlap,
-      keyUploads,
-      ...beside,
-      text: answer.text,
-      now: answer.receivedAt,
-    });
+    const polled = { account, device, userId, epoch, rooms: plan.rooms, accountSince, deviceSince, overlap: plan.overlap, keyUploads };
+    return this.#deps.ingest({ ...polled, ...beside, text: answer.text, now: answer.receivedAt });
   }
 
   async #digest(result: IngestResult, plan: PollPlan): Promise<void> {

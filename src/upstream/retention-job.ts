@@ -22,6 +22,7 @@ import {
   cutTimelines,
   deleteFacts,
   deleteInvites,
+  deleteProfiles,
   deleteState,
   deleteTimeline,
   type Deleted,
@@ -79,6 +80,7 @@ const KINDS = [
   "members",
   "facts",
   "invites",
+  "profiles",
   "left_rooms",
   "left_room_rows",
   "expired",
@@ -114,6 +116,7 @@ const PARTS: readonly (readonly [
   ["members", (tx, swept) => deleteState(tx, swept, "members")],
   ["facts", deleteFacts],
   ["invites", deleteInvites],
+  ["profiles", deleteProfiles],
   ["left_room_rows", deleteLeftRooms],
 ];
 

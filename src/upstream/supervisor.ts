@@ -155,10 +155,11 @@ export class Supervisor {
     await this.#leases.close();
   }
 
-  /** Whichever process the keys were uploaded through, the poller of the device requests the new counts. */
+  /** Whichever process the keys were uploaded through, the poller of the device requests the new counts. Profiles likewise. */
   #onWake(wake: Wake): void {
-    if (wake.type !== "news" || wake.device === undefined || !wake.kinds?.has("keys_uploaded")) return;
-    this.#accounts.get(wake.account)?.keysUploaded(wake.device);
+    if (wake.type !== "news") return;
+    if (wake.kinds?.has("profile_fields")) this.#accounts.get(wake.account)?.profilesWanted();
+    if (wake.device !== undefined && wake.kinds?.has("keys_uploaded")) this.#accounts.get(wake.account)?.keysUploaded(wake.device);
   }
 
   async #renew(): Promise<void> {

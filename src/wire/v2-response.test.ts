@@ -179,6 +179,7 @@ describe("the least response", () => {
       next_batch: "",
       accountData: [],
       presence: [],
+      profiles: new Map(),
       toDevice: [],
       deviceLists: { changed: [], left: [] },
       oneTimeKeys: null,

@@ -105,6 +105,8 @@ export type V2Parts = {
   knock?: Record<string, Json[]>;
   account_data?: Json[];
   presence?: Json[];
+  /** What changed of users' profiles (MSC4429): user → field → value; null: the user shares no room any more. */
+  profiles?: Json;
   to_device?: Json[];
   device_lists?: { changed?: string[]; left?: string[] };
   one_time_keys?: Record<string, number>;
@@ -123,6 +125,7 @@ export function v2(parts: V2Parts = {}): Json {
     ...(Object.keys(rooms).length > 0 ? { rooms } : {}),
     ...(parts.account_data ? { account_data: { events: parts.account_data } } : {}),
     ...(parts.presence ? { presence: { events: parts.presence } } : {}),
+    ...(parts.profiles ? { "org.matrix.msc4429.users": mapValues(parts.profiles, (of) => ({ profile_updates: of })) } : {}),
     ...(parts.to_device ? { to_device: { events: parts.to_device } } : {}),
     ...(parts.device_lists ? { device_lists: parts.device_lists } : {}),
     ...(parts.one_time_keys ? { device_one_time_keys_count: parts.one_time_keys } : {}),

@@ -17,6 +17,8 @@ export type Device = {
   /** What answers that say nothing else say of its keys, as those of real homeservers do: what `setKeys` was given, else what was said last. */
   keys: Json | null;
   saidKeys: Json;
+  /** See setProfiles. */
+  profiles: Json;
 };
 
 export function newDevice(userId: string, deviceId: string | null): Device {
@@ -32,6 +34,7 @@ export function newDevice(userId: string, deviceId: string | null): Device {
     hold: false,
     keys: null,
     saidKeys: {},
+    profiles: {},
   };
 }
 

@@ -104,6 +104,12 @@ export class FakeHomeserver {
     this.#known(token).keys = v2({ one_time_keys: oneTimeKeys, fallback_keys: fallbackTypes });
   }
 
+  /** From now on it has MSC4429, and questions for the present profiles alone are answered with these: user → field → value. */
+  setProfiles(token: string, profiles: Json): void {
+    this.on("GET", "/_matrix/client/versions", () => ({ body: { versions: ["v1.11"], unstable_features: { "org.matrix.msc4429": true } } }));
+    this.#known(token).profiles = profiles;
+  }
+
   /** With true, `timeout=0` waits as well until something is queued (a homeserver that takes long). */
   holdSync(token: string, hold = true): void {
     const device = this.#known(token);
@@ -235,6 +241,7 @@ export class FakeHomeserver {
   async #sync(request: FakeRequest): Promise<FakeReply> {
     const device = this.#device(request.token);
     const since = request.query.get("since");
+    if (since === null && asksForProfiles(request)) return { body: { next_batch: "s0", ...v2({ profiles: device.profiles }) } };
     const deadline = Date.now() + Number(request.query.get("timeout") ?? "0");
     device.polls += 1;
     device.peakPolls = Math.max(device.peakPolls, device.polls);
@@ -317,6 +324,12 @@ export class FakeHomeserver {
       check();
     });
   }
+}
+
+/** A sync for profiles alone. It takes nothing from the log. */
+export function asksForProfiles({ query }: FakeRequest): boolean {
+  const filter = JSON.parse(query.get("filter") ?? "{}") as Json & { room?: { rooms?: unknown[] } };
+  return filter.room?.rooms?.length === 0 && filter["org.matrix.msc4429.profile_fields"] !== undefined;
 }
 
 class Refusal extends Error {

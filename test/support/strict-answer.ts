@@ -45,6 +45,7 @@ const e2ee = struct({
 });
 const accountData = struct({ global: events, rooms: map(roomId, events) });
 const toDevice = struct({ next_batch: text, events }, ["next_batch"]);
+const profiles = struct({ users: map(userId, orNull(struct({ updated: map(text, sound), removed: texts }))) });
 const stickyEvents = struct({ next_batch: text, rooms: map(roomId, struct({ events }, ["events"])) });
 const inRooms = (shape: Shape) => struct({ rooms: map(roomId, shape) });
 
@@ -80,6 +81,7 @@ const unstable = struct(
       account_data: accountData,
       receipts: inRooms(eventOf(receiptContent)),
       typing: inRooms(eventOf(typingContent)),
+      "org.matrix.msc4262.profiles": profiles,
       "org.matrix.msc4354.sticky_events": stickyEvents,
     }),
   },
@@ -93,6 +95,7 @@ const V4_EXTENSIONS: readonly (readonly [names: readonly string[], shape: Shape]
   [["e2ee", "org.matrix.msc4543.e2ee"], e2ee],
   [["account_data", "org.matrix.msc4548.account_data"], accountData],
   [["receipts", "org.matrix.msc4551.receipts"], inRooms(receiptContent)],
+  [["profiles", "org.matrix.msc4262.profiles"], profiles],
   [["sticky_events", "org.matrix.msc4354.sticky_events"], stickyEvents],
   [["typing", "org.matrix.msc4508.typing"], inRooms(typingContent)],
 ];

@@ -398,6 +398,12 @@ export interface SlidingRequest {
       lists?: string[] | null;
       rooms?: string[] | null;
     } | null;
+    "org.matrix.msc4262.profiles"?: {
+      enabled?: boolean | null;
+      lists?: string[] | null;
+      rooms?: string[] | null;
+      fields?: string[] | null;
+    } | null;
     receipts?: {
       enabled?: boolean | null;
       lists?: string[] | null;
@@ -442,6 +448,7 @@ export interface SlidingAnswer {
     to_device?: SlidingToDevice;
     e2ee?: E2Ee;
     account_data?: SlidingAccountData;
+    "org.matrix.msc4262.profiles"?: SlidingProfiles;
     receipts?: {
       rooms: {
         [k: string]: ReceiptEvent;
@@ -506,6 +513,22 @@ export interface SlidingAccountData {
   global: AccountData[];
   rooms: {
     [k: string]: AccountData[];
+  };
+}
+export interface SlidingProfiles {
+  users: {
+    [k: string]: {
+      /**
+       * The fields that are new or changed
+       */
+      updated?: {
+        [k: string]: unknown;
+      };
+      /**
+       * The fields that are gone
+       */
+      removed?: string[];
+    } | null;
   };
 }
 export interface SlidingStickyEvents {
@@ -597,6 +620,18 @@ export interface V4Request {
       lists?: string[];
       rooms?: string[];
     };
+    profiles?: {
+      enabled?: boolean;
+      lists?: string[];
+      rooms?: string[];
+      fields?: string[];
+    };
+    "org.matrix.msc4262.profiles"?: {
+      enabled?: boolean;
+      lists?: string[];
+      rooms?: string[];
+      fields?: string[];
+    };
     receipts?: {
       enabled?: boolean;
       lists?: string[];
@@ -649,6 +684,8 @@ export interface V4Answer {
     "org.matrix.msc4543.e2ee"?: E2Ee;
     account_data?: SlidingAccountData;
     "org.matrix.msc4548.account_data"?: SlidingAccountData;
+    profiles?: SlidingProfiles;
+    "org.matrix.msc4262.profiles"?: SlidingProfiles;
     receipts?: {
       rooms: {
         [k: string]: ReceiptContent;

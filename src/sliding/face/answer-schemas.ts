@@ -4,6 +4,7 @@ import Type, { type TSchema } from "typebox";
 import {
   accountDataSchema,
   byRoom,
+  byUser,
   countSchema,
   e2eeSchema,
   eventSchema,
@@ -48,6 +49,20 @@ const toDevice = Type.Object(
 const accountData = Type.Object(
   { global: Type.Array(accountDataSchema), rooms: byRoom(Type.Array(accountDataSchema)) },
   { title: "SlidingAccountData" },
+);
+const profiles = Type.Object(
+  {
+    users: byUser(
+      Type.Union([
+        Type.Object({
+          updated: optional(Type.Record(text, Type.Unknown(), { description: "The fields that are new or changed" })),
+          removed: optional(Type.Array(text, { description: "The fields that are gone" })),
+        }),
+        Type.Null({ description: "The user shares no room any more" }),
+      ]),
+    ),
+  },
+  { title: "SlidingProfiles" },
 );
 const stickyEvents = Type.Object(
   {
@@ -95,6 +110,7 @@ export const unstableAnswerSchema = Type.Object({
     to_device: optional(toDevice),
     e2ee: optional(e2eeSchema),
     account_data: optional(accountData),
+    "org.matrix.msc4262.profiles": optional(profiles),
     receipts: optional(inRooms(receiptSchema)),
     "org.matrix.msc4354.sticky_events": optional(stickyEvents),
     typing: optional(inRooms(typingSchema)),
@@ -130,6 +146,8 @@ export const v4AnswerSchema = Type.Object({
     "org.matrix.msc4543.e2ee": optional(e2eeSchema),
     account_data: optional(accountData),
     "org.matrix.msc4548.account_data": optional(accountData),
+    profiles: optional(profiles),
+    "org.matrix.msc4262.profiles": optional(profiles),
     receipts: optional(receipts),
     "org.matrix.msc4551.receipts": optional(receipts),
     sticky_events: optional(stickyEvents),

@@ -7,11 +7,12 @@ import type { SlidingReply } from "../sliding-engine.ts";
 import type { DeviceNo } from "../../wire/ids.ts";
 import { type Member, object, record } from "../../sync/json-text.ts";
 import { answerBytes, type EventWriter, type FragmentCache, timelineMembers, pagingMembers } from "./room-text.ts";
+import { profilesText } from "./profiles-text.ts";
 import { stickyEventsText } from "./sticky-events-text.ts";
 import { sealSince } from "./to-device-since.ts";
 import type { UnstableRequest } from "./unstable-request.ts";
 
-/** As JSON. Each extension that was asked for has a section, but for that of sticky events if there are no new ones. */
+/** As JSON. Each extension that was asked for has a section; those of profiles and sticky events only if there are new ones. */
 export function unstableAnswer({ pos, answer }: SlidingReply, { body, txnId }: UnstableRequest, device: DeviceNo): Promise<Buffer> {
   const head = object([
     ["pos", JSON.stringify(pos)],
@@ -58,13 +59,15 @@ const SECTIONS: Readonly<Record<ExtensionName, (answer: SlidingAnswer, device: D
   toDevice: ({ toDevice }, device) => toDevice && ["to_device", toDeviceText(toDevice, device)],
   e2ee: ({ e2ee }) => e2ee && ["e2ee", e2eeText(e2ee)],
   accountData: ({ accountData }) => ["account_data", accountDataText(accountData)],
+  profiles: (answer) => named("org.matrix.msc4262.profiles", profilesText(answer)),
   receipts: ({ receipts }) => ["receipts", `{"rooms":${record(receipts, (content) => `{"type":"m.receipt","content":${content}}`)}}`],
-  stickyEvents: (answer, device) => {
-    const section = stickyEventsText(answer, device);
-    return section === null ? null : ["org.matrix.msc4354.sticky_events", section];
-  },
+  stickyEvents: (answer, device) => named("org.matrix.msc4354.sticky_events", stickyEventsText(answer, device)),
   typing: ({ typing }) => ["typing", `{"rooms":${record(typing, (users) => `{"type":"m.typing","content":{"user_ids":${users}}}`)}}`],
 };
+
+function named(name: string, section: string | null): Member | null {
+  return section === null ? null : [name, section];
+}
 
 function extensionsText(answer: SlidingAnswer, asked: SlidingExtensions, device: DeviceNo): string {
   return object(EXTENSIONS.map((extension) => asked[extension] !== undefined && SECTIONS[extension](answer, device)));

@@ -12,7 +12,7 @@ import { type DeviceNo, isStorable, type RoomId, type UserId } from "../../wire/
 import { indexKey } from "../../wire/index-key.ts";
 import { atMost, requestBounds } from "../../wire/request-bounds.ts";
 import { bodyCheck } from "../../http/body-check.ts";
-import { checkFilters, scopeOf, StateConfigs } from "./request-parts.ts";
+import { checkFilters, profilesOf, scopeOf, StateConfigs } from "./request-parts.ts";
 import { openSince, openStickySince } from "./to-device-since.ts";
 
 /** A timeline's default limit, and its maximum. */
@@ -57,6 +57,7 @@ const list = Type.Object({
 });
 
 const queue = Type.Object({ enabled: orNull(Type.Boolean()), limit: orNull(Type.Integer()), since: orNull(text) });
+const profiles = Type.Object({ enabled: orNull(Type.Boolean()), lists: orNull(texts), rooms: orNull(texts), fields: orNull(texts) });
 const scoped = Type.Object({ enabled: orNull(Type.Boolean()), lists: orNull(texts), rooms: orNull(texts) });
 
 export const unstableSchema = Type.Object({
@@ -72,6 +73,7 @@ export const unstableSchema = Type.Object({
       to_device: orNull(queue),
       e2ee: orNull(Type.Object({ enabled: orNull(Type.Boolean()) })),
       account_data: orNull(scoped),
+      "org.matrix.msc4262.profiles": orNull(profiles),
       receipts: orNull(scoped),
       typing: orNull(scoped),
       "org.matrix.msc4354.sticky_events": orNull(queue),
@@ -167,7 +169,8 @@ function filtersOf(body: Static<typeof filters>): SlidingFilters {
 }
 
 function extensionsOf(body: NonNullable<UnstableBody["extensions"]>, device: DeviceNo): SlidingExtensions {
-  const { to_device, e2ee, account_data, receipts, typing, "org.matrix.msc4354.sticky_events": sticky } = body;
+  const { to_device, e2ee, account_data, receipts, typing } = body;
+  const { "org.matrix.msc4262.profiles": ofUsers, "org.matrix.msc4354.sticky_events": sticky } = body;
   return {
     ...(to_device?.enabled === true && {
       toDevice: {
@@ -178,6 +181,7 @@ function extensionsOf(body: NonNullable<UnstableBody["extensions"]>, device: Dev
     }),
     ...(e2ee?.enabled === true && { e2ee: true as const }),
     ...(account_data?.enabled === true && { accountData: scopeOf("account_data", account_data, hasWildcard) }),
+    ...(ofUsers?.enabled === true && { profiles: profilesOf(ofUsers, hasWildcard) }),
     ...(receipts?.enabled === true && { receipts: scopeOf("receipts", receipts, hasWildcard) }),
     ...(sticky?.enabled === true && {
       stickyEvents: {

@@ -1,5 +1,5 @@
 /**
- * Reads the body of `POST /_matrix/client/v4/sync` (MSC4186 as merged, with the extensions of MSC4480, MSC4508, MSC4538, MSC4543, MSC4548 and
+ * Reads the body of `POST /_matrix/client/v4/sync` (MSC4186 as merged, with the extensions of MSC4262, MSC4480, MSC4508, MSC4538, MSC4543, MSC4548 and
  * MSC4551).
  * Everything is in the body, and every request is complete in itself.
  */
@@ -15,7 +15,7 @@ import { atMost, requestBounds } from "../../wire/request-bounds.ts";
 import { bodyCheck } from "../../http/body-check.ts";
 import { exclusionsOf } from "./exclusions.ts";
 import { refuseOlderForm } from "./older-form.ts";
-import { checkFilters, scopeOf, StateConfigs } from "./request-parts.ts";
+import { checkFilters, profilesOf, scopeOf, StateConfigs } from "./request-parts.ts";
 import { openSince, openStickySince } from "./to-device-since.ts";
 
 const MAX_TIMELINE = 100;
@@ -51,6 +51,7 @@ const filters = Type.Object({
 const list = Type.Object({ ...config, range: Type.Optional(Type.Tuple([index, index])), filters: Type.Optional(filters) });
 const enabled = Type.Optional(Type.Boolean());
 const scoped = Type.Object({ enabled, lists: Type.Optional(texts), rooms: Type.Optional(texts) });
+const profiles = Type.Object({ enabled, lists: Type.Optional(texts), rooms: Type.Optional(texts), fields: Type.Optional(texts) });
 const queue = Type.Object({ enabled, limit: Type.Optional(Type.Integer({ minimum: 1 })), since: Type.Optional(text) });
 const plain = Type.Object({ enabled });
 
@@ -59,6 +60,7 @@ const EXTENSION_KEYS = {
   toDevice: ["to_device", "org.matrix.msc4538.to_device"],
   e2ee: ["e2ee", "org.matrix.msc4543.e2ee"],
   accountData: ["account_data", "org.matrix.msc4548.account_data"],
+  profiles: ["profiles", "org.matrix.msc4262.profiles"],
   receipts: ["receipts", "org.matrix.msc4551.receipts"],
   stickyEvents: ["sticky_events", "org.matrix.msc4354.sticky_events"],
   typing: ["typing", "org.matrix.msc4508.typing"],
@@ -71,6 +73,8 @@ const extensions = Type.Object({
   "org.matrix.msc4543.e2ee": Type.Optional(plain),
   account_data: Type.Optional(scoped),
   "org.matrix.msc4548.account_data": Type.Optional(scoped),
+  profiles: Type.Optional(profiles),
+  "org.matrix.msc4262.profiles": Type.Optional(profiles),
   receipts: Type.Optional(scoped),
   "org.matrix.msc4551.receipts": Type.Optional(scoped),
   sticky_events: Type.Optional(queue),
@@ -198,12 +202,14 @@ function namesOf(body: Static<typeof extensions>): ExtensionNames {
 
 function extensionsOf(body: Static<typeof extensions>, names: ExtensionNames, device: DeviceNo): SlidingExtensions {
   const at = <Shape>(name: string | undefined) => (name === undefined ? undefined : (body as Record<string, Shape | undefined>)[name]);
+  const ofUsers = at<Static<typeof profiles>>(names.profiles);
   const [messages, sticky] = [names.toDevice, names.stickyEvents].map((name) => at<Static<typeof queue>>(name));
   const [accountData, receipts, typing] = [names.accountData, names.receipts, names.typing].map((name) => at<Static<typeof scoped>>(name));
   return {
     ...(messages && { toDevice: toDeviceOf(messages, device) }),
     ...(names.e2ee !== undefined && { e2ee: true as const }),
     ...(accountData && { accountData: scopeOf("account_data", accountData, noWildcard) }),
+    ...(ofUsers && { profiles: profilesOf(ofUsers, noWildcard) }),
     ...(receipts && { receipts: scopeOf("receipts", receipts, noWildcard) }),
     ...(sticky && { stickyEvents: stickyEventsOf(sticky, device) }),
     ...(typing && { typing: scopeOf("typing", typing, noWildcard) }),

@@ -5,6 +5,7 @@ import { byKey, type Tx } from "../db.ts";
 import { bodyOf } from "../event-row.ts";
 import { type EventBody, noBodies, readBodies, type StoredBodies } from "./bodies.ts";
 import { type Membership, parseFacts, type RoomFacts } from "../room-facts.ts";
+import { type KnownProfile, readKnownProfiles } from "./profiles.ts";
 import type { RoomWrite, StandingWrite } from "./row-types.ts";
 import { OPEN } from "./row-types.ts";
 
@@ -20,6 +21,7 @@ export type Touched = {
   readonly receipts: readonly ReceiptKey[];
   readonly accountData: readonly AccountDataKey[];
   readonly presence: readonly UserId[];
+  readonly profiles: readonly UserId[];
   /** Events that are redacted by the response, or came redacted in it. */
   readonly redacted: readonly EventId[];
   /** Of all events. */
@@ -64,6 +66,7 @@ export type KnownRows = {
   readonly receipts: readonly (ReceiptKey & { readonly event_id: EventId; readonly data: string })[];
   readonly accountData: readonly (AccountDataKey & { readonly body: string })[];
   readonly presence: readonly { readonly user_id: UserId; readonly body: string }[];
+  readonly profiles: readonly KnownProfile[];
   readonly redacted: readonly KnownEvent[];
   readonly bodies: StoredBodies;
 };
@@ -81,7 +84,7 @@ export type AskedRows = { readonly account: AccountNo; readonly touched: Touched
 
 /** Sends all necessary queries at once, each for all accounts. Rows are looked up individually: see byKey. */
 export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Map<AccountNo, KnownRows>> {
-  const [rooms, seen, state, members, receipts, accountData, presence, redacted, bodies] = await Promise.all([
+  const [rooms, seen, state, members, receipts, accountData, presence, profiles, redacted, bodies] = await Promise.all([
     readRooms(tx, asked),
     readSeen(tx, asked),
     readState(tx, keysOf(asked, "state")),
@@ -89,6 +92,10 @@ export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Ma
     readReceipts(tx, keysOf(asked, "receipts")),
     readAccountData(tx, keysOf(asked, "accountData")),
     readPresence(tx, asked),
+    readKnownProfiles(
+      tx,
+      asked.map(({ account, touched }) => ({ account, users: touched.profiles })),
+    ),
     readRedacted(tx, asked),
     readBodies(
       tx,
@@ -103,6 +110,7 @@ export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Ma
     receipts: byAccount(receipts),
     accountData: byAccount(accountData),
     presence: byAccount(presence),
+    profiles: byAccount(profiles),
     redacted: byAccount(redacted),
   };
   return new Map(
@@ -116,6 +124,7 @@ export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Ma
         receipts: of.receipts.get(account) ?? [],
         accountData: of.accountData.get(account) ?? [],
         presence: of.presence.get(account) ?? [],
+        profiles: of.profiles.get(account) ?? [],
         redacted: of.redacted.get(account) ?? [],
         bodies: bodies.get(account) ?? noBodies(),
       },

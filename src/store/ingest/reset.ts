@@ -7,16 +7,17 @@ import { endSessions } from "../sessions.ts";
 
 /** What is stored stays, and the next answer is compared with it. */
 export async function forgetSince(tx: Tx, account: AccountNo, device: DeviceNo): Promise<void> {
-  await tx`update accounts set since = null where account = ${account}`;
+  // Polls are to ask for profiles from scratch, too.
+  await tx`update accounts set since = null, profiles_polled = '[]' where account = ${account}`;
   await tx`update devices set since = null where device = ${device} and account = ${account}`;
   await endSessions(tx, account);
 }
 
 /** Deletes everything of those accounts' rooms. The accounts are locked, and their new first sync is stored in the same transaction. */
 export async function deleteRestored(tx: Tx, accounts: readonly AccountNo[]): Promise<void> {
-  const tables = [...ROOM_TABLES, "presence", "rereads", "poison", "unignored_users"];
+  const tables = [...ROOM_TABLES, "presence", "profiles", "rereads", "poison", "unignored_users"];
   await Promise.all([
     ...tables.map((table) => tx`delete from ${tx(table)} where account = any(${[...accounts]}::bigint[])`),
-    tx`update accounts set restored = false, forgotten = forgotten + 1 where account = any(${[...accounts]}::bigint[])`,
+    tx`update accounts set restored = false, profiles_polled = '[]', forgotten = forgotten + 1 where account = any(${[...accounts]}::bigint[])`,
   ]);
 }

@@ -108,6 +108,8 @@ export type ReceiptWrite = {
 /** `room_id` '': global. */
 export type AccountDataWrite = { readonly room_id: RoomId | ""; readonly type: string; readonly body: string; readonly ord: number };
 export type PresenceWrite = { readonly user_id: UserId; readonly body: string; readonly ord: number };
+/** A field of a user's profile (MSC4429): see sql/0029_profiles.sql. */
+export type ProfileWrite = { readonly user_id: UserId; readonly field: string; readonly value: string | null; readonly ord: number };
 export type InviteWrite = {
   readonly room_id: RoomId;
   readonly kind: "invite" | "knock";
@@ -192,6 +194,7 @@ export type RoomWrites = {
   readonly receipts: readonly ReceiptWrite[];
   readonly accountData: readonly AccountDataWrite[];
   readonly presence: readonly PresenceWrite[];
+  readonly profiles: readonly ProfileWrite[];
   readonly invites: readonly InviteWrite[];
   readonly inviteEnds: readonly InviteEnd[];
   readonly stickyEvents: readonly StickyWrite[];

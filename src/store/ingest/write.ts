@@ -5,6 +5,7 @@ import type { Tx } from "../db.ts";
 import type { DeviceWrites, RoomWrites } from "./row-types.ts";
 import { OPEN } from "./row-types.ts";
 import { writeOwnBodies } from "./bodies.ts";
+import { writeProfiles } from "./profiles.ts";
 import type { Statement } from "./statement.ts";
 import { some } from "./statement.ts";
 import { writeEvents, writeRedactions } from "./write-events.ts";
@@ -32,6 +33,7 @@ export function writeRooms(tx: Tx, batches: readonly Batch[]): Statement[] {
     ...writeRoomRows(tx, batches),
     ...writeStandings(tx, batches),
     ...writeParts(tx, batches),
+    ...writeProfiles(tx, batches),
     ...writeStickyEvents(tx, batches),
     ...writeRedactions(tx, batches),
     ...writeBans(tx, batches),

@@ -14,6 +14,7 @@ import type {
   MembersEnd,
   OwnBodyWrite,
   PresenceWrite,
+  ProfileWrite,
   ReceiptWrite,
   RedactionWrite,
   RoomWrite,
@@ -52,6 +53,7 @@ export class Draft {
   readonly receipts: ReceiptWrite[] = [];
   readonly accountData: AccountDataWrite[] = [];
   readonly presence: PresenceWrite[] = [];
+  readonly profiles: ProfileWrite[] = [];
   readonly invites: InviteWrite[] = [];
   readonly inviteEnds: InviteEnd[] = [];
   readonly stickyEvents = new Map<EventId, Mutable<StickyWrite>>();
@@ -123,6 +125,7 @@ export class Draft {
       receipts: this.receipts,
       accountData: this.accountData,
       presence: this.presence,
+      profiles: this.profiles,
       invites: this.invites,
       inviteEnds: this.inviteEnds,
       stickyEvents: [...this.stickyEvents.values()],

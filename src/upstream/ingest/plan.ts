@@ -16,6 +16,7 @@ import type { PlanContext } from "./plan-context.ts";
 import { planOwnBodies } from "./own-bodies.ts";
 import { roomsIn } from "./parts.ts";
 import { planInvite } from "./plan-invite.ts";
+import { planProfile } from "./plan-profiles.ts";
 import { planRoom } from "./plan-room.ts";
 import { endInvite, planAccountData, planTyping } from "./plan-room-parts.ts";
 import { planStandings } from "./plan-standings.ts";
@@ -48,6 +49,7 @@ export function planBatch(context: PlanContext, response: V2Response, position: 
   for (const { user_id, body } of response.presence) {
     if (known.presence.get(user_id) !== body) draft.presence.push({ user_id, body, ord: draft.next("presence") });
   }
+  for (const [user, updates] of response.profiles) planProfile(draft, user, updates, known.profiles.get(user) ?? []);
   planOwnBodies(draft, context.ownBodies);
   planStandings(draft, context, response);
   draft.endSessions = context.restored;

@@ -27,6 +27,7 @@ export function touchedBy(response: V2Response, me: UserId, reset: boolean): Tou
     receipts: lists.receipts,
     accountData: lists.accountData,
     presence: response.presence.map((item) => item.user_id),
+    profiles: [...response.profiles.keys()],
     redacted: [...lists.redacted],
     bodies: lists.bodies,
   };
