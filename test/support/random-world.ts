@@ -15,7 +15,7 @@ const IN_ROOMS = [
 /** The user's own membership; it is in a room most of the time. */
 const PASSAGES = ["invite", "knock", "join", "join", "join", "join", "join", "leave", "kick", "ban"] as const;
 const OF_ACCOUNT = ["direct", "global_data"] as const;
-const OF_DEVICE = ["presence", "to_device", "device_changed", "device_left", "counts"] as const;
+const OF_DEVICE = ["profile", "presence", "to_device", "device_changed", "device_left", "counts"] as const;
 
 type Kind = (typeof IN_ROOMS)[number] | (typeof PASSAGES)[number] | (typeof OF_ACCOUNT)[number] | (typeof OF_DEVICE)[number];
 /** Some more often than others. `rooms`: without what concerns devices and presence. */
@@ -257,6 +257,9 @@ export class RandomWorld {
   #ofDevice({ kind, who, value }: Operation, parts: Sections): void {
     const user = other(who);
     const lists = (parts.device_lists ??= {});
+    // Some have the field no more, some share no room any more.
+    if (kind === "profile")
+      (parts.profiles ??= {})[user] = value % 5 === 0 ? null : { "m.status": value % 3 === 0 ? null : value, displayname: user };
     if (kind === "presence")
       (parts.presence ??= []).push({ type: "m.presence", sender: user, content: { presence: value % 2 ? "online" : "offline" } });
     if (kind === "to_device") (parts.to_device ??= []).push(toDevice(user, { n: ++this.#messages }));
