@@ -90,6 +90,14 @@ describe.each(DIALECTS)("profiles (%s)", (dialect) => {
     expect(usersOf(await phone.sync(lazily(), { pos: again.pos }))).toBeUndefined();
   });
 
+  it("M67: without a list, too: the own profile, and changes of anybody", async () => {
+    const { phone, give, me } = await withProfiles(dialect, STATUS);
+    const first = await phone.sync({ ext: asking() });
+    expect(usersOf(first)).toEqual({ [me]: { updated: { "m.status": "mine" } } });
+    await give({ [CAROL]: { "m.status": "back" } });
+    expect(usersOf(await phone.sync({ ext: asking() }, { pos: first.pos }))).toEqual({ [CAROL]: { updated: { "m.status": "back" } } });
+  });
+
   it("M67: it ends a wait; the user's own changes come too", async () => {
     const { phone, give, me } = await withProfiles(dialect, STATUS);
     const first = await phone.sync(lazily());

@@ -31,8 +31,8 @@ export type StickyPlan = {
 };
 
 export type StickyQuestion = {
-  /** null: the extension is not enabled. `since`: the acknowledged ordinal; 0: nothing is. */
-  readonly asked: SlidingExtensions["stickyEvents"] | null;
+  /** undefined: the extension is not enabled. */
+  readonly asked: SlidingExtensions["stickyEvents"];
   readonly view: AccountView;
   /** Those of stickyRooms that are asked about. */
   readonly matched: ReadonlySet<RoomId>;
@@ -67,14 +67,10 @@ export function planSticky({ asked, view, matched, entering, state, now }: Stick
 /** null: memory is not enough. */
 export async function readSticky({ tx, account, ignored }: SlidingContext, plan: StickyPlan | null): Promise<readonly EventRow[] | null> {
   if (!plan || plan.rows.length === 0) return [];
-  const events =
-    tx &&
-    (await readStickyEvents(
-      tx,
-      account,
-      plan.rows.map((row) => row.ord),
-    ));
-  return events && events.filter(({ sender, body }) => !ignored.includes(sender) && declaresSticky(body));
+  if (!tx) return null;
+  const ords = plan.rows.map((row) => row.ord);
+  const events = await readStickyEvents(tx, account, ords);
+  return events.filter(({ sender, body }) => !ignored.includes(sender) && declaresSticky(body));
 }
 
 /** @param results the rooms of the answer */
@@ -82,13 +78,8 @@ export function stickyOf(plan: StickyPlan | null, events: readonly EventRow[], r
   if (!plan || (plan.next === plan.since && plan.rows.length === 0)) return null;
   const timelines = new Map(results.map(({ roomId, content }) => [roomId, content.timeline?.events ?? []]));
   const isInTimeline = ({ room_id, event_id }: EventRow) => timelines.get(room_id)?.some((row) => row.event_id === event_id) === true;
-  return {
-    rooms: Map.groupBy(
-      events.filter((row) => !isInTimeline(row)),
-      (row) => row.room_id,
-    ),
-    next: plan.next,
-  };
+  const sent = events.filter((row) => !isInTimeline(row));
+  return { rooms: Map.groupBy(sent, (row) => row.room_id), next: plan.next };
 }
 
 export function notePassedOver(plan: StickyPlan | null, draft: StateDraft): void {
