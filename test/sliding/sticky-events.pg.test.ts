@@ -163,7 +163,8 @@ describe.each(DIALECTS)("sticky events (%s)", (dialect) => {
     const since = sectionOf(first)?.next_batch;
     const second = await phone.sync({ ...some, ext: asking(since) }, { pos: first.pos });
     expect(sectionOf(second)).toBeUndefined();
-    const more: Ask = { ...some, subs: { [plain]: { limit: 0 } } };
+    // Neither is in its window.
+    const more: Ask = { lists: { ...some.lists, all: list } };
     for (const pos of [second.pos, second.pos]) {
       // oxlint-disable-next-line no-await-in-loop -- a retry
       const third = await phone.sync({ ...more, ext: asking(since) }, { pos });
@@ -173,6 +174,12 @@ describe.each(DIALECTS)("sticky events (%s)", (dialect) => {
       const fourth = await phone.sync({ ...more, ext: asking(sectionOf(third)?.next_batch) }, { pos: third.pos });
       expect(sectionOf(fourth)).toBeUndefined();
     }
+  });
+
+  it("M72: a subscription is enough, without a list", async () => {
+    const { phone, room, ids } = await withSticky(1);
+    expect(sectionOf(await phone.sync({ ext: asking() }))).toBeUndefined();
+    expect(idsIn(await phone.sync({ subs: { [room]: { limit: 0 } }, ext: asking() }), room)).toEqual(ids);
   });
 
   it("M72: a room that comes into the window later is sent with all of its sticky events", async () => {
