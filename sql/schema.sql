@@ -58,6 +58,8 @@ CREATE TABLE accounts (
   invites_asked_at timestamp with time zone,
   found_restored_at timestamp with time zone,
   check_first boolean NOT NULL DEFAULT false,
+  profiles_wanted text NOT NULL DEFAULT '[]'::text,
+  profiles_polled text NOT NULL DEFAULT '[]'::text,
   presence_since text,
   threads_pos text,
   threads_rest text,
@@ -246,6 +248,7 @@ CREATE TABLE older (
   age_ts bigint,
   relations text,
   relations_ord bigint,
+  sticky_until bigint,
   CONSTRAINT older_pkey PRIMARY KEY (account, room_id, idx)
 );
 CREATE INDEX older_event ON public.older USING btree (event_id, account);
@@ -323,6 +326,16 @@ CREATE TABLE presence (
   CONSTRAINT presence_pkey PRIMARY KEY (account, user_id)
 );
 CREATE INDEX presence_delta ON public.presence USING btree (account, ord);
+
+CREATE TABLE profiles (
+  account bigint NOT NULL,
+  user_id text NOT NULL,
+  field text NOT NULL,
+  value text,
+  ord bigint NOT NULL,
+  CONSTRAINT profiles_pkey PRIMARY KEY (account, user_id, field)
+);
+CREATE INDEX profiles_ord ON public.profiles USING btree (account, ord);
 
 CREATE TABLE question_rate (
   single boolean NOT NULL DEFAULT true,
@@ -482,6 +495,19 @@ CREATE INDEX state_closed ON public.state USING btree (account, to_ord) WHERE (t
 CREATE INDEX state_delta ON public.state USING btree (account, from_ord);
 CREATE INDEX state_event ON public.state USING btree (event_id, account);
 
+CREATE TABLE sticky_events (
+  account bigint NOT NULL,
+  ord bigint NOT NULL,
+  room_id text NOT NULL,
+  event_id text NOT NULL,
+  unsigned text,
+  age_ts bigint,
+  sticky_until bigint NOT NULL,
+  CONSTRAINT sticky_events_pkey PRIMARY KEY (account, ord)
+);
+CREATE UNIQUE INDEX sticky_events_event ON public.sticky_events USING btree (event_id, account);
+CREATE INDEX sticky_events_until ON public.sticky_events USING btree (sticky_until);
+
 CREATE TABLE sync_slots (
   slot smallint NOT NULL,
   expires_at timestamp with time zone NOT NULL DEFAULT now(),
@@ -514,6 +540,7 @@ CREATE TABLE timeline (
   notify boolean NOT NULL DEFAULT false,
   relations text,
   relations_ord bigint,
+  sticky_until bigint,
   CONSTRAINT timeline_pkey PRIMARY KEY (account, ord)
 );
 CREATE INDEX timeline_event ON public.timeline USING btree (event_id, account);

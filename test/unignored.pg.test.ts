@@ -6,7 +6,7 @@ import { FakeRoom } from "./support/fake-room.ts";
 import { refuse, stopRefusing } from "./support/refusing.ts";
 import { APIS, type Api } from "./support/room-follower.ts";
 import { followTimeline } from "./support/room-timeline.ts";
-import { DIALECTS, SlidingClient, timelineIds } from "./support/sliding.ts";
+import { DIALECTS, SlidingClient, STICKY_EVENTS, timelineIds } from "./support/sliding.ts";
 import { v3Server, type V3Client } from "./support/v3.ts";
 
 const [BOB, CAROL, EVE] = ["@bob:test", "@carol:test", "@eve:test"] as const;
@@ -96,6 +96,21 @@ describe("T2: the messages of somebody who is no longer ignored", () => {
     // What comes next follows.
     await w.happen(ev.message(BOB), ev.message(CAROL));
     expect(await w.fresh(api)).toMatchObject({ ids: w.ids(), limited: false });
+  });
+
+  it.each(DIALECTS)("T2 M73: %s: sticky events among them are sent as new ones", async (dialect) => {
+    const w = new World();
+    const phone = new SlidingClient(w.client, dialect);
+    const ask = (since?: string) => ({ lists: { all: { ranges: [[0, 0]] as const, limit: 0 } }, ext: { [STICKY_EVENTS]: { enabled: true, since } } });
+    const [before, withheld] = [ev.sticky(CAROL), ev.sticky(BOB)];
+    await phone.sync();
+    await w.happen(withheld, before);
+    const first = (await phone.sync(ask())).extensions[STICKY_EVENTS] as { next_batch: string };
+    expect(JSON.stringify(first)).not.toContain(withheld.event_id);
+    await w.ignore();
+    await restarted(w.client);
+    const { rooms } = (await phone.sync(ask(first.next_batch))).extensions[STICKY_EVENTS] as { rooms: Record<string, { events: MatrixEvent[] }> };
+    expect(rooms[w.room.id]?.events.map((event) => event.event_id)).toEqual([withheld.event_id]);
   });
 
   it("T2: sessions go on until those are stored, then get R11", async () => {

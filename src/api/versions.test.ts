@@ -43,9 +43,10 @@ test("M53 M80: what we have is put in, what ours cannot give is put out, and all
       unstable_features: {
         "org.matrix.msc3440.stable": true,
         "org.matrix.msc4306": true,
-        "org.matrix.msc4354": false,
+        "org.matrix.msc4354": true,
         "org.matrix.msc4360": false,
         [SIMPLIFIED_SYNC]: true,
+        "org.matrix.msc4480": true,
         "org.matrix.msc4508": true,
       },
     });
@@ -76,6 +77,22 @@ test.each([
   const edit = editVersions({ features: [SIMPLIFIED_SYNC], preferNative: false });
   const answer = JSON.parse((await edit(JSON.stringify({ unstable_features: { ...features, "org.matrix.msc4308": true } }))) ?? "null") as unknown;
   expect(answer).toEqual({ unstable_features: { ...features, [SIMPLIFIED_SYNC]: true, "org.matrix.msc4308": listed } });
+});
+
+test.each([true, false, null, undefined])(
+  "M74: sticky events are there if the homeserver has them (%s), whose flag stays as it is",
+  async (theirs) => {
+    const flags = { "org.matrix.msc4354": theirs };
+    const edited = await editVersions({ features: ["f"], preferNative: false })(JSON.stringify({ unstable_features: flags }));
+    const expected = { f: true, ...(theirs !== undefined && flags), ...(theirs === true && { "org.matrix.msc4480": true }) };
+    expect(JSON.parse(edited ?? "null")).toEqual({ unstable_features: expected });
+  },
+);
+
+test.each([true, false, undefined])("M69: profiles are there if v2 has them (%s), whatever the homeserver's own sliding sync has", async (theirs) => {
+  const flags = { "org.matrix.msc4262": true, "org.matrix.msc4429": theirs };
+  const edited = await editVersions({ features: ["f"], preferNative: false })(JSON.stringify({ unstable_features: flags }));
+  expect(JSON.parse(edited ?? "null")).toEqual({ unstable_features: { ...flags, "org.matrix.msc4262": theirs === true, f: true } });
 });
 
 test("M53: it is compressed if the homeserver's was, and plain for clients that do not accept compression", async () => {

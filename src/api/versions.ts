@@ -9,9 +9,15 @@ import type { Edit } from "./json-answer.ts";
 
 /**
  * Features of a homeserver's own sliding sync that ours lacks, because v2 does not have them. A client that relied on them would wait for what
- * never comes. Sticky events, threads, profiles.
+ * never comes: threads; and profiles if its v2 does not have them.
  */
-const WITHHELD = ["org.matrix.msc4354", "org.matrix.msc4360", "org.matrix.msc4262"] as const;
+const WITHHELD = ["org.matrix.msc4360", "org.matrix.msc4262"] as const;
+
+/** Extensions of ours that send what the homeserver's v2 has: there if it has that. Profiles, sticky events. */
+const CARRIED = [
+  ["org.matrix.msc4262", "org.matrix.msc4429"],
+  ["org.matrix.msc4480", "org.matrix.msc4354"],
+] as const;
 
 /**
  * Thread subscriptions in sliding sync, which ours has from the homeserver's. Their endpoints (msc4306) are passed through in any case, so that flag
@@ -36,11 +42,12 @@ export function editVersions({ features, preferNative }: VersionsOptions): Edit 
   return (text) => {
     if (features.length === 0 || (preferNative && hasNativeSync(text))) return null;
     return withObject(text, "unstable_features", (map) => {
-      const present = JSON.parse(map) as object;
+      const present = JSON.parse(map) as Readonly<Record<string, unknown>>;
+      const all = [...features, ...CARRIED.filter(([, theirs]) => present[theirs] === true).map(([ours]) => ours)];
       const lacking = hasFeatures(text, [SIMPLIFIED_SYNC, THREAD_SUBSCRIPTIONS]) ? WITHHELD : [...WITHHELD, THREADS_IN_SYNC];
-      const withheld = lacking.filter((name) => Object.hasOwn(present, name) && !features.includes(name));
+      const withheld = lacking.filter((name) => Object.hasOwn(present, name) && !all.includes(name));
       const less = withheld.reduce((rest, name) => withMember(rest, name, () => "false"), map);
-      return features.reduce((rest, name) => withMember(rest, name, () => "true"), less);
+      return all.reduce((rest, name) => withMember(rest, name, () => "true"), less);
     });
   };
 }

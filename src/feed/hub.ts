@@ -11,7 +11,7 @@ import type { Presence } from "../wire/presence.ts";
 /**
  * What a batch may have changed. `to_device` and `key_counts` concern only the wake-up's device; `device_lists` every device of the account
  * (T10). `keys_uploaded`: a client has uploaded keys of the wake-up's device, so its poll must be sent again (T11). `feed`: a gap of a feed was
- * closed (S6).
+ * closed (S6). `profile_fields`: a client asks for fields of profiles that polls do not ask for yet.
  */
 export type WakeKind =
   | "timeline"
@@ -24,6 +24,9 @@ export type WakeKind =
   | "account_data"
   | "presence"
   | "thread_subscriptions"
+  | "profiles"
+  | "profile_fields"
+  | "sticky_events"
   | "invites"
   | "to_device"
   | "device_lists"

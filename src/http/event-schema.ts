@@ -97,6 +97,10 @@ export function byRoom<Schema extends TSchema>(schema: Schema) {
   return keyed(ROOM_ID, schema);
 }
 
+export function byUser<Schema extends TSchema>(schema: Schema) {
+  return keyed(USER_ID, schema);
+}
+
 /** An object whose keys are ids. */
 function keyed<Schema extends TSchema>(pattern: string, schema: Schema) {
   return Type.Record(Type.String(), schema, { propertyNames: { pattern } });

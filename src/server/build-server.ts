@@ -210,6 +210,7 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     ...engineDeps,
     ...measured,
     learnRooms: (account, rooms) => background.rooms(account, rooms),
+    wantProfiles: (account, fields) => background.profiles(account, fields),
     connectionSql,
     asyncCommits,
     options: { ...SLIDING_DEFAULTS, touchMs, ...parts.sliding },

@@ -10,6 +10,8 @@ import { type DataRow, type PartChanges, readPartChanges, type TypingRow } from 
 import type { ConnectionHead } from "../store/connections.ts";
 import type { StoredBatch } from "../store/ingest/row-types.ts";
 import { parseFacts } from "../store/room-facts.ts";
+import type { StickyRow } from "../store/sticky-events.ts";
+import { isSticky } from "../wire/event.ts";
 import type { AccountNo, Position, RoomId } from "../wire/ids.ts";
 import { type Recent, withBatch } from "./recent.ts";
 
@@ -27,6 +29,10 @@ export type AccountView = {
   /** When the presence of any user, and any thread subscription, last changed; 0: never. */
   readonly presenceOrd: number;
   readonly threadsOrd: number;
+  /** Sticky events, in order. Some may have expired, or been redacted. */
+  readonly sticky: readonly StickyRow[];
+  /** When a profile last changed; 0: none is stored. */
+  readonly profilesOrd: number;
   /** The batches that led here, as far as they are cached. */
   readonly recent: Recent;
 };
@@ -41,7 +47,7 @@ export type ViewHead = { readonly position: Position; readonly forgotten: number
 type Version = AccountView & { readonly forgotten: number; readonly since: string | null };
 type Parts = PartChanges & { readonly rooms: readonly AccountRoom[] };
 
-/** Rooms of all accounts together. A room takes about a kilobyte, and a kilobyte of account data counts as a room. */
+/** Rooms of all accounts together. A room takes about a kilobyte, and a kilobyte of account data counts as a room, and so does a sticky event. */
 const MAX_ROOMS = 200_000;
 const DATA_PER_ROOM = 1000;
 const NONE = new Set<never>();
@@ -55,11 +61,11 @@ export class AccountViews {
     return known?.position === position && known.forgotten === forgotten ? known : undefined;
   }
 
-  /** Advances the cached view by a batch that has just been stored and begins where the view ends. */
-  advance(batch: StoredBatch): void {
+  /** Advances the cached view by a batch that has just been stored, at `now` (ms), and begins where the view ends. */
+  advance(batch: StoredBatch, now: number): void {
     const known = this.#versions.get(batch.account);
     if (known?.position !== batch.from || known.forgotten !== batch.forgotten) return;
-    const parts = partsOf(known, batch);
+    const parts = partsOf(known, batch, now);
     if (!parts) return;
     this.#versions.set(batch.account, {
       ...merged(known, parts),
@@ -135,7 +141,7 @@ async function readParts(tx: Tx, account: AccountNo, after: Position | 0, receip
 }
 
 /** What a batch changes in a view; null: it concerns a room that is not known. */
-function partsOf({ byId }: AccountView, { writes }: StoredBatch): Parts | null {
+function partsOf({ byId, sticky, profilesOrd }: AccountView, { writes }: StoredBatch, now: number): Parts | null {
   const facts = new Map(writes.facts.map((row) => [row.room_id, row]));
   const rooms: AccountRoom[] = [];
   for (const standing of writes.standings) {
@@ -161,11 +167,25 @@ function partsOf({ byId }: AccountView, { writes }: StoredBatch): Parts | null {
     room_id,
     ord: Math.max(...rows.map((row) => row.ord)),
   }));
-  const presenceOrd = writes.presence.reduce((last, { ord }) => Math.max(last, ord), 0);
-  return { rooms, data: writes.accountData, typing: writes.typing, receipts, presenceOrd, threadsOrd: 0 };
+  return {
+    rooms,
+    data: writes.accountData,
+    typing: writes.typing,
+    receipts,
+    presenceOrd: writes.presence.reduce((last, { ord }) => Math.max(last, ord), 0),
+    threadsOrd: 0,
+    sticky: stickyAfter(sticky, writes, now),
+    profilesOrd: writes.profiles.at(-1)?.ord ?? profilesOrd,
+  };
 }
 
-type Merged = Pick<AccountView, "byId" | "sorted" | "data" | "typing" | "receipts" | "presenceOrd" | "threadsOrd">;
+function stickyAfter(known: readonly StickyRow[], { stickyEvents, stickyEnds }: StoredBatch["writes"], now: number): readonly StickyRow[] {
+  if (stickyEvents.length + stickyEnds.length === 0) return known;
+  const [again, ended] = [new Set(stickyEvents.map((row) => row.event_id)), new Set(stickyEnds.map((row) => row.room_id))];
+  return [...known.filter((row) => isSticky(row, now) && !again.has(row.event_id) && !ended.has(row.room_id)), ...stickyEvents];
+}
+
+type Merged = Pick<AccountView, "byId" | "sorted" | "data" | "typing" | "receipts" | "presenceOrd" | "threadsOrd" | "sticky" | "profilesOrd">;
 const NOTHING: Merged = {
   byId: new Map(),
   sorted: [],
@@ -174,9 +194,11 @@ const NOTHING: Merged = {
   receipts: new Map(),
   presenceOrd: 0,
   threadsOrd: 0,
+  sticky: [],
+  profilesOrd: 0,
 };
 
-function merged(known: Merged, { rooms, data, typing, receipts, presenceOrd, threadsOrd }: Parts): Merged {
+function merged(known: Merged, { rooms, data, typing, receipts, presenceOrd, threadsOrd, sticky, profilesOrd }: Parts): Merged {
   const byId = rooms.length === 0 ? known.byId : new Map([...known.byId, ...rooms.map((room) => [room.roomId, room] as const)]);
   return {
     byId,
@@ -186,6 +208,8 @@ function merged(known: Merged, { rooms, data, typing, receipts, presenceOrd, thr
     receipts: receipts.length === 0 ? known.receipts : new Map([...known.receipts, ...receipts.map((row) => [row.room_id, row.ord] as const)]),
     presenceOrd: Math.max(known.presenceOrd, presenceOrd),
     threadsOrd: Math.max(known.threadsOrd, threadsOrd),
+    sticky,
+    profilesOrd,
   };
 }
 
@@ -219,8 +243,8 @@ function mergedData(known: AccountView["data"], changed: readonly DataRow[]): Ac
   return all;
 }
 
-function sizeOf({ byId, data }: Version): number {
+function sizeOf({ byId, data, sticky }: Version): number {
   let characters = 0;
   for (const rows of data.values()) for (const row of rows) characters += row.body.length;
-  return byId.size + Math.ceil(characters / DATA_PER_ROOM) + 1;
+  return byId.size + sticky.length + Math.ceil(characters / DATA_PER_ROOM) + 1;
 }

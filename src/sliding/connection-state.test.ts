@@ -4,7 +4,7 @@ import type { RoomId, UserId } from "../wire/ids.ts";
 import { type ConnectionState, fromStored, LIVE, NOTHING_SENT, type NumberedState, StateDraft, storedForm, sentUpTo } from "./connection-state.ts";
 import { NO_STATE, type RequiredState } from "./required-state.ts";
 
-const STREAMS = ["events", "receipts", "accountData", "typing"] as const;
+const STREAMS = ["events", "receipts", "accountData", "typing", "profiles"] as const;
 const named = (type: number): RequiredState => ({ atoms: [{ type: `type ${type}` }], lazy: type % 2 === 0 });
 const roomOf = (n: number) => `!${n}:test` as RoomId;
 
@@ -13,6 +13,8 @@ type Change =
   | { readonly what: "tell"; readonly room: number; readonly stream: (typeof STREAMS)[number]; readonly sent: number }
   | { readonly what: "global"; readonly sent: number | undefined }
   | { readonly what: "e2ee"; readonly on: boolean }
+  | { readonly what: "passed over"; readonly rooms: readonly number[] }
+  | { readonly what: "profiles"; readonly sent: number; readonly fields: readonly string[] | null }
   | { readonly what: "sticky"; readonly rooms: readonly number[]; readonly config: number };
 
 const room = fc.nat(60);
@@ -25,6 +27,8 @@ const change: fc.Arbitrary<Change> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ what: fc.constant("tell" as const), room, stream: fc.constantFrom(...STREAMS), sent }) },
   fc.record({ what: fc.constant("global" as const), sent: fc.option(sent, { nil: undefined }) }),
   fc.record({ what: fc.constant("e2ee" as const), on: fc.boolean() }),
+  fc.record({ what: fc.constant("passed over" as const), rooms: fc.uniqueArray(room, { maxLength: 5 }) }),
+  fc.record({ what: fc.constant("profiles" as const), sent, fields: fc.option(fc.array(fc.string())) }),
   fc.record({ what: fc.constant("sticky" as const), rooms: fc.uniqueArray(room, { maxLength: 5 }), config: fc.nat(90) }),
 );
 
@@ -38,6 +42,10 @@ function apply(draft: StateDraft, one: Change): void {
       return draft.setGlobal(one.sent);
     case "e2ee":
       return draft.setE2ee(one.on);
+    case "passed over":
+      return draft.setPassedOver(new Map(one.rooms.map((n) => [roomOf(n), n])));
+    case "profiles":
+      return draft.setProfiles({ sent: one.sent, fields: one.fields });
     case "sticky":
       return draft.setSticky(new Map(one.rooms.map((n) => [roomOf(n), [n, draft.config(named(one.config))] as const])));
   }
@@ -77,6 +85,16 @@ describe("how a state is stored", () => {
       }),
       { numRuns: 60 },
     );
+  });
+
+  it("M5: a state of an older version, with fewer streams, means what it meant", () => {
+    const rooms = { [roomOf(1)]: [LIVE, 5, null, 7, 20, 0, ["@bob:test"]] };
+    const body = JSON.stringify({ configs: [NO_STATE], global: null, e2ee: false, sticky: {}, rooms });
+    expect(fromStored(3, { base: null, body }).state).toEqual({
+      ...NOTHING_SENT,
+      configs: [NO_STATE],
+      rooms: new Map([[roomOf(1), { sent: { events: LIVE, receipts: 5, typing: 7 }, limit: 20, config: 0, lazy: ["@bob:test"] }]]),
+    });
   });
 
   it("M5: a small change of many rooms is stored as a change, a large one in full", () => {
@@ -150,7 +168,7 @@ describe("a state being changed", () => {
     draft.setSent(roomOf(1), "events", LIVE);
     draft.setSent(roomOf(1), "typing", 7);
     const record = draft.done().rooms.get(roomOf(1));
-    expect(STREAMS.map((stream) => sentUpTo(record, stream, 99))).toEqual([99, undefined, undefined, 7]);
+    expect(STREAMS.map((stream) => sentUpTo(record, stream, 99))).toEqual([99, undefined, undefined, 7, undefined]);
     expect(sentUpTo(undefined, "events", 99)).toBeUndefined();
   });
 });

@@ -14,7 +14,7 @@ import type { RoomId, UserId } from "../wire/ids.ts";
 import { matcherOf, type RequiredState } from "./required-state.ts";
 
 /** Parts of a room that are sent independently of each other. */
-const STREAMS = ["events", "receipts", "accountData", "typing"] as const;
+const STREAMS = ["events", "receipts", "accountData", "typing", "profiles"] as const;
 export type RoomStream = (typeof STREAMS)[number];
 
 /** Sent up to the position that the state belongs to. */
@@ -48,6 +48,10 @@ export type ConnectionState = {
   readonly e2ee: boolean;
   /** Sticky subscriptions (see SlidingBody): timeline limit and index into `configs`. */
   readonly sticky: ReadonlyMap<RoomId, readonly [number, number]>;
+  /** Rooms with sticky events (MSC4480) that were not sent although they are acknowledged, and the ordinal up to which they were. */
+  readonly passedOver: ReadonlyMap<RoomId, number>;
+  /** Changes of profiles (MSC4262), and the fields that were asked for with them; null: all. */
+  readonly profiles: { readonly sent: SentUpTo; readonly fields: readonly string[] | null };
 };
 
 export const NOTHING_SENT: ConnectionState = {
@@ -58,6 +62,8 @@ export const NOTHING_SENT: ConnectionState = {
   threads: undefined,
   e2ee: false,
   sticky: new Map(),
+  passedOver: new Map(),
+  profiles: { sent: undefined, fields: null },
 };
 export const NO_RECORD: SentRoom = { sent: {}, limit: 0, config: STRIPPED, lazy: [] };
 
@@ -82,6 +88,8 @@ export class StateDraft {
   readonly #configs: RequiredState[];
   readonly #indices: Map<string, number>;
   #sticky: ConnectionState["sticky"];
+  #passedOver: ConnectionState["passedOver"];
+  #profiles: ConnectionState["profiles"];
   #changed = false;
   #global: SentUpTo;
   #presence: SentUpTo;
@@ -98,10 +106,16 @@ export class StateDraft {
     this.#threads = before.threads;
     this.#e2ee = before.e2ee;
     this.#sticky = before.sticky;
+    this.#passedOver = before.passedOver;
+    this.#profiles = before.profiles;
   }
 
   get global(): SentUpTo {
     return this.#global;
+  }
+
+  get profiles(): ConnectionState["profiles"] {
+    return this.#profiles;
   }
 
   room(roomId: RoomId): SentRoom {
@@ -164,6 +178,18 @@ export class StateDraft {
     this.#sticky = sticky;
   }
 
+  setPassedOver(passedOver: ConnectionState["passedOver"]): void {
+    if (JSON.stringify([...passedOver]) === JSON.stringify([...this.#passedOver])) return;
+    this.#changed = true;
+    this.#passedOver = passedOver;
+  }
+
+  setProfiles(profiles: ConnectionState["profiles"]): void {
+    if (JSON.stringify(profiles) === JSON.stringify(this.#profiles)) return;
+    this.#changed = true;
+    this.#profiles = profiles;
+  }
+
   /** The same object as before if nothing changed. */
   done(): ConnectionState {
     if (!this.#changed) return this.#before;
@@ -175,6 +201,8 @@ export class StateDraft {
       threads: this.#threads,
       e2ee: this.#e2ee,
       sticky: this.#sticky,
+      passedOver: this.#passedOver,
+      profiles: this.#profiles,
     });
   }
 }
@@ -214,6 +242,10 @@ type StoredBody = {
   readonly threads?: number | null;
   readonly e2ee: boolean;
   readonly sticky: Readonly<Record<string, readonly [number, number]>>;
+  /** Absent: none. */
+  readonly passedOver?: Readonly<Record<string, number>>;
+  /** Absent: never. */
+  readonly profiles?: readonly [sent: number, fields: readonly string[] | null];
   readonly rooms: Readonly<Record<string, StoredRecord>>;
 };
 
@@ -234,6 +266,8 @@ export function storedForm(before: NumberedState, state: ConnectionState): { rea
     threads: state.threads ?? null,
     e2ee: state.e2ee,
     sticky: Object.fromEntries(state.sticky),
+    ...(state.profiles.sent !== undefined && { profiles: [state.profiles.sent, state.profiles.fields] }),
+    ...(state.passedOver.size > 0 && { passedOver: Object.fromEntries(state.passedOver) }),
     rooms: Object.fromEntries((isSmall ? changed : [...state.rooms]).map(([room, record]) => [room, toStored(record)])),
   };
   return { base: isSmall ? base : null, body: JSON.stringify(body) };
@@ -256,6 +290,8 @@ export function fromStored(
       threads: own.threads ?? undefined,
       e2ee: own.e2ee,
       sticky: new Map(Object.entries(own.sticky) as [RoomId, readonly [number, number]][]),
+      profiles: { sent: own.profiles?.[0], fields: own.profiles?.[1] ?? null },
+      passedOver: new Map(Object.entries(own.passedOver ?? {}) as [RoomId, number][]),
       rooms: base ? new Map([...base.rooms, ...roomsOf(own)]) : roomsOf(own),
     },
   };
@@ -269,8 +305,10 @@ function toStored(record: SentRoom): StoredRecord {
   return [...STREAMS.map((stream) => record.sent[stream] ?? null), record.limit, record.config, record.lazy];
 }
 
+/** Older versions had fewer streams, those at the beginning. */
 function fromStoredRecord(stored: StoredRecord): SentRoom {
-  const sent = Object.fromEntries(STREAMS.flatMap((stream, index) => (typeof stored[index] === "number" ? [[stream, stored[index]]] : [])));
-  const [limit, config, lazy] = stored.slice(STREAMS.length) as [number, number, UserId[]];
+  const streams = STREAMS.slice(0, stored.length - 3);
+  const sent = Object.fromEntries(streams.flatMap((stream, index) => (typeof stored[index] === "number" ? [[stream, stored[index]]] : [])));
+  const [limit, config, lazy] = stored.slice(-3) as [number, number, UserId[]];
   return { sent, limit, config, lazy };
 }

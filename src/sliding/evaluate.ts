@@ -15,8 +15,10 @@ import type { SlidingContext } from "./context.ts";
 import { noteGlobal, type RoomAccountData, newGlobalData, newRoomData } from "./extensions/account-data.ts";
 import type { E2eeResult, ToDeviceResult } from "./extensions/device.ts";
 import { newPresence, notePresence, type PresenceResult } from "./extensions/presence.ts";
+import { noteProfiles, planProfiles, profilesOf, type ProfilesPlan, type ProfilesResult } from "./extensions/profiles.ts";
 import { readChangedReceipts, type ReceiptsResult, receiptsOf } from "./extensions/receipts.ts";
 import { noteScoped, type Scoped, scopedRooms, type ScopeQuestion } from "./extensions/scoped.ts";
+import { notePassedOver, planSticky, readSticky, stickyOf, type StickyPlan, type StickyResult, stickyRooms } from "./extensions/sticky-events.ts";
 import { newThreads, noteThreads, type ThreadsAnswer, type ThreadsResult } from "./extensions/threads.ts";
 import { typedIn, typingOf, type TypingResult } from "./extensions/typing.ts";
 import type { InitialRoomsCache } from "./initial-rooms.ts";
@@ -41,6 +43,8 @@ export type SlidingAnswer = {
   readonly accountData: { readonly global: readonly string[]; readonly rooms: RoomAccountData };
   readonly receipts: ReceiptsResult;
   readonly typing: TypingResult;
+  readonly profiles: ProfilesResult;
+  readonly stickyEvents: StickyResult | null;
   /** Events as JSON texts. */
   readonly presence: readonly string[];
   readonly threads: ThreadsAnswer;
@@ -158,24 +162,27 @@ type Decision = {
   readonly global: readonly string[];
   readonly presence: PresenceResult;
   readonly threads: ThreadsResult;
+  readonly profiles: ProfilesPlan | null;
+  readonly sticky: StickyPlan | null;
 };
 
 const SCOPED_STREAMS = ["accountData", "receipts", "typing"] as const;
 type ScopedStream = (typeof SCOPED_STREAMS)[number];
 
 const UNCHANGED: ChangedRooms = { typing: new Set(), receipts: new Set(), accountData: new Set() };
-const NOTHING_SELECTED: Selection = { lists: new Map(), chosen: new Map(), unknown: [] };
+const NOTHING_SELECTED: Selection = { lists: new Map(), chosen: new Map(), unknown: [], matched: new Set() };
 
 /** null: memory is not enough. */
 async function decide(context: SlidingContext, { head, view }: Overview, body: SlidingBody, state: ConnectionState): Promise<Decision | null> {
-  const { tx, account, ignored, from } = context;
+  const { tx, account, ignored, from, now } = context;
   const { extensions } = body;
   const changed = view && from > 0 ? changedAfter(view, from) : UNCHANGED;
   if (!changed) return null;
-  const asking = view && { tx, account, rooms: view, ignored, state, from, joinedRooms: head.joinedRooms };
+  const sought: ReadonlySet<RoomId> = view && extensions.stickyEvents ? stickyRooms(view) : new Set();
+  const asking = view && { tx, account, rooms: view, ignored, state, from, joinedRooms: head.joinedRooms, sought };
   const selection = asking ? await selectRooms(asking, body) : NOTHING_SELECTED;
   if (!selection) return null;
-  const { lists, unknown } = selection;
+  const { lists, unknown, matched } = selection;
   const asked = await jobsOf(context, selection.chosen, state);
   const presence = await newPresence(context, view, extensions.presence, state.presence);
   const threads = await newThreads(context, view, extensions.threads, state.threads);
@@ -204,7 +211,14 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
     global: newGlobalData(view, from, extensions.accountData, state.global),
     presence,
     threads,
+    profiles: view && planProfiles({ asked: extensions.profiles, view, chosen: joined, state, from, me: head.userId }),
+    sticky: view && planSticky({ asked: extensions.stickyEvents, view, matched, entering: enteringRooms(jobs, from), state, now }),
   };
+}
+
+/** Rooms that are sent in full after the connection's first answer. */
+function enteringRooms(jobs: readonly RoomJob[], from: number): Set<RoomId> {
+  return new Set(from === 0 ? [] : jobs.filter((job) => job.kind === "initial").map((job) => job.roomId));
 }
 
 /** null: memory is not enough. */
@@ -227,6 +241,8 @@ type Contents = {
   readonly roomData: RoomAccountData;
   readonly receipts: ReceiptsResult;
   readonly typing: TypingResult;
+  readonly profiles: ProfilesResult;
+  readonly sticky: StickyResult | null;
 };
 
 /** null: memory is not enough. */
@@ -234,17 +250,23 @@ async function read(
   context: SlidingContext,
   { initialRooms }: SlidingCaches,
   { view }: Overview,
-  { jobs, needs, scoped }: Decision,
+  { jobs, needs, scoped, profiles, sticky }: Decision,
   dialect: Dialect,
 ): Promise<Contents | null> {
-  const [results, changed] = await Promise.all([
+  const [results, changed, events] = await Promise.all([
     needs.length > 0 ? { rooms: [], notes: [], needs } : roomResults(context, initialRooms, dialect, jobs),
     readChangedReceipts(context, scoped.receipts),
+    readSticky(context, sticky),
   ]);
-  if (!results || !changed) return null;
-  if (!view) return { results, roomData: new Map(), receipts: new Map(), typing: new Map() };
-  const receipts = await receiptsOf(context, { view, scoped: scoped.receipts, results: results.rooms, changed });
-  return receipts && { results, roomData: newRoomData(view, scoped.accountData), receipts, typing: typingOf(view, scoped.typing) };
+  if (!results || !changed || !events) return null;
+  if (!view) return { results, roomData: new Map(), receipts: new Map(), typing: new Map(), profiles: new Map(), sticky: null };
+  const [receipts, ofUsers] = await Promise.all([
+    receiptsOf(context, { view, scoped: scoped.receipts, results: results.rooms, changed }),
+    profilesOf(context, view, profiles, results.rooms),
+  ]);
+  if (!receipts || !ofUsers) return null;
+  const parts = { roomData: newRoomData(view, scoped.accountData), typing: typingOf(view, scoped.typing) };
+  return { results, receipts, profiles: ofUsers, ...parts, sticky: stickyOf(sticky, events, results.rooms) };
 }
 
 /** What the connection knows after the answer; the state is changed here only. `body`: the request without subscriptions of earlier ones. */
@@ -252,16 +274,18 @@ function stateAfter(
   { from, to }: SlidingContext,
   { view, e2ee }: Overview,
   { body, state }: Pick<SlidingQuestion, "body" | "state">,
-  { extensions, chosen, scoped, presence, threads }: Decision,
+  { extensions, chosen, scoped, presence, threads, profiles, sticky }: Decision,
   { results }: Contents,
 ): ConnectionState {
   const draft = new StateDraft(state);
   noteSticky(body, state, draft);
+  noteProfiles(profiles, { from, to }, draft);
   for (const stream of SCOPED_STREAMS) noteScoped(stream, scoped[stream], from, draft);
   noteGlobal({ from, to }, extensions.accountData, draft);
   notePresence(presence, draft);
   noteThreads(threads, draft);
   if (e2ee) draft.setE2ee(true);
+  notePassedOver(sticky, draft);
   noteRooms(results.notes, draft);
   // Only rooms that were sent before can fall behind, and only if something has changed since.
   if (view && from > 0 && from < view.position) leaveBehind(view, chosen, draft, from);
@@ -275,11 +299,11 @@ function outcomeOf(
   { head, toDevice, e2ee }: Overview,
   { pos, state }: SlidingQuestion,
   { lists, jobs, global, presence: { events: presence }, threads, unknown, pending }: Decision,
-  { results, roomData, receipts, typing }: Contents,
+  { results, roomData, receipts, typing, profiles, sticky }: Contents,
 ): Omit<SlidingOutcome, "state"> {
   const { rooms, needs } = results;
   const deviceNews = (toDevice?.events.length ?? 0) + (e2ee?.changed.length ?? 0) + (e2ee?.left.length ?? 0);
-  const others = global.length + presence.length + threads.changes.length;
+  const others = global.length + presence.length + threads.changes.length + profiles.size + (sticky?.rooms.size ?? 0);
   const roomNews = rooms.filter(({ content }) => !content.quiet).length + roomData.size + receipts.size + typing.size;
   return {
     answer: {
@@ -292,6 +316,8 @@ function outcomeOf(
       typing,
       presence,
       threads,
+      profiles,
+      stickyEvents: sticky,
       pending,
       now: context.now,
     },

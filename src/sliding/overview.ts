@@ -25,7 +25,8 @@ export type Overview = {
 };
 
 function isAboutTheAccount({ body: { lists, subscriptions, extensions }, state }: SlidingQuestion): boolean {
-  return lists.size > 0 || subscriptions.size > 0 || state.rooms.size > 0 || extensions.accountData !== undefined;
+  const { accountData, profiles } = extensions;
+  return lists.size > 0 || subscriptions.size > 0 || state.rooms.size > 0 || accountData !== undefined || profiles !== undefined;
 }
 
 /** A first answer has no device lists, since the client takes all of them for outdated then. */

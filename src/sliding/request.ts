@@ -31,8 +31,11 @@ export type SlidingList = {
 export type Scope = { readonly lists: ReadonlySet<string> | "all"; readonly rooms: ReadonlySet<string> | "all" };
 
 /** In the order of answers. Everything that each extension needs is in tables over these names, so types say what a new one lacks. */
-export const EXTENSIONS = ["toDevice", "e2ee", "accountData", "receipts", "typing", "presence", "threads"] as const;
+export const EXTENSIONS = ["toDevice", "e2ee", "accountData", "profiles", "receipts", "stickyEvents", "typing", "presence", "threads"] as const;
 export type ExtensionName = (typeof EXTENSIONS)[number];
+
+/** `fields` of profiles, without duplicates; null: all. */
+export type ProfilesScope = Scope & { readonly fields: readonly string[] | null };
 
 /** Only the enabled ones. */
 export type SlidingExtensions = {
@@ -40,7 +43,10 @@ export type SlidingExtensions = {
   readonly toDevice?: { readonly limit: number; readonly since: number };
   readonly e2ee?: true;
   readonly accountData?: Scope;
+  readonly profiles?: ProfilesScope;
   readonly receipts?: Scope;
+  /** `since`: the acknowledged ordinal; 0: nothing. */
+  readonly stickyEvents?: { readonly limit: number; readonly since: number };
   readonly typing?: Scope;
   readonly presence?: true;
   /** Thread subscriptions. `limit`: changes in an answer. */

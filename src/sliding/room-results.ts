@@ -7,6 +7,7 @@ import type { StateRow } from "../store/state.ts";
 import { prevBatchOf } from "../sync/prev-batch.ts";
 import type { Need } from "../sync/fetch-need.ts";
 import type { EventId, RoomId, UserId } from "../wire/ids.ts";
+import { isSticky } from "../wire/event.ts";
 import { memberTexts } from "../wire/json-scan.ts";
 import { LIVE, type StateDraft, STRIPPED } from "./connection-state.ts";
 import type { SlidingContext } from "./context.ts";
@@ -96,7 +97,8 @@ function resultOf(context: SlidingContext, job: RoomJob, content: RoomContent): 
   return {
     roomId,
     content,
-    shared: isCacheable(job),
+    // How long an event is sticky differs from answer to answer.
+    shared: isCacheable(job) && timeline?.events.some((row) => isSticky(row, context.now)) !== true,
     lists: choice.lists,
     ...(timeline && { paging: { prevBatch: prevBatchOf(context, roomId, timeline), live: liveOf(context, job, timeline.events) } }),
   };

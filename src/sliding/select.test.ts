@@ -55,6 +55,7 @@ async function select(
       state: { ...NOTHING_SENT, rooms: new Map(sent.map((roomId) => [roomId, record])) },
       from: 5,
       joinedRooms: null,
+      sought: new Set(),
     },
     {
       lists: new Map([["l", { ranges: asked.ranges, filters: asked.filters ?? {}, config: CONFIG }]]),

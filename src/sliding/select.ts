@@ -34,6 +34,8 @@ export type Selection = {
   readonly chosen: ReadonlyMap<RoomId, ChosenRoom>;
   /** Rooms that are subscribed to and not stored. */
   readonly unknown: readonly RoomId[];
+  /** The sought rooms that are asked about: a list matches them, in its window or not, or they are subscribed to. */
+  readonly matched: ReadonlySet<RoomId>;
 };
 
 export type SelectionContext = {
@@ -47,6 +49,8 @@ export type SelectionContext = {
   readonly from: number;
   /** See ConnectionHead. */
   readonly joinedRooms: number | null;
+  /** See Selection.matched. */
+  readonly sought: ReadonlySet<RoomId>;
 };
 
 type Choice = {
@@ -93,9 +97,11 @@ export async function selectRooms(asking: SelectionContext, body: Pick<SlidingBo
   if (!children) return null;
   const unseen = unseenRooms(asking);
   const unknown: RoomId[] = [];
+  const matched = new Set<RoomId>();
   let named = 0;
   for (const [name, list] of body.lists) {
     const matching = await matchingRooms(list.filters, children, listed, slices);
+    if (asking.sought.size > 0) for (const { roomId } of matching) if (asking.sought.has(roomId)) matched.add(roomId);
     const windows = windowsOf(list, matching);
     named += windows.reduce((sum, window) => sum + window.rooms.length, 0);
     atMost("lists", named, requestBounds().listedRooms, "rooms in all windows together");
@@ -111,9 +117,12 @@ export async function selectRooms(asking: SelectionContext, body: Pick<SlidingBo
   for (const [roomId, config] of body.subscriptions) {
     const room = asking.rooms.byId.get(roomId);
     if (!room) unknown.push(roomId);
-    else if (isAccessible(asking, room)) choices.add(room, config).subscribed = true;
+    else if (isAccessible(asking, room)) {
+      choices.add(room, config).subscribed = true;
+      if (asking.sought.has(roomId)) matched.add(roomId);
+    }
   }
-  return { lists, chosen: await choices.done(slices), unknown };
+  return { lists, chosen: await choices.done(slices), unknown, matched };
 }
 
 /** The children of all spaces that lists name, read once per request. */

@@ -44,7 +44,7 @@ import { InitialRoomsCache } from "./initial-rooms.ts";
 import { asksOf, kindsOf } from "./interest.ts";
 import { matcherOf } from "./required-state.ts";
 import { digestOf, openPos, type RequestPos, type Pos, sealPos } from "./pos.ts";
-import { joinedRooms, unknownHeroes } from "./background-wants.ts";
+import { joinedRooms, newProfileFields, unknownHeroes } from "./background-wants.ts";
 import type { SlidingQuestion } from "./question.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
 
@@ -74,6 +74,8 @@ export type SlidingDeps = FetchDeps & {
   readonly sql: Sql;
   /** Begins to fetch rooms that the user left before the account's first v2 response (T22). */
   readonly learnRooms: (account: AccountNo, rooms: readonly RoomId[]) => void;
+  /** Has those fields of profiles polled (MSC4262). */
+  readonly wantProfiles: (account: AccountNo, fields: readonly string[]) => void;
   /** For writing connections. */
   readonly connectionSql: Sql;
   /** Their commits do not wait for the disk. If a crash of the database undoes one, the client starts from scratch. */
@@ -123,6 +125,8 @@ const EMPTY_ANSWER: SlidingAnswer = {
   presence: [],
   threads: { changes: [], left: null },
   pending: 0,
+  profiles: new Map(),
+  stickyEvents: null,
   now: 0,
 };
 
@@ -160,7 +164,7 @@ export class SlidingEngine {
     this.#arrivals = new Arrivals(deps.now);
     this.#heads = new Gathered((asks) => readConnectionHeads(deps.sql, asks), { lanes: 2 });
     deps.feed.observe((wake) => {
-      if (wake.type === "news" && wake.batch) this.#caches.views.advance(wake.batch);
+      if (wake.type === "news" && wake.batch) this.#caches.views.advance(wake.batch, deps.now());
     });
     this.#writer = new ConnectionWriter(deps.connectionSql, { ...deps.options, asyncCommits: deps.asyncCommits });
   }
@@ -263,6 +267,7 @@ export class SlidingEngine {
     }
     if (outcome === "ahead" || outcome === "gone") throw unknownPos();
     if (outcome.complete) this.#deps.learnRooms(question.account, outcome.unknown);
+    this.#deps.wantProfiles(question.account, newProfileFields(question.body.extensions, outcome.head));
     return outcome;
   }
 

@@ -24,6 +24,8 @@ export type AccountHead = {
   readonly deviceSeq: number;
   /** How often a room was forgotten. */
   readonly forgotten: number;
+  /** Fields of profiles that clients asked for: a JSON list. */
+  readonly profilesWanted: string;
 };
 
 /** accountHeadColumns. */
@@ -38,11 +40,12 @@ export type StoredAccountHead = {
   retention: string | null;
   seq: number;
   forgotten: number;
+  profiles_wanted: string;
 };
 
 /** For a query that has accounts as `a` and devices as `d`. */
 export function accountHeadColumns(db: Db) {
-  return db`a.user_id, a.position, a.complete, a.ignored, a.since, coalesce(a.presence_since = a.since, false) as presence_is_current, ${pagesHere(db)}, ${retentionColumn(db)}, d.seq, a.forgotten`;
+  return db`a.user_id, a.position, a.complete, a.ignored, a.since, coalesce(a.presence_since = a.since, false) as presence_is_current, ${pagesHere(db)}, ${retentionColumn(db)}, d.seq, a.forgotten, a.profiles_wanted`;
 }
 
 export function accountHeadOf(row: StoredAccountHead): AccountHead {
@@ -57,5 +60,6 @@ export function accountHeadOf(row: StoredAccountHead): AccountHead {
     retention: parseRetention(row.retention),
     deviceSeq: row.seq,
     forgotten: row.forgotten,
+    profilesWanted: row.profiles_wanted,
   };
 }

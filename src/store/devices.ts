@@ -3,6 +3,7 @@
 import type { AccountNo, DeviceNo, UserId } from "../wire/ids.ts";
 import { type Db, type Sql, type Tx, writeTx } from "./db.ts";
 import { ROOM_TABLES } from "./forget.ts";
+import { profileColumns, type ProfileFields, profileFieldsOf, type StoredProfileFields } from "./profiles.ts";
 
 /** Where polling as a device continues. `accountSince`: the end of the last response with rooms, whichever device polled it. */
 export type PollState = {
@@ -20,6 +21,7 @@ export type PollState = {
   readonly locked: boolean;
   /** The homeserver was restored from a backup, and the device's next sync has to wait for its turn (T3). */
   readonly restored: boolean;
+  readonly profiles: ProfileFields;
 };
 
 /** A device that can be polled. */
@@ -36,11 +38,14 @@ export type LiveDevice = {
 
 /** Null: there is no such device. */
 export async function pollState(db: Db, device: DeviceNo): Promise<PollState | null> {
-  const rows = await db<PollState[]>`
+  const rows = await db<(Omit<PollState, "profiles"> & StoredProfileFields)[]>`
     select a.user_id as "userId", d.device_id as "deviceId", a.since as "accountSince", d.since as "deviceSince", d.key_uploads as "keyUploads",
-      a.presence_since as "presenceSince", a.position = 0 as untouched, a.locked is not null as locked, d.restored
+      a.presence_since as "presenceSince", a.position = 0 as untouched, a.locked is not null as locked, d.restored, ${profileColumns(db)}
     from devices d join accounts a using (account) where d.device = ${device}`;
-  return rows[0] ?? null;
+  const [row] = rows;
+  if (!row) return null;
+  const { profiles_wanted, profiles_polled, ...state } = row;
+  return { ...state, profiles: profileFieldsOf({ profiles_wanted, profiles_polled }) };
 }
 
 /** The devices of those accounts that have a live token and were seen within `idleMs`, newest token first. */
@@ -123,7 +128,7 @@ export async function deleteAccount(sql: Sql, account: AccountNo): Promise<void>
 }
 
 /** Tables without a foreign key to accounts, because they are written most. */
-const LOG_TABLES = [...ROOM_TABLES, "presence"] as const;
+const LOG_TABLES = [...ROOM_TABLES, "presence", "profiles"] as const;
 
 /** Runs within the caller's transaction. */
 export async function deleteAccountRows(tx: Tx, account: AccountNo): Promise<void> {

@@ -1,9 +1,10 @@
 /** What is stored only in its present form: typing, receipts, account data, presence, invites. Each row records when it last changed. */
 
-import type { AccountNo, Position, RoomId, UserId } from "../wire/ids.ts";
+import type { AccountNo, EventId, Position, RoomId, UserId } from "../wire/ids.ts";
 import { keyCountsText, keyTypesText } from "../wire/key-counts.ts";
 import { isRoomId, isUserId } from "../wire/matrix-id.ts";
 import { byKey, type Db } from "./db.ts";
+import type { StickyRow } from "./sticky-events.ts";
 
 /** A half-open span of ordinals: after `from`, up to and including `to`. */
 export type OrdinalSpan = { readonly from: number; readonly to: Position };
@@ -113,7 +114,10 @@ export type DataRow = { readonly room_id: RoomId | ""; readonly type: string; re
 /** `users`: a JSON list. */
 export type TypingRow = { readonly room_id: RoomId; readonly users: string; readonly ord: number };
 
-/** What changed in an account, apart from what standings record. `receipts`: the rooms, and when the last receipt changed there. */
+/**
+ * What changed in an account, apart from what standings record. `receipts`: the rooms, and when the last receipt changed there. `sticky`: all
+ * sticky events, in order. `profilesOrd`: when a profile last changed; 0: none is stored.
+ */
 export type PartChanges = {
   readonly data: readonly DataRow[];
   readonly typing: readonly TypingRow[];
@@ -121,18 +125,28 @@ export type PartChanges = {
   /** When the presence of any user, and any thread subscription, last changed; 0: not in this span. */
   readonly presenceOrd: number;
   readonly threadsOrd: number;
+  readonly sticky: readonly StickyRow[];
+  readonly profilesOrd: number;
 };
 
 /** What changed after `after`, for receipts after `receiptsAfter`. One statement, because there are few rows and each statement has a cost. */
 export async function readPartChanges(db: Db, account: AccountNo, after: number, receiptsAfter: number): Promise<PartChanges> {
   const rows = await db<
-    { part: "data" | "typing" | "receipts" | "presence" | "threads"; room_id: RoomId | ""; type: string; body: string; ord: number }[]
+    {
+      part: "data" | "typing" | "receipts" | "presence" | "threads" | "sticky" | "profiles";
+      room_id: RoomId | "";
+      type: string;
+      body: string;
+      ord: number;
+    }[]
   >`
     select 'data' as part, room_id, type, body, ord from account_data where account = ${account} and ord > ${after}
     union all select 'typing', room_id, '', users, ord from typing where account = ${account} and ord > ${after}
     union all select 'receipts', room_id, '', '', max(ord) from receipts where account = ${account} and ord > ${receiptsAfter} group by room_id
     union all select 'presence', '', '', '', coalesce(max(ord), 0) from presence where account = ${account} and ord > ${after}
-    union all select 'threads', '', '', '', coalesce(max(ord), 0) from thread_subscriptions where account = ${account} and ord > ${after}`;
+    union all select 'threads', '', '', '', coalesce(max(ord), 0) from thread_subscriptions where account = ${account} and ord > ${after}
+    union all (select 'sticky', room_id, event_id, sticky_until::text, ord from sticky_events where account = ${account} order by ord)
+    union all (select 'profiles', '', '', '', ord from profiles where account = ${account} order by ord desc limit 1)`;
   const of = (part: string) => rows.filter((row) => row.part === part);
   return {
     data: of("data").map(({ room_id, type, body, ord }) => ({ room_id, type, body, ord })),
@@ -140,6 +154,10 @@ export async function readPartChanges(db: Db, account: AccountNo, after: number,
     receipts: of("receipts").map(({ room_id, ord }) => ({ room_id: room_id as RoomId, ord })),
     presenceOrd: of("presence")[0]?.ord ?? 0,
     threadsOrd: of("threads")[0]?.ord ?? 0,
+    profilesOrd: of("profiles")[0]?.ord ?? 0,
+    sticky: of("sticky").map(({ room_id, type, body, ord }) => {
+      return { ord, room_id: room_id as RoomId, event_id: type as EventId, sticky_until: Number(body) };
+    }),
   };
 }
 

@@ -18,6 +18,8 @@ export type EventRow = {
   readonly ts?: number;
   readonly txn_id?: string | null;
   readonly txn_device?: DeviceNo | null;
+  /** How long it is sticky (MSC4354), ms since the epoch: of rows of a timeline, and of sticky events. */
+  readonly sticky_until?: number | null;
   /** What the homeserver bundled with it, and the position up to which that is right: of rows of a timeline. It is not sent: `bundle` is. */
   readonly relations?: string | null;
   readonly relations_ord?: number | null;
@@ -72,7 +74,10 @@ function textOf(row: EventRow, form: Form): string {
   const { body, unsigned, age_ts, bundle } = row;
   const txn_id = row.txn_device === form.device ? (row.txn_id ?? null) : null;
   const relations = bundle ? bundleText(bundle, form) : null;
-  return eventText({ body, room_id: form.isListed ? null : row.room_id, unsigned, age_ts, txn_id, relations }, form.now);
+  return eventText(
+    { body, room_id: form.isListed ? null : row.room_id, unsigned, age_ts, txn_id, sticky_until: row.sticky_until, relations },
+    form.now,
+  );
 }
 
 function bundleText({ replace, thread, references, given }: Bundle, form: Form): string {

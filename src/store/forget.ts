@@ -22,6 +22,7 @@ export const ROOM_TABLES = [
   "receipts",
   "account_data",
   "invites",
+  "sticky_events",
   "doubted_rooms",
   "background_asks",
 ] as const;

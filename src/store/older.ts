@@ -39,7 +39,8 @@ export async function readOlder(db: Db, account: AccountNo, roomId: RoomId, opti
   const { limit } = options;
   const { types, notTypes } = likePatterns(options.filter);
   const newestFirst = await db<OlderRow[]>`
-    select o.room_id, o.idx, o.event_id, o.unsigned, o.relations, o.relations_ord, o.age_ts, e.type, e.state_key, e.sender, e.relates_to,
+    select o.room_id, o.idx, o.event_id, o.unsigned, o.relations, o.relations_ord, o.age_ts, o.sticky_until, e.type, e.state_key, e.sender,
+      e.relates_to,
       ${bodyOf(db, account)} as body
     from older o join events e using (event_id)
     where o.account = ${account} and o.room_id = ${roomId}

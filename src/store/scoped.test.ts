@@ -8,7 +8,10 @@ import { SCHEMA_FILE } from "../../test/support/schema-text.ts";
 
 /** What names the owner of a table's rows. */
 const KEYS: Readonly<Record<string, readonly string[]>> = {
-  ...keyed(["account"], "accounts timeline older older_chunks state members rooms room_facts typing receipts account_data presence invites"),
+  ...keyed(
+    ["account"],
+    "accounts timeline older older_chunks state members rooms room_facts typing receipts account_data presence profiles invites sticky_events",
+  ),
   ...keyed(
     ["account"],
     "background_asks thread_subscriptions unignored_users leases position_marks poison poll_troubles rereads standings doubted_rooms restore_probes feed_events feed_gaps",

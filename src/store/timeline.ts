@@ -52,7 +52,7 @@ export async function readTimelines(
   if (windows.length === 0) return timelines;
   const { types, notTypes } = likePatterns(options.filter);
   const rows = await db<(TimelineRow & { first: number; gap_ord: number | null; prev: string | null; prev_ord: number | null })[]>`
-    select w.room_id, t.ord, t.event_id, t.unsigned, t.relations, t.relations_ord, t.age_ts, t.txn_id, t.txn_device, t.notify,
+    select w.room_id, t.ord, t.event_id, t.unsigned, t.relations, t.relations_ord, t.age_ts, t.txn_id, t.txn_device, t.sticky_until, t.notify,
       t.type, t.state_key, t.sender, t.ts, t.relates_to, t.body, bounds.first, bounds.gap_ord, p.prev_batch as prev, p.ord as prev_ord
     from unnest(${windows.map((w) => w.roomId)}::text[], ${windows.map((w) => w.after)}::bigint[], ${windows.map((w) => w.sentSince)}::bigint[])
       as w(room_id, after, sent_since)
@@ -63,7 +63,7 @@ export async function readTimelines(
          where account = ${account} and room_id = w.room_id and gap and ord > w.after and ord <= ${options.to}) as gap_ord
     ) bounds
     left join lateral (
-      select t.ord, t.event_id, t.unsigned, t.relations, t.relations_ord, t.age_ts, t.txn_id, t.txn_device, t.notify,
+      select t.ord, t.event_id, t.unsigned, t.relations, t.relations_ord, t.age_ts, t.txn_id, t.txn_device, t.sticky_until, t.notify,
         e.type, e.state_key, e.sender, e.ts, e.relates_to,
         ${bodyOf(db, account)} as body
       from timeline t join events e using (event_id)

@@ -84,6 +84,11 @@ export class AccountPollers {
     this.#running.get(device)?.poller.keysUploaded();
   }
 
+  /** A client asks for fields of profiles that polls do not ask for yet: the next one does, and is sent at once. */
+  profilesWanted(): void {
+    for (const { poller, rooms } of this.#running.values()) if (rooms) poller.keysUploaded();
+  }
+
   /** That device is to be synced from scratch (T3). */
   restored(device: DeviceNo): void {
     this.#running.get(device)?.poller.restored();

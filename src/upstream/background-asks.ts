@@ -5,6 +5,7 @@
  * - Rooms that the user left before the account's first v2 response and that a client subscribes to (T22). They are read one by one: a /sync
  *   without `since`, even for one room, would cost the homeserver nearly a complete first sync.
  * - Whether the homeserver still has the beginning of what is stored of rooms: an admin may have purged it (T4).
+ * - Fields of profiles that a client asks for and nobody asked for before: polls bring them from then on (MSC4262).
  * - What the homeserver bundles with events, where it may have changed and what is stored does not tell how (T7).
  */
 
@@ -18,6 +19,7 @@ import type { BackgroundAsk, Claim, RoomHero } from "../store/background-asks.ts
 import type { RoomEvent } from "../store/bundles.ts";
 import type { Db, Sql } from "../store/db.ts";
 import { syncedToken, syncedUpTo } from "../store/fetch-start.ts";
+import { wantProfiles } from "../store/profiles.ts";
 import { type AccountToken, openToken } from "../store/tokens.ts";
 import type { AccountNo, EventId, RoomId, UserId } from "../wire/ids.ts";
 import { isCutKey } from "../wire/index-key.ts";
@@ -113,6 +115,24 @@ export class BackgroundAsks {
       claim: asked.claimDue,
       learn: (owner, roomId, due) => this.#learnBundles(owner, roomId, due),
     });
+  }
+
+  /** Has those fields of profiles polled from now on. */
+  profiles(account: AccountNo, fields: readonly string[]): void {
+    const { sql, feed, logger } = this.#deps;
+    const isSettled = fields.every((field) => this.#settled.has(`${account} profile ${field}`));
+    if (isSettled || this.#stop.signal.aborted) return;
+    for (const field of fields) this.#settled.set(`${account} profile ${field}`, true, { ttl: REST_MS });
+    const work = wantProfiles(sql, account, fields)
+      .then((isNew) => {
+        if (isNew) feed.publish({ type: "news", account, kinds: new Set(["profile_fields"]), rooms: new Set() });
+      })
+      .catch((error: unknown) => {
+        for (const field of fields) this.#settled.delete(`${account} profile ${field}`);
+        logger.warn({ err: error, account }, "Fields of profiles could not be noted; they will be with the next request");
+      })
+      .finally(() => this.#running.delete(work));
+    this.#running.add(work);
   }
 
   /** Ends what is under way. */

@@ -15,7 +15,7 @@ function cursor(accountSince: string | null, deviceSince: string | null, unstore
     locked: false,
     restored: false,
   };
-  return { ...user, accountSince, deviceSince, unstored };
+  return { ...user, profiles: { wanted: [], polled: [] }, accountSince, deviceSince, unstored };
 }
 
 describe("a room poller", () => {

@@ -138,3 +138,8 @@ export function advance<S extends PollerState>(memory: PollerMemory, state: S, e
   const { to, sets, counts }: Transition = TRANSITIONS[state][event];
   return { ...memory, ...sets, ...(counts && { [counts]: memory[counts] + 1 }), state: to };
 }
+
+/** Whether it is a state in which there is something to do, and not an end. */
+export function isState(state: PollerMemory["state"]): state is PollerState {
+  return Object.hasOwn(TRANSITIONS, state);
+}

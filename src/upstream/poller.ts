@@ -22,11 +22,21 @@ import { storeEarlyRooms } from "./early-rooms.ts";
 import type { IngestResult } from "./ingest/ingest-result.ts";
 import { MissedLists } from "./missed-lists.ts";
 import { fetchMissedPresence } from "./missed-presence.ts";
+import { MissedProfiles } from "./missed-profiles.ts";
 import { cursorAfter, ingestInput, planPoll, type PollCursor, type PollPlan } from "./poll-plan.ts";
 import { PollSignal } from "./poll-signal.ts";
 import { PollTrouble } from "./poll-trouble.ts";
 import { PollerLog } from "./poller-log.ts";
-import { advance, type CommonEvent, FIRST_MEMORY, type PollerEvent, type PollerMemory, type PollerState, TRANSITIONS } from "./poller-state.ts";
+import {
+  advance,
+  type CommonEvent,
+  FIRST_MEMORY,
+  type PollerEvent,
+  type PollerMemory,
+  type PollerState,
+  isState,
+  TRANSITIONS,
+} from "./poller-state.ts";
 import type { PollerDeps, PollerEnd, PollerJob } from "./poller-types.ts";
 import { PollingGaps } from "./polling-gaps.ts";
 import { QuickAnswers } from "./quick-answers.ts";
@@ -51,6 +61,7 @@ export class Poller {
   readonly #stop = new AbortController();
   readonly #poll = new PollSignal();
   readonly #missedLists: MissedLists;
+  readonly #missedProfiles: MissedProfiles;
   readonly #sizes: SizeSteps;
   readonly #trouble: PollTrouble;
   readonly #quiet: QuietAnswers;
@@ -75,6 +86,7 @@ export class Poller {
     this.#sizes = new SizeSteps(deps.now);
     this.#trouble = new PollTrouble(deps.sql, deps.logger, deps.now);
     this.#missedLists = new MissedLists(deps, job);
+    this.#missedProfiles = new MissedProfiles(deps, job);
     this.#setbacks = new Setbacks(deps);
     this.gaps = new PollingGaps(deps, job.account);
   }
@@ -188,6 +200,10 @@ export class Poller {
     let cursor = this.#cursor;
     if (!token || !cursor) throw new Error("a poll needs a token and a cursor");
     const plan = planPoll(this.#job.rooms, cursor, this.#memory, this.#sizes.size);
+    if (plan.rooms) {
+      const profiles = await this.#missedProfiles.complete({ ...cursor, token: token.text, since: cursor.accountSince }, this.#stop.signal);
+      this.#cursor = cursor = { ...cursor, profiles };
+    }
     const presence = plan.rooms && hasPresence;
     const sent: SentPoll = { plan, presence, startedAt: this.#deps.now() };
     const isFirst = plan.rooms && plan.since === null;
@@ -253,7 +269,8 @@ export class Poller {
   async #ask(token: DeviceToken, { plan, presence, startedAt }: SentPoll, received?: (bytes: number) => void): Promise<HomeserverAnswer | null> {
     if (this.#stop.signal.aborted) throw reasonOf(this.#stop.signal);
     const signal = this.#poll.begin(plan.since === null);
-    const filter = v2Filter({ rooms: plan.rooms, presence, first: plan.since === null, size: plan.size });
+    const profiles = this.#cursor?.profiles.polled ?? [];
+    const filter = v2Filter({ rooms: plan.rooms, presence, first: plan.since === null, size: plan.size, profiles });
     try {
       const query = { since: plan.since, timeout: plan.timeout, filter, presence: this.#job.shown?.() ?? "offline" };
       // A first sync may have to wait here before it is sent.
@@ -339,8 +356,4 @@ export class Poller {
     this.#log.failed(error, this.#backOff.failures, delay);
     return delay;
   }
-}
-
-function isState(state: PollerMemory["state"]): state is PollerState {
-  return Object.hasOwn(TRANSITIONS, state);
 }

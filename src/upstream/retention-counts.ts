@@ -14,6 +14,7 @@ const KINDS = [
   "members",
   "facts",
   "invites",
+  "profiles",
   "feed",
   "left_rooms",
   "left_room_rows",
@@ -31,6 +32,7 @@ const KINDS = [
   "accounts",
   "presence",
   "poison",
+  "sticky_events",
 ] as const;
 
 /** What is counted: rows deleted, or for `horizons`, `accounts_swept` and `left_rooms` how many of them changed. */

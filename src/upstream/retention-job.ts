@@ -23,6 +23,7 @@ import {
   cutTimelines,
   deleteFacts,
   deleteInvites,
+  deleteProfiles,
   deleteState,
   deleteTimeline,
   type Deleted,
@@ -49,6 +50,7 @@ import { deleteMarks, markPositions, nextAccounts, raiseHorizons } from "../stor
 import { deleteLeftRooms } from "../store/retention/left-rooms.ts";
 import { deleteListSnapshots, deleteSessionPages, deleteSessionStates, endIdleSessions, SESSION_BATCH } from "../store/retention/sessions.ts";
 import { BATCH_ROWS, databaseTime, inBatches, RetentionBusy, retentionStep } from "../store/retention/step.ts";
+import { deleteExpiredSticky } from "../store/retention/sticky-events.ts";
 import { deleteSentEvents } from "../store/sent-events.ts";
 import type { AccountNo } from "../wire/ids.ts";
 import { add, noCounts, type RetentionCounts, type RetentionKind } from "./retention-counts.ts";
@@ -85,6 +87,7 @@ const PARTS: readonly (readonly [
   ["facts", deleteFacts],
   ["invites", deleteInvites],
   ["feed", deleteFeed],
+  ["profiles", deleteProfiles],
   ["left_room_rows", deleteLeftRooms],
 ];
 
@@ -267,6 +270,7 @@ export class RetentionJob {
     counts.list_snapshots += await this.#batches((tx) => deleteListSnapshots(tx, at, this.#keepMs));
     counts.presence += await this.#batches(deleteUnwantedPresence);
     counts.poison += await this.#batches((tx) => deleteSetAside(tx, at));
+    counts.sticky_events += await this.#batches((tx) => deleteExpiredSticky(tx, at));
   }
 
   async #devices(counts: RetentionCounts, at: Date): Promise<void> {

@@ -104,6 +104,28 @@ describe("what sessions leave behind", () => {
   });
 });
 
+test("M73: sticky events are deleted when their time is over, with bodies that nothing else refers to", async () => {
+  for (const [n, until] of [it.now - 1, it.now, it.now + 1, it.now - 1].entries()) {
+    await db.sql`insert into events (event_id, type, sender, ts, body) values (${`$${n}`}, 't', '@a', 1, '{}')`;
+    await db.sql`
+      insert into sticky_events (account, ord, room_id, event_id, sticky_until) values (${it.account}, ${n + 1}, '!r', ${`$${n}`}, ${until})`;
+  }
+  await db.sql`insert into timeline (account, ord, room_id, event_id) values (${it.account}, 9, '!r', '$3')`;
+  expect(await it.run()).toMatchObject({ sticky_events: 3 });
+  expect(await column(db.sql`select event_id from sticky_events`)).toEqual(["$2"]);
+  expect(await column(db.sql`select event_id from events order by event_id`)).toEqual(["$2", "$3"]);
+});
+
+test("M67: of an account's fields of profiles those stay that changed last", async () => {
+  await db.sql`
+    insert into profiles (account, user_id, field, value, ord) select ${it.account}, '@u' || n, 'f', '1', n from generate_series(1, 50003) n`;
+  await it.moveTo(60_000);
+  await it.session({ position: 59_000 });
+  await it.anHour();
+  expect(await column(db.sql`select count(*)::integer from profiles`)).toEqual([50_000]);
+  expect(await column(db.sql`select min(ord)::integer from profiles`)).toEqual([4]);
+});
+
 describe("devices", () => {
   test("S2: messages that no client fetched in 30 days are deleted; those that a session holds stay", async () => {
     await message(1, 31 * DAY);

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { freshDatabase, type TestDatabase } from "../../test/support/database.ts";
-import { asksForPresence, ev, type FakeRequest, toDevice, v2 } from "../../test/support/fake-homeserver.ts";
+import { ev, type FakeRequest, toDevice, v2 } from "../../test/support/fake-homeserver.ts";
+import { asksForPresence } from "../../test/support/single-section-polls.ts";
 import { type UpstreamFixture, upstreamFixture } from "../../test/support/upstream-fixture.ts";
 import { deleteAccount, deleteDevice, pollState } from "../store/devices.ts";
 import { markDead } from "../store/tokens.ts";

@@ -170,13 +170,14 @@ export class Supervisor {
   }
 
   /**
-   * Whichever process the keys were uploaded through, the poller of the device requests the new counts. Likewise, what a request says of its user's
-   * presence is told to the homeserver by whoever polls.
+   * Whichever process the keys were uploaded through, the poller of the device requests the new counts. Profiles likewise; and what a request says of
+   * its user's presence is told to the homeserver by whoever polls.
    */
   #onWake(wake: Wake): void {
     if (wake.type === "presence") this.#accounts.get(wake.account)?.present(wake.device, wake.name, wake.presence);
-    if (wake.type !== "news" || wake.device === undefined || !wake.kinds?.has("keys_uploaded")) return;
-    this.#accounts.get(wake.account)?.keysUploaded(wake.device);
+    if (wake.type !== "news") return;
+    if (wake.kinds?.has("profile_fields")) this.#accounts.get(wake.account)?.profilesWanted();
+    if (wake.device !== undefined && wake.kinds?.has("keys_uploaded")) this.#accounts.get(wake.account)?.keysUploaded(wake.device);
   }
 
   async #renew(): Promise<void> {

@@ -11,6 +11,8 @@ export type V2FilterOptions = {
   readonly first: boolean;
   /** See sync-size.ts. Default full. */
   readonly size?: SyncSize;
+  /** Fields of profiles (MSC4429). Default: none. */
+  readonly profiles?: readonly string[];
 };
 
 /** Events of a room in a first sync. */
@@ -33,11 +35,20 @@ export const PRESENCE_FILTER = JSON.stringify({ room: { rooms: [] }, account_dat
 
 export function v2Filter(options: V2FilterOptions): string {
   if (!options.rooms) return JSON.stringify({ room: { rooms: [] }, account_data: NOTHING, presence: NOTHING });
-  const presence = options.presence ? {} : { presence: NOTHING };
+  const others = { ...(!options.presence && { presence: NOTHING }), ...profileFields(options.profiles ?? []) };
   // Invites and left rooms come nevertheless.
   if (options.size === "bare") {
-    return JSON.stringify({ room: { timeline: { limit: 1, ...NOTHING }, state: NOTHING, ephemeral: NOTHING, account_data: NOTHING }, ...presence });
+    return JSON.stringify({ room: { timeline: { limit: 1, ...NOTHING }, state: NOTHING, ephemeral: NOTHING, account_data: NOTHING }, ...others });
   }
   const limit = options.size === "short" ? 1 : options.first ? FIRST_TIMELINE : 50;
-  return JSON.stringify({ room: { timeline: { limit, ...LAZY_MEMBERS }, state: LAZY_MEMBERS }, ...presence });
+  return JSON.stringify({ room: { timeline: { limit, ...LAZY_MEMBERS }, state: LAZY_MEMBERS }, ...others });
+}
+
+/** The present values of those fields for all users who share a room, and nothing else. */
+export function profilesFilter(fields: readonly string[]): string {
+  return JSON.stringify({ room: { rooms: [] }, account_data: NOTHING, presence: NOTHING, ...profileFields(fields) });
+}
+
+function profileFields(ids: readonly string[]) {
+  return ids.length > 0 ? { "org.matrix.msc4429.profile_fields": { ids } } : {};
 }

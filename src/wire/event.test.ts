@@ -44,7 +44,19 @@ describe("cutEvent", () => {
       redacts: null,
       redacted_because: false,
       shared: null,
+      sticky_until: null,
     });
+  });
+
+  test("M70: how long an event is sticky is by our clock, at most an hour, and goes down while it is here", () => {
+    const sticky = (left: unknown, more = {}) => cut({ ...MESSAGE, unsigned: { msc4354_sticky_duration_ttl_ms: left, ...more } });
+    const event = sticky(5000);
+    expect(event).toMatchObject({ sticky_until: NOW + 5000, unsigned: null });
+    expect(join(event, NOW + 2000)).toMatchObject({ unsigned: { msc4354_sticky_duration_ttl_ms: 3000 } });
+    for (const at of [NOW + 5000, NOW + 6000]) expect(join(event, at)).not.toHaveProperty("unsigned");
+    expect(sticky(1e300).sticky_until).toBe(NOW + 3_600_000);
+    expect(sticky(5000, { redacted_because: {} }).sticky_until).toBeNull();
+    for (const none of [0, -1, null, "5000", {}]) expect(sticky(none)).toMatchObject({ sticky_until: null, unsigned: null });
   });
 
   test("T7: cuts what the homeserver bundled, and says what the event relates to; reactions count for nothing", () => {

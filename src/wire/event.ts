@@ -8,6 +8,7 @@ import { indexKey } from "./index-key.ts";
 import type { EventId, RoomId, UserId } from "./ids.ts";
 import { isStorable } from "./ids.ts";
 import { copyText, cutMembers, expectEnd, JsonSyntaxError, skipSpace, skipValue } from "./json-scan.ts";
+import { STICKY_FOR, stickyUntil } from "./sticky-event.ts";
 
 /** Ids, type and state key are index keys (index-key.ts): the body has them in full. */
 export type CutEvent = {
@@ -25,7 +26,7 @@ export type CutEvent = {
   readonly shared: string | null;
   /** Parsed; {} where it is not an object. */
   readonly content: Record<string, unknown>;
-  /** JSON object without `age`, `transaction_id` and `m.relations`; null if it is absent, empty or not an object. */
+  /** JSON object without what is made for each answer (NOT_IN_UNSIGNED); null if it is absent, empty or not an object. */
   readonly unsigned: string | null;
   /** unsigned["m.relations"], a JSON object: what the homeserver bundled with the event; null: nothing. */
   readonly relations: string | null;
@@ -33,6 +34,8 @@ export type CutEvent = {
   readonly age_ts: number | null;
   /** unsigned.transaction_id: the event was sent by the device that polled. */
   readonly txn_id: string | null;
+  /** How long the event is sticky (MSC4354), by our clock, ms; null: it is not. */
+  readonly sticky_until: number | null;
   /** The event that it relates to, and how, as index keys; null: to none, or as a reaction, of which nothing is bundled. */
   readonly relation: Relation | null;
   /** The event that an m.room.redaction redacts; null if the two places that may name it (by room version) disagree. */
@@ -61,7 +64,7 @@ const OF_OLD: ReadonlySet<string> = new Set([
   "knock_room_state",
 ]);
 const RELATIONS = "m.relations";
-const NOT_IN_UNSIGNED: ReadonlySet<string> = new Set(["age", "transaction_id", RELATIONS]);
+const NOT_IN_UNSIGNED: ReadonlySet<string> = new Set(["age", "transaction_id", RELATIONS, STICKY_FOR]);
 
 /**
  * Cuts one event from an answer other than a sync's; `text` is the event. `now` is the time at which it was received, ms. Never throws: a
@@ -120,10 +123,10 @@ function fromFields(fields: Record<string, unknown>, body: string, unsignedText:
   };
 }
 
-type UnsignedParts = Pick<CutEvent, "unsigned" | "relations" | "age_ts" | "txn_id" | "redacted_because">;
+type UnsignedParts = Pick<CutEvent, "unsigned" | "relations" | "age_ts" | "txn_id" | "sticky_until" | "redacted_because">;
 
 function cutUnsigned(text: string | undefined, now: number): UnsignedParts {
-  const none = { unsigned: null, relations: null, age_ts: null, txn_id: null, redacted_because: false };
+  const none = { unsigned: null, relations: null, age_ts: null, txn_id: null, sticky_until: null, redacted_because: false };
   if (text === undefined) return none;
   const fields: unknown = JSON.parse(text);
   if (!isObject(fields)) return none;
@@ -137,6 +140,8 @@ function cutUnsigned(text: string | undefined, now: number): UnsignedParts {
     relations: isBundled ? copyText(cut?.removed.get(RELATIONS) ?? "{}") : null,
     age_ts: Number.isSafeInteger(cameAt) ? cameAt : null,
     txn_id: typeof txnId === "string" && isStorable(txnId) ? txnId : null,
+    // A redacted event is not sticky any more.
+    sticky_until: isObject(because) ? null : stickyUntil(fields[STICKY_FOR], now),
     redacted_because: isObject(because),
   };
 }
@@ -175,23 +180,31 @@ export type EventParts = {
   readonly unsigned: string | null;
   readonly age_ts: number | null;
   readonly txn_id: string | null;
+  /** See CutEvent. Default: null. */
+  readonly sticky_until?: number | null | undefined;
   /** A JSON object: what is bundled with the event. Default: nothing. */
   readonly relations?: string | null;
 };
 
 /**
- * The client-format event as JSON text: the body with `room_id`, and `unsigned` with `age` (ms, at least 0), `transaction_id` and `m.relations`
- * put back if they are known. Only joins texts. `now` in ms; null: ages are left open, as AGE_GAP.
+ * The client-format event as JSON text: the body with `room_id`, and `unsigned` with `age` (ms, at least 0), `transaction_id`, how long it is sticky
+ * and `m.relations` put back if they are known. Only joins texts. `now` in ms; null: ages are left open, as AGE_GAP, and the event is not sticky.
  */
 export function eventText(parts: EventParts, now: number | null): string {
   let own = "";
   if (parts.age_ts !== null) own = `"age":${now === null ? AGE_GAP : Math.max(0, now - parts.age_ts)}`;
   if (parts.txn_id !== null) own += `${own === "" ? "" : ","}"transaction_id":${JSON.stringify(parts.txn_id)}`;
+  if (now !== null && isSticky(parts, now)) own += `${own === "" ? "" : ","}"${STICKY_FOR}":${(parts.sticky_until ?? now) - now}`;
   if (parts.relations) own += `${own === "" ? "" : ","}"${RELATIONS}":${parts.relations}`;
   const room = parts.room_id === null ? "" : `,"room_id":${JSON.stringify(parts.room_id)}`;
   const head = parts.body.slice(0, -1) + room;
   if (parts.unsigned === null) return own === "" ? `${head}}` : `${head},"unsigned":{${own}}}`;
   return own === "" ? `${head},"unsigned":${parts.unsigned}}` : `${head},"unsigned":${parts.unsigned.slice(0, -1)},${own}}}`;
+}
+
+/** Whether an event is sticky at that time, ms. */
+export function isSticky({ sticky_until }: Pick<EventParts, "sticky_until">, now: number): boolean {
+  return (sticky_until ?? 0) > now;
 }
 
 /** Placeholder for an age, as wide as the widest. No JSON text contains a NUL. */

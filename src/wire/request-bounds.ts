@@ -43,6 +43,8 @@ const BOUNDS = {
   rememberedCharacters: 250_000,
   /** Values of one filter: tags, room types, spaces. */
   filterValues: 100,
+  /** `fields` of the profiles extension. */
+  profileFields: 100,
   /** Characters of `room_name_like`. */
   nameCharacters: 500,
   /** Lists that one extension names. */

@@ -179,6 +179,7 @@ describe("the least response", () => {
       next_batch: "",
       accountData: [],
       presence: [],
+      profiles: new Map(),
       toDevice: [],
       deviceLists: { changed: [], left: [] },
       oneTimeKeys: null,
@@ -195,6 +196,7 @@ describe("the least response", () => {
     expect(cutRoom({})).toEqual({
       room: {
         state: [],
+        sticky: [],
         timeline: [],
         current: null,
         limited: false,

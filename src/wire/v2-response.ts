@@ -6,6 +6,7 @@ import { isStorable } from "./ids.ts";
 import { copyText, eachMember, expectEnd, JsonSyntaxError, skipSpace, skipValue } from "./json-scan.ts";
 import { keyTypesText, reportedCountsText } from "./key-counts.ts";
 import { isRoomId, isUserId } from "./matrix-id.ts";
+import { cutUpdates, type ProfileUpdates } from "./profile.ts";
 import type { PartReader, PartReading, Skipped } from "./v2-part.ts";
 import { parseValue, readEvents, readMap, readMembers, readUserIds, skip } from "./v2-part.ts";
 import type { AccountDataItem, V2JoinedRoom, StrippedRoom } from "./v2-room.ts";
@@ -24,6 +25,8 @@ export type V2Response = {
   readonly accountData: AccountDataItem[];
   /** One of each user, the last. */
   readonly presence: PresenceItem[];
+  /** What changed of users' profiles (MSC4429); null: the user shares no room with the account any more. */
+  readonly profiles: Map<UserId, ProfileUpdates | null>;
   /** Byte for byte, oldest first. */
   readonly toDevice: string[];
   readonly deviceLists: { readonly changed: UserId[]; readonly left: UserId[] };
@@ -83,6 +86,7 @@ function readResponse(r: PartReading): V2Response {
   let oldFallbackKeys: string | null = null;
   const accountData: AccountDataItem[] = [];
   const presence = new Map<UserId, PresenceItem>();
+  const profiles = new Map<UserId, ProfileUpdates | null>();
   const toDevice: string[] = [];
   const deviceLists = { changed: new Array<UserId>(), left: new Array<UserId>() };
   const join = new Map<RoomId, V2JoinedRoom>();
@@ -97,6 +101,7 @@ function readResponse(r: PartReading): V2Response {
     },
     account_data: (at, where) => readEvents(r, at, where, (item, path) => readAccountData(r, item, path, accountData)),
     presence: (at, where) => readEvents(r, at, where, (item, path) => readPresence(r, item, path, presence)),
+    "org.matrix.msc4429.users": (at, where) => readMap(r, at, where, isUserId, (user, value, path) => readProfile(r, value, path, user, profiles)),
     to_device: (at, where) => readEvents(r, at, where, (item, path) => readToDevice(r, item, path, toDevice)),
     device_lists: (at, where) =>
       readMembers(r, at, where, {
@@ -121,6 +126,7 @@ function readResponse(r: PartReading): V2Response {
     next_batch: nextBatch,
     accountData,
     presence: [...presence.values()],
+    profiles,
     toDevice,
     deviceLists,
     oneTimeKeys,
@@ -157,4 +163,18 @@ function readPresence(r: PartReading, start: number, where: string, into: Map<Us
   if (isUserId(sender) && typeof type === "string" && type.isWellFormed() && isObject(content)) into.set(sender, { user_id: sender, body: text });
   else r.skipped.push({ where, reason: "not a presence event" });
   return end;
+}
+
+function readProfile(r: PartReading, start: number, where: string, user: UserId, into: Map<UserId, ProfileUpdates | null>): number {
+  if (r.text.charAt(start) === "n") {
+    into.set(user, null);
+    return skipValue(r.text, start);
+  }
+  return readMembers(r, start, where, {
+    profile_updates: (at, path) => {
+      const isGone = r.text.charAt(at) === "n";
+      if (isGone) into.set(user, null);
+      return isGone ? skipValue(r.text, at) : textOf(r, "{", (text) => into.set(user, cutUpdates(text)))(at, path);
+    },
+  });
 }

@@ -27,6 +27,8 @@ export type V2JoinedRoom = {
    * room came with `state`, and all of them do.
    */
   current: ReadonlySet<EventId> | null;
+  /** Sticky events (MSC4354) that are not in the timeline, oldest first. */
+  sticky: CutEvent[];
   /** Older events than these were left out: a gap, unless the room comes for the first time. */
   limited: boolean;
   /** The token right before the first event of the timeline. */
@@ -53,6 +55,7 @@ export function readJoinedRoom(r: PartReading, start: number, where: string, kee
   const room: V2JoinedRoom = {
     state: [],
     timeline: [],
+    sticky: [],
     current: null,
     limited: false,
     prev_batch: null,
@@ -64,6 +67,7 @@ export function readJoinedRoom(r: PartReading, start: number, where: string, kee
   const inState = new Map<EventId, CutEvent>();
   const inTimeline = new Map<EventId, CutEvent>();
   const after = new Map<EventId, CutEvent>();
+  const sticky = new Map<EventId, CutEvent>();
   const ephemeral = new EphemeralBuilder();
   const isRoom = r.text.charAt(start) === "{";
   const readAfter = (at: number, path: string) => {
@@ -91,6 +95,7 @@ export function readJoinedRoom(r: PartReading, start: number, where: string, kee
           return parsed.end;
         },
       }),
+    msc4354_sticky: (at, path) => readEvents(r, at, path, (event, eventPath) => readEvent(r, event, eventPath, sticky, false)),
     ephemeral: (at, path) => readEvents(r, at, path, (event, eventPath) => readEphemeral(r, event, eventPath, ephemeral)),
     account_data: (at, path) => readEvents(r, at, path, (item, itemPath) => readAccountData(r, item, itemPath, room.accountData)),
     summary: (at, path) =>
@@ -106,6 +111,7 @@ export function readJoinedRoom(r: PartReading, start: number, where: string, kee
       }),
   });
   room.timeline = [...inTimeline.values()];
+  room.sticky = [...sticky.values()].filter((event) => !inTimeline.has(event.event_id));
   if (room.current !== null) room.current = new Set(after.keys());
   room.state = [...(room.current === null ? inState : after).values()].filter((event) => !inTimeline.has(event.event_id));
   room.ephemeral = ephemeral.build();

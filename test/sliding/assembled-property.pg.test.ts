@@ -5,9 +5,9 @@ import { RetentionJob } from "../../src/upstream/retention-job.ts";
 import type { Json } from "../support/events.ts";
 import { HOUR } from "../support/retention-fixture.ts";
 import { RoomRoutes } from "../support/rooms.ts";
-import { type Answer, DIALECTS, type DialectName, SlidingClient } from "../support/sliding.ts";
+import { type Answer, DIALECTS, type DialectName, SlidingClient, STICKY_EVENTS } from "../support/sliding.ts";
 import { anyOperation, joins, KINDS, type Operation, RandomWorld } from "../support/random-world.ts";
-import { askOf, FILTERS, listsOf, type Plan, type Scoped, scopeOf, STATES } from "../support/sliding-plan.ts";
+import { askOf, FILTERS, listsOf, type Plan, type Scoped, scopeOf, STATES, stickyScopeOf } from "../support/sliding-plan.ts";
 import { startV3, type V3Fixture } from "../support/v3.ts";
 import { type Loose, type RoomView, View } from "../support/view.ts";
 import type { WorldRoom } from "../support/world-room.ts";
@@ -37,7 +37,7 @@ const filter = fc.oneof(fc.constant(0), fc.nat(FILTERS.length - 1));
 const plan: fc.Arbitrary<Plan> = fc.record({
   lists: fc.array(fc.record({ ...config, range, filter }), { minLength: 1, maxLength: 2 }),
   subs: fc.array(fc.record({ ...config, room: fc.nat(ROOMS - 1) }), { maxLength: 1 }),
-  extensions: fc.subarray(["account_data", "receipts", "typing"]),
+  extensions: fc.subarray(["account_data", "receipts", "typing", STICKY_EVENTS]),
 });
 const operation = anyOperation(9, KINDS.rooms);
 /** The user is in some rooms from the start. */
@@ -91,14 +91,21 @@ function begin(dialect: DialectName, before: readonly Operation[]): Run {
 
 async function asks(run: Run, asked: Plan): Promise<void> {
   const { world, view, dialect, toldAt } = run;
-  const answer = await run.client.sync(askOf(asked, world), { pos: run.pos });
+  const answer = await run.client.sync(askOf(asked, world, view.stickySince), { pos: run.pos });
   checkLists(asked, answer, listsOf(asked, world, view, toldAt));
   const scope = scopeOf(asked, world, view, dialect, toldAt);
+  const sticking = asked.extensions.includes(STICKY_EVENTS) ? stickyScopeOf(asked, world, view, toldAt) : [];
   view.applySliding(answer, (id) => scope.get(id));
   run.pos = answer.pos;
   for (const id of scope.keys()) toldAt.set(id, world.step);
   for (const [id, what] of scope) checkRoom(run, id, what, answer);
   checkExtensions(run, asked, [...scope.keys()]);
+  const sent = view.sticky.union(view.seen);
+  for (const { id, sticky } of sticking)
+    expect(
+      sticky.filter((event) => !sent.has(event.event_id)),
+      id,
+    ).toEqual([]);
 }
 
 function checkLists(asked: Plan, answer: Answer, lists: readonly (readonly WorldRoom[])[]): void {
@@ -212,9 +219,11 @@ async function follow(dialect: DialectName, before: readonly Operation[], plans:
     if (one.trouble === "retention") {
       await anHour();
       run.world.purge(await deletedRooms(run));
+      // In an hour they have expired.
+      for (const room of run.world.rooms) room.sticky.length = 0;
     }
     if (one.quiet) continue;
-    if (one.lost !== null) await run.client.sync(askOf(planOf(one.lost), run.world), { pos: run.pos });
+    if (one.lost !== null) await run.client.sync(askOf(planOf(one.lost), run.world, run.view.stickySince), { pos: run.pos });
     await asks(run, planOf(one.plan));
   }
 }

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Answer, type Ask, DIALECTS, type DialectName, SlidingClient } from "../support/sliding.ts";
+import { type Answer, type Ask, DIALECTS, type DialectName, SlidingClient, STICKY_EVENTS } from "../support/sliding.ts";
 import { anyOperation, joins, type Operation, RandomWorld } from "../support/random-world.ts";
 import { startV3, V3Client, V3Fixture } from "../support/v3.ts";
 
@@ -34,18 +34,25 @@ const step: fc.Arbitrary<Step> = fc.record({
   wide: fc.boolean(),
 });
 
-function asked({ window, limit, wide }: Omit<Step, "operations">, connId: string): Ask {
+function asked({ window, limit, wide }: Omit<Step, "operations">, connId: string, since?: string): Ask {
   const on = { enabled: true };
   return {
     connId,
     lists: { all: { ranges: [[0, window - 1]], limit, state: wide ? WIDE : NARROW } },
-    ext: { account_data: on, receipts: on, typing: on },
+    ext: {
+      account_data: on,
+      receipts: on,
+      typing: on,
+      "org.matrix.msc4262.profiles": on,
+      [STICKY_EVENTS]: { ...on, ...(since !== undefined && { since }) },
+    },
   };
 }
 
-const clockless = (key: string, value: unknown) => (key === "age" || key === "pos" ? undefined : value);
+const CLOCKED: ReadonlySet<string> = new Set(["age", "pos", "msc4354_sticky_duration_ttl_ms"]);
+const clockless = (key: string, value: unknown) => (CLOCKED.has(key) ? undefined : value);
 const shown = (answer: Answer): unknown => JSON.parse(JSON.stringify(answer, clockless));
-const isEmpty = ({ rooms, extensions }: Answer) => !/"(!|type\b)/.test(JSON.stringify([rooms, extensions]));
+const isEmpty = ({ rooms, extensions }: Answer) => !/"(!|@|type\b)/.test(JSON.stringify([rooms, extensions]));
 
 async function play(dialect: DialectName, steps: readonly Step[]): Promise<void> {
   count += 1;
@@ -55,21 +62,25 @@ async function play(dialect: DialectName, steps: readonly Step[]): Promise<void>
   const there = new SlidingClient(new V3Client(() => reading.url, account.userId, account.deviceId, account.token), dialect);
   let [last] = steps;
   if (!last) return;
+  let since: string | undefined;
+  const acknowledge = ({ extensions }: Answer) => (since = (extensions[STICKY_EVENTS] as { next_batch: string } | undefined)?.next_batch ?? since);
   let left = (await here.sync(asked(last, "here"))).pos;
   let right = (await there.sync(asked(last, "there"))).pos;
   for (const now of steps) {
     // Changes of the request are answered first, so that the answer after it is only about what happens.
-    const [a, b] = [await here.sync(asked(now, "here"), { pos: left }), await there.sync(asked(now, "there"), { pos: right })];
+    const [a, b] = [await here.sync(asked(now, "here", since), { pos: left }), await there.sync(asked(now, "there", since), { pos: right })];
     expect(shown(a)).toEqual(shown(b));
+    acknowledge(a);
     const giveUp = new AbortController();
-    const waiting = here.sync(asked(now, "here"), { pos: a.pos, timeout: WAIT_MS, signal: giveUp.signal });
+    const waiting = here.sync(asked(now, "here", since), { pos: a.pos, timeout: WAIT_MS, signal: giveUp.signal });
     waiting.catch(() => {});
     await storing.deliver(account, world.respond(now.operations));
-    const sent = await there.sync(asked(now, "there"), { pos: b.pos });
+    const sent = await there.sync(asked(now, "there", since), { pos: b.pos });
     if (isEmpty(sent)) giveUp.abort();
     else expect(shown(await waiting)).toEqual(shown(sent));
     left = isEmpty(sent) ? a.pos : (await waiting).pos;
     right = sent.pos;
+    acknowledge(sent);
     last = now;
   }
 }

@@ -3,7 +3,8 @@
 import { describe, expect, it } from "vitest";
 import { deleteUnwantedPresence } from "../../src/store/retention/devices.ts";
 import { writeTx } from "../../src/store/db.ts";
-import { asksForPresence, type FakeRequest, type Json, v2 } from "../support/fake-homeserver.ts";
+import { type FakeRequest, type Json, v2 } from "../support/fake-homeserver.ts";
+import { asksForPresence } from "../support/single-section-polls.ts";
 import { scene } from "../support/scene.ts";
 import { type Answer, type Ask, DIALECTS, SlidingClient } from "../support/sliding.ts";
 import { ALL, hangSliding, LONG, newsOf, NOTED } from "../support/sliding-waits.ts";

@@ -20,6 +20,9 @@ export const ev = {
   event,
   state,
   message: (sender: string, body = "hello", over: Json = {}) => event("m.room.message", sender, { msgtype: "m.text", body }, over),
+  /** A sticky message (MSC4354), for so many ms more. */
+  sticky: (sender: string, left = 600_000, over: Json = {}) =>
+    event("m.rtc.member", sender, {}, { msc4354_sticky: { duration_ms: 600_000 }, unsigned: { msc4354_sticky_duration_ttl_ms: left }, ...over }),
   encrypted: (sender: string, over: Json = {}) => event("m.room.encrypted", sender, { algorithm: "m.megolm.v1.aes-sha2", ciphertext: "x" }, over),
   redaction: (sender: string, redacts: string, over: Json = {}) => event("m.room.redaction", sender, { redacts }, { redacts, ...over }),
   create: (creator: string, content: Json = {}, over: Json = {}) =>
@@ -66,6 +69,8 @@ export type RoomParts = {
   limited?: boolean;
   prev_batch?: string;
   ephemeral?: Json[];
+  /** Beside the timeline (MSC4354). */
+  sticky?: Json[];
   account_data?: Json[];
   summary?: Json;
   unread?: { notification_count?: number; highlight_count?: number };
@@ -81,6 +86,7 @@ function roomSection(parts: RoomParts): Json {
     },
     ephemeral: { events: parts.ephemeral ?? [] },
     account_data: { events: parts.account_data ?? [] },
+    ...(parts.sticky && { msc4354_sticky: { events: parts.sticky } }),
     ...(parts.summary ? { summary: parts.summary } : {}),
     ...(parts.unread ? { unread_notifications: parts.unread } : {}),
   };
@@ -99,6 +105,8 @@ export type V2Parts = {
   knock?: Record<string, Json[]>;
   account_data?: Json[];
   presence?: Json[];
+  /** What changed of users' profiles (MSC4429): user → field → value; null: the user shares no room any more. */
+  profiles?: Json;
   to_device?: Json[];
   device_lists?: { changed?: string[]; left?: string[] };
   one_time_keys?: Record<string, number>;
@@ -117,6 +125,7 @@ export function v2(parts: V2Parts = {}): Json {
     ...(Object.keys(rooms).length > 0 ? { rooms } : {}),
     ...(parts.account_data ? { account_data: { events: parts.account_data } } : {}),
     ...(parts.presence ? { presence: { events: parts.presence } } : {}),
+    ...(parts.profiles ? { "org.matrix.msc4429.users": mapValues(parts.profiles, (of) => ({ profile_updates: of })) } : {}),
     ...(parts.to_device ? { to_device: { events: parts.to_device } } : {}),
     ...(parts.device_lists ? { device_lists: parts.device_lists } : {}),
     ...(parts.one_time_keys ? { device_one_time_keys_count: parts.one_time_keys } : {}),

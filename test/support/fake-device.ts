@@ -19,6 +19,8 @@ export type Device = {
   saidKeys: Json;
   /** See setPresence. */
   presence: Json[];
+  /** See setProfiles. */
+  profiles: Json;
 };
 
 export function newDevice(userId: string, deviceId: string | null): Device {
@@ -35,6 +37,7 @@ export function newDevice(userId: string, deviceId: string | null): Device {
     keys: null,
     saidKeys: {},
     presence: [],
+    profiles: {},
   };
 }
 

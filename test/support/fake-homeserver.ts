@@ -20,6 +20,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Json, v2 } from "./events.ts";
 import { type Device, keysOf, newDevice } from "./fake-device.ts";
 import { type FakeReply, type FakeRequest, type Fault, matches, type RequestMatch, send } from "./fake-http.ts";
+import { asksForPresence, asksForProfiles } from "./single-section-polls.ts";
 
 export { ev, newRoom, receipt, toDevice, typing, v2, type Json, type MatrixEvent, type RoomParts, type V2Parts } from "./events.ts";
 export type { FakeReply, FakeRequest, Fault, RequestMatch } from "./fake-http.ts";
@@ -107,6 +108,12 @@ export class FakeHomeserver {
   /** From now on questions for the presence of others alone are answered with these events; see asksForPresence. */
   setPresence(token: string, ...events: Json[]): void {
     this.#known(token).presence = events;
+  }
+
+  /** From now on it has MSC4429, and questions for the present profiles alone are answered with these: user → field → value. */
+  setProfiles(token: string, profiles: Json): void {
+    this.on("GET", "/_matrix/client/versions", () => ({ body: { versions: ["v1.11"], unstable_features: { "org.matrix.msc4429": true } } }));
+    this.#known(token).profiles = profiles;
   }
 
   /** With true, `timeout=0` waits as well until something is queued (a homeserver that takes long). */
@@ -241,6 +248,7 @@ export class FakeHomeserver {
     const device = this.#device(request.token);
     const since = request.query.get("since");
     if (asksForPresence(request)) return { body: v2({ presence: device.presence, next_batch: since ?? "s0" }) };
+    if (since === null && asksForProfiles(request)) return { body: { next_batch: "s0", ...v2({ profiles: device.profiles }) } };
     const deadline = Date.now() + Number(request.query.get("timeout") ?? "0");
     device.polls += 1;
     device.peakPolls = Math.max(device.peakPolls, device.polls);
@@ -323,12 +331,6 @@ export class FakeHomeserver {
       check();
     });
   }
-}
-
-/** A sync for the presence of others alone: what polls that asked for none did not say of it. It takes nothing from the log. */
-export function asksForPresence({ query }: FakeRequest): boolean {
-  const filter = JSON.parse(query.get("filter") ?? "{}") as { room?: { rooms?: unknown[] }; presence?: unknown };
-  return filter.room?.rooms?.length === 0 && filter.presence === undefined;
 }
 
 class Refusal extends Error {

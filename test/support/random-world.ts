@@ -10,12 +10,12 @@ import { ADMIN, BOB, type Membership, OTHERS, WorldRoom } from "./world-room.ts"
 /** What happens in rooms that the user is in. */
 const IN_ROOMS = [
   ...(["message", "message", "message", "topic", "name", "unnamed", "avatar", "key", "member", "member", "member", "gap"] as const),
-  ...(["typing", "receipt", "private_receipt", "thread_receipt", "tag", "room_data", "unread"] as const),
+  ...(["typing", "receipt", "private_receipt", "thread_receipt", "tag", "room_data", "unread", "sticky"] as const),
 ] as const;
 /** The user's own membership; it is in a room most of the time. */
 const PASSAGES = ["invite", "knock", "join", "join", "join", "join", "join", "leave", "kick", "ban"] as const;
 const OF_ACCOUNT = ["direct", "global_data"] as const;
-const OF_DEVICE = ["presence", "to_device", "device_changed", "device_left", "counts"] as const;
+const OF_DEVICE = ["profile", "presence", "to_device", "device_changed", "device_left", "counts"] as const;
 
 type Kind = (typeof IN_ROOMS)[number] | (typeof PASSAGES)[number] | (typeof OF_ACCOUNT)[number] | (typeof OF_DEVICE)[number];
 /** Some more often than others. `rooms`: without what concerns devices and presence. */
@@ -146,7 +146,15 @@ export class RandomWorld {
       // What came before is not sent; the newest events of it may be.
       const timeline = value % 3 === 0 ? [ev.message(ADMIN, "before"), own] : [own];
       const { unread } = room;
-      parts.join[room.id] = { state: before, timeline, limited: true, prev_batch: "p", summary: room.summary(this.me), unread };
+      parts.join[room.id] = {
+        state: before,
+        timeline,
+        limited: true,
+        prev_batch: "p",
+        summary: room.summary(this.me),
+        unread,
+        sticky: [...room.sticky],
+      };
       sent(room, timeline, true);
     } else {
       room.unread = { notification_count: 0, highlight_count: 0 };
@@ -170,12 +178,17 @@ export class RandomWorld {
     const gap = events.length > 0 && operations.some(({ kind }) => kind === "gap");
     const timeline = gap ? events.slice(-1) : events;
     const missed = gap ? events.slice(0, -1).filter((event) => event.state_key !== undefined) : [];
+    // Half of them are in no timeline.
+    const beside = operations.flatMap((one) => (one.kind === "sticky" && one.value % 2 === 0 ? [ev.sticky(other(one.who))] : []));
+    const ofTimeline = events.filter((event) => event["msc4354_sticky"] !== undefined);
+    room.sticky.push(...beside, ...ofTimeline);
     parts.join[room.id] = {
       state: [...new Map(missed.map((event) => [`${event.type}|${event.state_key}`, event])).values()],
       timeline,
       limited: gap,
       prev_batch: "p",
       ephemeral,
+      sticky: [...beside, ...ofTimeline.filter((event) => !timeline.includes(event))],
       account_data: data,
       unread: room.unread,
       summary: room.summary(this.me),
@@ -194,8 +207,9 @@ export class RandomWorld {
   #made(room: WorldRoom, { kind, who, value }: Operation): MatrixEvent | null {
     const senders = value % 2 === 1 ? [this.me, ...OTHERS] : room.members("join").map((event) => event.sender);
     const sender = senders[who % senders.length] ?? this.me;
-    const made: Partial<Record<Kind, () => MatrixEvent>> = {
+    const made: Partial<Record<Kind, () => MatrixEvent | null>> = {
       message: () => ev.message(sender, `text ${value}`),
+      sticky: () => (value % 2 === 1 ? ev.sticky(other(who)) : null),
       topic: () => ev.topic(sender, `topic ${value}`),
       name: () => ev.name(sender, `name ${value}`),
       unnamed: () => ev.name(sender, ""),
@@ -243,6 +257,9 @@ export class RandomWorld {
   #ofDevice({ kind, who, value }: Operation, parts: Sections): void {
     const user = other(who);
     const lists = (parts.device_lists ??= {});
+    // Some have the field no more, some share no room any more.
+    if (kind === "profile")
+      (parts.profiles ??= {})[user] = value % 5 === 0 ? null : { "m.status": value % 3 === 0 ? null : value, displayname: user };
     if (kind === "presence")
       (parts.presence ??= []).push({ type: "m.presence", sender: user, content: { presence: value % 2 ? "online" : "offline" } });
     if (kind === "to_device") (parts.to_device ??= []).push(toDevice(user, { n: ++this.#messages }));

@@ -4,6 +4,7 @@ import type { Json } from "./events.ts";
 import type { Ask, AskedConfig, DialectName } from "./sliding.ts";
 import type { RandomWorld } from "./random-world.ts";
 import type { AskedState, View } from "./view.ts";
+import { STICKY_EVENTS } from "./sliding.ts";
 import { BOB, type WorldRoom } from "./world-room.ts";
 
 const MEMBER = "m.room.member";
@@ -57,14 +58,17 @@ export type Plan = {
 /** When a connection was last told of each room, as a count of responses. */
 export type ToldAt = ReadonlyMap<string, number>;
 
-export function askOf(plan: Plan, world: RandomWorld): Ask {
+/** @param stickySince what the client has acknowledged of sticky events */
+export function askOf(plan: Plan, world: RandomWorld, stickySince?: string): Ask {
   const config = ({ limit, state }: PlannedConfig): AskedConfig => ({ limit, state: STATES[state] ?? [] });
   return {
     lists: Object.fromEntries(
       plan.lists.map((list, index) => [`l${index}`, { ...config(list), ranges: [list.range], filters: FILTERS[list.filter]?.asked ?? {} }]),
     ),
     subs: Object.fromEntries(plan.subs.map((sub) => [world.rooms[sub.room]?.id ?? "!none", config(sub)])),
-    ext: Object.fromEntries(plan.extensions.map((name) => [name, { enabled: true }])),
+    ext: Object.fromEntries(
+      plan.extensions.map((name) => [name, { enabled: true, ...(name === STICKY_EVENTS && stickySince !== undefined && { since: stickySince }) }]),
+    ),
   };
 }
 
@@ -106,6 +110,12 @@ function isListed(room: WorldRoom, view: View, toldAt: ToldAt): boolean {
     case "knock":
       return true;
   }
+}
+
+/** The rooms whose sticky events are sent: those that a list matches, in its window or not, and subscribed ones. */
+export function stickyScopeOf(plan: Plan, world: RandomWorld, view: View, toldAt: ToldAt): WorldRoom[] {
+  const subscribed = plan.subs.flatMap(({ room }) => world.rooms[room] ?? []).filter((room) => isAccessible(room, view));
+  return [...listsOf(plan, world, view, toldAt).flat(), ...subscribed].filter((room) => room.membership === "join");
 }
 
 function isAccessible(room: WorldRoom, view: View): boolean {

@@ -11,6 +11,9 @@
 import type { Json } from "./fake-homeserver.ts";
 import type { Reply, V3Client } from "./v3.ts";
 
+/** The extension of sticky events, in both dialects. */
+export const STICKY_EVENTS = "org.matrix.msc4354.sticky_events";
+
 export const DIALECTS = ["unstable", "v4"] as const;
 export type DialectName = (typeof DIALECTS)[number];
 

@@ -52,6 +52,8 @@ const threads = struct({
   prev_batch: orNull(text),
 });
 const presence = struct({ events: list(struct({ type: text, sender: userId, content: map(raw, raw) }, ["type", "sender", "content"])) }, ["events"]);
+const profiles = struct({ users: map(userId, orNull(struct({ updated: map(text, sound), removed: texts }))) });
+const stickyEvents = struct({ next_batch: text, rooms: map(roomId, struct({ events }, ["events"])) });
 const inRooms = (shape: Shape) => struct({ rooms: map(roomId, shape) });
 
 const slidingRoom = {
@@ -88,6 +90,8 @@ const unstable = struct(
       typing: inRooms(eventOf(typingContent)),
       presence,
       "io.element.msc4308.thread_subscriptions": threads,
+      "org.matrix.msc4262.profiles": profiles,
+      "org.matrix.msc4354.sticky_events": stickyEvents,
     }),
   },
   ["pos"],
@@ -100,6 +104,8 @@ const V4_EXTENSIONS: readonly (readonly [names: readonly string[], shape: Shape]
   [["e2ee", "org.matrix.msc4543.e2ee"], e2ee],
   [["account_data", "org.matrix.msc4548.account_data"], accountData],
   [["receipts", "org.matrix.msc4551.receipts"], inRooms(receiptContent)],
+  [["profiles", "org.matrix.msc4262.profiles"], profiles],
+  [["sticky_events", "org.matrix.msc4354.sticky_events"], stickyEvents],
   [["typing", "org.matrix.msc4508.typing"], inRooms(typingContent)],
   [["presence"], presence],
   [["thread_subscriptions", "io.element.msc4308.thread_subscriptions"], threads],

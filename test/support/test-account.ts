@@ -153,6 +153,8 @@ export class TestAccount {
       "receipts",
       "account_data",
       "presence",
+      "profiles",
+      "sticky_events",
       "invites",
       "devices",
     ];

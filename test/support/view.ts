@@ -3,7 +3,7 @@
  * Each API is put together here alone, strictly by its rules; tests compare two views, or a view with what is true.
  */
 
-import type { Answer as SlidingAnswer } from "./sliding.ts";
+import { type Answer as SlidingAnswer, STICKY_EVENTS } from "./sliding.ts";
 
 /** The wire formats are looked into freely: the views are what is compared. */
 export type Loose = Record<string, any>; // oxlint-disable-line typescript/no-explicit-any
@@ -70,6 +70,9 @@ export class View {
   /** Room → who types, sorted; a client may hear of it before it has the room. */
   readonly typing = new Map<string, readonly string[]>();
   readonly presence = new Map<string, Loose>();
+  /** Ids of the sticky events that were sent beside timelines, and what acknowledges them. */
+  readonly sticky = new Set<string>();
+  stickySince: string | undefined;
   /** Messages as JSON. */
   readonly toDevice: string[] = [];
   readonly devices = new Map<string, "changed" | "left">();
@@ -164,8 +167,14 @@ export class View {
     for (const section of [typing, receipts]) for (const [id, event] of entries(section?.rooms)) this.#ephemeral(id, event);
     this.#data("", data?.global);
     for (const [id, events] of entries(data?.rooms)) this.#data(id, events as Loose[]);
+    this.#stickyEvents(answer.extensions[STICKY_EVENTS]);
     this.#ofDevice(answer.extensions);
     return this;
+  }
+
+  #stickyEvents(section: Loose | undefined): void {
+    this.stickySince = section?.["next_batch"] ?? this.stickySince;
+    for (const [, { events }] of entries(section?.["rooms"])) for (const event of events as Loose[]) this.sticky.add(event["event_id"] as string);
   }
 
   /** As Element X does: state from required_state alone; a room is joined unless the answer says otherwise. */

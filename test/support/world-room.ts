@@ -32,6 +32,8 @@ export class WorldRoom {
   /** `user kind thread` → event id; not other users' private ones. */
   readonly receipts = new Map<string, string>();
   typing: readonly string[] = [];
+  /** Sticky events (MSC4354), in the timeline or not; their time does not end. */
+  readonly sticky: MatrixEvent[] = [];
 
   constructor(id: string) {
     this.id = id;

@@ -439,6 +439,12 @@ export interface SlidingRequest {
       lists?: string[] | null;
       rooms?: string[] | null;
     } | null;
+    "org.matrix.msc4262.profiles"?: {
+      enabled?: boolean | null;
+      lists?: string[] | null;
+      rooms?: string[] | null;
+      fields?: string[] | null;
+    } | null;
     receipts?: {
       enabled?: boolean | null;
       lists?: string[] | null;
@@ -455,6 +461,11 @@ export interface SlidingRequest {
     "io.element.msc4308.thread_subscriptions"?: {
       enabled?: boolean | null;
       limit?: number | null;
+    } | null;
+    "org.matrix.msc4354.sticky_events"?: {
+      enabled?: boolean | null;
+      limit?: number | null;
+      since?: string | null;
     } | null;
   } | null;
 }
@@ -485,11 +496,13 @@ export interface SlidingAnswer {
     to_device?: SlidingToDevice;
     e2ee?: E2Ee;
     account_data?: SlidingAccountData;
+    "org.matrix.msc4262.profiles"?: SlidingProfiles;
     receipts?: {
       rooms: {
         [k: string]: ReceiptEvent;
       };
     };
+    "org.matrix.msc4354.sticky_events"?: SlidingStickyEvents;
     typing?: {
       rooms: {
         [k: string]: TypingEvent;
@@ -550,6 +563,33 @@ export interface SlidingAccountData {
   global: AccountData[];
   rooms: {
     [k: string]: AccountData[];
+  };
+}
+export interface SlidingProfiles {
+  users: {
+    [k: string]: {
+      /**
+       * The fields that are new or changed
+       */
+      updated?: {
+        [k: string]: unknown;
+      };
+      /**
+       * The fields that are gone
+       */
+      removed?: string[];
+    } | null;
+  };
+}
+export interface SlidingStickyEvents {
+  /**
+   * `since` of the next request: it acknowledges these
+   */
+  next_batch: string;
+  rooms: {
+    [k: string]: {
+      events: MatrixEvent[];
+    };
   };
 }
 export interface SlidingPresence {
@@ -659,6 +699,18 @@ export interface V4Request {
       lists?: string[];
       rooms?: string[];
     };
+    profiles?: {
+      enabled?: boolean;
+      lists?: string[];
+      rooms?: string[];
+      fields?: string[];
+    };
+    "org.matrix.msc4262.profiles"?: {
+      enabled?: boolean;
+      lists?: string[];
+      rooms?: string[];
+      fields?: string[];
+    };
     receipts?: {
       enabled?: boolean;
       lists?: string[];
@@ -668,6 +720,16 @@ export interface V4Request {
       enabled?: boolean;
       lists?: string[];
       rooms?: string[];
+    };
+    sticky_events?: {
+      enabled?: boolean;
+      limit?: number;
+      since?: string;
+    };
+    "org.matrix.msc4354.sticky_events"?: {
+      enabled?: boolean;
+      limit?: number;
+      since?: string;
     };
     typing?: {
       enabled?: boolean;

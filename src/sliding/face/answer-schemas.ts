@@ -4,6 +4,7 @@ import Type, { type TSchema } from "typebox";
 import {
   accountDataSchema,
   byRoom,
+  byUser,
   countSchema,
   e2eeSchema,
   eventSchema,
@@ -62,6 +63,27 @@ const threads = Type.Object(
   { title: "SlidingThreadSubscriptions", description: "By room and root of the thread" },
 );
 const presence = Type.Object({ events: Type.Array(presenceSchema) }, { title: "SlidingPresence" });
+const profiles = Type.Object(
+  {
+    users: byUser(
+      Type.Union([
+        Type.Object({
+          updated: optional(Type.Record(text, Type.Unknown(), { description: "The fields that are new or changed" })),
+          removed: optional(Type.Array(text, { description: "The fields that are gone" })),
+        }),
+        Type.Null({ description: "The user shares no room any more" }),
+      ]),
+    ),
+  },
+  { title: "SlidingProfiles" },
+);
+const stickyEvents = Type.Object(
+  {
+    next_batch: Type.String({ description: "`since` of the next request: it acknowledges these" }),
+    rooms: byRoom(Type.Object({ events })),
+  },
+  { title: "SlidingStickyEvents" },
+);
 const inRooms = <Schema extends TSchema>(schema: Schema) => Type.Object({ rooms: byRoom(schema) });
 
 export const unstableAnswerSchema = Type.Object({
@@ -101,7 +123,9 @@ export const unstableAnswerSchema = Type.Object({
     to_device: optional(toDevice),
     e2ee: optional(e2eeSchema),
     account_data: optional(accountData),
+    "org.matrix.msc4262.profiles": optional(profiles),
     receipts: optional(inRooms(receiptSchema)),
+    "org.matrix.msc4354.sticky_events": optional(stickyEvents),
     typing: optional(inRooms(typingSchema)),
     presence: optional(presence),
     [THREADS_EXTENSION]: optional(threads),

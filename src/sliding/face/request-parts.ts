@@ -1,7 +1,9 @@
 /** Parts of a request that both dialects read in the same way, within the bounds of N10. */
 
-import type { Scope, SlidingFilters } from "../request.ts";
+import type { ProfilesScope, Scope, SlidingFilters } from "../request.ts";
 import type { RequiredState } from "../required-state.ts";
+import { invalidParam } from "../../wire/errors.ts";
+import { isFieldName } from "../../wire/profile.ts";
 import { atMost, requestBounds } from "../../wire/request-bounds.ts";
 
 /** How a dialect writes required_state. */
@@ -75,4 +77,14 @@ export function scopeOf(where: string, { lists, rooms }: ScopeBody, isAll: (name
   atMost(`extensions.${where}.rooms`, rooms?.length ?? 0, namedRooms);
   const names = (given: readonly string[] | null | undefined) => (!given || isAll(given) ? "all" : new Set(given));
   return { lists: names(lists), rooms: names(rooms) };
+}
+
+type ProfilesBody = ScopeBody & { readonly fields?: readonly string[] | null };
+
+/** @throws MatrixError 400 M_INVALID_PARAM that names the field */
+export function profilesOf(body: ProfilesBody, isAll: (names: readonly string[]) => boolean): ProfilesScope {
+  const { fields } = body;
+  atMost("extensions.profiles.fields", fields?.length ?? 0, requestBounds().profileFields);
+  if (fields?.every(isFieldName) === false) throw invalidParam("extensions.profiles.fields: a name has 1 to 255 bytes");
+  return { ...scopeOf("profiles", body, isAll), fields: fields ? [...new Set(fields)].toSorted() : null };
 }

@@ -9,10 +9,12 @@ import { THREADS_EXTENSION, threadMembers } from "../../wire/thread-subscription
 import { type Member, object, record } from "../../sync/json-text.ts";
 import { answerBytes, type EventWriter, type FragmentCache, timelineMembers, pagingMembers } from "./room-text.ts";
 import { threadsToken } from "../threads-token.ts";
+import { profilesText } from "./profiles-text.ts";
+import { stickyEventsText } from "./sticky-events-text.ts";
 import { sealSince } from "./to-device-since.ts";
 import type { UnstableRequest } from "./unstable-request.ts";
 
-/** As JSON. Each extension that was asked for has a section. */
+/** As JSON. Each extension that was asked for has a section; those of profiles and sticky events only if there are new ones. */
 export function unstableAnswer({ pos, answer }: SlidingReply, { body, txnId }: UnstableRequest, device: DeviceNo): Promise<Buffer> {
   const head = object([
     ["pos", JSON.stringify(pos)],
@@ -60,7 +62,9 @@ const SECTIONS: Readonly<Record<ExtensionName, (answer: SlidingAnswer, device: D
   toDevice: ({ toDevice }, device) => toDevice && ["to_device", toDeviceText(toDevice, device)],
   e2ee: ({ e2ee }) => e2ee && ["e2ee", e2eeText(e2ee)],
   accountData: ({ accountData }) => ["account_data", accountDataText(accountData)],
+  profiles: (answer) => named("org.matrix.msc4262.profiles", profilesText(answer)),
   receipts: ({ receipts }) => ["receipts", `{"rooms":${record(receipts, (content) => `{"type":"m.receipt","content":${content}}`)}}`],
+  stickyEvents: (answer, device) => named("org.matrix.msc4354.sticky_events", stickyEventsText(answer, device)),
   typing: ({ typing }) => ["typing", `{"rooms":${record(typing, (users) => `{"type":"m.typing","content":{"user_ids":${users}}}`)}}`],
   presence: (answer) => ["presence", presenceText(answer)],
   threads: ({ threads }) => threads.changes.length > 0 && [THREADS_EXTENSION, threadsText(threads)],
@@ -72,6 +76,10 @@ export function threadsText({ changes, left }: SlidingAnswer["threads"]): string
 
 export function presenceText({ presence }: SlidingAnswer): string {
   return `{"events":[${presence.join(",")}]}`;
+}
+
+function named(name: string, section: string | null): Member | null {
+  return section === null ? null : [name, section];
 }
 
 export function extensionsText(answer: SlidingAnswer, asked: SlidingExtensions, device: DeviceNo): string {

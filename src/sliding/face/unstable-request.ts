@@ -13,8 +13,8 @@ import { indexKey } from "../../wire/index-key.ts";
 import { THREADS_EXTENSION } from "../../wire/thread-subscriptions.ts";
 import { atMost, requestBounds } from "../../wire/request-bounds.ts";
 import { bodyCheck } from "../../http/body-check.ts";
-import { checkFilters, scopeOf, StateConfigs, threadsLimit } from "./request-parts.ts";
-import { openSince } from "./to-device-since.ts";
+import { checkFilters, profilesOf, scopeOf, StateConfigs, threadsLimit } from "./request-parts.ts";
+import { openSince, openStickySince } from "./to-device-since.ts";
 
 /** A timeline's default limit, and its maximum. */
 const DEFAULT_TIMELINE = 20;
@@ -22,6 +22,7 @@ const MAX_TIMELINE = 100;
 /** A limit above this is refused instead of lowered. */
 const REFUSED_TIMELINE = 1000;
 const MAX_TO_DEVICE = 100;
+const MAX_STICKY = 100;
 
 export const UNSTABLE_PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
 
@@ -56,6 +57,8 @@ const list = Type.Object({
   filters: orNull(filters),
 });
 
+const queue = Type.Object({ enabled: orNull(Type.Boolean()), limit: orNull(Type.Integer()), since: orNull(text) });
+const profiles = Type.Object({ enabled: orNull(Type.Boolean()), lists: orNull(texts), rooms: orNull(texts), fields: orNull(texts) });
 const scoped = Type.Object({ enabled: orNull(Type.Boolean()), lists: orNull(texts), rooms: orNull(texts) });
 
 export const unstableSchema = Type.Object({
@@ -69,13 +72,15 @@ export const unstableSchema = Type.Object({
   unsubscribe_rooms: orNull(rooms),
   extensions: orNull(
     Type.Object({
-      to_device: orNull(Type.Object({ enabled: orNull(Type.Boolean()), limit: orNull(Type.Integer()), since: orNull(text) })),
+      to_device: orNull(queue),
       e2ee: orNull(Type.Object({ enabled: orNull(Type.Boolean()) })),
       account_data: orNull(scoped),
+      "org.matrix.msc4262.profiles": orNull(profiles),
       receipts: orNull(scoped),
       typing: orNull(scoped),
       presence: orNull(Type.Object({ enabled: orNull(Type.Boolean()) })),
       [THREADS_EXTENSION]: orNull(Type.Object({ enabled: orNull(Type.Boolean()), limit: orNull(Type.Integer()) })),
+      "org.matrix.msc4354.sticky_events": orNull(queue),
     }),
   ),
 });
@@ -172,6 +177,7 @@ function filtersOf(body: Static<typeof filters>): SlidingFilters {
 
 export function extensionsOf(body: NonNullable<UnstableBody["extensions"]>, device: DeviceNo): SlidingExtensions {
   const { to_device, e2ee, account_data, receipts, typing, presence, [THREADS_EXTENSION]: threads } = body;
+  const { "org.matrix.msc4262.profiles": ofUsers, "org.matrix.msc4354.sticky_events": sticky } = body;
   return {
     ...(to_device?.enabled === true && {
       toDevice: {
@@ -182,7 +188,14 @@ export function extensionsOf(body: NonNullable<UnstableBody["extensions"]>, devi
     }),
     ...(e2ee?.enabled === true && { e2ee: true as const }),
     ...(account_data?.enabled === true && { accountData: scopeOf("account_data", account_data, hasWildcard) }),
+    ...(ofUsers?.enabled === true && { profiles: profilesOf(ofUsers, hasWildcard) }),
     ...(receipts?.enabled === true && { receipts: scopeOf("receipts", receipts, hasWildcard) }),
+    ...(sticky?.enabled === true && {
+      stickyEvents: {
+        limit: Math.min(Math.max(1, sticky.limit ?? MAX_STICKY), MAX_STICKY),
+        since: typeof sticky.since === "string" ? (openStickySince(sticky.since, device) ?? 0) : 0,
+      },
+    }),
     ...(typing?.enabled === true && { typing: scopeOf("typing", typing, hasWildcard) }),
     ...(presence?.enabled === true && { presence: true as const }),
     ...(threads?.enabled === true && { threads: { limit: threadsLimit(threads.limit ?? null) } }),

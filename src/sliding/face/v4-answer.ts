@@ -8,6 +8,8 @@ import type { DeviceNo } from "../../wire/ids.ts";
 import { memberTexts } from "../../wire/json-scan.ts";
 import { type Member, object, record } from "../../sync/json-text.ts";
 import { answerBytes, type EventWriter, type FragmentCache, timelineMembers, pagingMembers } from "./room-text.ts";
+import { profilesText } from "./profiles-text.ts";
+import { stickyEventsText } from "./sticky-events-text.ts";
 import { accountDataText, e2eeText, presenceText, threadsText, toDeviceText } from "./unstable-answer.ts";
 import type { ExtensionNames } from "./v4-request.ts";
 
@@ -74,7 +76,9 @@ const SECTIONS: Readonly<Record<ExtensionName, (answer: SlidingAnswer, device: D
   toDevice: ({ toDevice }, device) => toDevice && toDeviceText(toDevice, device),
   e2ee: ({ e2ee }) => e2ee && e2eeText(e2ee),
   accountData: ({ accountData }) => accountDataText(accountData),
+  profiles: profilesText,
   receipts: ({ receipts }) => `{"rooms":${record(receipts, (content) => content)}}`,
+  stickyEvents: stickyEventsText,
   typing: ({ typing }) => `{"rooms":${record(typing, (users) => `{"user_ids":${users}}`)}}`,
   presence: presenceText,
   threads: ({ threads }) => (threads.changes.length > 0 ? threadsText(threads) : null),

@@ -1,5 +1,6 @@
 /**
- * Reads the body of `POST /_matrix/client/v4/sync` (MSC4186 as merged, with the extensions of MSC4508, MSC4538, MSC4543, MSC4548 and MSC4551).
+ * Reads the body of `POST /_matrix/client/v4/sync` (MSC4186 as merged, with the extensions of MSC4262, MSC4480, MSC4508, MSC4538, MSC4543, MSC4548 and
+ * MSC4551).
  * Everything is in the body, and every request is complete in itself.
  */
 
@@ -15,11 +16,12 @@ import { atMost, requestBounds } from "../../wire/request-bounds.ts";
 import { bodyCheck } from "../../http/body-check.ts";
 import { exclusionsOf } from "./exclusions.ts";
 import { refuseOlderForm } from "./older-form.ts";
-import { checkFilters, scopeOf, StateConfigs, threadsLimit } from "./request-parts.ts";
-import { openSince } from "./to-device-since.ts";
+import { checkFilters, profilesOf, scopeOf, StateConfigs, threadsLimit } from "./request-parts.ts";
+import { openSince, openStickySince } from "./to-device-since.ts";
 
 const MAX_TIMELINE = 100;
 const MAX_TO_DEVICE = 100;
+const MAX_STICKY = 100;
 /** From the spec's "Opaque Identifiers". */
 const LIST_KEY = /^[0-9A-Za-z._~-]{1,255}$/;
 
@@ -50,7 +52,8 @@ const filters = Type.Object({
 const list = Type.Object({ ...config, range: Type.Optional(Type.Tuple([index, index])), filters: Type.Optional(filters) });
 const enabled = Type.Optional(Type.Boolean());
 const scoped = Type.Object({ enabled, lists: Type.Optional(texts), rooms: Type.Optional(texts) });
-const toDevice = Type.Object({ enabled, limit: Type.Optional(Type.Integer({ minimum: 1 })), since: Type.Optional(text) });
+const profiles = Type.Object({ enabled, lists: Type.Optional(texts), rooms: Type.Optional(texts), fields: Type.Optional(texts) });
+const queue = Type.Object({ enabled, limit: Type.Optional(Type.Integer({ minimum: 1 })), since: Type.Optional(text) });
 const plain = Type.Object({ enabled });
 const threads = Type.Object({ enabled, limit: Type.Optional(Type.Integer()) });
 
@@ -59,7 +62,9 @@ const EXTENSION_KEYS = {
   toDevice: ["to_device", "org.matrix.msc4538.to_device"],
   e2ee: ["e2ee", "org.matrix.msc4543.e2ee"],
   accountData: ["account_data", "org.matrix.msc4548.account_data"],
+  profiles: ["profiles", "org.matrix.msc4262.profiles"],
   receipts: ["receipts", "org.matrix.msc4551.receipts"],
+  stickyEvents: ["sticky_events", "org.matrix.msc4354.sticky_events"],
   typing: ["typing", "org.matrix.msc4508.typing"],
   // No MSC has it yet.
   presence: ["presence"],
@@ -67,14 +72,18 @@ const EXTENSION_KEYS = {
 } as const satisfies Record<ExtensionName, unknown>;
 
 export const extensions = Type.Object({
-  to_device: Type.Optional(toDevice),
-  "org.matrix.msc4538.to_device": Type.Optional(toDevice),
+  to_device: Type.Optional(queue),
+  "org.matrix.msc4538.to_device": Type.Optional(queue),
   e2ee: Type.Optional(plain),
   "org.matrix.msc4543.e2ee": Type.Optional(plain),
   account_data: Type.Optional(scoped),
   "org.matrix.msc4548.account_data": Type.Optional(scoped),
+  profiles: Type.Optional(profiles),
+  "org.matrix.msc4262.profiles": Type.Optional(profiles),
   receipts: Type.Optional(scoped),
   "org.matrix.msc4551.receipts": Type.Optional(scoped),
+  sticky_events: Type.Optional(queue),
+  "org.matrix.msc4354.sticky_events": Type.Optional(queue),
   typing: Type.Optional(scoped),
   "org.matrix.msc4508.typing": Type.Optional(scoped),
   presence: Type.Optional(plain),
@@ -95,8 +104,8 @@ export const v4Schema = Type.Object({
 type V4Config = Pick<Static<typeof list>, "timeline_limit" | "required_state">;
 type V4Configs = StateConfigs<Static<typeof requiredState>>;
 
-/** MSC4538: a limit that is no positive integer is M_INVALID_PARAM, whatever it is instead. */
-export const LIMITS = new Set(EXTENSION_KEYS.toDevice.map((name) => `extensions.${name}.limit`));
+/** MSC4538, MSC4480: a limit that is no positive integer is M_INVALID_PARAM, whatever it is instead. */
+export const LIMITS = new Set([...EXTENSION_KEYS.toDevice, ...EXTENSION_KEYS.stickyEvents].map((name) => `extensions.${name}.limit`));
 
 const check = bodyCheck(v4Schema, { bounds: true, parameters: LIMITS });
 
@@ -203,23 +212,32 @@ export function namesOf(body: Static<typeof extensions>): ExtensionNames {
 
 export function extensionsOf(body: Static<typeof extensions>, names: ExtensionNames, device: DeviceNo): SlidingExtensions {
   const at = <Shape>(name: string | undefined) => (name === undefined ? undefined : (body as Record<string, Shape | undefined>)[name]);
-  const queue = at<Static<typeof toDevice>>(names.toDevice);
+  const ofUsers = at<Static<typeof profiles>>(names.profiles);
+  const [messages, sticky] = [names.toDevice, names.stickyEvents].map((name) => at<Static<typeof queue>>(name));
   const [accountData, receipts, typing] = [names.accountData, names.receipts, names.typing].map((name) => at<Static<typeof scoped>>(name));
   return {
-    ...(queue && { toDevice: toDeviceOf(queue, device) }),
+    ...(messages && { toDevice: toDeviceOf(messages, device) }),
     ...(names.e2ee !== undefined && { e2ee: true as const }),
     ...(accountData && { accountData: scopeOf("account_data", accountData, noWildcard) }),
+    ...(ofUsers && { profiles: profilesOf(ofUsers, noWildcard) }),
     ...(receipts && { receipts: scopeOf("receipts", receipts, noWildcard) }),
+    ...(sticky && { stickyEvents: stickyEventsOf(sticky, device) }),
     ...(typing && { typing: scopeOf("typing", typing, noWildcard) }),
     ...(names.presence !== undefined && { presence: true as const }),
     ...(names.threads !== undefined && { threads: { limit: threadsLimit(at<Static<typeof threads>>(names.threads)?.limit ?? null) } }),
   };
 }
 
-function toDeviceOf({ limit = MAX_TO_DEVICE, since }: Static<typeof toDevice>, device: DeviceNo) {
+function toDeviceOf({ limit = MAX_TO_DEVICE, since }: Static<typeof queue>, device: DeviceNo) {
   const seq = since === undefined ? 0 : openSince(since, device);
   if (seq === null) throw invalidParam("to_device.since is not a next_batch of this server");
   return { limit: Math.min(limit, MAX_TO_DEVICE), since: seq };
+}
+
+function stickyEventsOf({ limit = MAX_STICKY, since }: Static<typeof queue>, device: DeviceNo) {
+  const ord = since === undefined ? 0 : openStickySince(since, device);
+  if (ord === null) throw invalidParam("sticky_events.since is not a next_batch of this server");
+  return { limit: Math.min(limit, MAX_STICKY), since: ord };
 }
 
 /** There is no wildcard; unknown names are ignored (MSC4508). */

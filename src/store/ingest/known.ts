@@ -6,6 +6,7 @@ import { bodyOf } from "../event-row.ts";
 import { streamedAt } from "../history.ts";
 import { type EventBody, noBodies, readBodies, type StoredBodies } from "./bodies.ts";
 import { type Membership, parseFacts, type RoomFacts } from "../room-facts.ts";
+import { type KnownProfile, readKnownProfiles } from "./profiles.ts";
 import type { RoomWrite, StandingWrite } from "./row-types.ts";
 import { OPEN } from "./row-types.ts";
 
@@ -21,6 +22,7 @@ export type Touched = {
   readonly receipts: readonly ReceiptKey[];
   readonly accountData: readonly AccountDataKey[];
   readonly presence: readonly UserId[];
+  readonly profiles: readonly UserId[];
   /** Events that are redacted by the response, or came redacted in it. */
   readonly redacted: readonly EventId[];
   /** Of all events. */
@@ -65,6 +67,7 @@ export type KnownRows = {
   readonly receipts: readonly (ReceiptKey & { readonly event_id: EventId; readonly data: string })[];
   readonly accountData: readonly (AccountDataKey & { readonly body: string })[];
   readonly presence: readonly { readonly user_id: UserId; readonly body: string }[];
+  readonly profiles: readonly KnownProfile[];
   readonly redacted: readonly KnownEvent[];
   readonly bodies: StoredBodies;
 };
@@ -83,7 +86,7 @@ type Asked<Part> = { readonly account: AccountNo; readonly touched: Part };
 
 /** Sends all necessary queries at once, each for all accounts. Rows are looked up individually: see byKey. */
 export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Map<AccountNo, KnownRows>> {
-  const [rooms, seen, state, members, receipts, accountData, presence, redacted, bodies] = await Promise.all([
+  const [rooms, seen, state, members, receipts, accountData, presence, profiles, redacted, bodies] = await Promise.all([
     readRooms(tx, asked),
     readSeen(tx, asked),
     readState(tx, keysOf(asked, "state")),
@@ -91,6 +94,10 @@ export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Ma
     readReceipts(tx, keysOf(asked, "receipts")),
     readAccountData(tx, keysOf(asked, "accountData")),
     readPresence(tx, asked),
+    readKnownProfiles(
+      tx,
+      asked.map(({ account, touched }) => ({ account, users: touched.profiles })),
+    ),
     readRedacted(tx, asked),
     readBodies(
       tx,
@@ -105,6 +112,7 @@ export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Ma
     receipts: byAccount(receipts),
     accountData: byAccount(accountData),
     presence: byAccount(presence),
+    profiles: byAccount(profiles),
     redacted: byAccount(redacted),
   };
   return new Map(
@@ -118,6 +126,7 @@ export async function readKnown(tx: Tx, asked: readonly AskedRows[]): Promise<Ma
         receipts: of.receipts.get(account) ?? [],
         accountData: of.accountData.get(account) ?? [],
         presence: of.presence.get(account) ?? [],
+        profiles: of.profiles.get(account) ?? [],
         redacted: of.redacted.get(account) ?? [],
         bodies: bodies.get(account) ?? noBodies(),
       },
@@ -258,6 +267,7 @@ export async function readRedacted(tx: Tx, asked: readonly Asked<Pick<Touched, "
       union all select account, event_id, room_id, unsigned, to_ord = ${OPEN}::bigint from a join members using (account, event_id)
       union all select account, event_id, room_id, unsigned, false from a join older using (account, event_id)
       union all select account, event_id, room_id, unsigned, false from a join feed_events using (account, event_id)
+      union all select account, event_id, room_id, unsigned, false from a join sticky_events using (account, event_id)
     ) x
     join events e on e.event_id = x.event_id
     group by x.account, x.room_id, e.event_id`;

@@ -13,6 +13,7 @@ export type OlderWrite = {
   readonly relations: string | null;
   readonly relations_ord: number | null;
   readonly age_ts: number | null;
+  readonly sticky_until: number | null;
 };
 export type OlderChunk = { readonly idx: number; readonly prev_batch: string | null; readonly state: readonly EventId[] };
 
@@ -38,10 +39,10 @@ export function writeOlder(tx: Tx, account: AccountNo, room: RoomId, rows: reado
     ...some(
       rows,
       (json) => tx`
-      insert into older (account, room_id, idx, event_id, unsigned, relations, relations_ord, age_ts)
-      select ${account}, ${room}, idx, event_id, unsigned, relations, relations_ord, age_ts
+      insert into older (account, room_id, idx, event_id, unsigned, relations, relations_ord, age_ts, sticky_until)
+      select ${account}, ${room}, idx, event_id, unsigned, relations, relations_ord, age_ts, sticky_until
       from json_to_recordset(${json}::text::json) r (
-        idx integer, event_id text, unsigned text, relations text, relations_ord bigint, age_ts bigint)`,
+        idx integer, event_id text, unsigned text, relations text, relations_ord bigint, age_ts bigint, sticky_until bigint)`,
     ),
     tx`
       insert into older_chunks (account, room_id, idx, prev_batch, state)

@@ -34,6 +34,8 @@ export type TimelineWrite = {
   readonly relations: string | null;
   readonly age_ts: number | null;
   readonly txn_id: string | null;
+  /** See CutEvent. */
+  readonly sticky_until: number | null;
   readonly gap: boolean;
   readonly prev_batch: string | null;
   readonly notify: boolean;
@@ -107,6 +109,8 @@ export type ReceiptWrite = {
 export type AccountDataWrite = { readonly room_id: RoomId | ""; readonly type: string; readonly body: string; readonly ord: number };
 /** `at`: when it arrived, ms since the epoch. */
 export type PresenceWrite = { readonly user_id: UserId; readonly body: string; readonly ord: number; readonly at: number };
+/** A field of a user's profile (MSC4429): see sql/0029_profiles.sql. */
+export type ProfileWrite = { readonly user_id: UserId; readonly field: string; readonly value: string | null; readonly ord: number };
 export type InviteWrite = {
   readonly room_id: RoomId;
   readonly kind: "invite" | "knock";
@@ -115,6 +119,18 @@ export type InviteWrite = {
   readonly ord: number;
 };
 export type InviteEnd = { readonly room_id: RoomId; readonly ord: number };
+
+/** A sticky event (MSC4354). Its ordinal is the newest: it may have been stored before. */
+export type StickyWrite = {
+  readonly ord: number;
+  readonly room_id: RoomId;
+  readonly event_id: EventId;
+  readonly unsigned: string | null;
+  readonly age_ts: number | null;
+  readonly sticky_until: number;
+};
+/** A room that the user left: its sticky events are deleted. */
+export type StickyEnd = { readonly room_id: RoomId };
 
 /** A stored event that is redacted now: its pruned body, and `unsigned` for this account's rows of it. */
 export type RedactionWrite = {
@@ -184,8 +200,11 @@ export type RoomWrites = {
   readonly receipts: readonly ReceiptWrite[];
   readonly accountData: readonly AccountDataWrite[];
   readonly presence: readonly PresenceWrite[];
+  readonly profiles: readonly ProfileWrite[];
   readonly invites: readonly InviteWrite[];
   readonly inviteEnds: readonly InviteEnd[];
+  readonly stickyEvents: readonly StickyWrite[];
+  readonly stickyEnds: readonly StickyEnd[];
   readonly redactions: readonly RedactionWrite[];
   readonly bans: readonly BanWrite[];
   readonly feedEvents: readonly FeedEventWrite[];

@@ -77,8 +77,9 @@ export function writeRedactions(
       redactions,
       (rows) => tx`
       with r as (select * from json_to_recordset(${rows}::text::json) r (account bigint, event_id text, unsigned text, sort_name text, ord bigint)),
-      t as (update timeline x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = r.account),
-      o as (update older x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = r.account),
+      t as (update timeline x set unsigned = r.unsigned, sticky_until = null from r where x.event_id = r.event_id and x.account = r.account),
+      o as (update older x set unsigned = r.unsigned, sticky_until = null from r where x.event_id = r.event_id and x.account = r.account),
+      k as (delete from sticky_events x using r where x.event_id = r.event_id and x.account = r.account),
       f as (update feed_events x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = r.account),
       s as (update state x set unsigned = r.unsigned from r where x.event_id = r.event_id and x.account = r.account),
       m as (

@@ -6,10 +6,12 @@ import type { DeviceWrites, RoomWrites } from "./row-types.ts";
 import { OPEN } from "./row-types.ts";
 import { writeOwnBodies } from "./bodies.ts";
 import { writeFeed } from "./feed.ts";
+import { writeProfiles } from "./profiles.ts";
 import type { Statement } from "./statement.ts";
 import { some } from "./statement.ts";
 import { writeEvents, writeRedactions } from "./write-events.ts";
 import { writeIgnoring } from "./write-ignoring.ts";
+import { writeStickyEvents } from "./write-sticky-events.ts";
 
 /** What is written for an account: those parts of a batch that exist. */
 export type AccountWrites<Part extends keyof RoomWrites> = { readonly account: AccountNo; readonly writes: Pick<RoomWrites, Part> };
@@ -40,6 +42,8 @@ export function writeRooms(tx: Tx, batches: readonly Batch[]): Statement[] {
     ...writeRoomRows(tx, batches),
     ...writeStandings(tx, batches),
     ...writeParts(tx, batches),
+    ...writeProfiles(tx, batches),
+    ...writeStickyEvents(tx, batches),
     ...writeRedactions(tx, batches),
     ...writeBans(tx, batches),
     ...writeOwnBodies(tx, batches),
@@ -147,10 +151,10 @@ export function writeTimeline(tx: Tx, batches: readonly (AccountWrites<"timeline
   return some(
     sent,
     (rows) => tx`
-    insert into timeline (account, ord, room_id, event_id, unsigned, relations, relations_ord, age_ts, txn_id, txn_device, gap, prev_batch, notify)
-    select account, ord, room_id, event_id, unsigned, relations, relations_ord, age_ts, txn_id, txn_device, gap, prev_batch, notify
+    insert into timeline (account, ord, room_id, event_id, unsigned, relations, relations_ord, age_ts, txn_id, txn_device, sticky_until, gap, prev_batch, notify)
+    select account, ord, room_id, event_id, unsigned, relations, relations_ord, age_ts, txn_id, txn_device, sticky_until, gap, prev_batch, notify
     from json_to_recordset(${rows}::text::json) r (account bigint, ord bigint, room_id text, event_id text, unsigned text, relations text,
-      relations_ord bigint, age_ts bigint, txn_id text, txn_device bigint, gap boolean, prev_batch text, notify boolean)`,
+      relations_ord bigint, age_ts bigint, txn_id text, txn_device bigint, sticky_until bigint, gap boolean, prev_batch text, notify boolean)`,
   );
 }
 

@@ -121,6 +121,19 @@ export async function deleteInvites(tx: Tx, { account, horizon }: SweptAccount):
   return { rows: rows.count, events: 0, more: false };
 }
 
+/** Most fields of profiles that are stored of an account; those that changed last stay. */
+const PROFILE_ROWS = 50_000;
+
+/** A batch of the fields of profiles beyond them. */
+export async function deleteProfiles(tx: Tx, { account }: SweptAccount): Promise<Deleted> {
+  const rows = await tx`
+    delete from profiles where account = ${account} and ord in (
+      select ord from profiles where account = ${account} and ord <= (
+        select ord from profiles where account = ${account} order by ord desc offset ${PROFILE_ROWS} limit 1)
+      limit ${BATCH_ROWS})`;
+  return { rows: rows.count, events: 0, more: rows.count === BATCH_ROWS };
+}
+
 async function withBodies(tx: Tx, rows: readonly { readonly event_id: EventId }[]): Promise<Deleted> {
   const ids = rows.map((row) => row.event_id);
   return { rows: rows.length, events: await deleteUnreferenced(tx, ids), more: rows.length === BATCH_ROWS };

@@ -52,6 +52,7 @@ function unreferenced(tx: Tx) {
     and not exists (select from state x where x.event_id = e.event_id)
     and not exists (select from older x where x.event_id = e.event_id)
     and not exists (select from feed_events x where x.event_id = e.event_id)
+    and not exists (select from sticky_events x where x.event_id = e.event_id)
     and not exists (select from older_chunks x where x.state::jsonb ? e.event_id)`;
 }
 
@@ -63,5 +64,6 @@ function unshown(tx: Tx) {
     and not exists (select from state x where x.event_id = o.event_id and x.account = o.account ${byKey(tx)})
     and not exists (select from older x where x.event_id = o.event_id and x.account = o.account ${byKey(tx)})
     and not exists (select from feed_events x where x.event_id = o.event_id and x.account = o.account ${byKey(tx)})
+    and not exists (select from sticky_events x where x.event_id = o.event_id and x.account = o.account ${byKey(tx)})
     and not exists (select from older_chunks x where x.state::jsonb ? o.event_id and x.account = o.account ${byKey(tx)}))`;
 }

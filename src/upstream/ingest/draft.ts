@@ -16,6 +16,7 @@ import type {
   MembersEnd,
   OwnBodyWrite,
   PresenceWrite,
+  ProfileWrite,
   ReceiptWrite,
   RedactionWrite,
   RoomWrite,
@@ -23,6 +24,8 @@ import type {
   StandingWrite,
   StateEnd,
   StateWrite,
+  StickyEnd,
+  StickyWrite,
   TimelineWrite,
   TypingWrite,
 } from "../../store/ingest/row-types.ts";
@@ -52,8 +55,11 @@ export class Draft {
   readonly receipts: ReceiptWrite[] = [];
   readonly accountData: AccountDataWrite[] = [];
   readonly presence: PresenceWrite[] = [];
+  readonly profiles: ProfileWrite[] = [];
   readonly invites: InviteWrite[] = [];
   readonly inviteEnds: InviteEnd[] = [];
+  readonly stickyEvents = new Map<EventId, Mutable<StickyWrite>>();
+  readonly stickyEnds: StickyEnd[] = [];
   readonly redactions = new Map<EventId, RedactionWrite>();
   readonly redactedRooms = new Set<RoomId>();
   readonly bans: BanWrite[] = [];
@@ -123,8 +129,11 @@ export class Draft {
       receipts: this.receipts,
       accountData: this.accountData,
       presence: this.presence,
+      profiles: this.profiles,
       invites: this.invites,
       inviteEnds: this.inviteEnds,
+      stickyEvents: [...this.stickyEvents.values()],
+      stickyEnds: this.stickyEnds,
       redactions: [...this.redactions.values()],
       bans: this.bans,
       feedEvents: this.feedEvents,

@@ -26,7 +26,8 @@ export function settleResponse(response: V2Response, stored: StoredBodies): Sett
   const settledRooms = (sections: ReadonlyMap<RoomId, V2JoinedRoom>) =>
     new Map(
       [...sections].map(([room, section]) => {
-        return [room, { ...section, state: settled(section.state, room), timeline: settled(section.timeline, room) }];
+        const { state, timeline, sticky } = section;
+        return [room, { ...section, state: settled(state, room), timeline: settled(timeline, room), sticky: settled(sticky, room) }];
       }),
     );
   return { events: { ...response, join: settledRooms(response.join), leave: settledRooms(response.leave) }, own };

@@ -48,6 +48,7 @@ export class KnownIndex {
   readonly members: ReadonlyMap<RoomId, readonly KnownMember[]>;
   readonly redacted: ReadonlyMap<RoomId, readonly KnownEvent[]>;
   readonly presence: ReadonlyMap<UserId, string>;
+  readonly profiles: ReadonlyMap<UserId, KnownRows["profiles"]>;
   readonly #receipts: ReadonlyMap<string, KnownRows["receipts"][number]>;
   readonly #accountData: ReadonlyMap<string, string>;
 
@@ -63,6 +64,7 @@ export class KnownIndex {
     this.state = Map.groupBy(known.state, (row) => row.room_id);
     this.members = Map.groupBy(known.members, (row) => row.room_id);
     this.redacted = Map.groupBy(known.redacted, (row) => row.room_id);
+    this.profiles = Map.groupBy(known.profiles, (row) => row.user_id);
     this.presence = new Map(known.presence.map((row) => [row.user_id, row.body]));
     this.#receipts = new Map(known.receipts.map((row) => [key(row.room_id, row.user_id, row.kind, row.thread_id), row]));
     this.#accountData = new Map(known.accountData.map((row) => [key(row.room_id, row.type), row.body]));

@@ -13,6 +13,7 @@ import { planRoomFacts } from "./plan-room-facts.ts";
 import { planRoomParts } from "./plan-room-parts.ts";
 import { planBans, planRedactions } from "./redactions.ts";
 import { RoomState, stateKey } from "./room-state.ts";
+import { planSticky } from "./plan-sticky.ts";
 import { splitTimeline } from "./room-timeline.ts";
 import type { RoomWork } from "./room-work.ts";
 import { overruled, replacedBy, tookEffect } from "./state-after.ts";
@@ -39,6 +40,7 @@ export function planRoom(draft: Draft, context: PlanContext, stored: KnownRoom, 
   planStateBlock(work);
   const newest = planTimeline(work);
   planFeed(work);
+  planSticky(work);
   planRedactions(work);
   planBans(work);
   planRoomParts(work);
@@ -107,6 +109,7 @@ function planTimeline(work: RoomWork): { ord: number; ts: number } | null {
       relations: event.relations,
       age_ts: event.age_ts,
       txn_id: event.txn_id,
+      sticky_until: event.sticky_until,
       gap: index === 0 && split.gap,
       // The token is right before the first event of the response, which need not be the first fresh one. For a left room whose timeline is not
       // limited, Synapse's token is after it (T20).

@@ -16,9 +16,11 @@ import type { PlanContext } from "./plan-context.ts";
 import { planOwnBodies } from "./own-bodies.ts";
 import { roomsIn } from "./parts.ts";
 import { planInvite } from "./plan-invite.ts";
+import { planProfile } from "./plan-profiles.ts";
 import { planRoom } from "./plan-room.ts";
 import { endInvite, planAccountData, planTyping } from "./plan-room-parts.ts";
 import { planStandings } from "./plan-standings.ts";
+import { endSticky } from "./plan-sticky.ts";
 
 export type IngestPlan = {
   readonly writes: RoomWrites;
@@ -47,6 +49,7 @@ export function planBatch(context: PlanContext, response: V2Response, position: 
   for (const { user_id, body } of response.presence) {
     if (known.presence.get(user_id) !== body) draft.presence.push({ user_id, body, ord: draft.next("presence"), at: context.now });
   }
+  for (const [user, updates] of response.profiles) planProfile(draft, user, updates, known.profiles.get(user) ?? []);
   planOwnBodies(draft, context.ownBodies);
   planStandings(draft, context, response);
   draft.endSessions = context.restored;
@@ -69,6 +72,7 @@ function planOtherRooms(draft: Draft, context: PlanContext, response: V2Response
 function planLost(draft: Draft, context: PlanContext, room: KnownRoom): void {
   if (room.facts === null) return;
   planTyping(draft, room, []);
+  endSticky(draft, room);
   endInvite(draft, room);
   const change: FactsChange = { ...noChange(context.me, room.facts), notifications: 0, highlights: 0 };
   draft.putFacts(room, "leave", computeFacts(room.facts, change));

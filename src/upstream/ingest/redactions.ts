@@ -51,8 +51,10 @@ function redactFresh(work: RoomWork, target: EventId, because: string): void {
   if (!event.pruned) event.body = pruneEvent(event.shared ?? event.body, event.type, roomVersion(work));
   event.pruned = true;
   event.shared = null;
+  draft.stickyEvents.delete(target);
   for (const row of rows) {
     row.unsigned = withReason(row.unsigned, because);
+    if ("sticky_until" in row) Object.assign(row, { sticky_until: null });
     if ("sort_name" in row && "user_id" in row) Object.assign(row, { sort_name: sortName(row.user_id as UserId, undefined) });
   }
   forget(work, { event_id: target, type: event.type, state_key: event.state_key, body: event.body });

@@ -147,6 +147,7 @@ function emptyAnswer(nextBatch: string): V2Response {
     next_batch: nextBatch,
     accountData: [],
     presence: [],
+    profiles: new Map(),
     toDevice: [],
     deviceLists: { changed: [], left: [] },
     oneTimeKeys: null,

@@ -65,8 +65,9 @@ async function store(tx: Tx, input: OlderInput, received: readonly CutEvent[], r
   const lowest = oldestKnown.idx;
   // Another process fetched from the same point, and further: the end of this chunk is not the end of the history.
   const isOvertaken = fresh.length === 0 && events.length > 0 && events.at(-1)?.event_id !== oldestKnown.event_id;
-  const rows = fresh.map(({ event_id, unsigned, relations, age_ts }, index) => {
-    return { idx: lowest - 1 - index, event_id, unsigned, relations, relations_ord: relations === null ? null : input.position, age_ts };
+  const rows = fresh.map(({ event_id, unsigned, relations, age_ts, sticky_until }, index) => {
+    const relations_ord = relations === null ? null : input.position;
+    return { idx: lowest - 1 - index, event_id, unsigned, relations, relations_ord, age_ts, sticky_until };
   });
   const oldest = lowest - fresh.length;
   const chunk = { idx: oldest, prev_batch: input.prevBatch, state: state.map((event) => event.event_id) };

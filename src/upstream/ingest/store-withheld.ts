@@ -18,6 +18,7 @@ import {
   writeWoven,
 } from "../../store/ingest/withheld.ts";
 import { writeEvents, writeRedactions } from "../../store/ingest/write-events.ts";
+import { writeStickyEvents } from "../../store/ingest/write-sticky-events.ts";
 import { writeMembers, writeTimeline } from "../../store/ingest/write.ts";
 import { endSessionsButFeeds } from "../../store/sessions.ts";
 import { endUnignored, stillUnignored } from "../../store/unignored.ts";
@@ -26,6 +27,7 @@ import type { AccountNo, DeviceNo, RoomId, UserId } from "../../wire/ids.ts";
 import { Draft, type Mutable } from "./draft.ts";
 import { settleEvents } from "./own-bodies.ts";
 import { BUMPING } from "./plan-standings.ts";
+import { noteSticky } from "./plan-sticky.ts";
 import { RoomState } from "./room-state.ts";
 import { eventRow } from "./store-older.ts";
 import { weave, type Woven } from "./weave.ts";
@@ -86,6 +88,7 @@ async function store(tx: Tx, { account: no, device, epoch, now, pages, restart }
     ...writeEvents(tx, [...draft.events.values()]),
     ...moveRows(tx, no, moves),
     ...writeTimeline(tx, [{ account: no, device, writes: { timeline: draft.timeline, position: asOf } }]),
+    ...writeStickyEvents(tx, [{ account: no, writes: { stickyEvents: [...draft.stickyEvents.values()], stickyEnds: [] } }]),
     ...writeGaps(tx, no, gaps),
     ...writeMembers(tx, [{ account: no, writes: draft }]),
     ...writeRedactions(tx, [{ account: no, writes: { redactions } }]),
@@ -184,10 +187,11 @@ class WovenRooms {
   #addNew(roomId: RoomId, event: CutEvent, ord: number): void {
     const { draft } = this.#deps;
     draft.events.set(event.event_id, eventRow(event));
-    const { event_id, unsigned, relations, age_ts, txn_id } = event;
-    const of = { ord, room_id: roomId, event_id, unsigned, relations, age_ts, txn_id };
+    const { event_id, unsigned, relations, age_ts, txn_id, sticky_until } = event;
+    const of = { ord, room_id: roomId, event_id, unsigned, relations, age_ts, txn_id, sticky_until };
     const row: Mutable<TimelineWrite> = { ...of, gap: false, prev_batch: null, notify: false };
     draft.timeline.push(row);
+    if (sticky_until !== null) noteSticky(draft, roomId, event, sticky_until);
   }
 
   async #addMembers(roomId: RoomId, events: readonly CutEvent[]): Promise<void> {

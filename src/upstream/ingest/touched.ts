@@ -27,6 +27,7 @@ export function touchedBy(response: V2Response, me: UserId, reset: boolean): Tou
     receipts: lists.receipts,
     accountData: lists.accountData,
     presence: response.presence.map((item) => item.user_id),
+    profiles: [...response.profiles.keys()],
     redacted: [...lists.redacted],
     bodies: lists.bodies,
   };
@@ -47,7 +48,7 @@ class Lists {
       this.events.push(event.event_id);
       if (event.redacts !== null) this.redacted.add(event.redacts);
     }
-    for (const event of [...section.state, ...section.timeline]) {
+    for (const event of [...section.state, ...section.timeline, ...section.sticky]) {
       this.bodies.push(event);
       if (event.redacted_because) this.redacted.add(event.event_id);
       if (event.state_key === null) continue;
