@@ -54,6 +54,7 @@ export type Settings = {
   /** Addresses and networks whose X-Forwarded-For is trusted. */
   readonly trustedProxies: readonly string[];
   readonly sessionIdleMs: number;
+  readonly connectionIdleMs: number;
   /** The limit for one answer of the homeserver after decompression, bytes. */
   readonly maxSyncBytes: number;
   /** Questions a second whether stored rooms still exist (T1), over all processes. */
@@ -260,6 +261,7 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
       reader.get("trusted-proxies") === undefined ? [] : reader.read("trusted-proxies", parseNetworks, "a list of addresses and networks"),
     tls: readTls(reader),
     sessionIdleMs: reader.read("session-idle", parseDuration, "a time such as 90s, 30m, 12h or 7d"),
+    connectionIdleMs: reader.read("connection-idle", parseDuration, "a time such as 90s, 30m, 12h or 30d"),
     maxSyncBytes: reader.read("max-sync-bytes", (text) => parseSize(text, LEAST_SYNC_BYTES, MOST_SYNC_BYTES), "a size from 16M to 511M"),
     checksPerSecond: reader.read("checks-per-second", (text) => parseCount(text, 1, 1000), "a number from 1 to 1000"),
     workers: reader.read("workers", (text) => parseCount(text, 1, 64), "a number from 1 to 64"),

@@ -151,6 +151,7 @@ function partsOf({ byId }: AccountView, { writes }: StoredBatch): Parts | null {
       kicked: standing.kicked,
       everJoined: standing.ever_joined,
       inviter: standing.inviter,
+      endedOrd: standing.ended_ord,
       purged: false,
     });
   }
