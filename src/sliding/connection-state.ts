@@ -64,10 +64,10 @@ export type NumberedState = {
   readonly base: { readonly number: number; readonly rooms: ConnectionState["rooms"] } | null;
 };
 
-/** The position up to which a part of a room was sent; undefined: never. */
+/** The position up to which a part of a room was sent; undefined: never. Of states that were merged, it may be later than the client's own. */
 export function sentUpTo(record: SentRoom | undefined, stream: RoomStream, position: number): SentUpTo {
   const sent = record?.sent[stream];
-  return sent === LIVE ? position : sent;
+  return sent === undefined ? undefined : sent === LIVE ? position : Math.min(sent, position);
 }
 
 /** A state being changed. */

@@ -2,7 +2,7 @@
  * What a connection was sent, once it has been idle for a while: all of its states as one, in at most 64 bytes a room.
  *
  * The client may continue from any of them, since it may not have received the last answers. So the one state says of each room only what holds
- * for all of them, and what differs counts as MAYBE: whichever position the client has, it is sent what it may lack, perhaps once more.
+ * for all of them: whichever position the client has, it is sent what it may lack, perhaps once more.
  *
  * Rooms are digests, to be looked up among the account's rooms. Lazily sent members are left out: they are sent again with their next event.
  */
@@ -57,9 +57,11 @@ function commonSent(records: readonly SentRoom[]): SentRoom["sent"] {
   return all;
 }
 
-/** MAYBE: it was sent in an answer that the client may not have. */
+/** What holds for each of these: MAYBE if only some of the answers have sent it; LIVE is the same as any position that is not lower. */
 function common(values: readonly SentUpTo[]): SentUpTo {
-  return values.every((value) => value === values[0]) ? values[0] : MAYBE;
+  if (values.every((value) => value === values[0])) return values[0];
+  if (values.includes(undefined)) return MAYBE;
+  return Math.min(...values.flatMap((value) => (value === undefined || value === LIVE ? [] : [value])));
 }
 
 function commonConfig(states: readonly ConnectionState[], records: readonly SentRoom[], draft: StateDraft): number {

@@ -1,7 +1,7 @@
 /** Connections that were idle: how they are stored, and that they continue from every position that a client may have. */
 
 import { describe, expect, it } from "vitest";
-import { ev, newRoom, v2 } from "../support/fake-homeserver.ts";
+import { ev, newRoom, receipt, v2 } from "../support/fake-homeserver.ts";
 import { ALICE, all, BOB, CAROL, follow, messages } from "../support/followed-room.ts";
 import { leaveIdle, retain, storedStates } from "../support/idle.ts";
 import { DAY, HOUR } from "../support/retention-fixture.ts";
@@ -149,6 +149,20 @@ describe.each(DIALECTS)("an idle connection (%s)", (dialect) => {
     const back = await room.client.sync(all(lazily), { pos });
     expect(back.rooms[room.id]).toMatchObject({ initial: true, limited: true });
     expect(stateOf(back.rooms[room.id])).toEqual([`m.room.member|${ALICE}`]);
+  });
+
+  it("M96 M50: receipts of a room that comes back into scope after weeks are replayed, each that changed, however many", async () => {
+    const { one, phone, second, me } = await twoRooms();
+    const on = { receipts: { enabled: true } };
+    const users = Array.from({ length: 300 }, (_, n) => `@reader${n}:test`);
+    const first = await phone.sync({ ...WINDOW(1), ext: on });
+    await t.deliver(one.client, v2({ join: { [one.room]: { timeline: messages(1, BOB) }, [second]: { timeline: messages(1, BOB) } } }));
+    const narrow = await phone.sync({ subs: { [second]: {} }, ext: on }, { pos: first.pos });
+    await t.deliver(one.client, v2({ join: { [one.room]: { ephemeral: users.map((user) => receipt("$far", user)) } } }));
+    const out = await phone.sync({ subs: { [second]: {} }, ext: on }, { pos: narrow.pos });
+    await days(me, true);
+    const back = await phone.sync({ ...WINDOW(1), ext: on }, { pos: out.pos });
+    expect(Object.keys(back.extensions["receipts"].rooms[one.room].content.$far["m.read"])).toHaveLength(users.length);
   });
 
   it("M93 M48: device lists and to-device messages of 20 days are all there", async () => {
