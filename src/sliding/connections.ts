@@ -1,7 +1,7 @@
 /** What positions stand for: read when a request comes with one, stored when an answer changes it, and cached in between. */
 
 import { LRUCache } from "lru-cache";
-import { ConnectionWriter, type ConnectionWriterOptions, type Begun } from "../store/connection-writer.ts";
+import { type Begun, ConnectionWriter, type ConnectionWriterOptions, type FirstState } from "../store/connection-writer.ts";
 import { findConnectionState, hadConnectionState, readConnectionStates, type StateRef } from "../store/connections.ts";
 import type { Sql } from "../store/db.ts";
 import type { AccountNo, DeviceNo, Position } from "../wire/ids.ts";
@@ -61,9 +61,9 @@ export class Connections {
   }
 
   /** Stores the first state of a new connection. null: the device is gone. */
-  async begin(of: { readonly account: AccountNo; readonly device: DeviceNo; readonly connId: string }, sent: Sent): Promise<Begun | null> {
+  async begin({ account, device, connId }: Pick<FirstState, "account" | "device" | "connId">, sent: Sent): Promise<Begun | null> {
     const { base, body } = fullForm(sent.state);
-    const begun = await this.#writer.begin({ ...of, body, position: sent.position });
+    const begun = await this.#writer.begin({ account, device, connId, body, position: sent.position });
     if (begun) this.#states.set(keyOf(begun), { number: begun.state, state: sent.state, base });
     return begun;
   }

@@ -57,6 +57,14 @@ describe.each(DIALECTS)("an idle connection (%s)", (dialect) => {
     expect((await retain(t)).folded).toBe(1);
   });
 
+  it("M95: a connection of which nothing can be read is left alone, and holds up no other", async () => {
+    const { me } = await twoRooms();
+    await t.sql`delete from connection_states where session in (select session from sessions join accounts using (account) where user_id = ${me})`;
+    await leaveIdle(t, me, 2 * HOUR);
+    await retain(t);
+    expect((await retain(t)).folded).toBe(0);
+  });
+
   it.each([false, true])("M95 M3: the position before the last one and the last one are right, restarted: %s", async (restart) => {
     const { one, phone, second, me } = await twoRooms();
     const first = await phone.sync(WINDOW(0));

@@ -8,8 +8,8 @@ import { before } from "./step.ts";
 
 /** After how long, ms. */
 const FOLD_AFTER_MS = 3_600_000;
-/** Connections in one step. */
-export const FOLD_BATCH = 20;
+/** Connections in one step: a client that comes back meanwhile waits for it. */
+export const FOLD_BATCH = 5;
 const MAX_MARK = 2 ** 31 - 1;
 
 /** All states of a connection as one, oldest first. */
@@ -32,7 +32,8 @@ type DueConnection = { readonly account: AccountNo; readonly session: SessionNo;
 
 async function foldConnection(tx: Tx, { account, session, from_state: from }: DueConnection, fold: FoldStates): Promise<void> {
   const { states } = await readConnectionStates(tx, account, session, from);
-  if (states.length === 0) return;
+  // None can be read: nothing to fold, now or later.
+  if (states.length === 0) return void (await tx`update sessions set folded = state where session = ${session}`);
   const folded = await fold(states);
   await tx`
     with numbered as (update sessions set state = state + 1, folded = state + 1 where session = ${session} returning state),
