@@ -85,10 +85,12 @@ CREATE TABLE connection_states (
   session bigint NOT NULL,
   state integer NOT NULL,
   base integer,
-  body text NOT NULL,
+  body text,
   mark integer NOT NULL DEFAULT 0,
+  folded bytea,
   CONSTRAINT connection_states_pkey PRIMARY KEY (session, state),
-  CONSTRAINT connection_states_session_fkey FOREIGN KEY (session) REFERENCES sessions(session) ON DELETE CASCADE
+  CONSTRAINT connection_states_session_fkey FOREIGN KEY (session) REFERENCES sessions(session) ON DELETE CASCADE,
+  CONSTRAINT connection_states_one_form CHECK (((body IS NULL) OR (folded IS NULL)))
 ) WITH (fillfactor=50, toast_tuple_target=8160);
 
 CREATE TABLE device_lists (
@@ -453,6 +455,9 @@ CREATE TABLE sessions (
   conn_id text,
   threads boolean NOT NULL DEFAULT false,
   feed text,
+  first_state integer NOT NULL DEFAULT 1,
+  from_state integer NOT NULL DEFAULT 0,
+  folded integer NOT NULL DEFAULT 0,
   CONSTRAINT sessions_pkey PRIMARY KEY (session),
   CONSTRAINT sessions_account_fkey FOREIGN KEY (account) REFERENCES accounts(account) ON DELETE CASCADE,
   CONSTRAINT sessions_device_fkey FOREIGN KEY (device) REFERENCES devices(device) ON DELETE CASCADE,
@@ -475,6 +480,7 @@ CREATE TABLE standings (
   kicked boolean NOT NULL DEFAULT false,
   ever_joined boolean NOT NULL DEFAULT false,
   inviter text,
+  ended_ord bigint NOT NULL DEFAULT 0,
   CONSTRAINT standings_pkey PRIMARY KEY (account, room_id)
 );
 CREATE INDEX standings_changed ON public.standings USING btree (account, changed_ord);

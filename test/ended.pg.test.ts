@@ -48,10 +48,12 @@ async function hang(face: Face, client: V3Client): Promise<{ readonly reply: Pro
   return hangReply(t, sliding, ALL, { pos, timeout: TIMEOUT });
 }
 
-/** Begins another session or connection of the device. */
+/** Begins another session or connection of the device, which goes on. */
 async function begin(face: Face, client: V3Client, connId: string): Promise<void> {
-  if (face === "v3") await client.sync({ account_data: {} });
-  else await new SlidingClient(client, face).sync({ ...ALL, connId });
+  if (face === "v3") return void (await client.sync({ account_data: {} }));
+  const sliding = new SlidingClient(client, face);
+  const { pos } = await sliding.sync({ ...ALL, connId });
+  await sliding.sync({ ...ALL, connId }, { pos });
 }
 
 const maintenance = (more: Partial<ForgetSettings> = {}) => ({
@@ -77,7 +79,7 @@ async function retain(userId: string): Promise<void> {
   const feed = new SharedFeed(new PostgresBus(t.database.options), silentLogger());
   await feed.start();
   await t.sql`
-    update sessions set used_at = now() - interval '8 days'
+    update sessions set used_at = now() - interval '31 days'
     where account = (select account from accounts where user_id = ${userId})`;
   await new RetentionJob({ sql: t.sql, feed, logger: silentLogger(), sessionIdleMs: 7 * 86_400_000 }).runOnce();
   await feed.close();

@@ -123,7 +123,14 @@ export const OPTION_TABLE = [
     variable: "SYNCV3_SESSION_IDLE",
     value: "TIME",
     fallback: "7d",
-    help: "How long a session or connection lasts without being used: 90s, 30m, 12h, 7d",
+    help: "How long a session of sync v3 lasts without being used: 90s, 30m, 12h, 7d",
+  },
+  {
+    flag: "connection-idle",
+    variable: "SYNCV3_CONNECTION_IDLE",
+    value: "TIME",
+    fallback: "30d",
+    help: "How long a connection of sliding sync lasts without being used, and to-device messages wait for it: 90s, 30m, 12h, 30d",
   },
   {
     flag: "feed-size",

@@ -54,6 +54,7 @@ export type Settings = {
   /** Addresses and networks whose X-Forwarded-For is trusted. */
   readonly trustedProxies: readonly string[];
   readonly sessionIdleMs: number;
+  readonly connectionIdleMs: number;
   /** The limit for one answer of the homeserver after decompression, bytes. */
   readonly maxSyncBytes: number;
   /** The limit for what an account's feed stores (S6), bytes. */
@@ -265,6 +266,7 @@ function readSettings(values: Record<string, string>, env: NodeJS.ProcessEnv): S
     tls: readTls(reader),
     sessionIdleMs: reader.read("session-idle", parseDuration, "a time such as 90s, 30m, 12h or 7d"),
     feedBytes: reader.read("feed-size", (text) => parseSize(text, 2 ** 20, 64 * 2 ** 30), "a size from 1M to 64G"),
+    connectionIdleMs: reader.read("connection-idle", parseDuration, "a time such as 90s, 30m, 12h or 30d"),
     maxSyncBytes: reader.read("max-sync-bytes", (text) => parseSize(text, LEAST_SYNC_BYTES, MOST_SYNC_BYTES), "a size from 16M to 511M"),
     checksPerSecond: reader.read("checks-per-second", (text) => parseCount(text, 1, 1000), "a number from 1 to 1000"),
     workers: reader.read("workers", (text) => parseCount(text, 1, 64), "a number from 1 to 64"),

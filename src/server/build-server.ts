@@ -15,12 +15,14 @@ import type { EngineOptions } from "../v3/request.ts";
 import { upstreamTokenOf } from "../sliding/pos.ts";
 import { SLIDING_DEFAULTS, SlidingEngine, type SlidingOptions } from "../sliding/sliding-engine.ts";
 import { openApiRoute } from "../http/openapi.ts";
+import { foldStates } from "../sliding/stored-state.ts";
 import { PAGED_OPERATION, pagedRoute, SLIDING_OPERATIONS, slidingRoutes } from "../sliding/face/routes.ts";
 import { ACCOUNT_OPERATION, accountRoute } from "../v3/face/account-route.ts";
 import { SESSIONS_OPERATIONS, sessionsRoute } from "../v3/face/sessions-route.ts";
 import { SYNC_OPERATION, syncRoute } from "../v3/face/sync-route.ts";
 import { SharedFeed } from "../feed/shared-feed.ts";
 import { readAccountStatus } from "../store/account-status.ts";
+import { CONNECTION_IDLE_MS } from "../store/retention/sessions.ts";
 import { connect, type DbOptions, type Sql } from "../store/db.ts";
 import type { RoomEvent } from "../store/bundles.ts";
 import type { RoomHero } from "../store/background-asks.ts";
@@ -88,6 +90,7 @@ export type ServerParts = {
     Partial<
       Pick<
         Settings,
+        | "connectionIdleMs"
         | "maxSyncBytes"
         | "checksPerSecond"
         | "feedBytes"
@@ -177,7 +180,8 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
   });
   const fetcher = new Fetcher({ sql, client, box, feed, logger, now });
   const background = new BackgroundAsks({ sql, client, box, feed, logger, questions, now });
-  const retention = new RetentionJob({ sql, feed, logger, sessionIdleMs: settings.sessionIdleMs, feedBytes: settings.feedBytes, ...measured });
+  const { sessionIdleMs, connectionIdleMs = CONNECTION_IDLE_MS, feedBytes } = settings;
+  const retention = new RetentionJob({ sql, feed, logger, sessionIdleMs, connectionIdleMs, feedBytes, foldStates, ...measured });
   if (metrics) watch(metrics, sql, supervisor);
   const sends = new Sends({ store: sentEventStore(sql), logger });
   const engineDeps = {
@@ -201,11 +205,11 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
     sendsSettled: (device: DeviceNo) => sends.settled(device, SEND_PATIENCE_MS),
     opened: (account: AccountNo) => supervisor.checkSoon(account),
   };
-  const engine = new Engine({ ...engineDeps, options: { ...ENGINE_DEFAULTS, sessionIdleMs: settings.sessionIdleMs, ...parts.engine } });
+  const engine = new Engine({ ...engineDeps, options: { ...ENGINE_DEFAULTS, sessionIdleMs, ...parts.engine } });
   const asyncCommits = settings.asyncConnections ?? false;
   const connectionSql = asyncCommits ? connect(parts.db, 2) : sql;
-  // Well before an unused session counts as idle.
-  const touchMs = Math.min(SLIDING_DEFAULTS.touchMs, settings.sessionIdleMs / 4);
+  // Well before an unused connection counts as idle.
+  const touchMs = Math.min(SLIDING_DEFAULTS.touchMs, connectionIdleMs / 4);
   const sliding = new SlidingEngine({
     ...engineDeps,
     ...measured,

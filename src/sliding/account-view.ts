@@ -160,6 +160,7 @@ function partsOf({ byId, sticky, profilesOrd }: AccountView, { writes }: StoredB
       kicked: standing.kicked,
       everJoined: standing.ever_joined,
       inviter: standing.inviter,
+      endedOrd: standing.ended_ord,
       purged: false,
     });
   }

@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { RoomId, UserId } from "../wire/ids.ts";
-import { type ConnectionState, fromStored, LIVE, NOTHING_SENT, type NumberedState, StateDraft, storedForm, sentUpTo } from "./connection-state.ts";
+import { type ConnectionState, LIVE, NOTHING_SENT, type NumberedState, StateDraft, storedForm, sentUpTo } from "./connection-state.ts";
 import { NO_STATE, type RequiredState } from "./required-state.ts";
+import { fromStored } from "./stored-state.ts";
 
 const STREAMS = ["events", "receipts", "accountData", "typing", "profiles"] as const;
 const named = (type: number): RequiredState => ({ atoms: [{ type: `type ${type}` }], lazy: type % 2 === 0 });
@@ -63,9 +64,9 @@ function meaning({ rooms, configs, global, e2ee, sticky }: ConnectionState) {
 }
 
 describe("how a state is stored", () => {
-  it("M5: whatever changes came, as a change of a full state or in full: what is read is what was stored", () => {
-    fc.assert(
-      fc.property(fc.array(fc.array(change, { maxLength: 40 }), { maxLength: 12 }), (answers) => {
+  it("M5: whatever changes came, as a change of a full state or in full: what is read is what was stored", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.array(change, { maxLength: 40 }), { maxLength: 12 }), async (answers) => {
         const bodies = new Map<number, string>();
         let now: NumberedState = { number: 0, state: NOTHING_SENT, base: null };
         for (const [index, changes] of answers.entries()) {
@@ -76,7 +77,7 @@ describe("how a state is stored", () => {
           const { base, body } = storedForm(now, state);
           bodies.set(index + 1, body);
           const stored = base && { state: base.number, body: bodies.get(base.number) ?? "" };
-          const read = fromStored(index + 1, { base: stored, body });
+          const read = await fromStored(index + 1, { base: stored, body });
           expect(read.state).toEqual(state);
           expect(read.number).toBe(index + 1);
           // Another process continues from what it reads, this one from what it has.
@@ -87,10 +88,10 @@ describe("how a state is stored", () => {
     );
   });
 
-  it("M5: a state of an older version, with fewer streams, means what it meant", () => {
+  it("M5: a state of an older version, with fewer streams, means what it meant", async () => {
     const rooms = { [roomOf(1)]: [LIVE, 5, null, 7, 20, 0, ["@bob:test"]] };
     const body = JSON.stringify({ configs: [NO_STATE], global: null, e2ee: false, sticky: {}, rooms });
-    expect(fromStored(3, { base: null, body }).state).toEqual({
+    expect((await fromStored(3, { base: null, body })).state).toEqual({
       ...NOTHING_SENT,
       configs: [NO_STATE],
       rooms: new Map([[roomOf(1), { sent: { events: LIVE, receipts: 5, typing: 7 }, limit: 20, config: 0, lazy: ["@bob:test"] }]]),

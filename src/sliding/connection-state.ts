@@ -14,16 +14,22 @@ import type { RoomId, UserId } from "../wire/ids.ts";
 import { matcherOf, type RequiredState } from "./required-state.ts";
 
 /** Parts of a room that are sent independently of each other. */
-const STREAMS = ["events", "receipts", "accountData", "typing", "profiles"] as const;
+export const STREAMS = ["events", "receipts", "accountData", "typing", "profiles"] as const;
 export type RoomStream = (typeof STREAMS)[number];
 
 /** Sent up to the position that the state belongs to. */
 export const LIVE = -1;
 
+/**
+ * It is unknown what the client has of it, since it may not have received the answer: it is sent as if never before, but that the room was left is
+ * sent, too.
+ */
+export const MAYBE = 0;
+
 /** In place of a config: the room was last sent as an invite or a knock, so no config can grow. */
 export const STRIPPED = -1;
 
-/** LIVE, or the position up to which something was sent; undefined: never sent. */
+/** LIVE, or the position up to which something was sent; undefined: never sent. See MAYBE. */
 export type SentUpTo = number | undefined;
 
 export type SentRoom = {
@@ -75,10 +81,10 @@ export type NumberedState = {
   readonly base: { readonly number: number; readonly rooms: ConnectionState["rooms"] } | null;
 };
 
-/** The position up to which a part of a room was sent; undefined: never. */
+/** The position up to which a part of a room was sent; undefined: never. Of states that were merged, it may be later than the client's own. */
 export function sentUpTo(record: SentRoom | undefined, stream: RoomStream, position: number): SentUpTo {
   const sent = record?.sent[stream];
-  return sent === LIVE ? position : sent;
+  return sent === undefined ? undefined : sent === LIVE ? position : Math.min(sent, position);
 }
 
 /** A state being changed. */
@@ -253,12 +259,24 @@ type StoredBody = {
 const WHOLE_FROM = 0.25;
 const SMALL = 32;
 
+/** `body`: JSON; with `base`, the change to that full state. */
+export type StoredForm = { readonly base: NumberedState["base"]; readonly body: string };
+
 /** How a state that follows `before` is stored: in full, or if that is shorter, as a change of a full state. */
-export function storedForm(before: NumberedState, state: ConnectionState): { readonly base: NumberedState["base"]; readonly body: string } {
+export function storedForm(before: NumberedState, state: ConnectionState): StoredForm {
   const base = before.base ?? { number: before.number, rooms: before.state.rooms };
   // Rooms are never removed from a state, and configs only rarely.
   const changed = [...state.rooms].filter(([room, record]) => base.rooms.get(room) !== record);
   const isSmall = base.number > 0 && changed.length <= Math.max(SMALL, state.rooms.size * WHOLE_FROM);
+  return isSmall ? { base, body: bodyOf(state, changed) } : fullForm(state);
+}
+
+export function fullForm(state: ConnectionState): StoredForm {
+  return { base: null, body: bodyOf(state, [...state.rooms]) };
+}
+
+function bodyOf(state: ConnectionState, rooms: readonly (readonly [RoomId, SentRoom])[]): string {
+  const { profiles, passedOver } = state;
   const body: StoredBody = {
     configs: state.configs,
     global: state.global ?? null,
@@ -266,34 +284,26 @@ export function storedForm(before: NumberedState, state: ConnectionState): { rea
     threads: state.threads ?? null,
     e2ee: state.e2ee,
     sticky: Object.fromEntries(state.sticky),
-    ...(state.profiles.sent !== undefined && { profiles: [state.profiles.sent, state.profiles.fields] }),
-    ...(state.passedOver.size > 0 && { passedOver: Object.fromEntries(state.passedOver) }),
-    rooms: Object.fromEntries((isSmall ? changed : [...state.rooms]).map(([room, record]) => [room, toStored(record)])),
+    ...(profiles.sent !== undefined && { profiles: [profiles.sent, profiles.fields] }),
+    ...(passedOver.size > 0 && { passedOver: Object.fromEntries(passedOver) }),
+    rooms: Object.fromEntries(rooms.map(([room, record]) => [room, toStored(record)])),
   };
-  return { base: isSmall ? base : null, body: JSON.stringify(body) };
+  return JSON.stringify(body);
 }
 
-/** Reads what storedForm wrote. */
-export function fromStored(
-  number: number,
-  stored: { readonly base: { readonly state: number; readonly body: string } | null; readonly body: string },
-): NumberedState {
-  const own = JSON.parse(stored.body) as StoredBody;
-  const base = stored.base && { number: stored.base.state, rooms: roomsOf(JSON.parse(stored.base.body) as StoredBody) };
+/** Reads a body that storedForm wrote: a full state, or the parts of one that changed. */
+export function parseState(text: string): ConnectionState {
+  const body = JSON.parse(text) as StoredBody;
   return {
-    number,
-    base,
-    state: {
-      configs: own.configs,
-      global: own.global ?? undefined,
-      presence: own.presence ?? undefined,
-      threads: own.threads ?? undefined,
-      e2ee: own.e2ee,
-      sticky: new Map(Object.entries(own.sticky) as [RoomId, readonly [number, number]][]),
-      profiles: { sent: own.profiles?.[0], fields: own.profiles?.[1] ?? null },
-      passedOver: new Map(Object.entries(own.passedOver ?? {}) as [RoomId, number][]),
-      rooms: base ? new Map([...base.rooms, ...roomsOf(own)]) : roomsOf(own),
-    },
+    configs: body.configs,
+    global: body.global ?? undefined,
+    presence: body.presence ?? undefined,
+    threads: body.threads ?? undefined,
+    e2ee: body.e2ee,
+    sticky: new Map(Object.entries(body.sticky) as [RoomId, readonly [number, number]][]),
+    profiles: { sent: body.profiles?.[0], fields: body.profiles?.[1] ?? null },
+    passedOver: new Map(Object.entries(body.passedOver ?? {}) as [RoomId, number][]),
+    rooms: roomsOf(body),
   };
 }
 

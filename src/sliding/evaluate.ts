@@ -27,7 +27,7 @@ import type { SlidingQuestion } from "./question.ts";
 import { boundSubscriptions, withinBounds } from "./remembered-bounds.ts";
 import { pageOf } from "./page.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
-import { askingForAllMembers, leaveBehind, type RoomJob, roomJobs } from "./room-jobs.ts";
+import { askingForAllMembers, type JobsQuestion, leaveBehind, type RoomJob, roomJobs } from "./room-jobs.ts";
 import type { RoomResult } from "./room-content.ts";
 import { noteRooms, type RoomResults, roomResults } from "./room-results.ts";
 import { type ChosenRoom, type ListResult, type Selection, selectRooms } from "./select.ts";
@@ -69,8 +69,6 @@ export type SlidingOutcome = {
   readonly complete: boolean;
   /** Rooms that are subscribed to and not stored. */
   readonly unknown: readonly RoomId[];
-  /** Rooms that were sent before and have changed. */
-  readonly updated: number;
   /** The head that the evaluation saw. */
   readonly head: ConnectionHead;
 };
@@ -183,7 +181,7 @@ async function decide(context: SlidingContext, { head, view }: Overview, body: S
   const selection = asking ? await selectRooms(asking, body) : NOTHING_SELECTED;
   if (!selection) return null;
   const { lists, unknown, matched } = selection;
-  const asked = await jobsOf(context, selection.chosen, state);
+  const asked = await jobsOf(context, selection.chosen, { state, horizon: head.horizon });
   const presence = await newPresence(context, view, extensions.presence, state.presence);
   const threads = await newThreads(context, view, extensions.threads, state.threads);
   if (!asked || !presence || !threads) return null;
@@ -225,14 +223,14 @@ function enteringRooms(jobs: readonly RoomJob[], from: number): Set<RoomId> {
 async function jobsOf(
   context: SlidingContext,
   chosen: Selection["chosen"],
-  state: ConnectionState,
+  { state, horizon }: Pick<JobsQuestion, "horizon"> & { readonly state: ConnectionState },
 ): Promise<{ readonly jobs: RoomJob[]; readonly needs: Need[] } | null> {
   const { tx, account, tried, from } = context;
   const asking = await askingForAllMembers(chosen);
   if (asking.length > 0 && !tx) return null;
-  const known = tx ? await roomsWithAllMembers(tx, account, asking) : new Set<RoomId>();
-  const needs = asking.filter((roomId) => !known.has(roomId)).map((roomId): Need => ({ kind: "members", roomId }));
-  return { jobs: await roomJobs(chosen, state, from, known), needs: needs.filter((need) => !tried.has(needKey(need))) };
+  const allMembers = tx ? await roomsWithAllMembers(tx, account, asking) : new Set<RoomId>();
+  const needs = asking.filter((roomId) => !allMembers.has(roomId)).map((roomId): Need => ({ kind: "members", roomId }));
+  return { jobs: await roomJobs(chosen, { state, from, horizon, allMembers }), needs: needs.filter((need) => !tried.has(needKey(need))) };
 }
 
 /** The rows of what was decided, as they are sent. */
@@ -298,7 +296,7 @@ function outcomeOf(
   context: SlidingContext,
   { head, toDevice, e2ee }: Overview,
   { pos, state }: SlidingQuestion,
-  { lists, jobs, global, presence: { events: presence }, threads, unknown, pending }: Decision,
+  { lists, global, presence: { events: presence }, threads, unknown, pending }: Decision,
   { results, roomData, receipts, typing, profiles, sticky }: Contents,
 ): Omit<SlidingOutcome, "state"> {
   const { rooms, needs } = results;
@@ -329,7 +327,6 @@ function outcomeOf(
     upstream: head.upstreamSince,
     complete: head.complete,
     unknown,
-    updated: jobs.filter((job) => job.kind === "delta" && job.changed).length,
     head,
   };
 }

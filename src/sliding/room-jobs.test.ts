@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { AccountRoom } from "../store/account-rooms.ts";
 import type { Membership } from "../store/room-facts.ts";
 import type { RoomId } from "../wire/ids.ts";
-import { LIVE, NOTHING_SENT, type SentRoom, StateDraft } from "./connection-state.ts";
+import { LIVE, MAYBE, NOTHING_SENT, type SentRoom, StateDraft } from "./connection-state.ts";
 import { NO_STATE, type RequiredState } from "./required-state.ts";
 import { askingForAllMembers, leaveBehind, type RoomJob, roomJobs } from "./room-jobs.ts";
 import type { ChosenRoom } from "./select.ts";
@@ -11,16 +11,19 @@ const ROOM = "!a:test" as RoomId;
 const NAME: RequiredState = { atoms: [{ type: "m.room.name", key: "" }], lazy: false };
 const EVERYBODY: RequiredState = { atoms: [{ type: "m.room.member" }, ...NAME.atoms], lazy: false };
 const AT = 50;
+/** Below it, what ended is not known. */
+const HORIZON = 15;
 
 type Parts = {
   readonly changed?: number;
   readonly moved?: number;
+  readonly ended?: number;
   readonly membership?: Membership;
   readonly limit?: number;
   readonly state?: RequiredState;
 };
 
-function roomOf({ changed = 1, moved = 1, membership = "join" }: Parts): AccountRoom {
+function roomOf({ changed = 1, moved = 1, ended = 0, membership = "join" }: Parts): AccountRoom {
   return {
     roomId: ROOM,
     membership,
@@ -33,6 +36,7 @@ function roomOf({ changed = 1, moved = 1, membership = "join" }: Parts): Account
     kicked: false,
     everJoined: true,
     inviter: null,
+    endedOrd: ended,
     purged: false,
   };
 }
@@ -55,7 +59,8 @@ async function jobOf(
   known: RequiredState = NO_STATE,
   allMembers = false,
 ): Promise<RoomJob | undefined> {
-  const [job] = await roomJobs(chosenOf(parts), draftOf(record, known).done(), AT, new Set(allMembers ? [ROOM] : []));
+  const question = { state: draftOf(record, known).done(), from: AT, horizon: HORIZON, allMembers: new Set(allMembers ? [ROOM] : []) };
+  const [job] = await roomJobs(chosenOf(parts), question);
   return job;
 }
 
@@ -76,6 +81,19 @@ describe("what is sent of a room", () => {
     expect(await jobOf({ changed: 20, moved: 20 }, { sent: { events: 10 } })).toMatchObject({ kind: "initial" });
     expect(await jobOf({ changed: 20, moved: 20 }, { sent: { events: 20 } })).toBeUndefined();
     expect(await jobOf({ changed: AT + 2, moved: AT + 2, membership: "leave" }, {})).toMatchObject({ kind: "delta", sent: AT });
+  });
+
+  it("M96: where state ended that nobody knows any more: all of it; where it is known: what is new", async () => {
+    expect(await jobOf({ changed: 20, ended: 20 }, { sent: { events: HORIZON - 1 } })).toMatchObject({ kind: "initial", sent: 0 });
+    expect(await jobOf({ changed: 40, ended: 40 }, { sent: { events: HORIZON } })).toMatchObject({ kind: "delta", sent: HORIZON });
+    expect(await jobOf({ changed: 40, ended: 10 }, { sent: { events: 10 } })).toMatchObject({ kind: "delta", sent: 10 });
+  });
+
+  it("M97: it is unknown whether the client has it: all of it, though nothing changed; and what it was left as", async () => {
+    const sent = { events: MAYBE };
+    expect(await jobOf({ changed: 1 }, { sent })).toMatchObject({ kind: "initial", sent: 0 });
+    expect(await jobOf({ changed: 1, membership: "invite" }, { sent })).toMatchObject({ kind: "stripped" });
+    expect(await jobOf({ changed: 1, membership: "leave" }, { sent })).toMatchObject({ kind: "initial" });
   });
 
   it("M31: invites and knocks: stripped, when they are new or change, whatever is asked for", async () => {

@@ -3,13 +3,13 @@
 import { filterInSlices, Slices } from "../base/slices.ts";
 import type { RoomId } from "../wire/ids.ts";
 import type { AccountView } from "./account-view.ts";
-import { type ConnectionState, LIVE, NO_RECORD, type SentRoom, type StateDraft, STRIPPED, sentUpTo } from "./connection-state.ts";
+import { type ConnectionState, LIVE, MAYBE, NO_RECORD, type SentRoom, type StateDraft, STRIPPED, sentUpTo } from "./connection-state.ts";
 import { matcherOf, NO_STATE, type RequiredState, type StateMatcher } from "./required-state.ts";
 import type { ChosenRoom } from "./select.ts";
 
 /**
  * - stripped: an invite or a knock, which only has stripped state.
- * - initial: everything, as the room was never sent or was joined again since.
+ * - initial: everything, as the room was never sent or was joined again since, or as what ended since is not known any more.
  * - delta: what is new since `sent`.
  */
 export type JobKind = "stripped" | "initial" | "delta";
@@ -32,13 +32,19 @@ export type RoomJob = {
   readonly expanded: boolean;
 };
 
-/** @param allMembers the rooms whose full member list is known; elsewhere it cannot be sent yet */
-export async function roomJobs(
-  chosen: ReadonlyMap<RoomId, ChosenRoom>,
-  { rooms, configs }: Pick<ConnectionState, "rooms" | "configs">,
-  from: number,
-  allMembers: ReadonlySet<RoomId>,
-): Promise<RoomJob[]> {
+export type JobsQuestion = {
+  readonly state: Pick<ConnectionState, "rooms" | "configs">;
+  /** The position of the request. */
+  readonly from: number;
+  /** What ended up to here is not known any more. */
+  readonly horizon: number;
+  /** The rooms whose full member list is known; elsewhere it cannot be sent yet. */
+  readonly allMembers: ReadonlySet<RoomId>;
+};
+
+export async function roomJobs(chosen: ReadonlyMap<RoomId, ChosenRoom>, question: JobsQuestion): Promise<RoomJob[]> {
+  const { state, from, horizon, allMembers } = question;
+  const { rooms, configs } = state;
   const slices = new Slices();
   const jobs: RoomJob[] = [];
   for (const [roomId, choice] of chosen) {
@@ -50,7 +56,8 @@ export async function roomJobs(
     const known = configs[record.config] ?? NO_STATE;
     const isStripped = room.membership === "invite" || room.membership === "knock";
     const rejoined = room.membership === "join" && sent !== undefined && room.membershipOrd > sent;
-    const isInitial = sent === undefined || rejoined;
+    const isUnknown = sent === undefined || sent === MAYBE;
+    const isInitial = isUnknown || rejoined || (sent < horizon && room.endedOrd > sent);
     const changed = sent === undefined || room.changedOrd > sent;
     const grown = !isStripped && !isInitial && matcher.key !== matcherOf(known).key && grows(matcher, known);
     const expanded = !isStripped && !isInitial && record.config !== STRIPPED && choice.config.timelineLimit > record.limit;

@@ -9,7 +9,7 @@ import type { Need } from "../sync/fetch-need.ts";
 import type { EventId, RoomId, UserId } from "../wire/ids.ts";
 import { isSticky } from "../wire/event.ts";
 import { memberTexts } from "../wire/json-scan.ts";
-import { LIVE, type StateDraft, STRIPPED } from "./connection-state.ts";
+import { LIVE, MAYBE, type StateDraft, STRIPPED } from "./connection-state.ts";
 import type { SlidingContext } from "./context.ts";
 import { type InitialRoomsCache, isCacheable } from "./initial-rooms.ts";
 import { type LazyMembers, lazyMembers } from "./lazy-members.ts";
@@ -116,7 +116,7 @@ function strippedContent(job: RoomJob, reading: RoomRows): RoomContent {
   return {
     ...common(job),
     // matrix-js-sdk skips unknown rooms that are not initial.
-    initial: job.record.sent.events === undefined,
+    initial: (job.record.sent.events ?? MAYBE) === MAYBE,
     bumpStamp: job.choice.room.bumpOrd,
     stripped: events?.startsWith("[") === true ? events : "[]",
     requiredState: [],
@@ -148,12 +148,10 @@ function fullContent(context: SlidingContext, dialect: Dialect, job: RoomJob, re
 
 const NO_EVENTS: ReadTimeline = { events: [], limited: false, prevBatch: null, exact: false };
 
-/** Deleted state that is asked for, and deleted members that were loaded lazily. */
-function stubsOf({ roomId, matcher, record }: RoomJob, reading: RoomRows): StateStub[] {
-  const isLazy = (type: string, key: string) => matcher.state.lazy && type === MEMBER && record.lazy.includes(key as UserId);
-  return (reading.ended.get(roomId) ?? [])
-    .filter(({ type, state_key }) => matcher.matches(type, state_key) || isLazy(type, state_key))
-    .map(({ stub }) => stub);
+/** Deleted state that is asked for, and deleted members that may have been loaded lazily: not all of those are remembered. */
+function stubsOf({ roomId, matcher }: RoomJob, reading: RoomRows): StateStub[] {
+  const isLazy = (type: string) => matcher.state.lazy && type === MEMBER;
+  return (reading.ended.get(roomId) ?? []).filter(({ type, state_key }) => matcher.matches(type, state_key) || isLazy(type)).map(({ stub }) => stub);
 }
 
 /** How many of the events have just happened. In a room that was joined meanwhile, events from before that have not. */

@@ -33,6 +33,7 @@ function roomOf(index: number, { dm = false, tag = "u.x", ...over }: Parts): Acc
     kicked: false,
     everJoined: true,
     inviter: null,
+    endedOrd: 0,
     purged: false,
     ...over,
     facts: { ...facts, tags: { [tag]: {} } },

@@ -8,17 +8,12 @@
  *             that name
  */
 
-import { LRUCache } from "lru-cache";
 import type { Metrics } from "../base/metrics.ts";
 import { Gathered } from "../base/gathered.ts";
 import { type Feed, goneWake, type Wake } from "../feed/hub.ts";
-import { ConnectionWriter } from "../store/connection-writer.ts";
 import {
   acknowledgeSliding,
-  type Asks,
   type ConnectionHead,
-  endConnection,
-  findConnectionState,
   type HeadAsk,
   noteAsks,
   readConnectionHeads,
@@ -28,7 +23,7 @@ import {
 import { type Sql, untilThrough } from "../store/db.ts";
 import { endSessions } from "../store/sessions.ts";
 import { unknownPos } from "../wire/errors.ts";
-import type { AccountNo, DeviceNo, Position, RoomId } from "../wire/ids.ts";
+import type { AccountNo, DeviceNo, RoomId } from "../wire/ids.ts";
 import type { Presence } from "../wire/presence.ts";
 import { Arrivals } from "../sync/arrivals.ts";
 import type { FetchDeps } from "../sync/fetches.ts";
@@ -38,12 +33,11 @@ import { Waiter } from "../sync/waiter.ts";
 import { handedUpToBy, meaningOf } from "../sync/wakes.ts";
 import { announcePresence } from "./announced-presence.ts";
 import { AccountViews } from "./account-view.ts";
-import { type ConnectionState, fromStored, NOTHING_SENT, type NumberedState, storedForm } from "./connection-state.ts";
+import { beginning, Connections, type OpenedPos } from "./connections.ts";
 import { evaluateSliding, type SlidingAnswer, type SlidingCaches, type SlidingOutcome } from "./evaluate.ts";
 import { InitialRoomsCache } from "./initial-rooms.ts";
 import { asksOf, kindsOf } from "./interest.ts";
-import { matcherOf } from "./required-state.ts";
-import { digestOf, openPos, type RequestPos, type Pos, sealPos } from "./pos.ts";
+import { digestOf, openPos, type Pos, sealPos } from "./pos.ts";
 import { joinedRooms, newProfileFields, unknownHeroes } from "./background-wants.ts";
 import type { SlidingQuestion } from "./question.ts";
 import type { Dialect, SlidingBody } from "./request.ts";
@@ -56,9 +50,6 @@ export type SlidingOptions = {
   readonly fetchMs: number;
   /** How often the use of a connection is noted, ms. */
   readonly touchMs: number;
-  /** A connection that was idle for this long, ms, and has more than this many rooms to update, is ended, since starting from scratch is faster. */
-  readonly expireIdleMs: number;
-  readonly expireRooms: number;
 };
 
 export const SLIDING_DEFAULTS: SlidingOptions = {
@@ -66,8 +57,6 @@ export const SLIDING_DEFAULTS: SlidingOptions = {
   firstContactMs: 20_000,
   fetchMs: 3000,
   touchMs: 300_000,
-  expireIdleMs: 3_600_000,
-  expireRooms: 100,
 };
 
 export type SlidingDeps = FetchDeps & {
@@ -112,8 +101,6 @@ export type SlidingReply = { readonly pos: string; readonly answer: SlidingAnswe
 /** `handedUpTo`: the highest position delivered in memory since the last evaluation; Infinity if a wake-up came without its batch. */
 type Wakes = { handedUpTo: number };
 
-type OpenedPos = { readonly pos: RequestPos; readonly state: NumberedState };
-
 const EMPTY_ANSWER: SlidingAnswer = {
   lists: new Map(),
   rooms: [],
@@ -136,26 +123,13 @@ function superseded({ pos }: SlidingRequest): SlidingReply {
   return { pos, answer: EMPTY_ANSWER };
 }
 
-/** Rooms in all cached states together. A record takes about 200 bytes. */
-const MAX_RECORDS = 500_000;
-
-/** A state's size in records. This many characters of its configs' JSON count as one. */
-const CHARACTERS_A_RECORD = 50;
-
-function recordsOf({ rooms, configs }: ConnectionState): number {
-  const characters = configs.reduce((sum, config) => sum + matcherOf(config).key.length, 0);
-  return rooms.size + Math.ceil(characters / CHARACTERS_A_RECORD) + 1;
-}
-
 export class SlidingEngine {
   readonly #deps: SlidingDeps;
   readonly #draining = new AbortController();
   readonly #arrivals: Arrivals;
   readonly #caches: SlidingCaches;
   readonly #heads: Gathered<HeadAsk, ConnectionHead | null>;
-  readonly #writer: ConnectionWriter;
-  /** States never change, so a cached one never becomes outdated. */
-  readonly #states = new LRUCache<string, NumberedState>({ maxSize: MAX_RECORDS, sizeCalculation: ({ state }) => recordsOf(state) });
+  readonly #connections: Connections;
 
   constructor(deps: SlidingDeps) {
     this.#deps = deps;
@@ -166,7 +140,7 @@ export class SlidingEngine {
     deps.feed.observe((wake) => {
       if (wake.type === "news" && wake.batch) this.#caches.views.advance(wake.batch, deps.now());
     });
-    this.#writer = new ConnectionWriter(deps.connectionSql, { ...deps.options, asyncCommits: deps.asyncCommits });
+    this.#connections = new Connections(deps.sql, deps.connectionSql, { ...deps.options, asyncCommits: deps.asyncCommits });
   }
 
   /** Ends all waits: each request is answered with what there is. For a clean shutdown. */
@@ -194,7 +168,8 @@ export class SlidingEngine {
     let hush = () => {};
     const waiter = new Waiter(feed, account, heard, [request.signal, this.#draining.signal]);
     try {
-      const opened = pos ? { pos, state: await this.#stateOf(pos) } : beginning(account, device, name);
+      const opened = pos ? await this.#connections.open(pos) : beginning(account, device, name);
+      if (!opened) throw unknownPos();
       feed.publish({ type: "connection", account, device, name, request: arrival });
       hush = announcePresence(feed, { account, device, name }, request, opened.state.state);
       return await this.#wait(request, opened, waiter, wakes);
@@ -204,43 +179,34 @@ export class SlidingEngine {
     }
   }
 
-  async #stateOf(at: StateRef): Promise<NumberedState> {
-    const known = this.#states.get(keyOf(at));
-    if (known) return known;
-    const stored = await findConnectionState(this.#deps.sql, at);
-    if (!stored) throw unknownPos();
-    const state = fromStored(at.state, stored);
-    this.#states.set(keyOf(at), state);
-    return state;
-  }
-
-  #wait(request: SlidingRequest, opened: OpenedPos, waiter: Waiter, wakes: Wakes): Promise<SlidingReply> {
+  #wait(request: SlidingRequest, first: OpenedPos, waiter: Waiter, wakes: Wakes): Promise<SlidingReply> {
     const { now, ownTokens = false, askBundles, options } = this.#deps;
     const { account, device, body, dialect } = request;
-    const { pos, state } = opened;
     const isFirst = request.pos === null;
     const started = now();
     const answerAt = (outcome: SlidingOutcome): number =>
       isFirst ? started + patienceFor(outcome, options) : outcome.news ? 0 : started + request.timeout;
     let isNew = true;
+    let opened = first;
     let head: ConnectionHead | null = null;
     const evaluate = async (tried: ReadonlySet<string>): Promise<SlidingOutcome> => {
       const known = head;
       head = null;
+      const { pos, state } = opened;
       return this.#evaluate({ account, device, pos, state: state.state, body, dialect, ownTokens, askBundles, tried }, known);
     };
     return longPoll({ ...this.#deps, fetchMs: options.fetchMs }, waiter, {
       account,
       device,
       tokenHash: request.tokenHash,
-      session: pos.session,
+      session: first.pos.session,
       isFirst,
       evaluate: async (tried) => {
         if (!isNew) return evaluate(tried);
         isNew = false;
-        head = await this.#accept(request, pos);
+        ({ opened, head } = await this.#accept(request, opened));
         const outcome = await evaluate(tried);
-        await this.#expireOrTouch(pos, outcome, asksOf(body));
+        await this.#touch(opened, outcome, body);
         // The head that came with a first request may be older than the waiter, so it is read again before the request waits.
         const mustWait = isFirst && outcome.needs.length === 0 && now() < answerAt(outcome);
         return mustWait ? evaluate(tried) : outcome;
@@ -272,30 +238,41 @@ export class SlidingEngine {
   }
 
   /** Reads the head for the first evaluation, and acknowledges what the client has received. */
-  async #accept(request: SlidingRequest, { session, state, mark }: RequestPos): Promise<ConnectionHead> {
+  async #accept(request: SlidingRequest, opened: OpenedPos): Promise<{ readonly opened: OpenedPos; readonly head: ConnectionHead }> {
     const { sql, options } = this.#deps;
-    const { device } = request;
-    const at = session === null ? null : { session, state, mark };
-    const head = (at === null && request.head) || (await this.#heads.ask({ device, at }));
-    if (!head) throw unknownPos();
+    const found = await this.#find(request, opened);
     const { toDevice } = request.body.extensions;
-    const { acknowledged } = head;
+    const { acknowledged } = found.head;
     if (toDevice && (!acknowledged || acknowledged.seq < toDevice.since || acknowledged.agoMs > options.touchMs)) {
       await acknowledgeSliding(sql, request, toDevice.since, options.touchMs);
     }
-    return head;
+    return found;
   }
 
-  /** MSC4186: a server may expire a connection where it "thinks it would be faster for the client to start from scratch". */
-  async #expireOrTouch({ session, position }: RequestPos, outcome: SlidingOutcome, asks: Asks): Promise<void> {
-    const { sql, options } = this.#deps;
-    if (session === null) return;
-    if (outcome.head.idleMs > options.expireIdleMs && outcome.updated > options.expireRooms) {
-      await endConnection(sql, session);
-      throw unknownPos();
+  /** A state that is cached may be deleted: then its position is opened again. */
+  async #find({ device, head: known }: SlidingRequest, opened: OpenedPos): Promise<{ readonly opened: OpenedPos; readonly head: ConnectionHead }> {
+    const { session } = opened.pos;
+    if (session === null) {
+      const head = known ?? (await this.#heads.ask({ device, at: null }));
+      if (!head) throw unknownPos();
+      return { opened, head };
     }
-    await noteAsks(sql, session, outcome.head.asks, asks);
-    if (outcome.head.idleMs > options.touchMs) await touchConnection(sql, session, position);
+    const pos: Pos = { ...opened.pos, session };
+    const head = await this.#heads.ask({ device, at: pos });
+    if (head) return { opened, head };
+    const again = await this.#connections.reopen(pos);
+    const later = again && (await this.#heads.ask({ device, at: again.pos }));
+    if (!later) throw unknownPos();
+    return { opened: again, head: later };
+  }
+
+  /** Notes that the connection is in use, and what the client has acknowledged. If its state changes, that is noted with the new one. */
+  async #touch({ pos: { session, state, position }, state: before }: OpenedPos, outcome: SlidingOutcome, body: SlidingBody): Promise<void> {
+    const { sql, options } = this.#deps;
+    const { idleMs, fromState, asks } = outcome.head;
+    if (session !== null) await noteAsks(sql, session, asks, asksOf(body));
+    const isDue = idleMs > options.touchMs || (fromState < state && outcome.state === before.state);
+    if (session !== null && isDue) await touchConnection(sql, { session, state }, position);
   }
 
   async #answer(request: SlidingRequest, { pos, state }: OpenedPos, outcome: SlidingOutcome): Promise<SlidingReply> {
@@ -307,37 +284,19 @@ export class SlidingEngine {
   }
 
   /** Stores the connection's state after an answer. */
-  async #noted({ account, device, connId, body: asked }: SlidingRequest, { pos, state }: OpenedPos, outcome: SlidingOutcome): Promise<StateRef> {
-    const { position } = outcome;
-    if (pos.session === null) {
-      const { base, body } = storedForm(state, outcome.state);
-      const made = await this.#writer.begin({ account, device, connId, asks: asksOf(asked), body, position });
-      // The device has logged out since the request was authenticated.
-      if (!made) throw unknownPos();
-      const { session, state: number, mark } = made;
-      if (made.ended > 0) this.#deps.feed.publish(goneWake(account));
-      const begun = { session, state: number, mark };
-      this.#states.set(keyOf(begun), { number, state: outcome.state, base });
-      return begun;
+  async #noted(request: SlidingRequest, { pos, state }: OpenedPos, outcome: SlidingOutcome): Promise<StateRef> {
+    const { session, state: number, mark } = pos;
+    if (session !== null) {
+      const stored = await this.#connections.follow({ session, state: number, mark }, state, outcome);
+      if (!stored) throw unknownPos();
+      return stored;
     }
-    const from = { session: pos.session, state: pos.state, mark: pos.mark };
-    if (outcome.state === state.state) return from;
-    const { base, body } = storedForm(state, outcome.state);
-    const saved = await this.#writer.save({ from, fromBase: state.base?.number ?? null, base: base?.number ?? null, body, position });
-    if (!saved) throw unknownPos();
-    this.#states.set(keyOf(saved), { number: saved.state, state: outcome.state, base });
-    return saved;
+    const begun = await this.#connections.begin({ ...request, asks: asksOf(request.body) }, outcome);
+    // The device has logged out since the request was authenticated.
+    if (!begun) throw unknownPos();
+    if (begun.ended > 0) this.#deps.feed.publish(goneWake(request.account));
+    return begun;
   }
-}
-
-/** The position of a connection that does not exist yet. */
-function beginning(account: AccountNo, device: DeviceNo, conn: string): OpenedPos {
-  const pos: RequestPos = { account, device, conn, session: null, state: 0, mark: 0, position: 0 as Position, e2ee: 0, upstream: "" };
-  return { pos, state: { number: 0, state: NOTHING_SENT, base: null } };
-}
-
-function keyOf({ session, state, mark }: StateRef): string {
-  return `${session} ${state} ${mark}`;
 }
 
 /** Whether a position belongs to the requested connection of this device. */

@@ -19,6 +19,8 @@ export type AccountRoom = {
   readonly kicked: boolean;
   readonly everJoined: boolean;
   readonly inviter: UserId | null;
+  /** State or a member last ended here without another in its place. */
+  readonly endedOrd: number;
   /** Left so long ago that its timeline and state are deleted. */
   readonly purged: boolean;
 };
@@ -39,6 +41,7 @@ type AccountRoomRecord = {
   kicked: boolean;
   ever_joined: boolean;
   inviter: UserId | null;
+  ended_ord: number;
 };
 
 /** Older versions stored rooms under invalid ids: such rooms are not sent (N6). */
@@ -47,7 +50,8 @@ export const hasRoomId = (row: { readonly room_id: RoomId }): boolean => isRoomI
 /** The rooms that changed after `after` (0: all rooms), as they are now. */
 export async function readAccountRooms(db: Db, account: AccountNo, after: Position | 0): Promise<AccountRoom[]> {
   const rows = await db<AccountRoomRecord[]>`
-    select s.room_id, f.membership, f.facts, f.from_ord, s.changed_ord, s.membership_ord, s.active_ord, s.bump_ord, s.kicked, s.ever_joined, s.inviter
+    select s.room_id, f.membership, f.facts, f.from_ord, s.changed_ord, s.membership_ord, s.active_ord, s.bump_ord, s.kicked, s.ever_joined, s.inviter,
+      s.ended_ord
     from standings s
     left join lateral (
       select * from room_facts f where f.account = s.account and f.room_id = s.room_id and f.to_ord = 9223372036854775807 ${byKey(db)}) f on true
@@ -64,6 +68,7 @@ export async function readAccountRooms(db: Db, account: AccountNo, after: Positi
     kicked: row.kicked,
     everJoined: row.ever_joined,
     inviter: row.inviter,
+    endedOrd: row.ended_ord,
     purged: row.facts === null,
   }));
 }

@@ -25,9 +25,8 @@ export type Begun = StateRef & { readonly ended: number };
 
 /** A state that follows another one. */
 export type NextState = {
-  /** The state that the request came with, and the full state that it is stored as a change of (null: it is itself full). */
+  /** The state that the request came with. */
   readonly from: StateRef;
-  readonly fromBase: number | null;
   /** JSON; with `base`, the change to that full state. */
   readonly base: number | null;
   readonly body: string;
@@ -39,7 +38,7 @@ const UNACKNOWLEDGED = 16;
 const MAX_MARK = 2 ** 31 - 1;
 
 export type ConnectionWriterOptions = {
-  /** Most connections; above that, the longest idle ones are ended. */
+  /** Most connections; see #makeRoom. */
   readonly connectionsPerDevice: number;
   /** Commits do not wait for the disk. Default: they do. */
   readonly asyncCommits?: boolean | undefined;
@@ -68,7 +67,7 @@ export class ConnectionWriter {
 
   /**
    * Stores a state, and deletes those older than the one that the request came with: the client has acknowledged that one (MSC4186: "the
-   * server may clean up"). Null: the connection or that state is gone.
+   * server may clean up"). Null: the connection or that state is gone, or the base is, since the connection was folded.
    */
   save(state: NextState): Promise<StateRef | null> {
     return this.#saves.ask(state);
@@ -97,14 +96,13 @@ export class ConnectionWriter {
         insert into sessions (account, device, kind, conn_id, position, state, presence, threads)
         select account, device, 'connection', conn_id, position, 1, presence::boolean, threads::boolean from asked where device in (select device from there) order by device, conn_id
         on conflict (device, conn_id) where kind = 'connection' do update
-          set state = 1, position = excluded.position, presence = excluded.presence, threads = excluded.threads, used_at = now()
-        returning session, device, conn_id, xmax = 0 as fresh),
-      cleaned as (delete from connection_states c using begun b where c.session = b.session and c.state <> 1),
+          set state = sessions.state + 1, first_state = sessions.state + 1, position = excluded.position, presence = excluded.presence, threads = excluded.threads, used_at = now(), from_state = 0
+        returning session, device, conn_id, state, xmax = 0 as fresh),
+      cleaned as (delete from connection_states c using begun b where c.session = b.session and c.state <> b.state),
       written as (
         insert into connection_states (session, state, mark, body)
-        select b.session, 1, ${mark}, a.body from begun b join asked a using (device, conn_id)
-        on conflict (session, state) do update set mark = excluded.mark, base = null, body = excluded.body)
-      select session, 1 as state, ${mark}::integer as mark, device, conn_id, fresh${this.#commit} from begun`,
+        select b.session, b.state, ${mark}, a.body from begun b join asked a using (device, conn_id))
+      select session, state, ${mark}::integer as mark, device, conn_id, fresh${this.#commit} from begun`,
     );
     const added = [...new Set(rows.filter((row) => row.fresh).map((row) => row.device))];
     const ended = added.length > 0 ? await this.#makeRoom(added) : [];
@@ -120,15 +118,21 @@ export class ConnectionWriter {
     return this.#options.asyncCommits ? this.#sql`, set_config('synchronous_commit', 'off', true) as commit` : this.#sql``;
   }
 
-  /** Ends the longest idle connections above the bound. Returns the device of each. */
+  /**
+   * Ends connections above the bound: of those that never went on after their first answer all but the newest, then the longest idle. Returns the
+   * device of each.
+   */
   async #makeRoom(devices: readonly DeviceNo[]): Promise<DeviceNo[]> {
     const sql = this.#sql;
     const rows = await untilThrough(
       () => sql<{ device: DeviceNo }[]>`
       delete from sessions where session in (
         select session from (
-          select session, row_number() over (partition by device order by used_at desc, session desc) as rank
-          from sessions where device = any(${[...devices]}::bigint[]) and kind = 'connection') s
+          select session, row_number() over (partition by device order by from_state > 0 or newest = 1 desc, used_at desc, session desc) as rank
+          from (
+            select session, device, from_state, used_at,
+              row_number() over (partition by device, from_state > 0 order by used_at desc, session desc) as newest
+            from sessions where device = any(${[...devices]}::bigint[]) and kind = 'connection') c) s
         where rank > ${this.#options.connectionsPerDevice})
       returning device`,
     );
@@ -141,22 +145,23 @@ export class ConnectionWriter {
     const rows = await untilThrough(
       () => sql<StateRef[]>`
       with asked as (
-        select * from unnest(
+        select a.*, f.base as from_base from unnest(
           ${states.map((state) => state.from.session)}::bigint[], ${states.map((state) => state.from.state)}::integer[],
-          ${states.map((state) => state.from.mark)}::integer[], ${states.map((state) => state.fromBase ?? -1)}::integer[],
-          ${states.map((state) => state.base ?? -1)}::integer[], ${states.map((state) => state.body)}::text[], ${states.map((state) => state.position)}::bigint[]
-        ) as a(session, from_state, from_mark, from_base, base, body, position)),
+          ${states.map((state) => state.from.mark)}::integer[], ${states.map((state) => state.base ?? -1)}::integer[],
+          ${states.map((state) => state.body)}::text[], ${states.map((state) => state.position)}::bigint[]
+        ) as a(session, from_state, from_mark, base, body, position)
+        join connection_states f on f.session = a.session and f.state = a.from_state and f.mark = a.from_mark),
       numbered as (
-        update sessions s set state = s.state + 1, used_at = now(), position = a.position
+        update sessions s set state = s.state + 1, used_at = now(), position = a.position,
+          from_state = greatest(s.from_state, a.from_state)
         from asked a
-        where s.session = a.session and s.kind = 'connection'
-          and exists (select from connection_states c where c.session = a.session and c.state = a.from_state and c.mark = a.from_mark)
+        where s.session = a.session and s.kind = 'connection' and a.from_state >= s.first_state and (a.base = -1 or a.base >= s.folded)
         returning s.session, s.state),
       cleaned as (
         delete from connection_states c using numbered n, asked a
         where a.session = n.session and c.session = n.session
           and (c.state < a.from_state or (c.state > a.from_state and c.state <= n.state - ${UNACKNOWLEDGED}::integer))
-          and c.state <> a.base and c.state <> a.from_base
+          and c.state <> a.base and c.state is distinct from a.from_base
           and not exists (select from connection_states x where x.session = c.session and x.base = c.state and x.state > a.from_state)),
       written as (
         insert into connection_states (session, state, mark, base, body)

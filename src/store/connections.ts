@@ -3,7 +3,7 @@
  * connection-writer.ts.
  */
 
-import type { AccountNo, DeviceNo, Position, SessionNo } from "../wire/ids.ts";
+import type { AccountNo, DeviceNo, Position, RoomId, SessionNo } from "../wire/ids.ts";
 import { type AccountHead, accountHeadColumns, accountHeadOf, type StoredAccountHead } from "./account-head.ts";
 import { type Db, type Sql, untilThrough } from "./db.ts";
 import { soundKeyCounts } from "./ephemeral.ts";
@@ -26,6 +26,10 @@ export type ConnectionHead = AccountHead & {
   readonly idleMs: number;
   /** What the connection is recorded as asking for. */
   readonly asks: Asks;
+  /** The newest state that a request of the connection is recorded to have come with; 0: none. */
+  readonly fromState: number;
+  /** Rows of the account's log that ended up to here may be deleted. */
+  readonly horizon: Position;
 };
 
 /** What the homeserver is asked for only while a connection of the account asks for it. */
@@ -37,7 +41,7 @@ export type StateRef = { readonly session: SessionNo; readonly state: number; re
 /** `at`: null if the connection is yet to be created. */
 export type HeadAsk = { readonly device: DeviceNo; readonly at: StateRef | null };
 
-/** headColumns, and `idle` if a connection is named. */
+/** headColumns, and the last two if a connection is named. */
 export type StoredHead = StoredAccountHead & {
   joined_rooms: number | null;
   queued: number | null;
@@ -46,16 +50,18 @@ export type StoredHead = StoredAccountHead & {
   fallback_keys: string | null;
   acked: number | null;
   ack_ago: number | null;
+  horizon: Position;
   idle?: number | null;
   asks_presence?: boolean | null;
   asks_threads?: boolean | null;
+  from_state?: number | null;
 };
 
 /** One result for each ask. null: the device has no such connection or state (any more). */
 export async function readConnectionHeads(db: Db, asks: readonly HeadAsk[]): Promise<(ConnectionHead | null)[]> {
   const rows = await db<(StoredHead & { n: number })[]>`
     select r.n::integer, ${headColumns(db)},
-      (extract(epoch from clock_timestamp() - s.used_at) * 1000)::float8 as idle, s.presence as asks_presence, s.threads as asks_threads
+      (extract(epoch from clock_timestamp() - s.used_at) * 1000)::float8 as idle, s.from_state, s.presence as asks_presence, s.threads as asks_threads
     from unnest(
       ${asks.map((ask) => ask.device)}::bigint[], ${asks.map((ask) => ask.at?.session ?? -1)}::bigint[],
       ${asks.map((ask) => ask.at?.state ?? -1)}::integer[], ${asks.map((ask) => ask.at?.mark ?? 0)}::integer[]
@@ -64,7 +70,7 @@ export async function readConnectionHeads(db: Db, asks: readonly HeadAsk[]): Pro
     join accounts a on a.account = d.account
     left join sessions q on q.device = d.device and q.kind = 'sliding'
     left join sessions s on s.session = r.session and s.device = r.device and s.kind = 'connection'
-    left join connection_states c on c.session = s.session and c.state = r.state and c.mark = r.mark
+    left join connection_states c on c.session = s.session and c.state = r.state and c.mark = r.mark and c.state >= s.first_state
     where r.session = -1 or c.state is not null`;
   const heads: (ConnectionHead | null)[] = asks.map(() => null);
   for (const row of rows) heads[row.n - 1] = headOf(row);
@@ -75,7 +81,7 @@ export async function readConnectionHeads(db: Db, asks: readonly HeadAsk[]): Pro
 export function headColumns(db: Db) {
   return db`${accountHeadColumns(db)}, a.joined_rooms, d.since is not null or d.key_uploads > 0 as counted,
     d.one_time_keys, d.fallback_keys, (select max(m.seq) from to_device m where m.device = d.device) as queued,
-    q.acked, (extract(epoch from clock_timestamp() - q.used_at) * 1000)::float8 as ack_ago`;
+    q.acked, (extract(epoch from clock_timestamp() - q.used_at) * 1000)::float8 as ack_ago, a.horizon`;
 }
 
 export function headOf(row: StoredHead): ConnectionHead {
@@ -87,6 +93,8 @@ export function headOf(row: StoredHead): ConnectionHead {
     acknowledged: row.acked === null ? null : { seq: row.acked, agoMs: row.ack_ago ?? 0 },
     idleMs: row.idle ?? 0,
     asks: { presence: row.asks_presence ?? false, threads: row.asks_threads ?? false },
+    fromState: row.from_state ?? 0,
+    horizon: row.horizon,
   };
 }
 
@@ -95,9 +103,13 @@ function keyCountsOf(row: StoredHead): ConnectionHead["keyCounts"] {
   return { oneTimeKeys, fallbackKeys };
 }
 
-/** Records that a connection is in use, and how far the account was in its last position. */
-export async function touchConnection(db: Db, session: SessionNo, position: Position): Promise<void> {
-  await db`update sessions set used_at = now(), position = ${position} where session = ${session}`;
+/** Records that a connection is in use, and how far the account was in its last position. It matters to nobody if a crash takes that back. */
+export async function touchConnection(db: Db, { session, state }: Omit<StateRef, "mark">, position: Position): Promise<void> {
+  await db`
+    with touched as (
+      update sessions set used_at = now(), position = ${position}, from_state = greatest(from_state, ${state})
+      where session = ${session} returning session)
+    select set_config('synchronous_commit', 'off', true) from touched`;
 }
 
 /** Records what a connection asks for, if that has changed. */
@@ -106,23 +118,68 @@ export async function noteAsks(db: Db, session: SessionNo, before: Asks, { prese
   await db`update sessions set presence = ${presence}, threads = ${threads} where session = ${session}`;
 }
 
-/** A stored state: `body` JSON; with `base`, the change to that full state. */
-export type StoredState = { readonly base: { readonly state: number; readonly body: string } | null; readonly body: string };
+/** A state in full or as a change: JSON; in full also as bytes in which rooms are digests (folded-state.ts), with the rooms of the account. */
+export type StoredBody = string | FoldedBody;
+export type FoldedBody = { readonly bytes: Buffer; readonly rooms: readonly RoomId[] };
+
+/** A stored state: in full, or as the change to a full one; null: it is the same. */
+export type StoredState =
+  | { readonly base: null; readonly body: StoredBody }
+  | { readonly base: { readonly state: number; readonly body: StoredBody }; readonly body: string | null };
 
 /** null: the state is gone. */
-export async function findConnectionState(db: Db, { session, state, mark }: StateRef): Promise<StoredState | null> {
-  const [row] = await db<{ body: string; base: number | null; base_body: string | null }[]>`
-    select st.body, st.base, b.body as base_body
+export async function findConnectionState(db: Db, account: AccountNo, { session, state, mark }: StateRef): Promise<StoredState | null> {
+  const [row] = await db<StateRecord[]>`
+    select ${stateColumns(db)}
     from connection_states st left join connection_states b on b.session = st.session and b.state = st.base
     where st.session = ${session} and st.state = ${state} and st.mark = ${mark}`;
-  if (!row) return null;
-  if (row.base === null) return { base: null, body: row.body };
-  return row.base_body === null ? null : { base: { state: row.base, body: row.base_body }, body: row.body };
+  return row ? storedOf(row, await roomsFor(db, account, [row])) : null;
 }
 
-/** Ends one connection: its positions become unknown. */
-export async function endConnection(db: Db, session: SessionNo): Promise<void> {
-  await db`delete from sessions where session = ${session} and kind = 'connection'`;
+/** States of a connection, oldest first, and which one is the newest; null: there are none. */
+export type ConnectionStates = { readonly states: readonly StoredState[]; readonly newest: StateRef | null };
+
+/** The states of a connection from a number on. */
+export async function readConnectionStates(db: Db, account: AccountNo, session: SessionNo, from: number): Promise<ConnectionStates> {
+  const rows = await db<(StateRecord & StateRef)[]>`
+    select st.session, st.state, st.mark, ${stateColumns(db)}
+    from sessions s join connection_states st using (session)
+    left join connection_states b on b.session = st.session and b.state = st.base
+    where s.session = ${session} and st.state >= greatest(s.first_state, ${from}) order by st.state`;
+  const rooms = await roomsFor(db, account, rows);
+  const newest = rows.at(-1);
+  return {
+    states: rows.flatMap((row) => storedOf(row, rooms) ?? []),
+    newest: newest ? { session, state: newest.state, mark: newest.mark } : null,
+  };
+}
+
+/** Whether a connection had a state that is deleted since, as one that the client had left behind. */
+export async function hadConnectionState(db: Db, { session, state }: StateRef): Promise<boolean> {
+  const rows = await db`
+    select from sessions s where session = ${session} and ${state} between first_state and s.state
+      and not exists (select from connection_states c where c.session = s.session and c.state = ${state})`;
+  return rows.length > 0;
+}
+
+type StateRecord = { base: number | null; body: string | null; folded: Buffer | null; base_body: string | null; base_folded: Buffer | null };
+
+/** For a query that has a state as `st`, and its base, if there is one, as `b`. */
+function stateColumns(db: Db) {
+  return db`st.base, st.body, st.folded, b.body as base_body, b.folded as base_folded`;
+}
+
+/** The account's rooms, if they are needed to read these states. */
+async function roomsFor(db: Db, account: AccountNo, rows: readonly StateRecord[]): Promise<RoomId[]> {
+  if (!rows.some((row) => row.folded ?? row.base_folded)) return [];
+  return (await db<{ room_id: RoomId }[]>`select room_id from standings where account = ${account}`).map((row) => row.room_id);
+}
+
+function storedOf(row: StateRecord, rooms: readonly RoomId[]): StoredState | null {
+  const fullOf = (body: string | null, bytes: Buffer | null): StoredBody | null => (bytes ? { bytes, rooms } : body);
+  const full = row.base === null ? fullOf(row.body, row.folded) : fullOf(row.base_body, row.base_folded);
+  if (full === null) return null;
+  return row.base === null ? { base: null, body: full } : { base: { state: row.base, body: full }, body: row.body };
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 
 import type { Logger } from "../base/logger.ts";
+import type { Feed } from "../feed/hub.ts";
 import type { Sql } from "../store/db.ts";
 import { isObject } from "../wire/identifier.ts";
 import type { AccountNo, DeviceNo, RoomId, UserId } from "../wire/ids.ts";
@@ -15,6 +16,7 @@ import { readRoom, type RoomRead } from "./read-room.ts";
 export type EarlyDeps = {
   readonly sql: Sql;
   readonly client: Pick<HomeserverClient, "joinedRooms" | "accountData" | "state" | "messages">;
+  readonly feed: Pick<Feed, "publish">;
   readonly logger: Logger;
   /** Milliseconds; only differences count. */
   readonly now: () => number;
@@ -36,27 +38,27 @@ const DIRECT = "m.direct";
 const RECENT = "im.vector.setting.breadcrumbs";
 const IGNORED = "m.ignored_user_list";
 
-/** Fetches and stores. Never rejects: rooms that fail come with the first sync. True: there are rooms to be sent. */
-export async function storeEarlyRooms(deps: EarlyDeps, job: EarlyJob, token: string, stop: AbortSignal): Promise<boolean> {
+/** Fetches and stores them, and says so to those who wait. Never rejects: rooms that fail come with the first sync. */
+export async function storeEarlyRooms(deps: EarlyDeps, job: EarlyJob, token: string, stop: AbortSignal): Promise<void> {
   const started = deps.now();
   const signal = AbortSignal.any([stop, AbortSignal.timeout(PATIENCE_MS)]);
   try {
     const joined = await deps.client.joinedRooms(token, signal);
-    if (joined.length < MANY_ROOMS) return false;
+    if (joined.length < MANY_ROOMS) return;
     const data = await accountDataOf(deps, job, token, signal);
     const rooms = await fetchRooms(likeliest(joined, data), (roomId) => readRoom(deps.client, { me: job.userId, token, roomId }, signal), signal);
-    if (rooms.size === 0) return false;
+    if (rooms.size === 0) return;
     const now = Math.max(...rooms.values().map((room) => room.receivedAt));
     const isStored = await storeEarly(deps.sql, { ...job, joined: joined.length, text: responseOf(rooms, data), now });
     const figures = { account: job.account, rooms: rooms.size, joined: joined.length, ms: Math.round(deps.now() - started) };
-    if (isStored) deps.logger.info(figures, "Some rooms are served before the account's first sync");
-    return isStored;
+    if (!isStored) return;
+    deps.logger.info(figures, "Some rooms are served before the account's first sync");
+    deps.feed.publish({ type: "news", account: job.account });
   } catch (error) {
     deps.logger.info(
       { account: job.account, reason: error instanceof Error ? error.message : String(error) },
       "No rooms can be served before the account's first sync",
     );
-    return false;
   }
 }
 

@@ -27,6 +27,9 @@ export type PollPlan = {
   readonly size: SyncSize;
 };
 
+/** `startedAt`: ms. */
+export type SentPoll = { readonly plan: PollPlan; readonly presence: boolean; readonly startedAt: number };
+
 /** `rooms`: whether the poller polls the account's rooms too. `size`: how much a poll of them asks for. */
 export function planPoll(rooms: boolean, cursor: PollCursor, { isHurried, emptyQueues }: PollerMemory, size: SyncSize): PollPlan {
   const { accountSince, deviceSince, unstored } = cursor;

@@ -23,7 +23,7 @@ import type { IngestResult } from "./ingest/ingest-result.ts";
 import { MissedLists } from "./missed-lists.ts";
 import { fetchMissedPresence } from "./missed-presence.ts";
 import { MissedProfiles } from "./missed-profiles.ts";
-import { cursorAfter, ingestInput, planPoll, type PollCursor, type PollPlan } from "./poll-plan.ts";
+import { cursorAfter, ingestInput, planPoll, type PollCursor, type PollPlan, type SentPoll } from "./poll-plan.ts";
 import { PollSignal } from "./poll-signal.ts";
 import { PollTrouble } from "./poll-trouble.ts";
 import { PollerLog } from "./poller-log.ts";
@@ -48,8 +48,6 @@ import { v2Filter } from "./v2-filter.ts";
 
 /** The longest wait if the database was unreachable, ms: the homeserver did nothing wrong, and asking the database costs little. */
 const DATABASE_CAP_MS = 5000;
-
-type SentPoll = { readonly plan: PollPlan; readonly presence: boolean; readonly startedAt: number };
 
 export class Poller {
   readonly gaps: PollingGaps;
@@ -204,12 +202,11 @@ export class Poller {
       const profiles = await this.#missedProfiles.complete({ ...cursor, token: token.text, since: cursor.accountSince }, this.#stop.signal);
       this.#cursor = cursor = { ...cursor, profiles };
     }
-    const presence = plan.rooms && hasPresence;
-    const sent: SentPoll = { plan, presence, startedAt: this.#deps.now() };
+    const sent: SentPoll = { plan, presence: plan.rooms && hasPresence, startedAt: this.#deps.now() };
     const isFirst = plan.rooms && plan.since === null;
     if (isFirst && cursor.untouched) {
       this.#cursor = cursor = { ...cursor, untouched: false };
-      await this.#storeEarlyRooms(token, cursor);
+      await storeEarlyRooms(this.#deps, { ...this.#job, userId: cursor.userId }, token.text, this.#stop.signal);
     }
     const ask = (received?: (bytes: number) => void) => this.#ask(token, sent, received);
     const { account } = this.#job;
@@ -237,7 +234,7 @@ export class Poller {
       this.#succeeded(plan, "unchanged");
       return this.#rest(true, sent);
     }
-    const beside = { presence, ...(toRead && { toRead }), ...(lists && { lists }) };
+    const beside = { presence: sent.presence, ...(toRead && { toRead }), ...(lists && { lists }) };
     const result = await this.#deps.ingest(ingestInput(this.#job, cursor, plan, answer, beside));
     if (isFirst && result.kind === "stored") this.#log.firstSync(result.news, answer, this.#deps.now() - sent.startedAt);
     await this.#digest(result, sent);
@@ -247,12 +244,6 @@ export class Poller {
       !this.#keysUploaded && result.kind === "stored" && result.news.kinds.size === 0 && result.news.rooms.size === 0 && !result.toDevice;
     this.#quiet.stored(answer, plan.rooms, isNothing);
     await this.#rest(isNothing, sent);
-  }
-
-  async #storeEarlyRooms(token: DeviceToken, { userId }: PollCursor): Promise<void> {
-    const { account, device, epoch } = this.#job;
-    const isStored = await storeEarlyRooms(this.#deps, { account, device, epoch, userId }, token.text, this.#stop.signal);
-    if (isStored) this.#deps.feed.publish({ type: "news", account });
   }
 
   /** Somebody asks for presence, and what is stored of it is complete up to where the poll begins. */

@@ -5,6 +5,7 @@ import type { Deleted } from "../store/retention/account.ts";
 const KINDS = [
   "sessions",
   "purged",
+  "folded",
   "marks",
   "horizons",
   "accounts_swept",

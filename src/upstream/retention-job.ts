@@ -31,6 +31,7 @@ import {
   markSwept,
   type SweptAccount,
 } from "../store/retention/account.ts";
+import { FOLD_BATCH, foldIdleConnections, type FoldStates } from "../store/retention/connections.ts";
 import {
   deleteDeadTokens,
   deleteIfEmpty,
@@ -60,10 +61,13 @@ export type RetentionOptions = {
   /** Wakes requests whose sessions have ended (T18). */
   readonly feed: Pick<Feed, "publish">;
   readonly logger: Logger;
-  /** How long a session may be unused before it ends (D20), ms. */
+  /** How long a session may be unused before it ends (D20), and a connection, ms. */
   readonly sessionIdleMs: number;
   /** Most bytes of events that an account's feed has; beyond that the oldest become gaps (S6). Default 256 MiB. */
   readonly feedBytes?: number | undefined;
+  readonly connectionIdleMs?: number;
+  /** Stores the states of idle connections in short. Default: they stay as they are. */
+  readonly foldStates?: FoldStates;
   /** Between two runs, ms. Default 5 minutes. */
   readonly everyMs?: number;
   /** How long an old token works after a later one was used (D10), and a page token after its snapshot (D15), ms. Default 1 hour. */
@@ -142,6 +146,7 @@ export class RetentionJob {
     try {
       const at = this.#options.now ? new Date(this.#options.now()) : await databaseTime(this.#options.sql);
       await this.#sessions(counts, at);
+      await this.#connections(counts, at);
       await this.#horizons(counts, at);
       await this.#accounts(counts);
       await this.#feeds(counts);
@@ -175,12 +180,17 @@ export class RetentionJob {
   async #sessions(counts: RetentionCounts, at: Date): Promise<void> {
     const accounts = new Set<AccountNo>();
     counts.sessions += await this.#batches(async (tx) => {
-      const step = await endIdleSessions(tx, at, this.#options.sessionIdleMs);
+      const step = await endIdleSessions(tx, at, this.#options);
       counts.purged += step.purged;
       for (const account of step.accounts) accounts.add(account);
       return step.ended;
     }, SESSION_BATCH);
     this.#ended(accounts);
+  }
+
+  async #connections(counts: Record<RetentionKind, number>, at: Date): Promise<void> {
+    const { foldStates } = this.#options;
+    if (foldStates) counts.folded += await this.#batches((tx) => foldIdleConnections(tx, at, foldStates), FOLD_BATCH);
   }
 
   /** Waiting requests then check whether their session still exists. */

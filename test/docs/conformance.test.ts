@@ -10,6 +10,8 @@ const isRule = (id: string): boolean => /^[RDSI]\d+$/.test(id);
 
 /** R1 to R23 and so on: as many as the contract has. */
 const COUNTS = { R: 23, D: 26, S: 6, I: 11, N: 12, B: 58 } as const;
+/** Rules with later numbers, which stand beside those that they extend. */
+const EXTENDING: ReadonlySet<string> = new Set(["M93", "M94", "M95", "M96", "M97"]);
 
 describe("docs/CONFORMANCE.md", () => {
   it("has one row for every rule, and no other", () => {
@@ -18,7 +20,8 @@ describe("docs/CONFORMANCE.md", () => {
       ids.filter((id, index) => ids.indexOf(id) !== index),
       "twice",
     ).toEqual([]);
-    const numbersOf = (letter: string) => ids.filter((id) => new RegExp(`^${letter}\\d+$`).test(id)).map((id) => Number(id.slice(1)));
+    const numbersOf = (letter: string) =>
+      ids.filter((id) => new RegExp(`^${letter}\\d+$`).test(id) && !EXTENDING.has(id)).map((id) => Number(id.slice(1)));
     for (const [letter, count] of Object.entries(COUNTS)) {
       expect(numbersOf(letter), letter).toEqual(Array.from({ length: count }, (_, index) => index + 1));
     }

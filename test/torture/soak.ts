@@ -36,7 +36,7 @@ const [rate, visits] = [Number(values.rate ?? 10), Number(values.visits ?? 2)];
 type Sample = { readonly minute: number; readonly memory: number };
 
 const homeserver = await startFakeHomeserver();
-const report = await withServer(homeserver.url, ["-session-idle", "10m"], async (url, pid) => {
+const report = await withServer(homeserver.url, ["-session-idle", "10m", "-connection-idle", "10m"], async (url, pid) => {
   const accounts = Array.from({ length: count }, (_, n) => {
     const [me, room] = [`@soak${n}:test`, `!soak${n}:test`];
     const token = homeserver.login(me, "PHONE");

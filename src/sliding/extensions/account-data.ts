@@ -12,7 +12,7 @@ export type RoomAccountData = ReadonlyMap<RoomId, readonly string[]>;
 
 /** Global events that were not sent yet, as JSON texts; none if they are not asked for. */
 export function newGlobalData(view: AccountView | null, from: number, scope: Scope | undefined, sent: SentUpTo): string[] {
-  const after = sent === LIVE ? from : (sent ?? 0);
+  const after = sent === LIVE ? from : Math.min(sent ?? 0, from);
   return scope && view ? newer(view, "", after) : [];
 }
 

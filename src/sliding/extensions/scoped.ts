@@ -5,7 +5,7 @@
 
 import type { RoomSpan } from "../../store/ephemeral.ts";
 import type { RoomId } from "../../wire/ids.ts";
-import { type ConnectionState, LIVE, type RoomStream, type StateDraft } from "../connection-state.ts";
+import { type ConnectionState, LIVE, MAYBE, type RoomStream, sentUpTo, type StateDraft } from "../connection-state.ts";
 import type { Scope } from "../request.ts";
 import { type ChosenRoom, inScope } from "../select.ts";
 
@@ -43,10 +43,9 @@ export function scopedRooms(stream: RoomStream, question: ScopeQuestion): Scoped
     const { roomId, membershipOrd } = choice.room;
     if (!scope || !inScope(scope, choice)) continue;
     scoped.add(roomId);
-    const sent = sentOf(roomId);
-    const upTo = sent === LIVE ? from : sent;
-    if (upTo === undefined || (afresh && membershipOrd > upTo)) first.push(roomId);
-    else if (sent !== LIVE || changed.has(roomId)) later.push({ roomId, from: upTo });
+    const upTo = sentUpTo(state.rooms.get(roomId), stream, from);
+    if (upTo === undefined || (afresh && upTo !== MAYBE && membershipOrd > upTo)) first.push(roomId);
+    else if (sentOf(roomId) !== LIVE || changed.has(roomId)) later.push({ roomId, from: upTo });
   }
   const missed = [...new Set([...changed, ...outdated])].filter((roomId) => !scoped.has(roomId) && sentOf(roomId) === LIVE);
   return { first, later, inScope: scoped, missed };

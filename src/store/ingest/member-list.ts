@@ -24,11 +24,18 @@ export async function readRoom(tx: Tx, account: AccountNo, room: RoomId): Promis
   return row && { ...row, facts: row.facts === null ? null : parseFacts(row.facts) };
 }
 
-/** Ends the batch: the account's new position, at which the room changed. */
-export async function writePosition(tx: Tx, account: AccountNo, room: RoomId, position: number): Promise<void> {
+/** Ends the batch: the account's new position, at which the room changed. `ended`: members ended. */
+export async function writePosition(
+  tx: Tx,
+  account: AccountNo,
+  room: RoomId,
+  { position, ended }: { position: number; ended: boolean },
+): Promise<void> {
   await Promise.all([
     tx`update accounts set position = ${position} where account = ${account}`,
-    tx`update standings set changed_ord = ${position} where account = ${account} and room_id = ${room}`,
+    tx`
+      update standings set changed_ord = ${position}, ended_ord = case when ${ended} then ${position} else ended_ord end
+      where account = ${account} and room_id = ${room}`,
   ]);
 }
 

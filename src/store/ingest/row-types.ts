@@ -91,6 +91,7 @@ export type StandingWrite = {
   readonly kicked: boolean;
   readonly ever_joined: boolean;
   readonly inviter: UserId | null;
+  readonly ended_ord: number;
 };
 export type MembersKnown = "none" | "complete" | "stale";
 

@@ -237,13 +237,13 @@ function writeStandings(tx: Tx, batches: readonly Batch[]): Statement[] {
   return some(
     rowsOf(batches, "standings"),
     (rows) => tx`
-    insert into standings (account, room_id, changed_ord, membership_ord, active_ord, bump_ord, kicked, ever_joined, inviter)
-    select account, room_id, changed_ord, membership_ord, active_ord, bump_ord, kicked, ever_joined, inviter
+    insert into standings (account, room_id, changed_ord, membership_ord, active_ord, bump_ord, kicked, ever_joined, inviter, ended_ord)
+    select account, room_id, changed_ord, membership_ord, active_ord, bump_ord, kicked, ever_joined, inviter, ended_ord
     from json_to_recordset(${rows}::text::json) r (account bigint, room_id text, changed_ord bigint, membership_ord bigint, active_ord bigint, bump_ord bigint,
-      kicked boolean, ever_joined boolean, inviter text)
+      kicked boolean, ever_joined boolean, inviter text, ended_ord bigint)
     on conflict (account, room_id) do update set changed_ord = excluded.changed_ord, membership_ord = excluded.membership_ord,
       active_ord = excluded.active_ord, bump_ord = excluded.bump_ord, kicked = excluded.kicked, ever_joined = excluded.ever_joined,
-      inviter = excluded.inviter`,
+      inviter = excluded.inviter, ended_ord = excluded.ended_ord`,
   );
 }
 

@@ -11,18 +11,25 @@ export const SESSION_BATCH = 200;
 /** `purged`: to-device messages that only those sessions held back. `accounts`: the owners of the sessions. */
 export type EndedSessions = { readonly ended: number; readonly purged: number; readonly accounts: readonly AccountNo[] };
 
-/** Ends up to SESSION_BATCH sessions that were idle for `idleMs`, also those of v2 clients, and purges what only they held back (S2). */
-export async function endIdleSessions(tx: Tx, at: Date, idleMs: number): Promise<EndedSessions> {
-  const idle = before(at, idleMs);
+/** How long what is not used lasts, ms: sessions, also those of v2 clients (D20); and connections, with the device's reader that stands for them. */
+export type IdleTimes = { readonly sessionIdleMs: number; readonly connectionIdleMs?: number };
+
+/** The default of connectionIdleMs. */
+export const CONNECTION_IDLE_MS = 30 * 86_400_000;
+
+/** Ends up to SESSION_BATCH sessions and connections that were idle for too long, and purges what only they held back (S2). */
+export async function endIdleSessions(tx: Tx, at: Date, { sessionIdleMs, connectionIdleMs = CONNECTION_IDLE_MS }: IdleTimes): Promise<EndedSessions> {
+  const isIdle = tx`used_at <= case when kind in ('connection', 'sliding') then ${before(at, connectionIdleMs)}::timestamptz
+    else ${before(at, sessionIdleMs)}::timestamptz end`;
   const rows = await tx<{ session: SessionNo; device: DeviceNo; account: AccountNo }[]>`
-    select session, device, account from sessions where used_at <= ${idle} order by used_at limit ${SESSION_BATCH}`;
+    select session, device, account from sessions where ${isIdle} order by used_at limit ${SESSION_BATCH}`;
   if (rows.length === 0) return { ended: 0, purged: 0, accounts: [] };
   const devices = [...new Set(rows.map((row) => row.device))].sort((a, b) => a - b);
   // Lock like every transaction that changes a device's queue, so that no two wait for each other.
   await tx`select from devices where device = any(${devices}::bigint[]) order by device for no key update`;
   // What they acknowledged counts until they are gone, so purge before and after they end.
   let purged = await purgeAll(tx, devices);
-  const ended = await tx`delete from sessions where session = any(${rows.map((row) => row.session)}::bigint[]) and used_at <= ${idle}`;
+  const ended = await tx`delete from sessions where session = any(${rows.map((row) => row.session)}::bigint[]) and ${isIdle}`;
   purged += await purgeAll(tx, devices);
   return { ended: ended.count, purged, accounts: [...new Set(rows.map((row) => row.account))] };
 }

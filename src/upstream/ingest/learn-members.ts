@@ -17,6 +17,7 @@ import { Draft } from "./draft.ts";
 import { computeFacts, noChange, standInsAmong } from "./facts.ts";
 import type { IngestDeps } from "./ingest.ts";
 import { planOwnBodies, settleEvents } from "./own-bodies.ts";
+import { roomsWithEnds } from "./plan-standings.ts";
 import { RoomState } from "./room-state.ts";
 
 export type LearnInput = {
@@ -75,7 +76,7 @@ export async function writeLearned(tx: Tx, account: AccountNo, roomId: RoomId, d
     ...writeRedactions(tx, [{ account, writes: { redactions } }]),
     ...writeOwnBodies(tx, [{ account, writes: draft }]),
     ...writeRoomRows(tx, [{ account, writes: draft }]),
-    writePosition(tx, account, roomId, draft.last),
+    writePosition(tx, account, roomId, { position: draft.last, ended: roomsWithEnds(draft).has(roomId) }),
   ]);
 }
 

@@ -26,10 +26,11 @@ type Standing = {
   readonly kicked: boolean;
   readonly ever_joined: boolean;
   readonly inviter: string | null;
+  readonly ended_ord: number;
 };
 async function standing(room = ROOM): Promise<Standing> {
   const [row] = await db.sql<Standing[]>`
-    select changed_ord, membership_ord, active_ord, bump_ord, kicked, ever_joined, inviter from standings
+    select changed_ord, membership_ord, active_ord, bump_ord, kicked, ever_joined, inviter, ended_ord from standings
     where account = ${a.account} and room_id = ${room}`;
   if (!row) throw new Error(`${room} has no standing`);
   return row;
@@ -191,6 +192,18 @@ describe("the user's membership of a room", () => {
     expect((await standing()).inviter).toBe("@second:test");
     await a.step({ join: { [ROOM]: rejoin() } });
     expect(await standing()).toMatchObject({ ever_joined: true, inviter: "@second:test" });
+  });
+
+  it("M96: ended_ord is when state or a member last ended that nothing replaced", async () => {
+    await a.step({ join: { [ROOM]: { ...room(ev.message(ALICE)), state: [...newRoom(ALICE), ev.topic(ALICE, "tea"), ev.member("@bob:test")] } } });
+    await a.step({ join: { [ROOM]: { timeline: [ev.topic(ALICE, "coffee"), ev.member("@bob:test", "leave"), ev.name(ALICE, "N")] } } });
+    await a.step({ join: { [ROOM]: { timeline: [ev.topic(ALICE, "milk")], limited: true, prev_batch: "p" } } });
+    expect((await standing()).ended_ord, "each was replaced").toBe(0);
+    await a.step({ leave: { [ROOM]: own("leave") } });
+    const without = await a.step({ join: { [ROOM]: rejoin() } });
+    expect((await standing()).ended_ord, "the name and the topic are gone").toBe(without);
+    await a.step({ join: { [ROOM]: { timeline: [ev.name(ALICE, "M")] } } });
+    expect((await standing()).ended_ord, "it stays").toBe(without);
   });
 
   it("M9: every room with facts has a standing", async () => {

@@ -41,6 +41,7 @@ export function planStandings(draft: Draft, context: PlanContext, response: V2Re
   const rows = new Rows(draft);
   // Rooms that were stored early are ordered among all that come now.
   const touched = context.early ? new Set([...rows.changed, ...response.join.keys()]) : rows.changed;
+  const ended = roomsWithEnds(draft);
   const changes = [...touched].map((room) => changeOf(draft, context, response, rows, context.known.room(room)));
   const active = ordinalsBy(draft, changes, (change) => change.activeAt);
   const bumped = ordinalsBy(draft, changes, (change) => change.bumpedAt);
@@ -58,9 +59,29 @@ export function planStandings(draft: Draft, context: PlanContext, response: V2Re
       kicked: change.membership === "leave" && (moved ? own !== null && own.sender !== context.me : (standing?.kicked ?? false)),
       ever_joined: joined,
       inviter: rows.invites.get(room_id)?.inviter ?? standing?.inviter ?? null,
+      ended_ord: ended.has(room_id) ? draft.last : (standing?.ended_ord ?? 0),
     } satisfies StandingWrite);
   }
 }
+
+/** Rooms in which state or a member ended that nothing replaced. */
+export function roomsWithEnds({ state, stateEnds, members, memberEnds, membersEnds }: Pick<Draft, EndParts>): ReadonlySet<RoomId> {
+  const keyOf = (room_id: RoomId, type: string, key: string) => JSON.stringify([room_id, type, key]);
+  const open = new Set([
+    ...state.filter((row) => row.to_ord === null).map((row) => keyOf(row.room_id, row.type, row.state_key)),
+    ...members.filter((row) => row.to_ord === null).map((row) => keyOf(row.room_id, MEMBER, row.user_id)),
+  ]);
+  const ends = [
+    ...stateEnds.filter((end) => !open.has(keyOf(end.room_id, end.type, end.state_key))),
+    ...memberEnds.filter((end) => !open.has(keyOf(end.room_id, MEMBER, end.user_id))),
+    // Which members these end is known to the database alone.
+    ...membersEnds,
+  ];
+  return new Set(ends.map((end) => end.room_id));
+}
+
+type EndParts = "state" | "stateEnds" | "members" | "memberEnds" | "membersEnds";
+const MEMBER = "m.room.member";
 
 /** The rows of the batch by room. */
 class Rows {
