@@ -262,7 +262,13 @@ export async function buildServer(parts: ServerParts): Promise<BuiltServer> {
       slidingRoutes(sliding),
       ...(settings.paginatedSync ? [pagedRoute(sliding)] : []),
       ...(parts.publicPage ? [pageRoutes(parts.publicPage)] : []),
-      openApiRoute(parts.version, [SYNC_OPERATION, ...SESSIONS_OPERATIONS, ACCOUNT_OPERATION, ...SLIDING_OPERATIONS, PAGED_OPERATION]),
+      openApiRoute(parts.version, [
+        SYNC_OPERATION,
+        ...SESSIONS_OPERATIONS,
+        ACCOUNT_OPERATION,
+        ...SLIDING_OPERATIONS,
+        ...(settings.paginatedSync ? [PAGED_OPERATION] : []),
+      ]),
     ],
   });
   const unwatch = settings.tls && watchCertificate(settings.tls, (renewed) => renewCertificate(http, renewed), logger);

@@ -774,6 +774,8 @@ export interface V4Answer {
     "org.matrix.msc4543.e2ee"?: E2Ee;
     account_data?: SlidingAccountData;
     "org.matrix.msc4548.account_data"?: SlidingAccountData;
+    profiles?: SlidingProfiles;
+    "org.matrix.msc4262.profiles"?: SlidingProfiles;
     receipts?: {
       rooms: {
         [k: string]: ReceiptContent;
@@ -784,6 +786,8 @@ export interface V4Answer {
         [k: string]: ReceiptContent;
       };
     };
+    sticky_events?: SlidingStickyEvents;
+    "org.matrix.msc4354.sticky_events"?: SlidingStickyEvents;
     typing?: {
       rooms: {
         [k: string]: {
