@@ -40,7 +40,7 @@ export async function compareDevice(world: World, device: Device): Promise<Found
   for (const live of device.live) {
     add([live.face, "live"], differ(v2, { world, view: live.view, isLive: true, ignored, isV3: live.face === "v3" }));
     add([live.face, "live"], await history.differences(live.view));
-    add([live.face, "live"], streamDifferences(live, device));
+    add([live.face, "live"], streamDifferences(live, device, world.lost));
   }
   return all;
 }
@@ -66,11 +66,12 @@ function withoutSame(difference: Difference): Difference {
 }
 
 /** To-device messages, device lists' part is in check.ts, answers that are not as documented. */
-function streamDifferences(live: Live, { sent }: Device): Difference[] {
+function streamDifferences(live: Live, { sent: all }: Device, lost: ReadonlySet<number>): Difference[] {
   const faults = live.faults.map((fault) => ({ path: ["fault"], native: undefined, ours: fault }));
   if (live.face === "v4") return faults;
   // A client that has begun anew, or late, gets what was left.
   const got = live.toDevice;
+  const sent = all.filter((n) => !lost.has(n) || got.includes(n));
   const expected = live.beginnings <= 1 && !live.beganLate ? sent : sent.slice(sent.length - got.length);
   return [...faults, ...differencesOf(expected, got, ["to_device"])];
 }

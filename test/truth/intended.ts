@@ -77,6 +77,33 @@ export const INTENDED: readonly IntendedDifference[] = [
   },
   {
     path: "*/{fresh;live}/rooms/*/receipts/*",
+    topic: "threaded receipts",
+    when: (theirs, ours) => theirs === undefined && typeof ours === "string",
+    sometimes: true,
+    why: "T9: Synapse's first answers leave out a threaded receipt beside an unthreaded one, also beside a private one that nobody else is told of.",
+  },
+  {
+    path: "*/{fresh;live}/rooms/*/fields/{notification_count;highlight_count}",
+    topic: "purged",
+    when: (theirs, ours) => typeof theirs === "number" && typeof ours === "number",
+    sometimes: true,
+    why: "M27: Synapse no longer counts events that were purged, and v2 does not say so.",
+  },
+  {
+    path: "native/rooms/*/**",
+    topic: "purged",
+    sometimes: true,
+    why: "M32: of a room that the user was removed from, and whose history was purged since, Synapse's own sliding sync has no state.",
+  },
+  ...["events", "state"].map((part) => ({
+    path: `{v3;unstable;v4}/{fresh;live}/rooms/*/${part}/*/content/*`,
+    topic: "restored",
+    when: (theirs: unknown, ours: unknown) => theirs !== undefined && ours === undefined,
+    sometimes: true as const,
+    why: "S4: what was redacted stays so for everybody, also if the redaction was lost with a backup.",
+  })),
+  {
+    path: "*/{fresh;live}/rooms/*/receipts/*",
     topic: "joined later",
     when: (theirs, ours) => typeof theirs === "string" && ours === undefined,
     sometimes: true,

@@ -40,6 +40,8 @@ export class World {
   /** Of whom a witness has heard so far: its place in v2 sync. */
   readonly since = new Map<UserName, string>();
   readonly erased = new Set<UserName>();
+  /** Numbers of messages that were sent since the homeserver was backed up, and that were lost if it was restored: a client may have been told before. */
+  readonly lost = new Set<number>();
   readonly #homeserver: Synapse;
   readonly #prefix: string;
   /** Names of rooms and events in the history → ids. */
@@ -50,6 +52,7 @@ export class World {
   /** `#ignored` when the homeserver was backed up. */
   #ignoredThen = new Map<UserName, Set<UserName>>();
   #numbers = 0;
+  #numbersThen = 0;
 
   private constructor({ homeserver, server, admin }: Servers) {
     worlds += 1;
@@ -205,6 +208,7 @@ export class World {
     this.mark("", "restarted");
     await this.#homeserver.backUp();
     this.#ignoredThen = copyOf(this.#ignored);
+    this.#numbersThen = this.#numbers;
   }
 
   /**
@@ -218,6 +222,7 @@ export class World {
     const at = new Date(Date.now() + SETBACK_MS);
     await this.until(() => this.server.hasPolledSince(at), "a poll after the restore");
     this.#ignored = copyOf(this.#ignoredThen);
+    for (let n = this.#numbersThen + 1; n <= this.#numbers; n += 1) this.lost.add(n);
     // The witnesses' places in v2 sync are in its future.
     this.since.clear();
     this.mark("", "restarted");
