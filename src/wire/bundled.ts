@@ -13,10 +13,13 @@ export function bundledParts(text: string): BundledPart[] {
   return [...memberTexts(text)].map(([type, part]) => ({ type, text: part }));
 }
 
-/** A known event, and its place among them. */
-export type Placed = { readonly event_id: EventId; readonly place: number };
+/** A known event, its place among them, and whether it is redacted by now. */
+export type Placed = { readonly event_id: EventId; readonly place: number; readonly pruned: boolean };
 
-/** Whether `known`, all known events with that relation, redacted or not, are all that the part is about, which was right up to the place `asOf`. */
+/**
+ * Whether `known`, all known events with that relation, redacted or not, are all that the part is about, which was right up to the place `asOf`. Of a
+ * thread redacted replies do not count, since one that was redacted before is not in the homeserver's count.
+ */
 export function isAbout({ type, text }: BundledPart, known: readonly Placed[], asOf: number): boolean {
   const part: unknown = JSON.parse(text);
   if (!isObject(part)) return true;
@@ -29,7 +32,9 @@ export function isAbout({ type, text }: BundledPart, known: readonly Placed[], a
   if (type !== "m.thread") return false;
   const latest = find(part["latest_event"]);
   // Homeservers count an event before they send it.
-  return latest !== undefined && Number(part["count"]) <= known.filter(({ place }) => place <= Math.max(asOf, latest.place)).length;
+  return (
+    latest !== undefined && Number(part["count"]) <= known.filter(({ place, pruned }) => !pruned && place <= Math.max(asOf, latest.place)).length
+  );
 }
 
 /** The events that it names, as index keys. What their contents name does not count. */
