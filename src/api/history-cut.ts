@@ -38,9 +38,10 @@ export function cutPages(cutting: Cutting): Edit {
       // oxlint-disable-next-line no-await-in-loop -- each page begins where the one before ended
       const sent = await cutting.sent(page.chunk.map(({ id }) => id));
       const remaining = page.chunk.filter(({ id }) => !sent.has(id));
-      const isCut = remaining.length < page.chunk.length;
-      answer = isCut ? withPage(text, remaining, cutting, page.end) : text;
-      if (!isCut || remaining.length > 0 || page.end === null) break;
+      // A page may also come empty, where the homeserver hides what is on it: what follows may still have to be cut.
+      const isWhole = remaining.length > 0 && remaining.length === page.chunk.length;
+      answer = isWhole ? text : withPage(text, remaining, cutting, page.end);
+      if (remaining.length > 0 || page.end === null) break;
       // oxlint-disable-next-line no-await-in-loop -- as above
       text = await cutting.next(page.end);
     }

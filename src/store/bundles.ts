@@ -68,7 +68,6 @@ type Related = Placed & {
   readonly sender: UserId;
   readonly type: string;
   readonly ts: number;
-  readonly pruned: boolean;
 };
 /** An event and all that relates to it, oldest first. `rel_type`: how it relates to another one itself. */
 type Relatives = Pick<Related, "sender" | "type" | "pruned"> & { readonly rel_type: string | null; readonly related: readonly Related[] };

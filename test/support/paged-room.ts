@@ -11,6 +11,8 @@ export class PagedRoom {
   readonly id: string;
   /** In the order of pages, oldest first. */
   events: MatrixEvent[];
+  /** Ids of events that pages leave out, though they count in the limit. */
+  hidden: ReadonlySet<string> = new Set();
 
   constructor(routes: RoomRoutes, id: string, events: readonly MatrixEvent[], end: EndReading = "with the event") {
     this.id = id;
@@ -55,6 +57,7 @@ export class PagedRoom {
     }
     const [from, to] = [place("from", this.events.length), place("to", 0)];
     const stop = Math.max(to, from - limit);
-    return { start: `h${from}`, chunk: this.events.slice(stop, from).toReversed(), ...(stop > to && { end: `h${stop}` }) };
+    const shown = this.events.slice(stop, from).filter(({ event_id }) => !this.hidden.has(event_id));
+    return { start: `h${from}`, chunk: shown.toReversed(), ...(stop > to && { end: `h${stop}` }) };
   }
 }

@@ -75,6 +75,12 @@ describe("T20: prev_batch in the midst of a v2 response", () => {
     expect(flat(await room.back(client, prevBatch, 50))).toEqual(older.toSorted());
   });
 
+  it("T20: a page that comes empty, as the homeserver hides what is on it: what follows is cut all the same", async () => {
+    const { room, client, prevBatch, older } = await scene();
+    room.hidden = new Set(ids(room.events.slice(-10, -5)));
+    expect((await room.back(client, prevBatch, 5)).flat()).toEqual(older.toReversed());
+  });
+
   it("T20: paged the other way, and as the end of a page, nothing is left out", async () => {
     const { room, client, prevBatch } = await scene();
     const sent = ids(room.events.slice(-20));
