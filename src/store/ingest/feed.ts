@@ -55,10 +55,17 @@ export type OpenGap = {
 /** `leftMs`: until it is sent as a gap. */
 export type DueGap = OpenGap & { readonly leftMs: number; readonly token: AccountToken | null };
 
-/** Accounts with an open gap: few, and usually none. */
+/**
+ * Accounts with an open gap: few, and usually none. With a parameter, because postgres.js sends a query without one by the simple protocol, and through
+ * a pooler in transaction mode (no prepared statements) queries that are sent behind it on the connection may never be answered.
+ */
 export async function accountsWithGaps(db: Db): Promise<AccountNo[]> {
-  return (await db<{ account: AccountNo }[]>`select distinct account from feed_gaps`).map((row) => row.account);
+  const rows = await db<{ account: AccountNo }[]>`select distinct account from feed_gaps limit ${MOST_ACCOUNTS}::integer`;
+  return rows.map((row) => row.account);
 }
+
+/** More wait for the next look. */
+const MOST_ACCOUNTS = 10_000;
 
 /** The first open gap of each room of those accounts. */
 export async function dueGaps(db: Db, accounts: readonly AccountNo[], mostMs: number): Promise<DueGap[]> {
