@@ -56,8 +56,8 @@ export type OpenGap = {
 export type DueGap = OpenGap & { readonly leftMs: number; readonly token: AccountToken | null };
 
 /**
- * Accounts with an open gap: few, and usually none. With a parameter, because postgres.js sends a query without one by the simple protocol, and through
- * a pooler in transaction mode (no prepared statements) queries that are sent behind it on the connection may never be answered.
+ * Accounts with an open gap: few, and usually none. With a parameter: without prepared statements, as through a pooler in transaction mode, postgres.js
+ * sends a query that has none between the two halves of another one, which may then never be answered.
  */
 export async function accountsWithGaps(db: Db): Promise<AccountNo[]> {
   const rows = await db<{ account: AccountNo }[]>`select distinct account from feed_gaps limit ${MOST_ACCOUNTS}::integer`;
