@@ -52,6 +52,8 @@ export function connect(options: DbOptions, max = 10, events: ConnectionEvents =
     max,
     types,
     fetch_types: false,
+    // Without prepared statements every query uses the same unnamed one: one that is sent behind another may never be answered by a pooler.
+    ...(where.prepare === false && { max_pipeline: 0 }),
     backoff,
     onnotice: () => {},
     connection: { application_name: "syncv3", ...TRACKED, ...(isPlain || where.prepare === false ? {} : SESSION), ...connection },

@@ -55,17 +55,10 @@ export type OpenGap = {
 /** `leftMs`: until it is sent as a gap. */
 export type DueGap = OpenGap & { readonly leftMs: number; readonly token: AccountToken | null };
 
-/**
- * Accounts with an open gap: few, and usually none. With a parameter: without prepared statements, as through a pooler in transaction mode, postgres.js
- * sends a query that has none between the two halves of another one, which may then never be answered.
- */
+/** Accounts with an open gap: few, and usually none. */
 export async function accountsWithGaps(db: Db): Promise<AccountNo[]> {
-  const rows = await db<{ account: AccountNo }[]>`select distinct account from feed_gaps limit ${MOST_ACCOUNTS}::integer`;
-  return rows.map((row) => row.account);
+  return (await db<{ account: AccountNo }[]>`select distinct account from feed_gaps`).map((row) => row.account);
 }
-
-/** More wait for the next look. */
-const MOST_ACCOUNTS = 10_000;
 
 /** The first open gap of each room of those accounts. */
 export async function dueGaps(db: Db, accounts: readonly AccountNo[], mostMs: number): Promise<DueGap[]> {
